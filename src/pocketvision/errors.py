@@ -1,0 +1,57 @@
+"""The one exception family. Every message says what was found, where, what was expected and how to mend it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PocketVisionError(Exception):
+    """Work that could not be done. The command line prints its message and exits with `exit_code`, never a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(PocketVisionError):
+    """Wrong use: a missing path, an unknown name, an option out of range, data that can not be trained on."""
+
+    exit_code = 2
+
+
+class ImageError(PocketVisionError):
+    """One image that can not be read. `reason` is the cause alone, without the file's name."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class BundleError(PocketVisionError):
+    """A bundle that is missing a file, is damaged, is of a newer format or answers differently than it was measured."""
+
+
+class WeightsError(UsageError):
+    """Weights that can not be had (hub out of reach) or do not fit the architecture (mismatching keys)."""
+
+
+class TrainingError(PocketVisionError):
+    """A training that can not go on: not-a-number in the loss, a full disk, a damaged checkpoint."""
+
+
+class AgreementError(PocketVisionError):
+    """An exported model that answers differently from the trained one."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency that is not installed. The message holds the install line."""
+
+    def __init__(self, needed_for: str, extra: str) -> None:
+        super().__init__(f'{needed_for} needs the "{extra}" extra. Install it with: pip install "pocketvision[{extra}]"')
+        self.extra = extra
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not in a table: lists near matches, or every name when none is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=4, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(names)}."
+    return UsageError(f"Unknown {kind} {name!r}. {hint}")
