@@ -1,0 +1,49 @@
+"""What a model says about an image: label names with their probabilities. Numpy only; no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """One probability for every class of a classifier.
+
+    labels: class names in index order (the bundle's order). probabilities: (classes,) float32 in [0, 1], summing to 1.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.labels),):
+            raise ValueError(
+                f"probabilities have the shape {self.probabilities.shape}; expected ({len(self.labels)},), one a label"
+            )
+
+    @property
+    def index(self) -> int:
+        """The most probable class's place in `labels`; the first one when several are equal."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def label(self) -> str:
+        """The most probable class's name."""
+        return self.labels[self.index]
+
+    @property
+    def probability(self) -> float:
+        """The most probable class's probability, in [0, 1]."""
+        return float(self.probabilities[self.index])
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities, descending; equal ones in index order.
+
+        All classes when there are fewer than k.
+        """
+        order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
+        return [(self.labels[index], float(self.probabilities[index])) for index in order]
+
+    def __repr__(self) -> str:
+        return f"Classification({self.label!r}, probability={self.probability:.4f}, classes={len(self.labels)})"
