@@ -1,0 +1,1 @@
+"""The efficient architectures: their papers' tables as rows, one network class, and where weights come from."""

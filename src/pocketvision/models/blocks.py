@@ -1,0 +1,163 @@
+"""The building blocks all families share: padded convolution, convolution + norm + activation, squeeze-and-excitation,
+inverted residual. All tensors are (N, channels, height, width), in either memory format."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketvision.models.spec import Activation, Padding
+
+ACTIVATIONS: dict[Activation, type[nn.ReLU6] | type[nn.SiLU]] = {"relu6": nn.ReLU6, "silu": nn.SiLU}
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution without bias of an odd kernel whose output is ceil(input / stride) on either side.
+
+    "symmetric" pads (kernel - 1) / 2 on every side. "same" is TensorFlow's: no more than is needed, the odd pixel to
+    the right and the bottom, so it depends on the input's size. A padded copy is made only when there is an odd pixel.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int, groups: int, padding: Padding
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, groups=groups, bias=False
+        )
+        self.pads_same = padding == "same" and stride > 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        return self.convolve(input, self.weight, self.bias)
+
+    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """This convolution with other numbers in it: `weight` like self.weight, `bias` (out,) or None."""
+        padding = (self._symmetric, self._symmetric)
+        if self.pads_same:
+            top, bottom = self._same(images.shape[-2])
+            left, right = self._same(images.shape[-1])
+            padding = (top, left)
+            if (top, left) != (bottom, right):
+                images = F.pad(images, (left, right, top, bottom))
+                padding = (0, 0)
+        return F.conv2d(images, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    @property
+    def _symmetric(self) -> int:
+        return (self.kernel_size[0] - 1) // 2
+
+    def _same(self, size: int) -> tuple[int, int]:
+        """TensorFlow's padding before and after an axis of `size` pixels."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, batch norm, activation (or none).
+
+    While the norm is in eval mode its affine map is folded into the convolution on the fly: same function and same
+    gradients for the convolution's weight and the norm's scale and shift, without the norm's own pass over the
+    activations, forward and backward. That is what makes fine-tuning with frozen statistics cheap.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Padding,
+        norm_epsilon: float,
+        activation: Activation | None,
+    ) -> None:
+        super().__init__()
+        self.conv = PaddedConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, padding=padding)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels, eps=norm_epsilon)
+        self.act: nn.Module = nn.Identity() if activation is None else ACTIVATIONS[activation](inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        if isinstance(self.norm, nn.BatchNorm2d) and not self.norm.training:
+            activations = self.conv.convolve(images, *self.folded())
+        else:
+            activations = self.norm(self.conv(images))
+        output: Tensor = self.act(activations)
+        return output
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight (out, in / groups, k, k) and bias (out,) of the convolution that equals conv and eval-mode norm."""
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None or norm.running_mean is None:
+            raise TypeError("folded() needs a batch norm with running statistics")
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        return self.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+
+    def fold(self) -> None:
+        """Replace conv and norm by that one convolution for good: for export and inference, not for training."""
+        if isinstance(self.norm, nn.Identity):
+            return
+        weight, bias = self.folded()
+        self.conv.weight = nn.Parameter(weight.detach())
+        self.conv.bias = nn.Parameter(bias.detach())
+        self.norm = nn.Identity()
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention: every channel times a gate in (0, 1) computed from all channels' means (Hu et al., 2018)."""
+
+    def __init__(self, channels: int, squeezed: int, activation: Activation) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.act = ACTIVATIONS[activation](inplace=True)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        gates: Tensor = self.expand(self.act(self.reduce(images.mean((2, 3), keepdim=True))))
+        return images * gates.sigmoid()
+
+
+class InvertedResidual(nn.Module):
+    """Widen 1x1, depthwise kxk, squeeze-and-excite, narrow 1x1 without activation; added to its input when the shape
+    stays (Sandler et al., 2018, figure 3; with squeeze-and-excitation, EfficientNet's MBConv)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int,
+        stride: int,
+        expansion: int,
+        squeeze_ratio: float,
+        padding: Padding,
+        norm_epsilon: float,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        wide = in_channels * expansion
+
+        def conv(inputs: int, outputs: int, size: int, step: int, groups: int, act: Activation | None) -> ConvNormAct:
+            return ConvNormAct(
+                inputs,
+                outputs,
+                size,
+                stride=step,
+                groups=groups,
+                padding=padding,
+                norm_epsilon=norm_epsilon,
+                activation=act,
+            )
+
+        self.expand = nn.Identity() if expansion == 1 else conv(in_channels, wide, 1, 1, 1, activation)
+        self.depthwise = conv(wide, wide, kernel, stride, wide, activation)
+        squeezed = int(in_channels * squeeze_ratio)
+        self.squeeze = SqueezeExcite(wide, squeezed, activation) if squeezed else nn.Identity()
+        self.project = conv(wide, out_channels, 1, 1, 1, None)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        output: Tensor = self.project(self.squeeze(self.depthwise(self.expand(images))))
+        return images + output if self.residual else output

@@ -1,0 +1,141 @@
+"""The one network class of every family: a stem, stages built from an architecture's rows, a head and a classifier."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pocketvision.errors import UsageError
+from pocketvision.models.blocks import ConvNormAct, InvertedResidual
+from pocketvision.models.spec import Architecture, StageRow
+
+
+class Network(nn.Module):
+    """A classifier built from `architecture`, weights drawn from torch's global random state.
+
+    A *cut* is the number of stages below it: `trunk(images, cut)` is what may be frozen and cached, `tail(activations,
+    cut)` the rest up to the pooled features. `channels[cut]` and `strides[cut]` describe the activations at a cut.
+    `dropout` None takes the architecture's.
+    """
+
+    def __init__(self, architecture: Architecture, *, num_classes: int = 1000, dropout: float | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.channels = architecture.trunk_channels()
+        self.strides = architecture.trunk_strides()
+        self.cuts = range(len(architecture.stages) + 1)
+        self.feature_channels = architecture.scaled_head_channels()
+
+        self.stem = _conv_norm_act(architecture, 3, self.channels[0], kernel=3, stride=2)
+        self.stages = nn.ModuleList(
+            _stage(architecture, in_channels, row)
+            for in_channels, row in zip(self.channels, architecture.scaled_stages(), strict=False)
+        )
+        self.head = _conv_norm_act(architecture, self.channels[-1], self.feature_channels, kernel=1, stride=1)
+        for module in self.modules():
+            _initialise(module)
+        self.classifier = _classifier(
+            self.feature_channels, num_classes, architecture.dropout if dropout is None else dropout
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (N, 3, H, W) to logits (N, classes)."""
+        logits: Tensor = self.classifier(self.tail(self.trunk(images, 0), 0))
+        return logits
+
+    def trunk(self, images: Tensor, cut: int) -> Tensor:
+        """The stem and the first `cut` stages: (N, 3, H, W) to (N, channels[cut], ceil(H / strides[cut]), ...)."""
+        self._check_cut(cut)
+        activations: Tensor = self.stem(images)
+        for stage in self.stages[:cut]:
+            activations = stage(activations)
+        return activations
+
+    def tail(self, activations: Tensor, cut: int) -> Tensor:
+        """From the trunk to the pooled features: (N, channels[cut], h, w) to (N, feature_channels)."""
+        self._check_cut(cut)
+        for stage in self.stages[cut:]:
+            activations = stage(activations)
+        features: Tensor = self.head(activations).mean((2, 3))
+        return features
+
+    def _check_cut(self, cut: int) -> None:
+        if cut not in self.cuts:
+            raise UsageError(
+                f"{self.architecture.name} has no cut {cut}. Expected 0 to {self.cuts[-1]} (stages below it)."
+            )
+
+
+def reset_classifier(network: Network, num_classes: int, dropout: float | None = None) -> None:
+    """Give `network` a new, randomly initialised classifier; `dropout` None keeps its dropout probability."""
+    current = network.classifier[0]
+    if not isinstance(current, nn.Dropout):
+        raise TypeError("the classifier is Sequential(Dropout, Linear)")
+    device = next(network.parameters()).device
+    network.classifier = _classifier(
+        network.feature_channels, num_classes, current.p if dropout is None else dropout
+    ).to(device)
+
+
+def fold_norms(network: Network) -> Network:
+    """A copy in eval mode with every batch norm folded into its convolution: what is exported. Same answers."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvNormAct):
+            module.fold()
+    return folded
+
+
+def _conv_norm_act(
+    architecture: Architecture, in_channels: int, out_channels: int, *, kernel: int, stride: int
+) -> ConvNormAct:
+    return ConvNormAct(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=architecture.padding,
+        norm_epsilon=architecture.norm_epsilon,
+        activation=architecture.activation,
+    )
+
+
+def _stage(architecture: Architecture, in_channels: int, row: StageRow) -> nn.Sequential:
+    """The `row.repeats` blocks of a (scaled) row: the first takes the stride and the change of channels."""
+    return nn.Sequential(
+        *(
+            InvertedResidual(
+                in_channels if index == 0 else row.channels,
+                row.channels,
+                kernel=row.kernel,
+                stride=row.stride if index == 0 else 1,
+                expansion=row.expansion,
+                squeeze_ratio=row.squeeze_ratio,
+                padding=architecture.padding,
+                norm_epsilon=architecture.norm_epsilon,
+                activation=architecture.activation,
+            )
+            for index in range(row.repeats)
+        )
+    )
+
+
+def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+    if num_classes < 1:
+        raise UsageError(f"A classifier needs at least 1 class, not {num_classes}.")
+    linear = nn.Linear(feature_channels, num_classes)
+    # Small and centred: a new classifier on pre-trained features begins near equal probabilities.
+    nn.init.normal_(linear.weight, std=0.01)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.Dropout(dropout), linear)
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    """EfficientNet's start: convolutions normal with variance 2 / fan-out, where fan-out counts a group's outputs."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
