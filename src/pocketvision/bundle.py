@@ -1,0 +1,250 @@
+"""The bundle: a model folder that ships, is versioned and can be verified. Written whole or not at all; no torch."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from pocketvision.bundle_manifest import (
+    FORMAT_VERSION,
+    FileManifest,
+    GraphManifest,
+    Manifest,
+    TaskManifest,
+    TensorInfo,
+    manifest_from_dict,
+    manifest_to_dict,
+)
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.preprocessing import Preprocessing
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Bundle",
+    "FileManifest",
+    "GraphManifest",
+    "Manifest",
+    "TaskManifest",
+    "TensorInfo",
+    "read_bundle",
+    "write_bundle",
+]
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.safetensors"
+WHAT_IT_IS = f"a bundle is the folder with a {MANIFEST} that `pocketvision train` or `pocketvision import` writes"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest has been read. Make one with `read_bundle` or `write_bundle`."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def task(self) -> TaskManifest:
+        """The classification task. Raises BundleError when the bundle has none."""
+        for task in self.manifest.tasks.values():
+            if task.kind == "classification":
+                return task
+        raise BundleError(f"{self.folder}: the bundle has no classification task")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self.task.labels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input."""
+        return self.manifest.preprocessing
+
+    def path(self, name: str) -> Path:
+        """The path of one of the bundle's files. Raises BundleError when the manifest does not list it."""
+        if name not in self.manifest.files:
+            raise BundleError(
+                f"{self.folder}: the bundle has no file {name!r}; it has {', '.join(self.manifest.files)}"
+            )
+        return self.folder / name
+
+    def golden(self) -> dict[str, NDArray[np.float32]]:
+        """The golden inputs `images` (n, 3, H, W) and the outputs measured for them, `logits` and `probabilities`."""
+        try:
+            return safetensors.numpy.load_file(self.path(GOLDEN))
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f"{self.folder / GOLDEN}: it can not be read ({error})") from error
+
+
+def write_bundle(
+    folder: Path,
+    manifest: Manifest,
+    files: Mapping[str, Path | bytes],
+    golden_inputs: NDArray[np.float32],
+    golden_outputs: Mapping[str, NDArray[np.float32]],
+) -> Bundle:
+    """Write a bundle whole or not at all: into a temporary folder beside `folder`, flushed, then renamed.
+
+    files: contents, or files to copy, by their names in the bundle. golden_inputs: (n, 3, H, W) network inputs.
+    golden_outputs: `logits` and `probabilities`, (n, classes) each, that the trained network gives for them. The
+    manifest's `files` and `versions` are filled in. An older bundle at `folder` is replaced; any other folder that is
+    not empty raises UsageError.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"{folder} exists and is not a bundle, so it is not replaced; choose another place or remove it"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}.", suffix=".part"))
+    try:
+        _fill(building, manifest, files, {"images": golden_inputs, **golden_outputs})
+        bundle = read_bundle(building)  # what is written must be readable, or nothing is left
+        _check_golden(bundle)
+        _take_place(building, folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return replace(bundle, folder=folder)
+
+
+def read_bundle(folder: Path, *, check_hashes: bool = True) -> Bundle:
+    """Read a bundle's manifest and check its files' presence, sizes and SHA-256.
+
+    Raises BundleError: no bundle there, a newer format, a field that is missing or wrong, a file that is missing or
+    differs.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = f"it holds no {MANIFEST}" if folder.exists() else "there is no such folder"
+        raise BundleError(f"{folder}: {what}; {WHAT_IT_IS}") from error
+    except NotADirectoryError as error:
+        raise BundleError(f"{folder}: it is a file, not a folder; {WHAT_IT_IS}") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: it can not be read ({error})") from error
+    manifest = manifest_from_dict(content, str(path))
+    _check_consistency(manifest, str(path))
+    for name, recorded in manifest.files.items():
+        _check_file(folder / name, recorded, check_hashes)
+    return Bundle(folder, manifest)
+
+
+def _fill(
+    building: Path,
+    manifest: Manifest,
+    files: Mapping[str, Path | bytes],
+    golden: Mapping[str, NDArray[np.float32]],
+) -> None:
+    """Write every file of the bundle into `building`, the manifest last."""
+    building.chmod(0o755)  # mkdtemp makes folders that only their owner may enter
+    tensors = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in golden.items()}
+    contents = {**files, GOLDEN: safetensors.numpy.save(tensors)}
+    recorded = {}
+    for name, content in contents.items():
+        target = building / name
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            shutil.copyfile(content, target)
+        _flush(target)
+        recorded[name] = FileManifest(size=target.stat().st_size, sha256=_sha256(target))
+    complete = replace(manifest, files=recorded, versions={**_versions(), **manifest.versions})
+    _check_consistency(complete, MANIFEST)
+    text = json.dumps(manifest_to_dict(complete), indent=2, ensure_ascii=False, allow_nan=False)
+    (building / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
+    _flush(building / MANIFEST)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _take_place(building: Path, folder: Path) -> None:
+    """Rename `building` to `folder`; a bundle that is there already steps aside first and comes back if that fails."""
+    if not folder.exists():
+        building.rename(folder)
+        return
+    aside = building.with_suffix(".old")
+    folder.rename(aside)
+    try:
+        building.rename(folder)
+    except BaseException:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what makes a bundle, for whoever has to find out why two of them differ. Nothing is imported."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    for name in ("pocketvision", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_file(path: Path, recorded: FileManifest, check_hash: bool) -> None:
+    try:
+        size = path.stat().st_size
+        if size != recorded.size:
+            raise BundleError(f"{path}: the file is damaged: it has {size} bytes; the manifest says {recorded.size}")
+        found = _sha256(path) if check_hash else recorded.sha256
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: the file is missing from the bundle") from error
+    except OSError as error:
+        raise BundleError(f"{path}: it can not be read ({error})") from error
+    if found != recorded.sha256:
+        raise BundleError(f"{path}: the file is damaged: its SHA-256 is {found}; the manifest says {recorded.sha256}")
+
+
+def _check_consistency(manifest: Manifest, where: str) -> None:
+    """Raise BundleError when parts of the manifest contradict one another."""
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        if len(parts) != 1 or parts[0] in ("..", MANIFEST) or "\\" in name or ":" in name:
+            raise BundleError(f"{where}: {name!r} is not the name of a file in the bundle's folder")
+    for graph in manifest.graphs:
+        for name in graph.files:
+            if name not in manifest.files:
+                raise BundleError(f"{where}: the graph {graph.name!r} names the file {name!r}, which is not in `files`")
+    for name, task in manifest.tasks.items():
+        if not task.labels or len(set(task.labels)) != len(task.labels):
+            raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected distinct names")
+    if not manifest.tasks or not manifest.graphs:
+        raise BundleError(
+            f"{where}: it names {len(manifest.tasks)} tasks and {len(manifest.graphs)} graphs; expected one"
+        )
+
+
+def _check_golden(bundle: Bundle) -> None:
+    golden = bundle.golden()
+    size = bundle.preprocessing
+    images = len(golden["images"])
+    expected = {
+        "images": (images, 3, size.height, size.width),
+        "logits": (images, len(bundle.labels)),
+        "probabilities": (images, len(bundle.labels)),
+    }
+    found = {name: golden[name].shape for name in expected if name in golden}
+    if found != expected or images == 0:
+        raise BundleError(f"the golden tensors have the shapes {found}; expected {expected} with at least one image")

@@ -1,0 +1,155 @@
+"""What a bundle says about itself: `manifest.json` as frozen dataclasses, written and strictly read."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pocketvision.errors import BundleError
+from pocketvision.preprocessing import Preprocessing
+
+FORMAT_VERSION = 1
+"""The format this code writes, and the newest it reads. Raised when old code would misread a new manifest."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a graph. A size that is free at run time is a name, as in ("batch", 3, 224, 224)."""
+
+    name: str
+    type: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class GraphManifest:
+    """One computation graph and the files that hold it, one file or several a target (`model.onnx` …)."""
+
+    name: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskManifest:
+    """What the bundle answers.
+
+    kind: "classification". labels: class names in index order. outputs: names of the graph's outputs that belong to
+    the task. postprocessing: its numbers, such as temperature (already inside the graph's probabilities). metrics:
+    what was measured, on data with the fingerprint `data_fingerprint`; both empty when nothing was.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    outputs: tuple[str, ...]
+    postprocessing: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    data_fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class FileManifest:
+    """Size in bytes and SHA-256 (hexadecimal) of one of the bundle's files."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything needed to run a bundle and to trust it.
+
+    architecture: its name and rows, as `models` writes them. agreement: for each exported file, how far its answers are
+    from the trained network's on real images (export/agreement.py). files and versions are filled in by `write_bundle`.
+    """
+
+    architecture: dict[str, Any]
+    preprocessing: Preprocessing
+    tasks: dict[str, TaskManifest]
+    graphs: tuple[GraphManifest, ...]
+    agreement: dict[str, dict[str, float]] = field(default_factory=dict)
+    files: dict[str, FileManifest] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
+    """Plain values for JSON, the format version first; `manifest_from_dict` is the way back."""
+    values = _to_plain(manifest)
+    return {"format_version": values.pop("format_version"), **values}
+
+
+def manifest_from_dict(values: object, where: str) -> Manifest:
+    """Read a manifest. `where` names its file in errors.
+
+    Fields that this version does not know are passed over: what would change an answer raises the format version.
+    Raises BundleError: a newer format (upgrade), or the path of the field that is missing or of another type.
+    """
+    if not isinstance(values, dict) or type(values.get("format_version")) is not int:
+        raise BundleError(f"{where}: it holds no whole number format_version, so it is not a bundle's manifest")
+    version = values["format_version"]
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{where}: the bundle is of format {version}, and this PocketVision reads formats up to {FORMAT_VERSION}. "
+            "Upgrade it with: pip install --upgrade pocketvision"
+        )
+    try:
+        manifest: Manifest = _read(Manifest, values, "")
+    except BundleError as error:
+        raise BundleError(f"{where}: {error}") from error
+    return manifest
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Preprocessing):
+        return value.to_dict()
+    if is_dataclass(value):
+        return {each.name: _to_plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _to_plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_plain(item) for item in value]
+    return value
+
+
+def _read(expected: Any, value: Any, where: str) -> Any:
+    """`value`, parsed JSON, as the type `expected`; raises BundleError that names the place and what was expected."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if expected is Any:
+        return value
+    if expected is Preprocessing:
+        return Preprocessing.from_dict(_read(dict[str, Any], value, where))
+    if is_dataclass(expected):
+        return _read_dataclass(expected, _read(dict[str, Any], value, where), where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(where, value, "an object")
+        return {name: _read(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong(where, value, "a list")
+        return tuple(_read(arguments[0], item, f"{where}[{place}]") for place, item in enumerate(value))
+    choices = arguments if origin in (Union, types.UnionType) else (expected,)
+    if float in choices and type(value) is int:
+        return float(value)
+    if type(value) not in choices:
+        raise _wrong(where, value, " or ".join(choice.__name__ for choice in choices))
+    return value
+
+
+def _read_dataclass(expected: Any, values: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(expected)
+    arguments = {}
+    for each in fields(expected):
+        place = f"{where}.{each.name}"
+        if each.name in values:
+            arguments[each.name] = _read(hints[each.name], values[each.name], place)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise BundleError(f"the field {place.lstrip('.')!r} is missing")
+    return expected(**arguments)
+
+
+def _wrong(where: str, value: object, expected: str) -> BundleError:
+    shown = repr(value)
+    return BundleError(f"the field {where.lstrip('.')!r} is {shown[:80]}; expected {expected}")
