@@ -1,0 +1,1 @@
+"""Trained networks as files that other runtimes read, and the proof that they answer alike."""

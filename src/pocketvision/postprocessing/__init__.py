@@ -1,0 +1,1 @@
+"""From a graph's tensors to predictions. Numpy only; one file a task."""
