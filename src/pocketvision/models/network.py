@@ -39,6 +39,13 @@ class Network(nn.Module):
             self.feature_channels, num_classes, architecture.dropout if dropout is None else dropout
         )
 
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifier."""
+        linear = self.classifier[1]
+        assert isinstance(linear, nn.Linear)
+        return linear.out_features
+
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) to logits (N, classes)."""
         logits: Tensor = self.classifier(self.tail(self.trunk(images, 0), 0))

