@@ -1,0 +1,39 @@
+"""Class names: their spelling, their order and what happens to an unknown one."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from pocketvision.data.natural_order import natural_sorted
+from pocketvision.errors import UsageError, unknown_name
+
+
+def spelled(name: str) -> str:
+    """`name` without surrounding blanks, in Unicode's composed form (NFC).
+
+    macOS hands out decomposed folder names: without this, a Hangul or accented class of a training set made there would
+    be unknown in a test set made elsewhere.
+    """
+    name = name.strip()
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, where: str) -> tuple[str, ...]:
+    """The classes in index order: `labels` if given, else the names `found` in natural order.
+
+    Raises UsageError when `labels` is empty or repeats a name, or when `found` holds a name that `labels` lacks;
+    `where` says in which data it was found.
+    """
+    names = {spelled(name) for name in found}
+    if labels is None:
+        return tuple(natural_sorted(names))
+    expected = tuple(spelled(label) for label in labels)
+    if not expected:
+        raise UsageError("The list of labels is empty; give every class name once, in index order.")
+    repeated = sorted({label for label in expected if expected.count(label) > 1})
+    if repeated:
+        raise UsageError(f"The list of labels holds {', '.join(map(repr, repeated))} more than once.")
+    unknown = natural_sorted(names.difference(expected))
+    if unknown:
+        others = f" (and {len(unknown) - 1} more unknown)" if len(unknown) > 1 else ""
+        raise UsageError(f"{where}: {unknown_name('class', unknown[0], expected)}{others}")
+    return expected
