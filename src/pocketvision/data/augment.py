@@ -1,0 +1,223 @@
+"""Augmented views of images, as recorded parameters: drawn once, stored, and replayed on pixels and on boxes alike."""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pocketvision.errors import unknown_name
+from pocketvision.preprocessing import Preprocessing
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """From which ranges views are drawn; all draws are uniform (of the shape: uniform in its logarithm).
+
+    smallest_area: smallest share of the image's area that is kept, up to 1; None keeps the crop of Preprocessing.
+    stretch: largest factor between a kept region's shape and the network's input, 1 never distorts.
+    flip: probability of mirroring left and right. Not for text, arrows, left and right hands.
+    brightness, contrast, saturation: largest change, 0.2 draws a factor from 0.8 to 1.2.
+    rotation: largest angle in degrees, either way.
+    """
+
+    smallest_area: float | None
+    stretch: float
+    flip: float
+    brightness: float
+    contrast: float
+    saturation: float
+    rotation: float
+
+    def without_flip(self) -> "Augmentation":
+        """The same ranges for images whose left and right matter."""
+        return replace(self, flip=0.0)
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "none": Augmentation(None, 1, 0, 0, 0, 0, 0),
+    "light": Augmentation(0.8, 8 / 7, 0.5, 0.1, 0.1, 0.1, 5),
+    "standard": Augmentation(0.6, 4 / 3, 0.5, 0.2, 0.2, 0.2, 10),
+    "strong": Augmentation(0.3, 4 / 3, 0.5, 0.4, 0.4, 0.4, 15),
+}
+
+
+def augmentation(name: str) -> Augmentation:
+    """The row of AUGMENTATIONS called `name`. Raises UsageError with near matches when there is none."""
+    if name not in AUGMENTATIONS:
+        raise unknown_name("augmentation", name, AUGMENTATIONS)
+    return AUGMENTATIONS[name]
+
+
+@dataclass(frozen=True)
+class View:
+    """One version of an image, without reference to its size, so that it fits the image decoded at any scale.
+
+    area: share of the image's area that is kept, in (0, 1]; None is the centre crop of Preprocessing.
+    stretch: width / height of the kept region over that of the network's input.
+    across, down: where the region lies, 0 is far left or top, 1 far right or bottom.
+    flip: whether left and right are mirrored. rotation: by how many degrees the content turns, anticlockwise.
+    brightness, contrast, saturation: factors, 1 changes nothing; applied as saturation, brightness, contrast.
+    """
+
+    area: float | None = None
+    stretch: float = 1.0
+    across: float = 0.5
+    down: float = 0.5
+    flip: bool = False
+    rotation: float = 0.0
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+
+    def matrix(self, image_size: tuple[int, int], preprocessing: Preprocessing) -> NDArray[np.float64]:
+        """(3, 3), homogeneous: from pixels of an image of `image_size` (width, height) to pixels of the network's input.
+
+        Pixel edges are whole numbers, pixel centres halves.
+        """
+        region = self._region(image_size, preprocessing)
+        cosine, sine = math.cos(math.radians(self.rotation)), math.sin(math.radians(self.rotation))
+        across, down = preprocessing.width / region.width, preprocessing.height / region.height
+        turned = np.array([[across * cosine, across * sine], [-down * sine, down * cosine]])
+        if self.flip:
+            turned[0] *= -1
+        middle = np.array([preprocessing.width / 2, preprocessing.height / 2])
+        result = np.eye(3)
+        result[:2, :2] = turned
+        result[:2, 2] = middle - turned @ np.array(region.middle)
+        return result
+
+    def apply_to_box(self, box: Box, image_size: tuple[int, int], preprocessing: Preprocessing) -> Box:
+        """Where `box` of an image of `image_size` (width, height) lies in the network's input, clipped to it.
+
+        Under rotation it is the smallest upright box around the turned one. Without area when it is out of view.
+        """
+        left, top, right, bottom = box
+        corners = np.array([[left, right, right, left], [top, top, bottom, bottom], [1, 1, 1, 1]])
+        across, down, _ = self.matrix(image_size, preprocessing) @ corners
+        across, down = across.clip(0, preprocessing.width), down.clip(0, preprocessing.height)
+        return float(across.min()), float(down.min()), float(across.max()), float(down.max())
+
+    def crop(self, image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+        """This view of an RGB image, (width, height) pixels of the network's input. CLEAN is `preprocessing.crop`."""
+        if replace(self, brightness=1.0, contrast=1.0, saturation=1.0) == CLEAN:
+            return self._colour(preprocessing.crop(image))
+        region = self._region(image.size, preprocessing)
+        size = (preprocessing.width, preprocessing.height)
+        resampling = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else Image.Resampling.BILINEAR
+        if not self.rotation:
+            cropped = image.resize(size, resampling, box=region.around)
+            return self._colour(cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flip else cropped)
+        # Pillow's transform does not average over the pixels it skips, so the scale is changed first, by resize.
+        left, top, right, bottom = region.around
+        width = round((right - left) * size[0] / region.width)
+        height = round((bottom - top) * size[1] / region.height)
+        across, down = width / (right - left), height / (bottom - top)
+        scaled = np.array([[across, 0, -left * across], [0, down, -top * down], [0, 0, 1]])
+        back = scaled @ np.linalg.inv(self.matrix(image.size, preprocessing))
+        return self._colour(
+            image.resize((width, height), resampling, box=region.around).transform(
+                size, Image.Transform.AFFINE, back[:2].ravel().tolist(), Image.Resampling.BILINEAR
+            )
+        )
+
+    def _region(self, image_size: tuple[int, int], preprocessing: Preprocessing) -> "_Region":
+        """The kept region. It and the upright box around it lie inside the image: a view never invents pixels."""
+        image_width, image_height = image_size
+        if self.area is None:
+            width, height = _clean_size(image_size, preprocessing)
+        else:
+            shape = self.stretch * preprocessing.width / preprocessing.height
+            width = math.sqrt(self.area * image_width * image_height * shape)
+            height = width / shape
+        cosine, sine = abs(math.cos(math.radians(self.rotation))), abs(math.sin(math.radians(self.rotation)))
+        around_width, around_height = width * cosine + height * sine, height * cosine + width * sine
+        shrink = min(1.0, image_width / around_width, image_height / around_height)
+        around_width, around_height = around_width * shrink, around_height * shrink
+        left, top = self.across * (image_width - around_width), self.down * (image_height - around_height)
+        # min: a rounding error of the last bit must not reach beyond the image, which Pillow refuses.
+        around = (
+            max(left, 0.0),
+            max(top, 0.0),
+            min(left + around_width, image_width),
+            min(top + around_height, image_height),
+        )
+        middle = (left + around_width / 2, top + around_height / 2)
+        return _Region(width * shrink, height * shrink, middle, around)
+
+    def _colour(self, image: Image.Image) -> Image.Image:
+        if self.brightness == self.contrast == self.saturation == 1:
+            return image
+        # All three are linear in red, green and blue, so they are one 3 x 4 matrix: one pass in C instead of three.
+        linear = self.saturation * np.eye(3) + (1 - self.saturation) * np.array([_LUMA] * 3)
+        offset = (1 - self.contrast) * _MID_GREY
+        rows = [(*(self.contrast * self.brightness * row), offset) for row in linear]
+        return image.convert("RGB", tuple(float(value) for row in rows for value in row))
+
+
+CLEAN = View()
+"""The view that validation, test and prediction see: exactly Preprocessing."""
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the grey of Pillow's own conversion
+_MID_GREY = 127.5
+
+
+class _Region(NamedTuple):
+    """What a view keeps of an image, in its pixels: the turned region's size and middle, the upright box around it."""
+
+    width: float
+    height: float
+    middle: tuple[float, float]
+    around: Box
+
+
+def draw_view(seed: int, *numbers: int, ranges: Augmentation = AUGMENTATIONS["standard"]) -> View:
+    """The view that belongs to `seed` and `numbers` (which image, which view of it …).
+
+    The draws come from a hash of the numbers, not from a generator: the same on every machine, with every version of
+    every library, in any order, and without state to keep.
+    """
+    text = ",".join(map(str, (seed, *numbers)))
+    draws = np.frombuffer(hashlib.blake2b(text.encode()).digest(), dtype="<u4") / 2**32  # 16 numbers in [0, 1)
+    area, stretch, across, down, flip, rotation, brightness, contrast, saturation = draws[:9].tolist()
+    if ranges.smallest_area is None:
+        view = View()
+    else:
+        view = View(
+            area=_digits(1 - (1 - ranges.smallest_area) * area),
+            stretch=_digits(ranges.stretch ** (2 * stretch - 1)),
+            across=_digits(across),
+            down=_digits(down),
+        )
+    return replace(
+        view,
+        flip=flip < ranges.flip,
+        rotation=_digits((2 * rotation - 1) * ranges.rotation),
+        brightness=_digits(1 + (2 * brightness - 1) * ranges.brightness),
+        contrast=_digits(1 + (2 * contrast - 1) * ranges.contrast),
+        saturation=_digits(1 + (2 * saturation - 1) * ranges.saturation),
+    )
+
+
+def apply_view(
+    image: Image.Image, view: View, preprocessing: Preprocessing, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """(3, height, width) float32: `view` of an RGB image, normalised; written to `out` when it is given."""
+    return preprocessing.normalise(view.crop(image, preprocessing), out)
+
+
+def _clean_size(image_size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float]:
+    """Width and height in the image's pixels of what `preprocessing.crop` keeps."""
+    resized_width, resized_height = preprocessing.resized_size(*image_size)
+    return preprocessing.width * image_size[0] / resized_width, preprocessing.height * image_size[1] / resized_height
+
+
+def _digits(value: float) -> float:
+    """Rounded, so that a view is the same after a round trip through text and where a library's last bit differs."""
+    return round(value, 6)
