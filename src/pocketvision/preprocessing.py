@@ -267,9 +267,11 @@ class Preprocessing:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean and std are {self.mean} and {self.std}; expected three numbers each, std above 0")
 
-    def __call__(self, source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
-        """Decode, crop and normalise: (3, height, width) float32. Raises ImageError."""
-        return self.normalise(self.crop(self.decode(source, max_pixels=max_pixels)))
+    def __call__(
+        self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Decode, crop and normalise: (3, height, width) float32, written to `out` when given. Raises ImageError."""
+        return self.normalise(self.crop(self.decode(source, max_pixels=max_pixels)), out)
 
     def decode(
         self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS

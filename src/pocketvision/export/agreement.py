@@ -80,7 +80,7 @@ def agreement(
     candidate = np.asarray(candidate_probabilities, dtype=np.float64)
     if reference.ndim != 2 or reference.shape != candidate.shape or len(reference) == 0:
         raise ValueError(
-            f"probabilities have the shapes {reference.shape} and {candidate.shape}; expected the same (images, classes)"
+            f"probabilities have the shapes {reference.shape} and {candidate.shape}; expected equal (images, classes)"
         )
     difference = np.abs(reference - candidate)
     difference[~np.isfinite(difference)] = np.inf
