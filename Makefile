@@ -1,0 +1,40 @@
+# What the README tells a newcomer to run. Everything happens in .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/train.installed
+	$(BIN)/pocketvision demo
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest
+
+check: .venv/dev.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+format: .venv/dev.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Minutes to hours, on a quiet machine: see benchmarks/README.md for what each one needs.
+bench: .venv/dev.installed
+	$(BIN)/python benchmarks/index_scale.py
+	$(BIN)/python benchmarks/predict_speed.py
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/train.installed: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[train]"
+	touch $@
+
+.venv/dev.installed: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@

@@ -1,0 +1,5 @@
+"""`pocketvision demo`."""
+
+
+def demo() -> None:
+    raise NotImplementedError

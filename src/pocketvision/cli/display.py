@@ -1,0 +1,142 @@
+"""How the command line shows things: consoles, and a training's progress (live on a terminal, plain lines elsewhere)."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.progress import Progress, TaskID
+
+    from pocketvision.evaluation.evaluate import Evaluation
+    from pocketvision.workflows.progress import Event
+
+
+def stdout() -> Console:
+    """Where results go."""
+    return Console(highlight=False)
+
+
+def stderr() -> Console:
+    """Where progress and errors go, so that standard output can be piped."""
+    return Console(stderr=True, highlight=False)
+
+
+def write_json_option(path: Path | None, values: Any) -> None:
+    """Serve --json FILE: `-` is standard output."""
+    if path is None:
+        return
+    if str(path) == "-":
+        print(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    from pocketvision.atomic_files import write_json
+
+    write_json(path, values)
+
+
+def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
+    """One line an evaluation: accuracy with its interval, F1, and whether the images were untouched by the training."""
+    for evaluation in evaluations:
+        metrics = evaluation.metrics
+        interval = metrics.intervals.get("accuracy")
+        bounds = "" if interval is None else f" (95 %: {interval[0]:.1%} to {interval[1]:.1%})"
+        f1 = "" if metrics.f1 is None else f", F1 {metrics.f1:.3f}"
+        seen = "selection: these images chose the epoch" if evaluation.selection else "untouched by the training"
+        name = evaluation.name[:1].upper() + evaluation.name[1:]
+        stdout().print(
+            f"{name}: accuracy {metrics.accuracy:.1%}{bounds}{f1}, {metrics.images} images, {seen}", soft_wrap=True
+        )
+
+
+STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evaluate": "Evaluating"}
+
+
+class TrainingDisplay:
+    """Shows a workflow's events. Use as a context manager, and hand the object itself over as `on_event`."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or stderr()
+        self._live = self._console.is_terminal
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._shown: tuple[object, ...] = ()
+        self._step_started = time.monotonic()
+
+    def __enter__(self) -> "TrainingDisplay":
+        if self._live:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"), TimeRemainingColumn(), console=self._console, transient=True,
+            )  # fmt: skip
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def __call__(self, event: "Event") -> None:
+        from pocketvision.training.stage import StepProgress
+        from pocketvision.workflows.progress import Counted, EpochEnded, Note
+
+        if isinstance(event, Note):
+            self._console.print(f"  {escape(event.text)}", soft_wrap=True)
+        elif isinstance(event, Counted):
+            self._counted(event.step, event.done, event.total)
+        elif isinstance(event, EpochEnded):
+            self._epoch(event)
+        elif isinstance(event, StepProgress):
+            figures = f"loss {event.loss:.3f}  accuracy {event.accuracy:.1%}  {event.images_per_second:.0f} images/s"
+            self._bar(
+                (event.stage, event.epoch),
+                f"Stage {event.stage}, epoch {event.epoch}",
+                event.step,
+                event.steps,
+                figures,
+            )
+
+    def _counted(self, step: str, done: int, total: int) -> None:
+        name = STEP_NAMES.get(step, step)
+        if self._shown != (step,):
+            self._step_started = time.monotonic()
+        self._bar((step,), name, done, total, "")
+        if done == total:
+            seconds = time.monotonic() - self._step_started
+            self._console.print(f"{name}: {total} in {seconds:.1f} s")
+
+    def _epoch(self, event: Any) -> None:
+        record = event.record
+        left = (event.epochs - record.epoch) * record.seconds
+        self._console.print(
+            f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  "
+            f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}  "
+            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left{'  [green]best[/]' if event.best else ''}",
+            soft_wrap=True,
+        )
+
+    def _bar(self, shown: tuple[object, ...], text: str, done: int, total: int, figures: str) -> None:
+        if self._progress is None:
+            self._shown = shown
+            return
+        if self._shown != shown and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        if self._task is None:
+            self._task = self._progress.add_task(text, total=total, figures=figures)
+        self._progress.update(self._task, completed=done, figures=figures)
+        self._shown = shown
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"

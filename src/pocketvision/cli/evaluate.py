@@ -1,0 +1,54 @@
+"""`pocketvision evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
+from pocketvision.cli.options import GroupColumn, JsonFile, LabelColumn, Lang, PathColumn, SplitColumn, Workers
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    data: Annotated[Path, typer.Argument(help="An image folder or a CSV or Parquet table with labels.")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the data: train, val or test.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write report.html, metrics.json and plots into this folder.")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")
+    ] = None,
+    path_column: PathColumn = "path",
+    label_column: LabelColumn = "label",
+    split_column: SplitColumn = "split",
+    group_column: GroupColumn = "group",
+    batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 32,
+    workers: Workers = 2,
+    lang: Lang = "en",
+    json: JsonFile = None,
+) -> None:
+    """Measure a bundle on labelled images: accuracy with its interval, F1, confusion matrix, calibration.
+
+    Classes are matched by name; a class that the data lacks shifts no other.
+
+    Examples:
+
+        pocketvision evaluate runs/leaves/bundle more-photos/ --out runs/leaves/more
+
+        pocketvision evaluate runs/leaves/bundle runs/leaves/split.csv --split val --json -
+    """
+    from pocketvision.workflows.evaluate import evaluate as run_evaluate
+    from pocketvision.workflows.progress import Counted
+
+    with TrainingDisplay() as display:
+        evaluation = run_evaluate(
+            bundle, data, split=split, out=out, positive=positive, path_column=path_column, label_column=label_column,
+            split_column=split_column, group_column=group_column, batch=batch, workers=workers, lang=lang,
+            on_progress=lambda done, total: display(Counted("evaluate", done, total)),
+        )  # fmt: skip
+    write_json_option(json, evaluation.to_dict())
+    if json is None or str(json) != "-":
+        print_evaluations([evaluation])
+        if out is not None:
+            stdout().print(f"Report: {out / 'report.html'}", soft_wrap=True)

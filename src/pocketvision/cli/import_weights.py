@@ -1,0 +1,73 @@
+"""`pocketvision import`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.options import JsonFile, parse_labels
+
+
+def import_weights(
+    weights: Annotated[
+        Path, typer.Argument(help="A .safetensors or .pth file in our, timm's or torchvision's key layout.")
+    ],
+    model: Annotated[str, typer.Option(help="The architecture the weights are of.")],
+    labels: Annotated[
+        str, typer.Option(help="Class names in index order: a text file with one a line, or names with commas.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The bundle's folder.  [default: NAME-bundle beside the weights]")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: the architecture's]")] = None,
+    crop_share: Annotated[
+        float | None, typer.Option(help="Share of the resized short side that the crop keeps.")
+    ] = None,
+    interpolation: Annotated[str | None, typer.Option(help="bilinear or bicubic.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Three numbers with commas: what was subtracted in training.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Three numbers with commas: what was divided by in training.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Make a bundle of somebody's trained weights and label list.
+
+    Preprocessing is not in a weights file: what you do not give is taken from the published weights of that key layout, and the
+    command prints it. Compare it with how the weights were trained.
+
+    Example:
+
+        pocketvision import best.pth --model mobilenet_v2 --labels classes.txt --out leaves-bundle
+    """
+    from pocketvision.workflows.import_weights import import_weights as run_import
+
+    names = parse_labels(labels)
+    bundle = run_import(
+        weights, model=model, labels=names or [], out=out, size=size, crop_share=crop_share, interpolation=interpolation,
+        mean=_three(mean, "--mean"), std=_three(std, "--std"),
+    )  # fmt: skip
+    summary = {
+        "bundle": str(bundle.folder),
+        "labels": list(bundle.labels),
+        "preprocessing": bundle.preprocessing.to_dict(),
+        "agreement": bundle.manifest.agreement,
+    }
+    write_json_option(json, summary)
+    if json is None or str(json) != "-":
+        stdout().print(
+            f"Bundle: {bundle.folder} ({len(bundle.labels)} classes)\nPreprocessing: {bundle.preprocessing}",
+            soft_wrap=True,
+        )
+
+
+def _three(value: str | None, option: str) -> tuple[float, float, float] | None:
+    if value is None:
+        return None
+    from pocketvision.errors import UsageError
+
+    try:
+        first, second, third = (float(part) for part in value.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {value}: expected three numbers with commas, such as 0.485,0.456,0.406") from error
+    return first, second, third

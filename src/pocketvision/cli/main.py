@@ -1,0 +1,84 @@
+"""`pocketvision …`: the verbs, and how errors end them (0 done, 1 work failed or findings, 2 wrong use; no traceback)."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from pocketvision.cli import check, demo, evaluate, import_weights, models, predict, train, verify
+from pocketvision.cli.display import stderr
+from pocketvision.errors import MissingExtraError, PocketVisionError
+
+INTERRUPTED = 1
+# The packages of each extra, by import name: when one is absent, the error is the extra's install line.
+EXTRA_OF = {
+    name: "train"
+    for name in (
+        "torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2", "pyarrow"
+    )
+}  # fmt: skip
+
+app = typer.Typer(
+    name="pocketvision",
+    help="A folder of images in; a trained, measured and shippable vision model out, on a laptop CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="demo")(demo.demo)
+app.command(name="check")(check.check)
+app.command(name="train")(train.train)
+app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="predict")(predict.predict)
+app.command(name="import")(import_weights.import_weights)
+app.command(name="verify")(verify.verify)
+app.command(name="models")(models.models)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"pocketvision {version('pocketvision')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit. `PV_DEBUG=1` lets the traceback of an error through."""
+    try:
+        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except PocketVisionError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _fail(str(MissingExtraError(f"This command (it uses {error.name})", extra)), MissingExtraError.exit_code)
+    except KeyboardInterrupt:
+        _fail("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:  # `pocketvision predict … | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    if os.environ.get("PV_DEBUG") and (error := sys.exception()) is not None:
+        raise error
+    stderr().print(f"[bold red]Error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,69 @@
+"""Options that several verbs share, spelt once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        help="Class names in index order, separated by commas, or a text file with one a line. Others are an error.",
+        metavar="NAMES|FILE",
+    ),
+]
+PathColumn = Annotated[str, typer.Option(help="The table's column of image paths.", rich_help_panel="Tables")]
+LabelColumn = Annotated[str, typer.Option(help="The table's column of class names.", rich_help_panel="Tables")]
+SplitColumn = Annotated[
+    str, typer.Option(help="The table's column of splits (train, val, test).", rich_help_panel="Tables")
+]
+GroupColumn = Annotated[
+    str, typer.Option(help="The table's column of groups; a group never straddles splits.", rich_help_panel="Tables")
+]
+Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
+MaxPixels = Annotated[int, typer.Option(min=1, help="Images of more pixels are refused before they are decoded.")]
+Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
+
+
+def parse_labels(value: str | None) -> list[str] | None:
+    """Names from --labels: a file with one a line, or names with commas between them."""
+    if value is None:
+        return None
+    from pocketvision.errors import UsageError
+
+    path = Path(value)
+    if path.is_file():
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    elif path.suffix == ".txt":
+        raise UsageError(f"--labels {value}: there is no such file.")
+    else:
+        names = [name.strip() for name in value.split(",")]
+    names = [name for name in names if name]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or len(names) < 2:
+        what = f"{', '.join(repeated)} stands there more than once" if repeated else f"{len(names)} name found"
+        raise UsageError(f"--labels {value}: {what}; expected two or more different class names.")
+    return names
+
+
+def parse_class_weights(value: str) -> str | dict[str, float]:
+    """`none`, `balanced`, or weights by name: `teasing=2.0,other=1`."""
+    if "=" not in value:
+        return value
+    from pocketvision.errors import UsageError
+
+    weights: dict[str, float] = {}
+    for part in value.split(","):
+        name, sign, number = part.rpartition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip():
+            raise UsageError(
+                f"--class-weights {value}: {part!r} is not NAME=NUMBER. Example: --class-weights cat=2.0,dog=1"
+            )
+    return weights

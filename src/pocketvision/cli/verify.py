@@ -1,0 +1,33 @@
+"""`pocketvision verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.options import JsonFile
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    json: JsonFile = None,
+) -> None:
+    """Recompute a bundle's hashes and rerun its golden inputs on this machine.
+
+    Exit code 0: it answers as it was measured; 1: it does not.
+
+    Example:
+
+        pocketvision verify runs/leaves/bundle
+    """
+    from pocketvision.workflows.verify import verify as run_verify
+
+    verification = run_verify(bundle)
+    write_json_option(json, verification.to_dict())
+    if json is None or str(json) != "-":
+        stdout().print(
+            f"{bundle}: {verification.files} files intact; {verification.images} golden images, largest probability difference "
+            f"{verification.max_probability_difference:.1e} (at most {verification.tolerance:.0e})",
+            soft_wrap=True,
+        )

@@ -1,0 +1,163 @@
+"""The trunk cache: what the frozen part of a network computes, per image view, on disk and memory-mapped.
+
+A cache is a folder of *segments*, files that are written whole and never changed. A segment holds some hundreds of rows: a
+16-byte key and one array per feature name. Several runs may share a folder: each adds segments of its own. A
+segment whose length or checksum is wrong is removed, and its rows are computed anew.
+"""
+
+import hashlib
+import json
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing
+from pocketvision.errors import TrainingError
+
+FORMAT = 1
+KEY_BYTES = 16
+# Some 30 MB at the usual cut of a 224-pixel network (31 kB a row): few files, and a crash loses a few seconds' work.
+SEGMENT_ROWS = 1024
+_HEADER_BYTES = 4096
+
+Features = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class FeatureLayout:
+    """One array of an entry: its name, its shape without the batch dimension, and its type on disk."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+class TrunkCache:
+    """Rows of features by key. `fingerprint` names all that the rows depend on apart from the image view (weights, cut,
+    preprocessing, runtime): another fingerprint is another sub-folder, so a stale row is never found."""
+
+    def __init__(self, folder: Path, *, fingerprint: str, layouts: Sequence[FeatureLayout]) -> None:
+        self.layouts = tuple(layouts)
+        described = f"{fingerprint}|{self.layouts}|{FORMAT}"
+        self.folder = folder / hashlib.blake2b(described.encode(), digest_size=10).hexdigest()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.discarded: list[Path] = []
+        self._rows: dict[bytes, tuple[int, int]] = {}
+        self._segments: list[dict[str, NDArray[np.generic]]] = []
+        for path in sorted(self.folder.glob("*.segment")):
+            self._open(path)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one row takes on disk."""
+        return KEY_BYTES + sum(layout.row_bytes for layout in self.layouts)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows
+
+    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
+        """The keys that have no row yet, each once, in order."""
+        return [key for key in dict.fromkeys(keys) if key not in self._rows]
+
+    def fill(self, keys: Sequence[bytes], batches: Iterable[Features], on_rows: Callable[[int], None]) -> None:
+        """Store rows for `keys` from `batches`, which yield the rows of the keys in order, some at a time.
+
+        Raises TrainingError when the disk is full; complete segments stay and are found by the next run.
+        """
+        waiting: list[Features] = []
+        done = 0
+        try:
+            for batch in batches:
+                waiting.append(batch)
+                rows = sum(len(next(iter(part.values()))) for part in waiting)
+                if rows >= SEGMENT_ROWS:
+                    self._write(keys[done : done + rows], waiting)
+                    waiting, done = [], done + rows
+                on_rows(done + (rows if waiting else 0))
+            if waiting:
+                self._write(keys[done:], waiting)
+        except OSError as error:
+            raise TrainingError(
+                f"The trunk cache can not be written to {self.folder}: {error.strerror or error}. It needs "
+                f"{len(keys) * self.row_bytes / 1e6:.0f} MB. Free some space, name another folder (--cache-dir), lower --views, or train "
+                "with --no-cache."
+            ) from error
+
+    def read(self, keys: Sequence[bytes], name: str) -> NDArray[np.generic]:
+        """The rows of feature `name` for `keys`, (len(keys), *shape), copied out of the mapped files."""
+        layout = next(layout for layout in self.layouts if layout.name == name)
+        out = np.empty((len(keys), *layout.shape), dtype=layout.dtype)
+        for index, key in enumerate(keys):
+            segment, row = self._rows[key]
+            out[index] = self._segments[segment][name][row]
+        return out
+
+    def _write(self, keys: Sequence[bytes], parts: Sequence[Features]) -> None:
+        path = self.folder / f"{uuid.uuid4().hex}.segment"
+        arrays = {
+            layout.name: np.concatenate([part[layout.name] for part in parts]).astype(layout.dtype, copy=False)
+            for layout in self.layouts
+        }
+        checksum = zlib.crc32(b"".join(keys))
+        for array in arrays.values():
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        header = json.dumps({"format": FORMAT, "rows": len(keys), "crc32": checksum}).encode().ljust(_HEADER_BYTES)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(header)
+            file.write(b"".join(keys))
+            for array in arrays.values():
+                file.write(np.ascontiguousarray(array).data)
+        self._map(path, len(keys), keys)
+
+    def _open(self, path: Path) -> None:
+        """Take over a segment that is whole; remove one that is not."""
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(_HEADER_BYTES))
+                rows = int(header["rows"])
+                if header["format"] != FORMAT or path.stat().st_size != _HEADER_BYTES + rows * self.row_bytes:
+                    raise ValueError("length")
+                joined = file.read(rows * KEY_BYTES)
+                checksum = zlib.crc32(joined)
+                while block := file.read(1 << 22):
+                    checksum = zlib.crc32(block, checksum)
+            if checksum != header["crc32"]:
+                raise ValueError("checksum")
+        except (ValueError, KeyError, TypeError):
+            self.discarded.append(path)
+            path.unlink(missing_ok=True)
+            return
+        self._map(path, rows, [joined[i : i + KEY_BYTES] for i in range(0, len(joined), KEY_BYTES)])
+
+    def _map(self, path: Path, rows: int, keys: Sequence[bytes]) -> None:
+        arrays: dict[str, NDArray[np.generic]] = {}
+        offset = _HEADER_BYTES + rows * KEY_BYTES
+        for layout in self.layouts:
+            arrays[layout.name] = np.memmap(path, layout.dtype, "r", offset, (rows, *layout.shape))
+            offset += rows * layout.row_bytes
+        self._segments.append(arrays)
+        for row, key in enumerate(keys):
+            self._rows[key] = (len(self._segments) - 1, row)
+
+
+def in_chunks(keys: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    """`keys` in runs of `size`, the last one shorter."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def row_key(content: bytes, view: bytes) -> bytes:
+    """The key of one image view: from the image's content hash and the view's recorded parameters."""
+    return hashlib.blake2b(content + b"|" + view, digest_size=KEY_BYTES).digest()

@@ -1,0 +1,235 @@
+"""Two-stage transfer learning: first a new head on frozen features, then the last stages of the backbone as well.
+
+Normalisation statistics stay as they were pre-trained in both stages: batches of a small data set estimate them badly, and
+with them fixed every norm folds into its convolution (models/blocks.py).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketvision.errors import UsageError
+from pocketvision.models.network import Network
+from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketvision.training.inputs import Inputs, Row
+from pocketvision.training.stage import (
+    Batch,
+    EpochRecord,
+    OnStep,
+    StageSettings,
+    StageState,
+    Validation,
+    extended,
+    run_stage,
+)
+from pocketvision.training.trunk_runtime import CUT, POOLED
+
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What an epoch trains on: sample indices and labels, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a
+    sample that balancing added, each with augmented views of its own."""
+
+    samples: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    replicas: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedStages:
+    """How a two-stage training ended; the network holds the weights of `best`, the epoch of lowest validation loss."""
+
+    states: dict[int, StageState]
+    best: EpochRecord | None
+    interrupted: bool
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        return [record for state in self.states.values() for record in state.history]
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    settings: StageSettings
+    model: "_StageModel"
+    feature: str
+
+
+def freeze_below(network: Network, cut: int) -> None:
+    """Let only stages[cut:], the head and the classifier learn."""
+    network.requires_grad_(False)
+    for module in (*network.stages[cut:], network.head, network.classifier):
+        module.requires_grad_(True)
+
+
+def cut_for(network: Network, unfreeze: int) -> int:
+    """The cut below which everything is frozen when the last `unfreeze` stages learn. UsageError when there are fewer."""
+    stages = len(network.stages)
+    if not 0 <= unfreeze <= stages:
+        raise UsageError(
+            f"--unfreeze {unfreeze}: {network.architecture.name} has {stages} stages; expected 0 to {stages}."
+        )
+    return stages - unfreeze
+
+
+def view_number(replica: int, sample: int, epoch: int, views: int | None) -> int:
+    """Which view of a sample an epoch shows. With `views` K, replica r walks through views rK … rK+K-1, different samples
+    being at different places at a time; without, every epoch and replica has a view of its own. 0 is the clean view."""
+    if views is None:
+        return epoch + 1000 * replica
+    return replica * views + (epoch - 1 + sample) % views
+
+
+def rows_of_all_epochs(entries: Entries, validation: NDArray[np.int64], views: int) -> list[Row]:
+    """Every (sample, view number) that training with `views` views will ask for."""
+    rows = {(int(sample), 0) for sample in validation}
+    for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True):
+        rows.update((sample, replica * views + view) for view in range(views))
+    return sorted(rows)
+
+
+def train_two_stages(
+    network: Network,
+    inputs: Inputs,
+    *,
+    entries: Entries,
+    validation: Entries,
+    cut: int,
+    stages: Sequence[StageSettings],
+    class_weights: NDArray[np.float32] | None,
+    seed: int,
+    name_of: Callable[[int], str],
+    checkpoints: Path | None,
+    on_epoch: Callable[[StageState], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
+) -> TrainedStages:
+    """Train `network` in place and leave it with its best weights.
+
+    With a `checkpoints` folder, a stage whose checkpoint lies there goes on from it, and a checkpoint is written after every
+    epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = None if class_weights is None else torch.from_numpy(class_weights)
+    states: dict[int, StageState] = {}
+    best: tuple[EpochRecord, dict[str, Tensor]] | None = None
+    interrupted = False
+    for stage in _make_stages(network, stages, cut):
+        settings, number = stage.settings, stage.settings.number
+        path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
+
+        def note(state: StageState, number: int = number, path: Path | None = path) -> None:
+            states[number] = state
+            if path is not None:
+                write_checkpoint(path, state)
+            on_epoch(state)
+
+        if path is not None and path.exists():
+            states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+        try:
+            run_stage(
+                stage.model,
+                settings,
+                batches=lambda epoch, stage=stage: _batches(inputs, stage, entries, epoch, seed),  # type: ignore[misc]
+                steps=-(-len(entries.samples) // settings.batch),
+                validate=lambda stage=stage: _validate(inputs, stage, validation),  # type: ignore[misc]
+                class_weights=weights,
+                seed=seed,
+                name_of=name_of,
+                state=states.get(number),
+                on_epoch=note,
+                on_step=on_step,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        if number in states:
+            stage.model.load_trained(states[number].best_weights)
+            if best is None or states[number].best.val_loss < best[0].val_loss:
+                best = states[number].best, {k: v.clone() for k, v in network.state_dict().items()}
+        if interrupted:
+            break
+    if best is not None:
+        network.load_state_dict(best[1])
+    network.eval().requires_grad_(False)
+    return TrainedStages(states, None if best is None else best[0], interrupted)
+
+
+class _StageModel(nn.Module):
+    """What one stage trains. Only dropout has a training mode: norms keep the statistics they came with."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def train(self, mode: bool = True) -> "_StageModel":
+        super().train(False)
+        self.network.classifier.train(mode)
+        return self
+
+    def load_trained(self, weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name in weights:
+                    parameter.copy_(weights[name])
+
+
+class _HeadOnFeatures(_StageModel):
+    def forward(self, pooled: Tensor) -> Tensor:
+        logits: Tensor = self.network.classifier(pooled)
+        return logits
+
+
+class _TailOnActivations(_StageModel):
+    def __init__(self, network: Network, cut: int) -> None:
+        super().__init__(network)
+        self.cut = cut
+
+    def forward(self, activations: Tensor) -> Tensor:
+        logits: Tensor = self.network.classifier(self.network.tail(activations, self.cut))
+        return logits
+
+
+def _make_stages(network: Network, settings: Sequence[StageSettings], cut: int) -> Iterator[_Stage]:
+    """The stages, one by one: what is trainable is set as each begins."""
+    for stage in settings:
+        if stage.number == 1:
+            network.requires_grad_(False)
+            network.classifier.requires_grad_(True)
+            yield _Stage(stage, _HeadOnFeatures(network), POOLED)
+        else:
+            freeze_below(network, cut)
+            yield _Stage(stage, _TailOnActivations(network, cut), CUT)
+
+
+def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[Batch]:
+    """One epoch's batches in an order drawn from seed, stage and epoch."""
+    order = np.random.default_rng([seed, stage.settings.number, epoch]).permutation(len(entries.samples))
+    size = stage.settings.batch
+    chosen = [order[start : start + size] for start in range(0, len(order), size)]
+    samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
+    rows = [
+        [(samples[i], view_number(replicas[i], samples[i], epoch, inputs.views)) for i in indices.tolist()]
+        for indices in chosen
+    ]
+    stage.model.train()
+    for indices, tensor in zip(chosen, inputs.batches(stage.feature, rows), strict=True):
+        yield Batch(tensor, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
+
+
+@torch.no_grad()
+def _validate(inputs: Inputs, stage: _Stage, validation: Entries) -> Validation:
+    """Mean cross-entropy and accuracy over the clean views of the validation split."""
+    stage.model.eval()
+    samples, labels = validation.samples.tolist(), torch.from_numpy(validation.labels)
+    starts = range(0, len(samples), VALIDATION_BATCH)
+    rows = [[(sample, 0) for sample in samples[start : start + VALIDATION_BATCH]] for start in starts]
+    logits = torch.cat([stage.model(tensor) for tensor in inputs.batches(stage.feature, rows)])
+    loss = F.cross_entropy(logits, labels).item()
+    return Validation(loss, float((logits.argmax(1) == labels).float().mean()))

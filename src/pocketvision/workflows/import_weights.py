@@ -1,0 +1,67 @@
+"""import: a bundle of weights that somebody else trained."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pocketvision.bundle import Bundle
+from pocketvision.data.faces import face_images
+from pocketvision.errors import UsageError
+from pocketvision.models.weights import load_pretrained
+from pocketvision.workflows.shipping import ship
+
+
+def import_weights(
+    weights: str | Path,
+    *,
+    model: str,
+    labels: Sequence[str],
+    out: str | Path | None = None,
+    size: int | None = None,
+    crop_share: float | None = None,
+    interpolation: str | None = None,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+) -> Bundle:
+    """Make a bundle of `weights` (a .safetensors or .pth file) for the architecture `model`.
+
+    labels: class names in index order, as many as the weights have outputs. The preprocessing is that of the published weights
+    of the file's key layout, with what is given here in its place. Agreement is measured on the embedded face pictures.
+    Raises WeightsError for weights of another architecture, UsageError for a wrong number of labels.
+    """
+    path = Path(weights)
+    if not path.exists():
+        raise UsageError(
+            f"{path}: there is no such file. Expected a .safetensors or .pth file with weights of {model}."
+        )
+    pretrained = load_pretrained(model, path)
+    classes = pretrained.network.classifier[-1].out_features
+    if classes != len(labels):
+        raise UsageError(
+            f"{path} has {classes} outputs and {len(labels)} labels were given. Expected one name an output, in index order."
+        )
+    given = {
+        "crop_share": crop_share,
+        "interpolation": interpolation,
+        "mean": mean,
+        "std": std,
+        "height": size,
+        "width": size,
+    }
+    try:
+        preprocessing = replace(
+            pretrained.preprocessing, **{name: value for name, value in given.items() if value is not None}
+        )
+    except ValueError as error:
+        raise UsageError(f"The preprocessing is not usable: {error}.") from error
+    images = face_images()
+    folder = path.with_name(f"{path.stem}-bundle") if out is None else Path(out)
+    shipped = ship(
+        pretrained.network,
+        folder,
+        labels=labels,
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(images[index]),
+        names=[image.name for image in images],
+    )
+    return shipped.bundle

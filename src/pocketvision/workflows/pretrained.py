@@ -1,0 +1,51 @@
+"""A pre-trained name stands wherever a bundle does: it is converted once, into the user's cache."""
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.errors import BundleError, MissingExtraError
+
+
+def open_bundle(bundle: str | Path) -> Bundle:
+    """The bundle in the folder `bundle`, or the pre-trained network of that name with its ImageNet classes.
+
+    A name is converted at its first use, which needs the `train` extra; afterwards torch is not needed. Raises BundleError,
+    UsageError for a name that is neither a folder nor a model, WeightsError when its weights can not be had.
+    """
+    path = Path(bundle)
+    if path.exists() or path.name != str(bundle) or path.suffix:
+        return read_bundle(path)
+    converted = user_cache_path("pocketvision") / "bundles" / path.name
+    if converted.exists():
+        try:
+            return read_bundle(converted)
+        except BundleError:  # damaged, or of an older version: it can be made again
+            return _convert(path.name, converted)
+    return _convert(path.name, converted)
+
+
+def _convert(name: str, folder: Path) -> Bundle:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{name} is no folder, and converting the pre-trained network of that name", "train"
+        ) from error
+    from pocketvision.data.faces import face_images
+    from pocketvision.models.weights import load_pretrained
+    from pocketvision.workflows.shipping import ship
+
+    pretrained = load_pretrained(name)
+    if pretrained.labels is None:
+        raise BundleError(f"The weights of {name} do not tell their classes' names, so they can not be used directly.")
+    images = face_images()
+    return ship(
+        pretrained.network,
+        folder,
+        labels=pretrained.labels,
+        preprocessing=pretrained.preprocessing,
+        load=lambda index: pretrained.preprocessing(images[index]),
+        names=[image.name for image in images],
+    ).bundle

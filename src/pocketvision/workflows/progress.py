@@ -1,0 +1,39 @@
+"""What a workflow tells while it works: small values handed to a callable. The command line draws them; logs keep them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pocketvision.training.stage import EpochRecord, StepProgress
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the reader, such as a file that was skipped and why."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Counted:
+    """`done` of `total` items of a step such as "audit" or "cache". Every item is told; a display may skip some."""
+
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch's figures. `best` tells whether its validation loss is the lowest of its stage so far."""
+
+    record: EpochRecord
+    epochs: int
+    best: bool
+
+
+Event = Note | Counted | StepProgress | EpochEnded
+OnEvent = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Shows nothing: the Python API's default."""

@@ -1,0 +1,106 @@
+"""A run: the folder that a training leaves, and the names of what lies in it."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pocketvision.atomic_files import write_json
+from pocketvision.errors import UsageError
+from pocketvision.training.recipe import Recipe
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run. `stage1/` and `stage2/` hold checkpoints and best weights, `cache/` the trunk cache while training."""
+
+    folder: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def split(self) -> Path:
+        return self.folder / "split.csv"
+
+    @property
+    def audit(self) -> Path:
+        return self.folder / "audit.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def stage_weights(self, number: int) -> Path:
+        return self.folder / f"stage{number}" / "best.safetensors"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was started with, so that it can be resumed: `run.json`."""
+
+    data: str
+    columns: dict[str, str]
+    labels: list[str] | None
+    recipe: Recipe
+    data_fingerprint: str
+    status: str
+    lang: str = "en"
+    positive: str | None = None
+
+    def write(self, run: RunFolder) -> None:
+        """Write run.json, whole or not at all."""
+        values = {"format_version": FORMAT_VERSION, **self.__dict__, "recipe": self.recipe.to_dict()}
+        write_json(run.settings, values)
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "RunSettings":
+        """Read run.json. Raises UsageError when there is none or it is of another version."""
+        try:
+            values: dict[str, Any] = json.loads(run.settings.read_text(encoding="utf-8"))
+            if values.pop("format_version") != FORMAT_VERSION:
+                raise UsageError(f"{run.settings} was written by another version; it can not be resumed by this one.")
+            recipe = Recipe.from_dict(values.pop("recipe"), run.settings)
+            return cls(recipe=recipe, **values)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{run.folder} is not a run: it has no run.json. Expected a folder that `train` made."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{run.settings} can not be read: {error}.") from error
+
+
+def new_run_folder(out: Path | None, data: Path) -> RunFolder:
+    """Make the folder of a new run: `out`, or runs/NAME (then NAME-2 …) after the data. An `out` in use is a UsageError."""
+    if out is None:
+        name = data.stem if data.suffix else data.resolve().name
+        candidates = [Path("runs") / (name if number == 1 else f"{name}-{number}") for number in range(1, 10_000)]
+        out = next(path for path in candidates if not path.exists())
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out} exists already. Name another folder, or go on with that run: --resume {out}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out} can not be made: {error.strerror}.") from error
+    return RunFolder(out)
+
+
+def timestamp() -> str:
+    """Now, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

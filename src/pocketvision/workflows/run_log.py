@@ -1,0 +1,41 @@
+"""A run's log: one JSON object a line, appended as things happen."""
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from pocketvision.workflows.progress import Counted, EpochEnded, Event, Note, OnEvent
+from pocketvision.workflows.run_folder import timestamp
+
+logger = logging.getLogger(__name__)
+
+
+class RunLog:
+    """Hands events on and keeps those worth keeping: notes, epochs, and the end of every counted step."""
+
+    def __init__(self, path: Path, on_event: OnEvent) -> None:
+        self._path = path
+        self._on_event = on_event
+        self.notes: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.notes.append(event.text)
+            self._append({"event": "note", "text": event.text})
+        elif isinstance(event, EpochEnded):
+            self._append({"event": "epoch", **asdict(event.record), "best": event.best})
+        elif isinstance(event, Counted) and event.done == event.total:
+            self._append({"event": "step", "step": event.step, "items": event.total})
+        self._on_event(event)
+
+    def note(self, text: str) -> None:
+        """Tell a sentence."""
+        self(Note(text))
+
+    def _append(self, values: dict[str, object]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"time": timestamp(), **values}, ensure_ascii=False) + "\n")
+        except OSError as error:  # a full disk must not end a training over its log
+            logger.warning("%s can not be written: %s", self._path, error)

@@ -1,0 +1,123 @@
+"""From a network to a bundle that answers like it: export, agreement on real images, golden inputs, manifest."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from pocketvision.bundle import Bundle, Manifest, TaskManifest, write_bundle
+from pocketvision.evaluation.calibration import fit_temperature
+from pocketvision.export.agreement import Agreement, agreement
+from pocketvision.export.targets import exporter
+from pocketvision.models.network import Network
+from pocketvision.postprocessing.classification import softmax
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.runtime.backends import Backend, open_onnx
+
+WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+# Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
+AGREEMENT_IMAGES = 400
+GOLDEN_IMAGES = 4
+_BATCH = 32
+
+LoadImage = Callable[[int], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """A written bundle and how its exported file agrees with the network."""
+
+    bundle: Bundle
+    agreement: Agreement
+    temperature: float
+
+
+def ship(
+    network: Network,
+    folder: Path,
+    *,
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
+    load: LoadImage,
+    names: Sequence[str],
+    truth: NDArray[np.int64] | None = None,
+    task: Mapping[str, Any] | None = None,
+) -> Shipped:
+    """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
+
+    load(i) gives preprocessed image i of `names`, (3, H, W); at most AGREEMENT_IMAGES of them, evenly chosen, are run through
+    the network in PyTorch and through the exported file. With their labels `truth` the temperature is fitted on the same
+    images; without, it is 1.
+    """
+    network = network.eval()
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), AGREEMENT_IMAGES)).astype(int)).tolist()
+    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(load, chosen)])
+    temperature = 1.0 if truth is None else fit_temperature(logits, truth[chosen])
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / ONNX_FILE
+        graph = exporter("onnx")(
+            network, path, temperature=temperature, height=preprocessing.height, width=preprocessing.width
+        )
+        backend = open_onnx(path)
+        answers = np.concatenate([backend.run(batch)["probabilities"] for batch in _batches(load, chosen)])
+        measured = agreement(softmax(logits, temperature), answers)
+        measured.require(ONNX_FILE, [names[index] for index in chosen])
+        manifest = Manifest(
+            architecture=network.architecture.to_dict(),
+            preprocessing=preprocessing,
+            tasks={
+                "classification": TaskManifest(
+                    kind="classification",
+                    labels=tuple(labels),
+                    outputs=("logits", "probabilities"),
+                    postprocessing={"temperature": temperature},
+                )
+            },
+            graphs=(graph,),
+            agreement={ONNX_FILE: measured.to_dict()},
+        )
+        golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
+        golden_logits = _torch_logits(network, golden)
+        bundle = write_bundle(
+            folder,
+            manifest,
+            {WEIGHTS_FILE: safetensors.torch.save(_plain_state(network)), ONNX_FILE: path},
+            golden,
+            {"logits": golden_logits, "probabilities": softmax(golden_logits, temperature)},
+        )
+    return Shipped(bundle, measured, temperature)
+
+
+def with_metrics(bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str) -> Bundle:
+    """The same bundle with what was measured written into its manifest."""
+    from dataclasses import replace
+
+    task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
+    manifest = replace(bundle.manifest, tasks={**bundle.manifest.tasks, "classification": task}, files={})
+    files: dict[str, Path | bytes] = {
+        name: bundle.path(name) for name in bundle.manifest.files if name != "golden.safetensors"
+    }
+    golden = bundle.golden()
+    return write_bundle(bundle.folder, manifest, files, golden.pop("images"), golden)
+
+
+def _plain_state(network: Network) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _batches(load: LoadImage, indices: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(indices), _BATCH):
+        yield np.stack([load(index) for index in indices[start : start + _BATCH]])
+
+
+@torch.no_grad()
+def _torch_logits(network: Network, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
+    return logits

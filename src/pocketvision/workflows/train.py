@@ -1,0 +1,112 @@
+"""train: a folder or table of images becomes a run with a report and a bundle. The Python API's largest verb."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pocketvision.errors import UsageError
+from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.training.recipe import Recipe
+from pocketvision.workflows.progress import OnEvent, silent
+from pocketvision.workflows.run_folder import RunFolder, RunSettings, new_run_folder
+from pocketvision.workflows.training_run import TrainResult, run_training
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    model: str = "efficientnet_lite0",
+    out: str | Path | None = None,
+    weights: str = "auto",
+    size: int | None = None,
+    epochs1: int | None = None,
+    epochs2: int | None = None,
+    lr1: float = 1e-3,
+    lr2: float = 1e-4,
+    batch: int = 32,
+    dropout: float = 0.3,
+    weight_decay: float = 1e-4,
+    label_smoothing: float = 0.0,
+    schedule: str = "plateau",
+    schedule_patience: int = 3,
+    patience: int = 7,
+    unfreeze: int = 3,
+    views: int = Recipe.views,
+    augmentation: str = "standard",
+    class_weights: str | Mapping[str, float] = "none",
+    balance_to: int | None = None,
+    val_share: float = 0.2,
+    test_share: float = 0.0,
+    labels: Sequence[str] | None = None,
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "split",
+    group_column: str = "group",
+    positive: str | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
+    cache: bool = True,
+    cache_dir: str | Path | None = None,
+    cache_limit: int = Recipe.cache_limit,
+    resume: str | Path | None = None,
+    lang: str = "en",
+    on_event: OnEvent = silent,
+) -> TrainResult:
+    """Train a classifier on `data` (an image folder, or a CSV or Parquet table) and ship it as a bundle.
+
+    The options are those of `pocketvision train`; Recipe describes the settings of the training itself. With `resume` (a run's
+    folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised.
+    Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
+    """
+    recipe = Recipe(
+        model=model, weights=weights, size=size,
+        epochs1=Recipe.epochs1 if epochs1 is None else epochs1, epochs2=Recipe.epochs2 if epochs2 is None else epochs2,
+        lr1=lr1, lr2=lr2, batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing,
+        schedule=schedule, schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, views=views,
+        augmentation=augmentation, class_weights=class_weights, balance_to=balance_to, val_share=val_share,
+        test_share=test_share, seed=seed, workers=workers, max_pixels=max_pixels, cache=cache, cache_limit=cache_limit,
+    )  # fmt: skip
+    cache_folder = None if cache_dir is None else Path(cache_dir)
+    if resume is not None:
+        return _resume(Path(resume), data, recipe, epochs1, epochs2, cache_folder, on_event)
+    if data is None:
+        raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
+    columns = {
+        "path_column": path_column, "label_column": label_column,
+        "split_column": split_column, "group_column": group_column,
+    }  # fmt: skip
+    settings = RunSettings(
+        data=str(Path(data).resolve()), columns=columns, labels=None if labels is None else list(labels), recipe=recipe,
+        data_fingerprint="", status="started", lang=lang, positive=positive,
+    )  # fmt: skip
+    return run_training(
+        new_run_folder(None if out is None else Path(out), Path(data)), settings, cache_folder, on_event
+    )
+
+
+def _resume(
+    folder: Path,
+    data: str | Path | None,
+    given: Recipe,
+    epochs1: int | None,
+    epochs2: int | None,
+    cache_folder: Path | None,
+    on_event: OnEvent,
+) -> TrainResult:
+    run = RunFolder(folder)
+    settings = RunSettings.read(run)
+    if data is not None and str(Path(data).resolve()) != settings.data:
+        raise UsageError(f"{folder} was trained on {settings.data}, not on {data}. Leave the data out to resume.")
+    default = Recipe(epochs1=given.epochs1, epochs2=given.epochs2)
+    changed = [name for name, value in given.to_dict().items() if value != default.to_dict()[name]]
+    if changed:
+        raise UsageError(
+            f"With --resume every setting comes from the run; only --epochs1 and --epochs2 can change, not {', '.join(changed)}."
+        )
+    recipe = replace(
+        settings.recipe,
+        epochs1=settings.recipe.epochs1 if epochs1 is None else epochs1,
+        epochs2=settings.recipe.epochs2 if epochs2 is None else epochs2,
+    )
+    return run_training(run, replace(settings, recipe=recipe), cache_folder, on_event)

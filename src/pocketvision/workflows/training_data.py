@@ -1,0 +1,161 @@
+"""The data of a training run: read, audited, split, balanced, and refused when nothing can be learned from it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.audit import Audit, audit
+from pocketvision.data.balance import balance_plan, class_weights
+from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.sources import read_samples
+from pocketvision.data.splits import make_split, unite
+from pocketvision.errors import UsageError
+from pocketvision.training.recipe import Recipe
+from pocketvision.training.two_stage import Entries
+from pocketvision.workflows.progress import Counted, OnEvent
+from pocketvision.workflows.run_log import RunLog
+
+# Skipped files named one by one; the rest are counted (audit.json has them all).
+NAMED_FILES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Readable samples with their splits, their content hashes (n,) of 16 bytes, and the audit they come from."""
+
+    samples: Samples
+    content_hashes: NDArray[np.void]
+    audit: Audit
+    given_splits: bool
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """The samples of a split."""
+        return self.samples.split_indices(split)
+
+    def fingerprint(self) -> str:
+        """Names the data: every image's content, label and split, in no order."""
+        rows = sorted(
+            self.content_hashes[index].tobytes() + bytes(f"|{label}|{split}", "utf-8")
+            for index, (label, split) in enumerate(
+                zip((self.samples.label_name(i) for i in range(len(self.samples))), self._splits(), strict=True)
+            )
+        )
+        return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
+
+    def _splits(self) -> Sequence[int]:
+        splits = self.samples.splits
+        return [] if splits is None else splits.tolist()
+
+    def entries(self, split: str, balance_to: int | None = None, seed: int = 0) -> Entries:
+        """What an epoch runs over; with `balance_to`, further copies of the samples of small classes."""
+        indices = self.indices(split)
+        replicas = np.zeros(len(indices), np.int64)
+        if balance_to is not None:
+            plan = balance_plan(self.samples.labels[indices], self.samples.class_names, balance_to, seed=seed)
+            indices = np.concatenate([indices, indices[plan.indices]])
+            replicas = np.concatenate([replicas, plan.numbers.astype(np.int64)])
+        return Entries(indices, self.samples.labels[indices].astype(np.int64), replicas)
+
+    def loss_weights(self, option: str | Mapping[str, float]) -> NDArray[np.float32] | None:
+        """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
+        if option == "none":
+            return None
+        labels = self.samples.labels[self.indices("train")]
+        return class_weights(labels, self.samples.class_names, option)
+
+
+def prepare_data(
+    data: Path,
+    recipe: Recipe,
+    *,
+    labels: Sequence[str] | None,
+    columns: Mapping[str, str],
+    log: RunLog,
+    on_event: OnEvent,
+) -> TrainingData:
+    """Read and audit `data`, leave out what can not be read (a line each), and split what has no splits."""
+    samples = read_samples(data, labels=labels, **columns)
+    found = audit(
+        samples,
+        max_pixels=recipe.max_pixels,
+        workers=recipe.workers,
+        on_progress=lambda done, total: on_event(Counted("audit", done, total)),
+    )
+    _tell_unreadable(samples, found, log)
+    readable = np.flatnonzero(found.readable)
+    kept = samples.select(readable)
+    _require_two_classes(kept, data)
+    clusters = unite(len(samples), found.pairs, samples.groups)[readable]
+    given = kept.splits is not None
+    if given:
+        kept = _with_validation(kept, clusters, recipe)
+    else:
+        kept = kept.with_splits(
+            make_split(
+                kept.labels, clusters=clusters, val_share=recipe.val_share, test_share=recipe.test_share,
+                seed=recipe.seed, class_names=kept.class_names,
+            )
+        )  # fmt: skip
+    _require_training_images(kept, data)
+    return TrainingData(kept, found.content_hashes[readable], found, given)
+
+
+def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:
+    """Given splits are kept; when they hold no validation images, some of the training images become it."""
+    if len(samples.split_indices("val")):
+        return samples
+    train = samples.split_indices("train")
+    if len(train) == 0:
+        return samples
+    drawn = make_split(
+        samples.labels[train], clusters=clusters[train], val_share=recipe.val_share, test_share=0.0,
+        seed=recipe.seed, class_names=samples.class_names,
+    )  # fmt: skip
+    splits = np.array(samples.splits, np.int8)
+    splits[train] = drawn
+    return samples.with_splits(splits)
+
+
+def _tell_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
+    unreadable = sorted(found.unreadable.items())
+    for index, reason in unreadable[:NAMED_FILES]:
+        log.note(f"Skipped {samples.paths[index]}: {reason}")
+    if len(unreadable) > NAMED_FILES:
+        log.note(f"Skipped {len(unreadable) - NAMED_FILES} more files; audit.json names them.")
+    if unreadable:
+        log.note(f"{len(unreadable)} of {len(samples)} files can not be read and are left out.")
+
+
+def _require_two_classes(samples: Samples, data: Path) -> None:
+    counts = samples.label_counts()
+    if len(samples) == 0:
+        raise UsageError(
+            f"{data}: none of its images can be read, so there is nothing to train on. See `pocketvision check {data}`."
+        )
+    present = [name for name, count in zip(samples.class_names, counts, strict=True) if count]
+    if len(present) < 2:
+        raise UsageError(
+            f"{data} has images of one class only ({present[0]}). A classifier needs at least two: one folder, or one label, a class."
+        )
+    few = [f"{name} ({count})" for name, count in zip(samples.class_names, counts, strict=True) if count < 2]
+    if few:
+        raise UsageError(
+            f"{data}: fewer than 2 readable images are left of {', '.join(few)}. Each class needs one to learn from and one to be "
+            "measured on. Add images, or leave the class out with --labels."
+        )
+
+
+def _require_training_images(samples: Samples, data: Path) -> None:
+    for split in SPLITS[:2]:
+        counts = np.bincount(samples.labels[samples.split_indices(split)], minlength=len(samples.class_names))
+        missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
+        if len(missing) == len(samples.class_names):
+            raise UsageError(f"{data}: its splits have no {split} images at all.")
+        if missing and split == "train":
+            raise UsageError(
+                f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from."
+            )

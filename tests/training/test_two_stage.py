@@ -1,0 +1,196 @@
+"""Two-stage training on a tiny real job: determinism, frozen parts, resumption, both ways of feeding, not-a-number."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvision.errors import TrainingError, UsageError
+from pocketvision.models.network import Network
+from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
+from pocketvision.training.stage import StageSettings, StageState
+from pocketvision.training.trunk_cache import TrunkCache
+from pocketvision.training.trunk_runtime import TrunkRuntime, compile_trunk, trunk_layouts
+from pocketvision.training.two_stage import (
+    Entries,
+    TrainedStages,
+    cut_for,
+    rows_of_all_epochs,
+    train_two_stages,
+    view_number,
+)
+
+CUT = 1
+STAGES = [StageSettings(1, 4, 1e-2, batch=8), StageSettings(2, 5, 2e-3, batch=8)]
+
+
+def entries(images: ImageViews, start: int, stop: int) -> Entries:
+    indices = np.arange(start, stop)
+    return Entries(indices, images.samples.labels[indices].astype(np.int64), np.zeros(len(indices), np.int64))
+
+
+def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -> CachedInputs:
+    cache = TrunkCache(folder, fingerprint="tiny", layouts=trunk_layouts(network, CUT, height=32, width=32))
+    trunk = folder / "trunk.onnx"
+    if not trunk.exists():
+        compile_trunk(network, CUT, height=32, width=32, path=trunk)
+    inputs = CachedInputs(images, cache, views)
+    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), views)
+    inputs.fill(rows, TrunkRuntime(trunk, threads=1))
+    return inputs
+
+
+@pytest.fixture(scope="module")
+def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(
+    network: Network,
+    inputs: Inputs,
+    images: ImageViews,
+    checkpoints: Path | None = None,
+    stages: list[StageSettings] = STAGES,
+    interrupt: tuple[int, int] | None = None,
+) -> TrainedStages:
+    def on_epoch(state: StageState) -> None:
+        if interrupt == (state.history[-1].stage, state.history[-1].epoch):
+            raise KeyboardInterrupt
+
+    return train_two_stages(
+        network, inputs, entries=entries(images, 0, 36), validation=entries(images, 36, 48), cut=CUT, stages=stages,
+        class_weights=None, seed=5, name_of=lambda index: images.samples.paths[index], checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )  # fmt: skip
+
+
+def same_weights(one: Network, other: Network) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def copy_of(network: Network) -> Network:
+    import copy
+
+    return copy.deepcopy(network)
+
+
+def test_it_learns_and_two_runs_are_bit_equal(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    twin = copy_of(network)
+    result = run(network, cached(network, images, trunk_folder), images)
+    assert result.best is not None
+    assert result.best.val_accuracy > 0.9
+    assert [record.stage for record in result.history] == [1] * 4 + [2] * 5
+    run(twin, cached(twin, images, trunk_folder), images)
+    assert same_weights(network, twin)
+
+
+def test_frozen_layers_and_all_norm_statistics_stay_bit_equal(
+    network: Network, images: ImageViews, trunk_folder: Path
+) -> None:
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    run(network, cached(network, images, trunk_folder), images)
+    learned = set()
+    for name, tensor in network.state_dict().items():
+        if not torch.equal(before[name], tensor):
+            learned.add(name.split(".")[0] + ("." + name.split(".")[1] if name.startswith("stages") else ""))
+            assert "running" not in name
+            assert "num_batches" not in name
+    assert learned == {"stages.1", "stages.2", "head", "classifier"}
+
+
+@pytest.mark.parametrize("interrupt", [(1, 1), (1, 4), (2, 3)])
+def test_an_interrupted_run_is_usable_and_ends_bit_equal_when_resumed(
+    network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path, interrupt: tuple[int, int]
+) -> None:
+    unbroken, broken, resumed = network, copy_of(network), copy_of(network)
+    whole = run(unbroken, cached(unbroken, images, trunk_folder), images)
+    first = run(broken, cached(broken, images, trunk_folder), images, checkpoints, interrupt=interrupt)
+    assert first.interrupted
+    assert first.best is not None
+    assert not same_weights(broken, resumed)  # it learned something before the interruption
+    second = run(resumed, cached(resumed, images, trunk_folder), images, checkpoints)
+    assert not second.interrupted
+    assert same_weights(unbroken, resumed)
+    timeless = [
+        [replace(record, seconds=0, images_per_second=0) for record in each.history] for each in (whole, second)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_more_epochs_can_be_asked_of_a_finished_run(
+    network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path
+) -> None:
+    longer = [STAGES[0], replace(STAGES[1], epochs=7)]
+    twin = copy_of(network)
+    run(network, cached(network, images, trunk_folder), images, checkpoints)
+    extended = run(network, cached(twin, images, trunk_folder), images, checkpoints, stages=longer)
+    whole = run(twin, cached(twin, images, trunk_folder), images, stages=longer)
+    assert len(extended.history) == len(whole.history) == 11
+    assert same_weights(network, twin)
+
+
+def test_the_plain_way_agrees_with_the_cached_way(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    """With one clean view and without the half-precision rounding both ways compute the same; with it, nearly so."""
+    clean = replace(images, augmentation="none")
+    twin = copy_of(network)
+    by_cache = run(network, cached(network, clean, trunk_folder, views=1), clean)
+    plainly = run(twin, PlainInputs(clean, twin, CUT), clean)
+    assert by_cache.best is not None and plainly.best is not None
+    assert abs(by_cache.best.val_accuracy - plainly.best.val_accuracy) <= 1 / 12
+    for one, other in zip(by_cache.history, plainly.history, strict=True):
+        assert one.val_loss == pytest.approx(other.val_loss, rel=0.05, abs=0.01)
+
+
+def test_cached_activations_are_those_of_the_network(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    inputs = cached(network, images, trunk_folder)
+    rows = [(0, 0), (5, 1), (35, 2)]
+    pixels = torch.from_numpy(np.concatenate([images.load([row]) for row in rows]))
+    with torch.no_grad():
+        cut = network.trunk(pixels, CUT)
+        pooled = network.tail(cut, CUT)
+    torch.testing.assert_close(next(inputs.batches("cut", [rows])), cut, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(next(inputs.batches("pooled", [rows])), pooled, rtol=1e-4, atol=1e-4)
+
+
+def test_not_a_number_stops_and_names_the_files_of_the_batch(
+    network: Network, images: ImageViews, trunk_folder: Path
+) -> None:
+    explosive = [replace(STAGES[0], lr=1e38, batch=4)]
+    with pytest.raises(
+        TrainingError, match=r"not a number \(stage 1, epoch \d+, batch \d+\).*: \d+\.png, \d+\.png, \d+\.png, \d+\.png"
+    ):
+        run(network, cached(network, images, trunk_folder), images, stages=explosive)
+
+
+def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    impatient = [replace(STAGES[0], epochs=50, patience=2, lr=0.3)]
+    result = run(network, cached(network, images, trunk_folder), images, stages=impatient)
+    assert len(result.history) < 50
+    losses = [record.val_loss for record in result.history]
+    assert result.best is not None and result.best.val_loss == min(losses)
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_a_fill_reads_each_image_once_and_a_second_fill_nothing(
+    network: Network, images: ImageViews, tmp_path: Path
+) -> None:
+    inputs = cached(network, images, tmp_path)
+    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), 3)
+    assert len(rows) == 36 * 3 + 12
+    assert inputs.fill(rows, TrunkRuntime(tmp_path / "trunk.onnx", threads=1)) == 0
+
+
+def test_views_walk_round_and_replicas_have_their_own() -> None:
+    assert [view_number(0, 0, epoch, 3) for epoch in (1, 2, 3, 4)] == [0, 1, 2, 0]
+    assert {view_number(2, 1, epoch, 3) for epoch in range(1, 9)} == {6, 7, 8}
+    assert view_number(0, 9, 7, None) == 7
+    assert 0 not in {view_number(replica, 0, epoch, None) for replica in range(3) for epoch in range(1, 40)}
+
+
+def test_unfreeze_beyond_the_stages_is_refused(network: Network) -> None:
+    assert cut_for(network, 3) == 0
+    with pytest.raises(UsageError, match="tiny has 3 stages"):
+        cut_for(network, 4)
