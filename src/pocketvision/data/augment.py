@@ -48,7 +48,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 
 
-def augmentation(name: str) -> Augmentation:
+def augmentation_named(name: str) -> Augmentation:
     """The row of AUGMENTATIONS called `name`. Raises UsageError with near matches when there is none."""
     if name not in AUGMENTATIONS:
         raise unknown_name("augmentation", name, AUGMENTATIONS)
@@ -77,7 +77,7 @@ class View:
     saturation: float = 1.0
 
     def matrix(self, image_size: tuple[int, int], preprocessing: Preprocessing) -> NDArray[np.float64]:
-        """(3, 3), homogeneous: from pixels of an image of `image_size` (width, height) to pixels of the network's input.
+        """(3, 3), homogeneous: from pixels of an image of `image_size` (width, height) to the network's input.
 
         Pixel edges are whole numbers, pixel centres halves.
         """
@@ -177,12 +177,13 @@ class _Region(NamedTuple):
     around: Box
 
 
-def draw_view(seed: int, *numbers: int, ranges: Augmentation = AUGMENTATIONS["standard"]) -> View:
-    """The view that belongs to `seed` and `numbers` (which image, which view of it …).
+def draw_view(seed: int, *numbers: int, augmentation: str | Augmentation = "standard") -> View:
+    """The view that belongs to `seed` and `numbers` (which image, which view of it …), within a named or given row.
 
     The draws come from a hash of the numbers, not from a generator: the same on every machine, with every version of
     every library, in any order, and without state to keep.
     """
+    ranges = augmentation_named(augmentation) if isinstance(augmentation, str) else augmentation
     text = ",".join(map(str, (seed, *numbers)))
     draws = np.frombuffer(hashlib.blake2b(text.encode()).digest(), dtype="<u4") / 2**32  # 16 numbers in [0, 1)
     area, stretch, across, down, flip, rotation, brightness, contrast, saturation = draws[:9].tolist()

@@ -58,7 +58,7 @@ def class_weights(
 
     labels: (n) of the training split, replicas included if any. "none" weighs all 1; "balanced" weighs
     n / (classes * images of the class), so that every class weighs the same in sum; a mapping gives weights by class
-    name, 1 for those it leaves out. Raises UsageError for an unknown name (with near matches) and a weight that is not a
+    name, 1 for those it leaves out. Raises UsageError for an unknown name (with near matches) and a weight that is no
     number above 0.
     """
     weights = np.ones(len(class_names), dtype=np.float32)

@@ -1,0 +1,113 @@
+"""Splits: which images are learned from, which choose the model and which measure it."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing
+from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.stratify import assign_clusters
+from pocketvision.errors import UsageError
+
+
+def unite(
+    count: int, pairs: Iterable[tuple[int, int]] | NDArray[np.integer], groups: NDArray[np.integer] | None = None
+) -> NDArray[np.int64]:
+    """(count) the cluster of each sample: what is linked by a pair or is in one group, directly or over others, is one.
+
+    pairs: (m, 2) samples that must not be parted (duplicates, near-duplicates). groups: (count), -1 is no group.
+    Clusters are numbered from 0 in the order of their first samples.
+    """
+    parents = np.arange(count)
+    if groups is not None:
+        _, first, member_of = np.unique(groups, return_index=True, return_inverse=True)
+        parents = np.where(groups >= 0, first[member_of], parents)
+    # A plain list: reading single numbers out of an array takes three times as long.
+    linked = parents.tolist()
+    for one, other in pairs.tolist() if isinstance(pairs, np.ndarray) else pairs:
+        low, high = sorted((_representative(linked, one), _representative(linked, other)))
+        linked[high] = low
+    roots = np.array([_representative(linked, sample) for sample in range(count)], dtype=np.int64)
+    # A root is the least of its cluster, so sorting the roots sorts clusters by their first samples.
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+
+def _representative(linked: list[int], sample: int) -> int:
+    while linked[sample] != sample:
+        linked[sample] = linked[linked[sample]]  # halves the way for the next who asks
+        sample = linked[sample]
+    return sample
+
+
+def make_split(
+    labels: NDArray[np.integer],
+    *,
+    clusters: NDArray[np.integer] | None = None,
+    val_share: float = 0.2,
+    test_share: float = 0.0,
+    seed: int = 0,
+    class_names: Sequence[str] | None = None,
+) -> NDArray[np.int8]:
+    """(n) int8, index into SPLITS: each class is shared out by the given shares, and no cluster is parted.
+
+    labels: (n). clusters: (n), from `unite`; None is every sample by itself. Every class has images in train and val, and
+    in test where it has a third cluster to give; shares are met as closely as whole clusters allow. The same arguments give
+    the same split on every machine.
+
+    Raises UsageError for shares that leave nothing for training, and, naming the classes (by `class_names`, else by
+    number), when one has all its images in a single cluster and so can not be both learned from and measured.
+    """
+    for name, share in (("validation", val_share), ("test", test_share)):
+        if not 0 <= share < 1:
+            raise UsageError(f"The {name} share is {share}; expected a number from 0 to below 1, such as 0.2.")
+    if val_share + test_share >= 1:
+        raise UsageError(f"Validation share {val_share} and test share {test_share} leave nothing for training.")
+    owners = np.arange(len(labels)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    split_of, without = assign_clusters(labels, owners, (1 - val_share - test_share, val_share, test_share), seed)
+    if without:
+        raise _can_not_be_split(labels, owners, without, class_names)
+    return split_of[owners]
+
+
+def _can_not_be_split(
+    labels: NDArray[np.integer],
+    owners: NDArray[np.integer],
+    without: Sequence[int],
+    class_names: Sequence[str] | None,
+) -> UsageError:
+    named = [repr(class_names[label]) if class_names else str(label) for label in without]
+    some = ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
+    counts = [int((labels == label).sum()) for label in without[:4]]
+    if all(len(np.unique(owners[labels == label])) == 1 for label in without):
+        found = f"all images ({', '.join(map(str, counts))}) are duplicates of one another or of one group"
+    else:
+        found = "groups and duplicates tie its images to other classes' so that no split has some of each"
+    return UsageError(
+        f"Class {some} can not be split: {found}, and those must not be parted between training and validation. "
+        "Add images of other groups, or give the splits yourself (train/ and val/ folders, or a split column)."
+    )
+
+
+def write_split_csv(path: Path, samples: Samples) -> None:
+    """Write the columns path (absolute), label, split and, if there are groups, group; whole or not at all.
+
+    The file is itself an image table: training on it repeats the split. Raises ValueError for samples without splits.
+    """
+    if samples.splits is None:
+        raise ValueError("The samples have no splits to write.")
+    root = str(samples.root.absolute())
+    groups = [] if samples.groups is None else ["" if group < 0 else group for group in samples.groups.tolist()]
+    # Surrogates as they came: on Linux a file name need not be UTF-8.
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "split", *(["group"] if groups else [])])
+        for index, name in enumerate(samples.paths):
+            row = [os.path.join(root, name), samples.label_name(index), SPLITS[samples.splits[index]]]  # noqa: PTH118
+            writer.writerow([*row, groups[index]] if groups else row)
