@@ -1,0 +1,1 @@
+"""How good a classifier is: metrics with intervals, calibration, an evaluation of labelled images, and its report."""

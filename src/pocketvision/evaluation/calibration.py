@@ -1,0 +1,170 @@
+"""Whether a probability of 80 % is right 8 times in 10, and the temperature that makes it so (Guo et al. 2017)."""
+
+from dataclasses import dataclass
+from math import exp, log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.evaluation.classification_metrics import log_loss
+from pocketvision.evaluation.intervals import Interval, wilson
+from pocketvision.postprocessing.classification import softmax
+
+FOLDS = 5
+# Guo et al. use 15, on test sets of ten thousands; with the hundreds of images common here, those would be near empty.
+BINS = 10
+_LOWEST, _HIGHEST = 0.05, 20.0
+# Bisection steps: the logarithm of the temperature is found to within 6 / 2**24.
+_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The images (at least one) whose predicted class has a probability in [low, high).
+
+    confidence: that probability's mean. accuracy: the share of right answers, with its 95 % interval.
+    """
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    accuracy: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far probabilities can be trusted. error: expected calibration error in [0, 1]; log_loss in nats.
+
+    bins: ascending, those without images left out.
+    """
+
+    error: float
+    log_loss: float
+    bins: tuple[Bin, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        columns = ("low", "high", "images", "confidence", "accuracy")
+        bins = [{column: getattr(row, column) for column in columns} for row in self.bins]
+        return {"expected_calibration_error": self.error, "log_loss": self.log_loss, "bins": bins}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration without (`before`) and with (`after`) temperature scaling.
+
+    temperature: what the logits are divided by in the bundle. cross_fitted: `after` divided every image's logits by a
+    temperature that was fitted without it, because the bundle's own was fitted on these very images.
+    """
+
+    temperature: float
+    cross_fitted: bool
+    before: Reliability
+    after: Reliability
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "temperature": self.temperature,
+            "cross_fitted": self.cross_fitted,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+        }
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The temperature in [0.05, 20] that makes `logits` (n, classes) most likely to give `labels` (n,).
+
+    It minimises the summed negative log likelihood plus log(temperature)² / 2. That weak pull towards 1 weighs about as
+    much as one image; without it a validation set with no mistake would have no minimum at all, and every answer would
+    become a certain one. Returns 1.0 for no images.
+    """
+    if len(labels) == 0:
+        return 1.0
+    # Only differences between logits count; the true class's is 0 this way.
+    centred = logits.astype(np.float64) - logits[np.arange(len(labels)), labels].astype(np.float64)[:, None]
+    low, high = log(_LOWEST), log(_HIGHEST)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        scaled = centred / exp(middle)
+        slope = middle - float((softmax(scaled) * scaled).sum())
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return exp((low + high) / 2)
+
+
+def cross_fitted_probabilities(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], *, folds: int = FOLDS, seed: int = 0
+) -> NDArray[np.float32]:
+    """(n, classes) probabilities, each row scaled by a temperature fitted on the other folds (stratified, seeded).
+
+    So the figures of these probabilities are honest although `labels` served to fit: no row saw its own label.
+    """
+    fold = _stratified_folds(labels, folds, seed)
+    probabilities = np.empty(logits.shape, np.float32)
+    for number in range(folds):
+        inside = fold == number
+        temperature = fit_temperature(logits[~inside], labels[~inside])
+        probabilities[inside] = softmax(logits[inside], temperature)
+    return probabilities
+
+
+def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, bins: int = BINS) -> Reliability:
+    """Compare the probability of every predicted class with how often it was right, in `bins` bins of equal width.
+
+    The expected calibration error is the mean distance between the two, weighted by the images in a bin.
+    probabilities: (n, classes), n >= 1. labels: (n,).
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    rows: list[Bin] = []
+    for number in np.unique(place).tolist():
+        inside = place == number
+        images, hits = int(inside.sum()), int(right[inside].sum())
+        rows.append(
+            Bin(
+                low=number / bins,
+                high=(number + 1) / bins,
+                images=images,
+                confidence=float(confidence[inside].mean()),
+                accuracy=hits / images,
+                interval=wilson(hits, images),
+            )
+        )
+    error = sum(row.images * abs(row.confidence - row.accuracy) for row in rows) / len(labels)
+    return Reliability(error=error, log_loss=log_loss(labels, probabilities), bins=tuple(rows))
+
+
+def calibration(
+    logits: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    temperature: float,
+    cross_fit: bool,
+    seed: int = 0,
+) -> Calibration:
+    """Calibration of `logits` before and after scaling.
+
+    logits, probabilities: (n, classes), n >= 1; probabilities are the bundle's answers, with its `temperature`.
+    cross_fit: whether that temperature was fitted on these images, so that it must not be judged on them.
+    """
+    after = cross_fitted_probabilities(logits, labels, seed=seed) if cross_fit else probabilities
+    return Calibration(
+        temperature=temperature,
+        cross_fitted=cross_fit,
+        before=reliability(softmax(logits), labels),
+        after=reliability(after, labels),
+    )
+
+
+def _stratified_folds(labels: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.int64]:
+    """(n,) a fold for every row; the rows of a class are dealt out evenly, in seeded order."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    fold = np.empty(len(labels), np.int64)
+    fold[by_class] = np.arange(len(labels)) % folds
+    return fold

@@ -1,0 +1,272 @@
+"""The figures of a classifier on labelled images, with 95 % confidence intervals.
+
+A class without images has no figures (None, never 0 or NaN), is left out of every average, and shifts no other class.
+scikit-learn is loaded when it is needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
+from pocketvision.evaluation.curves import Curve, precision_recall_curve, roc_curve
+from pocketvision.evaluation.intervals import Counts, Interval, bootstrap_auc, bootstrap_confusion, wilson
+
+TOP_K = 5
+# More curves than this can not be told apart and would fill the JSON; every class has its area in `per_class`.
+MAX_CURVES = 20
+_SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class's figures, shares and areas in [0, 1]; None where the evaluated images do not define them."""
+
+    name: str
+    support: int
+    predicted: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    recall_interval: Interval | None
+    roc_auc: float | None
+    average_precision: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the name."""
+        return {
+            "support": self.support,
+            "predicted": self.predicted,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "recall_interval": _bounds(self.recall_interval),
+            "roc_auc": self.roc_auc,
+            "average_precision": self.average_precision,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationMetrics:
+    """Every figure of one evaluation. Shares and areas in [0, 1]; None where the images do not define them.
+
+    positive: with two classes, the one that precision, recall, f1, roc_auc and average_precision are of; None with more
+    classes, where those five are averages over the classes that have images (macro; one against the rest).
+    log_loss: in nats.
+    confusion_matrix: (classes, classes) counts, rows true, columns predicted, in `class_names` order.
+    intervals: 95 % bounds by the figure's name; None where there is too little to tell.
+    roc_curves, pr_curves: of `positive`, or of the classes with the smallest areas, at most MAX_CURVES, smallest first.
+    """
+
+    class_names: tuple[str, ...]
+    images: int
+    positive: str | None
+    accuracy: float
+    balanced_accuracy: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    macro_f1: float
+    top5_accuracy: float | None
+    log_loss: float
+    roc_auc: float | None
+    average_precision: float | None
+    intervals: Mapping[str, Interval | None]
+    per_class: tuple[ClassFigures, ...]
+    confusion_matrix: NDArray[np.int64]
+    roc_curves: tuple[Curve, ...]
+    pr_curves: tuple[Curve, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; no NaN."""
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "positive": self.positive,
+            "average": "macro" if self.positive is None else "binary",
+            "f1": self.f1,
+            "precision": self.precision,
+            "recall": self.recall,
+            "macro_f1": self.macro_f1,
+            "top5_accuracy": self.top5_accuracy,
+            "log_loss": self.log_loss,
+            "roc_auc": self.roc_auc,
+            "average_precision": self.average_precision,
+            "intervals": {name: _bounds(interval) for name, interval in self.intervals.items()},
+            "classes": list(self.class_names),
+            "per_class": {figures.name: figures.to_dict() for figures in self.per_class},
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "roc_curves": [curve.to_dict() for curve in self.roc_curves],
+            "pr_curves": [curve.to_dict() for curve in self.pr_curves],
+        }
+
+
+def classification_metrics(
+    labels: NDArray[np.integer],
+    probabilities: NDArray[np.floating],
+    class_names: tuple[str, ...],
+    *,
+    positive: str | None = None,
+    seed: int = 0,
+) -> ClassificationMetrics:
+    """Measure `probabilities` (n, classes) against the true `labels` (n,), indices into `class_names`.
+
+    positive: with two classes, the one whose figures stand for the whole (default: the last). seed: the bootstrap's.
+    Raises UsageError for an unknown `positive`, PocketVisionError without images or with numbers that are not finite,
+    MissingExtraError without scikit-learn.
+    """
+    try:
+        from sklearn.metrics import confusion_matrix
+    except ImportError as error:
+        raise MissingExtraError("Evaluation", "train") from error
+    truth, chances = labels.astype(np.int64), probabilities.astype(np.float64)
+    if len(truth) == 0 or not np.isfinite(chances).all():
+        found = "probabilities that are not finite numbers" if len(truth) else "no images"
+        raise PocketVisionError(
+            f"Can not measure a classifier on {found}; expected at least one image with its answer."
+        )
+    target = positive_index(class_names, positive)
+    confusion = confusion_matrix(truth, chances.argmax(axis=1), labels=np.arange(len(class_names))).astype(np.int64)
+    hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    average = {name: value[0] for name, value in _averages(hits[None], support[None], predicted[None], target).items()}
+    columns = [(truth == index, chances[:, index], name) for index, name in enumerate(class_names)]
+    roc = [roc_curve(name, is_class, scores) for is_class, scores, name in columns]
+    pr = [precision_recall_curve(name, is_class, scores) for is_class, scores, name in columns]
+    return ClassificationMetrics(
+        class_names=class_names,
+        images=len(truth),
+        positive=None if target is None else class_names[target],
+        accuracy=float(hits.sum() / len(truth)),
+        balanced_accuracy=float(average["balanced_accuracy"]),
+        precision=_defined(average["precision"]),
+        recall=_defined(average["recall"]),
+        f1=_defined(average["f1"]),
+        macro_f1=float(average["macro_f1"]),
+        top5_accuracy=_top_k_accuracy(truth, chances) if len(class_names) > TOP_K else None,
+        log_loss=log_loss(truth, chances),
+        roc_auc=_mean_area(_shown(roc, target)),
+        average_precision=_mean_area(_shown(pr, target)),
+        intervals=_intervals(truth, chances, confusion, target, seed),
+        per_class=_per_class(class_names, confusion, roc, pr),
+        confusion_matrix=confusion,
+        roc_curves=_shown(roc, target)[:MAX_CURVES],
+        pr_curves=_shown(pr, target)[:MAX_CURVES],
+    )
+
+
+def positive_index(class_names: tuple[str, ...], positive: str | None) -> int | None:
+    """The index of the positive class: `positive` by name, or the last of two; None with more than two classes.
+
+    Raises UsageError when `positive` is no class, or when there are more than two classes for it to stand for.
+    """
+    if positive is not None and positive not in class_names:
+        raise unknown_name("positive class", positive, class_names)
+    if len(class_names) != 2:
+        if positive is not None:
+            raise UsageError(f"A positive class ({positive!r}) is for two classes; the model has {len(class_names)}.")
+        return None
+    return 1 if positive is None else class_names.index(positive)
+
+
+def log_loss(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> float:
+    """The mean negative log probability (nats) of the true class; probabilities below 1e-7 count as that."""
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(of_truth, _SMALLEST_PROBABILITY)).mean())
+
+
+def _averages(hits: Counts, support: Counts, predicted: Counts, target: int | None) -> dict[str, NDArray[np.float64]]:
+    """Figures over classes, each (resamples,), from counts (resamples, classes); NaN where undefined.
+
+    As in scikit-learn, a class that has images but was never predicted has a precision of 0.
+    """
+    present = support > 0
+    recall = _ratio(hits, support)
+    precision = np.where(present, np.nan_to_num(_ratio(hits, predicted)), np.nan)
+    f1 = np.where(present, _ratio(2 * hits, support + predicted), np.nan)
+    if target is None:
+        of_all = {"precision": _mean(precision), "recall": _mean(recall), "f1": _mean(f1)}
+    else:
+        of_all = {"precision": precision[:, target], "recall": recall[:, target], "f1": f1[:, target]}
+    return {"balanced_accuracy": _mean(recall), "macro_f1": _mean(f1), **of_all}
+
+
+def _per_class(
+    class_names: tuple[str, ...], confusion: Counts, roc: list[Curve | None], pr: list[Curve | None]
+) -> tuple[ClassFigures, ...]:
+    figures: list[ClassFigures] = []
+    for index, name in enumerate(class_names):
+        hits, support = int(confusion[index, index]), int(confusion[index].sum())
+        predicted = int(confusion[:, index].sum())
+        area, average_precision = roc[index], pr[index]
+        figures.append(
+            ClassFigures(
+                name=name,
+                support=support,
+                predicted=predicted,
+                precision=hits / max(predicted, 1) if support else None,
+                recall=hits / support if support else None,
+                f1=2 * hits / (support + predicted) if support else None,
+                recall_interval=wilson(hits, support),
+                roc_auc=None if area is None else area.area,
+                average_precision=None if average_precision is None else average_precision.area,
+            )
+        )
+    return tuple(figures)
+
+
+def _intervals(
+    truth: NDArray[np.int64], chances: NDArray[np.float64], confusion: Counts, target: int | None, seed: int
+) -> dict[str, Interval | None]:
+    """Wilson's interval for shares of images, the bootstrap's for everything else."""
+    hits, support = np.diag(confusion), confusion.sum(axis=1)
+    intervals = bootstrap_confusion(confusion, partial(_averages, target=target), seed=seed)
+    intervals["accuracy"] = wilson(int(hits.sum()), len(truth))
+    if target is not None:
+        intervals["recall"] = wilson(int(hits[target]), int(support[target]))
+        intervals["precision"] = wilson(int(hits[target]), int(confusion[:, target].sum()))
+    columns = [target] if target is not None else np.flatnonzero((support > 0) & (support < len(truth))).tolist()
+    if columns and 0 < support[columns[0]] < len(truth):
+        intervals["roc_auc"] = bootstrap_auc(truth, chances, columns, seed=seed)
+    return intervals
+
+
+def _shown(curves: list[Curve | None], target: int | None) -> tuple[Curve, ...]:
+    """The positive class's curve, or every class's that has one, smallest area first."""
+    chosen = curves if target is None else [curves[target]]
+    return tuple(sorted((curve for curve in chosen if curve is not None), key=lambda curve: curve.area))
+
+
+def _top_k_accuracy(truth: NDArray[np.int64], chances: NDArray[np.float64]) -> float:
+    """How often the true class is among the TOP_K most probable; the first of equal ones goes first, as in argmax."""
+    order = np.argsort(-chances, axis=1, kind="stable")[:, :TOP_K]
+    return float((order == truth[:, None]).any(axis=1).mean())
+
+
+def _ratio(numerator: Counts, denominator: Counts) -> NDArray[np.float64]:
+    quotient = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over classes of (resamples, classes), without the classes that have no figure."""
+    defined = np.isfinite(values)
+    means: NDArray[np.float64] = np.where(defined, values, 0.0).sum(axis=1) / np.maximum(defined.sum(axis=1), 1)
+    return means
+
+
+def _mean_area(curves: tuple[Curve, ...]) -> float | None:
+    return float(np.mean([curve.area for curve in curves])) if curves else None
+
+
+def _defined(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]

@@ -1,0 +1,232 @@
+"""An evaluation: a predictor asked about labelled images, and everything that follows from its answers."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.samples import Samples
+from pocketvision.errors import PocketVisionError, unknown_name
+from pocketvision.evaluation.calibration import Calibration, calibration
+from pocketvision.evaluation.classification_metrics import ClassificationMetrics, classification_metrics
+from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.runtime.predictor import BATCH, Predictor
+
+# Mistakes written to JSON; `Evaluation.mistakes` has them all.
+MISTAKES_IN_JSON = 100
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer. probability: of the predicted class; true_probability: of the true one."""
+
+    path: str
+    true: str
+    predicted: str
+    probability: float
+    true_probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": self.path,
+            "true": self.true,
+            "predicted": self.predicted,
+            "probability": self.probability,
+            "true_probability": self.true_probability,
+        }
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that could not be read and so is in no figure."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A classifier measured on n readable labelled images.
+
+    name: what the images are: "validation", "test" or a name of the caller's.
+    selection: True when they took part in the training (chose its epoch, or were learned from), so that the figures
+    flatter; False when they are untouched; None when nobody can tell.
+    root: the folder that relative paths start from. paths: (n). labels: (n) int64, index into `class_names`.
+    probabilities: (n, classes) float32, the bundle's answers.
+    mistakes: every wrong answer, the most confident first. seconds: wall time of reading and predicting.
+    """
+
+    name: str
+    selection: bool | None
+    class_names: tuple[str, ...]
+    root: Path
+    paths: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    metrics: ClassificationMetrics
+    calibration: Calibration
+    mistakes: tuple[Mistake, ...]
+    unreadable: tuple[Unreadable, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
+        return {
+            "name": self.name,
+            "selection": self.selection,
+            **self.metrics.to_dict(),
+            "calibration": self.calibration.to_dict(),
+            "mistakes": [mistake.to_dict() for mistake in self.mistakes[:MISTAKES_IN_JSON]],
+            "mistake_count": len(self.mistakes),
+            "unreadable": [{"path": image.path, "reason": image.reason} for image in self.unreadable],
+            "unreadable_count": len(self.unreadable),
+            "seconds": self.seconds,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What a bundle keeps: `to_dict` without curves and without a word about single files."""
+        left_out = ("roc_curves", "pr_curves", "mistakes", "unreadable", "seconds")
+        return {name: value for name, value in self.to_dict().items() if name not in left_out}
+
+
+def evaluate_predictor(
+    predictor: Predictor,
+    samples: Samples,
+    *,
+    name: str = "test",
+    selection: bool | None = None,
+    positive: str | None = None,
+    batch: int = BATCH,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Ask `predictor` about every image of `samples` and measure the answers.
+
+    Classes are matched by name, so a class that `samples` lacks shifts no other. Unreadable images are listed and left
+    out. selection: see Evaluation; when True, calibration is cross-fitted: these images fitted the temperature too.
+    positive: with two classes, the one whose figures stand for the whole (default: the last). seed: the bootstrap's and
+    the folds'. batch, workers, max_pixels: see `Predictor.stream`.
+    on_progress: called with the images done and their total, after every image.
+    Raises UsageError for a class that the predictor does not know, PocketVisionError when no image is readable.
+    """
+    labels = matched_labels(samples, predictor.labels)
+    started = time.perf_counter()
+    places: list[int] = []
+    logits: list[NDArray[np.float32]] = []
+    probabilities: list[NDArray[np.float32]] = []
+    unreadable: list[Unreadable] = []
+    files = (samples.file(index) for index in range(len(samples)))
+    for index, row in enumerate(predictor.stream(files, batch=batch, workers=workers, max_pixels=max_pixels)):
+        if row.prediction is None or row.logits is None:
+            unreadable.append(Unreadable(samples.paths[index], row.error or "no answer"))
+        else:
+            places.append(index)
+            logits.append(row.logits)
+            probabilities.append(row.prediction.probabilities)
+        if on_progress is not None:
+            on_progress(index + 1, len(samples))
+    if not places:
+        raise PocketVisionError(_nothing_to_measure(samples, unreadable))
+    return evaluate_answers(
+        np.stack(logits),
+        np.stack(probabilities),
+        labels[places],
+        predictor.labels,
+        root=samples.root,
+        paths=[samples.paths[index] for index in places],
+        temperature=predictor.bundle.task.postprocessing.get("temperature", 1.0),
+        name=name,
+        selection=selection,
+        positive=positive,
+        unreadable=unreadable,
+        seconds=time.perf_counter() - started,
+        seed=seed,
+    )
+
+
+def evaluate_answers(
+    logits: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    class_names: tuple[str, ...],
+    *,
+    root: Path,
+    paths: Sequence[str],
+    temperature: float,
+    name: str = "test",
+    selection: bool | None = None,
+    positive: str | None = None,
+    unreadable: Sequence[Unreadable] = (),
+    seconds: float = 0.0,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure answers that are at hand already; everything as in `evaluate_predictor` and Evaluation.
+
+    logits, probabilities: (n, classes), n >= 1. labels: (n,) true classes. temperature: the one inside `probabilities`.
+    """
+    truth = labels.astype(np.int64)
+    return Evaluation(
+        name=name,
+        selection=selection,
+        class_names=class_names,
+        root=root,
+        paths=tuple(paths),
+        labels=truth,
+        probabilities=probabilities,
+        metrics=classification_metrics(truth, probabilities, class_names, positive=positive, seed=seed),
+        calibration=calibration(
+            logits, probabilities, truth, temperature=temperature, cross_fit=selection is True, seed=seed
+        ),
+        mistakes=_mistakes(paths, truth, probabilities, class_names),
+        unreadable=tuple(unreadable),
+        seconds=seconds,
+    )
+
+
+def matched_labels(samples: Samples, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(n,) the label of every sample as an index into `class_names`, matched by name.
+
+    Raises UsageError that names a class of `samples` that has images and is not in `class_names`.
+    """
+    index_of = {name: index for index, name in enumerate(class_names)}
+    counts = samples.label_counts()
+    for name, count in zip(samples.class_names, counts, strict=True):
+        if count and name not in index_of:
+            raise unknown_name(f"class ({count} images in {samples.root})", name, class_names)
+    places = np.array([index_of.get(name, -1) for name in samples.class_names], np.int64)
+    return places[samples.labels]
+
+
+def _mistakes(
+    paths: Sequence[str], labels: NDArray[np.int64], probabilities: NDArray[np.float32], class_names: tuple[str, ...]
+) -> tuple[Mistake, ...]:
+    guesses = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(guesses != labels)
+    by_confidence = wrong[np.argsort(-probabilities[wrong, guesses[wrong]], kind="stable")]
+    return tuple(
+        Mistake(
+            path=paths[index],
+            true=class_names[labels[index]],
+            predicted=class_names[guesses[index]],
+            probability=float(probabilities[index, guesses[index]]),
+            true_probability=float(probabilities[index, labels[index]]),
+        )
+        for index in by_confidence.tolist()
+    )
+
+
+def _nothing_to_measure(samples: Samples, unreadable: list[Unreadable]) -> str:
+    if not unreadable:
+        return f"{samples.root}: there are no images to evaluate."
+    first = unreadable[0]
+    return (
+        f"{samples.root}: none of the {len(unreadable)} images can be read; the first is {first.path} "
+        f"({first.reason}). `pocketvision check` lists them all."
+    )

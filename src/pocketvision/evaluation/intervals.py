@@ -1,0 +1,136 @@
+"""95 % confidence intervals: Wilson's for shares, the bootstrap's percentiles for figures that have no formula."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The normal distribution's quantile for a two-sided 95 % interval.
+Z = 1.959963984540054
+RESAMPLES = 1000
+# A percentile of fewer resamples than this says little, and drawing more would take minutes on a large set, whose
+# interval is narrow anyway: there is no interval then.
+FEWEST_RESAMPLES = 200
+# Memory and time: numbers held at once (32 MB an array), and drawn in all.
+_NUMBERS_AT_ONCE = 4_000_000
+_NUMBERS_IN_ALL = 1_000_000_000
+
+Counts = NDArray[np.int64]
+FiguresOf = Callable[[Counts, Counts, Counts], dict[str, NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The lower and upper bound of a 95 % confidence interval, both in the figure's own unit."""
+
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int) -> Interval | None:
+    """Wilson's score interval of the share hits / trials (Wilson 1927); None without trials.
+
+    Unlike the textbook interval it stays within [0, 1] and keeps a width when every trial is a hit.
+    """
+    if trials == 0:
+        return None
+    share = hits / trials
+    scale = 1 + Z * Z / trials
+    centre = (share + Z * Z / (2 * trials)) / scale
+    half_width = Z * sqrt(share * (1 - share) / trials + Z * Z / (4 * trials * trials)) / scale
+    return Interval(max(0.0, centre - half_width), min(1.0, centre + half_width))
+
+
+def percentile_interval(figures: NDArray[np.float64]) -> Interval | None:
+    """The middle 95 % of a figure over resamples (resamples,); NaN marks a resample in which it is undefined.
+
+    None when too few are defined, or when all are equal: a resample of nothing but hits can not show how large the
+    error might be, and an interval of no width would claim certainty.
+    """
+    defined = figures[np.isfinite(figures)]
+    if len(defined) < FEWEST_RESAMPLES or np.ptp(defined) == 0:
+        return None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def bootstrap_confusion(confusion: NDArray[np.int64], figures: FiguresOf, *, seed: int) -> dict[str, Interval | None]:
+    """The interval of each of `figures` under RESAMPLES resamplings of the images behind `confusion`.
+
+    Resampling n images with replacement is drawing the cells of their confusion matrix from a multinomial
+    distribution. confusion: (classes, classes) counts, rows true. figures: takes hits, support and predicted, each
+    (resamples, classes) counts, and returns named figures, each (resamples,).
+    """
+    rows, columns = np.nonzero(confusion)
+    counts = confusion[rows, columns]
+    images, classes = int(counts.sum()), len(confusion)
+    generator = np.random.default_rng(seed)
+    parts: list[dict[str, NDArray[np.float64]]] = []
+    for size in _chunks(RESAMPLES, max(len(counts), classes)):
+        drawn = generator.multinomial(images, counts / images, size=size).T
+        hits, support, predicted = (np.zeros((classes, size), np.int64) for _ in range(3))
+        np.add.at(support, rows, drawn)
+        np.add.at(predicted, columns, drawn)
+        hits[rows[rows == columns]] = drawn[rows == columns]
+        parts.append(figures(hits.T, support.T, predicted.T))
+    return {name: percentile_interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+
+
+def bootstrap_auc(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], columns: Sequence[int], *, seed: int
+) -> Interval | None:
+    """The interval of the area under the ROC curve, averaged over the classes in `columns`, each against the rest.
+
+    labels: (n,) true classes. scores: (n, classes) probabilities.
+    None when there are too many numbers to resample (see FEWEST_RESAMPLES).
+    """
+    images = len(labels)
+    resamples = min(RESAMPLES, _NUMBERS_IN_ALL // (images * len(columns)))
+    if resamples < FEWEST_RESAMPLES:
+        return None
+    generator = np.random.default_rng(seed)
+    ranked = [_RankedScores.of(labels == column, scores[:, column]) for column in columns]
+    parts: list[NDArray[np.float64]] = []
+    for size in _chunks(resamples, images):
+        drawn = generator.integers(0, images, size=(size, images))
+        drawn += np.arange(size)[:, None] * images
+        weights = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images)
+        parts.append(np.mean([problem.areas(weights) for problem in ranked], axis=0))
+    return percentile_interval(np.concatenate(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class _RankedScores:
+    """One binary problem with its images sorted by score, so that every resample is two sums and no sort."""
+
+    order: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> "_RankedScores":
+        order = np.argsort(scores, kind="stable")
+        ascending = scores[order]
+        starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
+        return cls(order, positive[order], starts)
+
+    def areas(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(resamples,) areas for how often each image was drawn (resamples, n); NaN where one side is empty."""
+        ascending = weights[:, self.order]
+        positives = np.add.reduceat(ascending * self.positive, self.starts, axis=1).astype(np.float64)
+        negatives = np.add.reduceat(ascending * ~self.positive, self.starts, axis=1).astype(np.float64)
+        below = np.cumsum(negatives, axis=1) - negatives
+        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        won = (positives * (below + negatives / 2)).sum(axis=1)
+        areas = np.full(len(pairs), np.nan)
+        np.divide(won, pairs, out=areas, where=pairs > 0)
+        return areas
+
+
+def _chunks(resamples: int, numbers_each: int) -> Iterator[int]:
+    """Split `resamples` so that about _NUMBERS_AT_ONCE numbers are in memory at a time."""
+    at_once = max(1, _NUMBERS_AT_ONCE // max(numbers_each, 1))
+    for start in range(0, resamples, at_once):
+        yield min(at_once, resamples - start)

@@ -1,0 +1,232 @@
+"""The charts of a run. Every `draw_*` function draws on one matplotlib Axes; figures.py makes pages and files of them.
+
+Nothing here touches pyplot or matplotlib's global settings: colours and fonts come with a Look.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pocketvision.evaluation.calibration import Calibration, Reliability
+from pocketvision.evaluation.classification_metrics import ClassificationMetrics
+from pocketvision.evaluation.curves import Curve
+from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.report.record import EpochFigures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
+
+# More lines than this in one chart can not be followed by eye.
+MAX_LINES = 6
+_LONGEST_NAME = 22
+_PROBABILITY_BINS = 20
+# A matrix with more cells than this a side has no room for its numbers.
+_NUMBERED_CLASSES = 20
+
+Translate = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What charts share: the language, colours and fonts (several, tried in turn for every character)."""
+
+    translate: Translate
+    ink: str
+    muted: str
+    line: str
+    series: tuple[str, ...]
+    fonts: tuple[str, ...]
+    heat: str = "Blues"
+
+
+def draw_history(
+    axes: "Axes",
+    history: Sequence[EpochFigures],
+    chosen: EpochFigures | None,
+    quantity: str,
+    look: Look,
+) -> None:
+    """The learning curve of `quantity` ("loss" or "accuracy") over the epochs of all stages, one after the other."""
+    epochs = np.arange(1, len(history) + 1)
+    for index, part in enumerate(("train", "val")):
+        values = [getattr(epoch, f"{part}_{quantity}") for epoch in history]
+        axes.plot(
+            epochs,
+            values,
+            color=look.series[index],
+            linestyle=("--", "-")[index],
+            linewidth=1.6,
+            marker="o" if len(history) <= 40 else None,
+            markersize=2.5,
+            label=look.translate(f"chart.{part}"),
+        )
+    for place in range(1, len(history)):
+        if history[place].stage != history[place - 1].stage:
+            axes.axvline(place + 0.5, color=look.muted, linewidth=0.8, linestyle=":")
+            name = look.translate("chart.stage", number=history[place].stage)
+            axes.annotate(
+                name,
+                (place + 0.5, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, 2),
+                textcoords="offset points",
+                color=look.muted,
+                fontsize=8,
+                fontfamily=list(look.fonts),
+                parse_math=False,
+            )
+    for epoch, figures in zip(epochs, history, strict=True):
+        if chosen is not None and (figures.stage, figures.epoch) == (chosen.stage, chosen.epoch):
+            axes.plot(
+                [epoch],
+                [getattr(figures, f"val_{quantity}")],
+                color=look.series[1],
+                marker="o",
+                markersize=8,
+                markerfacecolor="none",
+                linestyle="none",
+                label=look.translate("chart.chosen"),
+            )
+    axes.xaxis.set_major_locator(_whole_numbers())
+    axes.set_xlim(0.5, max(len(history), 2) + 0.5)
+    finish(axes, look, look.translate("chart.epoch"), look.translate(f"chart.{quantity}"))
+
+
+def draw_roc(axes: "Axes", metrics: ClassificationMetrics, look: Look) -> None:
+    """ROC curves with their areas, over the diagonal of guessing."""
+    axes.plot([0, 1], [0, 1], color=look.muted, linewidth=0.8, linestyle=":")
+    _draw_curves(axes, metrics.roc_curves, look)
+    finish(axes, look, look.translate("chart.false_positive_rate"), look.translate("chart.true_positive_rate"))
+
+
+def draw_precision_recall(axes: "Axes", metrics: ClassificationMetrics, look: Look) -> None:
+    """Precision-recall curves with their average precision."""
+    _draw_curves(axes, metrics.pr_curves, look, steps="steps-pre")
+    finish(axes, look, look.translate("chart.recall"), look.translate("chart.precision"))
+
+
+def draw_probabilities(axes: "Axes", evaluation: Evaluation, look: Look) -> None:
+    """Two classes: the positive class's probability, by true class. More: the answer's probability, right and wrong."""
+    metrics = evaluation.metrics
+    if metrics.positive is not None:
+        column = evaluation.class_names.index(metrics.positive)
+        values = evaluation.probabilities[:, column]
+        parts = [(shortened(name), evaluation.labels == index) for index, name in enumerate(evaluation.class_names)]
+        label = look.translate("chart.probability_of", name=shortened(metrics.positive))
+    else:
+        values = evaluation.probabilities.max(axis=1)
+        right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+        parts = [(look.translate("chart.right"), right), (look.translate("chart.wrong"), ~right)]
+        label = look.translate("chart.probability_of_answer")
+    edges = np.linspace(0, 1, _PROBABILITY_BINS + 1)
+    for index, (name, chosen) in enumerate(parts):
+        counts, _ = np.histogram(values[chosen], bins=edges)
+        colour = look.series[index]
+        axes.stairs(counts, edges, fill=True, color=colour, alpha=0.25)
+        axes.stairs(counts, edges, color=colour, linewidth=1.4, label=name)
+    if metrics.positive is not None:
+        axes.axvline(0.5, color=look.muted, linewidth=0.8, linestyle=":")
+    axes.set_xlim(0, 1)
+    axes.yaxis.set_major_locator(_whole_numbers())
+    finish(axes, look, label, look.translate("chart.images"))
+
+
+def draw_calibration(axes: "Axes", calibration: Calibration, look: Look) -> None:
+    """How often answers were right against how sure they were, without and with temperature scaling."""
+    axes.plot([0, 1], [0, 1], color=look.muted, linewidth=0.8, linestyle=":")
+    for reliability, name, index, width in (
+        (calibration.before, "chart.before", 0, 1.2),
+        (calibration.after, "chart.after", 1, 1.6),
+    ):
+        _draw_reliability(axes, reliability, look, look.translate(name, error=reliability.error), index, width)
+    # An answer of two classes has a probability of at least a half.
+    lowest = min(row.low for row in (*calibration.before.bins, *calibration.after.bins))
+    axes.set_xlim(lowest - 0.01, 1.01)
+    axes.set_ylim(-0.02, 1.02)
+    finish(axes, look, look.translate("chart.confidence"), look.translate("chart.share_right"))
+
+
+def draw_confusion(axes: "Axes", metrics: ClassificationMetrics, look: Look) -> None:
+    """The confusion matrix: counts as numbers, the share of the true class as shade."""
+    counts = metrics.confusion_matrix
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap=look.heat, vmin=0, vmax=1, aspect="equal")
+    classes = len(counts)
+    if classes <= _NUMBERED_CLASSES:
+        for row, column in np.ndindex(classes, classes):
+            colour = "white" if shares[row, column] > 0.6 else look.ink
+            axes.text(
+                column,
+                row,
+                f"{counts[row, column]:,}",
+                color=colour,
+                ha="center",
+                va="center",
+                fontsize=8 if classes > 8 else 10,
+            )
+    names = [shortened(name) for name in metrics.class_names]
+    shown = range(0, classes, max(1, classes // 40))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(list(shown), [names[index] for index in shown], parse_math=False)
+    finish(axes, look, look.translate("chart.predicted"), look.translate("chart.true"))
+    axes.grid(visible=False)
+    if classes > 3:
+        axes.tick_params(axis="x", rotation=90)
+
+
+def finish(axes: "Axes", look: Look, x_label: str, y_label: str) -> None:
+    """Give the axes their names, colours, fonts, grid and legend."""
+    fonts = list(look.fonts)
+    axes.set_facecolor("none")
+    for place, spine in axes.spines.items():
+        spine.set_visible(place in ("left", "bottom"))
+        spine.set_color(look.line)
+    axes.tick_params(color=look.line, labelcolor=look.muted, labelsize=8, labelfontfamily=fonts, length=3)
+    axes.grid(visible=True, color=look.line, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    for write, text in ((axes.set_xlabel, x_label), (axes.set_ylabel, y_label)):
+        write(text, color=look.muted, fontsize=8.5, fontfamily=fonts, parse_math=False)
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        legend = axes.legend(handles, labels, frameon=False, fontsize=8, labelcolor=look.ink, handlelength=1.6)
+        for entry in legend.get_texts():
+            entry.set_fontfamily(fonts)
+            entry.set_parse_math(False)
+
+
+def shortened(name: str) -> str:
+    """`name` at a length that a chart has room for."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def _draw_curves(axes: "Axes", curves: Sequence[Curve], look: Look, steps: str = "default") -> None:
+    for index, curve in enumerate(curves[:MAX_LINES]):
+        name = f"{shortened(curve.name)}  {curve.area:.3f}"
+        axes.plot(
+            curve.x, curve.y, color=look.series[index % len(look.series)], linewidth=1.6, drawstyle=steps, label=name
+        )
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.03)
+
+
+def _draw_reliability(axes: "Axes", reliability: Reliability, look: Look, label: str, index: int, width: float) -> None:
+    confidence = [row.confidence for row in reliability.bins]
+    accuracy = [row.accuracy for row in reliability.bins]
+    most = max(row.images for row in reliability.bins)
+    sizes = [10 + 60 * row.images / most for row in reliability.bins]
+    colour = look.series[index]
+    axes.plot(confidence, accuracy, color=colour, linewidth=width, linestyle=("--", "-")[index], label=label)
+    axes.scatter(confidence, accuracy, s=sizes, color=colour, linewidths=0, alpha=(0.5, 0.9)[index], zorder=3)
+    if index == 1:
+        for row in reliability.bins:
+            if row.interval is not None:
+                axes.vlines(row.confidence, row.interval.low, row.interval.high, color=colour, linewidth=0.8, alpha=0.5)
+
+
+def _whole_numbers() -> "MaxNLocator":
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10])

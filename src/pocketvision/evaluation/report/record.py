@@ -1,0 +1,139 @@
+"""All that a report tells, as plain values. A part that is None or empty is left out of the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pocketvision.evaluation.evaluate import Evaluation
+
+PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
+
+
+class EpochFigures(Protocol):
+    """One epoch of one stage, as the training records it. Losses in nats, accuracies in [0, 1], times in seconds."""
+
+    @property
+    def stage(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def train_loss(self) -> float: ...
+    @property
+    def train_accuracy(self) -> float: ...
+    @property
+    def val_loss(self) -> float: ...
+    @property
+    def val_accuracy(self) -> float: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def images_per_second(self) -> float: ...
+
+
+HISTORY_COLUMNS = (
+    "stage",
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",
+)
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How many images of a class each split holds.
+
+    added: augmented copies that balancing put into the training split. weight: the class's weight in the loss.
+    """
+
+    name: str
+    train: int
+    val: int
+    test: int
+    added: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """One kind of finding of the data audit.
+
+    kind: its key in the report's texts ("audit.<kind>") or else its name. hurts: whether it would spoil a training or
+    its figures. examples: a few files, or whatever else shows it.
+    """
+
+    kind: str
+    hurts: bool
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditSummary:
+    """What the audit looked at and found; no findings means clean data."""
+
+    images: int
+    findings: tuple[AuditFinding, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """A run, or an evaluation alone, as its report tells it.
+
+    title: what the page is called, such as the data's name. created: date and time as text. model: architecture's name.
+    evaluations: at least one, in the order of the report; `main` is told in detail.
+    recipe: every setting by its option's name.
+    history, chosen: the epochs of both stages; the one whose weights were kept.
+    agreement: for each exported file, its figures against the trained network (export/agreement.py).
+    sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
+    """
+
+    title: str
+    created: str
+    evaluations: tuple[Evaluation, ...]
+    model: str | None = None
+    recipe: Mapping[str, PlainValue] | None = None
+    audit: AuditSummary | None = None
+    classes: tuple[ClassCounts, ...] = ()
+    history: Sequence[EpochFigures] = ()
+    chosen: EpochFigures | None = None
+    agreement: Mapping[str, Mapping[str, float]] | None = None
+    bundle: str | None = None
+    sizes: Mapping[str, int] | None = None
+    timings: Mapping[str, float] | None = None
+    versions: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> Evaluation:
+        """The evaluation told in detail: the first on untouched images, or else the first."""
+        return next((each for each in self.evaluations if each.selection is False), self.evaluations[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for metrics.json: the main evaluation's figures first, then every evaluation's by name."""
+        return {
+            "title": self.title,
+            "created": self.created,
+            "model": self.model,
+            **self.main.to_dict(),
+            "evaluations": {each.name: each.to_dict() for each in self.evaluations},
+            "chosen": None if self.chosen is None else epoch_to_dict(self.chosen),
+            "recipe": None if self.recipe is None else dict(self.recipe),
+            "agreement": self.agreement,
+            "bundle": self.bundle,
+            "sizes": self.sizes,
+            "timings": self.timings,
+            "versions": self.versions,
+            "notes": list(self.notes),
+        }
+
+
+def epoch_to_dict(epoch: EpochFigures) -> dict[str, float]:
+    """One epoch's figures by HISTORY_COLUMNS."""
+    return {column: getattr(epoch, column) for column in HISTORY_COLUMNS}

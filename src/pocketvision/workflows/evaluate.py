@@ -1,0 +1,112 @@
+"""evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.bundle import Bundle
+from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.sources import read_samples
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.evaluation.classification_metrics import positive_index
+from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
+from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.evaluation.report.texts import texts
+from pocketvision.evaluation.report.write import write_report
+from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.runtime.predictor import BATCH
+from pocketvision.workflows.load import load
+
+# A split of these names took part in the training of whatever was trained on this data: "train" was learned from, "val"
+# chose the epoch.
+_SELECTION = ("train", "val")
+
+
+def evaluate(
+    bundle: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    positive: str | None = None,
+    out: str | Path | None = None,
+    lang: str = "en",
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "split",
+    group_column: str = "group",
+    batch: int = BATCH,
+    workers: int | None = None,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure `bundle` (a folder, or a pre-trained network's name) on the labelled images of `data`.
+
+    data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
+    that `data` lacks has no figures and shifts no other.
+    split: "train", "val" or "test"; None takes the test split if `data` has one, and else every image.
+    positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
+    out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
+    batch, workers, threads, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and their total.
+
+    Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
+    """
+    if out is not None:
+        texts(lang)  # an unknown language is told before the work, not after it
+    predictor = load(bundle, threads=threads)
+    if positive is None:
+        positive = predictor.bundle.task.metrics.get("positive")
+    positive_index(predictor.labels, positive)
+    samples = read_samples(
+        data,
+        labels=predictor.labels,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
+    )
+    if split is None and samples.splits is not None and len(samples.split_indices("test")):
+        split = "test"
+    evaluation = evaluate_predictor(
+        predictor,
+        samples if split is None else _of_split(samples, split, Path(data)),
+        name=split or "data",
+        selection=True if split in _SELECTION else None,
+        positive=positive,
+        batch=batch,
+        workers=workers,
+        max_pixels=max_pixels,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    if out is not None:
+        write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
+    return evaluation
+
+
+def _of_split(samples: Samples, split: str, data: Path) -> Samples:
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    chosen = np.array([]) if samples.splits is None else samples.split_indices(split)
+    if len(chosen) == 0:
+        found = "no splits" if samples.splits is None else f"no images in its {split} split"
+        raise UsageError(f"{data} has {found}. Leave the split out to evaluate every image.")
+    return samples.select(chosen)
+
+
+def _record(bundle: Bundle, data: Path, evaluation: Evaluation) -> RunRecord:
+    manifest = bundle.manifest
+    return RunRecord(
+        title=data.resolve().name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        evaluations=(evaluation,),
+        model=manifest.architecture.get("name"),
+        agreement=manifest.agreement,
+        bundle=str(bundle.folder),
+        sizes={name: file.size for name, file in manifest.files.items()},
+        timings={"evaluation": evaluation.seconds},
+        versions=manifest.versions,
+    )
