@@ -1,0 +1,94 @@
+"""predict: images in, rows out, to a CSV or JSON Lines file that grows row by row."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.runtime.predictor import BATCH, Row
+from pocketvision.workflows.find_images import find_images
+from pocketvision.workflows.load import load
+from pocketvision.workflows.prediction_rows import line_writer
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What a prediction run did: images seen, how many of them could not be read, and the wall time in seconds."""
+
+    images: int
+    failed: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def predict(
+    bundle: str | Path,
+    images: Iterable[str | Path],
+    *,
+    out: str | Path | None = None,
+    top_k: int = 1,
+    batch: int | None = None,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    lines: Iterable[str] | None = None,
+    on_row: Callable[[Row], None] | None = None,
+) -> PredictionSummary:
+    """Classify `images` (files, folders, globs, `-` for paths in `lines`) with a bundle or a pre-trained name, in order.
+
+    out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
+    rows. Its keys are `path`, `label`, `probability`, `error`, and with top_k above 1 `label_2`, `probability_2` … (CSV) or
+    `top` (JSON Lines: a list of [label, probability]). on_row is called with every row. batch, workers: see
+    Predictor.stream.
+
+    Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
+    written.
+    """
+    if top_k < 1:
+        raise UsageError(f"top_k is {top_k}; expected at least 1")
+    started = time.perf_counter()
+    with _row_sink(None if out is None else Path(out), top_k) as write:
+        predictor = load(bundle)
+        seen = failed = 0
+        paths = find_images(images, lines)
+        for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
+            write(row)
+            if on_row is not None:
+                on_row(row)
+            seen += 1
+            failed += row.error is not None
+    return PredictionSummary(images=seen, failed=failed, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _row_sink(path: Path | None, top_k: int) -> Iterator[Callable[[Row], object]]:
+    """A function that writes one row, whole, to `path` (or nowhere). The file is not buffered: one row, one write."""
+    if path is None:
+        yield lambda _: None
+        return
+    header, to_line = line_writer(path, top_k)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+
+        def write(content: bytes) -> None:
+            with _explained(path):
+                file.write(content)
+
+        write(header)
+        yield lambda row: write(to_line(row, top_k))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PocketVisionError(f"{path}: rows can not be written there ({error.strerror or error})") from error

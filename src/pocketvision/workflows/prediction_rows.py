@@ -1,0 +1,65 @@
+"""Predictions as lines of a CSV or JSON Lines file."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pocketvision.errors import UsageError
+from pocketvision.runtime.predictor import Row
+
+DECIMALS = 6
+"""Places that a probability is written with."""
+
+WriteLine = Callable[[Row, int], bytes]
+
+
+def line_writer(path: Path, top_k: int) -> tuple[bytes, WriteLine]:
+    """How rows are written to a file of this suffix: its first bytes, and a function from (row, top_k) to a whole line.
+
+    Raises UsageError for a suffix that is neither .csv nor .jsonl (or .ndjson).
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _csv_line(_csv_keys(top_k)), csv_row
+    if suffix in (".jsonl", ".ndjson"):
+        return b"", json_row
+    raise UsageError(f"{path}: rows are written as .csv or .jsonl; {suffix or 'no suffix'} is neither")
+
+
+def csv_row(row: Row, top_k: int) -> bytes:
+    """`path`, `label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, and `error`."""
+    cells: list[object] = [row.path]
+    for label, probability in _top(row, top_k):
+        cells += [label, f"{probability:.{DECIMALS}f}"]
+    cells += [""] * (2 * top_k + 1 - len(cells))
+    return _csv_line([*cells, row.error or ""])
+
+
+def json_row(row: Row, top_k: int) -> bytes:
+    """`path`, `label`, `probability`, with top_k above 1 also `top` as a list of [label, probability], and `error`."""
+    top = [[label, round(probability, DECIMALS)] for label, probability in _top(row, top_k)]
+    label, probability = top[0] if top else (None, None)
+    values: dict[str, Any] = {"path": row.path, "label": label, "probability": probability}
+    if top_k > 1:
+        values["top"] = top
+    values["error"] = row.error
+    # A file name may hold bytes that are no UTF-8; they become \udcXX, which JSON reads back as Python's file names have it.
+    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
+
+
+def _top(row: Row, top_k: int) -> list[tuple[str, float]]:
+    return [] if row.prediction is None else row.prediction.top(top_k)
+
+
+def _csv_keys(top_k: int) -> list[object]:
+    more = [f"{key}_{place}" for place in range(2, top_k + 1) for key in ("label", "probability")]
+    return ["path", "label", "probability", *more, "error"]
+
+
+def _csv_line(cells: list[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode("utf-8", errors="surrogateescape")
