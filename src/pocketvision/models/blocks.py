@@ -1,6 +1,7 @@
 """The building blocks all families share: padded convolution, convolution + norm + activation, squeeze-and-excitation,
 inverted residual. All tensors are (N, channels, height, width), in either memory format."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,9 +55,10 @@ class PaddedConv2d(nn.Conv2d):
 class ConvNormAct(nn.Module):
     """Convolution, batch norm, activation (or none).
 
-    While the norm is in eval mode its affine map is folded into the convolution on the fly: same function and same
-    gradients for the convolution's weight and the norm's scale and shift, without the norm's own pass over the
-    activations, forward and backward. That is what makes fine-tuning with frozen statistics cheap.
+    Where gradients are recorded while the norm is in eval mode, its affine map is folded into the convolution on the
+    fly: same function and same gradients for the convolution's weight and the norm's scale and shift, without the norm's
+    own pass over the activations, forward and backward. That is what makes fine-tuning with frozen statistics cheap.
+    Without gradients nothing is folded, so that answers equal other libraries' to the last bits; `fold` is for export.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class ConvNormAct(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
-        if isinstance(self.norm, nn.BatchNorm2d) and not self.norm.training:
+        if isinstance(self.norm, nn.BatchNorm2d) and not self.norm.training and torch.is_grad_enabled():
             activations = self.conv.convolve(images, *self.folded())
         else:
             activations = self.norm(self.conv(images))

@@ -31,14 +31,12 @@ def load_weights(architecture: Architecture, state: State, origin: str) -> tuple
     broken = next((key for key, value in ours.items() if not bool(torch.isfinite(value).all())), None)
     if broken is not None:
         raise WeightsError(f"{origin}: {broken} holds values that are not finite numbers; the file is damaged.")
-    # assign=True: the network has shapes and no memory yet. Drawing random weights only to overwrite them would cost
-    # time and move the random state.
-    network.load_state_dict({key: ours[key].to(expected[key].dtype).contiguous() for key in expected}, assign=True)
+    network.load_state_dict(ours)
     return network.eval(), layout
 
 
 def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Network, State]:
-    """The recognised layout, the network without memory as that layout's library builds it, the state with our keys."""
+    """The recognised layout, the network as that layout's library builds it, the state with our keys."""
     layout = recognise(architecture, state)
     ours = to_ours(layout, architecture, state)
     architecture = replace(
@@ -47,7 +45,8 @@ def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Netwo
         norm_epsilon=layout.norm_epsilon or architecture.norm_epsilon,
     )
     classifier = ours.get("classifier.1.weight")
-    with torch.device("meta"):
+    # Its own random weights are overwritten; drawing them must not move the caller's random state.
+    with torch.random.fork_rng(devices=[]):
         network = Network(architecture, num_classes=1 if classifier is None else classifier.shape[0])
     for key in network.state_dict().keys() - ours.keys():
         if key.endswith(".num_batches_tracked"):  # Some files leave these counters out; no answer depends on them.

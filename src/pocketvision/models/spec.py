@@ -124,15 +124,20 @@ def _checked(kind: type[StageRow] | type[Architecture], content: Mapping[str, An
     if missing:
         raise UsageError(f"{kind.__name__}: field {missing[0]!r} is missing.")
     for name, value in content.items():
-        expected = _PLAIN_TYPES.get(known[name].type, object)
-        if not isinstance(value, expected) or (isinstance(value, bool) and known[name].type is not bool):
-            raise UsageError(f"{kind.__name__}: field {name!r} is {value!r}, expected {_type_name(known[name].type)}.")
+        if not _is_of(value, known[name].type):
+            raise UsageError(f"{kind.__name__}: {name!r} is {value!r}, expected {_type_name(known[name].type)}.")
     return dict(content)
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    if kind in (Padding, Activation):
+        return value in get_args(kind)
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:  # A JSON reader may give 1 for 1.0.
+        return isinstance(value, (int, float))
+    return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _type_name(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else " or ".join(repr(value) for value in get_args(kind))
-
-
-# A JSON reader may give 1 for 1.0.
-_PLAIN_TYPES: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool, Padding: str, Activation: str}
