@@ -131,7 +131,7 @@ class View:
         """The kept region. It and the upright box around it lie inside the image: a view never invents pixels."""
         image_width, image_height = image_size
         if self.area is None:
-            width, height = _clean_size(image_size, preprocessing)
+            left, top, width, height = _clean_region(image_size, preprocessing)
         else:
             shape = self.stretch * preprocessing.width / preprocessing.height
             width = math.sqrt(self.area * image_width * image_height * shape)
@@ -140,7 +140,12 @@ class View:
         around_width, around_height = width * cosine + height * sine, height * cosine + width * sine
         shrink = min(1.0, image_width / around_width, image_height / around_height)
         around_width, around_height = around_width * shrink, around_height * shrink
-        left, top = self.across * (image_width - around_width), self.down * (image_height - around_height)
+        free_width, free_height = image_width - around_width, image_height - around_height
+        if self.area is None:
+            left = min(max(left + (width - around_width) / 2, 0.0), free_width)
+            top = min(max(top + (height - around_height) / 2, 0.0), free_height)
+        else:
+            left, top = self.across * free_width, self.down * free_height
         # min: a rounding error of the last bit must not reach beyond the image, which Pillow refuses.
         around = (
             max(left, 0.0),
@@ -213,10 +218,12 @@ def apply_view(
     return preprocessing.normalise(view.crop(image, preprocessing), out)
 
 
-def _clean_size(image_size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float]:
-    """Width and height in the image's pixels of what `preprocessing.crop` keeps."""
+def _clean_region(image_size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """Left, top, width and height, in the image's pixels, of what `preprocessing.crop` keeps."""
     resized_width, resized_height = preprocessing.resized_size(*image_size)
-    return preprocessing.width * image_size[0] / resized_width, preprocessing.height * image_size[1] / resized_height
+    across, down = image_size[0] / resized_width, image_size[1] / resized_height
+    left, top = round((resized_width - preprocessing.width) / 2), round((resized_height - preprocessing.height) / 2)
+    return left * across, top * down, preprocessing.width * across, preprocessing.height * down
 
 
 def _digits(value: float) -> float:

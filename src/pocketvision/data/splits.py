@@ -81,14 +81,16 @@ def _can_not_be_split(
 ) -> UsageError:
     named = [repr(class_names[label]) if class_names else str(label) for label in without]
     some = ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
-    counts = [int((labels == label).sum()) for label in without[:4]]
-    if all(len(np.unique(owners[labels == label])) == 1 for label in without):
-        found = f"all images ({', '.join(map(str, counts))}) are duplicates of one another or of one group"
+    if all((labels == label).sum() == 1 for label in without):
+        found = "it has a single image, and needs one to learn from and one to be measured on"
+    elif all(len(np.unique(owners[labels == label])) == 1 for label in without):
+        counts = ", ".join(str((labels == label).sum()) for label in without[:4])
+        found = f"all its images ({counts}) are duplicates of one another or of one group, which must not be parted"
     else:
-        found = "groups and duplicates tie its images to other classes' so that no split has some of each"
+        found = "groups and duplicates, which must not be parted, tie its images to those of other classes"
     return UsageError(
-        f"Class {some} can not be split: {found}, and those must not be parted between training and validation. "
-        "Add images of other groups, or give the splits yourself (train/ and val/ folders, or a split column)."
+        f"Class {some} can not be split into training and validation: {found}. "
+        "Add other images, or give the splits yourself (train/ and val/ folders, or a split column)."
     )
 
 

@@ -123,8 +123,11 @@ def _text(value: Any) -> str:
 def _places(table: Path, header: Sequence[str], columns: Columns) -> tuple[int | None, ...]:
     """Where path, label, split and group are in `header`; None for an absent split or group."""
     found = ", ".join(header) or "none"
-    for role, name in (("path", columns.path), ("label", columns.label)):
-        if name not in header:
+    usual = Columns()
+    for role in ("path", "label", "split", "group"):
+        name = getattr(columns, role)
+        # Split and group may be absent, but not when they were asked for by another name.
+        if name not in header and (role in ("path", "label") or name != getattr(usual, role)):
             raise UsageError(
                 f"{table}: no column {name!r} for the {role}. Columns found: {found}. "
                 f"Name the right one with {role}_column (--{role}-column)."

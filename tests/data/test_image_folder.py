@@ -1,0 +1,228 @@
+"""Folders in all the shapes that users have them, and what is refused."""
+
+import os
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketvision.data import image_folder
+from pocketvision.data.natural_order import natural_sorted
+from pocketvision.data.sources import read_samples
+from pocketvision.errors import UsageError
+
+
+def make(root: Path, *names: str) -> Path:
+    """Empty files; a name that ends with "/" is an empty folder. The index never opens an image."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return root
+
+
+def labelled(root: Path, **options: object) -> list[tuple[str, str]]:
+    samples = read_samples(root, **options)  # type: ignore[arg-type]
+    return [(path, samples.label_name(index)) for index, path in enumerate(samples.paths)]
+
+
+def test_natural_order_goes_by_the_value_of_numbers() -> None:
+    assert natural_sorted(["10", "9", "1", "2"]) == ["1", "2", "9", "10"]
+    assert natural_sorted(["b2", "a10", "B1", "a9"]) == ["a9", "a10", "B1", "b2"]
+    assert natural_sorted(["x01", "x1", "x001"]) == natural_sorted(["x001", "x01", "x1"])
+    assert natural_sorted(["9" * 5000, "1" + "0" * 5000])[0] == "9" * 5000
+
+
+def test_classes_are_folders_and_images_lie_at_any_depth(tmp_path: Path) -> None:
+    make(tmp_path, "10/a.jpg", "2/deep/er/b.PNG", "2/c.WebP", "1/d.jpeg", "1/notes.txt", "1/.d.jpg", "loose.png")
+    make(tmp_path, ".cache/x.jpg", "__MACOSX/1/d.jpg", "1/.ipynb_checkpoints/d.jpg", "1/jpg", "1/e.jpg.part")
+    samples = read_samples(tmp_path)
+    assert samples.class_names == ("1", "2", "10")
+    assert list(samples.paths) == ["1/d.jpeg", "2/c.WebP", "2/deep/er/b.PNG", "10/a.jpg"]
+    assert samples.labels.tolist() == [0, 1, 1, 2] and samples.labels.dtype == np.int32
+    assert samples.file(2) == tmp_path / "2/deep/er/b.PNG"
+    assert samples.splits is None and samples.groups is None
+    assert samples.ignored_files == 4, "notes.txt, jpg, e.jpg.part and the loose picture"
+
+
+def test_names_in_any_script(tmp_path: Path) -> None:
+    make(tmp_path, "고양이/첫 번째 사진.jpg", "chien été/🐕.png", "猫/a b.webp")
+    assert set(labelled(tmp_path)) == {
+        ("고양이/첫 번째 사진.jpg", "고양이"),
+        ("chien été/🐕.png", "chien été"),
+        ("猫/a b.webp", "猫"),
+    }
+
+
+def test_decomposed_folder_names_are_the_same_class(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "고양이")
+    make(tmp_path, f"{decomposed}/a.jpg", "개/b.jpg")
+    assert read_samples(tmp_path, labels=["고양이", "개"]).label_counts().tolist() == [1, 1]
+    assert (tmp_path / read_samples(tmp_path, labels=["고양이", "개"]).paths[0]).exists()
+
+
+def test_an_empty_class_is_kept(tmp_path: Path) -> None:
+    samples = read_samples(make(tmp_path, "a/1.jpg", "b/", "c/readme.md", "d/2.jpg"))
+    assert samples.class_names == ("a", "b", "c", "d")
+    assert samples.label_counts().tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "validation", "testing"), ("train", "valid")])
+def test_splits_above_the_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        make(tmp_path, f"{name}/cat/1.jpg", f"{name}/dog/x/2.jpg")
+    samples = read_samples(tmp_path)
+    assert samples.class_names == ("cat", "dog")
+    assert samples.splits is not None
+    assert samples.splits.tolist() == [split for split in range(len(names)) for _ in range(2)]
+    assert [samples.paths[index] for index in samples.split_indices("val")] == [
+        f"{names[1]}/cat/1.jpg",
+        f"{names[1]}/dog/x/2.jpg",
+    ]
+
+
+def test_a_split_that_lacks_a_class_does_not_shift_the_others(tmp_path: Path) -> None:
+    make(tmp_path, "train/ant/1.jpg", "train/bee/1.jpg", "train/cow/1.jpg", "test/bee/1.jpg", "test/cow/2.jpg")
+    assert [pair for pair in labelled(tmp_path) if pair[0].startswith("test")] == [
+        ("test/bee/1.jpg", "bee"),
+        ("test/cow/2.jpg", "cow"),
+    ]
+
+
+def test_a_class_that_training_does_not_know_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cats/1.jpg")
+    with pytest.raises(UsageError, match=r"test.*'cats'.*Did you mean cat\?"):
+        read_samples(tmp_path)
+
+
+def test_explicit_labels_give_the_order_and_a_class_that_they_lack_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "dog/1.jpg", "cat/1.jpg")
+    assert read_samples(tmp_path, labels=["owl", "dog", "cat"]).labels.tolist() == [2, 1]
+    assert read_samples(make(tmp_path / "t", "test/dog/1.jpg"), labels=["owl", "dog"]).labels.tolist() == [1]
+    with pytest.raises(UsageError, match="Unknown class 'cat'"):
+        read_samples(tmp_path, labels=["dog", "owl"])
+    with pytest.raises(UsageError, match="'dog' more than once"):
+        read_samples(tmp_path, labels=["dog", "cat", "dog"])
+    with pytest.raises(UsageError, match="list of labels is empty"):
+        read_samples(tmp_path, labels=[])
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    samples = read_samples(make(tmp_path, "train/1.jpg", "car/1.jpg", "bus/1.jpg"))
+    assert samples.class_names == ("bus", "car", "train") and samples.splits is None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/a/1.jpg", "val/a/1.jpg", "extra/1.jpg"), "also extra"),
+        (
+            ("train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"),
+            r"val and valid both mean the split 'val'|valid and val both",
+        ),
+        (("1.jpg", "2.jpg"), "2 images but no class folders"),
+        (("train/1.jpg", "val/2.jpg"), "2 images but no class folders"),
+        (("a/", "b/x.txt"), "2 class folders but no image in them"),
+        (("train/a/", "val/a/"), "no image in them"),
+        (("train/",), "neither class folders nor images"),
+        ((), "neither class folders nor images"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, names: Iterable[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_samples(make(tmp_path, *names))
+
+
+def test_a_missing_path_and_a_wrong_kind_of_file_say_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere: no such file or folder. Expected a folder .*; or a table"):
+        read_samples(tmp_path / "nowhere")
+    make(tmp_path, "photo.jpg")
+    with pytest.raises(UsageError, match=r"photo\.jpg: this kind of file"):
+        read_samples(tmp_path / "photo.jpg")
+
+
+def test_links_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    make(elsewhere, "1.jpg", "sub/2.jpg")
+    make(data, "a/own.jpg", "b/c/d/own.jpg")
+    (data / "a/link.JPG").symlink_to(elsewhere / "1.jpg")
+    (data / "a/broken.jpg").symlink_to(elsewhere / "gone.jpg")
+    (data / "linked").symlink_to(elsewhere)
+    (data / "a/linked").symlink_to(elsewhere)
+    (data / "a/linked again").symlink_to(elsewhere)
+    (elsewhere / "sub/up").symlink_to(elsewhere)
+    (data / "b/c/d/root").symlink_to(data)
+    (data / "b/c/d/circle").symlink_to(data / "b/c")
+    assert labelled(data) == [
+        ("a/broken.jpg", "a"),  # for the audit to report
+        ("a/link.JPG", "a"),
+        ("a/own.jpg", "a"),
+        ("a/linked/1.jpg", "a"),
+        ("a/linked/sub/2.jpg", "a"),
+        ("b/c/d/own.jpg", "b"),
+        ("linked/1.jpg", "linked"),
+        ("linked/sub/2.jpg", "linked"),
+    ]
+
+
+def test_rows_do_not_depend_on_the_file_systems_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(
+        tmp_path,
+        *(
+            f"{split}/{name}/{sub}/{i}.jpg"
+            for split in ("train", "val")
+            for name in "ba"
+            for sub in "yx"
+            for i in range(3)
+        ),
+    )
+    expected = labelled(tmp_path)
+    real = os.scandir
+
+    class Reversed:
+        def __init__(self, folder: Path) -> None:
+            self.entries = sorted(real(folder), key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self) -> Iterable[os.DirEntry[str]]:
+            return self.entries
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(image_folder.os, "scandir", Reversed)
+    assert labelled(tmp_path) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs root, to give its rights up")
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg", "b/secret/2.jpg")
+    (tmp_path / "b/secret").chmod(0)
+    script = (
+        "import os, sys\n"
+        "from pocketvision.data.sources import read_samples\n"
+        "os.setuid(65534)\n"
+        "try: read_samples(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    answer = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    (tmp_path / "b/secret").chmod(0o755)
+    assert answer.stdout.startswith("UsageError") and "secret" in answer.stdout and "ermission" in answer.stdout
+
+
+def test_selection_keeps_the_classes(tmp_path: Path) -> None:
+    make(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "val/b/3.jpg", "train/c/4.jpg")
+    samples = read_samples(tmp_path)
+    chosen = samples.select([3, 0])
+    assert list(chosen.paths) == ["val/b/3.jpg", "train/a/1.jpg"]
+    assert chosen.class_names == ("a", "b", "c") and chosen.label_counts().tolist() == [1, 1, 0]
+    assert chosen.splits is not None and chosen.splits.tolist() == [1, 0]
+    assert list(samples.select(samples.labels == 1).paths) == ["train/b/2.jpg", "val/b/3.jpg"]
+    assert len(samples.select(np.zeros(4, dtype=bool))) == len(samples.select([])) == 0
