@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def decode(
     twice `shortest_side` pixels.
 
     Raises ImageError, naming the file and the cause, for everything that can be wrong with an image; `max_pixels` is
-    checked before pixels are decoded.
+    checked before pixels are decoded. TypeError is for what is no ImageSource.
     """
     where = _name_of(source)
     with ExitStack() as opened:
@@ -102,7 +102,9 @@ def decode(
 def _name_of(source: ImageSource) -> str:
     if isinstance(source, str | Path):
         return str(source)
-    return "image bytes" if isinstance(source, bytes) else type(source).__name__
+    if isinstance(source, bytes | np.ndarray | Image.Image):
+        return "image bytes" if isinstance(source, bytes) else type(source).__name__
+    raise TypeError(f"{type(source).__name__} is not an image: expected a path, bytes, an array or a Pillow image")
 
 
 def _open(source: ImageSource, where: str, opened: ExitStack, formats: Sequence[str], max_pixels: int) -> Image.Image:
@@ -114,10 +116,8 @@ def _open(source: ImageSource, where: str, opened: ExitStack, formats: Sequence[
         image = _from_array(source, where)
     elif isinstance(source, bytes):
         image = _identify(io.BytesIO(source), where, formats)
-    elif isinstance(source, str | Path):
-        image = _identify(opened.enter_context(_open_file(Path(source), where)), where, formats)
     else:
-        raise TypeError(f"{type(source).__name__} is not an image: expected a path, bytes, an array or a Pillow image")
+        image = _identify(opened.enter_context(_open_file(Path(source), where)), where, formats)
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -293,7 +293,8 @@ class Preprocessing:
         """The resized centre crop, (width, height) pixels, of an RGB image.
 
         One resampling straight from the source's pixels: those outside the crop are never computed. Within 1 grey level
-        of resizing first and cropping afterwards (tests/test_preprocessing.py).
+        of resizing first and cropping afterwards (tests/test_preprocessing.py), but for strips that are enlarged, where
+        Pillow may run its two passes in the other order and bicubic overshoots are clipped elsewhere.
         """
         resized_width, resized_height = self.resized_size(*image.size)
         left, top = round((resized_width - self.width) / 2), round((resized_height - self.height) / 2)
@@ -353,12 +354,15 @@ class Preprocessing:
                 width=values["width"],
                 crop_share=float(values["crop_share"]),
                 interpolation=values["interpolation"],
-                mean=_three(values["mean"]),
-                std=_three(values["std"]),
+                mean=_three("mean", values["mean"]),
+                std=_three("std", values["std"]),
             )
         except (TypeError, ValueError) as error:
             raise BundleError(f"preprocessing: {error}") from error
 
 
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    return cast(tuple[float, float, float], tuple(float(value) for value in values))
+def _three(name: str, values: object) -> tuple[float, float, float]:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ValueError(f"{name} is {values!r}; expected three numbers")
+    red, green, blue = map(float, values)
+    return red, green, blue

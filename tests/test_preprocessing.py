@@ -1,0 +1,146 @@
+"""Preprocessing: one resampling equals resize and centre crop, normalising equals its formula, and it survives JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision.errors import BundleError, ImageError
+from pocketvision.preprocessing import Preprocessing
+
+IMAGENET = Preprocessing(224, 224, 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SIZES = [(640, 480), (480, 640), (224, 224), (256, 256), (100, 75), (1023, 517), (300, 2000), (3000, 400)]
+
+
+def noise(width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(width * height)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def resized_then_cropped(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The textbook's two steps: the short side to round(size / share), then the middle."""
+    short = round(preprocessing.width / preprocessing.crop_share)
+    width, height = image.size
+    size = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+    resampling = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    resized = image.resize(size, resampling[preprocessing.interpolation])
+    left, top = round((size[0] - preprocessing.width) / 2), round((size[1] - preprocessing.height) / 2)
+    return resized.crop((left, top, left + preprocessing.width, top + preprocessing.height))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop_share", [0.875, 1.0])
+@pytest.mark.parametrize("size", SIZES)
+def test_one_resampling_equals_resize_then_crop(
+    size: tuple[int, int], crop_share: float, interpolation: Literal["bilinear", "bicubic"]
+) -> None:
+    preprocessing = replace(IMAGENET, interpolation=interpolation, crop_share=crop_share)
+    image = noise(*size)
+    found = np.asarray(preprocessing.crop(image)).astype(int)
+    expected = np.asarray(resized_then_cropped(image, preprocessing)).astype(int)
+    assert found.shape == expected.shape == (224, 224, 3)
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(31, 900), (3000, 40)])
+def test_strips_that_are_enlarged_hardly_differ(size: tuple[int, int]) -> None:
+    """Pillow chooses the order of its two passes by the sizes; on noise, bicubic overshoots are then clipped elsewhere."""
+    image = noise(*size)
+    found = np.asarray(IMAGENET.crop(image)).astype(int)
+    difference = np.abs(found - np.asarray(resized_then_cropped(image, IMAGENET)))
+    assert difference.mean() < 0.5
+    assert (difference > 1).mean() < 0.05
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_torchvisions_transforms_give_the_same(size: tuple[int, int]) -> None:
+    transforms = pytest.importorskip("torchvision.transforms.v2")
+    image = noise(*size)
+    theirs = transforms.CenterCrop(224)(
+        transforms.Resize(256, interpolation=transforms.InterpolationMode.BICUBIC)(image)
+    )
+    assert np.abs(np.asarray(IMAGENET.crop(image)).astype(int) - np.asarray(theirs)).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("height", "width"), [(64, 128), (128, 64)])
+def test_inputs_that_are_not_square_are_covered_without_distortion(
+    height: int, width: int, size: tuple[int, int]
+) -> None:
+    preprocessing = replace(IMAGENET, height=height, width=width)
+    resized_width, resized_height = preprocessing.resized_size(*size)
+    assert resized_width >= width and resized_height >= height
+    assert resized_width == round(width / 0.875) or resized_height == round(height / 0.875)
+    if min(size) > 200:
+        assert resized_width / resized_height == pytest.approx(size[0] / size[1], rel=0.02)
+    assert preprocessing(np.asarray(noise(*size))).shape == (3, height, width)
+
+
+def test_normalising_is_its_formula() -> None:
+    image = noise(224, 224)
+    expected = (np.asarray(image) / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.std)
+    found = IMAGENET.normalise(image)
+    assert (found.dtype, found.flags.c_contiguous) == (np.float32, True)
+    assert np.abs(found - expected.transpose(2, 0, 1)).max() < 2e-6
+    out = np.empty((2, 3, 224, 224), dtype=np.float32)
+    IMAGENET.normalise(image, out[1])
+    assert np.array_equal(out[1], found)
+
+
+def test_a_call_is_decode_crop_normalise(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    noise(300, 260).save(path)
+    expected = IMAGENET.normalise(IMAGENET.crop(IMAGENET.decode(path)))
+    assert np.array_equal(IMAGENET(path), expected)
+    assert np.array_equal(IMAGENET(path, out=np.zeros_like(expected)), expected)
+    with pytest.raises(ImageError, match="300 x 260 pixels"):
+        IMAGENET(path, max_pixels=1000)
+
+
+def test_reading_a_large_jpeg_small_hardly_changes_the_input(tmp_path: Path) -> None:
+    across, down = np.meshgrid(np.arange(2400), np.arange(1800))
+    waves = np.stack([np.sin(across / 40), np.cos(down / 55), np.sin((across + down) / 30)], axis=2) * 100 + 128
+    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "a.jpg", quality=90)
+    with Image.open(tmp_path / "a.jpg") as image:
+        whole = np.asarray(IMAGENET.crop(image.convert("RGB"))).astype(int)
+    small = np.asarray(IMAGENET.crop(IMAGENET.decode(tmp_path / "a.jpg")))
+    assert np.abs(whole - small).mean() < 1
+
+
+def test_with_size_changes_nothing_else() -> None:
+    assert IMAGENET.with_size(320) == replace(IMAGENET, height=320, width=320)
+
+
+def test_json_and_back() -> None:
+    assert Preprocessing.from_dict(json.loads(json.dumps(IMAGENET.to_dict()))) == IMAGENET
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": None}, "mean"),
+        ({"std": [1, 1, 0]}, "std above 0"),
+        ({"std": [1, 1]}, r"std is \[1, 1\]; expected three numbers"),
+        ({"height": 2.5}, "preprocessing.height is 2.5"),
+        ({"width": 0}, "at least 1 pixel"),
+        ({"crop_share": 1.5}, "crop_share is 1.5"),
+        ({"crop_share": "much"}, "much"),
+        ({"interpolation": "nearest"}, "interpolation is 'nearest'"),
+        ({"pad": 3}, "'pad' is unknown"),
+    ],
+)
+def test_wrong_fields_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        Preprocessing.from_dict({**IMAGENET.to_dict(), **change})
+
+
+@pytest.mark.parametrize("name", sorted(IMAGENET.to_dict()))
+def test_missing_fields_are_named(name: str) -> None:
+    values = IMAGENET.to_dict()
+    del values[name]
+    with pytest.raises(BundleError, match=f"'{name}' is missing"):
+        Preprocessing.from_dict(values)
