@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pocketvision.data.audit import Audit
+from pocketvision.data.findings import Finding
 from pocketvision.evaluation.evaluate import Evaluation
 
 PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
@@ -62,24 +64,39 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """One kind of finding of the data audit.
-
-    kind: its key in the report's texts ("audit.<kind>") or else its name. hurts: whether it would spoil a training or
-    its figures. examples: a few files, or whatever else shows it.
-    """
+    """All findings of one kind. kind, severity: as in data/findings.py. examples: a few files, or messages without them."""
 
     kind: str
-    hurts: bool
+    severity: str
     count: int
     examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AuditSummary:
-    """What the audit looked at and found; no findings means clean data."""
+    """What the audit looked at and found, the worst kinds first; no findings means clean data."""
 
     images: int
     findings: tuple[AuditFinding, ...]
+
+    @classmethod
+    def of(cls, audit: Audit) -> "AuditSummary":
+        """The summary of an audit: its findings, kind by kind."""
+        kinds: dict[str, list[Finding]] = {}
+        for finding in audit.findings:
+            kinds.setdefault(finding.kind, []).append(finding)
+        return cls(
+            images=len(audit.samples),
+            findings=tuple(
+                AuditFinding(
+                    kind=kind,
+                    severity=findings[0].severity,
+                    count=len(findings),
+                    examples=tuple(", ".join(each.files[:2]) or each.message for each in findings[:3]),
+                )
+                for kind, findings in kinds.items()
+            ),
+        )
 
 
 @dataclass(frozen=True, eq=False)

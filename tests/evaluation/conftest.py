@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
+from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
+from pocketvision.postprocessing.classification import softmax
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a history."""
+
+    stage: int
+    epoch: int
+    train_loss: float = 0.5
+    train_accuracy: float = 0.8
+    val_loss: float = 0.6
+    val_accuracy: float = 0.75
+    lr: float = 1e-3
+    seconds: float = 1.5
+    images_per_second: float = 321.0
+
+
+MakeEvaluation = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def make_evaluation(tmp_path: Path) -> MakeEvaluation:
+    """Makes an evaluation of made-up answers about real files."""
+
+    def make(
+        class_names: tuple[str, ...] = ("no", "yes"),
+        name: str = "test",
+        selection: bool | None = False,
+        images: int = 40,
+    ) -> Evaluation:
+        generator = np.random.default_rng(len(class_names))
+        labels = np.arange(images) % len(class_names)
+        logits = generator.normal(size=(images, len(class_names))).astype(np.float32)
+        logits[np.arange(images), labels] += 1.5
+        paths = [f"{number} 그림.png" for number in range(images)]
+        for path in paths:
+            Image.new("RGB", (30, 20), "red").save(tmp_path / path)
+        return evaluate_answers(
+            logits,
+            softmax(logits, 1.3),
+            labels,
+            class_names,
+            root=tmp_path,
+            paths=paths,
+            temperature=1.3,
+            name=name,
+            selection=selection,
+        )
+
+    return make
+
+
+@pytest.fixture
+def full_record(make_evaluation: MakeEvaluation) -> RunRecord:
+    """A record in which no part is left out."""
+    history = [Epoch(1, 1), Epoch(1, 2, val_loss=0.5), Epoch(2, 1, val_loss=0.4)]
+    return RunRecord(
+        title="leaves",
+        created="2026-11-22T10:00:00+00:00",
+        evaluations=(make_evaluation(name="validation", selection=True), make_evaluation(name="test")),
+        model="efficientnet_lite0",
+        recipe={"epochs1": 15, "lr1": 1e-3, "balance_to": None, "cache": True, "class_weights": {"yes": 2.0}},
+        audit=AuditSummary(90, (AuditFinding("duplicates", "warning", 2, ("a.png, b.png",)),)),
+        classes=(ClassCounts("no", 30, 8, 20, weight=1.0), ClassCounts("yes", 10, 3, 20, added=20, weight=2.0)),
+        history=history,
+        chosen=history[-1],
+        agreement={"model.onnx": {"images": 11.0, "tolerance": 1e-3, "max_probability_difference": 2e-6}},
+        bundle="runs/leaves/bundle",
+        sizes={"model.onnx": 13_700_000},
+        timings={"audit": 2.0, "total": 4000.0},
+        versions={"pocketvision": "0.1.0"},
+        notes=("Epochs were capped.",),
+    )

@@ -1,0 +1,106 @@
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pocketvision.data.samples import Samples
+from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.evaluation.evaluate import evaluate_predictor
+from pocketvision.postprocessing.classification import softmax
+from pocketvision.predictions import Classification
+from pocketvision.runtime.predictor import Predictor, Row
+
+LABELS = ("ant", "bee", "cow")
+TEMPERATURE = 2.0
+
+
+class Scripted:
+    """A predictor whose logits are written in the file's name, `<logit>_<logit>_<logit>.png`; `broken` has none."""
+
+    labels = LABELS
+    bundle = SimpleNamespace(task=SimpleNamespace(postprocessing={"temperature": TEMPERATURE}))
+
+    def stream(self, sources: Iterable[Path], **_: object) -> Iterator[Row]:
+        for path in sources:
+            if path.stem == "broken":
+                yield Row(str(path), None, None, "the file is truncated")
+                continue
+            logits: NDArray[np.float32] = np.array([float(part) for part in path.stem.split("_")], np.float32)
+            prediction = Classification(LABELS, softmax(logits[None], TEMPERATURE)[0])
+            yield Row(str(path), prediction, logits, None)
+
+
+PREDICTOR = cast(Predictor, Scripted())
+
+
+def samples(*images: tuple[str, str], class_names: tuple[str, ...] = LABELS) -> Samples:
+    """Samples of (label, logits) pairs."""
+    labels = np.array([class_names.index(label) for label, _ in images], np.int32)
+    paths = [f"{label}/{name}.png" for label, name in images]
+    return Samples(Path("data"), paths, labels, class_names)
+
+
+def test_classes_are_matched_by_name() -> None:
+    data = samples(("bee", "0_5_0"), ("cow", "0_0_5"), ("cow", "0_4_0"), class_names=("bee", "cow"))
+    found = evaluate_predictor(PREDICTOR, data)
+    assert found.class_names == LABELS
+    assert found.labels.tolist() == [1, 2, 2]
+    assert found.metrics.accuracy == pytest.approx(2 / 3)
+    assert found.metrics.per_class[0].recall is None
+    assert found.metrics.per_class[1].recall == 1.0
+
+
+def test_an_unknown_class_is_named_unless_it_has_no_images() -> None:
+    with pytest.raises(UsageError, match=r"1 images in data.*'beer'.*bee"):
+        evaluate_predictor(PREDICTOR, samples(("beer", "0_5_0"), class_names=("ant", "beer")))
+    empty = samples(("ant", "5_0_0"), class_names=("ant", "zebra"))
+    assert evaluate_predictor(PREDICTOR, empty).metrics.accuracy == 1.0
+
+
+def test_unreadable_images_are_listed_and_left_out() -> None:
+    told: list[tuple[int, int]] = []
+    data = samples(("ant", "5_0_0"), ("bee", "broken"), ("cow", "0_0_5"))
+    found = evaluate_predictor(PREDICTOR, data, on_progress=lambda done, total: told.append((done, total)))
+    assert found.metrics.images == 2 and found.metrics.accuracy == 1.0
+    assert [(image.path, image.reason) for image in found.unreadable] == [("bee/broken.png", "the file is truncated")]
+    assert found.to_dict()["unreadable_count"] == 1
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(PocketVisionError, match="none of the 1 images can be read"):
+        evaluate_predictor(PREDICTOR, samples(("bee", "broken")))
+    with pytest.raises(PocketVisionError, match="no images"):
+        evaluate_predictor(PREDICTOR, samples())
+
+
+def test_the_most_confident_mistake_comes_first() -> None:
+    data = samples(("ant", "0_1_0"), ("ant", "0_9_0"), ("bee", "0_3_0"), ("cow", "4_0_0"))
+    found = evaluate_predictor(PREDICTOR, data)
+    assert [mistake.path for mistake in found.mistakes] == ["ant/0_9_0.png", "cow/4_0_0.png", "ant/0_1_0.png"]
+    first = found.mistakes[0]
+    assert (first.true, first.predicted) == ("ant", "bee")
+    assert first.probability == pytest.approx(float(softmax(np.array([[0.0, 9.0, 0.0]]), TEMPERATURE)[0, 1]))
+    assert first.true_probability < first.probability
+
+
+def test_a_selection_is_flagged_and_its_calibration_cross_fitted() -> None:
+    data = samples(
+        *[(LABELS[index % 3], "_".join("5" if i == index % 3 else "0" for i in range(3))) for index in range(12)]
+    )
+    selection = evaluate_predictor(PREDICTOR, data, name="validation", selection=True)
+    untouched = evaluate_predictor(PREDICTOR, data, selection=False)
+    assert selection.calibration.cross_fitted and not untouched.calibration.cross_fitted
+    assert selection.calibration.temperature == TEMPERATURE
+    assert selection.to_dict()["selection"] is True
+
+
+def test_the_json_has_the_promised_keys_and_no_nan() -> None:
+    found = evaluate_predictor(PREDICTOR, samples(("ant", "5_0_0"), ("ant", "0_1_0")))
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert {"accuracy", "f1", "per_class", "confusion_matrix", "intervals", "calibration", "mistakes"} <= set(values)
+    assert values["per_class"]["cow"]["recall"] is None
+    assert values["confusion_matrix"] == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert "mistakes" not in found.summary() and found.summary()["accuracy"] == 0.5
