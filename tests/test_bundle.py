@@ -1,0 +1,195 @@
+"""The bundle: written whole or not at all, read strictly, damage named."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketvision.bundle import Bundle, read_bundle, write_bundle
+from pocketvision.errors import BundleError, UsageError
+
+GOLDEN = "golden.safetensors"
+
+
+def rewrite(bundle: Bundle, folder: Path | None = None, **files: Path | bytes) -> Bundle:
+    """The same bundle written once more, with other or further files (`__` in a name stands for a dot)."""
+    kept: dict[str, Path | bytes] = {name: bundle.path(name) for name in bundle.manifest.files if name != GOLDEN}
+    golden = bundle.golden()
+    images = golden.pop("images")
+    given = {name.replace("__", "."): content for name, content in files.items()}
+    return write_bundle(folder or bundle.folder, bundle.manifest, {**kept, **given}, images, golden)
+
+
+def edit(bundle: Bundle, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle.folder / "manifest.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def test_what_is_written_is_read(tiny_bundle: Bundle) -> None:
+    found = read_bundle(tiny_bundle.folder)
+    assert found == tiny_bundle
+    assert found.labels == ("red", "green", "파랑")
+    assert found.preprocessing.height == 16
+    assert found.task.postprocessing == {"temperature": 2.0}
+    assert found.manifest.graphs[0].inputs[0].shape == ("batch", 3, 16, 16)
+    assert sorted(found.manifest.files) == ["golden.safetensors", "model.onnx"]
+    assert {"python", "numpy", "onnxruntime"} <= set(found.manifest.versions)
+    assert found.golden()["images"].shape == (3, 3, 16, 16)
+    first = next(iter(json.loads((found.folder / "manifest.json").read_text(encoding="utf-8"))))
+    assert first == "format_version"
+
+
+def test_the_files_are_as_readable_as_any_other(tiny_bundle: Bundle) -> None:
+    if os.name == "posix":
+        assert tiny_bundle.folder.stat().st_mode & 0o555 == 0o555
+    assert [path.name for path in tiny_bundle.folder.parent.iterdir()] == ["tiny_bundle"], "nothing temporary is left"
+
+
+def test_an_older_bundle_is_replaced_whole(tiny_bundle: Bundle) -> None:
+    rewrite(tiny_bundle, notes__txt=b"first")
+    second = rewrite(tiny_bundle, other__txt=b"second")
+    assert sorted(path.name for path in second.folder.iterdir()) == [
+        "golden.safetensors",
+        "manifest.json",
+        "model.onnx",
+        "other.txt",
+    ]
+    assert [path.name for path in second.folder.parent.iterdir()] == ["tiny_bundle"]
+
+
+def test_a_failure_leaves_the_older_bundle_and_nothing_else(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        rewrite(tiny_bundle, notes__txt=tmp_path / "absent")
+    assert read_bundle(tiny_bundle.folder) == tiny_bundle
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny_bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(UsageError, match="exists and is not a bundle"):
+        rewrite(tiny_bundle, tmp_path / "photos")
+    (tmp_path / "empty").mkdir()
+    assert rewrite(tiny_bundle, tmp_path / "empty").folder == tmp_path / "empty"
+
+
+@pytest.mark.parametrize("name", ["../outside", "sub/file", "/etc/passwd", "manifest.json", ".."])
+def test_names_that_lead_out_of_the_folder_are_refused(name: str, tiny_bundle: Bundle) -> None:
+    edit(tiny_bundle, lambda values: values["files"].update({name: {"size": 1, "sha256": ""}}))
+    with pytest.raises(BundleError, match="not the name of a file in the bundle's folder"):
+        read_bundle(tiny_bundle.folder)
+
+
+def test_golden_tensors_must_fit(tiny_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="golden tensors have the shapes"):
+        write_bundle(
+            tiny_bundle.folder,
+            tiny_bundle.manifest,
+            {"model.onnx": b""},
+            np.zeros((1, 3, 8, 8), dtype=np.float32),
+            {"logits": np.zeros((1, 3), dtype=np.float32)},
+        )
+    assert read_bundle(tiny_bundle.folder) == tiny_bundle
+
+
+# Damage
+
+
+def test_a_changed_file_is_named_with_its_hash(tiny_bundle: Bundle) -> None:
+    path = tiny_bundle.path("model.onnx")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        BundleError, match=r"model\.onnx: the file is damaged: its SHA-256 is [0-9a-f]{64}; the manifest"
+    ):
+        read_bundle(tiny_bundle.folder)
+    assert read_bundle(tiny_bundle.folder, check_hashes=False).labels
+
+
+def test_a_cut_or_missing_file_is_named(tiny_bundle: Bundle) -> None:
+    path = tiny_bundle.path("model.onnx")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BundleError, match=r"model\.onnx: the file is damaged: it has 100 bytes"):
+        read_bundle(tiny_bundle.folder, check_hashes=False)
+    path.unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx: the file is missing"):
+        read_bundle(tiny_bundle.folder)
+
+
+def test_what_is_no_bundle_says_what_one_is(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"there is no such folder; a bundle is the folder with a manifest\.json"):
+        read_bundle(tmp_path / "nowhere")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(BundleError, match=r"it holds no manifest\.json; a bundle is"):
+        read_bundle(tmp_path / "photos")
+    with pytest.raises(BundleError, match="it is a file, not a folder; a bundle is"):
+        read_bundle(tiny_bundle.path("model.onnx"))
+    (tiny_bundle.folder / "manifest.json").write_text("{not json", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json: it can not be read"):
+        read_bundle(tiny_bundle.folder)
+    (tiny_bundle.folder / "manifest.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(BundleError, match="not a bundle's manifest"):
+        read_bundle(tiny_bundle.folder)
+
+
+def test_a_newer_format_says_upgrade(tiny_bundle: Bundle) -> None:
+    edit(tiny_bundle, lambda values: values.update(format_version=2, tasks="of another shape"))
+    with pytest.raises(BundleError, match=r"of format 2, and this PocketVision reads formats up to 1\. Upgrade it"):
+        read_bundle(tiny_bundle.folder)
+
+
+def test_a_field_of_a_later_version_is_passed_over(tiny_bundle: Bundle) -> None:
+    edit(tiny_bundle, lambda values: values.update(author="somebody"))
+    assert read_bundle(tiny_bundle.folder) == tiny_bundle
+
+
+def labels(values: dict[str, Any]) -> list[Any]:
+    found: list[Any] = values["tasks"]["classification"]["labels"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.pop("graphs"), "the field 'graphs' is missing"),
+        (lambda v: v["tasks"]["classification"].pop("kind"), r"the field 'tasks\.classification\.kind' is missing"),
+        (lambda v: labels(v).append(7), r"the field 'tasks\.classification\.labels\[3\]' is 7; expected str"),
+        (lambda v: labels(v).append("red"), "expected distinct names"),
+        (lambda v: v["graphs"][0]["inputs"][0].update(shape=[1.5]), r"shape\[0\]' is 1.5; expected int or str"),
+        (lambda v: v["files"]["model.onnx"].update(size="big"), r"'files\.model\.onnx\.size' is 'big'; expected int"),
+        (lambda v: v.update(files=[]), r"'files' is \[\]; expected an object"),
+        (lambda v: v.update(graphs={}), r"'graphs' is \{\}; expected a list"),
+        (lambda v: v["preprocessing"].pop("mean"), "preprocessing: the field 'mean' is missing"),
+        (lambda v: v["files"].pop("model.onnx"), "names the file 'model.onnx', which is not in `files`"),
+        (lambda v: v.update(tasks={}), "0 tasks"),
+    ],
+)
+def test_a_wrong_field_is_named(change: Callable[[dict[str, Any]], object], message: str, tiny_bundle: Bundle) -> None:
+    edit(tiny_bundle, change)
+    with pytest.raises(BundleError, match=message) as caught:
+        read_bundle(tiny_bundle.folder)
+    assert str(tiny_bundle.folder / "manifest.json") in str(caught.value)
+
+
+def test_unknown_files_and_tasks(tiny_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"no file 'model\.xml'; it has model\.onnx, golden\.safetensors"):
+        tiny_bundle.path("model.xml")
+    task = replace(tiny_bundle.task, kind="detection")
+    other = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, tasks={"boxes": task}))
+    with pytest.raises(BundleError, match="no classification task"):
+        _ = other.labels
+
+
+def test_a_bundle_can_be_copied_anywhere(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    moved = tmp_path / "다른 곳 😀"
+    shutil.copytree(tiny_bundle.folder, moved)
+    assert read_bundle(moved).manifest == tiny_bundle.manifest
