@@ -11,7 +11,7 @@ from pocketvision.models.network import reset_classifier
 
 def test_a_cut_out_of_range_names_the_range() -> None:
     network = build("mobilenet_v2", num_classes=2)
-    with pytest.raises(UsageError, match="mobilenet_v2 has no cut 8. Expected 0 to 7"):
+    with pytest.raises(UsageError, match=r"mobilenet_v2 has no cut 8. Expected 0 to 7"):
         network.trunk(torch.zeros(1, 3, 32, 32), 8)
     with pytest.raises(UsageError, match="no cut -1"):
         network.tail(torch.zeros(1, 320, 1, 1), -1)

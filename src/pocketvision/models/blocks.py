@@ -1,13 +1,17 @@
 """The building blocks all families share: padded convolution, convolution + norm + activation, squeeze-and-excitation,
 inverted residual. All tensors are (N, channels, height, width), in either memory format."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.models.spec import Activation, Padding
 
-ACTIVATIONS: dict[Activation, type[nn.ReLU6] | type[nn.SiLU]] = {"relu6": nn.ReLU6, "silu": nn.SiLU}
+# In place where that saves memory: SiLU's gradient needs its input, so in place it would make a copy first.
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu6": partial(nn.ReLU6, inplace=True), "silu": nn.SiLU}
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -76,7 +80,7 @@ class ConvNormAct(nn.Module):
         super().__init__()
         self.conv = PaddedConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, padding=padding)
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels, eps=norm_epsilon)
-        self.act: nn.Module = nn.Identity() if activation is None else ACTIVATIONS[activation](inplace=True)
+        self.act: nn.Module = nn.Identity() if activation is None else ACTIVATIONS[activation]()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
@@ -103,6 +107,8 @@ class ConvNormAct(nn.Module):
         self.conv.weight = nn.Parameter(weight.detach())
         self.conv.bias = nn.Parameter(bias.detach())
         self.norm = nn.Identity()
+        if isinstance(self.act, nn.ReLU6):
+            self.act.inplace = False  # The ONNX exporter takes twice as long over operations in place.
 
 
 class SqueezeExcite(nn.Module):
@@ -111,7 +117,7 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, squeezed: int, activation: Activation) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.act = ACTIVATIONS[activation](inplace=True)
+        self.act = ACTIVATIONS[activation]()
         self.expand = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
