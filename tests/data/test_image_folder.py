@@ -143,6 +143,9 @@ def test_what_is_refused(tmp_path: Path, names: Iterable[str], message: str) -> 
 def test_a_missing_path_and_a_wrong_kind_of_file_say_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere: no such file or folder. Expected a folder .*; or a table"):
         read_samples(tmp_path / "nowhere")
+    for path in ("null\0character", "x" * 5000):
+        with pytest.raises(UsageError, match="no such file or folder"):
+            read_samples(path)
     make(tmp_path, "photo.jpg")
     with pytest.raises(UsageError, match=r"photo\.jpg: this kind of file"):
         read_samples(tmp_path / "photo.jpg")
@@ -153,6 +156,8 @@ def test_links_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:
     make(elsewhere, "1.jpg", "sub/2.jpg")
     make(data, "a/own.jpg", "b/c/d/own.jpg")
     (data / "a/link.JPG").symlink_to(elsewhere / "1.jpg")
+    (data / "a/itself.jpg").symlink_to(data / "a/itself.jpg")
+    (data / "a/itself").symlink_to(data / "a/itself")
     (data / "a/broken.jpg").symlink_to(elsewhere / "gone.jpg")
     (data / "linked").symlink_to(elsewhere)
     (data / "a/linked").symlink_to(elsewhere)
@@ -162,6 +167,7 @@ def test_links_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:
     (data / "b/c/d/circle").symlink_to(data / "b/c")
     assert labelled(data) == [
         ("a/broken.jpg", "a"),  # for the audit to report
+        ("a/itself.jpg", "a"),
         ("a/link.JPG", "a"),
         ("a/own.jpg", "a"),
         ("a/linked/1.jpg", "a"),

@@ -76,7 +76,7 @@ def _list(folder: Path) -> _Listing:
                 name = entry.name
                 if name.startswith(".") or name in _NO_CLASSES:
                     continue
-                if entry.is_dir():
+                if _leads_to_folder(entry):
                     folders.append(name)
                 elif name[name.rfind(".") :].lower() in SUFFIXES:
                     # Whatever else is wrong with it (a link to nowhere, a pipe) the audit finds and names.
@@ -94,6 +94,13 @@ def _list(folder: Path) -> _Listing:
     folders.sort()
     images.sort()
     return _Listing(folders, images, others)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to where one may not look: not a folder that can be listed
+        return False
 
 
 def _collect(root: Path, class_folder: str, paths: list[str]) -> int:

@@ -51,8 +51,12 @@ def read_samples(
     """
     place = Path(path)
     expected = "; or ".join(source.expects for source in SOURCES.values())
-    if not place.exists():
-        raise UsageError(f"{place}: no such file or folder. Expected {expected}.")
+    try:
+        place.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        if isinstance(error, PermissionError):
+            raise UsageError(f"{place}: no permission to look there.") from error
+        raise UsageError(f"{place}: no such file or folder. Expected {expected}.") from error
     for source in SOURCES.values():
         if source.accepts(place):
             return source.read(place, labels, Columns(path_column, label_column, split_column, group_column))
