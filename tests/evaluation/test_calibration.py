@@ -6,11 +6,11 @@ from scipy.optimize import minimize_scalar
 from pocketvision.evaluation.calibration import (
     calibration,
     cross_fitted_probabilities,
-    fit_temperature,
     reliability,
 )
 from pocketvision.evaluation.classification_metrics import log_loss
 from pocketvision.postprocessing.classification import softmax
+from pocketvision.postprocessing.temperature import fit_temperature
 
 
 def drawn(images: int, classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
