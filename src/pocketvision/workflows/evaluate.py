@@ -61,13 +61,9 @@ def evaluate(
         positive = predictor.bundle.task.metrics.get("positive")
     positive_index(predictor.labels, positive)
     samples = read_samples(
-        data,
-        labels=predictor.labels,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-        group_column=group_column,
-    )
+        data, labels=predictor.labels, path_column=path_column, label_column=label_column,
+        split_column=split_column, group_column=group_column,
+    )  # fmt: skip
     if split is None and samples.splits is not None and len(samples.split_indices("test")):
         split = "test"
     evaluation = evaluate_predictor(

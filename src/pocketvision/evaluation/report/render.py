@@ -26,7 +26,7 @@ FILES_SHOWN = 20
 LARGEST_MATRIX = 25
 _TEMPLATES = Path(__file__).parent / "templates"
 _NO_VALUE = "–"
-# How each figure's interval is made, in the page's order; `positive` tells which shares are of images alone.
+# The figures that have intervals, in the page's order.
 _INTERVALS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "macro_f1", "roc_auc")
 
 
@@ -83,6 +83,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
         recipe=[(name, _setting(value, table)) for name, value in (record.recipe or {}).items()],
         agreement_columns=list(dict.fromkeys(name for row in (record.agreement or {}).values() for name in row)),
         agreement=_agreement,
+        duration=lambda seconds: _duration(seconds, table),
     )
 
 
@@ -98,7 +99,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, figure=_figure, size=_size, duration=_duration)
+    environment.filters.update(percent=_percent, figure=_figure, size=_size)
     return environment
 
 
@@ -191,19 +192,19 @@ def _figure(value: float | None) -> str:
 
 def _size(size: int) -> str:
     """Bytes in the unit that a reader would choose."""
-    amount, unit = float(size), "bytes"
+    amount, unit = float(size), "B"
     for larger in ("kB", "MB", "GB"):
         if amount < 1000:
             break
         amount, unit = amount / 1000, larger
-    return f"{size:,} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+    return f"{size:,} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def _duration(seconds: float) -> str:
-    """Seconds, or minutes and seconds, or hours and minutes."""
+def _duration(seconds: float, table: Mapping[str, str]) -> str:
+    """Seconds, or minutes and seconds, or hours and minutes, in words."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return table["duration.seconds"].format(seconds=seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return table["duration.minutes"].format(minutes=minutes, seconds=rest)
+    return table["duration.hours"].format(hours=minutes // 60, minutes=minutes % 60)
