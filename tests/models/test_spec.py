@@ -1,9 +1,14 @@
 """Architectures as data."""
 
+from dataclasses import replace
+
 import pytest
+import timm
+import torch
 
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES, architecture, build
+from pocketvision.models.loading import load_weights
 from pocketvision.models.spec import Architecture, round_channels
 
 
@@ -21,6 +26,41 @@ def test_compound_scaling_gives_lite2s_published_table() -> None:
     assert [stage.channels for stage in row.scaled_stages()] == [16, 24, 48, 88, 120, 208, 352]
     assert [stage.repeats for stage in row.scaled_stages()] == [1, 3, 3, 4, 4, 5, 1]
     assert row.trunk_strides() == (2, 2, 4, 8, 16, 16, 32, 32)
+
+
+# Width, depth and exact parameters at 1000 classes, as published.
+SCALED = {
+    "efficientnet_b0": [
+        (1.0, 1.1, 7_794_184),
+        (1.1, 1.2, 9_109_994),
+        (1.2, 1.4, 12_233_232),
+        (1.4, 1.8, 19_341_616),
+        (1.6, 2.2, 30_389_784),
+        (1.8, 2.6, 43_040_704),
+        (2.0, 3.1, 66_347_960),
+    ],
+    "efficientnet_lite0": [(1.2, 1.4, 8_197_096), (1.4, 1.8, 13_006_568)],
+}
+
+
+@pytest.mark.parametrize("name", list(SCALED))
+def test_the_larger_members_of_a_family_are_rows(name: str) -> None:
+    for width, depth, parameters in SCALED[name]:
+        with torch.device("meta"):
+            network = build(replace(ARCHITECTURES[name], width=width, depth=depth))
+        assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.4])
+def test_alpha_is_a_width(alpha: float) -> None:
+    """A narrower network keeps its head, a wider one widens it (MobileNetV2, section 6.1)."""
+    expected = timm.create_model(f"mobilenetv2_{alpha * 100:03.0f}").eval()
+    row = replace(ARCHITECTURES["mobilenet_v2"], width=alpha)
+    network, _ = load_weights(row, expected.state_dict(), "timm")
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        logits = expected(images)
+        assert (network(images) - logits).abs().max() <= 1e-4 * logits.std()
 
 
 def test_an_unknown_model_lists_near_matches() -> None:

