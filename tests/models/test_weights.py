@@ -186,7 +186,7 @@ def test_without_its_package_lite1_asks_the_hub_and_the_error_offers_the_package
     def out_of_reach(repository: str, filename: str) -> Path:
         raise hub.HubOutOfReachError(f"Can not fetch {filename} of {repository}: no connection.")
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(hub, "fetch", out_of_reach)
     with pytest.raises(WeightsError) as caught:
         load_pretrained("efficientnet_lite1")
