@@ -1,1 +1,33 @@
-"""PocketVision: a folder of images becomes a trained, measured and shippable vision model."""
+"""PocketVision: a folder of images becomes a trained, measured and shippable vision model.
+
+The functions are loaded when they are first asked for: importing the package itself takes no time and needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pocketvision.workflows.check import check
+    from pocketvision.workflows.demo import demo
+    from pocketvision.workflows.evaluate import evaluate
+    from pocketvision.workflows.import_weights import import_weights
+    from pocketvision.workflows.load import load
+    from pocketvision.workflows.predict import predict
+    from pocketvision.workflows.train import train
+    from pocketvision.workflows.verify import verify
+
+__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "train", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'pocketvision' has no attribute {name!r}")
+    from importlib import import_module
+
+    # A verb and its module have one name: the function takes the module's place, here and for whoever asks next.
+    function = getattr(import_module(f"pocketvision.workflows.{name}"), name)
+    globals()[name] = function
+    return function
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

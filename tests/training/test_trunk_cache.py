@@ -30,7 +30,7 @@ def features(count: int, batch: int = 7) -> Iterator[dict[str, np.ndarray]]:
 
 def filled(folder: Path, count: int = 20) -> TrunkCache:
     cache = TrunkCache(folder, fingerprint="a", layouts=LAYOUTS)
-    cache.fill(keys(count), features(count), lambda done: None)
+    cache.fill(keys(count), features(count), lambda _: None)
     return cache
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_segment_is_removed_and_computed_anew(tmp_path: Path, damage: 
     assert cache.discarded == [segment]
     assert not segment.exists()
     assert cache.missing(keys(20)) == keys(20)
-    cache.fill(keys(20), features(20), lambda done: None)
+    cache.fill(keys(20), features(20), lambda _: None)
     assert cache.read(keys(20), "pooled")[:, 5].tolist() == list(range(20))
 
 
@@ -101,7 +101,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_complete(tmp_path: Path, mon
 
     monkeypatch.setattr(trunk_cache, "replacing", full_after_one)
     with pytest.raises(TrainingError, match=r"No space left on device.*--cache-dir.*--no-cache"):
-        cache.fill(keys(40), features(40), lambda done: None)
+        cache.fill(keys(40), features(40), lambda _: None)
     survivors = TrunkCache(tmp_path, fingerprint="a", layouts=LAYOUTS)
     assert 0 < len(survivors) < 40
     assert not list(survivors.folder.glob(".*.part"))

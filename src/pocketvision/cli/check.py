@@ -1,9 +1,10 @@
 """`pocketvision check`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
 from pocketvision.cli.options import (
@@ -18,8 +19,12 @@ from pocketvision.cli.options import (
     parse_labels,
 )
 
-# Files named for each finding on the terminal; --json has them all.
-SHOWN_FILES = 3
+if TYPE_CHECKING:
+    from pocketvision.data.audit import Audit
+
+# Lines of the table on the terminal; --json has everything.
+SHOWN_KINDS, SHOWN_FILES = 20, 10
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def check(
@@ -57,3 +62,32 @@ def check(
         _print_findings(audit)
     if audit.hurts:
         raise typer.Exit(1)
+
+
+def _print_findings(audit: "Audit") -> None:
+    """What was looked at, a line for each kind of finding, and the files with the most findings."""
+    from rich.table import Table
+
+    console = stdout()
+    readable = int(audit.readable.sum())
+    console.print(f"{len(audit.samples)} images in {len(audit.samples.class_names)} classes, {readable} readable")
+    if not audit.findings:
+        console.print("[green]Clean: nothing found.[/]")
+        return
+    table = Table("Finding", "Count", "Example", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for kind, count in list(audit.counts.items())[:SHOWN_KINDS]:
+        first = next(finding for finding in audit.findings if finding.kind == kind)
+        example = f"{', '.join(first.files[:2])}: {first.message}" if first.files else first.message
+        colour = COLOURS[first.severity]
+        table.add_row(f"[{colour}]{kind.replace('_', ' ')}[/]", str(count), escape(example))
+    console.print(table)
+    worst = Table("Worst files", "Findings", box=None, header_style="bold")
+    for file, kinds in audit.worst_files(SHOWN_FILES):
+        worst.add_row(escape(file), ", ".join(kind.replace("_", " ") for kind in kinds))
+    if worst.row_count:
+        console.print()
+        console.print(worst)
+    console.print(
+        "\nThis would hurt a training or its figures." if audit.hurts else "\nNothing that would hurt a training."
+    )

@@ -1,5 +1,43 @@
 """`pocketvision demo`."""
 
+from pathlib import Path
+from typing import Annotated
 
-def demo() -> None:
-    raise NotImplementedError
+import typer
+
+from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
+from pocketvision.cli.options import JsonFile, Lang
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/demo]")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    lang: Lang = "en",
+    json: JsonFile = None,
+) -> None:
+    """Train, measure and ship a model on the embedded faces: is somebody teasing, or not? No downloads; some minutes.
+
+    Example:
+
+        pocketvision demo
+    """
+    from pocketvision.workflows.demo import demo as run_demo
+
+    with TrainingDisplay() as display:
+        result = run_demo(out=out, seed=seed, lang=lang, on_event=display)
+    training = result.training
+    write_json_option(json, training.to_dict())
+    if json is None or str(json) != "-":
+        print_evaluations(training.evaluations)
+        console = stdout()
+        console.print("\nThe bundle on faces it never saw:")
+        for path, truth, answer in result.predictions:
+            mark = "[green]right[/]" if answer.label == truth else "[red]wrong[/]"
+            console.print(f"  {path.name}: {answer.label} ({answer.probability:.0%}), {mark}", soft_wrap=True)
+        console.print(
+            f"\nDone in {training.seconds:.0f} s.\nReport: {training.report}\nBundle: {training.bundle.folder}\n"
+            f"Try:    pocketvision predict {training.bundle.folder} IMAGE",
+            soft_wrap=True,
+        )
+    if training.interrupted:
+        raise typer.Exit(1)

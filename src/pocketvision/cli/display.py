@@ -45,15 +45,20 @@ def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
     for evaluation in evaluations:
         metrics = evaluation.metrics
         interval = metrics.intervals.get("accuracy")
-        bounds = "" if interval is None else f" (95 %: {interval[0]:.1%} to {interval[1]:.1%})"
+        bounds = "" if interval is None else f" (95 %: {interval.low:.1%} to {interval.high:.1%})"
         f1 = "" if metrics.f1 is None else f", F1 {metrics.f1:.3f}"
-        seen = "selection: these images chose the epoch" if evaluation.selection else "untouched by the training"
-        name = evaluation.name[:1].upper() + evaluation.name[1:]
+        seen = SEEN[evaluation.selection]
+        name = (evaluation.name[:1].upper() + evaluation.name[1:]).replace("_", " ")
         stdout().print(
             f"{name}: accuracy {metrics.accuracy:.1%}{bounds}{f1}, {metrics.images} images, {seen}", soft_wrap=True
         )
 
 
+SEEN = {
+    True: "selection: these images chose the epoch",
+    False: "untouched by the training",
+    None: "given images",
+}
 STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evaluate": "Evaluating"}
 
 
@@ -86,7 +91,7 @@ class TrainingDisplay:
             self._progress.stop()
 
     def __call__(self, event: "Event") -> None:
-        from pocketvision.training.stage import StepProgress
+        from pocketvision.training.figures import StepProgress
         from pocketvision.workflows.progress import Counted, EpochEnded, Note
 
         if isinstance(event, Note):
@@ -116,11 +121,12 @@ class TrainingDisplay:
 
     def _epoch(self, event: Any) -> None:
         record = event.record
+        best = "  [green]best[/]" if event.best else ""
         left = (event.epochs - record.epoch) * record.seconds
         self._console.print(
             f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  "
             f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}  "
-            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left{'  [green]best[/]' if event.best else ''}",
+            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left{best}",
             soft_wrap=True,
         )
 

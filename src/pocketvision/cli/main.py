@@ -12,12 +12,8 @@ from pocketvision.errors import MissingExtraError, PocketVisionError
 
 INTERRUPTED = 1
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
-EXTRA_OF = {
-    name: "train"
-    for name in (
-        "torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2", "pyarrow"
-    )
-}  # fmt: skip
+TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")
+EXTRA_OF = dict.fromkeys((*TRAIN_PACKAGES, "pyarrow"), "train")
 
 app = typer.Typer(
     name="pocketvision",

@@ -1,9 +1,12 @@
 """Options that several verbs share, spelt once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from pocketvision.data.balance import ClassWeights
 
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")
@@ -49,12 +52,12 @@ def parse_labels(value: str | None) -> list[str] | None:
     return names
 
 
-def parse_class_weights(value: str) -> str | dict[str, float]:
+def parse_class_weights(value: str) -> "ClassWeights":
     """`none`, `balanced`, or weights by name: `teasing=2.0,other=1`."""
-    if "=" not in value:
-        return value
     from pocketvision.errors import UsageError
 
+    if value in ("none", "balanced"):
+        return cast("ClassWeights", value)
     weights: dict[str, float] = {}
     for part in value.split(","):
         name, sign, number = part.rpartition("=")
@@ -64,6 +67,7 @@ def parse_class_weights(value: str) -> str | dict[str, float]:
             sign = ""
         if not sign or not name.strip():
             raise UsageError(
-                f"--class-weights {value}: {part!r} is not NAME=NUMBER. Example: --class-weights cat=2.0,dog=1"
+                f"--class-weights {value}: {part!r} is neither none, balanced nor NAME=NUMBER. "
+                "Example: --class-weights cat=2.0,dog=1"
             )
     return weights

@@ -1,12 +1,16 @@
 """`pocketvision predict`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.display import stderr, stdout, write_json_option
+from pocketvision.cli.display import stderr, write_json_option
 from pocketvision.cli.options import JsonFile, MaxPixels
+
+if TYPE_CHECKING:
+    from pocketvision.runtime.predictor import Row
 
 
 def predict(
@@ -33,4 +37,24 @@ def predict(
     """
     from pocketvision.workflows.predict import predict as run_predict
 
-    raise NotImplementedError
+    to_terminal = out is None and str(json) != "-"
+    summary = run_predict(
+        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, max_pixels=max_pixels, lines=sys.stdin,
+        on_row=(lambda row: _print_row(row, top_k)) if to_terminal else None,
+    )  # fmt: skip
+    write_json_option(json, summary.to_dict())
+    if not to_terminal:
+        rate = summary.images / summary.seconds
+        stderr().print(
+            f"{summary.images} images in {summary.seconds:.1f} s ({rate:.0f} images/s), {summary.failed} failed"
+        )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _print_row(row: "Row", top_k: int) -> None:
+    if row.prediction is None:
+        print(f"{row.path}\tERROR\t{row.error}")
+        return
+    answers = "\t".join(f"{label}\t{probability:.4f}" for label, probability in row.prediction.top(top_k))
+    print(f"{row.path}\t{answers}")

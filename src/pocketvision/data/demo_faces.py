@@ -53,6 +53,12 @@ def faces_table() -> Path:
     return faces_folder() / "faces.csv"
 
 
+def face_pictures() -> list[Path]:
+    """Every face's picture: real images at hand wherever a model must be run on some."""
+    samples = read_samples(faces_table())
+    return [samples.file(index) for index in range(len(samples))]
+
+
 def demo_partition(
     seed: int, *, unseen_design: str = UNSEEN_DESIGN, test_share: float = 0.2, val_share: float = 0.2
 ) -> DemoPartition:

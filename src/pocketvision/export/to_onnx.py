@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -40,24 +40,8 @@ def export_onnx(network: Network, path: Path, *, temperature: float = 1.0, heigh
     if temperature <= 0:
         raise ValueError(f"the temperature is {temperature}; expected a number above 0")
     graph = _WithProbabilities(fold_norms(network).cpu(), temperature).eval()
-    # Traced with two images: a batch of one would be taken for a constant.
-    example = torch.zeros(2, 3, height, width)
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            input_names=["images"],
-            output_names=["logits", "probabilities"],
-            dynamic_shapes={"images": {0: torch.export.Dim(BATCH)}},
-            verbose=False,
-        )
-        if program is None:
-            raise RuntimeError("torch.onnx.export returned nothing")
-        _forget_the_machine(program)
-        with replacing(path) as temporary:
-            program.save(temporary, external_data=False)
-        classes = graph(example)[0].shape[1]
+    write_graph(graph, path, height=height, width=width, outputs=("logits", "probabilities"))
+    classes = graph(torch.zeros(1, 3, height, width))[0].shape[1]
     return GraphManifest(
         name="classifier",
         inputs=(TensorInfo("images", "float32", (BATCH, 3, height, width)),),
@@ -67,6 +51,27 @@ def export_onnx(network: Network, path: Path, *, temperature: float = 1.0, heigh
         ),
         files=(path.name,),
     )
+
+
+def write_graph(graph: nn.Module, path: Path, *, height: int, width: int, outputs: Sequence[str]) -> None:
+    """Write any module from images (N, 3, height, width) to one or more tensors as one ONNX file, whole or not at all."""
+    # Traced with two images: a batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, height, width)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+            verbose=False,
+        )
+        if program is None:
+            raise RuntimeError("torch.onnx.export returned nothing")
+        _forget_the_machine(program)
+        with replacing(path) as temporary:
+            program.save(temporary, external_data=False)
 
 
 def _forget_the_machine(program: torch.onnx.ONNXProgram) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
-from pocketvision.training.stage import EpochRecord, StageState
+from pocketvision.training.figures import EpochRecord
+from pocketvision.training.stage import StageState
 
 FORMAT = "pocketvision-checkpoint-1"
 

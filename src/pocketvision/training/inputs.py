@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketvision.data.augment import CLEAN, View, apply_view, augmentation, draw_view
+from pocketvision.data.augment import CLEAN, View, apply_view, draw_view
 from pocketvision.data.samples import Samples
 from pocketvision.models.network import Network
 from pocketvision.prefetch import prefetch
@@ -43,7 +43,7 @@ class ImageViews:
         if number == 0:
             return CLEAN
         content = int.from_bytes(self.content_hashes[sample].tobytes()[:8], "little")
-        return draw_view(self.seed, content, number, ranges=augmentation(self.augmentation))
+        return draw_view(self.seed, content, number, augmentation=self.augmentation)
 
     def key(self, row: Row) -> bytes:
         """What the row's activations depend on besides the network: the image's content and the view."""
@@ -74,7 +74,7 @@ class CachedInputs:
         self._cache = cache
         self._keys: dict[Row, bytes] = {}
 
-    def fill(self, rows: Iterable[Row], runtime: TrunkRuntime, on_images: OnImages = lambda done, total: None) -> int:
+    def fill(self, rows: Iterable[Row], runtime: TrunkRuntime, on_images: OnImages | None = None) -> int:
         """Make sure that every row is cached; return how many were computed. Raises TrainingError on a full disk."""
         for row in rows:
             self._keys.setdefault(row, self._images.key(row))
@@ -89,7 +89,7 @@ class CachedInputs:
                 ordered.append(key)
         views = prefetch(self._images.load, missing.values(), workers=self._images.workers, ahead=8)
         features = (runtime(images) for images in _rebatched(views, RUNTIME_BATCH))
-        self._cache.fill(ordered, features, lambda done: on_images(done, len(ordered)))
+        self._cache.fill(ordered, features, lambda done: on_images(done, len(ordered)) if on_images else None)
         return len(ordered)
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:

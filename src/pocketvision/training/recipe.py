@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.stage import StageSettings
@@ -38,7 +39,7 @@ class Recipe:
     unfreeze: int = 3
     views: int = 4
     augmentation: str = "standard"
-    class_weights: str | Mapping[str, float] = "none"
+    class_weights: ClassWeights = "none"
     balance_to: int | None = None
     val_share: float = 0.2
     test_share: float = 0.0

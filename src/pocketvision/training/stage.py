@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import TrainingError
+from pocketvision.training.figures import EpochRecord, StepProgress
 from pocketvision.training.optimizer import current_lr, make_optimizer, make_schedule, restore_optimizer
 
 
@@ -42,38 +43,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Validation:
-    """Mean cross-entropy (unweighted, no smoothing) and accuracy in [0, 1] over the validation split."""
+    """Mean cross-entropy in nats (unweighted, no smoothing) and accuracy in [0, 1] over the validation split."""
 
     loss: float
     accuracy: float
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of history. `seconds` covers training and validation; `images_per_second` training alone."""
-
-    stage: int
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    seconds: float
-    images_per_second: float
-
-
-@dataclass(frozen=True)
-class StepProgress:
-    """What a progress display needs after each batch."""
-
-    stage: int
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    images_per_second: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +150,7 @@ def _train_epoch(
                 f"The batch's files: {files}. Lower the learning rate (--lr{settings.number}), or look at these images."
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += len(batch.labels)
         right += int((logits.argmax(1) == batch.labels).sum())

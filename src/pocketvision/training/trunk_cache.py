@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +91,8 @@ class TrunkCache:
         except OSError as error:
             raise TrainingError(
                 f"The trunk cache can not be written to {self.folder}: {error.strerror or error}. It needs "
-                f"{len(keys) * self.row_bytes / 1e6:.0f} MB. Free some space, name another folder (--cache-dir), lower --views, or train "
-                "with --no-cache."
+                f"{len(keys) * self.row_bytes / 1e6:.0f} MB. Free some space, name another folder (--cache-dir), lower --views, "
+                "or train with --no-cache."
             ) from error
 
     def read(self, keys: Sequence[bytes], name: str) -> NDArray[np.generic]:
@@ -150,12 +150,6 @@ class TrunkCache:
         self._segments.append(arrays)
         for row, key in enumerate(keys):
             self._rows[key] = (len(self._segments) - 1, row)
-
-
-def in_chunks(keys: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
-    """`keys` in runs of `size`, the last one shorter."""
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
 
 
 def row_key(content: bytes, view: bytes) -> bytes:

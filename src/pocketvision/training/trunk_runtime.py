@@ -1,10 +1,6 @@
 """The frozen part of a network in ONNX Runtime: images in, activations at the cut and pooled features out."""
 
-import contextlib
-import io
-import logging
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pocketvision.atomic_files import replacing
+from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.training.trunk_cache import FeatureLayout
 
@@ -32,8 +28,6 @@ class TrunkRuntime:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
-        # Without the arena ONNX Runtime gives memory back; its peak is what counts against a laptop's memory.
-        options.enable_cpu_mem_arena = True
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
@@ -48,28 +42,8 @@ class TrunkRuntime:
 
 def compile_trunk(network: Network, cut: int, *, height: int, width: int, path: Path) -> None:
     """Write the trunk, and the tail as it is now, as one ONNX file with outputs `cut` and `pooled`."""
-    model = _TrunkAndFeatures(fold_norms(network).to(memory_format=torch.contiguous_format), cut).eval()  # type: ignore[call-overload]
-    example = torch.zeros(2, 3, height, width)
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), replacing(path) as temporary:
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model,
-                (example,),
-                input_names=["images"],
-                output_names=[CUT, POOLED],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                verbose=False,
-            )
-            if program is None:
-                raise RuntimeError("the exporter returned nothing")
-            program.save(temporary, external_data=False)
-    finally:
-        exporter_log.setLevel(level)
+    model = _TrunkAndFeatures(fold_norms(network).to(memory_format=torch.contiguous_format), cut).eval()
+    write_graph(model, path, height=height, width=width, outputs=(CUT, POOLED))
 
 
 def trunk_layouts(network: Network, cut: int, *, height: int, width: int) -> list[FeatureLayout]:

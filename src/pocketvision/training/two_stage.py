@@ -16,11 +16,12 @@ from torch.nn import functional as F
 
 from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
+from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import Inputs, Row
 from pocketvision.training.stage import (
     Batch,
-    EpochRecord,
     OnStep,
     StageSettings,
     StageState,
@@ -116,7 +117,7 @@ def train_two_stages(
     With a `checkpoints` folder, a stage whose checkpoint lies there goes on from it, and a checkpoint is written after every
     epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     weights = None if class_weights is None else torch.from_numpy(class_weights)
     states: dict[int, StageState] = {}
     best: tuple[EpochRecord, dict[str, Tensor]] | None = None
@@ -225,11 +226,18 @@ def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: 
 
 @torch.no_grad()
 def _validate(inputs: Inputs, stage: _Stage, validation: Entries) -> Validation:
-    """Mean cross-entropy and accuracy over the clean views of the validation split."""
+    """Loss and accuracy over the clean views of the validation split.
+
+    The loss is taken after temperature scaling, as the shipped model answers: fine-tuning on few images makes a network
+    overconfident long before it stops improving, and the raw loss would then keep the weights of a worse epoch.
+    """
     stage.model.eval()
     samples, labels = validation.samples.tolist(), torch.from_numpy(validation.labels)
     starts = range(0, len(samples), VALIDATION_BATCH)
     rows = [[(sample, 0) for sample in samples[start : start + VALIDATION_BATCH]] for start in starts]
     logits = torch.cat([stage.model(tensor) for tensor in inputs.batches(stage.feature, rows)])
-    loss = F.cross_entropy(logits, labels).item()
+    # Not-a-number has no temperature; the next training step names the files.
+    finite = bool(torch.isfinite(logits).all())
+    temperature = fit_temperature(logits.numpy(), validation.labels) if finite else 1.0
+    loss = F.cross_entropy(logits / temperature, labels).item()
     return Validation(loss, float((logits.argmax(1) == labels).float().mean()))

@@ -1,13 +1,14 @@
 """import: a bundle of weights that somebody else trained."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
 from pocketvision.bundle import Bundle
-from pocketvision.data.faces import face_images
+from pocketvision.data.demo_faces import face_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import load_pretrained
+from pocketvision.preprocessing import Preprocessing
 from pocketvision.workflows.shipping import ship
 
 
@@ -40,21 +41,19 @@ def import_weights(
         raise UsageError(
             f"{path} has {classes} outputs and {len(labels)} labels were given. Expected one name an output, in index order."
         )
-    given = {
-        "crop_share": crop_share,
-        "interpolation": interpolation,
-        "mean": mean,
-        "std": std,
-        "height": size,
-        "width": size,
-    }
+    published = pretrained.preprocessing
     try:
-        preprocessing = replace(
-            pretrained.preprocessing, **{name: value for name, value in given.items() if value is not None}
+        preprocessing = Preprocessing(
+            height=size or published.height,
+            width=size or published.width,
+            crop_share=crop_share or published.crop_share,
+            interpolation=cast(Literal["bilinear", "bicubic"], interpolation or published.interpolation),
+            mean=mean or published.mean,
+            std=std or published.std,
         )
     except ValueError as error:
         raise UsageError(f"The preprocessing is not usable: {error}.") from error
-    images = face_images()
+    images = face_pictures()
     folder = path.with_name(f"{path.stem}-bundle") if out is None else Path(out)
     shipped = ship(
         pretrained.network,

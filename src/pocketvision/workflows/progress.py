@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pocketvision.training.stage import EpochRecord, StepProgress
+from pocketvision.training.figures import EpochRecord, StepProgress
 
 
 @dataclass(frozen=True)

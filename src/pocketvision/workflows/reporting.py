@@ -1,17 +1,17 @@
 """What a run tells at its end: the bundle measured on the run's own splits, and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pocketvision.bundle import Bundle
-from pocketvision.data.samples import SPLITS
+from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
-from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
+from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
-from pocketvision.training.stage import EpochRecord
 from pocketvision.workflows.progress import Counted, OnEvent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.workflows.training_data import TrainingData
@@ -21,28 +21,34 @@ _EVALUATED = (("val", "validation", True), ("test", "test", False))
 
 
 def evaluate_run(
-    bundle: Bundle, data: TrainingData, recipe: Recipe, positive: str | None, on_event: OnEvent
+    bundle: Bundle,
+    data: TrainingData,
+    recipe: Recipe,
+    positive: str | None,
+    further: Mapping[str, Samples],
+    on_event: OnEvent,
 ) -> list[Evaluation]:
-    """Evaluate the bundle, as it ships, on the validation split and on the test split if there is one."""
+    """Evaluate the bundle, as it ships, on the validation split, on the test split if there is one, and on `further` images."""
+    sets = {
+        name: (data.samples.select(data.indices(split)), selection)
+        for split, name, selection in _EVALUATED
+        if len(data.indices(split))
+    } | {name: (samples, False) for name, samples in further.items()}
     predictor = Predictor(bundle)
-    evaluations = []
-    for split, name, selection in _EVALUATED:
-        indices = data.indices(split)
-        if len(indices) == 0:
-            continue
-        evaluations.append(
-            evaluate_predictor(
-                predictor,
-                data.samples.select(indices),
-                name=name,
-                selection=selection,
-                positive=positive,
-                workers=recipe.workers,
-                seed=recipe.seed,
-                on_progress=lambda done, total: on_event(Counted("evaluate", done, total)),
-            )  # fmt: skip
+    return [
+        evaluate_predictor(
+            predictor,
+            samples,
+            name=name,
+            selection=selection,
+            positive=positive,
+            workers=recipe.workers,
+            max_pixels=recipe.max_pixels,
+            seed=recipe.seed,
+            on_progress=lambda done, total: on_event(Counted("evaluate", done, total)),
         )
-    return evaluations
+        for name, (samples, selection) in sets.items()
+    ]
 
 
 def write_run_report(
@@ -64,7 +70,7 @@ def write_run_report(
         evaluations=tuple(evaluations),
         model=recipe.model,
         recipe=recipe.to_dict(),
-        audit=_audit_summary(data),
+        audit=AuditSummary.of(data.audit),
         classes=_class_counts(data, recipe),
         history=history,
         chosen=best,
@@ -76,16 +82,6 @@ def write_run_report(
         notes=tuple(notes),
     )
     write_report(run.folder, record, settings.lang)
-
-
-def _audit_summary(data: TrainingData) -> AuditSummary:
-    return AuditSummary(
-        images=data.audit.images,
-        findings=tuple(
-            AuditFinding(finding.kind, finding.severity == "error", finding.count, tuple(finding.files[:3]))
-            for finding in data.audit.findings
-        ),
-    )
 
 
 def _class_counts(data: TrainingData, recipe: Recipe) -> tuple[ClassCounts, ...]:

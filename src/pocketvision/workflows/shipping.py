@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.bundle import Bundle, Manifest, TaskManifest, write_bundle
-from pocketvision.evaluation.calibration import fit_temperature
+from pocketvision.bundle import GOLDEN, Bundle, Manifest, TaskManifest, write_bundle
 from pocketvision.export.agreement import Agreement, agreement
 from pocketvision.export.targets import exporter
 from pocketvision.models.network import Network
 from pocketvision.postprocessing.classification import softmax
+from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.runtime.backends import Backend, open_onnx
+from pocketvision.runtime.backends import open_onnx
 
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
@@ -48,7 +48,6 @@ def ship(
     load: LoadImage,
     names: Sequence[str],
     truth: NDArray[np.int64] | None = None,
-    task: Mapping[str, Any] | None = None,
 ) -> Shipped:
     """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
 
@@ -97,13 +96,9 @@ def ship(
 
 def with_metrics(bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str) -> Bundle:
     """The same bundle with what was measured written into its manifest."""
-    from dataclasses import replace
-
     task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
     manifest = replace(bundle.manifest, tasks={**bundle.manifest.tasks, "classification": task}, files={})
-    files: dict[str, Path | bytes] = {
-        name: bundle.path(name) for name in bundle.manifest.files if name != "golden.safetensors"
-    }
+    files: dict[str, Path | bytes] = {name: bundle.path(name) for name in bundle.manifest.files if name != GOLDEN}
     golden = bundle.golden()
     return write_bundle(bundle.folder, manifest, files, golden.pop("images"), golden)
 

@@ -1,9 +1,10 @@
 """train: a folder or table of images becomes a run with a report and a bundle. The Python API's largest verb."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.recipe import Recipe
@@ -33,7 +34,7 @@ def train(
     unfreeze: int = 3,
     views: int = Recipe.views,
     augmentation: str = "standard",
-    class_weights: str | Mapping[str, float] = "none",
+    class_weights: ClassWeights = "none",
     balance_to: int | None = None,
     val_share: float = 0.2,
     test_share: float = 0.0,

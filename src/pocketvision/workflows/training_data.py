@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.audit import Audit, audit
-from pocketvision.data.balance import balance_plan, class_weights
+from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, unite
@@ -60,7 +60,7 @@ class TrainingData:
             replicas = np.concatenate([replicas, plan.numbers.astype(np.int64)])
         return Entries(indices, self.samples.labels[indices].astype(np.int64), replicas)
 
-    def loss_weights(self, option: str | Mapping[str, float]) -> NDArray[np.float32] | None:
+    def loss_weights(self, option: ClassWeights) -> NDArray[np.float32] | None:
         """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
         if option == "none":
             return None
@@ -139,13 +139,14 @@ def _require_two_classes(samples: Samples, data: Path) -> None:
     present = [name for name, count in zip(samples.class_names, counts, strict=True) if count]
     if len(present) < 2:
         raise UsageError(
-            f"{data} has images of one class only ({present[0]}). A classifier needs at least two: one folder, or one label, a class."
+            f"{data} has images of one class only ({present[0]}). A classifier needs at least two: "
+            "a folder, or a label, for each."
         )
     few = [f"{name} ({count})" for name, count in zip(samples.class_names, counts, strict=True) if count < 2]
     if few:
         raise UsageError(
-            f"{data}: fewer than 2 readable images are left of {', '.join(few)}. Each class needs one to learn from and one to be "
-            "measured on. Add images, or leave the class out with --labels."
+            f"{data}: fewer than 2 readable images are left of {', '.join(few)}. Each class needs one to "
+            "learn from and one to be measured on. Add images, or leave the class out."
         )
 
 

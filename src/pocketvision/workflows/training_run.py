@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import torch
 
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import Bundle
+from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
-from pocketvision.training.stage import EpochRecord, StageState
+from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
 from pocketvision.workflows.progress import EpochEnded, OnEvent
@@ -61,8 +64,17 @@ class TrainResult:
         }
 
 
-def run_training(run: RunFolder, settings: RunSettings, cache_folder: Path | None, on_event: OnEvent) -> TrainResult:
-    """Do all that `settings` says in `run`; used by train, by its resumption and by the demo."""
+def run_training(
+    run: RunFolder,
+    settings: RunSettings,
+    cache_folder: Path | None,
+    on_event: OnEvent,
+    further: Mapping[str, Samples] | None = None,
+) -> TrainResult:
+    """Do all that `settings` says in `run`; used by train, by its resumption and by the demo.
+
+    further: more labelled images, untouched by the training, on which the bundle is measured too, by name.
+    """
     started = time.perf_counter()
     recipe, timings = settings.recipe, dict[str, float]()
     log = RunLog(run.log, on_event)
@@ -85,8 +97,8 @@ def run_training(run: RunFolder, settings: RunSettings, cache_folder: Path | Non
     shipping = time.perf_counter()
     shipped = _ship(run, network, preprocessing, data)
     timings["export"] = time.perf_counter() - shipping
-    evaluations = evaluate_run(shipped.bundle, data, recipe, settings.positive, on_event)
-    bundle = with_metrics(shipped.bundle, evaluations[0].to_dict(), data.fingerprint())
+    evaluations = evaluate_run(shipped.bundle, data, recipe, settings.positive, further or {}, on_event)
+    bundle = with_metrics(shipped.bundle, evaluations[0].summary(), data.fingerprint())
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
     result = TrainResult(
@@ -168,7 +180,7 @@ def _ship(run: RunFolder, network: Network, preprocessing: Preprocessing, data: 
         return preprocessing(data.samples.file(int(indices[index])))
 
     return ship(
-        network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+        network.to(memory_format=torch.contiguous_format),
         run.bundle,
         labels=data.samples.class_names,
         preprocessing=preprocessing,
