@@ -53,10 +53,11 @@ def faces_table() -> Path:
     return faces_folder() / "faces.csv"
 
 
-def face_pictures() -> list[Path]:
-    """Every face's picture: real images at hand wherever a model must be run on some."""
+def some_pictures(count: int = 64) -> list[Path]:
+    """Real pictures at hand wherever a network must be run on some: `count` of the faces, evenly taken."""
     samples = read_samples(faces_table())
-    return [samples.file(index) for index in range(len(samples))]
+    chosen = np.linspace(0, len(samples) - 1, count).astype(int).tolist()
+    return [samples.file(index) for index in chosen]
 
 
 def demo_partition(

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvision.data.augment import augmentation_named
 from pocketvision.data.balance import ClassWeights
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.training.optimizer import SCHEDULES
 from pocketvision.training.stage import StageSettings
 
 
@@ -55,6 +58,12 @@ class Recipe:
             if value is not None and not (low <= value <= high):
                 limit = f"from {low:g} to {high:g}" if high < _HUGE else f"of at least {low:g}"
                 raise UsageError(f"{option_name(name)} is {value}; expected a number {limit}.")
+        stages = len(architecture(self.model).stages)
+        if self.unfreeze > stages:
+            raise UsageError(f"--unfreeze {self.unfreeze}: {self.model} has {stages} stages; expected 0 to {stages}.")
+        augmentation_named(self.augmentation)
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("schedule", self.schedule, SCHEDULES)
         if self.epochs1 + self.epochs2 == 0:
             raise UsageError("--epochs1 and --epochs2 are both 0: there is nothing to train.")
         if self.val_share + self.test_share >= 0.9:

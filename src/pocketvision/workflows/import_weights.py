@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pocketvision.bundle import Bundle
-from pocketvision.data.demo_faces import face_pictures
+from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
@@ -53,7 +53,7 @@ def import_weights(
         )
     except ValueError as error:
         raise UsageError(f"The preprocessing is not usable: {error}.") from error
-    images = face_pictures()
+    images = some_pictures()
     folder = path.with_name(f"{path.stem}-bundle") if out is None else Path(out)
     shipped = ship(
         pretrained.network,

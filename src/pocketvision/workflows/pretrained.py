@@ -33,14 +33,14 @@ def _convert(name: str, folder: Path) -> Bundle:
         raise MissingExtraError(
             f"{name} is no folder, and converting the pre-trained network of that name", "train"
         ) from error
-    from pocketvision.data.demo_faces import face_pictures
+    from pocketvision.data.demo_faces import some_pictures
     from pocketvision.models.weights import load_pretrained
     from pocketvision.workflows.shipping import ship
 
     pretrained = load_pretrained(name)
     if pretrained.labels is None:
         raise BundleError(f"The weights of {name} do not tell their classes' names, so they can not be used directly.")
-    images = face_pictures()
+    images = some_pictures()
     return ship(
         pretrained.network,
         folder,

@@ -1,5 +1,6 @@
 """train: a folder or table of images becomes a run with a report and a bundle. The Python API's largest verb."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,9 +82,12 @@ def train(
         data=str(Path(data).resolve()), columns=columns, labels=None if labels is None else list(labels), recipe=recipe,
         data_fingerprint="", status="started", lang=lang, positive=positive,
     )  # fmt: skip
-    return run_training(
-        new_run_folder(None if out is None else Path(out), Path(data)), settings, cache_folder, on_event
-    )
+    run = new_run_folder(None if out is None else Path(out), Path(data))
+    try:
+        return run_training(run, settings, cache_folder, on_event)
+    except UsageError:  # refused before anything was trained: no half-made run stays behind
+        shutil.rmtree(run.folder)
+        raise
 
 
 def _resume(

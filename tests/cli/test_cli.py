@@ -1,0 +1,159 @@
+"""The command line: exit codes, what is printed where, JSON, and that no mistake of a user's shows a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pocketvision.cli.main import main
+from pocketvision.data.demo_faces import faces_folder
+from pocketvision.workflows.training_run import TrainResult
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "import", "verify", "models"])
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(verb, "--help") == 0
+    assert f"pocketvision {verb}" in capsys.readouterr().out
+
+
+def test_wrong_use_exits_with_2_and_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "/nowhere/at/all") == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Error: ")
+    assert "/nowhere/at/all" in printed.err.replace("\n", "")
+    assert "Traceback" not in printed.err
+    assert run("train") == 2
+    assert run("train", "--no-such-option") == 2
+    assert run("polish") == 2
+
+
+def test_check_exits_0_when_clean_and_1_when_something_hurts(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    assert run("check", photos, "--json", tmp_path / "clean.json") == 0
+    assert json.loads((tmp_path / "clean.json").read_text())["hurts"] is False
+    broken = tmp_path / "broken"
+    shutil.copytree(photos, broken)
+    (broken / "teasing" / "broken.png").write_text("no picture")
+    capsys.readouterr()
+    assert run("check", broken, "--json", tmp_path / "broken.json") == 1
+    assert "broken.png" in capsys.readouterr().out
+    found = json.loads((tmp_path / "broken.json").read_text())
+    assert found["counts"]["unreadable"] == 1
+    assert run("check", tmp_path / "nowhere") == 2
+
+
+def test_evaluate_prints_json(trained: TrainResult, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", trained.bundle.folder, trained.run / "split.csv", "--split", "test", "--json", "-") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["accuracy"] == trained.evaluations[1].metrics.accuracy
+    assert {"f1", "per_class", "confusion_matrix"} <= values.keys()
+
+
+def test_evaluate_writes_a_report(trained: TrainResult, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    assert run("evaluate", trained.bundle.folder, trained.run / "split.csv", "--out", out, "--lang", "ko") == 0
+    assert 'lang="ko"' in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_predict_writes_rows_and_exits_1_when_one_failed(trained: TrainResult, photos: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    out = tmp_path / "rows.jsonl"
+    assert run("predict", trained.bundle.folder, photos / "teasing", bad, "--out", out, "--top-k", "2") == 1
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 21
+    assert [row["path"].endswith("bad.jpg") for row in rows].index(True) == 20
+    assert rows[-1]["error"]
+    assert run("predict", trained.bundle.folder, photos / "teasing", "--out", tmp_path / "rows.csv") == 0
+
+
+def test_predict_reads_a_list_from_standard_input_without_torch(
+    trained: TrainResult, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('torch is not for prediction')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    files = sorted((photos / "teasing").iterdir())[:3]
+    finished = subprocess.run(
+        [sys.executable, "-m", "pocketvision", "predict", str(trained.bundle.folder), "-"],
+        input="\n".join(map(str, files)), capture_output=True, text=True, env=environment, timeout=120,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert [line.split("\t")[0] for line in finished.stdout.splitlines()] == [str(file) for file in files]
+
+
+def test_verify_names_the_damaged_file(
+    trained: TrainResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    assert run("verify", trained.bundle.folder) == 0
+    copy = tmp_path / "bundle"
+    shutil.copytree(trained.bundle.folder, copy)
+    content = bytearray((copy / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.onnx").write_bytes(content)
+    assert run("verify", copy) == 1
+    assert "model.onnx" in capsys.readouterr().err
+
+
+def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "--json", "-") == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert models["efficientnet_lite0"]["parameters"] == 4_652_008
+    assert {"efficientnet_b0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2"} <= models.keys()
+
+
+def test_a_pretrained_name_stands_for_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    face = next((faces_folder() / "teasing").glob("*.png"))
+    assert run("predict", "efficientnet_lite0", face) == 0
+    first = capsys.readouterr().out
+    converted = tmp_path / "pocketvision" / "bundles" / "efficientnet_lite0"
+    changed = (converted / "manifest.json").stat().st_mtime_ns
+    assert len(json.loads((converted / "manifest.json").read_text())["tasks"]["classification"]["labels"]) == 1000
+    assert run("predict", "efficientnet_lite0", face) == 0
+    assert capsys.readouterr().out == first
+    assert (converted / "manifest.json").stat().st_mtime_ns == changed
+    assert run("predict", "efficientnet_lite9", face) == 2
+    assert "efficientnet_lite0" in capsys.readouterr().err
+
+
+def test_import_makes_a_bundle_of_foreign_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    weights, labels = tmp_path / "best.pth", tmp_path / "labels.txt"
+    torch.save({"state_dict": timm.create_model("mobilenetv2_100", num_classes=3).state_dict()}, weights)
+    labels.write_text("one\ntwo\nthree\n")
+    out = tmp_path / "bundle"
+    assert run("import", weights, "--model", "mobilenet_v2", "--labels", labels, "--out", out, "--size", "96") == 0
+    capsys.readouterr()
+    assert run("verify", out) == 0
+    assert run("predict", out, next((faces_folder() / "teasing").glob("*.png"))) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split("\t")[1] in {"one", "two", "three"}
+
+
+def test_an_absent_extra_is_named_with_its_install_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    finished = subprocess.run(
+        [sys.executable, "-m", "pocketvision", "train", str(photos)],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert finished.returncode == 2
+    assert 'pip install "pocketvision[train]"' in finished.stderr.replace("\n", "")
