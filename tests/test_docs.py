@@ -1,0 +1,218 @@
+"""The documents keep their word: commands parse, the cheap ones are run, links lead somewhere, tables match the code."""
+
+import ast
+import inspect
+import io
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+from PIL import Image
+
+import pocketvision
+from pocketvision.cli.main import app, main
+from pocketvision.data.demo_faces import faces_folder
+from pocketvision.data.findings import KINDS
+from pocketvision.models.catalog import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from pocketvision.workflows.training_run import TrainResult
+
+ROOT = Path(__file__).parents[1]
+README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
+GUIDES = (README, KOREAN, *sorted((ROOT / "docs").glob("*.md")))
+OTHERS = ("benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")
+DOCUMENTS = (*GUIDES, *(ROOT / name for name in OTHERS))
+VERBS = typer.main.get_command(app).commands
+
+
+def blocks(document: Path, *languages: str) -> list[str]:
+    """The fenced code blocks of a document in these languages."""
+    fenced = re.findall(r"^```(\w+)\n(.*?)^```$", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [code for language, code in fenced if language in languages]
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The words of every shell command, those of a pipe apart. In a console block, commands are the lines after `$`."""
+    lines = [line for code in blocks(document, "sh") for line in code.replace("\\\n", " ").splitlines()]
+    consoles = [line for code in blocks(document, "console") for line in code.replace("\\\n", " ").splitlines()]
+    lines += [line.removeprefix("$ ") for line in consoles if line.startswith("$ ")]
+    found = []
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        while "|" in words:
+            found.append(words[: words.index("|")])
+            words = words[words.index("|") + 1 :]
+        found.append(words)
+    return [words for words in found if words]
+
+
+def our_commands(*documents: Path) -> list[str]:
+    """Every different `pocketvision …` command of the documents, in their order."""
+    found = [shlex.join(words) for each in documents for words in commands(each) if words[0] == "pocketvision"]
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize("command", our_commands(*GUIDES))
+def test_a_command_parses(command: str) -> None:
+    _, verb, *arguments = shlex.split(command)
+    assert verb in VERBS, f"there is no verb {verb!r}"
+    VERBS[verb].make_context(verb, arguments)
+
+
+def test_benchmarks_are_called_as_they_want() -> None:
+    called = [words for words in commands(ROOT / "benchmarks/README.md") if words[0] == "python"]
+    assert {Path(words[1]).name for words in called} == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    for _, script, *arguments in called:
+        source = (ROOT / script).read_text(encoding="utf-8")
+        assert [word for word in arguments if word.startswith("--") and f'"{word}"' not in source] == []
+
+
+# The workshop: what the commands speak of, in a folder of its own, and the README's training really done --------------
+
+TRAINING = "pocketvision train photos/"
+# Everything else of the documented training is as documented.
+SETTINGS = {"epochs1": 1, "epochs2": 1, "views": 1, "size": 64}
+# Not run: demo and import (tests of their own), other trainings, and names of models, which are converted at full size.
+CHEAP_VERBS = ("check", "evaluate", "predict", "verify", "models")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    folder: Path
+    result: "TrainResult"
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("workshop")
+    for design, copy in (("noto", "photos"), ("fluent", "photos"), ("twemoji", "more-photos")):
+        for picture in faces_folder().glob(f"*/*-{design}.png"):
+            target = folder / copy / picture.parent.name / picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, target)
+    rows = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in folder.glob("photos/*/*.png")]
+    (folder / "samples.csv").write_text("\n".join(["path,label", *sorted(rows)]), encoding="utf-8")
+    (folder / "new").mkdir()
+    for name in ("photo.jpg", "new/one.jpg", "new/two.jpg"):
+        Image.open(faces_folder() / "teasing/winking_face-openmoji.png").convert("RGB").save(folder / name)
+    from pocketvision.workflows.train import train
+
+    results: list[TrainResult] = []
+
+    def cheaply(data: Path, **options: Any) -> "TrainResult":
+        results.append(train(data, **{**options, **SETTINGS}))
+        return results[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pocketvision.workflows.train.train", cheaply)
+        patch.chdir(folder)
+        assert exit_code(TRAINING) == 0
+    yield Workshop(folder, results[0])
+    shutil.rmtree(folder)
+
+
+def exit_code(command: str) -> int:
+    try:
+        main(shlex.split(command)[1:])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def is_cheap(command: str) -> bool:
+    words = shlex.split(command)
+    return words[1] in CHEAP_VERBS and not set(words) & set(ARCHITECTURES)
+
+
+def test_cheap_commands_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TRAINING in our_commands(README)
+    monkeypatch.chdir(workshop.folder)
+    for command in filter(is_cheap, our_commands(*GUIDES)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("photo.jpg\n"))
+        assert exit_code(command) == 0, command
+    for file in ("runs/more/report.html", "answers.csv", "answers.jsonl", "audit.json", "val.json", "models.json"):
+        assert Path(file).stat().st_size > 0, file
+
+
+def test_files_of_a_run_are_as_described(workshop: Workshop) -> None:
+    described = (ROOT / "docs/report.md").read_text(encoding="utf-8")
+    for path in (workshop.folder / workshop.result.run).iterdir():
+        assert f"`{path.name}" in described, path.name
+
+
+def test_python_blocks_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = inspect.signature(pocketvision.train)
+
+    def trained(*arguments: Any, **options: Any) -> "TrainResult":
+        signature.bind(*arguments, **options)
+        return workshop.result
+
+    monkeypatch.setattr(pocketvision, "train", trained)
+    monkeypatch.chdir(workshop.folder)
+    for document in GUIDES:
+        for code in blocks(document, "python"):
+            exec(compile(code, str(document), "exec"), {})
+
+
+# What the documents say beside their commands -------------------------------------------------------------------------
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    assert commands(README) == commands(KOREAN)
+    python = [[ast.dump(ast.parse(code)) for code in blocks(readme, "python")] for readme in (README, KOREAN)]
+    assert python[0] == python[1]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(document: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    missing = [target for target in targets if not (document.parent / target.partition("#")[0]).exists()]
+    assert not missing
+
+
+def test_make_targets_exist() -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for document in DOCUMENTS:
+        named = re.findall(r"`make ([\w-]+)`", document.read_text(encoding="utf-8"))
+        named += [words[1] for words in commands(document) if words[0] == "make"]
+        assert set(named) <= set(targets), document.name
+
+
+def table(document: Path, first_header: str) -> list[list[str]]:
+    """The cells of the table whose first column is called `first_header`, backticks taken off."""
+    text = document.read_text(encoding="utf-8")
+    found = re.search(rf"^\| {first_header} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    assert found, f"{document.name} has no table of {first_header}"
+    return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
+
+
+def test_every_option_of_train_is_described() -> None:
+    options = {option for parameter in VERBS["train"].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    training = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", training)) == {option for option in options if option.startswith("--")}
+
+
+def test_defaults_of_train_are_as_described() -> None:
+    described = {row[0].split(",")[0]: row[1] for row in table(ROOT / "docs/training.md", "option")}
+    for parameter in VERBS["train"].params:
+        if parameter.opts[0].startswith("--"):
+            told = re.search(r"\[default: (.+)\]", parameter.help or "")
+            default = told[1] if told else "–" if parameter.default is None else parameter.default
+            default = {True: "on"}.get(default, default) if isinstance(default, bool) else default
+            found = described[parameter.opts[0]]
+            same = float(found) == default if isinstance(default, int | float) else found == default
+            assert same, f"{parameter.opts[0]}: docs/training.md says {found}, the command line {default}"
+
+
+def test_findings_and_models_are_as_described() -> None:
+    assert [(row[0], row[1]) for row in table(ROOT / "docs/data.md", "finding")] == list(KINDS.items())
+    assert [row[0] for row in table(ROOT / "docs/models.md", "name")] == list(ARCHITECTURES)
