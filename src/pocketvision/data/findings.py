@@ -1,0 +1,239 @@
+"""Findings: what an audit has to say about labelled images, kind by kind, and how much each kind matters."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.inspection import Inspection
+from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.preprocessing import FORMATS, SUFFIXES
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""An error would spoil the model or its figures; a warning may cost accuracy; a note is worth knowing."""
+
+# The kinds, the worst first. A new one is a row here and a function in _FINDERS.
+KINDS: dict[str, Severity] = {
+    "leak": "error",
+    "near_leak": "error",
+    "group_leak": "error",
+    "conflicting_labels": "error",
+    "empty_class": "error",
+    "too_few_images": "error",
+    "class_not_in_train": "error",
+    "truncated": "error",
+    "unreadable": "error",
+    "near_conflicting_labels": "warning",
+    "duplicates": "warning",
+    "near_duplicates": "warning",
+    "wrong_suffix": "warning",
+    "imbalance": "warning",
+    "class_not_in_split": "warning",
+    "tiny": "warning",
+    "odd_sized": "note",
+    "blank": "note",
+}
+
+IMBALANCE = 5.0
+"""The largest class over the smallest, from which on classes count as unbalanced."""
+TINY = 32
+"""Pixels: pictures with a shorter side than this are tiny. Networks of this project halve them five times."""
+ODD_ASPECT = 4.0
+"""The longer side over the shorter, from which on a centre crop sees too little of a picture."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know. files: as the samples name them, none when it is about classes. message: what, and what to do."""
+
+    kind: str
+    message: str
+    files: tuple[str, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """How much findings of this kind matter."""
+        return KINDS[self.kind]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"kind": self.kind, "severity": self.severity, "message": self.message, "files": list(self.files)}
+
+
+def list_findings(samples: Samples, inspection: Inspection) -> tuple[Finding, ...]:
+    """Everything found, the worst kinds first and each kind in the samples' order."""
+    rank = {kind: place for place, kind in enumerate(KINDS)}
+    found = chain.from_iterable(find(samples, inspection) for find in _FINDERS)
+    return tuple(sorted(found, key=lambda finding: rank[finding.kind]))
+
+
+def _unreadable(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    for index, reason in inspection.unreadable.items():
+        kind = "truncated" if "truncated" in reason else "unreadable"
+        yield Finding(kind, f"{reason}. Training leaves it out; replace or remove it.", (samples.paths[index],))
+
+
+def _wrong_suffixes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    for index in np.flatnonzero(inspection.readable).tolist():
+        path, held = samples.paths[index], FORMATS[inspection.formats[index]]
+        suffix = f".{path.rpartition('.')[2].lower()}"
+        if SUFFIXES.get(suffix, held) != held:
+            yield Finding(
+                "wrong_suffix",
+                f"Holds {held}, not what {suffix} says. Other programs may refuse it; rename it.",
+                (path,),
+            )
+
+
+def _copies(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    for members in _sets(inspection.copies):
+        if labels := _different_labels(samples, members):
+            message = f"The same picture is labelled {labels}. Keep the right label and remove the others."
+            yield _finding("conflicting_labels", message, samples, members)
+        else:
+            message = "The same picture several times, which gives it more weight. Keep one."
+            yield _finding("duplicates", message, samples, members)
+        if splits := _different_splits(samples, members):
+            message = f"The same picture is in {splits}: figures measured there are too good. Keep it in one split."
+            yield _finding("leak", message, samples, members)
+
+
+def _near_duplicates(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    for members in _sets(inspection.clusters):
+        if len(set(inspection.copies[members].tolist())) == 1:
+            continue  # exact duplicates alone
+        if labels := _different_labels(samples, members):
+            message = f"Nearly the same picture is labelled {labels}. Look at them: is one label wrong?"
+            yield _finding("near_conflicting_labels", message, samples, members)
+        else:
+            message = "Nearly the same picture (re-encoded, resized or cropped). A split keeps them together; keep one."
+            yield _finding("near_duplicates", message, samples, members)
+
+
+def _near_leaks(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    """By cluster, and by those pairs that were confirmed but lie in two clusters."""
+    cut = inspection.near_pairs[np.diff(inspection.clusters[inspection.near_pairs], axis=1)[:, 0] != 0]
+    for members in chain(_sets(inspection.clusters), cut):
+        if len(set(inspection.copies[members].tolist())) > 1 and (splits := _different_splits(samples, members)):
+            message = (
+                f"Nearly the same picture is in {splits}: figures measured there are too good. Keep it in one split."
+            )
+            yield _finding("near_leak", message, samples, members)
+
+
+def _group_leaks(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    if samples.groups is None or samples.splits is None:
+        return
+    for members in _sets(samples.groups, np.flatnonzero((samples.groups >= 0) & inspection.readable)):
+        if splits := _different_splits(samples, members):
+            message = f"One group is in {splits}: its images are no independent test. Keep a group in one split."
+            yield _finding("group_leak", message, samples, members)
+
+
+def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    counts = samples.select(inspection.readable).label_counts()
+    for name, listed, count in zip(samples.class_names, samples.label_counts(), counts, strict=True):
+        if listed == 0:
+            yield Finding("empty_class", f"The class {name} has no images. Add some, or leave the class out.")
+        elif count < 2:
+            left = "no readable image" if count == 0 else "one readable image"
+            message = f"The class {name} has {left}; at least 2 are needed, one to learn from and one to measure on."
+            yield Finding("too_few_images", message)
+    present = np.flatnonzero(counts)
+    if len(present) == 1 and len(counts) == 1:
+        yield Finding("too_few_images", "There is one class only; a classifier needs at least two.")
+    if len(present) > 1:
+        large, small = present[counts[present].argmax()], present[counts[present].argmin()]
+        ratio = counts[large] / counts[small]
+        if ratio >= IMBALANCE:
+            message = (
+                f"The class {samples.class_names[large]} has {counts[large]:,} images, {samples.class_names[small]} "
+                f"{counts[small]:,}: {ratio:.1f} times fewer. Consider --class-weights balanced or --balance-to."
+            )
+            yield Finding("imbalance", message)
+
+
+def _classes_of_splits(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    if samples.splits is None:
+        return
+    anywhere = samples.select(inspection.readable).label_counts() > 0
+    for split in SPLITS:
+        rows = samples.split_indices(split)
+        if len(rows) == 0:
+            continue
+        counts = samples.select(rows[inspection.readable[rows]]).label_counts()
+        missing = [samples.class_names[index] for index in np.flatnonzero((counts == 0) & anywhere)]
+        if missing and split == "train":
+            yield Finding("class_not_in_train", f"{', '.join(missing)}: no image in train, so it can not be learned.")
+        elif missing:
+            yield Finding(
+                "class_not_in_split", f"{', '.join(missing)}: no image in {split}, so it is not measured there."
+            )
+
+
+def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    short = np.minimum(inspection.widths, inspection.heights)
+    aspect = np.maximum(inspection.widths, inspection.heights) / np.maximum(short, 1)
+    tiny = np.flatnonzero(inspection.readable & (short < TINY))
+    if len(tiny):
+        message = f"{len(tiny):,} images have a side shorter than {TINY} pixels (the shortest {short[tiny].min()})."
+        yield _finding("tiny", message, samples, tiny[np.argsort(short[tiny], kind="stable")])
+    odd = np.flatnonzero(inspection.readable & (aspect >= ODD_ASPECT))
+    if len(odd):
+        message = f"{len(odd):,} images are {ODD_ASPECT:.0f} or more times as long as wide: a centre crop sees little of them."
+        yield _finding("odd_sized", message, samples, odd[np.argsort(-aspect[odd], kind="stable")])
+    blank = np.flatnonzero(inspection.blank)
+    if len(blank):
+        message = (
+            f"{len(blank):,} images are blank or nearly so. They were not compared; do they show what they should?"
+        )
+        yield _finding("blank", message, samples, blank)
+
+
+_FINDERS = (
+    _unreadable,
+    _wrong_suffixes,
+    _copies,
+    _near_duplicates,
+    _near_leaks,
+    _group_leaks,
+    _classes,
+    _classes_of_splits,
+    _sizes,
+)
+
+
+def _finding(kind: str, message: str, samples: Samples, members: Sequence[int] | NDArray[np.int64]) -> Finding:
+    return Finding(kind, message, tuple(samples.paths[int(index)] for index in members))
+
+
+def _different_labels(samples: Samples, members: NDArray[np.int64]) -> str:
+    """The labels of `members` in words, empty when they are all the same."""
+    labels = np.unique(samples.labels[members]).tolist()
+    return _listed([samples.class_names[label] for label in labels]) if len(labels) > 1 else ""
+
+
+def _different_splits(samples: Samples, members: NDArray[np.int64]) -> str:
+    """The splits of `members` in words, empty when they are all the same or none was given."""
+    if samples.splits is None:
+        return ""
+    splits = np.unique(samples.splits[members]).tolist()
+    return _listed([SPLITS[split] for split in splits]) if len(splits) > 1 else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _sets(keys: NDArray[np.integer[Any]], among: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.int64]]:
+    """The indices (of `among`, or of all) that share a key, for every key with at least two, in order of the first."""
+    among = np.arange(len(keys)) if among is None else among
+    order = among[np.argsort(keys[among], kind="stable")]
+    borders = np.concatenate([[0], np.flatnonzero(np.diff(keys[order])) + 1, [len(order)]])
+    several = np.flatnonzero(np.diff(borders) > 1)
+    members = [order[borders[place] : borders[place + 1]] for place in several]
+    yield from sorted(members, key=lambda indices: int(indices[0]))
