@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketvision.models.gradients import DepthwiseConvolution, InPlaceReLU6
 from pocketvision.models.spec import Activation, Padding
 
 # In place where that saves memory: SiLU's gradient needs its input, so in place it would make a copy first.
@@ -44,6 +45,11 @@ class PaddedConv2d(nn.Conv2d):
                 images = F.pad(images, (left, right, top, bottom))
                 padding = (0, 0)
         return F.conv2d(images, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether every channel has a kernel of its own."""
+        return self.groups == self.in_channels == self.out_channels
 
     @property
     def _symmetric(self) -> int:
@@ -85,11 +91,22 @@ class ConvNormAct(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
         if isinstance(self.norm, nn.BatchNorm2d) and not self.norm.training and torch.is_grad_enabled():
-            activations = self.conv.convolve(images, *self.folded())
-        else:
-            activations = self.norm(self.conv(images))
-        output: Tensor = self.act(activations)
+            return self._with_gradients(images)
+        output: Tensor = self.act(self.norm(self.conv(images)))
         return output
+
+    def _with_gradients(self, images: Tensor) -> Tensor:
+        """The folded form, by operations whose backward passes are cheap (gradients.py)."""
+        weight, bias = self.folded()
+        if self.conv.is_depthwise and self.conv.stride == (1, 1):
+            activations: Tensor = DepthwiseConvolution.apply(images, weight, bias)
+        else:
+            activations = self.conv.convolve(images, weight, bias)
+        if isinstance(self.act, nn.ReLU6):
+            activations = InPlaceReLU6.apply(activations)
+        else:
+            activations = self.act(activations)
+        return activations
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight (out, in / groups, k, k) and bias (out,) of the convolution that equals conv and eval-mode norm."""
