@@ -1,4 +1,4 @@
-"""Shared by the rooms: a bundle of a hand-made graph; real pictures and one real training of some seconds on the embedded faces."""
+"""Shared by the rooms: a bundle of a hand-made graph; real pictures, and one training of some seconds on the embedded faces."""
 
 import shutil
 from pathlib import Path

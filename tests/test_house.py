@@ -177,6 +177,8 @@ def test_the_inference_side_predicts_without_torch(tiny_bundle: Bundle, tmp_path
     )
     assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["red", "0", "3"]
     assert '"label": "red"' in (tmp_path / "answers.jsonl").read_text(encoding="utf-8")
+    verb = WITHOUT_HEAVY + "from pocketvision.cli.main import main\nmain()"
+    assert "red" in run(verb, "predict", str(tiny_bundle.folder), "red.png", cwd=tmp_path)
 
 
 SHOW_LOADED = (
