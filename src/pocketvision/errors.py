@@ -45,7 +45,9 @@ class MissingExtraError(UsageError):
     """An optional dependency that is not installed. The message holds the install line."""
 
     def __init__(self, needed_for: str, extra: str) -> None:
-        super().__init__(f'{needed_for} needs the "{extra}" extra. Install it with: pip install "pocketvision[{extra}]"')
+        super().__init__(
+            f'{needed_for} needs the "{extra}" extra. Install it with: pip install "pocketvision[{extra}]"'
+        )
         self.extra = extra
 
 

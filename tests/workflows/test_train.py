@@ -90,7 +90,7 @@ def test_the_same_seed_repeats_bit_by_bit_and_an_interrupted_run_ends_there_too(
     assert same_weights(resumed.run, trained.run)
 
 
-def test_resume_refuses_other_settings_and_other_data(trained: TrainResult, photos: Path, tmp_path: Path) -> None:
+def test_resume_refuses_other_settings_and_other_data(trained: TrainResult, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only --epochs1 and --epochs2 can change, not lr1"):
         pocketvision.train(resume=trained.run, lr1=0.5)
     with pytest.raises(UsageError, match="was trained on"):
@@ -122,7 +122,7 @@ def test_the_cached_and_the_plain_way_agree_on_the_demo_data(tmp_path: Path) -> 
     accuracy = {}
     for cache in (True, False):
         result = pocketvision.train(
-            table, out=tmp_path / f"cache-{cache}", cache=cache, size=96, epochs1=4, epochs2=1, views=3, workers=2
+            table, out=tmp_path / f"cache-{cache}", cache=cache, size=64, epochs1=4, epochs2=1, views=3
         )
         accuracy[cache] = result.evaluations[0].metrics.accuracy
     # 57 validation pictures: within their sampling error (two standard errors of a share of 0.8).
@@ -166,7 +166,7 @@ def test_a_full_disk_while_caching_is_a_clear_error(
 
     from pocketvision.training import trunk_cache
 
-    def full(path: Path) -> None:
+    def full(_: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(trunk_cache, "replacing", full)

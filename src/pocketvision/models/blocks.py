@@ -102,11 +102,8 @@ class ConvNormAct(nn.Module):
             activations: Tensor = DepthwiseConvolution.apply(images, weight, bias)
         else:
             activations = self.conv.convolve(images, weight, bias)
-        if isinstance(self.act, nn.ReLU6):
-            activations = InPlaceReLU6.apply(activations)
-        else:
-            activations = self.act(activations)
-        return activations
+        output: Tensor = InPlaceReLU6.apply(activations) if isinstance(self.act, nn.ReLU6) else self.act(activations)
+        return output
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight (out, in / groups, k, k) and bias (out,) of the convolution that equals conv and eval-mode norm."""
