@@ -1,6 +1,7 @@
 """Shared by the rooms: a bundle of a hand-made graph; real pictures, and one training of some seconds on the embedded faces."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,14 @@ from pocketvision.preprocessing import Preprocessing
 TEMPERATURE = 2.0
 # Small enough to train in seconds, with every stage, split and step of a real run.
 TINY_TRAINING = {"size": 64, "epochs1": 3, "epochs2": 2, "views": 2, "batch": 8, "seed": 3, "workers": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,17 @@ def features(count: int, batch: int = 7) -> Iterator[dict[str, np.ndarray]]:
 
 def filled(folder: Path, count: int = 20) -> TrunkCache:
     cache = TrunkCache(folder, fingerprint="a", layouts=LAYOUTS)
-    cache.fill(keys(count), features(count), lambda _: None)
+    fill(cache, count)
     return cache
+
+
+def fill(cache: TrunkCache, count: int) -> None:
+    done = 0
+    for batch in features(count):
+        rows = len(batch["pooled"])
+        cache.add(keys(count)[done : done + rows], batch)
+        done += rows
+    cache.flush()
 
 
 def test_rows_come_back_from_memory_and_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,17 +56,9 @@ def test_rows_come_back_from_memory_and_from_disk(tmp_path: Path, monkeypatch: p
     assert len(list(again.folder.glob("*.segment"))) > 1
 
 
-def test_progress_counts_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trunk_cache, "SEGMENT_ROWS", 8)
-    told: list[int] = []
-    TrunkCache(tmp_path, fingerprint="a", layouts=LAYOUTS).fill(keys(20), features(20), told.append)
-    assert told == [7, 14, 20]
-
-
-def test_missing_names_each_absent_key_once(tmp_path: Path) -> None:
+def test_a_cache_tells_what_it_holds(tmp_path: Path) -> None:
     cache = filled(tmp_path, 3)
-    all_keys = keys(5)
-    assert cache.missing([*all_keys, *all_keys]) == all_keys[3:]
+    assert [key in cache for key in keys(5)] == [True, True, True, False, False]
 
 
 def test_another_fingerprint_or_layout_is_another_cache(tmp_path: Path) -> None:
@@ -82,8 +83,8 @@ def test_a_damaged_segment_is_removed_and_computed_anew(tmp_path: Path, damage: 
     cache = TrunkCache(tmp_path, fingerprint="a", layouts=LAYOUTS)
     assert cache.discarded == [segment]
     assert not segment.exists()
-    assert cache.missing(keys(20)) == keys(20)
-    cache.fill(keys(20), features(20), lambda _: None)
+    assert len(cache) == 0
+    fill(cache, 20)
     assert cache.read(keys(20), "pooled")[:, 5].tolist() == list(range(20))
 
 
@@ -101,7 +102,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_complete(tmp_path: Path, mon
 
     monkeypatch.setattr(trunk_cache, "replacing", full_after_one)
     with pytest.raises(TrainingError, match=r"No space left on device.*--cache-dir.*--no-cache"):
-        cache.fill(keys(40), features(40), lambda _: None)
+        fill(cache, 40)
     survivors = TrunkCache(tmp_path, fingerprint="a", layouts=LAYOUTS)
     assert 0 < len(survivors) < 40
     assert not list(survivors.folder.glob(".*.part"))

@@ -12,7 +12,7 @@ from pocketvision.models.network import Network
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.trunk_cache import TrunkCache
-from pocketvision.training.trunk_runtime import TrunkRuntime, compile_trunk, trunk_layouts
+from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.two_stage import (
     Entries,
     TrainedStages,
@@ -32,13 +32,13 @@ def entries(images: ImageViews, start: int, stop: int) -> Entries:
 
 
 def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -> CachedInputs:
-    cache = TrunkCache(folder, fingerprint="tiny", layouts=trunk_layouts(network, CUT, height=32, width=32))
-    trunk = folder / "trunk.onnx"
-    if not trunk.exists():
-        compile_trunk(network, CUT, height=32, width=32, path=trunk)
-    inputs = CachedInputs(images, cache, views)
-    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), views)
-    inputs.fill(rows, TrunkRuntime(trunk, threads=1))
+    cuts, pooled = (
+        TrunkCache(folder, fingerprint="tiny", layouts=[layout])
+        for layout in trunk_layouts(network, CUT, height=32, width=32)
+    )
+    inputs = CachedInputs(images, cuts, pooled, views=views)
+    runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder / "trunk", threads=1)
+    inputs.fill(rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), inputs), runtime)
     return inputs
 
 
@@ -146,7 +146,7 @@ def test_the_plain_way_agrees_with_the_cached_way(network: Network, images: Imag
 
 def test_cached_activations_are_those_of_the_network(network: Network, images: ImageViews, trunk_folder: Path) -> None:
     inputs = cached(network, images, trunk_folder)
-    rows = [(0, 0), (5, 1), (35, 2)]
+    rows = [(0, 0), (5, 1), (35, 1)]
     pixels = torch.from_numpy(np.concatenate([images.load([row]) for row in rows]))
     with torch.no_grad():
         cut = network.trunk(pixels, CUT)
@@ -174,13 +174,31 @@ def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageV
     assert losses.index(min(losses)) == len(losses) - 3
 
 
-def test_a_fill_reads_each_image_once_and_a_second_fill_nothing(
-    network: Network, images: ImageViews, tmp_path: Path
-) -> None:
+def test_a_second_fill_computes_nothing(network: Network, images: ImageViews, tmp_path: Path) -> None:
     inputs = cached(network, images, tmp_path)
-    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), 3)
-    assert len(rows) == 36 * 3 + 12
-    assert inputs.fill(rows, TrunkRuntime(tmp_path / "trunk.onnx", threads=1)) == 0
+    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), inputs)
+    assert len(rows["cut"]) == 36 * 3 + 12
+    assert len(rows["pooled"]) == 36 * 2 + 12
+    runtime = compile_trunk(network, CUT, height=32, width=32, folder=tmp_path / "trunk", threads=1)
+    assert inputs.fill(rows, runtime) == 0
+
+
+def test_doubled_images_share_their_rows(network: Network, images: ImageViews, tmp_path: Path) -> None:
+    hashes = images.content_hashes.copy()
+    hashes[1] = hashes[0]
+    inputs = cached(network, replace(images, content_hashes=hashes), tmp_path)
+    for feature in ("cut", "pooled"):
+        one, other = next(inputs.batches(feature, [[(0, 1), (1, 1)]]))
+        assert torch.equal(one, other)
+
+
+def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageViews, tmp_path: Path) -> None:
+    folder = tmp_path / "trunk"
+    runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)
+    before = runtime.cut(images.load([(0, 0)]))
+    (folder / "trunk.onnx").write_bytes(b"damaged")
+    again = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)
+    assert (again.cut(images.load([(0, 0)])) == before).all()
 
 
 def test_views_walk_round_and_replicas_have_their_own() -> None:

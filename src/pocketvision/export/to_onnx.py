@@ -40,7 +40,7 @@ def export_onnx(network: Network, path: Path, *, temperature: float = 1.0, heigh
     if temperature <= 0:
         raise ValueError(f"the temperature is {temperature}; expected a number above 0")
     graph = _WithProbabilities(fold_norms(network).cpu(), temperature).eval()
-    write_graph(graph, path, height=height, width=width, outputs=("logits", "probabilities"))
+    write_graph(graph, path, example=torch.zeros(2, 3, height, width), outputs=("logits", "probabilities"))
     classes = graph(torch.zeros(1, 3, height, width))[0].shape[1]
     return GraphManifest(
         name="classifier",
@@ -53,10 +53,11 @@ def export_onnx(network: Network, path: Path, *, temperature: float = 1.0, heigh
     )
 
 
-def write_graph(graph: nn.Module, path: Path, *, height: int, width: int, outputs: Sequence[str]) -> None:
-    """Write any module from images (N, 3, height, width) to one or more tensors as one ONNX file, whole or not at all."""
-    # Traced with two images: a batch of one would be taken for a constant.
-    example = torch.zeros(2, 3, height, width)
+def write_graph(graph: nn.Module, path: Path, *, example: Tensor, outputs: Sequence[str]) -> None:
+    """Write any module from one tensor to one or more as one ONNX file with a free batch dimension, whole or not at all.
+
+    example: a batch of two rows: a batch of one would be taken for a constant.
+    """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,

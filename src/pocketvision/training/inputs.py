@@ -4,7 +4,7 @@ A *row* is an image and a view number. View 0 is the clean view, exactly the pre
 augmented view, drawn from the seed, the image's content and the number, and so the same in every run.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,9 @@ from pocketvision.training.trunk_runtime import CUT, POOLED, RUNTIME_BATCH, Trun
 
 Row = tuple[int, int]
 OnImages = Callable[[int, int], None]
+
+# Views that the head is trained on: the clean one and one more.
+HEAD_VIEWS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +59,11 @@ class ImageViews:
 
 
 class Inputs(Protocol):
-    """Feeds the stages. `views` is how many views of an image the epochs walk through; None: every epoch draws new ones."""
+    """Feeds the stages."""
 
-    views: int | None
+    def views(self, feature: str) -> int | None:
+        """How many views of an image the epochs on `feature` walk through; None: every epoch draws new ones."""
+        ...
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
         """For each batch of rows, `feature` ("pooled": (N, features), or "cut": (N, channels, h, w)) as float32."""
@@ -66,51 +71,96 @@ class Inputs(Protocol):
 
 
 class CachedInputs:
-    """Reads the trunk cache. `fill` computes what is missing, each image decoded once however many views it has."""
+    """Reads the trunk cache. `fill` computes what is missing, each image decoded once however many views it has.
 
-    def __init__(self, images: ImageViews, cache: TrunkCache, views: int) -> None:
-        self.views: int | None = views
+    The caches hold activations at the cut and pooled features. Stage 1 walks through `head_views` views, stage 2 through
+    `views`: pooled features cost the tail's forward pass, which is the larger part of it, and a linear head gains little from
+    more than one augmented view.
+    """
+
+    def __init__(
+        self, images: ImageViews, cuts: TrunkCache, pooled: TrunkCache, *, views: int, head_views: int = HEAD_VIEWS
+    ) -> None:
         self._images = images
-        self._cache = cache
+        self._caches = {CUT: cuts, POOLED: pooled}
+        self._views = {CUT: views, POOLED: min(views, head_views)}
         self._keys: dict[Row, bytes] = {}
 
-    def fill(self, rows: Iterable[Row], runtime: TrunkRuntime, on_images: OnImages | None = None) -> int:
-        """Make sure that every row is cached; return how many were computed. Raises TrainingError on a full disk."""
-        for row in rows:
-            self._keys.setdefault(row, self._images.key(row))
-        wanted = set(self._cache.missing(self._keys.values()))
-        missing: dict[int, list[Row]] = {}
-        ordered: list[bytes] = []
-        for row in sorted(self._keys):
-            key = self._keys[row]
-            if key in wanted:
-                wanted.discard(key)
-                missing.setdefault(row[0], []).append(row)
-                ordered.append(key)
-        views = prefetch(self._images.load, missing.values(), workers=self._images.workers, ahead=8)
-        features = (runtime(images) for images in _rebatched(views, RUNTIME_BATCH))
-        self._cache.fill(ordered, features, lambda done: on_images(done, len(ordered)) if on_images else None)
+    def views(self, feature: str) -> int | None:
+        """How many views of an image the epochs of a stage walk through."""
+        return self._views[feature]
+
+    def fill(self, rows: Mapping[str, Iterable[Row]], runtime: TrunkRuntime, on_images: OnImages | None = None) -> int:
+        """Make sure that the rows of each feature are cached; return how many views were run through the trunk.
+
+        Raises TrainingError on a full disk.
+        """
+        wanted = {feature: self._missing(feature, needed) for feature, needed in rows.items()}
+        ordered = sorted({key: row for keys in wanted.values() for key, row in keys.items()}.values())
+        by_image: dict[int, list[Row]] = {}
+        for row in ordered:
+            by_image.setdefault(row[0], []).append(row)
+        views = prefetch(self._images.load, by_image.values(), workers=self._images.workers, ahead=8)
+        done = 0
+        waiting: list[tuple[bytes, NDArray[np.float32]]] = []
+        for batch in _rebatched(views, RUNTIME_BATCH):
+            keys = [self._keys[row] for row in ordered[done : done + len(batch)]]
+            done += len(keys)
+            activations = runtime.cut(batch)
+            cuts = [index for index, key in enumerate(keys) if key in wanted[CUT]]
+            self._caches[CUT].add([keys[index] for index in cuts], {CUT: activations[cuts].astype(np.float16)})
+            waiting += [(key, activations[index]) for index, key in enumerate(keys) if key in wanted[POOLED]]
+            waiting = self._pool(waiting, runtime, least=RUNTIME_BATCH)
+            if on_images is not None:
+                on_images(done, len(ordered))
+        self._pool(waiting, runtime, least=1)
+        for cache in self._caches.values():
+            cache.flush()
         return len(ordered)
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
         def read(rows: Sequence[Row]) -> Tensor:
-            stored = torch.from_numpy(self._cache.read([self._keys[row] for row in rows], feature))
+            stored = torch.from_numpy(self._caches[feature].read([self._keys[row] for row in rows], feature))
             if feature == CUT:
                 return stored.to(torch.float32, memory_format=torch.channels_last)
             return stored.to(torch.float32)
 
         yield from prefetch(read, batches, workers=1, ahead=2)
 
+    def _missing(self, feature: str, rows: Iterable[Row]) -> dict[bytes, Row]:
+        """The keys that are not cached, with a row of each (the views of doubled images share a key)."""
+        missing: dict[bytes, Row] = {}
+        for row in rows:
+            key = self._keys.get(row)
+            if key is None:
+                key = self._keys[row] = self._images.key(row)
+            if key not in self._caches[feature]:
+                missing.setdefault(key, row)
+        return missing
+
+    def _pool(
+        self, waiting: list[tuple[bytes, NDArray[np.float32]]], runtime: TrunkRuntime, *, least: int
+    ) -> list[tuple[bytes, NDArray[np.float32]]]:
+        """Turn waiting activations into pooled features, RUNTIME_BATCH at a time; return those that are left."""
+        while len(waiting) >= least:
+            now, waiting = waiting[:RUNTIME_BATCH], waiting[RUNTIME_BATCH:]
+            pooled = runtime.pooled(np.stack([activations for _, activations in now]))
+            self._caches[POOLED].add([key for key, _ in now], {POOLED: pooled})
+        return waiting
+
 
 class PlainInputs:
     """Decodes, augments and runs the frozen part in every epoch: the plain way, without a cache."""
-
-    views: int | None = None
 
     def __init__(self, images: ImageViews, network: Network, cut: int) -> None:
         self._images = images
         self._network = network
         self._cut = cut
+
+    def views(self, feature: str) -> int | None:
+        """None: every epoch draws new views."""
+        del feature
+        return None
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
         groups = list(batches)

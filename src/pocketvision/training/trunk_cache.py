@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class TrunkCache:
         self.discarded: list[Path] = []
         self._rows: dict[bytes, tuple[int, int]] = {}
         self._segments: list[dict[str, NDArray[np.generic]]] = []
+        self._waiting: list[tuple[Sequence[bytes], Features]] = []
         for path in sorted(self.folder.glob("*.segment")):
             self._open(path)
 
@@ -67,33 +68,31 @@ class TrunkCache:
     def __contains__(self, key: bytes) -> bool:
         return key in self._rows
 
-    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
-        """The keys that have no row yet, each once, in order."""
-        return [key for key in dict.fromkeys(keys) if key not in self._rows]
-
-    def fill(self, keys: Sequence[bytes], batches: Iterable[Features], on_rows: Callable[[int], None]) -> None:
-        """Store rows for `keys` from `batches`, which yield the rows of the keys in order, some at a time.
+    def add(self, keys: Sequence[bytes], features: Features) -> None:
+        """Take rows; they reach the disk, a segment at a time, at the latest with `flush`.
 
         Raises TrainingError when the disk is full; complete segments stay and are found by the next run.
         """
-        waiting: list[Features] = []
-        done = 0
+        if not keys:
+            return
+        self._waiting.append((keys, features))
+        if sum(len(part) for part, _ in self._waiting) >= SEGMENT_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait. Raises TrainingError when the disk is full."""
+        if not self._waiting:
+            return
+        keys = [key for part, _ in self._waiting for key in part]
         try:
-            for batch in batches:
-                waiting.append(batch)
-                rows = sum(len(next(iter(part.values()))) for part in waiting)
-                if rows >= SEGMENT_ROWS:
-                    self._write(keys[done : done + rows], waiting)
-                    waiting, done = [], done + rows
-                on_rows(done + (rows if waiting else 0))
-            if waiting:
-                self._write(keys[done:], waiting)
+            self._write(keys, [features for _, features in self._waiting])
         except OSError as error:
             raise TrainingError(
-                f"The trunk cache can not be written to {self.folder}: {error.strerror or error}. It needs "
-                f"{len(keys) * self.row_bytes / 1e6:.0f} MB. Free some space, name another folder (--cache-dir), lower --views, "
-                "or train with --no-cache."
+                f"The trunk cache can not be written to {self.folder}: {error.strerror or error}. Free some space, name another "
+                "folder (--cache-dir), lower --views, or train with --no-cache."
             ) from error
+        finally:
+            self._waiting = []
 
     def read(self, keys: Sequence[bytes], name: str) -> NDArray[np.generic]:
         """The rows of feature `name` for `keys`, (len(keys), *shape), copied out of the mapped files."""

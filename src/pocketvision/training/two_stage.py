@@ -89,12 +89,18 @@ def view_number(replica: int, sample: int, epoch: int, views: int | None) -> int
     return replica * views + (epoch - 1 + sample) % views
 
 
-def rows_of_all_epochs(entries: Entries, validation: NDArray[np.int64], views: int) -> list[Row]:
-    """Every (sample, view number) that training with `views` views will ask for."""
-    rows = {(int(sample), 0) for sample in validation}
-    for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True):
-        rows.update((sample, replica * views + view) for view in range(views))
-    return sorted(rows)
+def rows_of_all_epochs(entries: Entries, validation: NDArray[np.int64], inputs: Inputs) -> dict[str, list[Row]]:
+    """For each feature, every (sample, view number) that its stage's epochs will ask for."""
+    rows: dict[str, list[Row]] = {}
+    for feature in (POOLED, CUT):
+        views = inputs.views(feature)
+        if views is None:
+            raise ValueError("inputs that draw new views in every epoch have no list of them")
+        needed = {(int(sample), 0) for sample in validation}
+        for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True):
+            needed.update((sample, replica * views + view) for view in range(views))
+        rows[feature] = sorted(needed)
+    return rows
 
 
 def train_two_stages(
@@ -216,7 +222,10 @@ def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: 
     chosen = [order[start : start + size] for start in range(0, len(order), size)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
-        [(samples[i], view_number(replicas[i], samples[i], epoch, inputs.views)) for i in indices.tolist()]
+        [
+            (samples[i], view_number(replicas[i], samples[i], epoch, inputs.views(stage.feature)))
+            for i in indices.tolist()
+        ]
         for indices in chosen
     ]
     stage.model.train()

@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
+import onnxruntime
 import safetensors.torch
+from platformdirs import user_cache_path
 
 from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
@@ -11,7 +13,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.trunk_cache import TrunkCache
-from pocketvision.training.trunk_runtime import TrunkRuntime, compile_trunk, trunk_layouts
+from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.two_stage import Entries, rows_of_all_epochs
 from pocketvision.workflows.progress import Counted
 from pocketvision.workflows.run_log import RunLog
@@ -45,23 +47,23 @@ def make_inputs(
     )
     if not recipe.cache:
         return PlainInputs(images, network, cut)
-    size = {"height": preprocessing.height, "width": preprocessing.width}
-    cache = TrunkCache(
-        folder, fingerprint=_fingerprint(network, cut, preprocessing), layouts=trunk_layouts(network, cut, **size)
-    )
-    for path in cache.discarded:
+    layouts = trunk_layouts(network, cut, height=preprocessing.height, width=preprocessing.width)
+    fingerprint = _fingerprint(network, cut, preprocessing)
+    caches = [TrunkCache(folder, fingerprint=fingerprint, layouts=[layout]) for layout in layouts]
+    for path in (path for cache in caches for path in cache.discarded):
         log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
-    views = _views_within(recipe, len(entries.samples), len(validation.samples), cache.row_bytes)
+    row_bytes = sum(cache.row_bytes for cache in caches)
+    views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.views:
         log.note(
             f"The trunk cache's limit of {recipe.cache_limit / 1e9:g} GB holds {views} views an image, not {recipe.views}."
         )
-    trunk = cache.folder / "trunk.onnx"
-    if not trunk.exists():
-        compile_trunk(network, cut, **size, path=trunk)
-    inputs = CachedInputs(images, cache, views)
-    rows = rows_of_all_epochs(entries, validation.samples, views)
-    inputs.fill(rows, TrunkRuntime(trunk), lambda done, total: log(Counted("cache", done, total)))
+    # Compiled once for these weights, whoever trains on them next.
+    compiled = user_cache_path("pocketvision") / "trunks" / hashlib.sha256(fingerprint.encode()).hexdigest()[:20]
+    runtime = compile_trunk(network, cut, height=preprocessing.height, width=preprocessing.width, folder=compiled)
+    inputs = CachedInputs(images, *caches, views=views)
+    rows = rows_of_all_epochs(entries, validation.samples, inputs)
+    inputs.fill(rows, runtime, lambda done, total: log(Counted("cache", done, total)))
     return inputs
 
 
@@ -82,4 +84,4 @@ def _fingerprint(network: Network, cut: int, preprocessing: Preprocessing) -> st
         name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.startswith("classifier.")
     }
     weights = hashlib.sha256(safetensors.torch.save(state)).hexdigest()
-    return f"{weights}|{cut}|{preprocessing.to_dict()}"
+    return f"{weights}|{cut}|{preprocessing.to_dict()}|{onnxruntime.__version__}"
