@@ -8,7 +8,7 @@ demo: .venv/train.installed
 	$(BIN)/pocketvision demo
 
 test: .venv/dev.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev.installed
 	$(BIN)/ruff format --check .
