@@ -39,18 +39,27 @@ _INNER = (..., slice(_RIM, -_RIM), slice(_RIM, -_RIM))
 _MARK = (7, 10)  # rows and columns inside the rim: a mark fills at most a quarter by a third of the picture
 
 _GRID = (np.arange(SIDE) - (SIDE - 1) / 2).astype(np.float32)
-_PAIRS_AT_ONCE = 256
+_SMOOTH = (np.eye(SIDE, k=-1) + 2 * np.eye(SIDE) + np.eye(SIDE, k=1)).astype(np.float32)
+_SMOOTH /= _SMOOTH.sum(1, keepdims=True)
+_PAIRS_AT_ONCE = 128
 
 
 def same_picture(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], *, slack: NDArray[np.floating[Any]] | float = 1.0
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    *,
+    slack: NDArray[np.floating[Any]] | float = 1.0,
+    marks: bool = True,
 ) -> Mask:
-    """(p) answers for p pairs of thumbnails, (p, 2400) uint8 each. `slack`, one or (p), multiplies what may differ."""
+    """(p) answers for p pairs of thumbnails, (p, 2400) uint8 each.
+
+    slack: one or (p) factors of the difference tolerated. marks: whether one corner may hold anything.
+    """
     answers = np.zeros(len(first), dtype=np.bool_)
     limits = np.broadcast_to(np.asarray(slack, dtype=np.float32), len(first))
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         rows = slice(start, start + _PAIRS_AT_ONCE)
-        answers[rows] = _same(_blur(luma_chroma(first[rows])), _blur(luma_chroma(second[rows])), limits[rows])
+        answers[rows] = _same(_blur(luma_chroma(first[rows])), _blur(luma_chroma(second[rows])), limits[rows], marks)
     return answers
 
 
@@ -63,7 +72,7 @@ def has_detail(thumbnails: NDArray[np.uint8]) -> Mask:
     return answers
 
 
-def _same(first: Floats, second: Floats, limit: Floats) -> Mask:
+def _same(first: Floats, second: Floats, limit: Floats, marks: bool) -> Mask:
     """Answers for planes (3, p, 40, 40), brightness and two colours; `limit` (p) of what may differ."""
     fit, settled = _align(first[0], second[0])
     moved = _moved(first, fit)
@@ -72,7 +81,7 @@ def _same(first: Floats, second: Floats, limit: Floats) -> Mask:
     luma = np.abs(second[0] - moved[0])[_INNER] / (_LUMA_NOISE + _LUMA_SHARE * slope)
     colours = np.abs(_blur(_blur(second[1:] - moved[1:]))).max(0)
     chroma = colours[_INNER] / (_CHROMA_NOISE + _CHROMA_SHARE * slope)
-    difference, compared = _without_a_corner(np.maximum(luma, chroma))
+    difference, compared = _largest(np.maximum(luma, chroma), _CORNERS if marks else _NOWHERE)
     spread, other_spread, product = _spread(slopes, other_slopes, compared)
     alike = product > _LEAST_CORRELATION * np.sqrt(spread * other_spread)
     detailed = np.minimum(spread, other_spread) >= _LEAST_DETAIL**2
@@ -129,20 +138,29 @@ def _resample(planes: Floats, fit: Floats) -> Floats:
 
 def _cubic(scale: Floats, shift: Floats) -> Floats:
     """(p, 40, 40) weights by which 40 samples become those at scale * position + shift (Keys, 1981, a = -1/2)."""
-    places = np.clip(scale[:, None] * _GRID + shift[:, None], _GRID[0], _GRID[-1])
-    distance = np.abs(places[:, :, None] - _GRID)
-    near = (1.5 * distance - 2.5) * distance**2 + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0)).astype(np.float32)
-    normalised: Floats = weights / weights.sum(2, keepdims=True)  # at the border a neighbour is missing
-    return normalised
+    places = np.clip(scale[:, None] * _GRID + shift[:, None] - _GRID[0], 0, SIDE - 1)
+    before = places.astype(np.int64)
+    step = (places - before)[:, :, None]
+    taps = np.concatenate(
+        [
+            ((-0.5 * step + 1) * step - 0.5) * step,
+            (1.5 * step - 2.5) * step**2 + 1,
+            ((-1.5 * step + 2) * step + 0.5) * step,
+            (0.5 * step - 0.5) * step**2,
+        ],
+        axis=2,
+    )
+    weights = np.zeros((*places.shape, SIDE + 3), dtype=np.float32)
+    np.put_along_axis(weights, before[:, :, None] + np.arange(4), taps, axis=2)
+    weights = weights[:, :, 1 : SIDE + 1]
+    weights /= weights.sum(2, keepdims=True)  # at the border a neighbour is missing
+    return weights
 
 
-def _without_a_corner(difference: Floats) -> tuple[Floats, Mask]:
-    """The largest difference (p) outside the corner that differs most; the mask (p, 32, 32) of what lies outside it."""
-    outside = np.where(_CORNERS[:, None], np.float32(0), difference).max((2, 3))
-    corner = outside.argmin(0)
-    return outside.min(0), ~_CORNERS[corner]
+def _largest(difference: Floats, excused: Mask) -> tuple[Floats, Mask]:
+    """The largest difference (p) outside that of the `excused` areas (k, 32, 32) that differs most, and what is outside."""
+    outside = np.where(excused[:, None], np.float32(0), difference).max((2, 3))
+    return outside.min(0), ~excused[outside.argmin(0)]
 
 
 def _corners() -> Mask:
@@ -155,6 +173,7 @@ def _corners() -> Mask:
 
 
 _CORNERS = _corners()
+_NOWHERE = np.zeros_like(_CORNERS[:1])
 
 
 def _slopes(luma: Floats) -> Floats:
@@ -174,8 +193,4 @@ def _spread(slopes: Floats, other: Floats, compared: Mask) -> tuple[Floats, Floa
 
 def _blur(planes: Floats) -> Floats:
     """Planes (..., 40, 40) smoothed by 1-2-1 both ways: what lies between two pixels would not survive resampling."""
-    for axis in (-2, -1):
-        moved = np.moveaxis(planes, axis, -1)
-        padded = np.concatenate([moved[..., :1], moved, moved[..., -1:]], axis=-1)
-        planes = np.moveaxis((padded[..., :-2] + 2 * moved + padded[..., 2:]) / 4, -1, axis)
-    return planes
+    return np.asarray(_SMOOTH @ planes @ _SMOOTH.T, dtype=np.float32)

@@ -1,5 +1,7 @@
 """The one pass over all images that an audit takes: every file is decoded once, and only its fingerprint is kept."""
 
+import errno
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,7 +71,7 @@ def inspect_images(
         except ImageError as error:
             return error.reason
 
-    with tempfile.TemporaryFile() as file:
+    with _temporary_file() as file:
         for index, result in enumerate(prefetch(read, range(count), workers=workers)):
             if isinstance(result, str):
                 unreadable[index] = result
@@ -77,8 +79,7 @@ def inspect_images(
                 hashes[index] = np.void(result.content_hash)
                 sizes[index] = result.width, result.height
                 formats[index] = FORMATS.index(result.format)
-                with _room():
-                    file.write(result.thumbnail.tobytes())
+                _append(file, result.thumbnail)
             if on_progress is not None:
                 on_progress(index + 1, count)
         readable = np.flatnonzero(formats >= 0)
@@ -109,9 +110,19 @@ def _thumbnails(file: IO[bytes], count: int) -> NDArray[np.uint8]:
     """The (count, 2400) thumbnails in `file`, mapped into memory."""
     if count == 0:  # nothing can not be mapped
         return np.zeros((0, THUMBNAIL_BYTES), dtype=np.uint8)
-    with _room():
-        file.flush()
     return np.memmap(file, dtype=np.uint8, mode="r", shape=(count, THUMBNAIL_BYTES))
+
+
+def _temporary_file() -> IO[bytes]:
+    # Unbuffered: a buffer that found no room would raise a second time, when the file is closed.
+    with _room():
+        return tempfile.TemporaryFile(buffering=0)
+
+
+def _append(file: IO[bytes], thumbnail: NDArray[np.uint8]) -> None:
+    with _room():
+        if file.write(thumbnail.tobytes()) < THUMBNAIL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
@@ -120,7 +131,8 @@ def _room() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = tempfile.tempdir or "The folder for temporary files"
         raise PocketVisionError(
-            f"{tempfile.gettempdir()}: can not hold the thumbnails that near-duplicates are searched with, "
-            f"{THUMBNAIL_BYTES:,} bytes an image ({error.strerror}). Free some space, or set TMPDIR to a roomier folder."
+            f"{folder}: can not hold the thumbnails that near-duplicates are searched with, {THUMBNAIL_BYTES:,} bytes an "
+            f"image ({error.strerror or error}). Free some space, or set TMPDIR to a roomier folder."
         ) from error

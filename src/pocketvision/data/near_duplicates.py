@@ -4,8 +4,8 @@ Three steps, none of them quadratic in the number of images n:
 1. Candidates. Trees halve the images again and again, at the median of a random mixture of their perceptual hashes,
    until 64 are left together: locality-sensitive hashing whose thresholds fit the data, so that a folder of look-alikes
    has no crowded bucket. In every leaf each image names its nearest few. O(n log n), a bounded number of pairs.
-2. Confirmation. The thumbnails of each pair are aligned and compared pixel by pixel.
-3. Clusters. A cluster grows only while all its members look like its first: A like B and B like C do not make a heap.
+2. Confirmation. The thumbnails of each pair are aligned and compared pixel by pixel, more strictly within crowds.
+3. Clusters. A cluster grows only while all its members look like its middle: A like B and B like C make no heap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,6 +35,11 @@ _ASPECT = 1.1  # a crop of 3 % off two opposite sides changes the aspect ratio b
 _SMALL = 64
 _PAIRS_AT_ONCE = 1024
 _CLUSTER_SLACK = 2.0
+
+# Where an image looks like so many, the pictures are a series, such as parts on a belt or a camera that stands still, and
+# being alike says little. There a pair must be twice as close, the corners too.
+_CROWD = 8
+_CROWD_SLACK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +75,33 @@ def find_near_duplicates(
     pairs = np.sort(compared[candidate_pairs(perceptual_hashes(thumbnails)[compared], seed=seed)], axis=1)
     shapes = np.log(sizes[:, 0] / sizes[:, 1])[pairs]
     pairs = pairs[np.abs(shapes[:, 0] - shapes[:, 1]) < np.log(_ASPECT)]
+    slack = _slack(sizes, pairs)
 
     def confirm(part: slice) -> NDArray[np.bool_]:
         one, other = pairs[part].T
-        return same_picture(thumbnails[one], thumbnails[other], slack=_slack(sizes[one], sizes[other]))
+        return same_picture(thumbnails[one], thumbnails[other], slack=slack[part])
 
     confirmed = pairs[_joined(prefetch(confirm, _slices(len(pairs), _PAIRS_AT_ONCE), workers=workers), np.bool_)]
-    return NearDuplicates(confirmed, _cluster(confirmed, thumbnails), detailed)
+    crowded = np.bincount(confirmed.reshape(-1), minlength=len(thumbnails)) >= _CROWD
+    confirmed = _sift(confirmed, crowded, thumbnails)
+    return NearDuplicates(confirmed, _cluster(confirmed, crowded, thumbnails), detailed)
 
 
-def _slack(sizes: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.floating[Any]]:
-    """(p) how much more than usual two pictures may differ: one made smaller than 64 pixels has lost detail."""
-    shorter = np.minimum(sizes.min(1), others.min(1))
-    return np.where((sizes == others).all(1), 1.0, np.clip(_SMALL / shorter, 1, _CLUSTER_SLACK))
+def _slack(sizes: NDArray[np.int32], pairs: Pairs) -> NDArray[np.floating[Any]]:
+    """(k) how much more than usual two pictures may differ: one made smaller than 64 pixels has lost detail."""
+    one, other = sizes[pairs[:, 0]], sizes[pairs[:, 1]]
+    shorter = np.minimum(one.min(1), other.min(1))
+    return np.where((one == other).all(1), 1.0, np.clip(_SMALL / shorter, 1, _CLUSTER_SLACK))
+
+
+def _sift(confirmed: Pairs, crowded: NDArray[np.bool_], thumbnails: NDArray[np.uint8]) -> Pairs:
+    """The pairs, those between two images of a crowd only if they are closer than look-alikes of other things are."""
+    kept: NDArray[np.bool_] = ~np.all(crowded[confirmed], axis=1)
+    for part in _slices(len(confirmed), _PAIRS_AT_ONCE):
+        doubtful = np.flatnonzero(~kept[part]) + part.start
+        one, other = confirmed[doubtful].T
+        kept[doubtful] = same_picture(thumbnails[one], thumbnails[other], slack=_CROWD_SLACK, marks=False)
+    return confirmed[kept]
 
 
 def candidate_pairs(hashes: NDArray[np.float32], *, seed: int = 0) -> Pairs:
@@ -152,7 +171,7 @@ def _nearest(pairs: Pairs, hashes: NDArray[np.float32]) -> Pairs:
     return pairs[kept]
 
 
-def _cluster(confirmed: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _cluster(confirmed: Pairs, crowded: NDArray[np.bool_], thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(n) for each image the middle of its cluster. Two clusters join if all of the smaller look like its middle."""
     clusters = np.arange(len(thumbnails))
     members: dict[int, list[int]] = {}
@@ -164,10 +183,9 @@ def _cluster(confirmed: Pairs, thumbnails: NDArray[np.uint8]) -> NDArray[np.int6
         if middle == small[0]:
             continue
         unsure = [image for image in small if (min(middle, image), max(middle, image)) not in known]
-        if (
-            unsure
-            and not same_picture(thumbnails[[middle] * len(unsure)], thumbnails[unsure], slack=_CLUSTER_SLACK).all()
-        ):
+        slack, marks = (_CLUSTER_SLACK * _CROWD_SLACK, False) if crowded[middle] else (_CLUSTER_SLACK, True)
+        middles = thumbnails[[middle] * len(unsure)]
+        if not same_picture(middles, thumbnails[unsure], slack=slack, marks=marks).all():
             continue
         members[middle] = large + small
         members.pop(small[0], None)
