@@ -17,7 +17,6 @@ from pocketvision.training.two_stage import (
     Entries,
     TrainedStages,
     cut_for,
-    rows_of_all_epochs,
     train_two_stages,
     view_number,
 )
@@ -36,10 +35,8 @@ def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -
         TrunkCache(folder, fingerprint="tiny", layouts=[layout])
         for layout in trunk_layouts(network, CUT, height=32, width=32)
     )
-    inputs = CachedInputs(images, cuts, pooled, views=views)
     runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder / "trunk", threads=1)
-    inputs.fill(rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), inputs), runtime)
-    return inputs
+    return CachedInputs(images, cuts, pooled, runtime, views=views)
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +171,13 @@ def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageV
     assert losses.index(min(losses)) == len(losses) - 3
 
 
-def test_a_second_fill_computes_nothing(network: Network, images: ImageViews, tmp_path: Path) -> None:
+def test_a_view_is_computed_once(network: Network, images: ImageViews, tmp_path: Path) -> None:
     inputs = cached(network, images, tmp_path)
-    rows = rows_of_all_epochs(entries(images, 0, 36), np.arange(36, 48), inputs)
-    assert len(rows["cut"]) == 36 * 3 + 12
-    assert len(rows["pooled"]) == 36 * 2 + 12
-    runtime = compile_trunk(network, CUT, height=32, width=32, folder=tmp_path / "trunk", threads=1)
-    assert inputs.fill(rows, runtime) == 0
+    rows = [(sample, view) for sample in range(40) for view in range(3)]
+    assert inputs.fill("cut", rows) == 120
+    assert inputs.fill("cut", rows) == 0
+    assert inputs.fill("pooled", rows[:5]) == 5  # the tail's part is not there yet
+    assert cached(network, images, tmp_path).fill("cut", rows) == 0  # another run finds them on disk
 
 
 def test_doubled_images_share_their_rows(network: Network, images: ImageViews, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ SEEN = {
     False: "untouched by the training",
     None: "given images",
 }
+# Steps that recur within a training: they have a bar, and no line.
+QUIET_STEPS = {"cache"}
 STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evaluate": "Evaluating"}
 
 
@@ -115,7 +117,7 @@ class TrainingDisplay:
         if self._shown != (step,):
             self._step_started = time.monotonic()
         self._bar((step,), name, done, total, "")
-        if done == total:
+        if done == total and step not in QUIET_STEPS:
             seconds = time.monotonic() - self._step_started
             self._console.print(f"{name}: {total} in {seconds:.1f} s")
 

@@ -6,6 +6,11 @@ Three steps, none of them quadratic in the number of images n:
    has no crowded bucket. In every leaf each image names its nearest few. O(n log n), a bounded number of pairs.
 2. Confirmation. The thumbnails of each pair are aligned and compared pixel by pixel, more strictly within crowds.
 3. Clusters. A cluster grows only while all its members look like its middle: A like B and B like C make no heap.
+
+Measured by benchmarks/near_duplicates.py. False pairs per 100 pictures: none among 472 faces of 64 pixels, 0.3 among 2,000
+3D emoji of 256 pixels (skin tones and genders), 0.15 among 2,000 tiles of 50 photographs; with six copies of each, 0.07
+to 0.26 % of the pairs reported. Copies found: 94 to 100 % of those encoded, resized, cropped, exposed or marked; of those
+with all but the mark at once, 96 % from 256 pixels on and 89 % at 64.
 """
 
 from collections.abc import Iterable, Iterator
@@ -67,7 +72,7 @@ def find_near_duplicates(
     """Search thumbnails (n, 2400) uint8, which may be memory-mapped; `sizes` (n, 2) are width and height.
 
     among: the indices to compare (one of each set of exact duplicates); None compares all. The same for a seed.
-    Holds about 400 bytes an image.
+    Holds some 1.5 KB an image while it searches, 3.5 KB where all look alike.
     """
     parts = _slices(len(thumbnails), _PAIRS_AT_ONCE)
     detailed = _joined((has_detail(thumbnails[part]) for part in parts), np.bool_)
@@ -176,16 +181,18 @@ def _cluster(confirmed: Pairs, crowded: NDArray[np.bool_], thumbnails: NDArray[n
     clusters = np.arange(len(thumbnails))
     members: dict[int, list[int]] = {}
     known = {*map(tuple, confirmed.tolist())}
+    refused: set[tuple[int, int]] = set()
     for pair in confirmed.tolist():
         one, other = (members.get(int(clusters[image]), [int(clusters[image])]) for image in pair)
         large, small = (one, other) if len(one) >= len(other) else (other, one)
         middle = large[0]
-        if middle == small[0]:
+        if middle == small[0] or (middle, small[0]) in refused:
             continue
         unsure = [image for image in small if (min(middle, image), max(middle, image)) not in known]
         slack, marks = (_CLUSTER_SLACK * _CROWD_SLACK, False) if crowded[middle] else (_CLUSTER_SLACK, True)
         middles = thumbnails[[middle] * len(unsure)]
         if not same_picture(middles, thumbnails[unsure], slack=slack, marks=marks).all():
+            refused |= {(middle, small[0]), (small[0], middle)}  # more members would not change that
             continue
         members[middle] = large + small
         members.pop(small[0], None)

@@ -4,7 +4,7 @@ A *row* is an image and a view number. View 0 is the clean view, exactly the pre
 augmented view, drawn from the seed, the image's content and the number, and so the same in every run.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,6 @@ from pocketvision.training.trunk_runtime import CUT, POOLED, RUNTIME_BATCH, Trun
 
 Row = tuple[int, int]
 OnImages = Callable[[int, int], None]
-
-# Views that the head is trained on: the clean one and one more.
-HEAD_VIEWS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,82 +68,75 @@ class Inputs(Protocol):
 
 
 class CachedInputs:
-    """Reads the trunk cache. `fill` computes what is missing, each image decoded once however many views it has.
+    """Reads the trunk cache, and computes what is missing when an epoch first asks for it.
 
-    The caches hold activations at the cut and pooled features. Stage 1 walks through `head_views` views, stage 2 through
-    `views`: pooled features cost the tail's forward pass, which is the larger part of it, and a linear head gains little from
-    more than one augmented view.
+    The caches hold activations at the cut and pooled features. Stage 2 walks through `views` views of an image; stage 1 sees the
+    clean view alone: pooled features cost the tail's forward pass, which is the larger part of it, and the head goes on learning
+    in stage 2. `on_images` is told the views done and their total whenever some are computed.
     """
 
     def __init__(
-        self, images: ImageViews, cuts: TrunkCache, pooled: TrunkCache, *, views: int, head_views: int = HEAD_VIEWS
+        self,
+        images: ImageViews,
+        cuts: TrunkCache,
+        pooled: TrunkCache,
+        runtime: TrunkRuntime,
+        *,
+        views: int,
+        on_images: OnImages | None = None,
     ) -> None:
         self._images = images
         self._caches = {CUT: cuts, POOLED: pooled}
-        self._views = {CUT: views, POOLED: min(views, head_views)}
+        self._runtime = runtime
+        self._views = {CUT: views, POOLED: 1}
+        self._on_images = on_images
         self._keys: dict[Row, bytes] = {}
 
     def views(self, feature: str) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
         return self._views[feature]
 
-    def fill(self, rows: Mapping[str, Iterable[Row]], runtime: TrunkRuntime, on_images: OnImages | None = None) -> int:
-        """Make sure that the rows of each feature are cached; return how many views were run through the trunk.
-
-        Raises TrainingError on a full disk.
-        """
-        wanted = {feature: self._missing(feature, needed) for feature, needed in rows.items()}
-        ordered = sorted({key: row for keys in wanted.values() for key, row in keys.items()}.values())
-        by_image: dict[int, list[Row]] = {}
-        for row in ordered:
-            by_image.setdefault(row[0], []).append(row)
-        views = prefetch(self._images.load, by_image.values(), workers=self._images.workers, ahead=8)
-        done = 0
-        waiting: list[tuple[bytes, NDArray[np.float32]]] = []
-        for batch in _rebatched(views, RUNTIME_BATCH):
-            keys = [self._keys[row] for row in ordered[done : done + len(batch)]]
-            done += len(keys)
-            activations = runtime.cut(batch)
-            cuts = [index for index, key in enumerate(keys) if key in wanted[CUT]]
-            self._caches[CUT].add([keys[index] for index in cuts], {CUT: activations[cuts].astype(np.float16)})
-            waiting += [(key, activations[index]) for index, key in enumerate(keys) if key in wanted[POOLED]]
-            waiting = self._pool(waiting, runtime, least=RUNTIME_BATCH)
-            if on_images is not None:
-                on_images(done, len(ordered))
-        self._pool(waiting, runtime, least=1)
-        for cache in self._caches.values():
-            cache.flush()
-        return len(ordered)
-
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
+        groups = list(batches)
+        self.fill(feature, (row for group in groups for row in group))
+
         def read(rows: Sequence[Row]) -> Tensor:
-            stored = torch.from_numpy(self._caches[feature].read([self._keys[row] for row in rows], feature))
+            stored = torch.from_numpy(self._caches[feature].read([self._key(row) for row in rows], feature))
             if feature == CUT:
                 return stored.to(torch.float32, memory_format=torch.channels_last)
             return stored.to(torch.float32)
 
-        yield from prefetch(read, batches, workers=1, ahead=2)
+        yield from prefetch(read, groups, workers=1, ahead=2)
 
-    def _missing(self, feature: str, rows: Iterable[Row]) -> dict[bytes, Row]:
-        """The keys that are not cached, with a row of each (the views of doubled images share a key)."""
-        missing: dict[bytes, Row] = {}
-        for row in rows:
-            key = self._keys.get(row)
-            if key is None:
-                key = self._keys[row] = self._images.key(row)
-            if key not in self._caches[feature]:
-                missing.setdefault(key, row)
-        return missing
+    def fill(self, feature: str, rows: Iterable[Row]) -> int:
+        """Make sure that `feature` of all `rows` is cached; return how many views were run through the trunk.
 
-    def _pool(
-        self, waiting: list[tuple[bytes, NDArray[np.float32]]], runtime: TrunkRuntime, *, least: int
-    ) -> list[tuple[bytes, NDArray[np.float32]]]:
-        """Turn waiting activations into pooled features, RUNTIME_BATCH at a time; return those that are left."""
-        while len(waiting) >= least:
-            now, waiting = waiting[:RUNTIME_BATCH], waiting[RUNTIME_BATCH:]
-            pooled = runtime.pooled(np.stack([activations for _, activations in now]))
-            self._caches[POOLED].add([key for key, _ in now], {POOLED: pooled})
-        return waiting
+        An image is decoded once for all its rows. Raises TrainingError on a full disk.
+        """
+        missing = sorted({key: row for row in rows if (key := self._key(row)) not in self._caches[feature]}.values())
+        by_image: dict[int, list[Row]] = {}
+        for row in missing:
+            by_image.setdefault(row[0], []).append(row)
+        views = prefetch(self._images.load, by_image.values(), workers=self._images.workers, ahead=2 * RUNTIME_BATCH)
+        done = 0
+        for batch in _rebatched(views, RUNTIME_BATCH):
+            keys = [self._key(row) for row in missing[done : done + len(batch)]]
+            done += len(keys)
+            activations = self._runtime.cut(batch)
+            self._caches[CUT].add(keys, {CUT: activations.astype(np.float16)})
+            if feature == POOLED:
+                self._caches[POOLED].add(keys, {POOLED: self._runtime.pooled(activations)})
+            if self._on_images is not None:
+                self._on_images(done, len(missing))
+        for cache in self._caches.values():
+            cache.flush()
+        return len(missing)
+
+    def _key(self, row: Row) -> bytes:
+        key = self._keys.get(row)
+        if key is None:
+            key = self._keys[row] = self._images.key(row)
+        return key
 
 
 class PlainInputs:

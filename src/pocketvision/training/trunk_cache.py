@@ -73,8 +73,6 @@ class TrunkCache:
 
         Raises TrainingError when the disk is full; complete segments stay and are found by the next run.
         """
-        if not keys:
-            return
         self._waiting.append((keys, features))
         if sum(len(part) for part, _ in self._waiting) >= SEGMENT_ROWS:
             self.flush()

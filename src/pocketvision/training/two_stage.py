@@ -19,7 +19,7 @@ from pocketvision.models.network import Network
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
-from pocketvision.training.inputs import Inputs, Row
+from pocketvision.training.inputs import Inputs
 from pocketvision.training.stage import (
     Batch,
     OnStep,
@@ -87,20 +87,6 @@ def view_number(replica: int, sample: int, epoch: int, views: int | None) -> int
     if views is None:
         return epoch + 1000 * replica
     return replica * views + (epoch - 1 + sample) % views
-
-
-def rows_of_all_epochs(entries: Entries, validation: NDArray[np.int64], inputs: Inputs) -> dict[str, list[Row]]:
-    """For each feature, every (sample, view number) that its stage's epochs will ask for."""
-    rows: dict[str, list[Row]] = {}
-    for feature in (POOLED, CUT):
-        views = inputs.views(feature)
-        if views is None:
-            raise ValueError("inputs that draw new views in every epoch have no list of them")
-        needed = {(int(sample), 0) for sample in validation}
-        for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True):
-            needed.update((sample, replica * views + view) for view in range(views))
-        rows[feature] = sorted(needed)
-    return rows
 
 
 def train_two_stages(

@@ -14,7 +14,7 @@ from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, Plain
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import Entries, rows_of_all_epochs
+from pocketvision.training.two_stage import Entries
 from pocketvision.workflows.progress import Counted
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.training_data import TrainingData
@@ -32,7 +32,7 @@ def make_inputs(
     folder: Path,
     log: RunLog,
 ) -> Inputs:
-    """Inputs for both stages. With a cache, every view is computed here and now, into `folder`.
+    """Inputs for both stages. With a cache, each view is computed when an epoch first asks for it, into `folder`.
 
     Views that would not fit into the cache's limit are given up, aloud; a UsageError when not even one fits.
     """
@@ -49,10 +49,10 @@ def make_inputs(
         return PlainInputs(images, network, cut)
     layouts = trunk_layouts(network, cut, height=preprocessing.height, width=preprocessing.width)
     fingerprint = _fingerprint(network, cut, preprocessing)
-    caches = [TrunkCache(folder, fingerprint=fingerprint, layouts=[layout]) for layout in layouts]
-    for path in (path for cache in caches for path in cache.discarded):
+    cuts, pooled = (TrunkCache(folder, fingerprint=fingerprint, layouts=[layout]) for layout in layouts)
+    for path in (*cuts.discarded, *pooled.discarded):
         log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
-    row_bytes = sum(cache.row_bytes for cache in caches)
+    row_bytes = cuts.row_bytes + pooled.row_bytes
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.views:
         log.note(
@@ -61,10 +61,9 @@ def make_inputs(
     # Compiled once for these weights, whoever trains on them next.
     compiled = user_cache_path("pocketvision") / "trunks" / hashlib.sha256(fingerprint.encode()).hexdigest()[:20]
     runtime = compile_trunk(network, cut, height=preprocessing.height, width=preprocessing.width, folder=compiled)
-    inputs = CachedInputs(images, *caches, views=views)
-    rows = rows_of_all_epochs(entries, validation.samples, inputs)
-    inputs.fill(rows, runtime, lambda done, total: log(Counted("cache", done, total)))
-    return inputs
+    return CachedInputs(
+        images, cuts, pooled, runtime, views=views, on_images=lambda done, total: log(Counted("cache", done, total))
+    )
 
 
 def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int) -> int:

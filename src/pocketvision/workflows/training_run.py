@@ -87,8 +87,7 @@ def run_training(
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples)
     network, preprocessing = _start(recipe, len(data.samples.class_names))
-    trained, fill_seconds, train_seconds = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
-    timings |= {"trunk_cache": fill_seconds, "training": train_seconds}
+    trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
         raise KeyboardInterrupt
     if trained.interrupted:
@@ -141,8 +140,8 @@ def _fit(
     preprocessing: Preprocessing,
     cache_folder: Path | None,
     log: RunLog,
-) -> tuple[TrainedStages, float, float]:
-    """Fill the cache and train; returns the seconds of each."""
+) -> tuple[TrainedStages, float]:
+    """Train, and tell how many seconds it took, the trunk cache included."""
     started = time.perf_counter()
     cut = cut_for(network, recipe.unfreeze)
     entries, validation = data.entries("train", recipe.balance_to, recipe.seed), data.entries("val")
@@ -150,7 +149,6 @@ def _fit(
         recipe, data, network, preprocessing, cut=cut, entries=entries, validation=validation,
         folder=run.cache if cache_folder is None else cache_folder, log=log,
     )  # fmt: skip
-    filled = time.perf_counter()
     epochs = {stage.number: stage.epochs for stage in recipe.stages()}
 
     def tell(state: StageState) -> None:
@@ -162,7 +160,7 @@ def _fit(
         class_weights=data.loss_weights(recipe.class_weights), seed=recipe.seed,
         name_of=lambda index: str(data.samples.file(index)), checkpoints=run.folder, on_epoch=tell, on_step=log,
     )  # fmt: skip
-    return trained, filled - started, time.perf_counter() - filled
+    return trained, time.perf_counter() - started
 
 
 def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedStages) -> None:
