@@ -24,6 +24,8 @@ def write_checkpoint(path: Path, state: StageState) -> None:
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.weights.items():
         tensors[f"weights/{name}"] = tensor
+    for name, tensor in state.average.items():
+        tensors[f"average/{name}"] = tensor
     for name, tensor in state.best_weights.items():
         tensors[f"best/{name}"] = tensor
     for index, entries in _mapping(state.optimizer["state"]).items():
@@ -63,6 +65,7 @@ def read_checkpoint(path: Path) -> StageState:
             state.setdefault(int(index), {})[key] = tensor
     return StageState(
         weights=_with_prefix(tensors, "weights/"),
+        average=_with_prefix(tensors, "average/"),
         best_weights=_with_prefix(tensors, "best/"),
         optimizer={"state": state, "param_groups": header["param_groups"]},
         schedule=header["schedule"],

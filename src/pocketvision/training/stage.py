@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import TrainingError
+from pocketvision.training.averaging import MovingAverage, load
 from pocketvision.training.figures import EpochRecord, StepProgress
 from pocketvision.training.optimizer import current_lr, make_optimizer, make_schedule, restore_optimizer
 
@@ -51,9 +52,14 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class StageState:
-    """All that a stage needs to go on after any epoch and end bit-equal to an unbroken run."""
+    """All that a stage needs to go on after any epoch and end bit-equal to an unbroken run.
+
+    weights: the last step's. average: their moving average, which is what was validated. best_weights: the average of the
+    best epoch.
+    """
 
     weights: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     best_weights: Mapping[str, Tensor]
     optimizer: Mapping[str, object]
     schedule: Mapping[str, object]
@@ -94,8 +100,10 @@ def run_stage(
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = make_optimizer(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = make_schedule(optimizer, settings.schedule, epochs=settings.epochs, patience=settings.schedule_patience)
+    average = MovingAverage(trained, steps)
     if state is not None:
-        _load(trained, state.weights)
+        load(trained, state.weights)
+        average.restore(state.average, updates=steps * len(state.history))
         restore_optimizer(optimizer, state.optimizer)
         schedule.load_state_dict(dict(state.schedule))
     while state is None or not state.finished:
@@ -104,18 +112,21 @@ def run_stage(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_epoch_seed(seed, settings.number, epoch))
             loss, accuracy, rate = _train_epoch(
-                model, optimizer, settings, epoch, batches(epoch), steps, class_weights, name_of, on_step
+                model, optimizer, average, settings, epoch, batches(epoch), steps, class_weights, name_of, on_step
             )
-        validation = validate()
+        with average.in_place():
+            validation = validate()
         record = EpochRecord(
             stage=settings.number, epoch=epoch, train_loss=loss, train_accuracy=accuracy,
             val_loss=validation.loss, val_accuracy=validation.accuracy, lr=current_lr(optimizer),
             seconds=time.perf_counter() - started, images_per_second=rate,
         )  # fmt: skip
         schedule.step(validation.loss)
-        state = _advance(state, record, settings, trained, optimizer.state_dict(), schedule.state_dict())
+        state = _advance(
+            state, record, settings, trained, average.weights, optimizer.state_dict(), schedule.state_dict()
+        )
         on_epoch(state)
-    _load(trained, state.best_weights)
+    load(trained, state.best_weights)
     return state
 
 
@@ -128,6 +139,7 @@ def extended(state: StageState, epochs: int, patience: int) -> StageState:
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    average: MovingAverage,
     settings: StageSettings,
     epoch: int,
     batches: Iterable[Batch],
@@ -152,6 +164,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        average.update()
         total += len(batch.labels)
         right += int((logits.argmax(1) == batch.labels).sum())
         loss_sum += value * len(batch.labels)
@@ -165,27 +178,23 @@ def _advance(
     record: EpochRecord,
     settings: StageSettings,
     trained: Mapping[str, Tensor],
+    average: Mapping[str, Tensor],
     optimizer: Mapping[str, object],
     schedule: Mapping[str, object],
 ) -> StageState:
     history = (*(before.history if before else ()), record)
     weights = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    averaged = {name: tensor.clone() for name, tensor in average.items()}
     if before is None or record.val_loss < before.best.val_loss:
-        best_weights, best_epoch = weights, record.epoch
+        best_weights, best_epoch = averaged, record.epoch
     else:
         best_weights, best_epoch = dict(before.best_weights), before.best_epoch
     finished = _is_finished(record.epoch, best_epoch, settings.epochs, settings.patience)
-    return StageState(weights, best_weights, optimizer, schedule, history, best_epoch, finished)
+    return StageState(weights, averaged, best_weights, optimizer, schedule, history, best_epoch, finished)
 
 
 def _is_finished(done: int, best_epoch: int, epochs: int, patience: int) -> bool:
     return done >= epochs or done - best_epoch >= patience
-
-
-def _load(trained: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(weights[name])
 
 
 def _epoch_seed(seed: int, stage: int, epoch: int) -> int:
