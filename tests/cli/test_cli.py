@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,37 @@ def test_an_absent_extra_is_named_with_its_install_line(photos: Path, tmp_path: 
     )  # fmt: skip
     assert finished.returncode == 2
     assert 'pip install "pocketvision[train]"' in finished.stderr.replace("\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "pocketvision",
+        "train",
+        str(photos),
+        "--out",
+        str(out),
+        "--size",
+        "64",
+        "--views",
+        "1",
+    ]
+    process = subprocess.Popen(
+        [*command, "--epochs1", "1", "--epochs2", "5000", "--patience", "5000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Stage 2, epoch  2"):
+            process.send_signal(signal.SIGINT)
+            break
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert f"--resume {out}" in errors
+    assert "Traceback" not in errors
+    assert "Bundle:" in printed
+    assert run("verify", out / "bundle") == 0
+    assert (out / "stage2" / "checkpoint.safetensors").is_file()

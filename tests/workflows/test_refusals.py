@@ -89,6 +89,9 @@ def test_an_option_out_of_its_range(photos: Path, tmp_path: Path) -> None:
     refused(photos, r"--class-weights", class_weights="heavy")
     refused(photos, "Unknown schedule", schedule="step", size=64, epochs2=0)
     refused(photos, "--unfreeze 9", unfreeze=9)
+    refused(photos, "Unknown positive class 'teasin'.*teasing", positive="teasin")
+    refused(photos, "Unknown class 'teazing'.*teasing", class_weights={"teazing": 2.0})
+    refused(photos, "anguage", lang="fr")
     refused(photos, "nothing to train", epochs1=0, epochs2=0)
     assert not (tmp_path / "run").exists()
 

@@ -16,7 +16,9 @@ from pocketvision.bundle import Bundle
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import UsageError
+from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
@@ -83,6 +85,10 @@ def run_training(
         Path(settings.data), recipe, labels=settings.labels, columns=settings.columns, log=log, on_event=on_event
     )
     timings["audit"] = time.perf_counter() - started
+    # What the end will need is asked for before the work: the positive class, the weights' class names, the report's language.
+    positive_index(data.samples.class_names, settings.positive)
+    data.loss_weights(recipe.class_weights)
+    texts(settings.lang)
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples)
