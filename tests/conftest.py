@@ -1,6 +1,7 @@
 """Shared by the rooms: a bundle of a hand-made graph; real pictures, and one training of some seconds on the embedded faces."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def reachable(tmp_path: Path) -> Path:
+    """The test's folder, open to every user: for children that drop their user id."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -179,6 +179,8 @@ def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(photos: Path, tmp_path: Pa
     process = subprocess.Popen(
         [*command, "--epochs1", "1", "--epochs2", "5000", "--patience", "5000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A parent that runs in the background may have switched the signal off for its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:

@@ -206,7 +206,8 @@ def test_rows_do_not_depend_on_the_file_systems_order(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs root, to give its rights up")
-def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_named(reachable: Path) -> None:
+    tmp_path = reachable
     make(tmp_path, "a/1.jpg", "b/secret/2.jpg")
     (tmp_path / "b/secret").chmod(0)
     script = (
@@ -216,8 +217,6 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
         "try: read_samples(sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     answer = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     (tmp_path / "b/secret").chmod(0o755)
     assert answer.stdout.startswith("UsageError") and "secret" in answer.stdout and "ermission" in answer.stdout
