@@ -15,7 +15,7 @@ from pocketvision.workflows.training_run import TrainResult, run_training
 
 POSITIVE = "teasing"
 # The reference job's recipe (MISSION: the yardstick), but for the second stage's 20 epochs: 8 keep the demo within three
-# minutes on two cores, and the validation loss has been lowest before them in every run we looked at.
+# minutes on two cores, and the validation loss has been lowest within them in the runs we looked at.
 DEMO_EPOCHS2 = 8
 SHOWN_PREDICTIONS = 6
 
