@@ -55,7 +55,17 @@ TORCH_FREE = (
     "evaluation",
     "cli",
 )
-TORCH_FREE_VERBS = ("find_images", "load", "predict", "prediction_rows", "pretrained", "verify")
+TORCH_FREE_VERBS = (
+    "check",
+    "evaluate",
+    "find_images",
+    "load",
+    "models",
+    "predict",
+    "prediction_rows",
+    "pretrained",
+    "verify",
+)
 
 # Not even installed with `pip install pocketvision`, or slow to import: never at the top of a torch-free file.
 HEAVY = (

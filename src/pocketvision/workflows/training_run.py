@@ -95,6 +95,9 @@ def run_training(
     network, preprocessing = _start(recipe, len(data.samples.class_names))
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
+        log.note(
+            f"Interrupted before the first epoch was done; there is no bundle yet. Go on with --resume {run.folder}"
+        )
         raise KeyboardInterrupt
     if trained.interrupted:
         log.note(f"Interrupted: the bundle holds the best weights so far. Go on with --resume {run.folder}")
