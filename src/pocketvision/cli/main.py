@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `pocketvision predict … | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder without permission: the system's own words say what and where
+        _fail(str(error), PocketVisionError.exit_code)
 
 
 def _fail(message: str, code: int) -> None:

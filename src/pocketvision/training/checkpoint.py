@@ -20,7 +20,7 @@ FORMAT = "pocketvision-checkpoint-1"
 
 
 def write_checkpoint(path: Path, state: StageState) -> None:
-    """Write `state` to `path`. Raises OSError (full disk) and then leaves the previous checkpoint as it was."""
+    """Write `state` to `path`. Raises TrainingError (full disk) and then leaves the previous checkpoint as it was."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.weights.items():
         tensors[f"weights/{name}"] = tensor
@@ -41,8 +41,14 @@ def write_checkpoint(path: Path, state: StageState) -> None:
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    with replacing(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": FORMAT, "state": json.dumps(header)})
+    try:
+        with replacing(path) as temporary:
+            save_file(contiguous, temporary, metadata={"format": FORMAT, "state": json.dumps(header)})
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The checkpoint {path} can not be written: {error}. The one before it is whole: free some space and "
+            "go on with --resume."
+        ) from error
 
 
 def read_checkpoint(path: Path) -> StageState:
