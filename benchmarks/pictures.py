@@ -6,7 +6,7 @@
     python benchmarks/pictures.py --packages DIR --out DATA
 
 It writes `DATA/images/DESIGN/*.jpg` (256 x 256, on white), `DATA/samples.csv` (every picture: path, label, group,
-split) and `DATA/small.csv` (640 train and 160 validation pictures of the same splits, and the same test set).
+split) and `DATA/small.csv` (1,000 train and 500 validation pictures of the same splits, and the same test set).
 
 A class is a set of Unicode sub-categories (CLASSES). Skin-tone variants are left out. A group is one emoji in all its
 designs and genders ("man farmer", "woman farmer", "farmer"), and never straddles splits, so that a picture in the test
@@ -29,7 +29,7 @@ from PIL import Image
 
 SIZE = 256
 SPLITS = ("train", "val", "test")
-SMALL = {"train": 640, "val": 160}
+SMALL = {"train": 1000, "val": 500}
 
 # Class → Unicode sub-categories, written as OpenMoji's data does. The first class with a matching prefix wins.
 CLASSES: dict[str, tuple[str, ...]] = {

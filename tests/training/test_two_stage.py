@@ -199,10 +199,10 @@ def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageVi
 
 
 def test_views_walk_round_and_replicas_have_their_own() -> None:
-    assert [view_number(0, 0, epoch, 3) for epoch in (1, 2, 3, 4)] == [0, 1, 2, 0]
-    assert {view_number(2, 1, epoch, 3) for epoch in range(1, 9)} == {6, 7, 8}
-    assert view_number(0, 9, 7, None) == 7
-    assert 0 not in {view_number(replica, 0, epoch, None) for replica in range(3) for epoch in range(1, 40)}
+    assert [view_number(0, epoch, 3) for epoch in (1, 2, 3, 4)] == [0, 1, 2, 0]
+    assert {view_number(2, epoch, 3) for epoch in range(1, 9)} == {6, 7, 8}
+    assert view_number(0, 7, None) == 7
+    assert 0 not in {view_number(replica, epoch, None) for replica in range(3) for epoch in range(1, 40)}
 
 
 def test_unfreeze_beyond_the_stages_is_refused(network: Network) -> None:

@@ -60,6 +60,10 @@ def train(
     unfreeze: Annotated[
         int, typer.Option(help="How many of the last stages learn in stage 2.", rich_help_panel=_STAGES)
     ] = 3,
+    precision: Annotated[
+        str,
+        typer.Option(help="Number format of stage 2: auto, float32 or bfloat16.", rich_help_panel=_CACHE),
+    ] = "auto",
     views: Annotated[int, typer.Option(help="Cached views of every training image.", rich_help_panel=_CACHE)] = 4,
     augmentation: Annotated[
         str, typer.Option(help="How strongly views differ: none, light, standard …", rich_help_panel=_DATA)
@@ -120,7 +124,7 @@ def train(
         result = run_train(
             data, model=model, out=out, weights=weights, size=size, epochs1=epochs1, epochs2=epochs2, lr1=lr1, lr2=lr2,
             batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing, schedule=schedule,
-            schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, views=views,
+            schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, precision=precision, views=views,
             augmentation=augmentation, class_weights=parse_class_weights(class_weights), balance_to=balance_to,
             val_share=val_share, test_share=test_share, labels=parse_labels(labels), path_column=path_column,
             label_column=label_column, split_column=split_column, group_column=group_column, positive=positive, seed=seed,

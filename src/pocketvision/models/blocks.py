@@ -36,15 +36,18 @@ class PaddedConv2d(nn.Conv2d):
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """This convolution with other numbers in it: `weight` like self.weight, `bias` (out,) or None."""
-        padding = (self._symmetric, self._symmetric)
-        if self.pads_same:
-            top, bottom = self._same(images.shape[-2])
-            left, right = self._same(images.shape[-1])
-            padding = (top, left)
-            if (top, left) != (bottom, right):
-                images = F.pad(images, (left, right, top, bottom))
-                padding = (0, 0)
+        images, padding = self.padded(images)
         return F.conv2d(images, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def padded(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The images, with a padding that is not the same on both sides put on, and the (vertical, horizontal) rest of it."""
+        if not self.pads_same:
+            return images, (self._symmetric, self._symmetric)
+        top, bottom = self._same(images.shape[-2])
+        left, right = self._same(images.shape[-1])
+        if (top, left) == (bottom, right):
+            return images, (top, left)
+        return F.pad(images, (left, right, top, bottom)), (0, 0)
 
     @property
     def is_depthwise(self) -> bool:
@@ -96,12 +99,13 @@ class ConvNormAct(nn.Module):
         return output
 
     def _with_gradients(self, images: Tensor) -> Tensor:
-        """The folded form, by operations whose backward passes are cheap (gradients.py)."""
-        weight, bias = self.folded()
-        if self.conv.is_depthwise and self.conv.stride == (1, 1):
-            activations: Tensor = DepthwiseConvolution.apply(images, weight, bias)
+        """The folded form in the images' precision, by operations whose backward passes are cheap (gradients.py)."""
+        weight, bias = (tensor.to(images.dtype) for tensor in self.folded())
+        images, padding = self.conv.padded(images)
+        if self.conv.is_depthwise:
+            activations = DepthwiseConvolution.apply(images, weight, bias, self.conv.stride[0], padding)
         else:
-            activations = self.conv.convolve(images, weight, bias)
+            activations = F.conv2d(images, weight, bias, self.conv.stride, padding)
         output: Tensor = InPlaceReLU6.apply(activations) if isinstance(self.act, nn.ReLU6) else self.act(activations)
         return output
 
@@ -136,8 +140,9 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        gates: Tensor = self.expand(self.act(self.reduce(images.mean((2, 3), keepdim=True))))
-        return images * gates.sigmoid()
+        means = images.mean((2, 3), keepdim=True).to(self.reduce.weight.dtype)
+        gates: Tensor = self.expand(self.act(self.reduce(means)))
+        return images * gates.sigmoid().to(images.dtype)
 
 
 class InvertedResidual(nn.Module):

@@ -12,6 +12,7 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.optimizer import SCHEDULES
+from pocketvision.training.precision import resolve_precision
 from pocketvision.training.stage import StageSettings
 
 
@@ -21,6 +22,7 @@ class Recipe:
 
     `views` K: every training image is seen in K views (the clean one and K-1 augmented), computed once and cached;
     without the cache every epoch augments afresh. `class_weights` is "none", "balanced" or weights by class name.
+    `precision` is what the unfrozen layers are trained in: "float32", "bfloat16", or "auto" for what this CPU is faster in.
     `balance_to` N: classes of the training split with fewer than N images get augmented copies up to N.
     `cache_limit` bounds the trunk cache in bytes. Raises UsageError for a value out of its range.
     """
@@ -40,6 +42,7 @@ class Recipe:
     schedule_patience: int = 3
     patience: int = 7
     unfreeze: int = 3
+    precision: str = "auto"
     views: int = 4
     augmentation: str = "standard"
     class_weights: ClassWeights = "none"
@@ -62,6 +65,7 @@ class Recipe:
         if self.unfreeze > stages:
             raise UsageError(f"--unfreeze {self.unfreeze}: {self.model} has {stages} stages; expected 0 to {stages}.")
         augmentation_named(self.augmentation)
+        resolve_precision(self.precision)
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, SCHEDULES)
         if self.epochs1 + self.epochs2 == 0:

@@ -29,6 +29,7 @@ class TrunkRuntime:
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._trunk, self._tail = (
             onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])

@@ -33,6 +33,7 @@ def train(
     schedule_patience: int = 3,
     patience: int = 7,
     unfreeze: int = 3,
+    precision: str = "auto",
     views: int = Recipe.views,
     augmentation: str = "standard",
     class_weights: ClassWeights = "none",
@@ -65,9 +66,10 @@ def train(
         model=model, weights=weights, size=size,
         epochs1=Recipe.epochs1 if epochs1 is None else epochs1, epochs2=Recipe.epochs2 if epochs2 is None else epochs2,
         lr1=lr1, lr2=lr2, batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing,
-        schedule=schedule, schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, views=views,
-        augmentation=augmentation, class_weights=class_weights, balance_to=balance_to, val_share=val_share,
-        test_share=test_share, seed=seed, workers=workers, max_pixels=max_pixels, cache=cache, cache_limit=cache_limit,
+        schedule=schedule, schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze,
+        precision=precision, views=views, augmentation=augmentation, class_weights=class_weights,
+        balance_to=balance_to, val_share=val_share, test_share=test_share, seed=seed, workers=workers,
+        max_pixels=max_pixels, cache=cache, cache_limit=cache_limit,
     )  # fmt: skip
     cache_folder = None if cache_dir is None else Path(cache_dir)
     if resume is not None:

@@ -23,6 +23,7 @@ from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.figures import EpochRecord
+from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
@@ -78,7 +79,9 @@ def run_training(
     further: more labelled images, untouched by the training, on which the bundle is measured too, by name.
     """
     started = time.perf_counter()
-    recipe, timings = settings.recipe, dict[str, float]()
+    # What "auto" means here is settled now: a resumed run goes on in the same numbers.
+    recipe = replace(settings.recipe, precision=resolve_precision(settings.recipe.precision))
+    settings, timings = replace(settings, recipe=recipe), dict[str, float]()
     log = RunLog(run.log, on_event)
     settings.write(run)
     data = prepare_data(
@@ -166,7 +169,7 @@ def _fit(
 
     trained = train_two_stages(
         network, inputs, entries=entries, validation=validation, cut=cut, stages=recipe.stages(),
-        class_weights=data.loss_weights(recipe.class_weights), seed=recipe.seed,
+        class_weights=data.loss_weights(recipe.class_weights), seed=recipe.seed, precision=PRECISIONS[recipe.precision],
         name_of=lambda index: str(data.samples.file(index)), checkpoints=run.folder, on_epoch=tell, on_step=log,
     )  # fmt: skip
     return trained, time.perf_counter() - started
