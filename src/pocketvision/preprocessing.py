@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,9 @@ SUFFIXES: dict[str, str] = {
     ".avif": "AVIF",
 }
 """Lower-case suffixes taken for images when a folder is searched. What a file holds is told by its content."""
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""Pillow's resampling filters by name, both with antialiasing."""
 
 MAX_PIXELS = 50_000_000
 """Default limit of width x height, checked before anything is decoded."""
@@ -253,7 +256,7 @@ class Preprocessing:
     height: int
     width: int
     crop_share: float
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -262,7 +265,7 @@ class Preprocessing:
             raise ValueError(f"height and width are {self.height} and {self.width}; expected at least 1 pixel")
         if not 0 < self.crop_share <= 1:
             raise ValueError(f"crop_share is {self.crop_share}; expected a number above 0, at most 1")
-        if self.interpolation not in ("bilinear", "bicubic"):
+        if self.interpolation not in get_args(Interpolation):
             raise ValueError(f'interpolation is {self.interpolation!r}; expected "bilinear" or "bicubic"')
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean and std are {self.mean} and {self.std}; expected three numbers each, std above 0")

@@ -51,6 +51,7 @@ def run(
     checkpoints: Path | None = None,
     stages: list[StageSettings] = STAGES,
     interrupt: tuple[int, int] | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> TrainedStages:
     def on_epoch(state: StageState) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
@@ -58,7 +59,7 @@ def run(
 
     return train_two_stages(
         network, inputs, entries=entries(images, 0, 36), validation=entries(images, 36, 48), cut=CUT, stages=stages,
-        class_weights=None, seed=5, name_of=lambda index: images.samples.paths[index], checkpoints=checkpoints,
+        class_weights=None, seed=5, precision=precision, name_of=lambda index: images.samples.paths[index], checkpoints=checkpoints,
         on_epoch=on_epoch,
     )  # fmt: skip
 
@@ -209,3 +210,21 @@ def test_unfreeze_beyond_the_stages_is_refused(network: Network) -> None:
     assert cut_for(network, 3) == 0
     with pytest.raises(UsageError, match="tiny has 3 stages"):
         cut_for(network, 4)
+
+
+def test_bfloat16_learns_what_float32_learns_and_is_deterministic(
+    network: Network, images: ImageViews, trunk_folder: Path
+) -> None:
+    twins = [copy_of(network), copy_of(network), copy_of(network)]
+    precisions = (torch.float32, torch.bfloat16, torch.bfloat16)
+    results = [
+        run(twin, cached(twin, images, trunk_folder), images, precision=precision)
+        for twin, precision in zip(twins, precisions, strict=True)
+    ]
+    assert same_weights(twins[1], twins[2])
+    assert not same_weights(twins[0], twins[1])
+    assert all(tensor.dtype == torch.float32 for tensor in twins[1].state_dict().values() if tensor.is_floating_point())
+    one, other = (result.history for result in results[:2])
+    for exact, short in zip(one, other, strict=True):
+        assert short.train_loss == pytest.approx(exact.train_loss, rel=0.05, abs=0.02)
+        assert short.val_loss == pytest.approx(exact.val_loss, rel=0.1, abs=0.05)

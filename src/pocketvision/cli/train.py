@@ -35,6 +35,7 @@ def train(
         str, typer.Option(help="auto, a Hugging Face repository, a .safetensors or .pth file, or none (random start).")
     ] = "auto",
     size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: that of the weights]")] = None,
+    interpolation: Annotated[str, typer.Option(help="How images are resized: bilinear or bicubic.")] = "bilinear",
     epochs1: Annotated[
         int | None, typer.Option(help="Epochs at most, head alone.  [default: 15]", rich_help_panel=_STAGES)
     ] = None,
@@ -122,7 +123,8 @@ def train(
 
     with TrainingDisplay() as display:
         result = run_train(
-            data, model=model, out=out, weights=weights, size=size, epochs1=epochs1, epochs2=epochs2, lr1=lr1, lr2=lr2,
+            data, model=model, out=out, weights=weights, size=size,
+            interpolation=interpolation, epochs1=epochs1, epochs2=epochs2, lr1=lr1, lr2=lr2,
             batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing, schedule=schedule,
             schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, precision=precision, views=views,
             augmentation=augmentation, class_weights=parse_class_weights(class_weights), balance_to=balance_to,

@@ -1,5 +1,5 @@
 """The building blocks all families share: padded convolution, convolution + norm + activation, squeeze-and-excitation,
-inverted residual. All tensors are (N, channels, height, width), in either memory format."""
+and the block that a stage repeats. All tensors are (N, channels, height, width), in either memory format."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.models.gradients import DepthwiseConvolution, InPlaceReLU6
-from pocketvision.models.spec import Activation, Padding
+from pocketvision.models.spec import Activation, Architecture, Gate, Padding, StageRow
 
 # In place where that saves memory: SiLU's gradient needs its input, so in place it would make a copy first.
-ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu6": partial(nn.ReLU6, inplace=True), "silu": nn.SiLU}
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "relu6": partial(nn.ReLU6, inplace=True),
+    "silu": nn.SiLU,
+    "hard_swish": nn.Hardswish,
+}
+GATES: dict[Gate, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "hard_sigmoid": nn.Hardsigmoid}
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -125,66 +131,69 @@ class ConvNormAct(nn.Module):
         self.conv.weight = nn.Parameter(weight.detach())
         self.conv.bias = nn.Parameter(bias.detach())
         self.norm = nn.Identity()
-        if isinstance(self.act, nn.ReLU6):
+        if isinstance(self.act, nn.ReLU | nn.ReLU6):
             self.act.inplace = False  # The ONNX exporter takes twice as long over operations in place.
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention: every channel times a gate in (0, 1) computed from all channels' means (Hu et al., 2018)."""
+    """Channel attention: every channel times a gate in [0, 1] computed from all channels' means (Hu et al., 2018)."""
 
-    def __init__(self, channels: int, squeezed: int, activation: Activation) -> None:
+    def __init__(self, channels: int, squeezed: int, activation: Activation, gate: Gate) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, squeezed, 1)
         self.act = ACTIVATIONS[activation]()
         self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.gate = GATES[gate]()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
+        """(N, C, H, W) to the same shape. The gates are computed in the weights' precision."""
         means = images.mean((2, 3), keepdim=True).to(self.reduce.weight.dtype)
-        gates: Tensor = self.expand(self.act(self.reduce(means)))
-        return images * gates.sigmoid().to(images.dtype)
+        gates: Tensor = self.gate(self.expand(self.act(self.reduce(means))))
+        return images * gates.to(images.dtype)
 
 
-class InvertedResidual(nn.Module):
-    """Widen 1x1, depthwise kxk, squeeze-and-excite, narrow 1x1 without activation; added to its input when the shape
-    stays (Sandler et al., 2018, figure 3; with squeeze-and-excitation, EfficientNet's MBConv)."""
+class Block(nn.Module):
+    """Widen, filter, squeeze-and-excite, narrow; added to its input where the shape stays and `residual` asks for it.
+
+    The parts a row's kind does not have are identities: `expand` (kxk in a "fused" block, else 1x1), `depthwise` (not in
+    "fused"), `squeeze`, `project` (1x1 without an activation; with one in "separable"; none in a "fused" block of expansion 1).
+    In training a residual branch is left out with probability `drop_path` for each image (Huang et al., 2016).
+
+    Sources: Sandler et al. 2018, figure 3 (inverted); Gupta & Tan 2019 and EfficientNetV2, figure 2 (fused); Howard et al. 2017,
+    figure 3 (separable).
+    """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        kernel: int,
-        stride: int,
-        expansion: int,
-        squeeze_ratio: float,
-        padding: Padding,
-        norm_epsilon: float,
-        activation: Activation,
+        self, architecture: Architecture, row: StageRow, in_channels: int, *, stride: int, drop_path: float = 0.0
     ) -> None:
         super().__init__()
-        wide = in_channels * expansion
-
-        def conv(inputs: int, outputs: int, size: int, step: int, groups: int, act: Activation | None) -> ConvNormAct:
-            return ConvNormAct(
-                inputs,
-                outputs,
-                size,
-                stride=step,
-                groups=groups,
-                padding=padding,
-                norm_epsilon=norm_epsilon,
-                activation=act,
-            )
-
-        self.expand = nn.Identity() if expansion == 1 else conv(in_channels, wide, 1, 1, 1, activation)
-        self.depthwise = conv(wide, wide, kernel, stride, wide, activation)
-        squeezed = int(in_channels * squeeze_ratio)
-        self.squeeze = SqueezeExcite(wide, squeezed, activation) if squeezed else nn.Identity()
-        self.project = conv(wide, out_channels, 1, 1, 1, None)
-        self.residual = stride == 1 and in_channels == out_channels
+        wide = architecture.expanded_channels(in_channels, row)
+        activation = row.activation or architecture.activation
+        conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
+        widens, out = row.expansion != 1, row.channels
+        if row.block == "fused":
+            expanded = wide if widens else out
+            self.expand: nn.Module = conv(in_channels, expanded, row.kernel, stride=stride, activation=activation)
+            self.depthwise: nn.Module = nn.Identity()
+            self.project: nn.Module = conv(wide, out, 1, activation=None) if widens else nn.Identity()
+        else:
+            self.expand = conv(in_channels, wide, 1, activation=activation) if widens else nn.Identity()
+            self.depthwise = conv(wide, wide, row.kernel, stride=stride, groups=wide, activation=activation)
+            self.project = conv(wide, out, 1, activation=activation if row.block == "separable" else None)
+        squeezed = architecture.squeezed_channels(in_channels, row)
+        squeeze_activation = architecture.squeeze_activation or activation
+        self.squeeze = (
+            SqueezeExcite(wide, squeezed, squeeze_activation, architecture.gate) if squeezed else nn.Identity()
+        )
+        self.residual = row.residual and stride == 1 and in_channels == out
+        self.drop_path = drop_path
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
         output: Tensor = self.project(self.squeeze(self.depthwise(self.expand(images))))
-        return images + output if self.residual else output
+        if not self.residual:
+            return output
+        if self.training and self.drop_path > 0:
+            kept = torch.rand(len(images), 1, 1, 1, device=images.device, dtype=output.dtype) >= self.drop_path
+            output = output * kept / (1 - self.drop_path)
+        return images + output

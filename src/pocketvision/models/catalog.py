@@ -5,26 +5,54 @@ The table is readable without torch, so that a name can be looked up before anyt
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pocketvision.errors import unknown_name
-from pocketvision.models import efficientnet, mobilenet_v2
+from pocketvision.models import (
+    efficientnet,
+    efficientnet_v2,
+    mnasnet,
+    mobile_efficientnet,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    small_cnn,
+)
 from pocketvision.models.spec import Architecture
 
 if TYPE_CHECKING:
     from pocketvision.models.network import Network
 
-ARCHITECTURES: dict[str, Architecture] = {row.name: row for row in (*efficientnet.ROWS, *mobilenet_v2.ROWS)}
+ARCHITECTURES: dict[str, Architecture] = {
+    row.name: row
+    for family in (
+        efficientnet, efficientnet_v2, mobilenet_v1, mobilenet_v2, mobilenet_v3, mobile_efficientnet, mnasnet, small_cnn,
+    )
+    for row in family.ROWS
+}  # fmt: skip
+
+# MobileNets of any width: `mobilenet_v2_075` is mobilenet_v2 with alpha 0.75.
+_ALPHA = re.compile(r"(mobilenet_v\w+)_(\d{3})")
 
 
 def architecture(name: str) -> Architecture:
-    """The row called `name`. Raises UsageError that lists near matches."""
+    """The row called `name`; a MobileNet's name may end in its alpha times 100, as `mobilenet_v2_075`.
+
+    Raises UsageError that lists near matches.
+    """
+    scaled = _ALPHA.fullmatch(name)
+    if scaled is not None and scaled[1] in ARCHITECTURES and int(scaled[2]) > 0:
+        return replace(ARCHITECTURES[scaled[1]], name=name, width=int(scaled[2]) / 100)
     if name not in ARCHITECTURES:
         raise unknown_name("model", name, ARCHITECTURES)
     return ARCHITECTURES[name]
 
 
-def build(model: str | Architecture, *, num_classes: int = 1000, dropout: float | None = None) -> Network:
+def build(
+    model: str | Architecture, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
+) -> Network:
     """A network with random weights (torch's global random state) from a catalogue name or from an architecture's rows.
 
     `dropout` None takes the architecture's. Raises UsageError for an unknown name, listing near matches.
@@ -32,4 +60,4 @@ def build(model: str | Architecture, *, num_classes: int = 1000, dropout: float 
     from pocketvision.models.network import Network
 
     rows = architecture(model) if isinstance(model, str) else model
-    return Network(rows, num_classes=num_classes, dropout=dropout)
+    return Network(rows, num_classes=num_classes, in_channels=in_channels, dropout=dropout)

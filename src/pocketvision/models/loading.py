@@ -42,7 +42,7 @@ def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Netwo
     architecture = replace(
         architecture,
         padding=layout.padding or architecture.padding,
-        norm_epsilon=layout.norm_epsilon or architecture.norm_epsilon,
+        norm_epsilon=layout.norm_epsilon(architecture) or architecture.norm_epsilon,
     )
     classifier = ours.get("classifier.1.weight")
     # Its own random weights are overwritten; drawing them must not move the caller's random state.

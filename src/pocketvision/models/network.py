@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.blocks import ConvNormAct, InvertedResidual
+from pocketvision.models.blocks import ACTIVATIONS, Block, ConvNormAct
 from pocketvision.models.spec import Architecture, StageRow
 
 
@@ -19,20 +19,30 @@ class Network(nn.Module):
     `dropout` None takes the architecture's.
     """
 
-    def __init__(self, architecture: Architecture, *, num_classes: int = 1000, dropout: float | None = None) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        dropout: float | None = None,
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         self.channels = architecture.trunk_channels()
         self.strides = architecture.trunk_strides()
         self.cuts = range(len(architecture.stages) + 1)
-        self.feature_channels = architecture.scaled_head_channels()
+        self.feature_channels = architecture.feature_channels()
 
-        self.stem = _conv_norm_act(architecture, 3, self.channels[0], kernel=3, stride=2)
-        self.stages = nn.ModuleList(
-            _stage(architecture, in_channels, row)
-            for in_channels, row in zip(self.channels, architecture.scaled_stages(), strict=False)
+        self.stem = _conv_norm_act(
+            architecture, in_channels, self.channels[0], kernel=3, stride=architecture.stem_stride
         )
-        self.head = _conv_norm_act(architecture, self.channels[-1], self.feature_channels, kernel=1, stride=1)
+        rows, drop_paths = architecture.scaled_stages(), architecture.drop_paths()
+        self.stages = nn.ModuleList(
+            _stage(architecture, inputs, row, drops)
+            for inputs, row, drops in zip(self.channels, rows, drop_paths, strict=False)
+        )
+        self.head = Head(architecture)
         for module in self.modules():
             _initialise(module)
         self.classifier = _classifier(
@@ -64,7 +74,7 @@ class Network(nn.Module):
         self._check_cut(cut)
         for stage in self.stages[cut:]:
             activations = stage(activations)
-        features: Tensor = self.head(activations).mean((2, 3))
+        features: Tensor = self.head(activations)
         return features
 
     def _check_cut(self, cut: int) -> None:
@@ -108,24 +118,44 @@ def _conv_norm_act(
     )
 
 
-def _stage(architecture: Architecture, in_channels: int, row: StageRow) -> nn.Sequential:
+def _stage(architecture: Architecture, in_channels: int, row: StageRow, drop_paths: tuple[float, ...]) -> nn.Sequential:
     """The `row.repeats` blocks of a (scaled) row: the first takes the stride and the change of channels."""
     return nn.Sequential(
         *(
-            InvertedResidual(
+            Block(
+                architecture,
+                row,
                 in_channels if index == 0 else row.channels,
-                row.channels,
-                kernel=row.kernel,
                 stride=row.stride if index == 0 else 1,
-                expansion=row.expansion,
-                squeeze_ratio=row.squeeze_ratio,
-                padding=architecture.padding,
-                norm_epsilon=architecture.norm_epsilon,
-                activation=architecture.activation,
+                drop_path=drop_paths[index],
             )
             for index in range(row.repeats)
         )
     )
+
+
+class Head(nn.Module):
+    """From the last stage's activations to pooled features: a 1x1 convolution or none, the mean over the image, and in
+    MobileNetV3 a linear layer after it (section 5.1: the same function before pooling would cost 49 times as much)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        channels, wide = architecture.trunk_channels()[-1], architecture.scaled_head_channels()
+        self.conv = _conv_norm_act(architecture, channels, wide, kernel=1, stride=1) if wide else nn.Identity()
+        hidden = architecture.hidden_channels
+        self.linear = nn.Linear(wide or channels, hidden) if hidden else nn.Identity()
+        self.act = ACTIVATIONS[architecture.activation]() if hidden else nn.Identity()
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, features)."""
+        pooled = self.conv(activations).mean((2, 3))
+        features: Tensor = self.act(self.linear(pooled.to(_dtype_of(self.linear, pooled))))
+        return features
+
+
+def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:
+    """The precision of a layer's weights, or of `otherwise` when it has none."""
+    return module.weight.dtype if isinstance(module, nn.Linear) else otherwise.dtype
 
 
 def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Interpolation, Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,7 +28,7 @@ class PublishedWeights:
 def _square(
     pixels: int,
     crop_share: float,
-    interpolation: Literal["bilinear", "bicubic"],
+    interpolation: Interpolation,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> Preprocessing:

@@ -2,41 +2,57 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 from pocketvision.errors import UsageError
 
 Padding = Literal["symmetric", "same"]
-Activation = Literal["relu6", "silu"]
+Activation = Literal["relu", "relu6", "silu", "hard_swish"]
+Gate = Literal["sigmoid", "hard_sigmoid"]
+Block = Literal["inverted", "fused", "separable"]
+SqueezeOf = Literal["input", "expanded"]
 
 CHANNEL_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """One line of a paper's table: `repeats` inverted-residual blocks, of which only the first has the stride.
+    """One line of a paper's table: `repeats` blocks, of which only the first has the stride.
 
-    `expansion` widens a block's input before its depthwise convolution (1: no widening convolution at all).
-    `squeeze_ratio` is the squeeze-and-excitation's width as a share of the block's input channels; 0 means none.
+    `block`: "inverted" widens 1x1, filters each channel, narrows 1x1; "fused" widens by the kernel itself, then narrows 1x1
+    (with `expansion` 1 it is one convolution); "separable" filters each channel, then mixes them 1x1 with an activation.
+    `expansion` widens a block's input (1: no widening convolution at all). `squeeze_ratio` is the squeeze-and-excitation's
+    width as a share of what Architecture.squeeze_of names; 0 means none. `activation` None takes the architecture's.
+    `residual` adds a block's input to its output where the shape stays.
     """
 
     kernel: int
     stride: int
-    expansion: int
+    expansion: float
     channels: int
     repeats: int
     squeeze_ratio: float = 0.0
+    block: Block = "inverted"
+    activation: Activation | None = None
+    residual: bool = True
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network as data. `stages`, `stem_channels` and `head_channels` are the paper's, before scaling.
+    """A network as data. `stages`, `stem_channels` and the head's channels are the paper's, before scaling.
 
     `width` and `depth` multiply channels and repeats (EfficientNet's compound scaling; MobileNet's alpha is a width).
     `fixed_ends` leaves the stem, the head and the first and last stage's repeats unscaled (EfficientNet-Lite).
+    `stem_scales_from`: narrower widths than this leave the stem unscaled (MobileNetV3).
+    `round_limit`: rounding channels to a multiple of 8 keeps at least this share of them.
+    `head_channels` of a 1x1 convolution before pooling, 0 for none. `narrow_head`: it narrows with the width; else it never gets
+    narrower than the paper's. `hidden_channels` of a linear layer after pooling, 0 for none (MobileNetV3's last stage).
+    `squeeze_of`: what squeeze-and-excitation's ratio is of, the block's input channels or the widened ones (then in multiples
+    of 8); `squeeze_activation` None takes the row's; `gate` is its last function.
     `padding` is "symmetric" (PyTorch's) or "same" (TensorFlow's: the odd pixel goes to the right and the bottom).
-    `input_size` is the side in pixels at which the published accuracy was measured; other sizes work.
+    `drop_path`: the last block is left out with this probability in training, earlier ones with linearly less
+    (stochastic depth). `input_size` is the side in pixels at which the published accuracy was measured; other sizes work.
     """
 
     name: str
@@ -52,10 +68,24 @@ class Architecture:
     width: float = 1.0
     depth: float = 1.0
     fixed_ends: bool = False
+    stem_stride: int = 2
+    stem_scales_from: float = 0.0
+    round_limit: float = 0.9
+    narrow_head: bool = False
+    hidden_channels: int = 0
+    squeeze_of: SqueezeOf = "input"
+    squeeze_activation: Activation | None = None
+    gate: Gate = "sigmoid"
+    drop_path: float = 0.0
+
+    def rounded(self, channels: float) -> int:
+        """Channels times width, in a multiple of 8."""
+        return round_channels(channels * self.width, self.round_limit)
 
     def scaled_stem_channels(self) -> int:
         """Channels after the stem."""
-        return self.stem_channels if self.fixed_ends else round_channels(self.stem_channels * self.width)
+        fixed = self.fixed_ends or self.width < self.stem_scales_from
+        return self.stem_channels if fixed else self.rounded(self.stem_channels)
 
     def scaled_stages(self) -> tuple[StageRow, ...]:
         """The rows with channels and repeats as they are built."""
@@ -63,15 +93,43 @@ class Architecture:
         return tuple(
             replace(
                 row,
-                channels=round_channels(row.channels * self.width),
+                channels=self.rounded(row.channels),
                 repeats=row.repeats if self.fixed_ends and index in (0, last) else math.ceil(row.repeats * self.depth),
             )
             for index, row in enumerate(self.stages)
         )
 
     def scaled_head_channels(self) -> int:
-        """Channels of the pooled features. The head never gets narrower than the paper's (MobileNetV2, section 6.1)."""
-        return self.head_channels if self.fixed_ends else round_channels(self.head_channels * max(1.0, self.width))
+        """Channels of the 1x1 convolution before pooling, 0 where there is none (MobileNetV2, section 6.1, for its width)."""
+        if self.fixed_ends or self.head_channels == 0:
+            return self.head_channels
+        scaled = self.rounded(self.head_channels)
+        return scaled if self.narrow_head else max(self.head_channels, scaled)
+
+    def feature_channels(self) -> int:
+        """Channels of the pooled features, which the classifier sees."""
+        return self.hidden_channels or self.scaled_head_channels() or self.trunk_channels()[-1]
+
+    def expanded_channels(self, in_channels: int, row: StageRow) -> int:
+        """Channels inside a block of `row` with that many coming in."""
+        return round_channels(in_channels * row.expansion) if row.expansion % 1 else in_channels * int(row.expansion)
+
+    def squeezed_channels(self, in_channels: int, row: StageRow) -> int:
+        """Channels that squeeze-and-excitation squeezes to, 0 where there is none."""
+        if not row.squeeze_ratio:
+            return 0
+        if self.squeeze_of == "expanded":
+            return round_channels(self.expanded_channels(in_channels, row) * row.squeeze_ratio)
+        return int(in_channels * row.squeeze_ratio)
+
+    def drop_paths(self) -> tuple[tuple[float, ...], ...]:
+        """Every block's probability of being left out in training, by stage: 0 for the first, rising linearly."""
+        repeats = [row.repeats for row in self.scaled_stages()]
+        starts = [sum(repeats[:stage]) for stage in range(len(repeats))]
+        return tuple(
+            tuple(self.drop_path * (start + block) / sum(repeats) for block in range(count))
+            for start, count in zip(starts, repeats, strict=True)
+        )
 
     def trunk_channels(self) -> tuple[int, ...]:
         """Channels of the trunk's output, indexed by the cut: entry 0 is the stem's, entry i that of i stages."""
@@ -79,7 +137,7 @@ class Architecture:
 
     def trunk_strides(self) -> tuple[int, ...]:
         """Input pixels per trunk-output pixel, indexed by the cut."""
-        strides = [2]
+        strides = [self.stem_stride]
         for row in self.stages:
             strides.append(strides[-1] * row.stride)
         return tuple(strides)
@@ -92,52 +150,63 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Architecture":
-        """Rebuild from `to_dict`'s data. Raises UsageError that names a missing, unknown or wrong field."""
-        checked = _checked(cls, content)
+        """Rebuild from `to_dict`'s data; fields that have a default may be left out.
+
+        Raises UsageError that names a missing, unknown or wrong field, and the row it is in.
+        """
+        checked = _checked(cls, content, "the architecture")
         rows = checked["stages"]
-        if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
-            raise UsageError("Architecture: 'stages' must be a list of rows, each a table of named fields.")
-        checked["stages"] = tuple(_row(StageRow, row) for row in rows)
-        return _row(cls, checked)
+        if not isinstance(rows, (list, tuple)) or not rows or not all(isinstance(row, Mapping) for row in rows):
+            raise UsageError("The architecture's 'stages' must be a list of rows, each a table of named fields.")
+        stages = (StageRow(**_checked(StageRow, row, f"row {number} of stages")) for number, row in enumerate(rows, 1))
+        return cls(**{**checked, "stages": tuple(stages)})
 
 
-def round_channels(channels: float) -> int:
-    """Round to the nearest multiple of 8, up again where that would lose more than a tenth (MobileNet's rule)."""
+def round_channels(channels: float, limit: float = 0.9) -> int:
+    """Round to the nearest multiple of 8, up again where that would keep less than `limit` of them (MobileNet's rule)."""
     rounded = max(CHANNEL_MULTIPLE, int(channels + CHANNEL_MULTIPLE / 2) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
-    return rounded + CHANNEL_MULTIPLE if rounded < 0.9 * channels else rounded
+    return rounded + CHANNEL_MULTIPLE if rounded < limit * channels else rounded
 
 
-Row = TypeVar("Row", StageRow, Architecture)
+_CHOICES = (Padding, Activation, Gate, Block, SqueezeOf)
+# Smallest and largest value of a number, where not every one makes sense.
+_RANGES: dict[str, tuple[float, float]] = {
+    "kernel": (1, 31), "stride": (1, 4), "expansion": (1, 64), "channels": (1, 65_536), "repeats": (1, 1000),
+    "squeeze_ratio": (0, 1), "stem_channels": (1, 65_536), "head_channels": (0, 65_536), "hidden_channels": (0, 65_536),
+    "norm_epsilon": (1e-12, 1), "input_size": (8, 4096), "dropout": (0, 0.95), "width": (0.01, 100), "depth": (0.01, 100),
+    "stem_stride": (1, 4), "round_limit": (0, 1), "drop_path": (0, 0.95),
+}  # fmt: skip
 
 
-def _row(kind: type[Row], content: Mapping[str, Any]) -> Row:
-    return kind(**_checked(kind, content))
-
-
-def _checked(kind: type[StageRow] | type[Architecture], content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content` as keyword arguments of `kind`, when every field is there and of its type."""
+def _checked(kind: type[StageRow] | type[Architecture], content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`content` as keyword arguments of `kind`, when every field is known, of its type and in its range."""
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(content) - set(known))
     if unknown:
-        raise UsageError(f"{kind.__name__}: unknown field {unknown[0]!r}. Known: {', '.join(known)}.")
-    missing = sorted(set(known) - set(content))
+        raise UsageError(f"In {where} the field {unknown[0]!r} is unknown. Known: {', '.join(known)}.")
+    missing = [name for name, field in known.items() if field.default is MISSING and name not in content]
     if missing:
-        raise UsageError(f"{kind.__name__}: field {missing[0]!r} is missing.")
+        raise UsageError(f"In {where} the field {missing[0]!r} is missing.")
     for name, value in content.items():
-        if not _is_of(value, known[name].type):
-            raise UsageError(f"{kind.__name__}: {name!r} is {value!r}, expected {_type_name(known[name].type)}.")
+        expected = _expected(name, value, known[name].type)
+        if expected is not None:
+            raise UsageError(f"In {where} {name!r} is {value!r}, expected {expected}.")
     return dict(content)
 
 
-def _is_of(value: object, kind: Any) -> bool:
-    if kind in (Padding, Activation):
-        return value in get_args(kind)
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is float:  # A JSON reader may give 1 for 1.0.
-        return isinstance(value, (int, float))
-    return not isinstance(kind, type) or isinstance(value, kind)
-
-
-def _type_name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else " or ".join(repr(value) for value in get_args(kind))
+def _expected(name: str, value: object, kind: Any) -> str | None:
+    """What the field should have held; None when `value` is right."""
+    options = [option for option in get_args(kind) if option is not type(None)]
+    if kind in _CHOICES or (options and options[0] in _CHOICES):
+        names = get_args(kind) if kind in _CHOICES else get_args(options[0])
+        fits = value in names or (value is None and kind not in _CHOICES)
+        return None if fits else " or ".join(repr(option) for option in names)
+    if kind not in (int, float, str, bool):
+        return None  # the rows, which are checked one by one
+    allowed = (int, float) if kind is float else kind  # a JSON reader may give 1 for 1.0
+    if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
+        return str(kind.__name__)
+    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    if isinstance(value, (int, float)) and not low <= value <= high:
+        return f"{low:g} to {high:g}"
+    return "an odd number" if name == "kernel" and isinstance(value, int) and value % 2 == 0 else None

@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pocketvision.data.augment import augmentation_named
 from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import architecture
-from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.preprocessing import MAX_PIXELS, Interpolation
 from pocketvision.training.optimizer import SCHEDULES
 from pocketvision.training.precision import resolve_precision
 from pocketvision.training.stage import StageSettings
@@ -20,6 +20,8 @@ from pocketvision.training.stage import StageSettings
 class Recipe:
     """All settings of a training run. Shares are of the samples, in [0, 1); sizes in pixels; rates are AdamW's.
 
+    `interpolation` of training and of the bundle, whatever the weights were pre-trained with: bilinear takes half of bicubic's
+    time. At 128 pixels out of 256 it came to 70.5, 70.0 % on 2,379 test pictures, bicubic to 70.3, 69.7 % (seeds 0, 1).
     `views` K: every training image is seen in K views (the clean one and K-1 augmented), computed once and cached;
     without the cache every epoch augments afresh. `class_weights` is "none", "balanced" or weights by class name.
     `precision` is what the unfrozen layers are trained in: "float32", "bfloat16", or "auto" for what this CPU is faster in.
@@ -30,6 +32,7 @@ class Recipe:
     model: str = "efficientnet_lite0"
     weights: str = "auto"
     size: int | None = None
+    interpolation: str = "bilinear"
     epochs1: int = 15
     epochs2: int = 20
     lr1: float = 1e-3
@@ -66,6 +69,8 @@ class Recipe:
             raise UsageError(f"--unfreeze {self.unfreeze}: {self.model} has {stages} stages; expected 0 to {stages}.")
         augmentation_named(self.augmentation)
         resolve_precision(self.precision)
+        if self.interpolation not in get_args(Interpolation):
+            raise unknown_name("interpolation", self.interpolation, get_args(Interpolation))
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, SCHEDULES)
         if self.epochs1 + self.epochs2 == 0:

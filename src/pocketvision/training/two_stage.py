@@ -31,7 +31,9 @@ from pocketvision.training.stage import (
 )
 from pocketvision.training.trunk_runtime import CUT, POOLED
 
-VALIDATION_BATCH = 32  # more makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32
+VALIDATION_BATCH = (
+    32  # more makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,10 +226,7 @@ def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: 
     chosen = [order[start : start + size] for start in range(0, len(order), size)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
-        [
-            (samples[i], view_number(replicas[i], epoch, inputs.views(stage.feature)))
-            for i in indices.tolist()
-        ]
+        [(samples[i], view_number(replicas[i], epoch, inputs.views(stage.feature))) for i in indices.tolist()]
         for indices in chosen
     ]
     stage.model.train()

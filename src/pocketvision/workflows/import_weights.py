@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from pocketvision.bundle import Bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import load_pretrained
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.workflows.shipping import ship
 
 
@@ -47,7 +47,7 @@ def import_weights(
             height=size or published.height,
             width=size or published.width,
             crop_share=crop_share or published.crop_share,
-            interpolation=cast(Literal["bilinear", "bicubic"], interpolation or published.interpolation),
+            interpolation=cast(Interpolation, interpolation or published.interpolation),
             mean=mean or published.mean,
             std=std or published.std,
         )

@@ -21,6 +21,7 @@ def train(
     out: str | Path | None = None,
     weights: str = "auto",
     size: int | None = None,
+    interpolation: str = "bilinear",
     epochs1: int | None = None,
     epochs2: int | None = None,
     lr1: float = 1e-3,
@@ -63,7 +64,7 @@ def train(
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
     recipe = Recipe(
-        model=model, weights=weights, size=size,
+        model=model, weights=weights, size=size, interpolation=interpolation,
         epochs1=Recipe.epochs1 if epochs1 is None else epochs1, epochs2=Recipe.epochs2 if epochs2 is None else epochs2,
         lr1=lr1, lr2=lr2, batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing,
         schedule=schedule, schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze,

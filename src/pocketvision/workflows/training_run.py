@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
@@ -21,7 +21,7 @@ from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
@@ -140,7 +140,7 @@ def _start(recipe: Recipe, classes: int) -> tuple[Network, Preprocessing]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         reset_classifier(pretrained.network, classes, recipe.dropout)
-    preprocessing = pretrained.preprocessing
+    preprocessing = replace(pretrained.preprocessing, interpolation=cast(Interpolation, recipe.interpolation))
     return pretrained.network.eval(), preprocessing if recipe.size is None else preprocessing.with_size(recipe.size)
 
 
