@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format golden bench clean
 
 demo: .venv/train.installed
 	$(BIN)/pocketvision demo
@@ -19,6 +19,10 @@ check: .venv/dev.installed
 format: .venv/dev.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Accept the networks' present outputs as the right ones; look at the difference before committing it.
+golden: .venv/dev.installed
+	PYTHONPATH=tests/contracts $(BIN)/python -m golden
 
 # Minutes to hours, on a quiet machine: see benchmarks/README.md for what each one needs.
 bench: .venv/dev.installed

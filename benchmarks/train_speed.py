@@ -74,7 +74,7 @@ def run_side(side: str, table: Path, seed: int, limit: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [
-            sys.executable, str(HERE), "--table", str(table), "--side", side, "--seed", str(seed),
+            sys.executable, str(HERE), "--table", str(table.resolve()), "--side", side, "--seed", str(seed),
             "--limit", str(limit), "--result", str(result),
         ]  # fmt: skip
         process = subprocess.Popen(command, stdout=sys.stderr, cwd=folder)

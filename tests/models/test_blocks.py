@@ -1,12 +1,17 @@
-"""Padding, folding and the inverted residual, each against its definition."""
+"""Padding, folding and the block, each against its definition."""
+
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketvision.models.blocks import ConvNormAct, InvertedResidual, PaddedConv2d, SqueezeExcite
-from pocketvision.models.spec import Padding
+from pocketvision.models.blocks import Block, ConvNormAct, PaddedConv2d, SqueezeExcite
+from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.spec import Block as BlockKind
+from pocketvision.models.spec import Gate, Padding, StageRow
 
 
 def tensorflow_convolution(images: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -109,29 +114,72 @@ def test_fold_for_good_keeps_the_answer() -> None:
     assert torch.allclose(block(images), before, atol=1e-6)
 
 
-def test_squeeze_and_excitation_by_its_definition() -> None:
-    layer = SqueezeExcite(8, 2, "silu")
+@pytest.mark.parametrize(("gate", "function"), [("sigmoid", torch.sigmoid), ("hard_sigmoid", F.hardsigmoid)])
+def test_squeeze_and_excitation_by_its_definition(gate: Gate, function: Callable[[Tensor], Tensor]) -> None:
+    layer = SqueezeExcite(8, 2, "silu", gate)
     images = torch.randn(3, 8, 5, 4)
     means = images.mean((2, 3))
     hidden = F.silu(means @ layer.reduce.weight[:, :, 0, 0].T + layer.reduce.bias)
-    gates = torch.sigmoid(hidden @ layer.expand.weight[:, :, 0, 0].T + layer.expand.bias)
+    gates = function(hidden @ layer.expand.weight[:, :, 0, 0].T + layer.expand.bias)
     assert torch.allclose(layer(images), images * gates[:, :, None, None], atol=1e-6)
 
 
-@pytest.mark.parametrize(("stride", "channels", "adds"), [(1, 8, True), (2, 8, False), (1, 16, False)])
-def test_the_input_is_added_only_when_the_shape_stays(stride: int, channels: int, adds: bool) -> None:
-    block = InvertedResidual(
-        8,
-        channels,
-        kernel=3,
-        stride=stride,
-        expansion=6,
-        squeeze_ratio=0.25,
-        padding="symmetric",
-        norm_epsilon=1e-5,
-        activation="silu",
-    ).eval()
+def a_block(row: StageRow, in_channels: int = 8, drop_path: float = 0.0) -> Block:
+    return Block(ARCHITECTURES["efficientnet_b0"], row, in_channels, stride=row.stride, drop_path=drop_path)
+
+
+@pytest.mark.parametrize("kind", get_args(BlockKind))
+@pytest.mark.parametrize(
+    ("stride", "channels", "residual", "adds"),
+    [(1, 8, True, True), (2, 8, True, False), (1, 16, True, False), (1, 8, False, False)],
+)
+def test_the_input_is_added_only_when_the_shape_stays(
+    kind: BlockKind, stride: int, channels: int, residual: bool, adds: bool
+) -> None:
+    block = a_block(StageRow(3, stride, 6, channels, 1, 0.25, block=kind, residual=residual)).eval()
     nn.init.zeros_(block.project.norm.weight)
     images = torch.randn(1, 8, 6, 6)
     output = block(images)
+    assert output.shape == (1, channels, 6 // stride, 6 // stride)
     assert torch.equal(output, images) if adds else bool((output == 0).all())
+
+
+def test_the_parts_of_each_kind_of_block() -> None:
+    def parts(row: StageRow) -> dict[str, tuple[int, int]]:
+        block = a_block(row)
+        layers = {name: getattr(block, name) for name in ("expand", "depthwise", "project")}
+        return {
+            name: (layer.conv.kernel_size[0], layer.conv.groups)
+            for name, layer in layers.items()
+            if isinstance(layer, ConvNormAct)
+        }
+
+    assert parts(StageRow(5, 1, 4, 8, 1)) == {"expand": (1, 1), "depthwise": (5, 32), "project": (1, 1)}
+    assert parts(StageRow(5, 1, 1, 8, 1)) == {"depthwise": (5, 8), "project": (1, 1)}
+    assert parts(StageRow(5, 1, 4, 8, 1, block="fused")) == {"expand": (5, 1), "project": (1, 1)}
+    assert parts(StageRow(5, 1, 1, 8, 1, block="fused")) == {"expand": (5, 1)}
+    separable = a_block(StageRow(3, 1, 1, 8, 1, block="separable"))
+    assert isinstance(separable.project.act, nn.SiLU)
+    assert isinstance(a_block(StageRow(3, 1, 1, 8, 1)).project.act, nn.Identity)
+    assert isinstance(a_block(StageRow(3, 1, 1, 8, 1, activation="relu")).depthwise.act, nn.ReLU)
+
+
+def test_stochastic_depth_leaves_branches_out_in_training_only() -> None:
+    torch.manual_seed(0)
+    block = a_block(StageRow(3, 1, 6, 8, 1), drop_path=0.25)
+    image = torch.randn(1, 8, 6, 6).expand(4000, 8, 6, 6)
+    block.eval()
+    with torch.no_grad():
+        whole = block(image[:1]) - image[:1]
+        for module in block.modules():  # the branch itself stays as in eval mode
+            module.training = module is block
+        branches = block(image) - image
+    kept = branches.abs().sum((1, 2, 3)) > 0
+    assert kept.float().mean().item() == pytest.approx(0.75, abs=0.03)
+    torch.testing.assert_close(branches[kept], (whole / 0.75).expand_as(branches[kept]))
+
+
+def test_stochastic_depth_rises_linearly_with_depth() -> None:
+    drops = [drop for stage in ARCHITECTURES["efficientnet_b0"].drop_paths() for drop in stage]
+    assert len(drops) == 16 and drops[0] == 0
+    assert drops == pytest.approx([0.2 * index / 16 for index in range(16)])

@@ -1,6 +1,6 @@
 """Architectures as data."""
 
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 import timm
@@ -28,61 +28,61 @@ def test_compound_scaling_gives_lite2s_published_table() -> None:
     assert row.trunk_strides() == (2, 2, 4, 8, 16, 16, 32, 32)
 
 
-# Width, depth and exact parameters at 1000 classes, as published.
-SCALED = {
-    "efficientnet_b0": [
-        (1.0, 1.1, 7_794_184),
-        (1.1, 1.2, 9_109_994),
-        (1.2, 1.4, 12_233_232),
-        (1.4, 1.8, 19_341_616),
-        (1.6, 2.2, 30_389_784),
-        (1.8, 2.6, 43_040_704),
-        (2.0, 3.1, 66_347_960),
-    ],
-    "efficientnet_lite0": [(1.2, 1.4, 8_197_096), (1.4, 1.8, 13_006_568)],
+ALPHAS = {
+    "mobilenet_v1_125": "mobilenetv1_125",
+    "mobilenet_v2_035": "mobilenetv2_035",
+    "mobilenet_v2_050": "mobilenetv2_050",
+    "mobilenet_v2_140": "mobilenetv2_140",
+    "mobilenet_v3_large_075": "mobilenetv3_large_075",
+    "mobilenet_v3_small_075": "mobilenetv3_small_075",
+    "mobilenet_v3_small_050": "mobilenetv3_small_050",
 }
 
 
-@pytest.mark.parametrize("name", list(SCALED))
-def test_the_larger_members_of_a_family_are_rows(name: str) -> None:
-    for width, depth, parameters in SCALED[name]:
-        with torch.device("meta"):
-            network = build(replace(ARCHITECTURES[name], width=width, depth=depth))
-        assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-
-
-@pytest.mark.parametrize("alpha", [0.5, 1.4])
-def test_alpha_is_a_width(alpha: float) -> None:
-    """A narrower network keeps its head, a wider one widens it (MobileNetV2, section 6.1)."""
-    expected = timm.create_model(f"mobilenetv2_{alpha * 100:03.0f}").eval()
-    row = replace(ARCHITECTURES["mobilenet_v2"], width=alpha)
-    network, _ = load_weights(row, expected.state_dict(), "timm")
+@pytest.mark.parametrize(("name", "theirs"), ALPHAS.items())
+def test_alpha_is_a_width(name: str, theirs: str) -> None:
+    """A narrower MobileNetV2 keeps its head, a wider one widens it (section 6.1); a narrow V3 keeps its stem."""
+    torch.manual_seed(3)
+    expected = timm.create_model(theirs).eval()
+    row = architecture(name)
+    assert row.name == name and row.width == int(name[-3:]) / 100
+    network, _ = load_weights(replace(row, padding="symmetric", norm_epsilon=1e-5), expected.state_dict(), "timm")
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         logits = expected(images)
         assert (network(images) - logits).abs().max() <= 1e-4 * logits.std()
 
 
+ROW = {"kernel": 3, "stride": 1, "expansion": 6, "channels": 24, "repeats": 2}
+DEFAULTED = {field.name for field in fields(Architecture) if field.default is not MISSING}
+
+
 def test_an_unknown_model_lists_near_matches() -> None:
-    with pytest.raises(UsageError, match=r"'eficientnet_lite'.*efficientnet_lite0"):
+    with pytest.raises(UsageError, match=r"'eficientnet_lite'.*Did you mean efficientnet_lite"):
         architecture("eficientnet_lite")
-    with pytest.raises(UsageError, match="Known: efficientnet_b0"):
+    with pytest.raises(UsageError, match="Known: efficientnet_b0, efficientnet_b1"):
         build("zzz")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"depth": None}, "'depth' is None, expected float"),
+        ({"depth": None}, "In the architecture 'depth' is None, expected float"),
         ({"stem_channels": True}, "'stem_channels' is True, expected int"),
         ({"padding": 3}, "'padding' is 3, expected 'symmetric' or 'same'"),
         ({"padding": "valid"}, "'padding' is 'valid', expected 'symmetric' or 'same'"),
-        ({"colour": 1}, "unknown field 'colour'"),
+        ({"squeeze_activation": "tanh"}, "'squeeze_activation' is 'tanh', expected 'relu' or 'relu6'"),
+        ({"width": 0.0}, "'width' is 0.0, expected 0.01 to 100"),
+        ({"colour": 1}, "the field 'colour' is unknown"),
         ({"stages": 7}, "'stages' must be a list"),
-        ({"stages": [{"kernel": 3}]}, "StageRow: field 'channels' is missing"),
+        ({"stages": []}, "'stages' must be a list"),
+        ({"stages": [{"kernel": 3}]}, "In row 1 of stages the field 'stride' is missing"),
+        ({"stages": [ROW, {**ROW, "kernel": 4}]}, "In row 2 of stages 'kernel' is 4, expected an odd number"),
+        ({"stages": [{**ROW, "stride": 0}]}, "In row 1 of stages 'stride' is 0, expected 1 to 4"),
+        ({"stages": [{**ROW, "block": "dense"}]}, "'block' is 'dense', expected 'inverted' or 'fused'"),
     ],
 )
-def test_a_damaged_description_names_the_field(change: dict[str, object], message: str) -> None:
+def test_a_damaged_description_names_row_and_field(change: dict[str, object], message: str) -> None:
     content = ARCHITECTURES["mobilenet_v2"].to_dict() | change
     with pytest.raises(UsageError, match=message):
         Architecture.from_dict(content)
@@ -90,6 +90,11 @@ def test_a_damaged_description_names_the_field(change: dict[str, object], messag
 
 def test_a_missing_field_is_named() -> None:
     content = ARCHITECTURES["mobilenet_v2"].to_dict()
-    del content["width"]
-    with pytest.raises(UsageError, match="field 'width' is missing"):
+    del content["stem_channels"]
+    with pytest.raises(UsageError, match="field 'stem_channels' is missing"):
         Architecture.from_dict(content)
+
+
+def test_fields_with_a_default_may_be_left_out() -> None:
+    content = {key: value for key, value in ARCHITECTURES["mobilenet_v2"].to_dict().items() if key not in DEFAULTED}
+    assert Architecture.from_dict(content) == ARCHITECTURES["mobilenet_v2"]

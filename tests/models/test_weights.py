@@ -1,9 +1,11 @@
 """Pre-trained weights: the packages, local files in every layout, and what does not fit."""
 
+import hashlib
 import importlib.util
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,13 +19,14 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models import hub
-from pocketvision.models.catalog import ARCHITECTURES, build
+from pocketvision.models import weights as weights_module
+from pocketvision.models.catalog import ARCHITECTURES, architecture, build
 from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.key_layouts import LAYOUTS, from_ours, recognise
-from pocketvision.models.loading import load_weights
-from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS, TORCHVISION_PREPROCESSING
+from pocketvision.models.loading import adapted_stem, load_weights
+from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS
 from pocketvision.models.state_files import load_state
-from pocketvision.models.weights import installed_weights, load_pretrained
+from pocketvision.models.weights import _hash_of, installed_weights, load_pretrained
 from pocketvision.preprocessing import Preprocessing
 
 LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
@@ -68,20 +71,67 @@ def test_imagenet_classes_are_in_order() -> None:
 
 
 def test_published_preprocessing_is_timms_and_torchvisions() -> None:
+    """timm's hub entries at their training or at their test size, torchvision's as its transforms and figures say."""
     rows = [row for rows in PUBLISHED_WEIGHTS.values() for row in rows]
     for row in rows:
         if row.kind == "hub":
             config = timm.get_pretrained_cfg(row.location.removeprefix("timm/")).to_dict()
             assert config["hf_hub_id"] + "." + config["tag"] in (row.location, f"{row.location}.{config['tag']}")
-            assert row.preprocessing == as_preprocessing(config)
-    assert set(PUBLISHED_WEIGHTS) <= set(ARCHITECTURES)
-    assert all(70 < row.top1 < 80 for row in rows)
-    for family, name in (("efficientnet", "EfficientNet_B0"), ("mobilenet_v2", "MobileNet_V2")):
-        transforms = torchvision.models.get_weight(f"{name}_Weights.IMAGENET1K_V1").transforms()
-        found = TORCHVISION_PREPROCESSING[family]
-        assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
-        assert found.interpolation == transforms.interpolation.value
-        assert [found.width] == transforms.crop_size and [found.width / found.crop_share] == transforms.resize_size
+            assert row.licence.lower() == config["license"]
+            tested = config | {
+                "input_size": config.get("test_input_size") or config["input_size"],
+                "crop_pct": config.get("test_crop_pct") or config["crop_pct"],
+            }
+            assert row.preprocessing in (as_preprocessing(config), as_preprocessing(tested)), row.location
+        elif row.kind == "torchvision":
+            weights = torchvision.models.get_weight(row.location)
+            assert row.top1 == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+            transforms, found = weights.transforms(), row.preprocessing
+            assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
+            assert found.interpolation == transforms.interpolation.value
+            assert [found.width] == transforms.crop_size
+            assert [round(found.width / found.crop_share)] == transforms.resize_size
+            assert len(_hash_of(weights.url.rpartition("/")[2])) >= 8
+    assert all(architecture(name).name == name for name in PUBLISHED_WEIGHTS)
+    assert all(55 < row.top1 < 90 for row in rows)
+
+
+def test_torchvisions_weights_are_fetched_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a file where the download would come from: its name carries its hash."""
+    reference = torchvision.models.mobilenet_v3_small().eval()
+    torch.save(reference.state_dict(), tmp_path / "plain.pth")
+    digest = hashlib.sha256((tmp_path / "plain.pth").read_bytes()).hexdigest()
+    served = (tmp_path / "plain.pth").rename(tmp_path / f"mobilenet_v3_small-{digest[:8]}.pth")
+    monkeypatch.setattr(weights_module, "user_cache_path", lambda _: tmp_path / "cache")
+    name = "MobileNet_V3_Small_Weights.IMAGENET1K_V1"
+    weights = SimpleNamespace(url=served.as_uri())
+    monkeypatch.setattr(torchvision.models, "get_weight", lambda wanted: {name: weights}[wanted])
+    pretrained = load_pretrained("mobilenet_v3_small", name)
+    assert pretrained.origin == f"torchvision, {name}" and pretrained.preprocessing.crop_share == 224 / 256
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(pretrained.network(images), reference(images), atol=1e-5)
+    kept = tmp_path / "cache" / "torchvision" / served.name
+    assert kept.exists()
+    kept.unlink()
+    served.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="does not have the hash"):
+        load_pretrained("mobilenet_v3_small", name)
+
+
+def test_other_input_channels_keep_the_size_of_activations() -> None:
+    source = build("efficientnet_lite0", num_classes=2).eval()
+    grey = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = source(grey.expand(1, 3, 64, 64))
+        for channels in (1, 3, 4, 7):
+            network, _ = load_weights(source.architecture, source.state_dict(), "test", in_channels=channels)
+            assert network.stem.conv.weight.shape[1] == channels
+            torch.testing.assert_close(network(grey.expand(1, channels, 64, 64)), expected, rtol=1e-4, atol=1e-4)
+    back, _ = load_weights(source.architecture, network.state_dict(), "test")
+    assert back.stem.conv.weight.shape[1] == 7  # a file tells its own number of channels
+    with pytest.raises(UsageError, match="at least 1 input channel"):
+        adapted_stem(source.stem.conv.weight, 0)
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
@@ -109,7 +159,7 @@ def test_a_librarys_own_conventions_come_with_its_layout(tmp_path: Path) -> None
     reference = torchvision.models.mobilenet_v2(num_classes=4).eval()
     torch.save(reference.state_dict(), tmp_path / "tv.pth")
     pretrained = load_pretrained("mobilenet_v2", str(tmp_path / "tv.pth"))
-    assert pretrained.preprocessing == TORCHVISION_PREPROCESSING["mobilenet_v2"]
+    assert (pretrained.preprocessing.interpolation, pretrained.preprocessing.crop_share) == ("bilinear", 0.875)
     row = replace(ARCHITECTURES["efficientnet_b0"], padding="same", norm_epsilon=1e-3)
     network, _ = load_weights(row, torchvision.models.efficientnet_b0(num_classes=2).state_dict(), "test")
     assert (network.architecture.padding, network.architecture.norm_epsilon) == ("symmetric", 1e-5)
@@ -157,8 +207,8 @@ def test_unknown_and_lacking_keys_are_listed() -> None:
 def test_numbers_that_are_not_finite_are_refused() -> None:
     row = ARCHITECTURES["mobilenet_v2"]
     state = build(row, num_classes=2).state_dict()
-    state["head.conv.weight"][0, 0] = float("nan")
-    with pytest.raises(WeightsError, match=r"test: head.conv.weight holds values that are not finite"):
+    state["head.conv.conv.weight"][0, 0] = float("nan")
+    with pytest.raises(WeightsError, match=r"test: head.conv.conv.weight holds values that are not finite"):
         load_weights(row, state, "test")
 
 

@@ -9,7 +9,12 @@ from pocketvision.training.precision import PRECISIONS, resolve_precision
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32"), ({}, "float32")],
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_f": True}, "float32"),
+        ({}, "float32"),
+    ],
 )
 def test_auto_is_what_the_cpu_has(
     capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch

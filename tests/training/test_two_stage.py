@@ -59,8 +59,8 @@ def run(
 
     return train_two_stages(
         network, inputs, entries=entries(images, 0, 36), validation=entries(images, 36, 48), cut=CUT, stages=stages,
-        class_weights=None, seed=5, precision=precision, name_of=lambda index: images.samples.paths[index], checkpoints=checkpoints,
-        on_epoch=on_epoch,
+        class_weights=None, seed=5, precision=precision, name_of=lambda index: images.samples.paths[index],
+        checkpoints=checkpoints, on_epoch=on_epoch,
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import typer
 
-from pocketvision.cli import check, demo, evaluate, import_weights, models, predict, train, verify
+from pocketvision.cli import check, demo, evaluate, import_weights, predict, train, verify
 from pocketvision.cli.display import stderr
+from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
 
 INTERRUPTED = 1
@@ -31,7 +32,7 @@ app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="predict")(predict.predict)
 app.command(name="import")(import_weights.import_weights)
 app.command(name="verify")(verify.verify)
-app.command(name="models")(models.models)
+app.add_typer(models, name="models")
 
 
 def _print_version(wanted: bool) -> None:

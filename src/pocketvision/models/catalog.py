@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketvision.errors import unknown_name
@@ -20,6 +21,7 @@ from pocketvision.models import (
     mobilenet_v3,
     small_cnn,
 )
+from pocketvision.models.architecture_file import SUFFIXES, read_architecture
 from pocketvision.models.spec import Architecture
 
 if TYPE_CHECKING:
@@ -38,10 +40,13 @@ _ALPHA = re.compile(r"(mobilenet_v\w+)_(\d{3})")
 
 
 def architecture(name: str) -> Architecture:
-    """The row called `name`; a MobileNet's name may end in its alpha times 100, as `mobilenet_v2_075`.
+    """The row called `name`; a MobileNet's name may end in its alpha times 100, as `mobilenet_v2_075`, and a name that ends in
+    .json or .toml is a file of rows (architecture_file.py).
 
-    Raises UsageError that lists near matches.
+    Raises UsageError that lists near matches, or says what is wrong in the file.
     """
+    if name.lower().endswith(SUFFIXES):
+        return read_architecture(Path(name))
     scaled = _ALPHA.fullmatch(name)
     if scaled is not None and scaled[1] in ARCHITECTURES and int(scaled[2]) > 0:
         return replace(ARCHITECTURES[scaled[1]], name=name, width=int(scaled[2]) / 100)

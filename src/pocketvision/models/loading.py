@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.catalog import ARCHITECTURES
@@ -14,8 +14,12 @@ from pocketvision.models.spec import Architecture
 State = dict[str, Tensor]
 
 
-def load_weights(architecture: Architecture, state: State, origin: str) -> tuple[Network, KeyLayout]:
+def load_weights(
+    architecture: Architecture, state: State, origin: str, *, in_channels: int | None = None
+) -> tuple[Network, KeyLayout]:
     """A network with the state's weights and its number of classes, in eval mode, and the layout that was recognised.
+
+    in_channels: other channels than the weights were trained for (None: theirs); see `adapted_stem`.
 
     The network is built with the padding and epsilon of the library the layout belongs to, where that is known.
     `origin` names the weights in errors. Raises WeightsError listing missing, unknown and differently shaped keys.
@@ -32,7 +36,27 @@ def load_weights(architecture: Architecture, state: State, origin: str) -> tuple
     if broken is not None:
         raise WeightsError(f"{origin}: {broken} holds values that are not finite numbers; the file is damaged.")
     network.load_state_dict(ours)
+    if in_channels is not None:
+        stem = network.stem.conv
+        stem.weight = nn.Parameter(adapted_stem(stem.weight.detach(), in_channels))
+        stem.in_channels = in_channels
     return network.eval(), layout
+
+
+def adapted_stem(weight: Tensor, channels: int) -> Tensor:
+    """The stem's weight (out, in, k, k) for `channels` input channels: (out, channels, k, k).
+
+    Channels are repeated in their order (one channel: their mean), and scaled by in / channels, so that activations keep their
+    size when all channels are alike: a grey image as one channel answers as it did as three.
+    """
+    if channels < 1:
+        raise UsageError(f"A network needs at least 1 input channel, not {channels}.")
+    before = weight.shape[1]
+    if channels == before:
+        return weight
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, [index % before for index in range(channels)]] * (before / channels)
 
 
 def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Network, State]:
@@ -47,7 +71,11 @@ def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Netwo
     classifier = ours.get("classifier.1.weight")
     # Its own random weights are overwritten; drawing them must not move the caller's random state.
     with torch.random.fork_rng(devices=[]):
-        network = Network(architecture, num_classes=1 if classifier is None else classifier.shape[0])
+        classes = 1 if classifier is None else classifier.shape[0]
+        stem = ours.get("stem.conv.weight")
+        network = Network(
+            architecture, num_classes=classes, in_channels=3 if stem is None or stem.ndim != 4 else stem.shape[1]
+        )
     for key in network.state_dict().keys() - ours.keys():
         if key.endswith(".num_batches_tracked"):  # Some files leave these counters out; no answer depends on them.
             ours[key] = torch.zeros((), dtype=torch.int64)

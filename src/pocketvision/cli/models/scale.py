@@ -1,0 +1,67 @@
+"""`pocketvision models scale`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.options import JsonFile
+
+
+def scale(
+    phi: Annotated[float | None, typer.Option(help="How far: each step of 1 doubles the cost.")] = None,
+    base: Annotated[str, typer.Option(help="The network that is scaled.")] = "efficientnet_b0",
+    alpha: Annotated[float, typer.Option(help="Depth's coefficient.")] = 1.2,
+    beta: Annotated[float, typer.Option(help="Width's coefficient.")] = 1.1,
+    gamma: Annotated[float, typer.Option(help="Resolution's coefficient.")] = 1.15,
+    max_macs: Annotated[
+        float | None, typer.Option(help="In place of phi: at most so many multiply-accumulates, such as 2e9.")
+    ] = None,
+    max_parameters: Annotated[float | None, typer.Option(help="In place of phi: at most so many parameters.")] = None,
+    width: Annotated[
+        bool, typer.Option("--width", help="With a budget: scale the width alone, at --depth times the repeats.")
+    ] = False,
+    depth: Annotated[float, typer.Option(help="With --width: multiplier of the repeats.")] = 1.0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the rows here, for --model FILE.json.")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Scale a network in depth, width and resolution at once, and lay it beside EfficientNet B0 to B7.
+
+    depth = alpha^phi, width = beta^phi, resolution = gamma^phi, with alpha · beta² · gamma² ≈ 2 (EfficientNet, section 3.3).
+
+    Examples:
+
+        pocketvision models scale --phi 3
+
+        pocketvision models scale --base mobilenet_v2 --max-macs 1.5e8 --width --out narrow.json
+    """
+    from pocketvision.workflows.models import published_scales, scale_model
+
+    found = scale_model(
+        base, phi=phi, alpha=alpha, beta=beta, gamma=gamma, width=width, depth=depth, max_macs=max_macs,
+        max_parameters=max_parameters,
+    )  # fmt: skip
+    if out is not None:
+        from pocketvision.atomic_files import write_json
+
+        write_json(out, found.architecture.to_dict())
+    write_json_option(json, found.to_dict())
+    if str(json) == "-":
+        return
+    from rich.table import Table
+
+    table = Table("Model", "Depth", "Width", "Input", "Parameters", "MACs", box=None, header_style="bold")
+    for column in range(1, 6):
+        table.columns[column].justify = "right"
+    for each in (found, *published_scales()):
+        row, cost = each.architecture, each.cost
+        table.add_row(
+            row.name, f"{row.depth:.3g}", f"{row.width:.3g}", f"{row.input_size} px", f"{cost.parameters / 1e6:.2f} M",
+            f"{cost.macs / 1e6:,.0f} M", style="bold" if each is found else "",
+        )  # fmt: skip
+    stdout().print(table)
+    if out is not None:
+        stdout().print(f"Rows: {out}", soft_wrap=True)

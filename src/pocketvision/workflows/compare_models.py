@@ -1,0 +1,161 @@
+"""compare: architectures side by side, on paper and, if asked, by the clock of this machine."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketvision.atomic_files import replacing
+from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.models.summary import ModelSummary, summary
+from pocketvision.workflows.progress import Note, OnEvent, silent
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One network in one backend on this machine: milliseconds of one image alone (median and 95th percentile), and images a
+    second in batches of BATCH."""
+
+    backend: str
+    latency_ms: float
+    latency_p95_ms: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column of a comparison. `megabytes` of float32 weights; `timings` is empty when nothing was measured."""
+
+    summary: ModelSummary
+    megabytes: float
+    timings: tuple[Timing, ...]
+    best_of_its_cost: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **self.summary.to_dict(),
+            "megabytes": self.megabytes,
+            "best_of_its_cost": self.best_of_its_cost,
+            "timings": [asdict(timing) for timing in self.timings],
+        }
+
+
+def compare_models(
+    names: Sequence[str],
+    *,
+    measure: bool = False,
+    seconds: float = 2.0,
+    plot: str | Path | None = None,
+    on_event: OnEvent = silent,
+) -> tuple[Compared, ...]:
+    """Parameters, MACs and published accuracy of each name; with `measure` also its speed here, in ONNX Runtime and PyTorch.
+
+    Speed does not depend on the weights, so random ones are timed, `seconds` for each figure, the networks in turn.
+    `best_of_its_cost`: no other one is at least as accurate for less (the Pareto front over MACs, or over latency once measured).
+    plot: write that as a scatter plot (.png or .svg). Raises UsageError for unknown names and fewer than two of them.
+    """
+    if len(set(names)) < 2:
+        raise UsageError("A comparison needs two or more different models.")
+    lines = [summary(name) for name in dict.fromkeys(names)]
+    timings = {line.name: _measured(line, seconds, on_event) if measure else () for line in lines}
+    cost = {line.name: timings[line.name][0].latency_ms if measure else float(line.macs) for line in lines}
+    front = _front({line.name: (cost[line.name], line.top1) for line in lines if line.top1 is not None})
+    compared = tuple(
+        Compared(line, 4 * line.parameters / 1e6, timings[line.name], line.name in front) for line in lines
+    )
+    if plot is not None:
+        label = "milliseconds an image" if measure else "million multiply-accumulates"
+        _write_plot(
+            Path(plot), compared, {name: value if measure else value / 1e6 for name, value in cost.items()}, label
+        )
+    return compared
+
+
+def _front(points: dict[str, tuple[float, float]]) -> set[str]:
+    """The names that no other beats in both cost and accuracy."""
+    return {
+        name
+        for name, (cost, top1) in points.items()
+        if not any(
+            other != name and c <= cost and t >= top1 and (c, t) != (cost, top1) for other, (c, t) in points.items()
+        )
+    }
+
+
+def _measured(line: ModelSummary, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
+    try:
+        import torch
+
+        from pocketvision.export.to_onnx import export_onnx
+        from pocketvision.models.catalog import build
+        from pocketvision.models.network import fold_norms
+        from pocketvision.runtime.backends import open_onnx
+    except ImportError as error:
+        raise MissingExtraError("Measuring networks", "train") from error
+    on_event(Note(f"Measuring {line.name}"))
+    network = build(line.name).eval()
+    size = line.input_size
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(network, path, height=size, width=size)
+        backend = open_onnx(path)
+        folded = fold_norms(network).to(memory_format=torch.channels_last)
+
+        def eager(images: np.ndarray[Any, np.dtype[np.float32]]) -> object:
+            with torch.inference_mode():
+                return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
+
+        runs: dict[str, Callable[[Any], object]] = {"onnxruntime": backend.run, "torch": eager}
+        return tuple(_timing(name, run, size, seconds) for name, run in runs.items())
+
+
+def _timing(name: str, run: Callable[[Any], object], size: int, seconds: float) -> Timing:
+    rng = np.random.default_rng(0)
+    one, many = (rng.standard_normal((count, 3, size, size), dtype=np.float32) for count in (1, BATCH))
+    alone, batched = _durations(lambda: run(one), seconds), _durations(lambda: run(many), seconds)
+    latency = [1e3 * each for each in alone]
+    return Timing(
+        name, statistics.median(latency), float(np.percentile(latency, 95)), BATCH / statistics.median(batched)
+    )
+
+
+def _durations(call: Callable[[], object], seconds: float) -> list[float]:
+    """Of calls for that many seconds (three at least), after one that is not counted."""
+    call()
+    found: list[float] = []
+    started = time.perf_counter()
+    while len(found) < 3 or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - before)
+    return found
+
+
+def _write_plot(path: Path, compared: Sequence[Compared], cost: dict[str, float], label: str) -> None:
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--plot {path}: expected a name that ends in .png or .svg.")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("Drawing a plot", "train") from error
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    shown = [(cost[each.summary.name], each.summary.top1, each) for each in compared if each.summary.top1 is not None]
+    for x, y, each in shown:
+        axes.scatter(x, y, color="#1f6f8b" if each.best_of_its_cost else "#b0b0b0", zorder=3)
+        axes.annotate(each.summary.name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    front = sorted((x, y) for x, y, each in shown if each.best_of_its_cost)
+    axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")
+    axes.set(xscale="log", xlabel=label, ylabel="published ImageNet top-1, %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)

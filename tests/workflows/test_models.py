@@ -1,0 +1,125 @@
+"""models and its sub-verbs as Python functions."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from pocketvision.errors import UsageError
+from pocketvision.models.catalog import ARCHITECTURES, architecture
+from pocketvision.workflows.compare_models import compare_models
+from pocketvision.workflows.models import model_info, model_weights, models, published_scales, scale_model
+from pocketvision.workflows.recommend import GOALS, TARGETS, recommend
+
+
+def test_filters_and_sorting() -> None:
+    assert [line.name for line in models()] == list(ARCHITECTURES)
+    few = models(max_macs=3e8, max_parameters=5e6, with_weights=True, sort="top1")
+    assert few and all(line.macs <= 3e8 and line.parameters <= 5e6 and line.weights for line in few)
+    assert [line.top1 for line in few] == sorted((line.top1 for line in few), reverse=True)
+    assert {line.family for line in models(family="mobilenet_v3")} == {"mobilenet_v3"}
+    sizes = [line.macs for line in models(sort="macs")]
+    assert sizes == sorted(sizes)
+    with pytest.raises(UsageError, match=r"Unknown family 'efficientnet_v3'. Did you mean efficientnet_v2"):
+        models(family="efficientnet_v3")
+    with pytest.raises(UsageError, match="Unknown sort key"):
+        models(sort="beauty")
+
+
+def test_info_sums_up_to_the_whole() -> None:
+    info = model_info("efficientnet_b0")
+    assert (info.cost.parameters, info.cost.macs) == (5_288_548, 385_814_752)
+    assert sum(stage.parameters for stage in info.stages) == info.cost.parameters
+    assert sum(stage.macs for stage in info.stages) == info.cost.macs
+    assert [stage.size for stage in info.stages] == [112, 112, 56, 28, 14, 14, 7, 7, 1]
+    assert json.loads(json.dumps(info.to_dict()))["cost"]["macs"] == 385_814_752
+    with pytest.raises(UsageError, match="--size is 4"):
+        model_info("efficientnet_b0", size=4)
+
+
+def test_separable_convolutions_cost_what_theory_says() -> None:
+    stages = [stage for stage in model_info("mobilenet_v1").stages if stage.separable_theory is not None]
+    assert len(stages) == 5
+    for stage in stages:
+        assert stage.separable_macs / stage.standard_macs == pytest.approx(stage.separable_theory)
+    assert all(stage.separable_theory is None for stage in model_info("small_cnn").stages)
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_every_architecture_is_drawn(name: str, tmp_path: Path) -> None:
+    model_info(name, drawing=tmp_path / "net.svg")
+    root = ET.parse(tmp_path / "net.svg").getroot()
+    words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert name in words and "stem" in words and "head" in words
+    boxes = list(root.iter("{http://www.w3.org/2000/svg}rect"))
+    assert len(boxes) == len(ARCHITECTURES[name].stages) + 3  # the stages, stem and head, and the page
+    right = max(float(box.attrib.get("x", 0)) + float(box.attrib["width"]) for box in boxes)
+    assert right <= float(root.attrib["viewBox"].split()[2])
+
+
+def test_a_drawing_is_an_svg(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"let the name end in \.svg"):
+        model_info("small_cnn", drawing=tmp_path / "net.png")
+
+
+def test_scaling_by_phi_and_by_budget(tmp_path: Path) -> None:
+    found = scale_model(phi=2)
+    assert found.phi == 2 and found.depth == pytest.approx(1.44)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(found.to_dict()["architecture"]))
+    assert architecture(str(path)) == found.architecture
+    assert scale_model(max_macs=1e9).cost.macs <= 1e9
+    narrow = scale_model("mobilenet_v2", max_macs=1e8, width=True)
+    assert narrow.phi is None and narrow.width < 1 and narrow.resolution == 1
+    assert [each.architecture.name for each in published_scales()] == [f"efficientnet_b{size}" for size in range(8)]
+    with pytest.raises(UsageError, match="not both"):
+        scale_model(phi=1, max_macs=1e9)
+    with pytest.raises(UsageError, match="Say how large"):
+        scale_model()
+
+
+def test_weights_of_a_row_and_of_none() -> None:
+    assert [row.kind for row in model_weights("efficientnet_lite0")] == ["package", "hub"]
+    assert model_weights("small_cnn") == ()
+    with pytest.raises(UsageError, match="Unknown model"):
+        model_weights("small_cnm")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("goal", GOALS)
+def test_every_recommendation_is_a_row_with_weights(target: str, goal: str) -> None:
+    advice = recommend(target, goal)
+    assert advice.model in ARCHITECTURES and advice.summary.weights and advice.reason.endswith(".")
+    assert advice.input_size <= advice.summary.input_size
+
+
+def test_recommending_for_what_is_not_known() -> None:
+    with pytest.raises(UsageError, match=r"Unknown target 'fridge'\. Known: cpu, gpu, phone"):
+        recommend("fridge", "accurate")
+    with pytest.raises(UsageError, match=r"Unknown goal 'acurate'\. Did you mean accurate"):
+        recommend("cpu", "acurate")
+
+
+def test_comparing_on_paper() -> None:
+    compared = {
+        each.summary.name: each for each in compare_models(["mobilenet_v2", "efficientnet_b0", "mobilenet_v3_large"])
+    }
+    assert not compared["mobilenet_v2"].best_of_its_cost  # V3-Large is more accurate for less
+    assert compared["mobilenet_v3_large"].best_of_its_cost and compared["efficientnet_b0"].best_of_its_cost
+    assert compared["mobilenet_v2"].timings == ()
+    assert compared["mobilenet_v2"].megabytes == pytest.approx(14.02, abs=0.01)
+    with pytest.raises(UsageError, match="two or more"):
+        compare_models(["mobilenet_v2", "mobilenet_v2"])
+
+
+def test_comparing_by_the_clock_with_a_plot(tmp_path: Path) -> None:
+    names = ["mobilenet_v3_small", "mobilenet_v3_small_050"]
+    compared = compare_models(names, measure=True, seconds=0.05, plot=tmp_path / "front.png")
+    for each in compared:
+        assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch"]
+        for timing in each.timings:
+            assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"ends in \.png or \.svg"):
+        compare_models(names, plot=tmp_path / "front.jpg")
