@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
-GUIDES = (README, KOREAN, *sorted((ROOT / "docs").glob("*.md")))
+GUIDES = (README, KOREAN, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/architectures").glob("*.md")))
 OTHERS = ("benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md", "THIRD_PARTY_NOTICES.md")
 DOCUMENTS = (*GUIDES, *(ROOT / name for name in OTHERS))
 VERBS = typer.main.get_command(app).commands
@@ -65,6 +65,10 @@ def test_a_command_parses(command: str) -> None:
     _, verb, *arguments = shlex.split(command)
     assert verb in VERBS, f"there is no verb {verb!r}"
     VERBS[verb].make_context(verb, arguments)
+    inner = getattr(VERBS[verb], "commands", None)  # those of `models`
+    if inner and arguments and not arguments[0].startswith("-"):
+        assert arguments[0] in inner, f"{verb} has no verb {arguments[0]!r}"
+        inner[arguments[0]].make_context(arguments[0], arguments[1:])
 
 
 def test_benchmarks_are_called_as_they_want() -> None:
@@ -100,6 +104,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
             shutil.copyfile(picture, target)
     rows = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in folder.glob("photos/*/*.png")]
     (folder / "samples.csv").write_text("\n".join(["path,label", *sorted(rows)]), encoding="utf-8")
+    (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")
+    (folder / "found.toml").write_text(example, encoding="utf-8")
     (folder / "new").mkdir()
     for name in ("photo.jpg", "new/one.jpg", "new/two.jpg"):
         Image.open(faces_folder() / "teasing/winking_face-openmoji.png").convert("RGB").save(folder / name)
@@ -213,6 +219,7 @@ def test_defaults_of_train_are_as_described() -> None:
             assert same, f"{parameter.opts[0]}: docs/training.md says {found}, the command line {default}"
 
 
-def test_findings_and_models_are_as_described() -> None:
+def test_findings_and_families_are_as_described() -> None:
     assert [(row[0], row[1]) for row in table(ROOT / "docs/data.md", "finding")] == list(KINDS.items())
-    assert [row[0] for row in table(ROOT / "docs/models.md", "name")] == list(ARCHITECTURES)
+    pages = [re.findall(r"\(architectures/(\w+)\.md\)", row[0]) for row in table(ROOT / "docs/models.md", "family")]
+    assert pages == [[family] for family in dict.fromkeys(row.family for row in ARCHITECTURES.values())]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from pocketvision.bundle import GraphManifest, Manifest, TaskManifest, TensorInfo, write_bundle
 from pocketvision.errors import UsageError
@@ -128,3 +129,15 @@ def test_a_table_with_other_column_names(bundle: Path, tmp_path: Path) -> None:
         bundle, tmp_path / "table.csv", path_column="file", label_column="colour", split_column="part", split="test"
     )
     assert found.metrics.accuracy == 1.0
+
+
+@pytest.mark.parametrize("names", [("n03877845", "n11939491"), ("palace", "daisy")], ids=["WordNet ids", "class names"])
+def test_a_pretrained_network_on_imagenets_folders(names: tuple[str, str], tmp_path: Path) -> None:
+    """Real photographs of a palace and of a flower; the network knows the first."""
+    for name, photo in zip(names, ("china.jpg", "flower.jpg"), strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(load_sample_image(photo)).save(tmp_path / name / photo)
+    metrics = evaluate("efficientnet_lite0", tmp_path).metrics
+    assert metrics.images == 2 and metrics.top5_accuracy is not None
+    recalls = {figures.name: figures.recall for figures in metrics.per_class if figures.support}
+    assert recalls["palace"] == 1.0 and set(recalls) == {"palace", "daisy"}

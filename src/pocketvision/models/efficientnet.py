@@ -65,7 +65,7 @@ LITE0 = replace(
     fixed_ends=True,
 )
 
-# For 32-pixel images: a stem of stride 1 and two down-samplings fewer, so that 4 x 4 pixels are left before pooling.
+# For 32-pixel images: a stem of stride 1 and two down-samplings fewer, so that 8 x 8 pixels are left before pooling.
 B0_SMALL = replace(
     B0,
     name="efficientnet_b0_small",

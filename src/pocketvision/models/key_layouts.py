@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.spec import Architecture, Padding, StageRow
 
 ModulePaths = dict[str, str]
@@ -17,7 +17,7 @@ ModulePaths = dict[str, str]
 
 @dataclass(frozen=True)
 class KeyLayout:
-    """One library's names. `module_paths` gives {our module path: theirs} for an architecture.
+    """One library's names. `module_paths` gives {our module path: theirs} for an architecture, {} for one that it lacks.
 
     `padding` and `norm_epsilon` are what the library always builds its networks with; None where it has both kinds.
     `as_convolutions` are those of our linear layers whose weights (out, in) are theirs as 1x1 convolutions (out, in, 1, 1).
@@ -40,10 +40,13 @@ def to_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, T
 
 
 def from_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state with the layout's keys, for loading into the other library."""
+    """Our state with the layout's keys, for loading into the other library. UsageError when it has no such network."""
+    paths = layout.module_paths(architecture)
+    if not paths:
+        raise UsageError(f"{layout.name} has no {architecture.name}, so there are no keys of its layout for it.")
     convolutions = {f"{module}.weight" for module in layout.as_convolutions}
     shaped = {key: value[..., None, None] if key in convolutions else value for key, value in state.items()}
-    return _renamed(layout.module_paths(architecture), shaped)
+    return _renamed(paths, shaped)
 
 
 def recognise(architecture: Architecture, keys: Iterable[str]) -> KeyLayout:
@@ -162,7 +165,9 @@ def _torchvision_mobilenet_v3(architecture: Architecture) -> ModulePaths:
 
 
 def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
-    """One flat sequence: the stem (0, 1), the separable first stage (3, 4, 6, 7), a number a stage, the head."""
+    """One flat sequence: the stem (0, 1), the separable first stage (3, 4, 6, 7), a number a stage, the head. B1 only."""
+    if any(row.squeeze_ratio for row in architecture.stages):
+        return {}
     paths = _conv_and_norm("stem", "layers.0", "layers.1")
     first = len(architecture.stages) + 7
     for stage, block, row in _blocks(architecture):
@@ -177,6 +182,8 @@ def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
 
 
 def _efficientnet_pytorch(architecture: Architecture) -> ModulePaths:
+    if architecture.family not in ("efficientnet", "efficientnet_lite"):
+        return {}
     paths = {**_conv_and_norm("stem", "_conv_stem", "_bn0"), **_conv_and_norm("head.conv", "_conv_head", "_bn1")}
     names = {
         "expand": ("_expand_conv", "_bn0"),
@@ -199,6 +206,8 @@ def _ours(architecture: Architecture) -> ModulePaths:
 
 
 _TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {
+    "efficientnet": _torchvision_efficientnet,
+    "efficientnet_v2": _torchvision_efficientnet,
     "mobilenet_v2": _torchvision_mobilenet_v2,
     "mobilenet_v3": _torchvision_mobilenet_v3,
     "mnasnet": _torchvision_mnasnet,
@@ -206,7 +215,8 @@ _TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {
 
 
 def _torchvision(architecture: Architecture) -> ModulePaths:
-    return _TORCHVISION_FAMILIES.get(architecture.family, _torchvision_efficientnet)(architecture)
+    family = _TORCHVISION_FAMILIES.get(architecture.family)
+    return {} if family is None else family(architecture)
 
 
 def _torchvision_epsilon(architecture: Architecture) -> float:

@@ -1,7 +1,9 @@
 """evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
+from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_synsets
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH
 from pocketvision.workflows.load import load
@@ -46,7 +49,7 @@ def evaluate(
     """Measure `bundle` (a folder, or a pre-trained network's name) on the labelled images of `data`.
 
     data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
-    that `data` lacks has no figures and shifts no other.
+    that `data` lacks has no figures and shifts no other. For a network with ImageNet's classes they may be WordNet ids.
     split: "train", "val" or "test"; None takes the test split if `data` has one, and else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
@@ -60,10 +63,12 @@ def evaluate(
     if positive is None:
         positive = predictor.bundle.task.metrics.get("positive")
     positive_index(predictor.labels, positive)
-    samples = read_samples(
-        data, labels=predictor.labels, path_column=path_column, label_column=label_column,
-        split_column=split_column, group_column=group_column,
+    read = partial(
+        read_samples, data, path_column=path_column, label_column=label_column, split_column=split_column,
+        group_column=group_column,
     )  # fmt: skip
+    samples = _by_synset(read) if predictor.labels == imagenet_classes() else None
+    samples = samples or read(labels=predictor.labels)
     if split is None and samples.splits is not None and len(samples.split_indices("test")):
         split = "test"
     evaluation = evaluate_predictor(
@@ -81,6 +86,13 @@ def evaluate(
     if out is not None:
         write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
     return evaluation
+
+
+def _by_synset(read: Callable[..., Samples]) -> Samples | None:
+    """The samples under their classes' names, when what they are labelled with are ImageNet's WordNet ids."""
+    if not set(read(labels=None).class_names) <= set(imagenet_synsets()):
+        return None
+    return replace(read(labels=imagenet_synsets()), class_names=imagenet_classes())
 
 
 def _of_split(samples: Samples, split: str, data: Path) -> Samples:

@@ -1,0 +1,72 @@
+"""`pocketvision models …`: the tables on the screen, the files, and wrong use."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pocketvision.cli.main import main
+
+
+def run(*arguments: str) -> int:
+    """The exit code of a command line."""
+    with pytest.raises(SystemExit) as ended:
+        main(["models", *arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_the_list_is_filtered_and_sorted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--family", "mobilenet_v3", "--sort", "macs") == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names[0] == "mobilenet_v3_small_minimalistic" and len(names) == 4
+    assert run("--sort", "macz") == 2
+    assert "Did you mean macs" in capsys.readouterr().err
+
+
+def test_info_shows_stages_layers_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawing = tmp_path / "net.svg"
+    assert run("info", "mobilenet_v1", "--draw", str(drawing), "--layers") == 0
+    shown = capsys.readouterr().out
+    assert "mobilenet_v1 at 224 px: 4,231,976 parameters" in shown
+    assert "stages.4.1.project.conv" in shown and "(theory 11.2%)" in shown
+    assert drawing.read_text().startswith("<svg")
+    assert run("info", "mobilenet_v1_050", "--size", "160", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["architecture"]["width"] == 0.5
+    assert run("info", "mobilenet_v9") == 2
+    assert "Did you mean mobilenet_v" in capsys.readouterr().err
+
+
+def test_scale_writes_rows_that_info_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "b.json"
+    assert run("scale", "--phi", "1", "--out", str(rows)) == 0
+    shown = capsys.readouterr().out
+    assert "efficientnet_b0_phi1" in shown and "efficientnet_b7" in shown
+    assert run("info", str(rows)) == 0
+    assert "efficientnet_b0_phi1 at 258 px" in capsys.readouterr().out
+    assert run("scale", "--phi", "1", "--alpha", "3") == 2
+    assert "expected 2" in capsys.readouterr().err
+
+
+def test_weights_recommendation_and_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("weights", "efficientnet_b1") == 0
+    assert "EfficientNet_B1_Weights.IMAGENET1K_V2" in capsys.readouterr().out
+    assert run("weights", "small_cnn") == 0
+    assert "No weights of small_cnn are published" in capsys.readouterr().out
+    assert run("recommend", "--target", "phone", "--goal", "battery") == 0
+    assert "mobilenet_v3_small_minimalistic at 224 px in int8" in capsys.readouterr().out
+    assert run("recommend", "--target", "toaster") == 2
+    assert run("compare", "mobilenet_v2", "mobilenet_v3_large", "--json", str(tmp_path / "c.json")) == 0
+    front = {each["name"]: each["best_of_its_cost"] for each in json.loads((tmp_path / "c.json").read_text())}
+    assert front == {"mobilenet_v2": False, "mobilenet_v3_large": True}
+    assert run("compare", "mobilenet_v2") == 2
+
+
+@pytest.mark.parametrize("verb", ["info", "compare", "recommend", "scale", "weights"])
+def test_every_sub_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(verb, "--help") == 0
+    assert f"pocketvision models {verb}" in capsys.readouterr().out
