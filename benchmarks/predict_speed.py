@@ -33,8 +33,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -43,9 +44,10 @@ from PIL import Image
 from pocketvision.bundle import Bundle
 from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.shipping import ship
 
 Column = Callable[[list[Path]], object]
@@ -56,6 +58,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="efficientnet_lite0")
     parser.add_argument("--weights", default="auto", help="where the weights come from; `none` for random ones")
+    parser.add_argument(
+        "--interpolation",
+        choices=get_args(Interpolation),
+        default=Recipe.interpolation,
+        help="default: as `train` ships",
+    )
     parser.add_argument("--images", type=int, default=96, help="images a column and round")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
@@ -63,14 +71,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         paths = make_pictures(Path(temporary) / "pictures", arguments.images)
-        network, bundle = make_bundle(Path(temporary) / "bundle", arguments.model, arguments.weights, paths)
+        network, bundle = make_bundle(
+            Path(temporary) / "bundle", arguments.model, arguments.weights, arguments.interpolation, paths
+        )
         columns = {"pocketvision": ours(bundle), **ready_tensors(bundle, paths)}
         skipped: list[str] = []
         if arguments.peers:
             columns |= torch_columns(network, bundle.preprocessing)
-            columns |= pipeline_column(arguments.model, skipped)
+            columns |= pipeline_column(arguments.model, arguments.interpolation, skipped)
         report = {
             "model": arguments.model,
+            "interpolation": arguments.interpolation,
             "cores": usable_cores(),
             "images": arguments.images,
             "bytes_an_image": round(statistics.mean(path.stat().st_size for path in paths)),
@@ -113,15 +124,18 @@ def make_pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def make_bundle(folder: Path, model: str, weights: str, paths: list[Path]) -> tuple[Network, Bundle]:
+def make_bundle(
+    folder: Path, model: str, weights: str, interpolation: Interpolation, paths: list[Path]
+) -> tuple[Network, Bundle]:
     pretrained = load_pretrained(model, weights)
+    preprocessing = replace(pretrained.preprocessing, interpolation=interpolation)
     labels = pretrained.labels or [f"class {index}" for index in range(1000)]
     shipped = ship(
         pretrained.network,
         folder,
         labels=labels,
-        preprocessing=pretrained.preprocessing,
-        load=lambda index: pretrained.preprocessing(paths[index]),
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(paths[index]),
         names=[path.name for path in paths[:32]],
     )
     return pretrained.network.eval(), shipped.bundle
@@ -207,7 +221,7 @@ def torch_columns(network: Network, preprocessing: Preprocessing) -> dict[str, C
     }
 
 
-def pipeline_column(model: str, skipped: list[str]) -> dict[str, Column]:
+def pipeline_column(model: str, interpolation: str, skipped: list[str]) -> dict[str, Column]:
     try:
         import timm
         from transformers import (
@@ -221,7 +235,7 @@ def pipeline_column(model: str, skipped: list[str]) -> dict[str, Column]:
         return {}
     name = {"mobilenet_v2": "mobilenetv2_100"}.get(model, f"tf_{model}" if "lite" in model else model)
     network = TimmWrapperForImageClassification(TimmWrapperConfig(architecture=name, num_labels=1000)).eval()
-    processor = TimmWrapperImageProcessor(timm.create_model(name).pretrained_cfg)
+    processor = TimmWrapperImageProcessor(timm.create_model(name).pretrained_cfg | {"interpolation": interpolation})
     classify = pipeline("image-classification", model=network, image_processor=processor, device=-1)
     return {"transformers pipeline": lambda paths: classify([str(path) for path in paths], batch_size=8)}
 

@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from golden import GOLDEN, golden_outputs, seeded
@@ -105,25 +103,6 @@ def test_folded_norms_give_the_same_numbers(network: Network) -> None:
         assert_equal(folded(images), network(images))
     # With gradients recorded, norms are folded on the fly.
     assert_equal(network(images).detach(), folded(images).detach())
-
-
-def test_exports_with_a_free_batch(network: Network, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """torch.export's program and the ONNX graph made of it answer like the network, for other batch sizes too."""
-    program = torch.export.export(
-        fold_norms(network), (torch.zeros(2, 3, 64, 64),), dynamic_shapes={"images": {0: torch.export.Dim("batch")}}
-    )
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    graph = torch.onnx.export(program, dynamo=True, input_names=["images"], output_names=["logits"], verbose=False)
-    assert graph is not None
-    graph.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path)
-    for batch in (1, 5):
-        images = torch.randn(batch, 3, 64, 64)
-        with torch.no_grad():
-            expected = network(images)
-            assert_equal(program.module()(images), expected)
-        (logits,) = session.run(["logits"], {"images": images.numpy()})
-        assert_equal(torch.from_numpy(np.asarray(logits)), expected)
 
 
 def test_golden_outputs(golden_network: Network) -> None:
