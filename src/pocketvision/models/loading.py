@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.cost import cost
 from pocketvision.models.key_layouts import KeyLayout, recognise, to_ours
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
@@ -106,8 +107,15 @@ def _better_fit(name: str, state: State) -> str:
 
 
 def _fits(architecture: Architecture, state: State) -> bool:
+    """Whether all keys and shapes do. On the meta device, and only where the number of parameters can be right: the catalogue is
+    long, and its large networks take seconds to build."""
+    learned = sum(value.numel() for key, value in state.items() if "running_" not in key and "num_batches" not in key)
+    surplus = learned - cost(architecture, num_classes=0).parameters
+    if surplus <= 0 or surplus % (architecture.feature_channels() + 1):  # what is left over is the classifier's
+        return False
     try:
-        _, network, ours = _matched(architecture, state)
+        with torch.device("meta"):
+            _, network, ours = _matched(architecture, state)
     except UsageError:
         return False
     return not _mismatch(network.state_dict(), ours)

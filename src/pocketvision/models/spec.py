@@ -51,7 +51,8 @@ class Architecture:
     `squeeze_of`: what squeeze-and-excitation's ratio is of, the block's input channels or the widened ones (then in multiples
     of 8); `squeeze_activation` None takes the row's; `gate` is its last function.
     `padding` is "symmetric" (PyTorch's) or "same" (TensorFlow's: the odd pixel goes to the right and the bottom).
-    `drop_path`: block i of n is left out with probability drop_path * i / n in training (stochastic depth). `input_size` is the side in pixels at which the published accuracy was measured; other sizes work.
+    `drop_path`: block i of n, counted from 0, is left out with probability drop_path * i / n in training (stochastic depth).
+    `input_size` is the side in pixels at which the published accuracy was measured; other sizes work.
     """
 
     name: str
