@@ -172,8 +172,7 @@ class Block(nn.Module):
         conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
         widens, out = row.expansion != 1, row.channels
         if row.block == "fused":
-            expanded = wide if widens else out
-            self.expand: nn.Module = conv(in_channels, expanded, row.kernel, stride=stride, activation=activation)
+            self.expand: nn.Module = conv(in_channels, wide, row.kernel, stride=stride, activation=activation)
             self.depthwise: nn.Module = nn.Identity()
             self.project: nn.Module = conv(wide, out, 1, activation=None) if widens else nn.Identity()
         else:

@@ -103,8 +103,7 @@ def _block(
 ) -> Iterator[Layer]:
     wide, out, after = architecture.expanded_channels(inputs, row), row.channels, _halved(side, stride)
     if row.block == "fused":
-        expanded = out if row.expansion == 1 else wide
-        yield Layer(f"{name}.expand.conv", stage, inputs, expanded, row.kernel, stride, 1, after, True)
+        yield Layer(f"{name}.expand.conv", stage, inputs, wide, row.kernel, stride, 1, after, True)
     else:
         if row.expansion != 1:
             yield Layer(f"{name}.expand.conv", stage, inputs, wide, 1, 1, 1, side, True)

@@ -6,6 +6,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from filelock import FileLock
+
 from pocketvision.errors import WeightsError
 
 TIMEOUT_SECONDS = 10.0
@@ -24,6 +26,14 @@ def download(url: str, target: Path, *, sha256_prefix: str, timeout: float = TIM
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    with FileLock(target.with_name(target.name + ".lock")):  # two processes must not write one part
+        if not target.exists():
+            _fetch_and_verify(url, part, sha256_prefix, timeout)
+            part.replace(target)
+    return target
+
+
+def _fetch_and_verify(url: str, part: Path, sha256_prefix: str, timeout: float) -> None:
     try:
         _fetch(url, part, timeout)
     except urllib.error.HTTPError as error:
@@ -39,8 +49,6 @@ def download(url: str, target: Path, *, sha256_prefix: str, timeout: float = TIM
             f"{url} does not have the hash it should have: SHA-256 {found[:16]}…, expected {sha256_prefix}…. The download was "
             "thrown away; try again, and if that does not help, the server's file has changed."
         )
-    part.replace(target)
-    return target
 
 
 def _fetch(url: str, part: Path, timeout: float) -> None:

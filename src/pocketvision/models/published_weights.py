@@ -61,7 +61,8 @@ def _square(pixels: int, crop_share: float, interpolation: Interpolation, *, hal
 
 _IMAGENET_224 = _square(224, 0.875, "bicubic", half=False)
 
-# The first one that is at hand is taken.
+# The first one that is at hand is taken. Of B5 and of V2's weights that come from ImageNet-21k timm measured its figure on images
+# squashed to a square; here they are cropped, as all others are.
 PUBLISHED_WEIGHTS: dict[str, tuple[PublishedWeights, ...]] = {
     "efficientnet_b0": (
         _timm("efficientnet_b0.ra_in1k", 77.696, 224, 0.875),
@@ -152,8 +153,8 @@ PUBLISHED_WEIGHTS: dict[str, tuple[PublishedWeights, ...]] = {
     "efficientnet_v2_b1": (_timm("tf_efficientnetv2_b1.in1k", 79.518, 240, 0.882),),
     "efficientnet_v2_b2": (_timm("tf_efficientnetv2_b2.in1k", 80.226, 260, 0.89),),
     "efficientnet_v2_b3": (
-        _timm("tf_efficientnetv2_b3.in21k_ft_in1k", 82.634, 300, 0.9, half=True),
         _timm("tf_efficientnetv2_b3.in1k", 81.960, 300, 0.904),
+        _timm("tf_efficientnetv2_b3.in21k_ft_in1k", 82.634, 300, 0.9, half=True),
     ),
     "mobilenet_v1": (_timm("mobilenetv1_100.ra4_e3600_r224_in1k", 75.384, 224, 0.875, half=True),),
     "mobilenet_v2": (
@@ -197,10 +198,10 @@ EMBEDDED_MODEL = "efficientnet_lite0"
 def default_preprocessing(name: str, pixels: int, kind: str | None = None) -> Preprocessing:
     """What an architecture's first published weights want; ImageNet's statistics at `pixels` when there are none.
 
-    With a `kind`, the last of that kind's rows if it has some: a library's oldest recipe, which most files in its layout follow.
+    With a `kind`, those of that kind if there are some; of torchvision's the last, its oldest recipe, which most files follow.
     """
     published = PUBLISHED_WEIGHTS.get(name, ())
     of_kind = [row for row in published if row.kind == kind]
     if of_kind:
-        return of_kind[-1].preprocessing
+        return of_kind[-1 if kind == "torchvision" else 0].preprocessing
     return published[0].preprocessing if published else _IMAGENET_224.with_size(pixels)

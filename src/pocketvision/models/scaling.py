@@ -29,14 +29,14 @@ class CompoundScale:
     gamma: float = GAMMA
 
     def __post_init__(self) -> None:
-        if min(self.alpha, self.beta, self.gamma) < 1:
+        if not min(self.alpha, self.beta, self.gamma) >= 1:  # not-a-number fails this too
             raise UsageError(
                 f"alpha, beta and gamma are {self.alpha:g}, {self.beta:g}, {self.gamma:g}; each has to be at least 1, or the "
                 "network would shrink along that side."
             )
         if not 0 <= self.phi <= 10:
             raise UsageError(f"phi is {self.phi:g}; expected a number from 0 (the base network) to 10.")
-        if abs(self.growth / 2 - 1) > TOLERANCE:
+        if not abs(self.growth / 2 - 1) <= TOLERANCE:
             raise UsageError(
                 f"alpha * beta^2 * gamma^2 is {self.growth:.3f}; expected 2 to within {TOLERANCE:.0%}, so that each step of phi "
                 "doubles the cost. Raise or lower one of them."
@@ -126,7 +126,9 @@ def _grid(phi: float, step: float) -> Iterator[CompoundScale]:
 def _within(macs: int | None, parameters: int | None) -> Callable[[Cost], bool]:
     if macs is None and parameters is None:
         raise UsageError("There is no budget to fit: give macs, parameters or both.")
-    return lambda found: found.macs <= (macs or math.inf) and found.parameters <= (parameters or math.inf)
+    most_macs = math.inf if macs is None else macs
+    most_parameters = math.inf if parameters is None else parameters
+    return lambda found: found.macs <= most_macs and found.parameters <= most_parameters
 
 
 def _largest(

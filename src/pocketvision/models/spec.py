@@ -52,7 +52,7 @@ class Architecture:
     of 8); `squeeze_activation` None takes the row's; `gate` is its last function.
     `padding` is "symmetric" (PyTorch's) or "same" (TensorFlow's: the odd pixel goes to the right and the bottom).
     `drop_path`: block i of n, counted from 0, is left out with probability drop_path * i / n in training (stochastic depth).
-    `input_size` is the side in pixels at which the published accuracy was measured; other sizes work.
+    `input_size` is the side in pixels that its authors made it for; other sizes work, and published weights tell their own.
     """
 
     name: str
@@ -112,6 +112,8 @@ class Architecture:
 
     def expanded_channels(self, in_channels: int, row: StageRow) -> int:
         """Channels inside a block of `row` with that many coming in."""
+        if row.block == "fused" and row.expansion == 1:  # its one convolution
+            return row.channels
         return round_channels(in_channels * row.expansion) if row.expansion % 1 else in_channels * int(row.expansion)
 
     def squeezed_channels(self, in_channels: int, row: StageRow) -> int:
@@ -120,7 +122,7 @@ class Architecture:
             return 0
         if self.squeeze_of == "expanded":
             return round_channels(self.expanded_channels(in_channels, row) * row.squeeze_ratio)
-        return int(in_channels * row.squeeze_ratio)
+        return max(1, int(in_channels * row.squeeze_ratio))
 
     def drop_paths(self) -> tuple[tuple[float, ...], ...]:
         """Every block's probability of being left out in training, by stage: 0 for the first, rising linearly."""

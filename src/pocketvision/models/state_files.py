@@ -1,16 +1,18 @@
 """Reading a file of weights, whoever wrote it, as a plain {key: tensor} dictionary. Nothing is unpickled."""
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models.spec import Architecture
 
 PICKLED_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLED_SUFFIXES)
@@ -40,6 +42,26 @@ def load_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds no tensors by name; expected a state dict, as torch.save(model.state_dict()) writes it."
         )
     return state
+
+
+def rows_as_metadata(architecture: Architecture) -> dict[str, str]:
+    """What our own safetensors files carry besides tensors: the network's rows, padding and epsilon included."""
+    return {_ROWS: json.dumps(architecture.to_dict())}
+
+
+def rows_of(path: Path) -> Architecture | None:
+    """The rows that one of our own files carries; None for any other file."""
+    if path.suffix.lower() != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_ROWS)
+        return None if text is None else Architecture.from_dict(json.loads(text))
+    except (SafetensorError, OSError, ValueError, UsageError):
+        return None  # load_state says what is wrong with the file, if anything is
+
+
+_ROWS = "pocketvision_architecture"
 
 
 def _load_pickled(path: Path) -> Any:

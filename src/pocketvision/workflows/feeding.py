@@ -1,6 +1,7 @@
 """How a training run is fed: from the trunk cache, within its size limit, or the plain way."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import onnxruntime
@@ -78,9 +79,10 @@ def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int
 
 
 def _fingerprint(network: Network, cut: int, preprocessing: Preprocessing) -> str:
-    """All that a cached row depends on besides the view: weights (but not the new classifier's), cut and preprocessing."""
+    """All that a cached row depends on besides the view: rows, weights (but not the new classifier's), cut, preprocessing."""
     state = {
         name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.startswith("classifier.")
     }
     weights = hashlib.sha256(safetensors.torch.save(state)).hexdigest()
-    return f"{weights}|{cut}|{preprocessing.to_dict()}|{onnxruntime.__version__}"
+    rows = json.dumps(network.architecture.to_dict(), sort_keys=True)
+    return f"{rows}|{weights}|{cut}|{preprocessing.to_dict()}|{onnxruntime.__version__}"

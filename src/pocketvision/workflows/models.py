@@ -161,12 +161,19 @@ def scale_model(
     Raises UsageError for coefficients that break alpha * beta^2 * gamma^2 = 2, and for a budget that nothing fits.
     """
     row = architecture(base)
-    macs = None if max_macs is None else int(max_macs)
-    parameters = None if max_parameters is None else int(max_parameters)
+    macs, parameters = _budget("--max-macs", max_macs), _budget("--max-parameters", max_parameters)
     if phi is not None and (macs is not None or parameters is not None):
         raise UsageError("Give --phi or a budget (--max-macs, --max-parameters), not both.")
     if phi is None and macs is None and parameters is None:
         raise UsageError("Say how large: --phi, --max-macs or --max-parameters.")
+    if phi is not None and width:
+        raise UsageError("--width seeks the width for a budget; --phi gives it already. Leave one of them out.")
+    if depth != 1.0 and not width:
+        raise UsageError("--depth is for --width; else phi scales the depth.")
+    if phi is None and (alpha, beta, gamma) != (CompoundScale.alpha, CompoundScale.beta, CompoundScale.gamma):
+        raise UsageError("--alpha, --beta and --gamma are for --phi; a budget is searched with the paper's.")
+    if not 0.01 <= depth <= 100:
+        raise UsageError(f"--depth is {depth}; expected a number from 0.01 to 100.")
     if phi is not None:
         found = scaled(row, CompoundScale(phi, alpha, beta, gamma))
     elif width:
@@ -182,6 +189,14 @@ def scale_model(
         found.input_size / row.input_size,
         cost(found),
     )
+
+
+def _budget(option: str, value: float | None) -> int | None:
+    if value is None:
+        return None
+    if not 0 < value < 1e15:
+        raise UsageError(f"{option} is {value:g}; expected a number above 0.")
+    return int(value)
 
 
 def published_scales() -> tuple[ScaledModel, ...]:

@@ -24,6 +24,11 @@ class RunFolder:
         return self.folder / "run.json"
 
     @property
+    def architecture(self) -> Path:
+        """The rows that the run was given as a file."""
+        return self.folder / "architecture.json"
+
+    @property
     def split(self) -> Path:
         return self.folder / "split.csv"
 

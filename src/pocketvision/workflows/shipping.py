@@ -15,6 +15,7 @@ from pocketvision.bundle import GOLDEN, Bundle, Manifest, TaskManifest, write_bu
 from pocketvision.export.agreement import Agreement, agreement
 from pocketvision.export.targets import exporter
 from pocketvision.models.network import Network
+from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.preprocessing import Preprocessing
@@ -87,7 +88,10 @@ def ship(
         bundle = write_bundle(
             folder,
             manifest,
-            {WEIGHTS_FILE: safetensors.torch.save(_plain_state(network)), ONNX_FILE: path},
+            {
+                WEIGHTS_FILE: safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture)),
+                ONNX_FILE: path,
+            },
             golden,
             {"logits": golden_logits, "probabilities": softmax(golden_logits, temperature)},
         )

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.atomic_files import write_json
 from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError
+from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
+from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.progress import OnEvent, silent
@@ -86,6 +89,9 @@ def train(
         data_fingerprint="", status="started", lang=lang, positive=positive,
     )  # fmt: skip
     run = new_run_folder(None if out is None else Path(out), Path(data))
+    if model.lower().endswith(ARCHITECTURE_SUFFIXES):  # the run keeps the rows, whatever becomes of the file
+        write_json(run.architecture, architecture(model).to_dict())
+        settings = replace(settings, recipe=replace(recipe, model=str(run.architecture.resolve())))
     try:
         return run_training(run, settings, cache_folder, on_event)
     except UsageError:  # refused before anything was trained: no half-made run stays behind

@@ -20,6 +20,7 @@ from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
+from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.training.figures import EpochRecord
@@ -180,7 +181,7 @@ def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedStage
     for number, state in trained.states.items():
         weights = {name.removeprefix("network."): tensor.contiguous() for name, tensor in state.best_weights.items()}
         with replacing(run.stage_weights(number)) as temporary:
-            temporary.write_bytes(safetensors.torch.save(weights, {"architecture": network.architecture.name}))
+            temporary.write_bytes(safetensors.torch.save(weights, rows_as_metadata(network.architecture)))
 
 
 def _ship(run: RunFolder, network: Network, preprocessing: Preprocessing, data: TrainingData) -> Shipped:
