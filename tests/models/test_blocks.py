@@ -164,6 +164,16 @@ def test_the_parts_of_each_kind_of_block() -> None:
     assert isinstance(a_block(StageRow(3, 1, 1, 8, 1, activation="relu")).depthwise.act, nn.ReLU)
 
 
+def test_squeeze_and_excitation_after_one_fused_convolution_sees_its_outputs() -> None:
+    block = a_block(StageRow(3, 1, 1, 24, 1, 0.25, block="fused"), in_channels=16)
+    assert block(torch.zeros(1, 16, 6, 6)).shape == (1, 24, 6, 6)
+    assert block.squeeze.reduce.in_channels == 24
+
+
+def test_a_tiny_ratio_still_squeezes() -> None:
+    assert a_block(StageRow(3, 1, 6, 8, 1, 0.01)).squeeze.reduce.out_channels == 1
+
+
 def test_stochastic_depth_leaves_branches_out_in_training_only() -> None:
     torch.manual_seed(0)
     block = a_block(StageRow(3, 1, 6, 8, 1), drop_path=0.25)

@@ -50,6 +50,7 @@ def test_the_scaled_network_is_built() -> None:
         ({"phi": 1, "alpha": 2.0, "beta": 1.4, "gamma": 1.4}, r"alpha \* beta\^2 \* gamma\^2 is 7.683; expected 2"),
         ({"phi": 1, "alpha": 0.9, "beta": 1.2, "gamma": 1.2}, "has to be at least 1"),
         ({"phi": -1}, "phi is -1; expected a number from 0"),
+        ({"phi": 1, "alpha": float("nan")}, "has to be at least 1"),
     ],
 )
 def test_coefficients_that_break_the_rule_are_refused(arguments: dict[str, float], message: str) -> None:

