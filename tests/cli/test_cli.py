@@ -130,7 +130,7 @@ def test_a_pretrained_name_stands_for_a_bundle(
     assert capsys.readouterr().out == first
     assert (converted / "manifest.json").stat().st_mtime_ns == changed
     assert run("predict", "efficientnet_lite9", face) == 2
-    assert "efficientnet_lite0" in capsys.readouterr().err
+    assert "Did you mean efficientnet_lite" in capsys.readouterr().err
 
 
 def test_import_makes_a_bundle_of_foreign_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

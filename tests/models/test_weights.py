@@ -124,7 +124,7 @@ def test_other_input_channels_keep_the_size_of_activations() -> None:
     grey = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
         expected = source(grey.expand(1, 3, 64, 64))
-        for channels in (1, 3, 4, 7):
+        for channels in (1, 2, 3, 4, 7):
             network, _ = load_weights(source.architecture, source.state_dict(), "test", in_channels=channels)
             assert network.stem.conv.weight.shape[1] == channels
             torch.testing.assert_close(network(grey.expand(1, channels, 64, 64)), expected, rtol=1e-4, atol=1e-4)

@@ -182,7 +182,8 @@ def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
 
 
 def _efficientnet_pytorch(architecture: Architecture) -> ModulePaths:
-    if architecture.family not in ("efficientnet", "efficientnet_lite"):
+    inverted = all(row.block == "inverted" for row in architecture.stages)
+    if not inverted or not architecture.head_channels or architecture.hidden_channels:
         return {}
     paths = {**_conv_and_norm("stem", "_conv_stem", "_bn0"), **_conv_and_norm("head.conv", "_conv_head", "_bn1")}
     names = {

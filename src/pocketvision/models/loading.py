@@ -47,17 +47,17 @@ def load_weights(
 def adapted_stem(weight: Tensor, channels: int) -> Tensor:
     """The stem's weight (out, in, k, k) for `channels` input channels: (out, channels, k, k).
 
-    Channels are repeated in their order (one channel: their mean), and scaled by in / channels, so that activations keep their
-    size when all channels are alike: a grey image as one channel answers as it did as three.
+    Channels are repeated in their order, each shared among its copies; fewer channels than before get the mean of all, times in /
+    channels. So activations keep their size: where all channels are alike, the answer stays what it was.
     """
     if channels < 1:
         raise UsageError(f"A network needs at least 1 input channel, not {channels}.")
     before = weight.shape[1]
-    if channels == before:
-        return weight
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    return weight[:, [index % before for index in range(channels)]] * (before / channels)
+    if channels < before:
+        return weight.mean(1, keepdim=True).expand(-1, channels, -1, -1) * (before / channels)
+    sources = [index % before for index in range(channels)]
+    shares = torch.tensor([1 / sources.count(source) for source in sources], dtype=weight.dtype)
+    return weight[:, sources] * shares.view(1, -1, 1, 1)
 
 
 def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Network, State]:

@@ -5,7 +5,6 @@ import typer
 from pocketvision.cli.models import compare, info, list_models, recommend, scale, weights
 
 app = typer.Typer(
-    help="The architectures: what they cost, how they are built, where their weights come from.",
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
