@@ -273,6 +273,14 @@ def test_our_own_files_keep_their_conventions(tmp_path: Path) -> None:
         assert torch.equal(network(images), source(images))
 
 
+def test_damaged_rows_in_our_own_file_are_an_error(tmp_path: Path) -> None:
+    source = build("mobilenet_v3_small", num_classes=2)
+    (key,) = rows_as_metadata(source.architecture)
+    save_file(source.state_dict(), tmp_path / "mine.safetensors", {key: "{}"})
+    with pytest.raises(WeightsError, match=r"mine\.safetensors: the architecture's rows .* field 'name' is missing"):
+        load_pretrained("mobilenet_v3_small", tmp_path / "mine.safetensors")
+
+
 @pytest.mark.parametrize(
     ("name", "theirs"),
     [

@@ -50,15 +50,20 @@ def rows_as_metadata(architecture: Architecture) -> dict[str, str]:
 
 
 def rows_of(path: Path) -> Architecture | None:
-    """The rows that one of our own files carries; None for any other file."""
+    """The rows that one of our own files, which load_state can read, carries; None for any other file.
+
+    Raises WeightsError when the rows are damaged: without them the weights would run with other conventions.
+    """
     if path.suffix.lower() != ".safetensors":
         return None
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(_ROWS)
+    if text is None:
+        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_ROWS)
-        return None if text is None else Architecture.from_dict(json.loads(text))
-    except (SafetensorError, OSError, ValueError, UsageError):
-        return None  # load_state says what is wrong with the file, if anything is
+        return Architecture.from_dict(json.loads(text))
+    except (ValueError, UsageError) as error:
+        raise WeightsError(f"{path}: the architecture's rows in it can not be read: {error}") from error
 
 
 _ROWS = "pocketvision_architecture"
