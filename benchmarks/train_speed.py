@@ -10,8 +10,7 @@ Ours is `pocketvision.train` with its defaults. Both get the same rows of the ta
 path, label, group, split) and the same stages, epochs, rates, batch, dropout and weight decay.
 
 (i) runs one epoch of each stage on the plain side, and all of stage 1 and six epochs of stage 2 on ours (the views are computed
-    in the first four); the rest of the recipe is extrapolated at each stage's own pace. Starting, reading, auditing, compiling and
-    filling the cache count.
+    in the first four); the rest of the recipe is extrapolated at each stage's own pace. Everything before it counts.
 (ii) the plain loop is really run to its end; the target is its best validation accuracy minus one point, and each side's time
     is taken when an epoch first reaches it. Everything counts: reading, auditing, compiling and filling the cache.
 (iii) the accuracy of the weights that each side keeps, on the test rows, each side's own prediction path.
