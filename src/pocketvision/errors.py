@@ -55,5 +55,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table: lists near matches, or every name when none is near."""
     names = list(known)
     near = get_close_matches(name, names, n=4, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(names)}."
+    some = ", ".join(names[:60]) + (f" and {len(names) - 60} more" if len(names) > 60 else "")
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {some}."
     return UsageError(f"Unknown {kind} {name!r}. {hint}")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 import torch
@@ -9,14 +10,25 @@ from golden import GOLDEN, golden_outputs, seeded
 from networks import assert_equal, calibrated, randomised
 from torch import Tensor, nn
 
+from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import Network, fold_norms
-from pocketvision.models.spec import Architecture
+from pocketvision.models.architecture_file import spec_from_dict
+from pocketvision.models.spec import Architecture, ModelSpec
 
 ROWS = sorted(ARCHITECTURES)
 
 
-def side(row: Architecture) -> int:
+# Odd, with an odd number of activations at every stride; a transformer has none that work.
+ODD = (70, 97)
+
+
+def uneven(row: ModelSpec) -> tuple[int, int]:
+    """Height and width in pixels that differ, odd ones where the row takes them."""
+    return ODD if isinstance(row, Architecture) else (48, 80)
+
+
+def side(row: ModelSpec) -> int:
     """A side in pixels that leaves 2 x 2 or more before pooling, small for the large rows' sake."""
     return max(48, 2 * row.trunk_strides()[-1])
 
@@ -35,7 +47,7 @@ def network(request: pytest.FixtureRequest) -> Network:
 
 
 def test_the_rows_rebuild_the_network(network: Network) -> None:
-    rows = Architecture.from_dict(json.loads(json.dumps(network.architecture.to_dict())))
+    rows = spec_from_dict(json.loads(json.dumps(network.architecture.to_dict())))
     assert rows == network.architecture
     rebuilt = build(rows, num_classes=10).eval()
     rebuilt.load_state_dict(network.state_dict())
@@ -45,13 +57,17 @@ def test_the_rows_rebuild_the_network(network: Network) -> None:
 
 
 def test_trunk_and_tail_make_the_network_at_every_cut(network: Network) -> None:
-    images = torch.randn(2, 3, 70, 97)
+    height, width = uneven(network.architecture)
+    images = torch.randn(2, 3, height, width)
     with torch.no_grad():
         expected = network(images)
         for cut in network.cuts:
             activations = network.trunk(images, cut)
-            stride = network.strides[cut]
-            assert activations.shape == (2, network.channels[cut], -(-70 // stride), -(-97 // stride))
+            rows, columns = (-(-pixels // network.strides[cut]) for pixels in (height, width))
+            if activations.ndim == 3:  # tokens, the class token before them
+                assert activations.shape == (2, 1 + rows * columns, network.channels[cut])
+            else:
+                assert activations.shape == (2, network.channels[cut], rows, columns)
             features = network.tail(activations, cut)
             assert features.shape == (2, network.feature_channels)
             assert torch.equal(network.classifier(features), expected)
@@ -88,11 +104,28 @@ def test_checkpointing_gives_the_same_gradients(network: Network) -> None:
 
 def test_pyramids_come_out_at_the_declared_strides(network: Network) -> None:
     with torch.no_grad():
-        levels = network.pyramid(torch.randn(1, 3, 70, 97))
+        height, width = uneven(network.architecture)
+        levels = network.pyramid(torch.randn(1, 3, height, width))
     assert list(levels) == sorted(set(network.strides))
     for stride, level in levels.items():
         deepest = max(cut for cut in network.cuts if network.strides[cut] == stride)
-        assert level.shape == (1, network.channels[deepest], -(-70 // stride), -(-97 // stride))
+        assert level.shape == (1, network.channels[deepest], -(-height // stride), -(-width // stride))
+
+
+def test_odd_sizes_work_or_are_refused_with_sizes_that_work(network: Network) -> None:
+    height, width = ODD
+    images = torch.randn(1, 3, height, width)
+    try:
+        network.architecture.check_size(height, width)
+    except UsageError as refused:
+        with torch.no_grad(), pytest.raises(UsageError, match=re.escape(str(refused))):
+            network(images)
+        sizes = [int(number) for number in re.findall(r"\d+", str(refused).partition("work: ")[2])]
+        assert sizes
+        for size in sizes:
+            assert network(torch.randn(1, 3, size, size)).isfinite().all()
+    else:
+        assert network(images).isfinite().all()
 
 
 def test_channels_last_gives_the_same_numbers(network: Network) -> None:
@@ -110,7 +143,8 @@ def test_folded_norms_give_the_same_numbers(network: Network) -> None:
     double = copy.deepcopy(network).double()
     folded = fold_norms(double)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    # A transformer has layer norms, which depend on the image and can not be folded.
+    assert any(isinstance(module, nn.BatchNorm2d | nn.LayerNorm) for module in network.modules())
     images = calibration_images(network).double()
     with torch.no_grad():
         assert_equal(folded(images), double(images))

@@ -11,15 +11,21 @@ from networks import assert_equal, randomised
 
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import fold_norms
+from pocketvision.models.spec import Architecture
+from pocketvision.models.vit import VisionTransformer
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_exports_with_a_free_batch(name: str, tmp_path: Path) -> None:
     """Other batch sizes too. A stage's first two blocks stand for the rest, which are the second one over again."""
     row = ARCHITECTURES[name]
-    stages = tuple(replace(stage, repeats=min(stage.repeats, 2)) for stage in row.stages)
+    if isinstance(row, Architecture):
+        stages = tuple(replace(stage, repeats=min(stage.repeats, 2)) for stage in row.stages)
+        row = replace(row, stages=stages, depth=1.0)
+    elif isinstance(row, VisionTransformer):
+        row = replace(row, depth=2)
     torch.manual_seed(1)
-    network = randomised(build(replace(row, stages=stages, depth=1.0), num_classes=10))
+    network = randomised(build(row, num_classes=10))
     program = torch.export.export(
         fold_norms(network), (torch.zeros(2, 3, 64, 64),), dynamic_shapes={"images": {0: torch.export.Dim("batch")}}
     )

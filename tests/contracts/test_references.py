@@ -14,14 +14,14 @@ from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.cost import cost
 from pocketvision.models.key_layouts import LAYOUTS, KeyLayout, from_ours, recognise, to_ours
 from pocketvision.models.loading import load_weights
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.summary import summaries
 
 ROWS = sorted(ARCHITECTURES)
 LIBRARIES = {"timm": timm.create_model, "torchvision": torchvision.models.get_model}
 
 # Published figures: exact parameters at 1000 classes, multiply-accumulates in millions, and the input size of the latter.
-# (torchvision's documentation; the MobileNet, MnasNet and EfficientNetV2 authors' tables; for Lite its authors' table.)
+# (torchvision's documentation; the MobileNet, MnasNet, EfficientNetV2, Lite and DeiT authors' tables.)
 PUBLISHED: dict[str, tuple[int, int, int]] = {
     "efficientnet_b0": (5_288_548, 386, 224),
     "efficientnet_b1": (7_794_184, 687, 240),
@@ -46,6 +46,12 @@ PUBLISHED: dict[str, tuple[int, int, int]] = {
     "mobilenet_v3_small": (2_542_856, 57, 224),
     "mnasnet_a1": (3_887_038, 312, 224),
     "mnasnet_b1": (4_383_312, 315, 224),
+    "resnet18": (11_689_512, 1_814, 224),
+    "resnet34": (21_797_672, 3_664, 224),
+    "resnet50": (25_557_032, 4_089, 224),
+    "vit_tiny_16": (5_717_416, 1_258, 224),
+    "vit_small_16": (22_050_664, 4_608, 224),
+    "vit_base_16": (86_567_656, 17_564, 224),
 }
 PUBLISHED |= {f"tf_{name}": figures for name, figures in PUBLISHED.items() if name.startswith("efficientnet_b")}
 
@@ -72,6 +78,9 @@ REFERENCES = [
     ("mnasnet_a1", "timm", "semnasnet_100"),
     ("mnasnet_b1", "timm", "mnasnet_100"),
     ("mnasnet_b1", "torchvision", "mnasnet1_0"),
+    *((f"resnet{depth}", library, f"resnet{depth}") for depth in (18, 34, 50) for library in ("timm", "torchvision")),
+    *((f"vit_{size}_16", "timm", f"vit_{size}_patch16_224") for size in ("tiny", "small", "base")),
+    ("vit_base_16", "torchvision", "vit_b_16"),
 ]
 
 # Rows of our own, which no library has: held by their golden outputs, and the small ones to their originals' parameters.
@@ -91,8 +100,10 @@ def reference(library: str, name: str) -> nn.Module:
     return randomised(LIBRARIES[library](name))
 
 
-def as_built_by(row: Architecture, library: str, name: str) -> Architecture:
+def as_built_by(row: ModelSpec, library: str, name: str) -> ModelSpec:
     """The row with the conventions of that library's network of that name."""
+    if not isinstance(row, Architecture):
+        return row
     if library == "timm" and name.startswith("tf_"):
         return replace(row, padding="same", norm_epsilon=1e-3)
     if library == "timm":
@@ -134,12 +145,23 @@ def test_outputs_equal_the_reference(name: str, library: str, theirs: str) -> No
     expected = reference(library, theirs)
     row = as_built_by(ARCHITECTURES[name], library, theirs)
     network, layout = load_weights(row, expected.state_dict(), theirs)
-    assert layout.name == library
-    # One even size, and one with odd and even sides, where the paddings differ most.
-    for height, width in ((64, 64), (75, 98)):
+    assert layout.module_paths(row) == LAYOUTS[library].module_paths(row)
+    # One even size, and one with odd and even sides, where the paddings differ most; theirs of a transformer take one size only.
+    sizes = ((64, 64), (75, 98)) if isinstance(row, Architecture) else ((224, 224),)
+    for height, width in sizes:
         images = torch.randn(2, 3, height, width)
         with torch.no_grad():
             assert_equal(network(images), expected(images))
+
+
+@pytest.mark.parametrize("size", [(96, 160), (384, 384)])
+def test_a_transformer_at_other_sizes_equals_timms_which_resamples_as_well(size: tuple[int, int]) -> None:
+    torch.manual_seed(7)
+    expected = randomised(timm.create_model("vit_tiny_patch16_224", dynamic_img_size=True))
+    network, _ = load_weights(ARCHITECTURES["vit_tiny_16"], expected.state_dict(), "timm")
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        assert_equal(network(images), expected(images))
 
 
 @pytest.mark.parametrize(("name", "library", "theirs"), REFERENCES)
@@ -160,5 +182,7 @@ def test_layouts_name_every_module_once(name: str, layout: KeyLayout) -> None:
         assert not any(row == name and library == layout.name for row, library, _ in REFERENCES)
         return
     with torch.device("meta"):
-        modules = {key.rpartition(".")[0] for key in build(name).state_dict()}
-    assert set(paths) == modules and len(set(paths.values())) == len(paths)
+        keys = list(build(name).state_dict())
+    # A tensor goes by its own key where the layout has it, else by its module's.
+    assert set(paths) == {key if key in paths else key.rpartition(".")[0] for key in keys}
+    assert len(set(paths.values())) == len(paths)

@@ -2,15 +2,26 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pocketvision.errors import UsageError
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
+from pocketvision.models.timm_backbone import PREFIX, TimmBackbone
+from pocketvision.models.vit import VisionTransformer
 
 SUFFIXES = (".json", ".toml")
 
 
-def read_architecture(path: Path) -> Architecture:
+def spec_from_dict(content: Mapping[str, Any]) -> ModelSpec:
+    """What `to_dict` of any kind of spec wrote. UsageError that names a missing, unknown or wrong field."""
+    if str(content.get("name")).startswith(PREFIX):
+        return TimmBackbone.from_dict(content)
+    return VisionTransformer.from_dict(content) if "heads" in content else Architecture.from_dict(content)
+
+
+def read_architecture(path: Path) -> ModelSpec:
     """The architecture whose fields and `stages` rows the file holds; fields with a default may be left out.
 
     Raises UsageError that names the file, and the row and field that is wrong.
@@ -29,6 +40,6 @@ def read_architecture(path: Path) -> Architecture:
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no table of an architecture's fields.")
     try:
-        return Architecture.from_dict(content)
+        return spec_from_dict(content)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None

@@ -135,6 +135,27 @@ class ConvNormAct(nn.Module):
             self.act.inplace = False  # The ONNX exporter takes twice as long over operations in place.
 
 
+class Stem(ConvNormAct):
+    """The first convolution; `pool`: a 3x3 max-pooling of stride 2 after it."""
+
+    def __init__(self, architecture: Architecture, in_channels: int) -> None:
+        super().__init__(
+            in_channels,
+            architecture.scaled_stem_channels(),
+            architecture.stem_kernel,
+            stride=architecture.stem_stride,
+            padding=architecture.padding,
+            norm_epsilon=architecture.norm_epsilon,
+            activation=architecture.activation,
+        )
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if architecture.stem_pool else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, channels, ceil(H / stride), ceil(W / stride))."""
+        output: Tensor = self.pool(super().forward(images))
+        return output
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention: every channel times a gate in [0, 1] computed from all channels' means (Hu et al., 2018)."""
 
@@ -152,12 +173,22 @@ class SqueezeExcite(nn.Module):
         return images * gates.to(images.dtype)
 
 
+def drop_branch(branch: Tensor, probability: float, training: bool) -> Tensor:
+    """In training, leave a residual branch out for each image with that probability, and make up for it when it stays
+    (stochastic depth, Huang et al., 2016)."""
+    if not training or probability == 0:
+        return branch
+    shape = (len(branch), *(1 for _ in branch.shape[1:]))
+    kept = torch.rand(shape, device=branch.device, dtype=branch.dtype) >= probability
+    return branch * kept / (1 - probability)
+
+
 class Block(nn.Module):
     """Widen, filter, squeeze-and-excite, narrow; added to its input where the shape stays and `residual` asks for it.
 
     The parts a row's kind does not have are identities: `expand` (kxk in a "fused" block, else 1x1), `depthwise` (not in
     "fused"), `squeeze`, `project` (1x1 without an activation; with one in "separable"; none in a "fused" block of expansion 1).
-    In training a residual branch is left out with probability `drop_path` for each image (Huang et al., 2016).
+    In training a residual branch is left out with probability `drop_path` (drop_branch).
 
     Sources: Sandler et al. 2018, figure 3 (inverted); Gupta & Tan 2019 and EfficientNetV2, figure 2 (fused); Howard et al. 2017,
     figure 3 (separable).
@@ -190,9 +221,50 @@ class Block(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
         output: Tensor = self.project(self.squeeze(self.depthwise(self.expand(images))))
-        if not self.residual:
-            return output
-        if self.training and self.drop_path > 0:
-            kept = torch.rand(len(images), 1, 1, 1, device=images.device, dtype=output.dtype) >= self.drop_path
-            output = output * kept / (1 - self.drop_path)
-        return images + output
+        return images + drop_branch(output, self.drop_path, self.training) if self.residual else output
+
+
+class ResidualBlock(nn.Module):
+    """ResNet's: two kxk convolutions ("basic") or 1x1, kxk, 1x1 ("bottleneck"), added to the input before the last activation.
+
+    The input is projected by `shortcut`, a 1x1 convolution without an activation, where the shape changes. A bottleneck has its
+    stride in the middle, as every library's weights do, not in the first convolution as in the paper.
+
+    Source: He et al. 2015, https://arxiv.org/abs/1512.03385, figure 5.
+    """
+
+    def __init__(
+        self, architecture: Architecture, row: StageRow, in_channels: int, *, stride: int, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        activation = row.activation or architecture.activation
+        conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
+        inner, out = architecture.expanded_channels(in_channels, row), row.channels
+        if row.block == "basic":
+            self.conv1 = conv(in_channels, inner, row.kernel, stride=stride, activation=activation)
+            self.conv2 = conv(inner, out, row.kernel, activation=None)
+            self.conv3: nn.Module = nn.Identity()
+        else:
+            self.conv1 = conv(in_channels, inner, 1, activation=activation)
+            self.conv2 = conv(inner, inner, row.kernel, stride=stride, activation=activation)
+            self.conv3 = conv(inner, out, 1, activation=None)
+        changes = stride != 1 or in_channels != out
+        self.shortcut = conv(in_channels, out, 1, stride=stride, activation=None) if changes else nn.Identity()
+        self.act = ACTIVATIONS[activation]()
+        self.drop_path = drop_path
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        branch = drop_branch(self.conv3(self.conv2(self.conv1(images))), self.drop_path, self.training)
+        output: Tensor = self.act(self.shortcut(images) + branch)
+        return output
+
+
+BLOCKS: dict[str, type[Block | ResidualBlock]] = {
+    "inverted": Block,
+    "fused": Block,
+    "separable": Block,
+    "basic": ResidualBlock,
+    "bottleneck": ResidualBlock,
+}
+"""What builds a row's block."""

@@ -19,18 +19,22 @@ from pocketvision.models import (
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    resnet,
     small_cnn,
+    vit,
 )
 from pocketvision.models.architecture_file import SUFFIXES, read_architecture
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
+from pocketvision.models.timm_backbone import PREFIX, timm_backbone
 
 if TYPE_CHECKING:
     from pocketvision.models.network import Network
 
-ARCHITECTURES: dict[str, Architecture] = {
+ARCHITECTURES: dict[str, ModelSpec] = {
     row.name: row
     for family in (
         efficientnet, efficientnet_v2, mobilenet_v1, mobilenet_v2, mobilenet_v3, mobile_efficientnet, mnasnet, small_cnn,
+        resnet, vit,
     )
     for row in family.ROWS
 }  # fmt: skip
@@ -39,24 +43,29 @@ ARCHITECTURES: dict[str, Architecture] = {
 _ALPHA = re.compile(r"(mobilenet_v\w+)_(\d{3})")
 
 
-def architecture(name: str) -> Architecture:
-    """The row called `name`; a MobileNet's name may end in its alpha times 100, as `mobilenet_v2_075`, and a name that ends in
-    .json or .toml is a file of rows (architecture_file.py).
+def architecture(name: str) -> ModelSpec:
+    """The spec called `name`.
+
+    A MobileNet's name may end in its alpha times 100, as `mobilenet_v2_075`; a name that ends in .json or .toml is a file of rows
+    (architecture_file.py); `timm:NAME` is any network of timm's.
 
     Raises UsageError that lists near matches, or says what is wrong in the file.
     """
+    if name.startswith(PREFIX):
+        return timm_backbone(name)
     if name.lower().endswith(SUFFIXES):
         return read_architecture(Path(name))
     scaled = _ALPHA.fullmatch(name)
-    if scaled is not None and scaled[1] in ARCHITECTURES and int(scaled[2]) > 0:
-        return replace(ARCHITECTURES[scaled[1]], name=name, width=int(scaled[2]) / 100)
+    base = None if scaled is None else ARCHITECTURES.get(scaled[1])
+    if scaled is not None and isinstance(base, Architecture) and int(scaled[2]) > 0:
+        return replace(base, name=name, width=int(scaled[2]) / 100)
     if name not in ARCHITECTURES:
         raise unknown_name("model", name, ARCHITECTURES)
     return ARCHITECTURES[name]
 
 
 def build(
-    model: str | Architecture, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
+    model: str | ModelSpec, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
 ) -> Network:
     """A network with random weights (torch's global random state) from a catalogue name or from an architecture's rows.
 

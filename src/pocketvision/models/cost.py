@@ -8,15 +8,19 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pocketvision.models.spec import Architecture, StageRow
+from pocketvision.models.spec import Architecture, ModelSpec, StageRow
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution or linear layer (kernel 1, size 1 x 1).
+    """One convolution or linear layer (kernel 1).
 
-    `size` is the side of its output in pixels; `norm` says whether a batch norm follows in place of a bias. `name` is its
-    module's path in the network; `stage` the row's index, None outside the stages.
+    `size` is the side of its output in pixels, `tokens` how many of them a transformer's linear layer maps (None: size x size).
+    `norm` says whether a batch norm follows in place of a bias. `more_parameters` are those of layer norms, class token and
+    position embedding that go with it, `more_macs` those of attention's two products. `name` is its module's path in the
+    network; `stage` the row's index, None outside the stages.
     """
 
     name: str
@@ -28,21 +32,28 @@ class Layer:
     groups: int
     size: int
     norm: bool
+    tokens: int | None = None
+    more_parameters: int = 0
+    more_macs: int = 0
 
     @property
     def parameters(self) -> int:
         """Weights, and the norm's scale and shift or the bias."""
-        return self._weights + self.out_channels * (2 if self.norm else 1)
+        return self._weights + self.out_channels * (2 if self.norm else 1) + self.more_parameters
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
-        return self._weights * self.size**2
+        return self._weights * self._positions + self.more_macs
 
     @property
     def activations(self) -> int:
         """Numbers it puts out for one image."""
-        return self.out_channels * self.size**2
+        return self.out_channels * self._positions
+
+    @property
+    def _positions(self) -> int:
+        return self.size**2 if self.tokens is None else self.tokens
 
     @property
     def _weights(self) -> int:
@@ -68,20 +79,42 @@ def total(layers: Iterable[Layer]) -> Cost:
     )
 
 
-def cost(architecture: Architecture, *, size: int | None = None, num_classes: int = 1000) -> Cost:
+def cost(architecture: ModelSpec, *, size: int | None = None, num_classes: int = 1000) -> Cost:
     """Of the whole network for a square input of `size` pixels (None: the architecture's)."""
     return total(layers(architecture, size=size, num_classes=num_classes))
 
 
-def layers(architecture: Architecture, *, size: int | None = None, num_classes: int = 1000) -> tuple[Layer, ...]:
-    """Every layer in the order it runs, for a square input of `size` pixels (None: the architecture's)."""
-    side = _halved(architecture.input_size if size is None else size, architecture.stem_stride)
-    channels = architecture.trunk_channels()
-    found = [Layer("stem.conv", None, 3, channels[0], 3, architecture.stem_stride, 1, side, True)]
+def layers(architecture: ModelSpec, *, size: int | None = None, num_classes: int = 1000) -> tuple[Layer, ...]:
+    """Every layer in the order it runs, for a square input of `size` pixels (None: the architecture's).
+
+    Raises UsageError for a size that the network can not take.
+    """
+    side = architecture.input_size if size is None else size
+    architecture.check_size(side, side)
+    found: Iterable[Layer] = ()
+    if isinstance(architecture, Architecture):
+        found = _convolutional(architecture, side)
+    elif isinstance(architecture, VisionTransformer):
+        found = _transformer(architecture, side)
+    elif isinstance(architecture, TimmBackbone):
+        from pocketvision.models.timm_parts import timm_layers  # needs timm, and torch
+
+        found = timm_layers(architecture, side)
+    features = architecture.feature_channels()
+    norm = 2 * features if isinstance(architecture, VisionTransformer) else 0
+    return (*found, Layer("classifier.1", None, features, num_classes, 1, 1, 1, 1, False, more_parameters=norm))
+
+
+def _convolutional(architecture: Architecture, side: int) -> list[Layer]:
+    side, channels = _halved(side, architecture.stem_stride), architecture.trunk_channels()
+    kernel, stride = architecture.stem_kernel, architecture.stem_stride
+    found = [Layer("stem.conv", None, 3, channels[0], kernel, stride, 1, side, True)]
+    side = _halved(side, 2) if architecture.stem_pool else side
     for stage, row in enumerate(architecture.scaled_stages()):
         for index in range(row.repeats):
             inputs, stride = (channels[stage], row.stride) if index == 0 else (row.channels, 1)
-            found += _block(architecture, row, f"stages.{stage}.{index}", stage, inputs, stride, side)
+            block = _residual_block if row.block in ("basic", "bottleneck") else _block
+            found += block(architecture, row, f"stages.{stage}.{index}", stage, inputs, stride, side)
             side = _halved(side, stride)
     pooled, wide = channels[-1], architecture.scaled_head_channels()
     if wide:
@@ -89,8 +122,40 @@ def layers(architecture: Architecture, *, size: int | None = None, num_classes: 
         pooled = wide
     if architecture.hidden_channels:
         found.append(Layer("head.linear", None, pooled, architecture.hidden_channels, 1, 1, 1, 1, False))
-    found.append(Layer("classifier.1", None, architecture.feature_channels(), num_classes, 1, 1, 1, 1, False))
-    return tuple(found)
+    return found
+
+
+def _transformer(spec: VisionTransformer, side: int) -> Iterator[Layer]:
+    """Patches, then four linear layers a block."""
+    width, hidden, grid = spec.width, spec.hidden_channels(), side // spec.patch
+    tokens = grid**2 + 1
+    embedding = width * (1 + (spec.input_size // spec.patch) ** 2 + 1)
+    yield Layer("stem.conv", None, 3, width, spec.patch, spec.patch, 1, grid, False, more_parameters=embedding)
+    norm = 2 * width
+    for block in range(spec.depth):
+
+        def linear(
+            name: str, inputs: int, outputs: int, *, more_parameters: int = 0, more_macs: int = 0, block: int = block
+        ) -> Layer:
+            return Layer(
+                f"stages.{block}.{name}",
+                block,
+                inputs,
+                outputs,
+                1,
+                1,
+                1,
+                grid,
+                False,
+                tokens,
+                more_parameters,
+                more_macs,
+            )
+
+        yield linear("attention.qkv", width, 3 * width, more_parameters=norm, more_macs=2 * tokens**2 * width)
+        yield linear("attention.project", width, width)
+        yield linear("widen", width, hidden, more_parameters=norm)
+        yield linear("narrow", hidden, width)
 
 
 def separable_share(kernel: int, out_channels: int) -> float:
@@ -114,6 +179,21 @@ def _block(
         yield Layer(f"{name}.squeeze.expand", stage, squeezed, wide, 1, 1, 1, 1, False)
     if row.block != "fused" or row.expansion != 1:
         yield Layer(f"{name}.project.conv", stage, wide, out, 1, 1, 1, after, True)
+
+
+def _residual_block(
+    architecture: Architecture, row: StageRow, name: str, stage: int, inputs: int, stride: int, side: int
+) -> Iterator[Layer]:
+    inner, out, after = architecture.expanded_channels(inputs, row), row.channels, _halved(side, stride)
+    if row.block == "basic":
+        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, row.kernel, stride, 1, after, True)
+        yield Layer(f"{name}.conv2.conv", stage, inner, out, row.kernel, 1, 1, after, True)
+    else:
+        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, 1, 1, 1, side, True)
+        yield Layer(f"{name}.conv2.conv", stage, inner, inner, row.kernel, stride, 1, after, True)
+        yield Layer(f"{name}.conv3.conv", stage, inner, out, 1, 1, 1, after, True)
+    if stride != 1 or inputs != out:
+        yield Layer(f"{name}.shortcut.conv", stage, inputs, out, 1, stride, 1, after, True)
 
 
 def _halved(side: int, stride: int) -> int:

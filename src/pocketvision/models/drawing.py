@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from pocketvision.models.cost import Layer, layers, total
-from pocketvision.models.spec import Architecture, StageRow
+from pocketvision.models.spec import ModelSpec, StageLine
 
 _GAP, _MARGIN, _TOP, _LABELS = 26, 24, 64, 104
 _TALLEST = 190
+_OTHER = "#b56576"
 _COLOURS = {"stem": "#8d99ae", "inverted": "#3a7ca5", "fused": "#d17b0f", "separable": "#2a9d8f", "head": "#6d597a"}
 
 
@@ -20,7 +21,7 @@ class _Box:
     size: int
 
 
-def draw(architecture: Architecture, *, size: int | None = None) -> str:
+def draw(architecture: ModelSpec, *, size: int | None = None) -> str:
     """The drawing as the text of an SVG file, for a square input of `size` pixels (None: the architecture's)."""
     side = architecture.input_size if size is None else size
     boxes = _boxes(architecture, side)
@@ -54,7 +55,7 @@ def _drawn(box: _Box, centre: float, width: float, middle: float) -> list[str]:
     height = max(tallest, 16.0)
     rectangle = (
         f'<rect x="{centre - width / 2:.1f}" y="{middle - height / 2:.1f}" width="{width:.1f}" height="{height:.1f}" '
-        f'rx="4" fill="{_COLOURS[box.kind]}"/>'
+        f'rx="4" fill="{_COLOURS.get(box.kind, _OTHER)}"/>'
     )
     below = _TOP + _TALLEST + 16
     lines = [_text(centre, below, box.title, 12, "middle", weight="bold")]
@@ -65,13 +66,19 @@ def _drawn(box: _Box, centre: float, width: float, middle: float) -> list[str]:
     ]
 
 
-def _boxes(architecture: Architecture, side: int) -> list[_Box]:
+def _boxes(architecture: ModelSpec, side: int) -> list[_Box]:
     found = layers(architecture, size=side)
     first = found[0]
     boxes = [
-        _Box("stem", "stem", (f"{first.out_channels} ch · {first.size} px", "3x3"), first.out_channels, first.size)
+        _Box(
+            "stem",
+            "stem",
+            (f"{first.out_channels} ch · {first.size} px", f"{first.kernel}x{first.kernel}"),
+            first.out_channels,
+            first.size,
+        )
     ]
-    for number, row in enumerate(architecture.scaled_stages()):
+    for number, row in enumerate(architecture.stage_lines()):
         own = [layer for layer in found if layer.stage == number]
         boxes.append(_stage_box(number, row, own))
     wide = architecture.feature_channels()
@@ -79,13 +86,11 @@ def _boxes(architecture: Architecture, side: int) -> list[_Box]:
     return boxes
 
 
-def _stage_box(number: int, row: StageRow, own: list[Layer]) -> _Box:
+def _stage_box(number: int, row: StageLine, own: list[Layer]) -> _Box:
     cost, last = total(own), own[-1]
     shape = f"{row.repeats} x {row.block} {row.kernel}x{row.kernel}"
     extra = " ".join(
-        word
-        for word in (f"e{row.expansion:g}" if row.expansion != 1 else "", "SE" if row.squeeze_ratio else "")
-        if word
+        word for word in (f"e{row.expansion:g}" if row.expansion != 1 else "", "SE" if row.squeezes else "") if word
     )
     lines = (f"{row.channels} ch · {last.size} px", shape, extra, f"{cost.macs / 1e6:,.1f} M MACs")
     return _Box(row.block, f"stage {number}", tuple(line for line in lines if line), row.channels, last.size)

@@ -1,7 +1,8 @@
 """Key layouts: how other libraries name the tensors of the same networks, as tables from our module paths to theirs.
 
-A tensor's key is its module's path and its own name (`weight`, `bias`, `running_mean`, ...). The libraries agree on the
-latter, so a layout is a map of module paths, complete for an architecture and one-to-one: it reads in both directions.
+A tensor's key is its module's path and its own name (`weight`, `bias`, `running_mean`, ...). The libraries agree on the latter,
+so a layout is a map of module paths (and of whole keys, where they do not agree), complete for an architecture and one-to-one:
+it reads in both directions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
-from pocketvision.models.spec import Architecture, Padding, StageRow
+from pocketvision.models.spec import Architecture, ModelSpec, Padding, StageRow
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.transformer_keys import timm_transformer, torchvision_transformer
+from pocketvision.models.vit import VisionTransformer
 
 ModulePaths = dict[str, str]
 
@@ -24,13 +28,13 @@ class KeyLayout:
     """
 
     name: str
-    module_paths: Callable[[Architecture], ModulePaths]
+    module_paths: Callable[[ModelSpec], ModulePaths]
     padding: Padding | None = None
-    norm_epsilon: Callable[[Architecture], float | None] = lambda _: None
+    norm_epsilon: Callable[[ModelSpec], float | None] = lambda _: None
     as_convolutions: frozenset[str] = frozenset()
 
 
-def to_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_ours(layout: KeyLayout, architecture: ModelSpec, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state with our keys. Keys the layout does not know stay as they are."""
     ours = _renamed({theirs: ours for ours, theirs in layout.module_paths(architecture).items()}, state)
     for key in (f"{module}.weight" for module in layout.as_convolutions):
@@ -39,7 +43,7 @@ def to_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, T
     return ours
 
 
-def from_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_ours(layout: KeyLayout, architecture: ModelSpec, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state with the layout's keys, for loading into the other library. UsageError when it has no such network."""
     paths = layout.module_paths(architecture)
     if not paths:
@@ -49,10 +53,12 @@ def from_ours(layout: KeyLayout, architecture: Architecture, state: Mapping[str,
     return _renamed(paths, shaped)
 
 
-def recognise(architecture: Architecture, keys: Iterable[str]) -> KeyLayout:
+def recognise(architecture: ModelSpec, keys: Iterable[str]) -> KeyLayout:
     """The layout that shares most module paths with `keys`. Raises WeightsError when none shares any."""
-    modules = {key.rpartition(".")[0] for key in keys}
-    shared = {name: len(modules & set(row.module_paths(architecture).values())) for name, row in LAYOUTS.items()}
+    every = list(keys)
+    modules = {key.rpartition(".")[0] for key in every}
+    named = modules.union(every)
+    shared = {name: len(named & set(row.module_paths(architecture).values())) for name, row in LAYOUTS.items()}
     best = max(shared, key=lambda name: shared[name])
     if shared[best] == 0:
         raise WeightsError(
@@ -66,7 +72,7 @@ def _renamed(paths: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str,
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         module, _, tensor = key.rpartition(".")
-        renamed[f"{paths[module]}.{tensor}" if module in paths else key] = value
+        renamed[paths.get(key) or (f"{paths[module]}.{tensor}" if module in paths else key)] = value
     return renamed
 
 
@@ -88,7 +94,31 @@ def _conv_and_norm(part: str, conv: str, norm: str) -> ModulePaths:
     return {f"{part}.conv": conv, f"{part}.norm": norm}
 
 
-def _timm(architecture: Architecture) -> ModulePaths:
+def _resnet(architecture: Architecture) -> ModulePaths:
+    """timm's and torchvision's alike."""
+    paths = _conv_and_norm("stem", "conv1", "bn1")
+    channels = architecture.trunk_channels()
+    for stage, block, row in _blocks(architecture):
+        ours, theirs = f"stages.{stage}.{block}", f"layer{stage + 1}.{block}"
+        for number in range(1, 4 if row.block == "bottleneck" else 3):
+            paths |= _conv_and_norm(f"{ours}.conv{number}", f"{theirs}.conv{number}", f"{theirs}.bn{number}")
+        if block == 0 and (row.stride != 1 or channels[stage] != row.channels):
+            paths |= _conv_and_norm(f"{ours}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
+    return {**paths, "classifier.1": "fc"}
+
+
+def _timm(architecture: ModelSpec) -> ModulePaths:
+    if isinstance(architecture, VisionTransformer):
+        return timm_transformer(architecture)
+    if isinstance(architecture, TimmBackbone):
+        from pocketvision.models.timm_parts import timm_keys
+
+        return timm_keys(architecture)
+    assert isinstance(architecture, Architecture)
+    return _resnet(architecture) if architecture.family == "resnet" else _timm_efficient(architecture)
+
+
+def _timm_efficient(architecture: Architecture) -> ModulePaths:
     paths = _conv_and_norm("stem", "conv_stem", "bn1")
     their_stage, their_block = -1, 0
     for stage, block, row in _blocks(architecture):
@@ -181,7 +211,9 @@ def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
     return {**paths, "classifier.1": "classifier.1"}
 
 
-def _efficientnet_pytorch(architecture: Architecture) -> ModulePaths:
+def _efficientnet_pytorch(architecture: ModelSpec) -> ModulePaths:
+    if not isinstance(architecture, Architecture):
+        return {}
     inverted = all(row.block == "inverted" for row in architecture.stages)
     if not inverted or not architecture.head_channels or architecture.hidden_channels:
         return {}
@@ -202,7 +234,7 @@ def _efficientnet_pytorch(architecture: Architecture) -> ModulePaths:
     return {**paths, "classifier.1": "_fc"}
 
 
-def _ours(architecture: Architecture) -> ModulePaths:
+def _ours(architecture: ModelSpec) -> ModulePaths:
     return {path: path for path in _timm(architecture)}
 
 
@@ -212,16 +244,23 @@ _TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {
     "mobilenet_v2": _torchvision_mobilenet_v2,
     "mobilenet_v3": _torchvision_mobilenet_v3,
     "mnasnet": _torchvision_mnasnet,
+    "resnet": _resnet,
 }
 
 
-def _torchvision(architecture: Architecture) -> ModulePaths:
+def _torchvision(architecture: ModelSpec) -> ModulePaths:
+    if isinstance(architecture, VisionTransformer):
+        return torchvision_transformer(architecture)
+    if not isinstance(architecture, Architecture):
+        return {}
     family = _TORCHVISION_FAMILIES.get(architecture.family)
     return {} if family is None else family(architecture)
 
 
-def _torchvision_epsilon(architecture: Architecture) -> float:
+def _torchvision_epsilon(architecture: ModelSpec) -> float | None:
     """1e-5 but for B5 and wider, V2 and MobileNetV3, whose weights come from TensorFlow recipes."""
+    if not isinstance(architecture, Architecture):
+        return None
     large = architecture.family == "efficientnet" and architecture.width >= 1.6
     return 1e-3 if large or architecture.family in ("efficientnet_v2", "mobilenet_v3") else 1e-5
 

@@ -10,13 +10,13 @@ from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.cost import cost
 from pocketvision.models.key_layouts import KeyLayout, recognise, to_ours
 from pocketvision.models.network import Network
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
 
 State = dict[str, Tensor]
 
 
 def load_weights(
-    architecture: Architecture, state: State, origin: str, *, in_channels: int | None = None
+    architecture: ModelSpec, state: State, origin: str, *, in_channels: int | None = None
 ) -> tuple[Network, KeyLayout]:
     """A network with the state's weights and its number of classes, in eval mode, and the layout that was recognised.
 
@@ -37,8 +37,12 @@ def load_weights(
     if broken is not None:
         raise WeightsError(f"{origin}: {broken} holds values that are not finite numbers; the file is damaged.")
     network.load_state_dict(ours)
-    if in_channels is not None:
-        stem = network.stem.conv
+    stem = getattr(network.stem, "conv", None)
+    if in_channels is not None and not isinstance(stem, nn.Conv2d):
+        raise UsageError(
+            f"{architecture.name}: timm's weights can not be had here for other than their own input channels."
+        )
+    if in_channels is not None and isinstance(stem, nn.Conv2d):
         stem.weight = nn.Parameter(adapted_stem(stem.weight.detach(), in_channels))
         stem.in_channels = in_channels
     return network.eval(), layout
@@ -60,15 +64,16 @@ def adapted_stem(weight: Tensor, channels: int) -> Tensor:
     return weight[:, sources] * shares.view(1, -1, 1, 1)
 
 
-def _matched(architecture: Architecture, state: State) -> tuple[KeyLayout, Network, State]:
+def _matched(architecture: ModelSpec, state: State) -> tuple[KeyLayout, Network, State]:
     """The recognised layout, the network as that layout's library builds it, the state with our keys."""
     layout = recognise(architecture, state)
     ours = to_ours(layout, architecture, state)
-    architecture = replace(
-        architecture,
-        padding=layout.padding or architecture.padding,
-        norm_epsilon=layout.norm_epsilon(architecture) or architecture.norm_epsilon,
-    )
+    if isinstance(architecture, Architecture):
+        architecture = replace(
+            architecture,
+            padding=layout.padding or architecture.padding,
+            norm_epsilon=layout.norm_epsilon(architecture) or architecture.norm_epsilon,
+        )
     classifier = ours.get("classifier.1.weight")
     # Its own random weights are overwritten; drawing them must not move the caller's random state.
     with torch.random.fork_rng(devices=[]):
@@ -106,7 +111,7 @@ def _better_fit(name: str, state: State) -> str:
     return f" The weights fit {' or '.join(fitting)}." if fitting else ""
 
 
-def _fits(architecture: Architecture, state: State) -> bool:
+def _fits(architecture: ModelSpec, state: State) -> bool:
     """Whether all keys and shapes do. On the meta device, and only where the number of parameters can be right: the catalogue is
     long, and its large networks take seconds to build."""
     learned = sum(value.numel() for key, value in state.items() if "running_" not in key and "num_batches" not in key)

@@ -1,15 +1,37 @@
-"""The one network class of every family: a stem, stages built from an architecture's rows, a head and a classifier."""
+"""The one network class of every family: a stem, stages, a head, all made by the spec's kind, and a classifier."""
 
 import copy
-import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pocketvision.errors import UsageError
-from pocketvision.models.blocks import ACTIVATIONS, Block, ConvNormAct
-from pocketvision.models.spec import Architecture, StageRow
+from pocketvision.models.blocks import ConvNormAct
+from pocketvision.models.convolutional import convolutional_parts
+from pocketvision.models.spec import Architecture, ModelSpec
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.transformer import transformer_parts
+from pocketvision.models.vit import VisionTransformer
+
+# A stem (images to activations), stages (activations to activations) and a head (activations to pooled features).
+Parts = tuple[nn.Module, list[nn.Module], nn.Module]
+
+
+def _timm_parts(spec: TimmBackbone, in_channels: int) -> Parts:
+    from pocketvision.models.timm_parts import timm_parts  # timm is an extra
+
+    return timm_parts(spec, in_channels)
+
+
+PARTS: dict[type, Callable[[Any, int], Parts]] = {
+    Architecture: convolutional_parts,
+    VisionTransformer: transformer_parts,
+    TimmBackbone: _timm_parts,
+}
+"""What builds each kind of spec, from the spec and the number of input channels."""
 
 
 class Network(nn.Module):
@@ -17,6 +39,7 @@ class Network(nn.Module):
 
     A *cut* is the number of stages below it: `trunk(images, cut)` is what may be frozen and cached, `tail(activations,
     cut)` the rest up to the pooled features. `channels[cut]` and `strides[cut]` describe the activations at a cut.
+    Activations are (N, channels, h, w); a transformer's are tokens, (N, 1 + h * w, channels), the class token first.
     `checkpointing`: in training, keep only the stages' ends and compute what lies between them again for the gradients
     (Chen et al., 2016): less memory, about a third more time, the same gradients.
     `dropout` None takes the architecture's.
@@ -24,7 +47,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        architecture: Architecture,
+        architecture: ModelSpec,
         *,
         num_classes: int = 1000,
         in_channels: int = 3,
@@ -34,22 +57,11 @@ class Network(nn.Module):
         self.architecture = architecture
         self.channels = architecture.trunk_channels()
         self.strides = architecture.trunk_strides()
-        self.cuts = range(len(architecture.stages) + 1)
         self.feature_channels = architecture.feature_channels()
-
         self.checkpointing = False
-
-        self.stem = _conv_norm_act(
-            architecture, in_channels, self.channels[0], kernel=3, stride=architecture.stem_stride
-        )
-        rows, drop_paths = architecture.scaled_stages(), architecture.drop_paths()
-        self.stages = nn.ModuleList(
-            _stage(architecture, inputs, row, drops)
-            for inputs, row, drops in zip(self.channels, rows, drop_paths, strict=False)
-        )
-        self.head = Head(architecture)
-        for module in self.modules():
-            _initialise(module)
+        stem, stages, head = PARTS[type(architecture)](architecture, in_channels)
+        self.stem, self.stages, self.head = stem, nn.ModuleList(stages), head  # in the order they run
+        self.cuts = range(len(stages) + 1)
         self.classifier = _classifier(
             self.feature_channels, num_classes, architecture.dropout if dropout is None else dropout
         )
@@ -67,24 +79,25 @@ class Network(nn.Module):
         return logits
 
     def trunk(self, images: Tensor, cut: int) -> Tensor:
-        """The stem and the first `cut` stages: (N, 3, H, W) to (N, channels[cut], ceil(H / strides[cut]), ...)."""
+        """The stem and the first `cut` stages: (N, 3, H, W) to activations."""
         self._check_cut(cut)
         activations: Tensor = self.stem(images)
         return self._through(activations, 0, cut)
 
     def tail(self, activations: Tensor, cut: int) -> Tensor:
-        """From the trunk to the pooled features: (N, channels[cut], h, w) to (N, feature_channels)."""
+        """From the trunk to the pooled features: activations to (N, feature_channels)."""
         self._check_cut(cut)
         features: Tensor = self.head(self._through(activations, cut, len(self.stages)))
         return features
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
-        """The deepest activations at every stride, by stride: what detectors and segmenters are built on."""
+        """The deepest activations at every stride, by stride, as (N, channels, ceil(H / stride), ceil(W / stride)): what
+        detectors and segmenters are built on. A transformer has one level, its patches without the class token."""
         activations = self.trunk(images, 0)
         levels = {self.strides[0]: activations}
         for cut in self.cuts[1:]:
             activations = levels[self.strides[cut]] = self._through(activations, cut - 1, cut)
-        return levels
+        return {stride: _as_map(level, images, stride) for stride, level in levels.items()}
 
     def _through(self, activations: Tensor, first: int, last: int) -> Tensor:
         """Through the stages from `first` up to `last`."""
@@ -122,58 +135,13 @@ def fold_norms(network: Network) -> Network:
     return folded
 
 
-def _conv_norm_act(
-    architecture: Architecture, in_channels: int, out_channels: int, *, kernel: int, stride: int
-) -> ConvNormAct:
-    return ConvNormAct(
-        in_channels,
-        out_channels,
-        kernel,
-        stride=stride,
-        padding=architecture.padding,
-        norm_epsilon=architecture.norm_epsilon,
-        activation=architecture.activation,
-    )
-
-
-def _stage(architecture: Architecture, in_channels: int, row: StageRow, drop_paths: tuple[float, ...]) -> nn.Sequential:
-    """The `row.repeats` blocks of a (scaled) row: the first takes the stride and the change of channels."""
-    return nn.Sequential(
-        *(
-            Block(
-                architecture,
-                row,
-                in_channels if index == 0 else row.channels,
-                stride=row.stride if index == 0 else 1,
-                drop_path=drop_paths[index],
-            )
-            for index in range(row.repeats)
-        )
-    )
-
-
-class Head(nn.Module):
-    """From the last stage's activations to pooled features: a 1x1 convolution or none, the mean over the image, and in
-    MobileNetV3 a linear layer after it (section 5.1: the same function before pooling would cost 49 times as much)."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        channels, wide = architecture.trunk_channels()[-1], architecture.scaled_head_channels()
-        self.conv = _conv_norm_act(architecture, channels, wide, kernel=1, stride=1) if wide else nn.Identity()
-        hidden = architecture.hidden_channels
-        self.linear = nn.Linear(wide or channels, hidden) if hidden else nn.Identity()
-        self.act = ACTIVATIONS[architecture.activation]() if hidden else nn.Identity()
-
-    def forward(self, activations: Tensor) -> Tensor:
-        """(N, channels, h, w) to (N, features)."""
-        pooled = self.conv(activations).mean((2, 3))
-        features: Tensor = self.act(self.linear(pooled.to(_dtype_of(self.linear, pooled))))
-        return features
-
-
-def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:
-    """The precision of a layer's weights, or of `otherwise` when it has none."""
-    return module.weight.dtype if isinstance(module, nn.Linear) else otherwise.dtype
+def _as_map(activations: Tensor, images: Tensor, stride: int) -> Tensor:
+    """Tokens, but the class token, back in their places; other activations are a map already."""
+    if activations.ndim == 4:
+        return activations
+    height, width = (-(-side // stride) for side in images.shape[2:])
+    tokens = activations[:, -height * width :].transpose(1, 2)
+    return tokens.reshape(tokens.shape[0], -1, height, width)
 
 
 def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.Sequential:
@@ -184,13 +152,3 @@ def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.S
     nn.init.normal_(linear.weight, std=0.01)
     nn.init.zeros_(linear.bias)
     return nn.Sequential(nn.Dropout(dropout), linear)
-
-
-@torch.no_grad()
-def _initialise(module: nn.Module) -> None:
-    """EfficientNet's start: convolutions normal with variance 2 / fan-out, where fan-out counts a group's outputs."""
-    if isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
-        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

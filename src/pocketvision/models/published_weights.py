@@ -189,6 +189,26 @@ PUBLISHED_WEIGHTS: dict[str, tuple[PublishedWeights, ...]] = {
         _timm("mnasnet_100.rmsp_in1k", 74.662, 224, 0.875),
         _torchvision("MNASNet1_0_Weights.IMAGENET1K_V1", 73.456, 224, 256),
     ),
+    "resnet18": (
+        _torchvision("ResNet18_Weights.IMAGENET1K_V1", 69.758, 224, 256),
+        _timm("resnet18.a1_in1k", 73.164, 288, 1.0),
+    ),
+    "resnet34": (
+        _torchvision("ResNet34_Weights.IMAGENET1K_V1", 73.314, 224, 256),
+        _timm("resnet34.a1_in1k", 77.938, 288, 1.0),
+    ),
+    "resnet50": (
+        _torchvision("ResNet50_Weights.IMAGENET1K_V2", 80.858, 224, 232),
+        _torchvision("ResNet50_Weights.IMAGENET1K_V1", 76.130, 224, 256),
+        _timm("resnet50.a1_in1k", 81.240, 288, 1.0),
+    ),
+    "vit_tiny_16": (_timm("vit_tiny_patch16_224.augreg_in21k_ft_in1k", 75.452, 224, 0.9, half=True),),
+    "vit_small_16": (_timm("vit_small_patch16_224.augreg_in21k_ft_in1k", 81.414, 224, 0.9, half=True),),
+    "vit_base_16": (
+        _timm("vit_base_patch16_224.augreg2_in21k_ft_in1k", 85.110, 224, 0.9, half=True),
+        _timm("vit_base_patch16_224.augreg_in21k_ft_in1k", 84.532, 224, 0.9, half=True),
+        _torchvision("ViT_B_16_Weights.IMAGENET1K_V1", 81.072, 224, 256),
+    ),
 }
 
 EMBEDDED_MODEL = "efficientnet_lite0"

@@ -3,17 +3,67 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from pocketvision.errors import UsageError
 
 Padding = Literal["symmetric", "same"]
 Activation = Literal["relu", "relu6", "silu", "hard_swish"]
 Gate = Literal["sigmoid", "hard_sigmoid"]
-Block = Literal["inverted", "fused", "separable"]
+Block = Literal["inverted", "fused", "separable", "basic", "bottleneck"]
 SqueezeOf = Literal["input", "expanded"]
 
 CHANNEL_MULTIPLE = 8
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """A stage (a cut lies after it) as tables and drawings show it. `block` says in a word what it repeats."""
+
+    block: str
+    kernel: int
+    stride: int
+    expansion: float
+    channels: int
+    repeats: int
+    squeezes: bool = False
+
+
+class ModelSpec(Protocol):
+    """What any network is built from: rows (Architecture), a VisionTransformer's widths, or another library's name."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+
+    def stage_lines(self) -> tuple[StageLine, ...]:
+        """One line a stage."""
+        ...
+
+    def trunk_channels(self) -> tuple[int, ...]:
+        """Channels of the trunk's output, indexed by the cut: entry 0 is the stem's, entry i that of i stages."""
+        ...
+
+    def trunk_strides(self) -> tuple[int, ...]:
+        """Input pixels per trunk-output pixel, indexed by the cut."""
+        ...
+
+    def feature_channels(self) -> int:
+        """Channels of the pooled features, which the classifier sees."""
+        ...
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises UsageError, naming sizes that work, for an input of so many pixels that the network can not take."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data, which spec_from_dict (architecture_file.py) reads back."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +72,10 @@ class StageRow:
 
     `block`: "inverted" widens 1x1, filters each channel, narrows 1x1; "fused" widens by the kernel itself, then narrows 1x1
     (with `expansion` 1 it is one convolution); "separable" filters each channel, then mixes them 1x1 with an activation.
-    `expansion` widens a block's input (1: no widening convolution at all). `squeeze_ratio` is the squeeze-and-excitation's
+    "basic" is two convolutions of the kernel, "bottleneck" 1x1, the kernel, 1x1; both are added to their input, projected 1x1
+    where the shape changes, before the last activation.
+    `expansion` widens a block's input (1: no widening convolution at all); a bottleneck's is its inner share of `channels`.
+    `squeeze_ratio` is the squeeze-and-excitation's
     width as a share of what Architecture.squeeze_of names; 0 means none. `activation` None takes the architecture's.
     `residual` adds a block's input to its output where the shape stays.
     """
@@ -40,9 +93,10 @@ class StageRow:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network as data. `stages`, `stem_channels` and the head's channels are the paper's, before scaling.
+    """A convolutional network as data. `stages`, `stem_channels` and the head's channels are the paper's, before scaling.
 
     `width` and `depth` multiply channels and repeats (EfficientNet's compound scaling; MobileNet's alpha is a width).
+    `stem_pool`: a 3x3 max-pooling of stride 2 follows the stem's convolution (ResNet).
     `fixed_ends` leaves the stem, the head and the first and last stage's repeats unscaled (EfficientNet-Lite).
     `stem_scales_from`: narrower widths than this leave the stem unscaled (MobileNetV3).
     `round_limit`: rounding channels to a multiple of 8 keeps at least this share of them.
@@ -68,7 +122,9 @@ class Architecture:
     width: float = 1.0
     depth: float = 1.0
     fixed_ends: bool = False
+    stem_kernel: int = 3
     stem_stride: int = 2
+    stem_pool: bool = False
     stem_scales_from: float = 0.0
     round_limit: float = 0.9
     narrow_head: bool = False
@@ -112,8 +168,10 @@ class Architecture:
 
     def expanded_channels(self, in_channels: int, row: StageRow) -> int:
         """Channels inside a block of `row` with that many coming in."""
-        if row.block == "fused" and row.expansion == 1:  # its one convolution
+        if row.block == "basic" or (row.block == "fused" and row.expansion == 1):
             return row.channels
+        if row.block == "bottleneck":
+            return int(row.channels * row.expansion)
         return round_channels(in_channels * row.expansion) if row.expansion % 1 else in_channels * int(row.expansion)
 
     def squeezed_channels(self, in_channels: int, row: StageRow) -> int:
@@ -139,10 +197,22 @@ class Architecture:
 
     def trunk_strides(self) -> tuple[int, ...]:
         """Input pixels per trunk-output pixel, indexed by the cut."""
-        strides = [self.stem_stride]
+        strides = [self.stem_stride * (2 if self.stem_pool else 1)]
         for row in self.stages:
             strides.append(strides[-1] * row.stride)
         return tuple(strides)
+
+    def stage_lines(self) -> tuple[StageLine, ...]:
+        """The rows as they are built, for tables and drawings."""
+        return tuple(
+            StageLine(
+                row.block, row.kernel, row.stride, row.expansion, row.channels, row.repeats, bool(row.squeeze_ratio)
+            )
+            for row in self.scaled_stages()
+        )
+
+    def check_size(self, height: int, width: int) -> None:
+        """Convolutions take any size, odd ones too."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data; `from_dict` gives the same architecture back."""
@@ -173,10 +243,10 @@ def round_channels(channels: float, limit: float = 0.9) -> int:
 _CHOICES = (Padding, Activation, Gate, Block, SqueezeOf)
 # Smallest and largest value of a number, where not every one makes sense.
 _RANGES: dict[str, tuple[float, float]] = {
-    "kernel": (1, 31), "stride": (1, 4), "expansion": (1, 64), "channels": (1, 65_536), "repeats": (1, 1000),
+    "kernel": (1, 31), "stride": (1, 4), "expansion": (0.05, 64), "channels": (1, 65_536), "repeats": (1, 1000),
     "squeeze_ratio": (0, 1), "stem_channels": (1, 65_536), "head_channels": (0, 65_536), "hidden_channels": (0, 65_536),
     "norm_epsilon": (1e-12, 1), "input_size": (8, 4096), "dropout": (0, 0.95), "width": (0.01, 100), "depth": (0.01, 100),
-    "stem_stride": (1, 4), "round_limit": (0, 1), "drop_path": (0, 0.95),
+    "stem_kernel": (1, 31), "stem_stride": (1, 4), "round_limit": (0, 1), "drop_path": (0, 0.95),
 }  # fmt: skip
 
 
@@ -211,4 +281,4 @@ def _expected(name: str, value: object, kind: Any) -> str | None:
     low, high = _RANGES.get(name, (-math.inf, math.inf))
     if isinstance(value, (int, float)) and not low <= value <= high:
         return f"{low:g} to {high:g}"
-    return "an odd number" if name == "kernel" and isinstance(value, int) and value % 2 == 0 else None
+    return "an odd number" if name.endswith("kernel") and isinstance(value, int) and value % 2 == 0 else None

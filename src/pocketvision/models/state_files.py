@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
-from pocketvision.models.spec import Architecture
+from pocketvision.models.architecture_file import spec_from_dict
+from pocketvision.models.spec import ModelSpec
 
 PICKLED_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLED_SUFFIXES)
@@ -44,12 +45,12 @@ def load_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def rows_as_metadata(architecture: Architecture) -> dict[str, str]:
+def rows_as_metadata(architecture: ModelSpec) -> dict[str, str]:
     """What our own safetensors files carry besides tensors: the network's rows, padding and epsilon included."""
     return {_ROWS: json.dumps(architecture.to_dict())}
 
 
-def rows_of(path: Path) -> Architecture | None:
+def rows_of(path: Path) -> ModelSpec | None:
     """The rows that one of our own files, which load_state can read, carries; None for any other file.
 
     Raises WeightsError when the rows are damaged: without them the weights would run with other conventions.
@@ -61,7 +62,7 @@ def rows_of(path: Path) -> Architecture | None:
     if text is None:
         return None
     try:
-        return Architecture.from_dict(json.loads(text))
+        return spec_from_dict(json.loads(text))
     except (ValueError, UsageError) as error:
         raise WeightsError(f"{path}: the architecture's rows in it can not be read: {error}") from error
 

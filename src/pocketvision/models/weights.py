@@ -24,8 +24,9 @@ from pocketvision.models.published_weights import (
     PublishedWeights,
     default_preprocessing,
 )
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.state_files import SUFFIXES, load_state, rows_of
+from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.preprocessing import Preprocessing
 
 _HUB_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -49,8 +50,8 @@ class Pretrained:
 def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) -> Pretrained:
     """The network called `name` with weights from `source`.
 
-    source: "auto" (the first published weights that are at hand, see published_weights.py), "none" (random, drawn from
-    `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), a name of torchvision's
+    source: "auto" (the first published weights that are at hand, see published_weights.py; for `timm:NAME` timm's own), "none"
+    (random, drawn from `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), a name of torchvision's
     ("MobileNet_V2_Weights.IMAGENET1K_V2"), or a .safetensors or .pth file in our, timm's, torchvision's or
     efficientnet_pytorch's key layout, with any number of classes.
 
@@ -58,6 +59,8 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
     Never falls back to a random start.
     """
     architecture = catalog.architecture(name)
+    if isinstance(architecture, TimmBackbone) and source == "auto":
+        return _from_repository(name, architecture, _timm_repository(architecture))
     if source == "none":
         return _random(name, architecture, seed)
     if source == "auto":
@@ -85,6 +88,18 @@ def installed_weights(published: PublishedWeights) -> Path | None:
     return next((path for folder in folders for path in sorted(Path(folder).glob("models/*.pth"))), None)
 
 
+def _timm_repository(spec: TimmBackbone) -> str:
+    """Where timm publishes the weights of its network of that name and tag. WeightsError when nowhere."""
+    import timm
+
+    repository = getattr(timm.get_pretrained_cfg(spec.timm_name), "hf_hub_id", None)
+    if not repository:
+        raise WeightsError(
+            f'timm publishes no weights of {spec.timm_name} on the hub. Give a file, or "none" to start from random ones.'
+        )
+    return str(repository)
+
+
 def _at_hand(name: str) -> PublishedWeights:
     """The first published weights that are installed, else the first on the hub."""
     rows = PUBLISHED_WEIGHTS.get(name, ())
@@ -95,7 +110,7 @@ def _at_hand(name: str) -> PublishedWeights:
     return available[0]
 
 
-def _published(architecture: Architecture, published: PublishedWeights) -> Pretrained:
+def _published(architecture: ModelSpec, published: PublishedWeights) -> Pretrained:
     if published.kind == "torchvision":
         path, origin = _fetch_torchvision(published.location), f"torchvision, {published.location}"
     elif published.kind == "package":
@@ -111,15 +126,15 @@ def _published(architecture: Architecture, published: PublishedWeights) -> Pretr
     return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
 
 
-def _from_file(name: str, architecture: Architecture, path: Path) -> Pretrained:
+def _from_file(name: str, architecture: ModelSpec, path: Path) -> Pretrained:
     """A local file, in a network with the conventions its maker's library has: our own files tell them; for timm's keys they are
     those of the first weights that timm publishes of this architecture."""
     state = load_state(path)
     layout = recognise(architecture, state)
     own = rows_of(path)
-    if own is not None:
+    if isinstance(own, Architecture) and isinstance(architecture, Architecture):
         architecture = replace(architecture, padding=own.padding, norm_epsilon=own.norm_epsilon)
-    elif layout.name == "timm":
+    elif layout.name == "timm" and isinstance(architecture, Architecture):
         hubs = (row.location.rpartition("/")[2] for row in PUBLISHED_WEIGHTS.get(name, ()) if row.kind == "hub")
         architecture = _as_timm_builds(architecture, next(hubs, "tf_" if architecture.padding == "same" else ""))
     network, _ = load_weights(architecture, state, str(path))
@@ -131,7 +146,7 @@ def _from_file(name: str, architecture: Architecture, path: Path) -> Pretrained:
 _KIND_OF_LAYOUT = {"torchvision": "torchvision", "timm": "hub", "efficientnet_pytorch": "package"}
 
 
-def _from_repository(name: str, architecture: Architecture, repository: str) -> Pretrained:
+def _from_repository(name: str, architecture: ModelSpec, repository: str) -> Pretrained:
     """Any repository of timm's kind: its config.json tells padding, epsilon and preprocessing."""
     path = _fetch(name, repository, "model.safetensors")
     preprocessing = default_preprocessing(name, architecture.input_size)
@@ -149,8 +164,10 @@ def _from_repository(name: str, architecture: Architecture, repository: str) -> 
     return Pretrained(network, preprocessing, labels, f"Hugging Face hub, {repository}", _sha256(path))
 
 
-def _as_timm_builds(architecture: Architecture, timm_name: str) -> Architecture:
+def _as_timm_builds(architecture: ModelSpec, timm_name: str) -> ModelSpec:
     """timm's tf_ networks hold TensorFlow's weights; the others have the same keys but PyTorch's conventions."""
+    if not isinstance(architecture, Architecture):
+        return architecture
     if timm_name.startswith("tf_"):
         return replace(architecture, padding="same", norm_epsilon=1e-3)
     return replace(architecture, padding="symmetric", norm_epsilon=1e-5)
@@ -164,7 +181,7 @@ def _timm_preprocessing(config: dict[str, Any]) -> Preprocessing:
     return Preprocessing(height, width, settings["crop_pct"], interpolation, tuple(mean), tuple(std))
 
 
-def _random(name: str, architecture: Architecture, seed: int) -> Pretrained:
+def _random(name: str, architecture: ModelSpec, seed: int) -> Pretrained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(architecture).eval()

@@ -63,7 +63,7 @@ class Inputs(Protocol):
         ...
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
-        """For each batch of rows, `feature` ("pooled": (N, features), or "cut": (N, channels, h, w)) as float32."""
+        """For each batch of rows, `feature` ("pooled": (N, features), or "cut": activations at the cut) as float32."""
         ...
 
 
@@ -102,9 +102,8 @@ class CachedInputs:
 
         def read(rows: Sequence[Row]) -> Tensor:
             stored = torch.from_numpy(self._caches[feature].read([self._key(row) for row in rows], feature))
-            if feature == CUT:
-                return stored.to(torch.float32, memory_format=torch.channels_last)
-            return stored.to(torch.float32)
+            stored = stored.to(torch.float32)
+            return stored.contiguous(memory_format=torch.channels_last) if stored.ndim == 4 else stored
 
         yield from prefetch(read, groups, workers=1, ahead=2)
 

@@ -64,7 +64,10 @@ class Recipe:
             if value is not None and not (low <= value <= high):
                 limit = f"from {low:g} to {high:g}" if high < _HUGE else f"of at least {low:g}"
                 raise UsageError(f"{option_name(name)} is {value}; expected a number {limit}.")
-        stages = len(architecture(self.model).stages)
+        spec = architecture(self.model)
+        if self.size is not None:
+            spec.check_size(self.size, self.size)
+        stages = len(spec.stage_lines())
         if self.unfreeze > stages:
             raise UsageError(f"--unfreeze {self.unfreeze}: {self.model} has {stages} stages; expected 0 to {stages}.")
         augmentation_named(self.augmentation)

@@ -1,5 +1,6 @@
 """models: what can be trained, what it costs, how to scale it, and where its weights come from. Needs no torch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -8,12 +9,13 @@ from typing import Any
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models import efficientnet
 from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import Cost, Layer, cost, layers, separable_share, total
 from pocketvision.models.drawing import draw
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from pocketvision.models.scaling import CompoundScale, fit_phi, fit_width, scaled
-from pocketvision.models.spec import Architecture
+from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.summary import ModelSummary, summaries
 
 SORT_KEYS = ("name", "family", "input_size", "parameters", "macs", "activations", "top1")
@@ -81,7 +83,7 @@ class StageInfo:
 class ModelInfo:
     """An architecture, taken apart for an input of `size` pixels."""
 
-    architecture: Architecture
+    architecture: ModelSpec
     size: int
     cost: Cost
     stages: tuple[StageInfo, ...]
@@ -161,6 +163,8 @@ def scale_model(
     Raises UsageError for coefficients that break alpha * beta^2 * gamma^2 = 2, and for a budget that nothing fits.
     """
     row = architecture(base)
+    if not isinstance(row, Architecture):
+        raise UsageError(f"{base} is not made of convolutional rows, which are what is scaled here.")
     macs, parameters = _budget("--max-macs", max_macs), _budget("--max-parameters", max_parameters)
     if phi is not None and (macs is not None or parameters is not None):
         raise UsageError("Give --phi or a budget (--max-macs, --max-parameters), not both.")
@@ -201,19 +205,19 @@ def _budget(option: str, value: float | None) -> int | None:
 
 def published_scales() -> tuple[ScaledModel, ...]:
     """EfficientNet B0 to B7, to lay a scaled network beside."""
-    base = architecture("efficientnet_b0")
-    rows = [architecture(f"efficientnet_b{number}") for number in range(8)]
+    rows = [row for row in efficientnet.ROWS if re.fullmatch(r"efficientnet_b\d", row.name)]
+    base = rows[0]
     return tuple(
         ScaledModel(row, base.name, None, row.depth, row.width, row.input_size / base.input_size, cost(row))
         for row in rows
     )
 
 
-def _stage_infos(row: Architecture, found: Sequence[Layer]) -> tuple[StageInfo, ...]:
+def _stage_infos(row: ModelSpec, found: Sequence[Layer]) -> tuple[StageInfo, ...]:
     lines = []
     stem, ends = found[0], [layer for layer in found[1:] if layer.stage is None]
     lines.append(_line("stem", "convolution", stem.kernel, stem.stride, 1.0, stem.out_channels, 1, [stem]))
-    for number, stage in enumerate(row.scaled_stages()):
+    for number, stage in enumerate(row.stage_lines()):
         own = [layer for layer in found if layer.stage == number]
         lines.append(
             _line(

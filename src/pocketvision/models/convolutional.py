@@ -1,0 +1,76 @@
+"""A convolutional network's parts, from an architecture's rows: stem, stages, head."""
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from pocketvision.models.blocks import ACTIVATIONS, BLOCKS, ConvNormAct, Stem
+from pocketvision.models.spec import Architecture, StageRow
+
+
+def convolutional_parts(architecture: Architecture, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
+    """Stem, a stage a row, and head, with EfficientNet's random start."""
+    channels = architecture.trunk_channels()
+    rows, drop_paths = architecture.scaled_stages(), architecture.drop_paths()
+    stem = Stem(architecture, in_channels)
+    stages: list[nn.Module] = [
+        _stage(architecture, inputs, row, drops) for inputs, row, drops in zip(channels, rows, drop_paths, strict=False)
+    ]
+    head = Head(architecture)
+    for part in (stem, *stages, head):
+        for module in part.modules():
+            _initialise(module)
+    return stem, stages, head
+
+
+def _stage(architecture: Architecture, in_channels: int, row: StageRow, drop_paths: tuple[float, ...]) -> nn.Sequential:
+    """The `row.repeats` blocks of a (scaled) row: the first takes the stride and the change of channels."""
+    return nn.Sequential(
+        *(
+            BLOCKS[row.block](
+                architecture,
+                row,
+                in_channels if index == 0 else row.channels,
+                stride=row.stride if index == 0 else 1,
+                drop_path=drop_paths[index],
+            )
+            for index in range(row.repeats)
+        )
+    )
+
+
+class Head(nn.Module):
+    """From the last stage's activations to pooled features: a 1x1 convolution or none, the mean over the image, and in
+    MobileNetV3 a linear layer after it (section 5.1: the same function before pooling would cost 49 times as much)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        channels, wide = architecture.trunk_channels()[-1], architecture.scaled_head_channels()
+        conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
+        self.conv = conv(channels, wide, 1, activation=architecture.activation) if wide else nn.Identity()
+        hidden = architecture.hidden_channels
+        self.linear = nn.Linear(wide or channels, hidden) if hidden else nn.Identity()
+        self.act = ACTIVATIONS[architecture.activation]() if hidden else nn.Identity()
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """(N, channels, h, w) to (N, features)."""
+        pooled = self.conv(activations).mean((2, 3))
+        features: Tensor = self.act(self.linear(pooled.to(_dtype_of(self.linear, pooled))))
+        return features
+
+
+def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:
+    """The precision of a layer's weights, or of `otherwise` when it has none."""
+    return module.weight.dtype if isinstance(module, nn.Linear) else otherwise.dtype
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    """EfficientNet's start: convolutions normal with variance 2 / fan-out, where fan-out counts a group's outputs."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

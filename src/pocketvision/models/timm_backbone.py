@@ -1,0 +1,94 @@
+"""`timm:NAME`: any network of timm's as a backbone, with declared channels and strides. The `timm` extra builds it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from pocketvision.errors import MissingExtraError, UsageError, unknown_name
+from pocketvision.models.spec import StageLine
+
+PREFIX = "timm:"
+
+
+@dataclass(frozen=True)
+class TimmBackbone:
+    """One of timm's networks, by name, with what was found when it was looked at (timm_parts.py).
+
+    `channels` and `strides` are those at the cuts. A network that does not run as a sequence of its parts (transformers with a
+    class token, most hybrids) has the one cut before its pooling: all of it is frozen, or none.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    features: int
+    input_size: int
+    dropout: float = 0.0
+    family: str = "timm"
+
+    @property
+    def timm_name(self) -> str:
+        """The name without our prefix, its weights' tag included."""
+        return self.name.removeprefix(PREFIX)
+
+    def stage_lines(self) -> tuple[StageLine, ...]:
+        """One a cut after the first. What is in a stage is timm's affair: kernel and expansion are not told."""
+        return tuple(
+            StageLine("timm", 1, after // before, 1.0, channels, 1)
+            for channels, before, after in zip(self.channels[1:], self.strides, self.strides[1:], strict=False)
+        )
+
+    def trunk_channels(self) -> tuple[int, ...]:
+        """As found."""
+        return self.channels
+
+    def trunk_strides(self) -> tuple[int, ...]:
+        """As found."""
+        return self.strides
+
+    def feature_channels(self) -> int:
+        """Of what timm's network gives without its classifier."""
+        return self.features
+
+    def check_size(self, height: int, width: int) -> None:
+        """Tried without numbers: raises UsageError, naming the size that works, when timm's network refuses another one."""
+        if (height, width) != (self.input_size, self.input_size):
+            from pocketvision.models.timm_parts import refusal
+
+            reason = refusal(self, height, width)
+            if reason is not None:
+                raise UsageError(
+                    f"{self.name} can not take {width} x {height} pixels ({reason}). {self.input_size} x {self.input_size} works."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data; `from_dict` gives the same back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "TimmBackbone":
+        """Rebuild from `to_dict`'s data. UsageError when fields are missing or unknown."""
+        try:
+            return cls(**{**content, "channels": tuple(content["channels"]), "strides": tuple(content["strides"])})
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"This is no backbone of timm's as it was written: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def timm_backbone(name: str) -> TimmBackbone:
+    """Look at timm's network of that name (`timm:resnet26`, `timm:convnext_atto.d2_in1k`).
+
+    Raises MissingExtraError without timm, UsageError for a name that it does not know, listing near matches.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise MissingExtraError(f"{name}, a network of timm's,", "timm") from None
+    known = name.removeprefix(PREFIX)
+    if not timm.is_model(known):
+        raise unknown_name("network of timm's", known.partition(".")[0], timm.list_models())
+    from pocketvision.models.timm_parts import inspected
+
+    channels, strides, features, input_size = inspected(known)
+    return TimmBackbone(name, channels, strides, features, input_size)

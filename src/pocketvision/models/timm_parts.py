@@ -1,0 +1,225 @@
+"""How a network of timm's is taken apart into stem, stages and head, so that it can be frozen below any of its stages.
+
+timm tells after which modules its features come out (`feature_info`), and most of its networks run their modules in the order
+they are registered. Whether one does is not believed but tried: its parts in a row have to give what the whole gives.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from pocketvision.errors import UsageError
+from pocketvision.models.cost import Layer
+from pocketvision.models.timm_backbone import TimmBackbone
+
+Named = list[tuple[str, nn.Module]]
+
+
+class Outside(nn.Sequential):
+    """Modules of another library, one after the other. Half-precision activations are computed with their weights cast."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Activations to activations."""
+        if input.dtype != torch.bfloat16:
+            output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+            return output
+        with torch.autocast(input.device.type, dtype=torch.bfloat16):
+            output = super().forward(input)  # type: ignore[no-untyped-call]
+        return output.to(input.dtype)
+
+
+class _Features(nn.Module):
+    """All of a network up to its pooling."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model.forward_features(images)  # type: ignore[operator]
+        return features
+
+
+class _Pooling(nn.Module):
+    """The rest of it. The network's tensors belong to _Features, so it is not registered here again."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._model = (model,)
+
+    def forward(self, features: Tensor) -> Tensor:
+        pooled: Tensor = self._model[0].forward_head(features)  # type: ignore[operator]
+        return pooled
+
+
+def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
+    """Stem, stages and head of timm's network with random weights."""
+    model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0, in_chans=in_channels)
+    if len(spec.channels) == 1:
+        return _Features(model), [], _Pooling(model)
+    stem, *stages, head = (_row(part) for part in _split(model))
+    return stem, list(stages), head
+
+
+def inspected(name: str) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
+    """Channels and strides at the cuts, channels of the features, and the input size in pixels of timm's network `name`."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = timm.create_model(name, pretrained=False, num_classes=0).eval()
+        size = int(_settings(model)["input_size"][1])
+        images = torch.randn(1, 3, size, size)
+        features = model(images)
+        shapes = _shapes_at_the_cuts(model, images, features)
+    if shapes is None:
+        last = _feature_info(model)[-1]
+        channels, strides = [int(last["num_chs"])], [int(last["reduction"])]
+    else:
+        channels, strides = [shape[1] for shape in shapes], [round(size / shape[2]) for shape in shapes]
+    return tuple(channels), tuple(strides), int(features.shape[1]), size
+
+
+def refusal(spec: TimmBackbone, height: int, width: int) -> str | None:
+    """Why the network can not run on that many pixels; None when it can."""
+    with torch.device("meta"), torch.no_grad():
+        model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0).eval()
+        try:
+            model(torch.zeros(1, 3, height, width))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
+
+
+def timm_keys(spec: TimmBackbone) -> dict[str, str]:
+    """{our module path: timm's} of all modules that hold tensors; whole keys where the network is in one piece."""
+    with torch.device("meta"):
+        model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
+    classifier = _settings(model)["classifier"]
+    if not isinstance(classifier, str):
+        raise UsageError(
+            f"{spec.name} has several classifiers ({', '.join(classifier)}); its weights can not be taken over."
+        )
+    paths = {"classifier.1": classifier}
+    if len(spec.channels) == 1:
+        return {**{f"stem.model.{key}": key for key in model.state_dict()}, **paths}
+    for number, part in enumerate(_split(model)):
+        place = "stem" if number == 0 else f"stages.{number - 1}" if number < len(spec.channels) else "head"
+        for path, module in part:
+            for inner, holder in module.named_modules():
+                if any("." not in key for key in holder.state_dict()):
+                    paths[".".join(filter(None, (place, _flat(path), inner)))] = ".".join(filter(None, (path, inner)))
+    return paths
+
+
+def timm_layers(spec: TimmBackbone, side: int) -> list[Layer]:
+    """Its convolutions and linear layers in the order they run, for a square input; other parameters of a part are counted with
+    the part's last layer. What attention multiplies is not counted."""
+    with torch.device("meta"):
+        stem, stages, head = timm_parts(spec, 3)
+        model = nn.ModuleDict({"stem": stem, "stages": nn.ModuleList(stages), "head": head}).eval()
+        found: dict[str, list[Layer]] = {name: [] for name in ("stem", *map(str, range(len(stages))), "head")}
+        hooks = []
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                stage = int(name.split(".")[1]) if name.startswith("stages.") else None
+                part = found[name.split(".")[0] if stage is None else str(stage)]
+
+                def note(
+                    layer: nn.Module, _: object, output: Tensor, name: str = name, stage: int | None = stage,
+                    part: list[Layer] = part,
+                ) -> None:  # fmt: skip
+                    part.append(_layer(layer, output, name, stage))
+
+                hooks.append(module.register_forward_hook(note))
+        activations = torch.zeros(1, 3, side, side)
+        with torch.no_grad():
+            for part_module in (stem, *stages, head):
+                activations = part_module(activations)
+    layers = [layer for part in found.values() for layer in part]
+    for name, part in found.items():
+        module = model.get_submodule(name if name in ("stem", "head") else f"stages.{name}")
+        rest = sum(each.numel() for each in module.parameters()) - sum(each.parameters for each in part)
+        last = layers.index(part[-1]) if part else -1
+        layers[last] = replace(layers[last], more_parameters=layers[last].more_parameters + rest)
+    return layers
+
+
+def _settings(model: nn.Module) -> dict[str, Any]:
+    settings: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return settings
+
+
+def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    info: list[dict[str, Any]] = list(model.feature_info)  # type: ignore[arg-type]
+    return info
+
+
+def _layer(module: nn.Module, output: Tensor, name: str, stage: int | None) -> Layer:
+    """As it was seen to run. Its bias is the part's rest when it has none: Layer counts one for each output."""
+    if isinstance(module, nn.Conv2d):
+        kernel, stride = module.kernel_size[0], module.stride[0]
+        layer = Layer(
+            name, stage, module.in_channels, module.out_channels, kernel, stride, module.groups, output.shape[-1], False
+        )
+    else:
+        assert isinstance(module, nn.Linear)
+        tokens = output.numel() // module.out_features
+        layer = Layer(name, stage, module.in_features, module.out_features, 1, 1, 1, 1, False, tokens)
+    return layer if module.bias is not None else replace(layer, more_parameters=-layer.out_channels)
+
+
+def _shapes_at_the_cuts(model: nn.Module, images: Tensor, features: Tensor) -> list[tuple[int, ...]] | None:
+    """Shapes of the activations at the cuts, when the parts in a row give the features, and channels stand where they should."""
+    shapes: list[tuple[int, ...]] = []
+    activations = images
+    try:
+        *trunk, head = _split(model)
+        for part in trunk:
+            activations = _row(part)(activations)
+            shapes.append(tuple(activations.shape))
+        same = torch.equal(_row(head)(activations), features)
+    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
+        return None
+    declared = [int(info["num_chs"]) for info in _feature_info(model)]
+    usable = same and all(len(shape) == 4 for shape in shapes) and [shape[1] for shape in shapes] == declared
+    return shapes if usable else None
+
+
+def _split(model: nn.Module) -> list[Named]:
+    """The network's modules in their order, cut after each that timm's features come out of; the last part is the rest.
+
+    Raises LookupError when a feature's module is not among them, or a tensor belongs to none.
+    """
+    ends = [str(info["module"]) for info in _feature_info(model)]
+    modules = list(_flattened(model, "", ends))
+    held = sum(parameter.numel() for _, module in modules for parameter in module.parameters())
+    if held != sum(parameter.numel() for parameter in model.parameters()):
+        raise LookupError("tensors outside of the modules")
+    places = [path for path, _ in modules]
+    cuts = [0, *(places.index(end) + 1 if end in places else -1 for end in ends), len(modules)]
+    if -1 in cuts or cuts != sorted(set(cuts)):
+        raise LookupError("features that come out inside of a module")
+    return [modules[first:last] for first, last in pairwise(cuts)]
+
+
+def _flattened(module: nn.Module, path: str, ends: list[str]) -> Iterator[tuple[str, nn.Module]]:
+    """Children in order; those that features come out of the inside of are opened."""
+    for name, child in module.named_children():
+        place = f"{path}.{name}" if path else name
+        if any(end.startswith(f"{place}.") for end in ends):
+            yield from _flattened(child, place, ends)
+        else:
+            yield place, child
+
+
+def _row(part: Named) -> Outside:
+    return Outside(OrderedDict((_flat(path), module) for path, module in part))
+
+
+def _flat(path: str) -> str:
+    return path.replace(".", "_")
