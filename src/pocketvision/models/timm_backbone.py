@@ -6,7 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from pocketvision.errors import MissingExtraError, UsageError, unknown_name
+from pocketvision.models.published_weights import PublishedWeights
 from pocketvision.models.spec import StageLine
+from pocketvision.preprocessing import Preprocessing
 
 PREFIX = "timm:"
 
@@ -73,6 +75,21 @@ class TimmBackbone:
             return cls(**{**content, "channels": tuple(content["channels"]), "strides": tuple(content["strides"])})
         except (KeyError, TypeError) as error:
             raise UsageError(f"This is no backbone of timm's as it was written: {error}") from None
+
+
+def timm_weights(spec: TimmBackbone) -> PublishedWeights | None:
+    """Where timm publishes the weights of its network of that name and tag; None when it does not. Their accuracy is not told."""
+    import timm
+
+    settings: Any = timm.get_pretrained_cfg(spec.timm_name)
+    repository = None if settings is None else settings.hf_hub_id
+    if not repository:
+        return None
+    _, height, width = settings.input_size
+    preprocessing = Preprocessing(
+        height, width, settings.crop_pct, settings.interpolation, tuple(settings.mean), tuple(settings.std)
+    )
+    return PublishedWeights("hub", str(repository), None, "timm", settings.license or "unknown", preprocessing)
 
 
 @lru_cache(maxsize=8)

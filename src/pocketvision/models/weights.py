@@ -26,7 +26,7 @@ from pocketvision.models.published_weights import (
 )
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.state_files import SUFFIXES, load_state, rows_of
-from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_backbone import TimmBackbone, timm_weights
 from pocketvision.preprocessing import Preprocessing
 
 _HUB_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -60,7 +60,12 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
     """
     architecture = catalog.architecture(name)
     if isinstance(architecture, TimmBackbone) and source == "auto":
-        return _from_repository(name, architecture, _timm_repository(architecture))
+        published = timm_weights(architecture)
+        if published is None:
+            raise WeightsError(
+                f'timm publishes no weights of {name}. Give a file of yours, or "none" for a random start.'
+            )
+        return _from_repository(name, architecture, published.location)
     if source == "none":
         return _random(name, architecture, seed)
     if source == "auto":
@@ -86,18 +91,6 @@ def installed_weights(published: PublishedWeights) -> Path | None:
     module = importlib.util.find_spec(published.location.replace("-", "_"))
     folders = [] if module is None else list(module.submodule_search_locations or [])
     return next((path for folder in folders for path in sorted(Path(folder).glob("models/*.pth"))), None)
-
-
-def _timm_repository(spec: TimmBackbone) -> str:
-    """Where timm publishes the weights of its network of that name and tag. WeightsError when nowhere."""
-    import timm
-
-    repository = getattr(timm.get_pretrained_cfg(spec.timm_name), "hf_hub_id", None)
-    if not repository:
-        raise WeightsError(
-            f'timm publishes no weights of {spec.timm_name} on the hub. Give a file, or "none" to start from random ones.'
-        )
-    return str(repository)
 
 
 def _at_hand(name: str) -> PublishedWeights:

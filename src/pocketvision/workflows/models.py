@@ -17,6 +17,7 @@ from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWe
 from pocketvision.models.scaling import CompoundScale, fit_phi, fit_width, scaled
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.summary import ModelSummary, summaries
+from pocketvision.models.timm_backbone import TimmBackbone, timm_weights
 
 SORT_KEYS = ("name", "family", "input_size", "parameters", "macs", "activations", "top1")
 
@@ -124,7 +125,10 @@ def model_info(name: str, *, size: int | None = None, drawing: str | Path | None
 
 def model_weights(name: str) -> tuple[PublishedWeights, ...]:
     """Every published set of weights of an architecture, the first choice first. UsageError for an unknown name."""
-    architecture(name)
+    spec = architecture(name)
+    if isinstance(spec, TimmBackbone):
+        published = timm_weights(spec)
+        return () if published is None else (published,)
     return PUBLISHED_WEIGHTS.get(name, ())
 
 
@@ -240,14 +244,16 @@ def _line(
 ) -> StageInfo:
     sums = total(own)
     separable = standard = 0
+    theory = None
     for first, second in _separable_pairs(own):
+        theory = separable_share(first.kernel, second.out_channels) if theory is None else theory
         separable += first.macs + second.macs
         # A standard convolution of the depthwise kernel and stride, with the pair's inputs and outputs.
         standard += first.kernel**2 * first.in_channels * second.out_channels * first.size**2
     return StageInfo(
         name, block, kernel, stride, expansion, channels, repeats, own[-1].size if name != "head" else 1,
         sums.parameters, sums.macs, separable, standard,
-        separable_share(kernel, channels) if standard else None,
+        theory,
     )  # fmt: skip
 
 

@@ -40,8 +40,9 @@ def weights(
     for row in rows:
         each = row.preprocessing
         mean = "/".join(f"{value:g}" for value in each.mean)
+        top1 = "" if row.top1 is None else f"{row.top1:.1f} %"
         table.add_row(
-            KINDS[row.kind], row.location, f"{row.top1:.1f} %", f"{each.height} px", f"{each.crop_share:.3f}",
+            KINDS[row.kind], row.location, top1, f"{each.height} px", f"{each.crop_share:.3f}",
             each.interpolation, mean, row.licence,
         )  # fmt: skip
     stdout().print(table)
