@@ -11,9 +11,9 @@ from networks import assert_equal, calibrated, randomised
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
+from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import Network, fold_norms
-from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.spec import Architecture, ModelSpec
 
 ROWS = sorted(ARCHITECTURES)

@@ -133,16 +133,19 @@ def test_a_file_that_onnx_runtime_can_not_load(tiny_bundle: Bundle, tmp_path: Pa
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime [\d.]+ can not load it"):
         open_onnx(tmp_path / "model.onnx")
-    graph = replace(tiny_bundle.manifest.graphs[0], files=("golden.safetensors",))
-    with pytest.raises(BundleError, match="no ONNX file"):
-        open_backend(replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, graphs=(graph,))))
+    with pytest.raises(BundleError, match="no file that any backend runs"):
+        open_backend(replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, files={})))
+    with pytest.raises(
+        BundleError, match=r"no file for the torch backend \(model\.safetensors\); it has some for onnxruntime, open"
+    ):
+        open_backend(tiny_bundle, "torch")
 
 
 def test_verify(tiny_bundle: Bundle) -> None:
     found = verify_bundle(tiny_bundle)
     assert (found.files, found.images) == (2, 3)
     assert found.max_probability_difference < 1e-6
-    assert found.to_dict()["backends"].keys() == {"onnxruntime"}
+    assert found.to_dict()["backends"].keys() == {"onnxruntime", "openvino"}
 
 
 def test_verify_names_the_image_that_is_answered_differently(tiny_bundle: Bundle) -> None:

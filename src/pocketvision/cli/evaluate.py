@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
-from pocketvision.cli.options import GroupColumn, JsonFile, LabelColumn, Lang, PathColumn, SplitColumn, Workers
+from pocketvision.cli.options import (
+    BackendName,
+    Device,
+    GroupColumn,
+    JsonFile,
+    LabelColumn,
+    Lang,
+    PathColumn,
+    SplitColumn,
+    Workers,
+)
 
 
 def evaluate(
@@ -25,6 +35,8 @@ def evaluate(
     group_column: GroupColumn = "group",
     batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 32,
     workers: Workers = 2,
+    backend: BackendName = None,
+    device: Device = "cpu",
     lang: Lang = "en",
     json: JsonFile = None,
 ) -> None:
@@ -44,7 +56,8 @@ def evaluate(
     with TrainingDisplay() as display:
         evaluation = run_evaluate(
             bundle, data, split=split, out=out, positive=positive, path_column=path_column, label_column=label_column,
-            split_column=split_column, group_column=group_column, batch=batch, workers=workers, lang=lang,
+            split_column=split_column, group_column=group_column, batch=batch, workers=workers, backend=backend,
+            device=device, lang=lang,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
         )  # fmt: skip
     write_json_option(json, evaluation.to_dict())

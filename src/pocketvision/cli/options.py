@@ -8,6 +8,18 @@ import typer
 if TYPE_CHECKING:
     from pocketvision.data.balance import ClassWeights
 
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="onnxruntime, openvino, torch, torch-compiled, executorch, or auto for the fastest here.  [default: what the bundle "
+        "has a file for]",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(help="Where it runs, in the backend's words: cpu; ONNX Runtime: cuda, tensorrt …; OpenVINO: gpu …"),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvision.cli.display import stderr, write_json_option
-from pocketvision.cli.options import JsonFile, MaxPixels
+from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels
 
 if TYPE_CHECKING:
     from pocketvision.runtime.predictor import Row
@@ -20,10 +20,12 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a run of the network.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads.  [default: one a core]")] = None,
+    backend: BackendName = None,
+    device: Device = "cpu",
     max_pixels: MaxPixels = 50_000_000,
     json: JsonFile = None,
 ) -> None:
-    """Classify images with a bundle, through ONNX Runtime; rows keep the order of the images.
+    """Classify images with a bundle; rows keep the order of the images.
 
     An image that can not be read becomes a row with an error. Exit code 0: all answered; 1: some could not be read.
 
@@ -39,7 +41,8 @@ def predict(
 
     to_terminal = out is None and str(json) != "-"
     summary = run_predict(
-        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, max_pixels=max_pixels, lines=sys.stdin,
+        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, backend=backend,
+        device=device, max_pixels=max_pixels, lines=sys.stdin,
         on_row=(lambda row: _print_row(row, top_k)) if to_terminal else None,
     )  # fmt: skip
     write_json_option(json, summary.to_dict())

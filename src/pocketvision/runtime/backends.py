@@ -1,7 +1,9 @@
 """What a backend is, and the table of them. A new runtime is a file beside this and a row here."""
 
+import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -9,30 +11,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
-from pocketvision.errors import unknown_name
-from pocketvision.runtime import onnx_backend
+from pocketvision.errors import BundleError, MissingExtraError, UsageError, unknown_name
+from pocketvision.runtime import executorch_backend, onnx_backend, openvino_backend, torch_backend
+from pocketvision.runtime.batches import Outputs
 
 
 class Backend(Protocol):
-    """A graph, ready to run. `run` may be called from several threads at once."""
+    """A graph, ready to run. `run` may be called from several threads at once.
 
-    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Preprocessed images (N, 3, H, W) to `logits` and `probabilities`, (N, classes) each."""
+    size: height and width of its input in pixels. classes: how many it tells apart.
+    """
+
+    size: tuple[int, int]
+    classes: int
+
+    def run(self, images: NDArray[np.float32]) -> Outputs:
+        """Preprocessed images (N, 3, H, W), N from 0, to `logits` and `probabilities`, (N, classes) each.
+
+        Raises ValueError when the images have another size or type.
+        """
         ...
 
 
-BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {"onnxruntime": onnx_backend.open_bundle}
-"""From a backend's name to what opens a bundle on a number of threads."""
+@dataclass(frozen=True)
+class BackendRow:
+    """A runtime: which of a bundle's files it runs, the best first; how one is opened, on so many threads and on a device by its
+    own names ("cpu" …); the module that has to be installed, and the extra that brings it."""
+
+    files: tuple[str, ...]
+    open: Callable[[Bundle, str, int, str], Backend]
+    module: str
+    extra: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package is here. Imports nothing."""
+        return importlib.util.find_spec(self.module) is not None
+
+    def file(self, bundle: Bundle) -> str | None:
+        """The bundle's file that it would run, None when there is none."""
+        return next((name for name in self.files if name in bundle.manifest.files), None)
 
 
-def open_backend(bundle: Bundle, name: str = "onnxruntime", *, threads: int | None = None) -> Backend:
-    """Open the bundle's graph with the backend called `name` on `threads` threads (None: every core it may use).
+BACKENDS: dict[str, BackendRow] = {
+    "onnxruntime": BackendRow(("model.onnx",), onnx_backend.open_bundle, "onnxruntime", ""),
+    "openvino": BackendRow(("model.xml", "model.onnx"), openvino_backend.open_bundle, "openvino", "openvino"),
+    "torch": BackendRow(("model.safetensors",), torch_backend.open_eager, "torch", "train"),
+    "torch-compiled": BackendRow(("model.safetensors",), torch_backend.open_compiled, "torch", "train"),
+    "executorch": BackendRow(("model.pte",), executorch_backend.open_bundle, "executorch", "executorch"),
+}
+"""From a backend's name to what runs a bundle."""
 
-    Raises UsageError for an unknown name, listing near matches, and BundleError when the bundle has no file for it.
+
+def open_backend(
+    bundle: Bundle, name: str | None = None, *, threads: int | None = None, device: str = "cpu"
+) -> Backend:
+    """Open the bundle with the backend called `name` (None: the first of the table that has a file in it and is installed) on
+    `threads` threads (None: every core it may use).
+
+    Raises UsageError for an unknown name, listing near matches, MissingExtraError when it is not installed, and BundleError when
+    the bundle has no file for it.
     """
+    if name is None:
+        name = default_backend(bundle)
     if name not in BACKENDS:
         raise unknown_name("backend", name, BACKENDS)
-    return BACKENDS[name](bundle, threads or usable_cores())
+    row = BACKENDS[name]
+    if not row.installed:
+        raise MissingExtraError(f"The backend {name}", row.extra)
+    file = row.file(bundle)
+    if file is None:
+        raise BundleError(
+            f"{bundle.folder}: the bundle has no file for the {name} backend ({' or '.join(row.files)}); it has some for "
+            f"{', '.join(each for each, other in BACKENDS.items() if other.file(bundle)) or 'no other'}. "
+            "`pocketvision export` adds files."
+        )
+    try:
+        return row.open(bundle, file, threads or usable_cores(), device)
+    except ImportError as error:
+        raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
+
+
+def default_backend(bundle: Bundle) -> str:
+    """The first backend of the table that is installed and has a file in the bundle; else the first that has one."""
+    fitting = [name for name, row in BACKENDS.items() if row.file(bundle)]
+    if not fitting:
+        raise BundleError(f"{bundle.folder}: the bundle has no file that any backend runs")
+    return next((name for name in fitting if BACKENDS[name].installed), fitting[0])
 
 
 def open_onnx(path: Path, *, threads: int | None = None) -> Backend:

@@ -1,13 +1,33 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU or on any device that the installed build has a provider for."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from pocketvision.bundle import Bundle
-from pocketvision.errors import BundleError
+from pocketvision.errors import BundleError, unknown_name
+from pocketvision.runtime.batches import Outputs, checked, no_answers
+
+CPU = "CPUExecutionProvider"
+Options = dict[str, str]
+# Devices by the names users give, as ONNX Runtime's providers and their options. TensorRT builds an engine for minutes, so it is
+# kept between runs (the same cache for every bundle: its files are named after the graph).
+_TENSORRT: Options = {"trt_engine_cache_enable": "1", "trt_timing_cache_enable": "1"}
+DEVICES: dict[str, tuple[str, Options]] = {
+    "cpu": (CPU, {}),
+    "cuda": ("CUDAExecutionProvider", {}),
+    "tensorrt": ("TensorrtExecutionProvider", _TENSORRT),
+    "tensorrt-fp16": ("TensorrtExecutionProvider", {**_TENSORRT, "trt_fp16_enable": "1"}),
+    "tensorrt-int8": ("TensorrtExecutionProvider", {**_TENSORRT, "trt_int8_enable": "1"}),
+    "openvino": ("OpenVINOExecutionProvider", {}),
+    "coreml": ("CoreMLExecutionProvider", {}),
+    "directml": ("DmlExecutionProvider", {}),
+    "xnnpack": ("XnnpackExecutionProvider", {}),
+}
 
 
 class OnnxBackend:
@@ -16,41 +36,63 @@ class OnnxBackend:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._input = session.get_inputs()[0]
-        self._outputs = [output.name for output in session.get_outputs()]
+        self._outputs = {output.name: output.shape for output in session.get_outputs()}
+        _, _, height, width = self._input.shape
+        self.size: tuple[int, int] = (height, width)
+        self.classes: int = self._outputs["logits"][1]
 
-    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def run(self, images: NDArray[np.float32]) -> Outputs:
         """Preprocessed images (N, 3, H, W) to `logits` and `probabilities`, (N, classes) each.
 
         Raises ValueError when the images have another size or type than the graph's input.
         """
-        expected = tuple(self._input.shape[1:])
-        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1:] != expected:
-            raise ValueError(
-                f"the input is {images.dtype} with the shape {images.shape}; expected float32 with (images, "
-                f"{', '.join(map(str, expected))})"
-            )
-        values = self._session.run(self._outputs, {self._input.name: images})
+        images = checked(images, self.size)
+        if len(images) == 0:
+            return no_answers(self.classes)
+        values = self._session.run(list(self._outputs), {self._input.name: images})
         return dict(zip(self._outputs, values, strict=True))
 
 
-def open_bundle(bundle: Bundle, threads: int) -> OnnxBackend:
-    """Open the bundle's ONNX file. Raises BundleError when there is none or it can not be loaded."""
-    for graph in bundle.manifest.graphs:
-        for name in graph.files:
-            if name.endswith(".onnx"):
-                return open_file(bundle.path(name), threads)
-    raise BundleError(f"{bundle.folder}: the bundle has no ONNX file for the onnxruntime backend")
+def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBackend:
+    """Open the bundle's ONNX file. Raises BundleError when it can not be loaded."""
+    return open_file(bundle.path(file), threads, device)
 
 
-def open_file(path: Path, threads: int) -> OnnxBackend:
-    """Open an ONNX file with one image input. Raises BundleError when it can not be loaded."""
+def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
+    """Open an ONNX file with one image input on a device of DEVICES; the CPU, aloud, where its provider is not installed.
+
+    Raises BundleError when the file can not be loaded, UsageError for an unknown device.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
     options.log_severity_level = 3  # errors only; they are raised below all the same
+    providers = providers_for(device, onnxruntime.get_available_providers())
     try:
-        return OnnxBackend(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+        return OnnxBackend(onnxruntime.InferenceSession(path, options, providers=providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BundleError(f"{path}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
+
+
+def providers_for(device: str, available: list[str]) -> list[tuple[str, Options]]:
+    """ONNX Runtime's providers for a device, the CPU last, for what the first can not run.
+
+    Says aloud (a warning on this module's logger) when the device's provider is not among `available`.
+    """
+    if device not in DEVICES:
+        raise unknown_name("device of ONNX Runtime's", device, DEVICES)
+    provider, options = DEVICES[device]
+    if provider == CPU:
+        return [(CPU, {})]
+    if provider not in available:
+        logging.getLogger(__name__).warning(
+            "ONNX Runtime has no %s here, so the device %s can not be used: running on the CPU. Installed are %s; the packages "
+            "onnxruntime-gpu, onnxruntime-openvino and onnxruntime-directml bring others.",
+            provider, device, ", ".join(available),
+        )  # fmt: skip
+        return [(CPU, {})]
+    if options:
+        options = {**options, "trt_engine_cache_path": str(user_cache_path("pocketvision") / "tensorrt")}
+    return [(provider, options), (CPU, {})]

@@ -16,7 +16,8 @@ from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, ImageSource
-from pocketvision.runtime.backends import Backend, open_backend, usable_cores
+from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_cores
+from pocketvision.runtime.choice import AUTO, choose
 
 BATCH = 4
 """Images a worker decodes before it runs them: 12.7, 12.3, 12.2, 12.5 and 12.9 ms of CPU an image with 1, 2, 4, 8 and 16.
@@ -41,11 +42,17 @@ class Row:
 class Predictor:
     """A bundle at work: `predictor(image)` classifies anything `preprocessing.decode` reads. Threads may share it."""
 
-    def __init__(self, bundle: Bundle, *, backend: str = "onnxruntime", threads: int | None = None) -> None:
-        """threads: cores to use at most; None takes every core this process may use."""
+    def __init__(
+        self, bundle: Bundle, *, backend: str | None = None, threads: int | None = None, device: str = "cpu"
+    ) -> None:
+        """backend: a name of BACKENDS, "auto" for the fastest here (choice.py), None for the first that has a file in the bundle.
+        threads: cores to use at most; None takes every core this process may use. device: in the backend's words."""
         self.bundle = bundle
         self.labels = bundle.labels
-        self._backend = backend
+        self.backend = (
+            choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)
+        )
+        self._device = device
         self._threads = threads or usable_cores()
         self._opened: dict[int, Backend] = {}
         self._opening = Lock()
@@ -123,7 +130,7 @@ class Predictor:
     def _open(self, threads: int) -> Backend:
         with self._opening:
             if threads not in self._opened:
-                self._opened[threads] = open_backend(self.bundle, self._backend, threads=threads)
+                self._opened[threads] = open_backend(self.bundle, self.backend, threads=threads, device=self._device)
             return self._opened[threads]
 
 

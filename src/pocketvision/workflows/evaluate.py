@@ -42,6 +42,8 @@ def evaluate(
     batch: int = BATCH,
     workers: int | None = None,
     threads: int | None = None,
+    backend: str | None = None,
+    device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
@@ -53,13 +55,14 @@ def evaluate(
     split: "train", "val" or "test"; None takes the test split if `data` has one, and else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
-    batch, workers, threads, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and their total.
+    batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and
+    their total.
 
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
     if out is not None:
         texts(lang)  # an unknown language is told before the work, not after it
-    predictor = load(bundle, threads=threads)
+    predictor = load(bundle, backend=backend, threads=threads, device=device)
     if positive is None:
         positive = predictor.bundle.task.metrics.get("positive")
     positive_index(predictor.labels, positive)

@@ -6,10 +6,13 @@ from pocketvision.runtime.predictor import Predictor
 from pocketvision.workflows.pretrained import open_bundle
 
 
-def load(bundle: str | Path, *, backend: str = "onnxruntime", threads: int | None = None) -> Predictor:
+def load(
+    bundle: str | Path, *, backend: str | None = None, threads: int | None = None, device: str = "cpu"
+) -> Predictor:
     """Open a bundle's folder (or a pre-trained network by name): `load("runs/leaves/bundle")("photo.jpg").label`.
 
-    threads: cores to use at most; None takes every core this process may use. Raises BundleError when it is damaged or of
-    a newer format.
+    backend: "onnxruntime", "openvino", "torch", "torch-compiled" or "executorch"; "auto" for the fastest here; None for the first
+    that has a file in the bundle. device: in the backend's words. threads: cores to use at most; None takes every core this
+    process may use. Raises BundleError when the bundle is damaged, of a newer format, or has no file for the backend.
     """
-    return Predictor(open_bundle(bundle), backend=backend, threads=threads)
+    return Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device)

@@ -14,7 +14,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import Cost, Layer, cost, layers, separable_share, total
 from pocketvision.models.drawing import draw
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
-from pocketvision.models.scaling import CompoundScale, fit_phi, fit_width, scaled
+from pocketvision.models.scaling import ALPHA, BETA, GAMMA, CompoundScale, fit_coefficients, fit_phi, fit_width, scaled
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.summary import ModelSummary, summaries
 from pocketvision.models.timm_backbone import TimmBackbone, timm_weights
@@ -134,7 +134,11 @@ def model_weights(name: str) -> tuple[PublishedWeights, ...]:
 
 @dataclass(frozen=True)
 class ScaledModel:
-    """A scaled architecture, its multipliers over the base and its cost; `phi` is None where a width was fitted."""
+    """A scaled architecture, its multipliers over the base and its cost.
+
+    `alpha`, `beta` and `gamma` are the coefficients that phi was raised on. They and `phi` are None where a width was fitted,
+    and for the published networks, whose multipliers their authors rounded.
+    """
 
     architecture: Architecture
     base: str
@@ -143,6 +147,9 @@ class ScaledModel:
     width: float
     resolution: float
     cost: Cost
+    alpha: float | None = None
+    beta: float | None = None
+    gamma: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `architecture` is what --model takes as a file."""
@@ -153,50 +160,101 @@ def scale_model(
     base: str = "efficientnet_b0",
     *,
     phi: float | None = None,
-    alpha: float = CompoundScale.alpha,
-    beta: float = CompoundScale.beta,
-    gamma: float = CompoundScale.gamma,
+    alpha: float | None = None,
+    beta: float | None = None,
+    gamma: float | None = None,
     width: bool = False,
     depth: float = 1.0,
+    coefficients: bool = False,
     max_macs: float | None = None,
     max_parameters: float | None = None,
 ) -> ScaledModel:
     """`base` scaled by `phi`; or, without phi, to what fits a budget of macs or parameters.
 
-    With a budget the largest phi is sought, or with `width` the largest width at `depth` times the repeats.
-    Raises UsageError for coefficients that break alpha * beta^2 * gamma^2 = 2, and for a budget that nothing fits.
+    With a budget the largest phi is sought, or with `width` the largest width at `depth` times the repeats, or with
+    `coefficients` those alpha, beta and gamma whose network at `phi` (None: 1) uses most of `max_macs`.
+    alpha, beta, gamma: None takes the paper's.
+    Raises UsageError for coefficients that break alpha * beta^2 * gamma^2 = 2, for a budget that nothing fits, and for options
+    that do not go together.
     """
     row = architecture(base)
     if not isinstance(row, Architecture):
         raise UsageError(f"{base} is not made of convolutional rows, which are what is scaled here.")
     macs, parameters = _budget("--max-macs", max_macs), _budget("--max-parameters", max_parameters)
-    if phi is not None and (macs is not None or parameters is not None):
-        raise UsageError("Give --phi or a budget (--max-macs, --max-parameters), not both.")
-    if phi is None and macs is None and parameters is None:
+    given = {"--alpha": alpha, "--beta": beta, "--gamma": gamma}
+    own = [option for option, value in given.items() if value is not None]
+    if coefficients:
+        _check_coefficients(own, phi=phi, width=width, depth=depth, macs=macs, parameters=parameters)
+    else:
+        _check_scaling(own, phi=phi, width=width, depth=depth, budget=macs is not None or parameters is not None)
+    scale: CompoundScale | None = None
+    if coefficients and macs is not None:
+        scale, found = fit_coefficients(row, macs=macs, phi=1.0 if phi is None else phi)
+    elif phi is not None:
+        scale = CompoundScale(
+            phi,
+            ALPHA if alpha is None else alpha,
+            BETA if beta is None else beta,
+            GAMMA if gamma is None else gamma,
+        )
+        found = scaled(row, scale)
+    elif width:
+        found = fit_width(row, macs=macs, parameters=parameters, depth=depth)
+    else:
+        largest, found = fit_phi(row, macs=macs, parameters=parameters)
+        scale = CompoundScale(largest)
+    return ScaledModel(
+        found,
+        base,
+        None if scale is None else scale.phi,
+        found.depth / row.depth,
+        found.width / row.width,
+        found.input_size / row.input_size,
+        cost(found),
+        *((None, None, None) if scale is None else (scale.alpha, scale.beta, scale.gamma)),
+    )
+
+
+def _check_coefficients(
+    own: Sequence[str], *, phi: float | None, width: bool, depth: float, macs: int | None, parameters: int | None
+) -> None:
+    """UsageError when `--coefficients` stands beside what it seeks, or without its budget. `own`: the coefficients given."""
+    if own:
+        raise UsageError(
+            f"--coefficients seeks alpha, beta and gamma; {own[0]} gives one already. Leave one of them out."
+        )
+    if width:
+        raise UsageError(
+            "--coefficients seeks depth, width and resolution; --width the width alone. Leave one of them out."
+        )
+    if depth != 1.0:
+        raise UsageError("--depth is for --width; with --coefficients alpha scales the depth.")
+    if parameters is not None:
+        raise UsageError("--coefficients has a budget of --max-macs; leave --max-parameters out.")
+    if macs is None:
+        raise UsageError("--coefficients needs a budget: give --max-macs as well.")
+    if phi == 0:
+        raise UsageError(
+            "--coefficients changes nothing at --phi 0, which is the base network; expected a phi above 0."
+        )
+
+
+def _check_scaling(own: Sequence[str], *, phi: float | None, width: bool, depth: float, budget: bool) -> None:
+    """UsageError for options that do not go together, without `--coefficients`. `own`: the coefficients given."""
+    if phi is not None and budget:
+        raise UsageError(
+            "Give --phi or a budget (--max-macs, --max-parameters), not both; --coefficients alone takes --phi with --max-macs."
+        )
+    if phi is None and not budget:
         raise UsageError("Say how large: --phi, --max-macs or --max-parameters.")
     if phi is not None and width:
         raise UsageError("--width seeks the width for a budget; --phi gives it already. Leave one of them out.")
     if depth != 1.0 and not width:
         raise UsageError("--depth is for --width; else phi scales the depth.")
-    if phi is None and (alpha, beta, gamma) != (CompoundScale.alpha, CompoundScale.beta, CompoundScale.gamma):
+    if phi is None and own:
         raise UsageError("--alpha, --beta and --gamma are for --phi; a budget is searched with the paper's.")
     if not 0.01 <= depth <= 100:
         raise UsageError(f"--depth is {depth}; expected a number from 0.01 to 100.")
-    if phi is not None:
-        found = scaled(row, CompoundScale(phi, alpha, beta, gamma))
-    elif width:
-        found = fit_width(row, macs=macs, parameters=parameters, depth=depth)
-    else:
-        phi, found = fit_phi(row, macs=macs, parameters=parameters)
-    return ScaledModel(
-        found,
-        base,
-        phi,
-        found.depth / row.depth,
-        found.width / row.width,
-        found.input_size / row.input_size,
-        cost(found),
-    )
 
 
 def _budget(option: str, value: float | None) -> int | None:

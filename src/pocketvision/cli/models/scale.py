@@ -10,11 +10,14 @@ from pocketvision.cli.options import JsonFile
 
 
 def scale(
-    phi: Annotated[float | None, typer.Option(help="How far: each step of 1 doubles the cost.")] = None,
+    phi: Annotated[
+        float | None,
+        typer.Option(help="How far: each step of 1 doubles the cost. With --coefficients it may be left out, for 1."),
+    ] = None,
     base: Annotated[str, typer.Option(help="The network that is scaled.")] = "efficientnet_b0",
-    alpha: Annotated[float, typer.Option(help="Depth's coefficient.")] = 1.2,
-    beta: Annotated[float, typer.Option(help="Width's coefficient.")] = 1.1,
-    gamma: Annotated[float, typer.Option(help="Resolution's coefficient.")] = 1.15,
+    alpha: Annotated[float | None, typer.Option(help="Depth's coefficient; the paper's is 1.2.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Width's coefficient; the paper's is 1.1.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Resolution's coefficient; the paper's is 1.15.")] = None,
     max_macs: Annotated[
         float | None, typer.Option(help="In place of phi: at most so many multiply-accumulates, such as 2e9.")
     ] = None,
@@ -23,6 +26,10 @@ def scale(
         bool, typer.Option("--width", help="With a budget: scale the width alone, at --depth times the repeats.")
     ] = False,
     depth: Annotated[float, typer.Option(help="With --width: multiplier of the repeats.")] = 1.0,
+    coefficients: Annotated[
+        bool,
+        typer.Option("--coefficients", help="With --max-macs: search alpha, beta and gamma for what uses most of it."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write the rows here, for --model FILE.json.")
     ] = None,
@@ -37,12 +44,14 @@ def scale(
         pocketvision models scale --phi 3
 
         pocketvision models scale --base mobilenet_v2 --max-macs 1.5e8 --width --out narrow.json
+
+        pocketvision models scale --coefficients --max-macs 8e8
     """
     from pocketvision.workflows.models import published_scales, scale_model
 
     found = scale_model(
-        base, phi=phi, alpha=alpha, beta=beta, gamma=gamma, width=width, depth=depth, max_macs=max_macs,
-        max_parameters=max_parameters,
+        base, phi=phi, alpha=alpha, beta=beta, gamma=gamma, width=width, depth=depth,
+        coefficients=coefficients, max_macs=max_macs, max_parameters=max_parameters,
     )  # fmt: skip
     if out is not None:
         from pocketvision.atomic_files import write_json
@@ -63,5 +72,12 @@ def scale(
             f"{cost.macs / 1e6:,.0f} M", style="bold" if each is found else "",
         )  # fmt: skip
     stdout().print(table)
+    if found.alpha is not None and found.beta is not None and found.gamma is not None:
+        growth = found.alpha * found.beta**2 * found.gamma**2
+        stdout().print(
+            f"phi {found.phi:g}: alpha {found.alpha:g} (depth), beta {found.beta:g} (width), gamma {found.gamma:g} (resolution); "
+            f"alpha · beta² · gamma² = {growth:.2f}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
     if out is not None:
         stdout().print(f"Rows: {out}", soft_wrap=True)

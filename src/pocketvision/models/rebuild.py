@@ -1,0 +1,30 @@
+"""A bundle's network again, from the rows and weights in it: what exports, compression and the torch backend begin with."""
+
+import safetensors.torch
+import torch
+
+from pocketvision.bundle import Bundle
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.models.architecture_file import spec_from_dict
+from pocketvision.models.network import Network
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def rebuilt(bundle: Bundle) -> Network:
+    """The network in eval mode, its weights those of the bundle.
+
+    Raises UsageError for a bundle without weights (a quantized one ships without), BundleError when rows and weights do not fit.
+    """
+    if WEIGHTS_FILE not in bundle.manifest.files:
+        raise UsageError(
+            f"{bundle.folder} holds no {WEIGHTS_FILE}, only a graph: it was quantized. Take the bundle that it was made from."
+        )
+    try:
+        spec = spec_from_dict(bundle.manifest.architecture)
+        with torch.random.fork_rng(devices=[]):  # its random start is overwritten
+            network = Network(spec, num_classes=len(bundle.labels), in_channels=3)
+        network.load_state_dict(safetensors.torch.load_file(bundle.path(WEIGHTS_FILE)))
+    except (UsageError, RuntimeError) as error:
+        raise BundleError(f"{bundle.folder}: its rows and weights do not make a network: {error}") from error
+    return network.eval()

@@ -1,0 +1,56 @@
+"""ExecuTorch's Python runtime: what a phone runs, on the machine at hand."""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.bundle import Bundle
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers
+
+
+class ExecuTorchBackend:
+    """One loaded method, which takes one image at a time; calls from several threads wait for each other."""
+
+    def __init__(self, method: Any, size: tuple[int, int], classes: int) -> None:
+        self._method = method
+        self._running = Lock()
+        self.size = size
+        self.classes = classes
+
+    def run(self, images: NDArray[np.float32]) -> Outputs:
+        """As the protocol says (backends.py)."""
+        import torch
+
+        images = checked(images, self.size)
+        answers = []
+        for image in images:
+            with self._running:
+                answers.append(
+                    [output.numpy().copy() for output in self._method.execute([torch.from_numpy(image[None])])]
+                )
+        if not answers:
+            return no_answers(self.classes)
+        return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*answers, strict=True), strict=True)}
+
+
+def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> ExecuTorchBackend:
+    """Open the bundle's .pte file. Raises BundleError when it can not be loaded, UsageError for another device than the CPU."""
+    del threads  # the runtime has one thread a core and takes no other number from Python
+    if device != "cpu":
+        raise UsageError(f"ExecuTorch's files are made for the CPU; the device {device!r} is none of theirs.")
+    preprocessing = bundle.preprocessing
+    return open_file(bundle.path(file), (preprocessing.height, preprocessing.width), len(bundle.labels))
+
+
+def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBackend:
+    """Open a .pte file for images of `size` (height, width). Its threads are the runtime's own: one a core."""
+    from executorch.runtime import Runtime
+
+    try:
+        return ExecuTorchBackend(Runtime.get().load_program(path).load_method("forward"), size, classes)
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(f"{path}: ExecuTorch can not load it ({error})") from error
