@@ -38,6 +38,7 @@ __all__ = [
     "TaskManifest",
     "TensorInfo",
     "read_bundle",
+    "rewrite_bundle",
     "write_bundle",
 ]
 
@@ -116,6 +117,16 @@ def write_bundle(
         shutil.rmtree(building, ignore_errors=True)
         raise
     return replace(bundle, folder=folder)
+
+
+def rewrite_bundle(
+    bundle: Bundle, manifest: Manifest, files: Mapping[str, Path | bytes] | None = None, *, folder: Path | None = None
+) -> Bundle:
+    """The bundle with another manifest and more files (those of the same name are replaced), in its place or in `folder`."""
+    kept: dict[str, Path | bytes] = {name: bundle.path(name) for name in bundle.manifest.files if name != GOLDEN}
+    golden = bundle.golden()
+    blank = replace(manifest, files={}, versions={})
+    return write_bundle(folder or bundle.folder, blank, {**kept, **(files or {})}, golden.pop("images"), golden)
 
 
 def read_bundle(folder: Path, *, check_hashes: bool = True) -> Bundle:

@@ -13,10 +13,11 @@ import torch
 from pocketvision.bundle import GraphManifest
 from pocketvision.errors import UsageError
 from pocketvision.export.agreement import agreement
-from pocketvision.export.targets import exporter
-from pocketvision.export.to_onnx import export_onnx
+from pocketvision.export.exportable import Exportable
+from pocketvision.export.targets import target_named
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
+from pocketvision.models.published_weights import default_preprocessing
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.runtime.backends import open_onnx
 
@@ -59,7 +60,9 @@ def exported(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Expo
     printed = io.StringIO()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings(record=True) as caught:
-        graph = exporter("onnx")(network, path, temperature=1.7, height=SIZE, width=SIZE)
+        source = Exportable(network, tuple("abcde"), default_preprocessing("", SIZE).with_size(SIZE), 1.7)
+        target_named("onnx").write(source, path.parent)
+        graph = source.graph_manifest("onnx", (path.name,))
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     return Exported(path, graph, printed.getvalue() + "".join(str(warning.message) for warning in caught))
 
@@ -98,8 +101,8 @@ def test_the_exporter_is_quiet(exported: Exported) -> None:
     assert exported.noise == ""
 
 
-def test_wrong_use(network: Network, tmp_path: Path) -> None:
+def test_wrong_use(network: Network) -> None:
     with pytest.raises(ValueError, match="temperature is 0"):
-        export_onnx(network, tmp_path / "a.onnx", temperature=0, height=SIZE, width=SIZE)
+        Exportable(network, tuple("abcde"), default_preprocessing("", SIZE), temperature=0)
     with pytest.raises(UsageError, match=r"Unknown export target 'onx'\. Did you mean onnx"):
-        exporter("onx")
+        target_named("onx")

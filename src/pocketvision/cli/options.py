@@ -20,6 +20,9 @@ Device = Annotated[
     str,
     typer.Option(help="Where it runs, in the backend's words: cpu; ONNX Runtime: cuda, tensorrt …; OpenVINO: gpu …"),
 ]
+MaxAccuracyDrop = Annotated[
+    float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop, for what is not lossless.")
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")
 ]

@@ -1,27 +1,79 @@
 """The table of export targets. A new one is a file beside this and a row here."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from pocketvision.bundle import GraphManifest
 from pocketvision.errors import unknown_name
-from pocketvision.export.to_onnx import export_onnx
-from pocketvision.models.network import Network
+from pocketvision.export import (
+    to_executorch,
+    to_onnx,
+    to_openvino,
+    to_program,
+    to_torchscript,
+    to_uint8_onnx,
+    to_weights,
+)
+from pocketvision.export.exportable import Answers, Exportable
 
 
-class Exporter(Protocol):
-    """Writes a network in eval mode to `path` and describes the graph. height, width: the input's size in pixels."""
+@dataclass(frozen=True)
+class Target:
+    """What a target writes and how its answers are had.
 
-    def __call__(
-        self, network: Network, path: Path, *, temperature: float = 1.0, height: int, width: int
-    ) -> GraphManifest: ...
+    `files` are written by `write` into a folder; `open_answers` runs them there, as their users will. `lossless`: its answers
+    have to be the network's to within the agreement's tolerance; else its loss of accuracy is measured and bounded. `batch`:
+    images a run, None for any number. `takes_pixels`: its input is the image itself. `legacy` ones are for old hosts.
+    """
+
+    files: tuple[str, ...]
+    write: Callable[[Exportable, Path], None]
+    open_answers: Callable[[Path, Exportable], Answers]
+    what: str
+    lossless: bool = True
+    is_graph: bool = True
+    batch: int | None = None
+    takes_pixels: bool = False
+    legacy: bool = False
 
 
-TARGETS: dict[str, Exporter] = {"onnx": export_onnx}
+TARGETS: dict[str, Target] = {
+    "onnx": Target((to_onnx.FILE,), to_onnx.write_onnx, to_onnx.open_onnx_answers, "ONNX, any runtime"),
+    "onnx-uint8": Target(
+        (to_uint8_onnx.FILE,), to_uint8_onnx.write_uint8_onnx, to_uint8_onnx.open_uint8_answers,
+        "ONNX that takes an image of any size and preprocesses it itself", lossless=False, batch=1, takes_pixels=True,
+    ),
+    "openvino": Target(
+        to_openvino.FILES, to_openvino.write_openvino, to_openvino.open_openvino_answers, "OpenVINO, float32 weights"
+    ),
+    "openvino-fp16": Target(
+        to_openvino.FILES, to_openvino.write_openvino_fp16, to_openvino.open_openvino_answers,
+        "OpenVINO, float16 weights", lossless=False,
+    ),
+    "program": Target(
+        (to_program.FILE,), to_program.write_program, to_program.open_program_answers, "torch.export's program"
+    ),
+    "torchscript": Target(
+        (to_torchscript.FILE,), to_torchscript.write_torchscript, to_torchscript.open_torchscript_answers,
+        "TorchScript, for old hosts", legacy=True,
+    ),
+    "executorch": Target(
+        (to_executorch.FILE,), to_executorch.write_executorch, to_executorch.open_executorch_answers,
+        "ExecuTorch on XNNPACK, for phones", batch=1,
+    ),
+    "timm": Target(
+        to_weights.TIMM_FILES, to_weights.write_timm, to_weights.open_timm_answers, "weights in timm's key layout",
+        is_graph=False,
+    ),
+    "torchvision": Target(
+        to_weights.TORCHVISION_FILES, to_weights.write_torchvision, to_weights.open_torchvision_answers,
+        "weights in torchvision's key layout", is_graph=False,
+    ),
+}  # fmt: skip
 
 
-def exporter(name: str) -> Exporter:
-    """The exporter called `name`. Raises UsageError that lists near matches."""
+def target_named(name: str) -> Target:
+    """The target called `name`. Raises UsageError that lists near matches."""
     if name not in TARGETS:
         raise unknown_name("export target", name, TARGETS)
     return TARGETS[name]

@@ -1,62 +1,52 @@
 """A trained network as one ONNX file with a free batch dimension and the outputs `logits` and `probabilities`."""
 
 import contextlib
+import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
-from pocketvision.bundle import GraphManifest, TensorInfo
-from pocketvision.models.network import Network, fold_norms
+from pocketvision.export.exportable import BATCH, Answers, Exportable
+from pocketvision.runtime.backends import usable_cores
+from pocketvision.runtime.onnx_backend import open_file
 
-BATCH = "batch"
-"""The name of the free dimension."""
-
-
-class _WithProbabilities(nn.Module):
-    """The graph that is exported: a network and its calibrated softmax."""
-
-    def __init__(self, network: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.network = network
-        self.temperature = temperature
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) preprocessed images to logits and probabilities, (N, classes) each."""
-        logits = self.network(images)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+FILE = "model.onnx"
 
 
-def export_onnx(network: Network, path: Path, *, temperature: float = 1.0, height: int, width: int) -> GraphManifest:
-    """Write `network` in eval mode to `path` (whole or not at all) and describe the graph for the bundle's manifest.
-
-    Batch norms are folded into their convolutions. `probabilities` = softmax(logits / temperature). height, width: the
-    input's size in pixels. The network given is left as it is. Weights are inside the file, so it stands alone.
-    """
-    if temperature <= 0:
-        raise ValueError(f"the temperature is {temperature}; expected a number above 0")
-    graph = _WithProbabilities(fold_norms(network).cpu(), temperature).eval()
-    write_graph(graph, path, example=torch.zeros(2, 3, height, width), outputs=("logits", "probabilities"))
-    classes = graph(torch.zeros(1, 3, height, width))[0].shape[1]
-    return GraphManifest(
-        name="classifier",
-        inputs=(TensorInfo("images", "float32", (BATCH, 3, height, width)),),
-        outputs=(
-            TensorInfo("logits", "float32", (BATCH, classes)),
-            TensorInfo("probabilities", "float32", (BATCH, classes)),
-        ),
-        files=(path.name,),
+def write_onnx(source: Exportable, folder: Path) -> None:
+    """Write `model.onnx` (whole or not at all). Weights are inside the file, labels and preprocessing in its metadata."""
+    metadata = {
+        "labels": json.dumps(source.labels, ensure_ascii=False),
+        "preprocessing": json.dumps(source.preprocessing.to_dict()),
+    }
+    write_graph(
+        source.graph(), folder / FILE, example=source.example(), outputs=("logits", "probabilities"), metadata=metadata
     )
 
 
-def write_graph(graph: nn.Module, path: Path, *, example: Tensor, outputs: Sequence[str]) -> None:
+def open_onnx_answers(folder: Path, source: Exportable) -> Answers:
+    """What the written file answers, in ONNX Runtime."""
+    del source
+    backend = open_file(folder / FILE, usable_cores())
+    return lambda images: backend.run(images)["probabilities"]
+
+
+def write_graph(
+    graph: nn.Module,
+    path: Path,
+    *,
+    example: Tensor,
+    outputs: Sequence[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write any module from one tensor to one or more as one ONNX file with a free batch dimension, whole or not at all.
 
-    example: a batch of two rows: a batch of one would be taken for a constant.
+    example: a batch of two rows: a batch of one would be taken for a constant. metadata: words that the file carries.
     """
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -71,6 +61,7 @@ def write_graph(graph: nn.Module, path: Path, *, example: Tensor, outputs: Seque
         if program is None:
             raise RuntimeError("torch.onnx.export returned nothing")
         _forget_the_machine(program)
+        program.model.metadata_props.update(metadata or {})
         with replacing(path) as temporary:
             program.save(temporary, external_data=False)
 

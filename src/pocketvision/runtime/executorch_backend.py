@@ -1,5 +1,9 @@
 """ExecuTorch's Python runtime: what a phone runs, on the machine at hand."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -48,9 +52,29 @@ def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> ExecuTo
 
 def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBackend:
     """Open a .pte file for images of `size` (height, width). Its threads are the runtime's own: one a core."""
-    from executorch.runtime import Runtime
-
     try:
-        return ExecuTorchBackend(Runtime.get().load_program(path).load_method("forward"), size, classes)
+        with _silenced():
+            from executorch.runtime import Runtime
+
+            method = Runtime.get().load_program(path).load_method("forward")
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"{path}: ExecuTorch can not load it ({error})") from error
+    return ExecuTorchBackend(method, size, classes)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Its compiled part talks to the terminal about the CPU, past Python: both streams go nowhere meanwhile. Errors still raise."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for each in (*kept, nowhere):
+            os.close(each)

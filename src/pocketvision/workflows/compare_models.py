@@ -1,9 +1,7 @@
 """compare: architectures side by side, on paper and, if asked, by the clock of this machine."""
 
 import importlib.util
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,24 +11,19 @@ import numpy as np
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.evaluation.latency import BATCH, Latency, measure_latency
 from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import cost
-from pocketvision.models.published_weights import PUBLISHED_WEIGHTS
+from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, default_preprocessing
 from pocketvision.models.summary import ModelSummary, summary
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
-BATCH = 32
-
 
 @dataclass(frozen=True)
-class Timing:
-    """One network in one backend on this machine: milliseconds of one image alone (median and 95th percentile), and images a
-    second in batches of BATCH."""
+class Timing(Latency):
+    """One network in one backend on this machine."""
 
-    backend: str
-    latency_ms: float
-    latency_p95_ms: float
-    images_per_second: float
+    backend: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,8 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
     try:
         import torch
 
-        from pocketvision.export.to_onnx import export_onnx
+        from pocketvision.export.exportable import Exportable
+        from pocketvision.export.to_onnx import FILE, write_onnx
         from pocketvision.models.catalog import build
         from pocketvision.models.network import fold_norms
         from pocketvision.runtime.backends import open_onnx
@@ -124,9 +118,9 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
     on_event(Note(f"Measuring {name}"))
     network = build(name).eval()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        export_onnx(network, path, height=size, width=size)
-        session = open_onnx(path)
+        preprocessing = default_preprocessing(name, size).with_size(size)
+        write_onnx(Exportable(network, tuple(map(str, range(network.num_classes))), preprocessing), Path(folder))
+        session = open_onnx(Path(folder) / FILE)
         folded = fold_norms(network).to(memory_format=torch.channels_last)
 
         def eager(images: np.ndarray[Any, np.dtype[np.float32]]) -> object:
@@ -134,29 +128,9 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
                 return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
 
         runs: dict[str, Callable[[Any], object]] = {"onnxruntime": session.run, "torch": eager}
-        return tuple(_timing(backend, run, size, seconds) for backend, run in runs.items())
-
-
-def _timing(name: str, run: Callable[[Any], object], size: int, seconds: float) -> Timing:
-    rng = np.random.default_rng(0)
-    one, many = (rng.standard_normal((count, 3, size, size), dtype=np.float32) for count in (1, BATCH))
-    alone, batched = _durations(lambda: run(one), seconds), _durations(lambda: run(many), seconds)
-    latency = [1e3 * each for each in alone]
-    return Timing(
-        name, statistics.median(latency), float(np.percentile(latency, 95)), BATCH / statistics.median(batched)
-    )
-
-
-def _durations(call: Callable[[], object], seconds: float) -> list[float]:
-    """Of calls for that many seconds (three at least), after one that is not counted."""
-    call()
-    found: list[float] = []
-    started = time.perf_counter()
-    while len(found) < 3 or time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - before)
-    return found
+        images = np.random.default_rng(0).standard_normal((BATCH, 3, size, size), dtype=np.float32)
+        measured = measure_latency(runs, images, seconds=seconds)
+        return tuple(Timing(**asdict(measured[backend]), backend=backend) for backend in runs)
 
 
 def _check_plot(path: Path) -> None:

@@ -11,18 +11,19 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.bundle import GOLDEN, Bundle, Manifest, TaskManifest, write_bundle
+from pocketvision.bundle import Bundle, Manifest, TaskManifest, rewrite_bundle, write_bundle
 from pocketvision.export.agreement import Agreement, agreement
-from pocketvision.export.targets import exporter
+from pocketvision.export.exportable import Exportable
+from pocketvision.export.to_onnx import FILE as ONNX_FILE
+from pocketvision.export.to_onnx import write_onnx
 from pocketvision.models.network import Network
+from pocketvision.models.rebuild import WEIGHTS_FILE
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.backends import open_onnx
 
-WEIGHTS_FILE = "model.safetensors"
-ONNX_FILE = "model.onnx"
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
 AGREEMENT_IMAGES = 400
 GOLDEN_IMAGES = 4
@@ -62,9 +63,8 @@ def ship(
     temperature = 1.0 if truth is None else fit_temperature(logits, truth[chosen])
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ONNX_FILE
-        graph = exporter("onnx")(
-            network, path, temperature=temperature, height=preprocessing.height, width=preprocessing.width
-        )
+        source = Exportable(network, tuple(labels), preprocessing, temperature)
+        write_onnx(source, path.parent)
         backend = open_onnx(path)
         answers = np.concatenate([backend.run(batch)["probabilities"] for batch in _batches(load, chosen)])
         measured = agreement(softmax(logits, temperature), answers)
@@ -80,7 +80,7 @@ def ship(
                     postprocessing={"temperature": temperature},
                 )
             },
-            graphs=(graph,),
+            graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
             agreement={ONNX_FILE: measured.to_dict()},
         )
         golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
@@ -101,10 +101,7 @@ def ship(
 def with_metrics(bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str) -> Bundle:
     """The same bundle with what was measured written into its manifest."""
     task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
-    manifest = replace(bundle.manifest, tasks={**bundle.manifest.tasks, "classification": task}, files={})
-    files: dict[str, Path | bytes] = {name: bundle.path(name) for name in bundle.manifest.files if name != GOLDEN}
-    golden = bundle.golden()
-    return write_bundle(bundle.folder, manifest, files, golden.pop("images"), golden)
+    return rewrite_bundle(bundle, replace(bundle.manifest, tasks={**bundle.manifest.tasks, "classification": task}))
 
 
 def _plain_state(network: Network) -> dict[str, torch.Tensor]:

@@ -1,0 +1,75 @@
+"""`pocketvision export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.options import JsonFile, MaxAccuracyDrop
+
+if TYPE_CHECKING:
+    from pocketvision.workflows.export import ExportedFile
+
+
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Targets, by comma: onnx, onnx-uint8, openvino, openvino-fp16, program, torchscript, executorch, timm, "
+            "torchvision."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images to compare answers on.  [default: the validation split of the bundle's run]"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a copy of the bundle there.  [default: into the bundle]")
+    ] = None,
+    max_accuracy_drop: MaxAccuracyDrop = 0.5,
+    json: JsonFile = None,
+) -> None:
+    """Add files for other runtimes to a bundle. Each is run on real images first and compared with the trained network.
+
+    Exit code 1 when a file answers otherwise: it is not added, and what was measured is left beside the bundle.
+
+    Examples:
+
+        pocketvision export runs/leaves/bundle --to openvino,executorch
+
+        pocketvision export runs/leaves/bundle --to onnx-uint8 --data photos/ --out for-the-phone
+    """
+    from pocketvision.workflows.export import export as run_export
+
+    with TrainingDisplay() as display:
+        found = run_export(
+            bundle, [name.strip() for name in to.split(",") if name.strip()], data=data, out=out,
+            max_accuracy_drop=max_accuracy_drop, on_event=display,
+        )  # fmt: skip
+    write_json_option(json, found.to_dict())
+    if str(json) != "-":
+        _print(found.exported)
+        stdout().print(f"Bundle: {found.bundle.folder}", soft_wrap=True)
+
+
+def _print(exported: "tuple[ExportedFile, ...]") -> None:
+    from rich.table import Table
+
+    table = Table(
+        "Target", "Size", "Same answers", "Largest difference", "Accuracy", "Drop (95 %)", "One image", "Batches", box=None,
+        header_style="bold",
+    )  # fmt: skip
+    for each in exported:
+        found, drop = each.comparison, ""
+        if found.drop is not None and found.drop_interval is not None:
+            drop = f"{found.drop:.2f} points ({found.drop_interval.low:.2f} to {found.drop_interval.high:.2f})"
+        table.add_row(
+            each.target, f"{each.bytes / 1e6:.1f} MB", f"{found.top1_agreement:.2%}", f"{found.max_probability_difference:.1e}",
+            "" if found.accuracy is None else f"{found.accuracy:.2%}", drop, f"{each.latency.latency_ms:.1f} ms",
+            f"{each.latency.images_per_second:.0f} images/s",
+        )  # fmt: skip
+    stdout().print(table)

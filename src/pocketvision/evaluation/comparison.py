@@ -1,0 +1,102 @@
+"""A smaller or translated model against the one it was made from, on the same images: what changed, and how sure that is."""
+
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.evaluation.intervals import Interval, Z, wilson
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Answers of a candidate beside the reference's, for `images` images.
+
+    Shares and probabilities are in [0, 1]. Without labels the accuracies and their intervals are None. `drop` is the
+    reference's accuracy less the candidate's, in percentage points, with its paired 95 % interval.
+    """
+
+    images: int
+    top1_agreement: float
+    max_probability_difference: float
+    mean_probability_difference: float
+    reference_accuracy: float | None = None
+    reference_interval: Interval | None = None
+    accuracy: float | None = None
+    interval: Interval | None = None
+    drop: float | None = None
+    drop_interval: Interval | None = None
+
+    def within(self, points: float) -> bool:
+        """Whether the drop is at most so many points. Unlabelled images can not tell, and their top-1 agreement stands in: the
+        accuracy can not have dropped by more than the share of changed answers."""
+        drop = 100 * (1 - self.top1_agreement) if self.drop is None else self.drop
+        return drop <= points + 1e-9
+
+    def is_sure(self, points: float) -> bool:
+        """Whether the whole interval lies within so many points: with few images it does not, whatever the drop was."""
+        return self.drop_interval is not None and self.drop_interval.high <= points + 1e-9
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def figures(self) -> dict[str, float]:
+        """What a bundle's manifest keeps of a file, all numbers."""
+        flat: dict[str, float] = {}
+        for name, value in self.to_dict().items():
+            if isinstance(value, dict):
+                flat |= {f"{name}_{bound}": number for bound, number in value.items()}
+            elif value is not None:
+                flat[name] = value
+        return flat
+
+
+def compare(
+    reference: NDArray[np.floating], candidate: NDArray[np.floating], truth: NDArray[np.int64] | None = None
+) -> Comparison:
+    """Compare probabilities (N, classes) of the same N >= 1 images, with their true classes (N,) where they are known.
+
+    Raises ValueError when the shapes differ.
+    """
+    if reference.ndim != 2 or reference.shape != candidate.shape or len(reference) == 0:
+        raise ValueError(
+            f"probabilities have the shapes {reference.shape} and {candidate.shape}; expected equal (images, classes)"
+        )
+    difference = np.abs(np.asarray(reference, np.float64) - np.asarray(candidate, np.float64))
+    difference[~np.isfinite(difference)] = np.inf
+    best, answered = reference.argmax(axis=1), candidate.argmax(axis=1)
+    images = len(reference)
+    common = Comparison(
+        images, float((best == answered).mean()), float(difference.max()), float(difference.max(axis=1).mean())
+    )
+    if truth is None:
+        return common
+    right, right_too = best == truth, answered == truth
+    return Comparison(
+        **{
+            name: getattr(common, name)
+            for name in ("images", "top1_agreement", "max_probability_difference", "mean_probability_difference")
+        },
+        reference_accuracy=float(right.mean()),
+        reference_interval=wilson(int(right.sum()), images),
+        accuracy=float(right_too.mean()),
+        interval=wilson(int(right_too.sum()), images),
+        drop=100 * float(right.mean() - right_too.mean()),
+        drop_interval=paired_drop(int((right & ~right_too).sum()), int((~right & right_too).sum()), images),
+    )
+
+
+def paired_drop(lost: int, gained: int, images: int) -> Interval:
+    """The 95 % interval, in percentage points, of (lost - gained) / images for paired answers: of `images`, `lost` are right in
+    the reference only and `gained` in the candidate only.
+
+    Agresti and Min's (2005) adjustment of Wald's interval: half an answer is added to each of the four cells, which keeps it
+    honest for few images and gives it a width when nothing changed.
+    """
+    lost_adjusted, gained_adjusted, total = lost + 0.5, gained + 0.5, images + 2
+    difference = (lost_adjusted - gained_adjusted) / total
+    spread = sqrt(max((lost_adjusted + gained_adjusted) / total - difference**2, 0) / total)
+    return Interval(100 * max(-1.0, difference - Z * spread), 100 * min(1.0, difference + Z * spread))

@@ -1,0 +1,53 @@
+"""ExecuTorch: `model.pte`, lowered to XNNPACK, for phones. One image at a time, as phones run it."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from pocketvision.atomic_files import replacing
+from pocketvision.errors import MissingExtraError
+from pocketvision.export.exportable import Answers, Exportable
+
+FILE = "model.pte"
+
+
+def write_executorch(source: Exportable, folder: Path) -> None:
+    """Write `model.pte` in float32. Raises MissingExtraError."""
+    with _quiet():
+        try:
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+        except ImportError:
+            raise MissingExtraError("Writing ExecuTorch's file", "executorch") from None
+        with torch.no_grad():
+            program = torch.export.export(source.graph(), (source.example(batch=1),))
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+    with replacing(folder / FILE) as temporary:
+        temporary.write_bytes(lowered.buffer)
+
+
+def open_executorch_answers(folder: Path, source: Exportable) -> Answers:
+    """What the written file answers, in ExecuTorch's Python runtime."""
+    from pocketvision.runtime.executorch_backend import open_file
+
+    size = source.preprocessing
+    backend = open_file(folder / FILE, (size.height, size.width), len(source.labels))
+    return lambda images: backend.run(images)["probabilities"]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep its lowering's advice off the terminal. Errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

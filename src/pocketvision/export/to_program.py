@@ -1,0 +1,35 @@
+"""torch.export's program: `model.pt2`, for hosts with torch and without this package."""
+
+from pathlib import Path
+
+import torch
+
+from pocketvision.atomic_files import replacing
+from pocketvision.export.exportable import BATCH, Answers, Exportable
+
+FILE = "model.pt2"
+
+
+def write_program(source: Exportable, folder: Path) -> None:
+    """Write `model.pt2` with a free batch dimension."""
+    with torch.no_grad():
+        program = torch.export.export(
+            source.graph(), (source.example(),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
+        )
+    with replacing(folder / FILE) as temporary:
+        # Under its own name: torch writes that into the file's inner paths.
+        inner = temporary.with_name(FILE)
+        torch.export.save(program, inner)
+        inner.replace(temporary)
+
+
+def open_program_answers(folder: Path, source: Exportable) -> Answers:
+    """What the written program answers, in torch."""
+    del source
+    module = torch.export.load(folder / FILE).module()
+
+    def answers(images):  # type: ignore[no-untyped-def]
+        with torch.no_grad():
+            return module(torch.from_numpy(images))[1].numpy()
+
+    return answers

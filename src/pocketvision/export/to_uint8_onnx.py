@@ -1,0 +1,125 @@
+"""ONNX with the preprocessing inside: `model_uint8.onnx` takes one image of any size as bytes, resizes, crops and normalises it.
+
+The resizing is ONNX's, antialiased as Pillow's is, but Pillow rounds to whole grey levels after each of its two passes: resized
+pixels differ by up to about one level. So this target is not lossless; what it costs is measured on the user's images.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing
+from pocketvision.export import to_onnx
+from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.runtime.backends import usable_cores
+
+FILE = "model_uint8.onnx"
+
+# The crop of Preprocessing.resized_size and .crop, in ONNX's own notation. fit: the height and width that the crop fills of the
+# resized image; size: those of the crop. Sizes are whole numbers, so that no rounding differs from Python's.
+_GRAPH = """
+<ir_version: 10, opset_import: ["" : 20]>
+preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}] images) {{
+  shape = Shape<end = 2>(image)
+  fit = Constant<value_ints = [{fit_height}, {fit_width}]>()
+  size = Constant<value_ints = [{height}, {width}]>()
+  zero = Constant<value_ints = [0]>()
+  one = Constant<value_ints = [1]>()
+  two = Constant<value_ints = [2]>()
+  sides_height = Gather(shape, zero)
+  sides_width = Gather(shape, one)
+  fit_height = Gather(fit, zero)
+  fit_width = Gather(fit, one)
+  across = Mul(fit_width, sides_height)
+  down = Mul(fit_height, sides_width)
+  width_is_tighter = GreaterOrEqual(across, down)
+  height_from_width = Div(across, sides_width)
+  width_from_height = Div(down, sides_height)
+  resized_height_free = Where(width_is_tighter, height_from_width, fit_height)
+  resized_width_free = Where(width_is_tighter, fit_width, width_from_height)
+  resized_free = Concat<axis = 0>(resized_height_free, resized_width_free)
+  resized = Max(resized_free, size)
+  pixels = Cast<to = 1>(image)
+  channels_first = Transpose<perm = [2, 0, 1]>(pixels)
+  batch = Unsqueeze(channels_first, zero)
+  full = Resize<mode = "{mode}", antialias = 1, axes = [2, 3]{cubic}>(batch, , , resized)
+  black = Constant<value_float = 0.0>()
+  white = Constant<value_float = 255.0>()
+  grey = Clip(full, black, white)
+  whole = Round(grey)
+  surplus = Sub(resized, size)
+  surplus_float = Cast<to = 1>(surplus)
+  half = Constant<value_float = 0.5>()
+  offset_float = Mul(surplus_float, half)
+  offset_round = Round(offset_float)
+  begin = Cast<to = 7>(offset_round)
+  end = Add(begin, size)
+  axes = Constant<value_ints = [2, 3]>()
+  crop = Slice(whole, begin, end, axes)
+  scale = Constant<value_floats = [{scale}]>()
+  shift = Constant<value_floats = [{shift}]>()
+  by_channel = Constant<value_ints = [1, 3, 1, 1]>()
+  scale_shaped = Reshape(scale, by_channel)
+  shift_shaped = Reshape(shift, by_channel)
+  scaled = Mul(crop, scale_shaped)
+  images = Sub(scaled, shift_shaped)
+}}
+"""
+
+
+def write_uint8_onnx(source: Exportable, folder: Path) -> None:
+    """Write `model_uint8.onnx`: input `image`, uint8 (height, width, 3) of any size; outputs as the network's, for one image."""
+    import onnx
+    from onnx import compose, version_converter
+
+    with tempfile.TemporaryDirectory() as temporary:
+        to_onnx.write_onnx(source, Path(temporary))
+        network = onnx.load(Path(temporary) / to_onnx.FILE)
+    first = onnx.parser.parse_model(_graph(source.preprocessing))
+    opset = next(each.version for each in network.opset_import if each.domain == "")
+    if opset != 20:
+        first = version_converter.convert_version(first, opset)
+    first.ir_version = network.ir_version
+    merged = compose.merge_models(
+        compose.add_prefix(first, "preprocessing/", rename_inputs=False, rename_outputs=False),
+        network, io_map=[("images", "images")],
+    )  # fmt: skip
+    onnx.helper.set_model_props(merged, {each.key: each.value for each in network.metadata_props})
+    with replacing(folder / FILE) as temporary_file:
+        onnx.save(merged, temporary_file)
+
+
+def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
+    """What the written file answers to whole images, (1, height, width, 3) uint8, in ONNX Runtime."""
+    import onnxruntime
+
+    del source
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
+
+    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        (image,) = images
+        (probabilities,) = session.run(["probabilities"], {"image": image})
+        return np.asarray(probabilities)
+
+    return answers
+
+
+def _graph(preprocessing: Preprocessing) -> str:
+    """The notation, filled in. (value / 255 - mean) / std is one multiplication and one subtraction."""
+    cubic = preprocessing.interpolation == "bicubic"
+    return _GRAPH.format(
+        height=preprocessing.height,
+        width=preprocessing.width,
+        fit_height=round(preprocessing.height / preprocessing.crop_share),
+        fit_width=round(preprocessing.width / preprocessing.crop_share),
+        mode="cubic" if cubic else "linear",
+        cubic=", cubic_coeff_a = -0.5" if cubic else "",
+        scale=", ".join(repr(1 / (255 * std)) for std in preprocessing.std),
+        shift=", ".join(repr(mean / std) for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)),
+    )

@@ -1,0 +1,221 @@
+"""export: a bundle's network for further runtimes, each file run on real images before it is let into the bundle."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import write_json
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.errors import AgreementError, UsageError
+from pocketvision.evaluation.comparison import Comparison, compare
+from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.export.agreement import agreement
+from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.targets import Target, target_named
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.preprocessing import decode
+from pocketvision.workflows.bundle_images import BundleImages, measuring_images
+from pocketvision.workflows.progress import Note, OnEvent, silent
+
+# The reference is PyTorch's eager network, some 30 images a second.
+IMAGES = 400
+MAX_ACCURACY_DROP = 0.5
+REPORT = "export-failed.json"
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What was written for a target, how its answers compare with the network's, and how fast it is. `bytes` of all its files."""
+
+    target: str
+    files: tuple[str, ...]
+    bytes: int
+    comparison: Comparison
+    latency: Latency
+
+    def figures(self) -> dict[str, float]:
+        """What the manifest keeps."""
+        latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
+        return {**self.comparison.figures(), **latency, "bytes": self.bytes}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The bundle with the new files in it."""
+
+    bundle: Bundle
+    exported: tuple[ExportedFile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"bundle": str(self.bundle.folder), "exported": [each.to_dict() for each in self.exported]}
+
+
+def export(
+    bundle: str | Path,
+    to: Sequence[str],
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    seconds: float = 1.0,
+    on_event: OnEvent = silent,
+) -> ExportResult:
+    """Add the files of the targets `to` (see TARGETS) to a bundle, or to a copy of it at `out`.
+
+    Every file is run, by the runtime it is for, on up to IMAGES images of the validation split of `data` (None: of the run the
+    bundle lies in) against the network in PyTorch. A lossless target has to give its probabilities to within 0.001; of the others
+    the accuracy may drop by at most `max_accuracy_drop` points. The comparison, with latency (for `seconds` a figure), goes into
+    the manifest.
+
+    Raises AgreementError when a file answers otherwise: no file is added, and its figures are written beside the bundle. Raises
+    UsageError, BundleError, MissingExtraError.
+    """
+    if not to:
+        raise UsageError("Say what to export to: --to onnx,openvino …")
+    if not 0 <= max_accuracy_drop <= 100:
+        raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
+    targets = {name: target_named(name) for name in dict.fromkeys(to)}
+    _refuse_shared_files(targets)
+    read = read_bundle(Path(bundle))
+    source = Exportable(
+        rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
+    )
+    images = measuring_images(read, data, on_event).some(IMAGES)
+    folder = read.folder if out is None else Path(out)
+    with tempfile.TemporaryDirectory() as temporary:
+        reference = images.answers(_network_answers(source))
+        exported = []
+        for name, target in targets.items():
+            on_event(Note(f"Exporting to {name}"))
+            written = Path(temporary) / name
+            written.mkdir()
+            target.write(source, written)
+            exported.append(_measured(name, target, written, source, images, reference, seconds))
+            _require(exported[-1], target, images, reference, written, source, max_accuracy_drop, folder)
+        return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
+
+
+def _refuse_shared_files(targets: dict[str, Target]) -> None:
+    """openvino and openvino-fp16 would write the same file, with one of them lost."""
+    seen: dict[str, str] = {}
+    for name, target in targets.items():
+        for file in target.files:
+            if target.is_graph and file in seen:
+                raise UsageError(
+                    f"{seen[file]} and {name} both write {file}. Export to one of them, or to two folders (--out)."
+                )
+            seen[file] = name
+
+
+def _network_answers(source: Exportable) -> Answers:
+    import torch
+
+    graph = source.graph()
+
+    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            probabilities: NDArray[np.float32] = graph(torch.from_numpy(images))[1].numpy()
+        return probabilities
+
+    return answers
+
+
+def _measured(
+    name: str, target: Target, folder: Path, source: Exportable, images: BundleImages, reference: NDArray[np.float32],
+    seconds: float,
+) -> ExportedFile:  # fmt: skip
+    answers = target.open_answers(folder, source)
+    found = _all_answers(target, answers, images)
+    example: NDArray[Any] = _pixels(images.files[0])[None] if target.takes_pixels else images.load(0)[None]
+    timed = _one_by_one(answers) if target.batch == 1 else answers
+    latency = measure_latency({name: timed}, example, seconds=seconds)[name]
+    size = sum((folder / file).stat().st_size for file in target.files)
+    return ExportedFile(name, target.files, size, compare(reference, found, images.truth), latency)
+
+
+def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:
+    if target.takes_pixels:
+        return np.concatenate([answers(_pixels(file)[None]) for file in images.files])
+    return images.answers(answers)
+
+
+def _one_by_one(answers: Answers) -> Callable[[NDArray[Any]], object]:
+    return lambda images: [answers(image[None]) for image in images]
+
+
+def _pixels(file: Path) -> NDArray[Any]:
+    """The whole image as any other decoder gives it, (height, width, 3) uint8: not reduced while decoding, as ours is."""
+    return np.asarray(decode(file))
+
+
+def _require(
+    exported: ExportedFile, target: Target, images: BundleImages, reference: NDArray[np.float32], folder: Path,
+    source: Exportable, max_accuracy_drop: float, out: Path,
+) -> None:  # fmt: skip
+    """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
+    try:
+        if target.lossless:
+            found = _all_answers(target, target.open_answers(folder, source), images)
+            agreement(reference, found).require(exported.files[0], [str(file) for file in images.files])
+        elif not exported.comparison.within(max_accuracy_drop):
+            raise AgreementError(f"{exported.files[0]}: {too_large(exported.comparison, max_accuracy_drop)}")
+    except AgreementError as error:
+        report = out.parent / f"{out.name}.{REPORT}"
+        write_json(report, {**exported.to_dict(), "error": str(error)})
+        raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
+
+
+def too_large(found: Comparison, points: float) -> str:
+    """In words: by how much a candidate is above the limit."""
+    if found.drop is None or found.drop_interval is None:
+        return (
+            f"{100 * (1 - found.top1_agreement):.2f} % of {found.images} answers changed, and {points:g} are allowed "
+            "(--max-accuracy-drop); with labelled images (--data) the accuracy itself could be judged."
+        )
+    return (
+        f"the accuracy drops by {found.drop:.2f} points (95 %: {found.drop_interval.low:.2f} to "
+        f"{found.drop_interval.high:.2f}) on {found.images} images, and {points:g} are allowed (--max-accuracy-drop)."
+    )
+
+
+def _added(
+    bundle: Bundle, source: Exportable, targets: dict[str, Target], exported: list[ExportedFile], folder: Path, out: Path
+) -> Bundle:  # fmt: skip
+    """The bundle with the files, their graphs and figures."""
+    files = {file: folder / name / file for name, target in targets.items() for file in target.files}
+    graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]
+    for name, target in targets.items():
+        if target.is_graph and not target.takes_pixels:
+            graphs.append(source.graph_manifest(name, target.files, batch=target.batch or "batch"))
+        elif target.is_graph:
+            graphs.append(source.pixel_graph_manifest(name, target.files))
+    figures = {each.files[0]: each.figures() for each in exported}
+    manifest = replace(
+        bundle.manifest,
+        graphs=tuple(graphs),
+        agreement={**bundle.manifest.agreement, **figures},
+        commands={**bundle.manifest.commands, **_commands(source, files)},
+    )
+    return rewrite_bundle(bundle, manifest, files, folder=out)
+
+
+def _commands(source: Exportable, files: dict[str, Path]) -> dict[str, str]:
+    """How other tools take the files on."""
+    if "model.onnx" not in files:
+        return {}
+    size = source.preprocessing
+    shapes = " ".join(
+        f"--{name}Shapes=images:{batch}x3x{size.height}x{size.width}"
+        for name, batch in (("min", 1), ("opt", 8), ("max", 32))
+    )
+    return {"tensorrt": f"trtexec --onnx=model.onnx {shapes} --fp16 --saveEngine=model.engine"}
