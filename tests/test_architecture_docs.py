@@ -15,6 +15,7 @@ from pocketvision.models.drawing import draw
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS
 from pocketvision.models.spec import Architecture, StageRow
 from pocketvision.models.summary import ModelSummary, summaries, summary
+from pocketvision.models.vit import VisionTransformer
 
 DOCS = Path(__file__).parents[1] / "docs"
 INDEX = DOCS / "architectures/README.md"
@@ -22,6 +23,8 @@ PAGES = {path.stem: path for path in sorted((DOCS / "architectures").glob("*.md"
 FAMILIES = tuple(dict.fromkeys(row.family for row in ARCHITECTURES.values()))
 
 STAGES = "| stage | block | kernel | stride | expansion | channels | repeats | squeeze |"
+TRANSFORMERS = "| name | width | depth | heads | patch | mlp ratio |"
+TOKENS = "| `{name}` at | tokens | multiply-adds |"
 MEMBERS = "| name | input | parameters | multiply-adds | ImageNet top-1 |"
 WITH_ALPHA = "| with alpha | parameters | multiply-adds | ImageNet top-1 |"
 MODELS = "| family | members | smallest | largest |"
@@ -57,6 +60,21 @@ def stage_cells(number: int, row: StageRow) -> list[str]:
     ]  # fmt: skip
 
 
+def transformer_cells(row: VisionTransformer) -> list[str]:
+    return [f"`{row.name}`", *map(str, (row.width, row.depth, row.heads, row.patch)), f"{row.mlp_ratio:g}"]
+
+
+def networks_with_rows(page: str) -> list[str]:
+    """Those whose rows the page shows, from its headings."""
+    return re.findall(r"^## Stages of `(\w+)`$", text_of(page), flags=re.MULTILINE)
+
+
+def transformers(page: str) -> list[VisionTransformer]:
+    """The page's members that have no rows; their stages are told by the fields that all of their blocks share."""
+    rows = [ARCHITECTURES[line.name] for line in members(page)]
+    return [row for row in rows if isinstance(row, VisionTransformer)]
+
+
 def cost_cells(line: ModelSummary) -> list[str]:
     top1 = "–" if line.top1 is None else f"{line.top1:.1f} %"
     return [f"{line.parameters / 1e6:.2f} M", f"{line.macs / 1e6:,.0f} M", top1]
@@ -70,12 +88,32 @@ def test_every_family_has_its_page_and_the_index_links_it() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_stages_are_the_rows(page: str) -> None:
-    names = re.findall(r"^## Stages of `(\w+)`$", text_of(page), flags=re.MULTILINE)
+    names = networks_with_rows(page)
     found = tables(text_of(page), STAGES)
-    assert names and len(names) == len(found)
+    assert (names or transformers(page)) and len(names) == len(found)
     for name, table in zip(names, found, strict=True):
-        assert page_of(name) == page
-        assert table == [stage_cells(*numbered) for numbered in enumerate(ARCHITECTURES[name].stages)], name
+        row = ARCHITECTURES[name]
+        assert page_of(name) == page and isinstance(row, Architecture)
+        assert table == [stage_cells(*numbered) for numbered in enumerate(row.stages)], name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_transformers_table_is_its_fields(page: str) -> None:
+    """All of them stand in one table, and a page of convolutional networks has none."""
+    rows = transformers(page)
+    assert tables(text_of(page), TRANSFORMERS) == ([[transformer_cells(row) for row in rows]] if rows else [])
+    for row in rows:
+        assert len(set(row.stage_lines())) == 1 and len(row.stage_lines()) == row.depth, f"{row.name}'s blocks differ"
+
+
+def test_a_transformer_at_other_sizes_is_as_counted() -> None:
+    name = "vit_tiny_16"
+    row = ARCHITECTURES[name]
+    assert isinstance(row, VisionTransformer)
+    (table,) = tables(text_of("vit"), TOKENS.format(name=name))
+    for size, tokens, macs in table:
+        assert int(tokens) == (int(size) // row.patch) ** 2 + 1
+        assert macs == f"{cost(row, size=int(size)).macs / 1e6:,.0f} M"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -110,7 +148,8 @@ def test_drawings_are_what_is_drawn_now() -> None:
     assert set(files) == {name for names in shown.values() for name in names}
     for name, path in files.items():
         assert path.read_text(encoding="utf-8") == draw(ARCHITECTURES[name]), f"draw {name} anew"
-        assert f"## Stages of `{name}`" in text_of(page_of(name))
+        told = [*networks_with_rows(page_of(name)), *(row.name for row in transformers(page_of(name)))]
+        assert name in told, f"{name} is drawn, but its stages stand in no table"
 
 
 def required(kind: type[Architecture] | type[StageRow]) -> set[str]:
