@@ -64,7 +64,7 @@ def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBack
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Its compiled part talks to the terminal about the CPU, past Python: both streams go nowhere meanwhile. Errors still raise."""
+    """Its compiled part talks to the terminal about the CPU, past Python: both streams go nowhere. Errors still raise."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)

@@ -1,0 +1,1 @@
+"""Smaller networks from trained ones: quantization; what it costs is always measured."""

@@ -1,0 +1,95 @@
+"""A float32 ONNX file to an 8-bit one, by ONNX Runtime's own tools."""
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing
+from pocketvision.compression.settings import OPERATORS, Settings
+
+Batches = Iterable[NDArray[np.float32]]
+
+
+def quantize_onnx(
+    path: Path, out: Path, settings: Settings, calibration: Batches, *, only: tuple[str, ...] | None = None
+) -> None:
+    """Write the graph of `path` to `out`, quantized as `settings` say; ranges are found on `calibration`, batches (N, 3, H, W).
+
+    only: quantize just these nodes (for measuring how much one of them costs).
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+    with _quiet(), tempfile.TemporaryDirectory() as temporary, replacing(out) as written:
+        prepared = Path(temporary) / "prepared.onnx"
+        _prepare(path, prepared)
+        if settings.tool == "onnxruntime-dynamic":
+            quantize_dynamic(
+                prepared, written, op_types_to_quantize=["MatMul", "Gemm"], per_channel=settings.per_channel,
+                reduce_range=settings.reduce_range, nodes_to_exclude=list(settings.float_layers),
+            )  # fmt: skip
+            return
+        quantize_static(
+            prepared, written, _Reader(calibration), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(OPERATORS),
+            per_channel=settings.per_channel, reduce_range=settings.reduce_range,
+            activation_type=QuantType.QUInt8 if settings.activations == "uint8" else QuantType.QInt8,
+            weight_type=QuantType.QInt8, nodes_to_quantize=None if only is None else list(only),
+            nodes_to_exclude=list(settings.float_layers),
+            calibrate_method={
+                "minmax": CalibrationMethod.MinMax,
+                "entropy": CalibrationMethod.Entropy,
+                "percentile": CalibrationMethod.Percentile,
+            }[settings.calibration],
+        )  # fmt: skip
+
+
+def weighted_layers(path: Path) -> dict[str, int]:
+    """The graph's convolutions and linear layers by the names that nodes have once it is prepared, with their numbers of weights."""
+    import onnx
+
+    with _quiet(), tempfile.TemporaryDirectory() as temporary:
+        prepared = Path(temporary) / "prepared.onnx"
+        _prepare(path, prepared)
+        graph = onnx.load(prepared).graph
+    sizes = {each.name: int(np.prod(each.dims)) for each in graph.initializer}
+    return {
+        node.name: max(sizes.get(name, 0) for name in node.input)
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm", "MatMul")
+    }
+
+
+def _prepare(path: Path, out: Path) -> None:
+    """Shapes inferred and constants folded, as the quantizer wants it."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    quant_pre_process(str(path), str(out))
+
+
+class _Reader:
+    """Calibration batches in the form the quantizer asks for them."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches: Iterator[NDArray[np.float32]] = iter(batches)
+
+    def get_next(self) -> Mapping[str, Any] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"images": batch}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantizer's advice off the terminal. Errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

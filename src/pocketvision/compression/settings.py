@@ -1,0 +1,67 @@
+"""The ways a graph can be quantized to 8 bits, as a table of settings. A new candidate is a row here."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Tool = Literal["onnxruntime", "onnxruntime-dynamic", "openvino"]
+Calibration = Literal["minmax", "entropy", "percentile"]
+Activations = Literal["uint8", "int8"]
+
+# What is quantized: every operator that ONNX Runtime has 8-bit kernels for. Left in float: softmax and the temperature's division,
+# whose outputs are the answer itself.
+OPERATORS = (
+    "Conv", "Gemm", "MatMul", "Add", "Mul", "Clip", "Relu", "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool",
+    "HardSigmoid", "Sigmoid", "HardSwish",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one candidate is quantized.
+
+    tool: "onnxruntime" (static, quantize and dequantize nodes), "onnxruntime-dynamic" (linear layers only, ranges taken as it runs)
+    or "openvino" (NNCF). per_channel: weights have a scale for each output channel. reduce_range: weights in 7 bits, for CPUs with
+    AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are found.
+    bias_correction: NNCF's exact one, which runs the network layer by layer, in place of its fast one.
+    float_layers: nodes left in float32.
+    """
+
+    tool: Tool
+    per_channel: bool = True
+    reduce_range: bool = False
+    activations: Activations = "uint8"
+    calibration: Calibration = "minmax"
+    bias_correction: bool = False
+    float_layers: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        words = [self.tool]
+        if self.tool == "onnxruntime":
+            words += ["per channel" if self.per_channel else "per tensor", self.activations, self.calibration]
+            words += ["7-bit weights"] if self.reduce_range else []
+        if self.tool == "openvino":
+            words.append("bias correction" if self.bias_correction else "fast bias correction")
+        if self.float_layers:
+            words.append(f"{len(self.float_layers)} layers in float")
+        return ", ".join(words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+CANDIDATES: dict[str, tuple[Settings, ...]] = {
+    "onnxruntime": (
+        Settings("onnxruntime"),
+        Settings("onnxruntime", activations="int8"),
+        Settings("onnxruntime", reduce_range=True),
+        Settings("onnxruntime", per_channel=False),
+        Settings("onnxruntime", calibration="percentile"),
+        Settings("onnxruntime", calibration="entropy"),
+    ),
+    "openvino": (Settings("openvino"), Settings("openvino", bias_correction=True)),
+    "dynamic": (Settings("onnxruntime-dynamic"),),
+}
+"""What is tried, by method, in this order. Which one wins differs by network and by CPU, so all are measured."""
