@@ -50,7 +50,7 @@ def quantize_onnx(
 
 
 def weighted_layers(path: Path) -> dict[str, int]:
-    """The graph's convolutions and linear layers by the names that nodes have once it is prepared, with their numbers of weights."""
+    """The graph's convolutions and linear layers, by their names once it is prepared, with their numbers of weights."""
     import onnx
 
     with _quiet(), tempfile.TemporaryDirectory() as temporary:

@@ -7,8 +7,8 @@ Tool = Literal["onnxruntime", "onnxruntime-dynamic", "openvino"]
 Calibration = Literal["minmax", "entropy", "percentile"]
 Activations = Literal["uint8", "int8"]
 
-# What is quantized: every operator that ONNX Runtime has 8-bit kernels for. Left in float: softmax and the temperature's division,
-# whose outputs are the answer itself.
+# What is quantized: every operator that ONNX Runtime has 8-bit kernels for. Left in float: softmax and the temperature's
+# division, whose outputs are the answer itself.
 OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Clip", "Relu", "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool",
     "HardSigmoid", "Sigmoid", "HardSwish",
@@ -19,9 +19,9 @@ OPERATORS = (
 class Settings:
     """How one candidate is quantized.
 
-    tool: "onnxruntime" (static, quantize and dequantize nodes), "onnxruntime-dynamic" (linear layers only, ranges taken as it runs)
-    or "openvino" (NNCF). per_channel: weights have a scale for each output channel. reduce_range: weights in 7 bits, for CPUs with
-    AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are found.
+    tool: "onnxruntime" (static, quantize and dequantize nodes), "onnxruntime-dynamic" (linear layers only, ranges taken as it
+    runs) or "openvino" (NNCF). per_channel: weights have a scale for each output channel. reduce_range: weights in 7 bits, for
+    CPUs with AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are found.
     bias_correction: NNCF's exact one, which runs the network layer by layer, in place of its fast one.
     float_layers: nodes left in float32.
     """
@@ -37,7 +37,7 @@ class Settings:
     @property
     def title(self) -> str:
         """In a few words."""
-        words = [self.tool]
+        words: list[str] = [self.tool]
         if self.tool == "onnxruntime":
             words += ["per channel" if self.per_channel else "per tensor", self.activations, self.calibration]
             words += ["7-bit weights"] if self.reduce_range else []

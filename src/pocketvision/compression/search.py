@@ -1,0 +1,183 @@
+"""The search for 8 bits that cost little: every candidate is built, answers the same images, and is judged by its figures."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.compression.quantize_onnx import quantize_onnx
+from pocketvision.compression.quantize_openvino import quantize_openvino
+from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
+from pocketvision.compression.settings import CANDIDATES, Settings
+from pocketvision.errors import PocketVisionError
+from pocketvision.evaluation.comparison import Comparison, compare
+from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.runtime import onnx_backend, openvino_backend
+from pocketvision.runtime.backends import Backend, usable_cores
+
+Tell = Callable[[str], None]
+_BATCH = 32
+# Images that single layers are judged on: with the 64 of a run, EfficientNet-Lite0's 50 layers take some 3 minutes.
+_SENSITIVITY_IMAGES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Measuring:
+    """What candidates are judged on: images (N, 3, H, W), true classes (N,), the float network's probabilities (N, classes), and
+    calibration images (M, 3, H, W), which are none of the former."""
+
+    images: NDArray[np.float32]
+    truth: NDArray[np.int64] | None
+    reference: NDArray[np.float32]
+    calibration: NDArray[np.float32]
+
+    def calibration_batches(self, size: int = 8) -> list[NDArray[np.float32]]:
+        """In batches, which bound what the calibration keeps at once."""
+        return [self.calibration[start : start + size] for start in range(0, len(self.calibration), size)]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to quantize, what it changed, and how fast it is here (None where it was not timed); `bytes` of its files."""
+
+    settings: Settings
+    comparison: Comparison
+    bytes: int
+    latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "title": self.settings.title}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried. chosen: the fastest of those within the allowed drop, None when there is none; its files lie in `folder`.
+
+    sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate | None
+    sensitivities: tuple[Sensitivity, ...]
+    float_latency: Latency
+    failed: dict[str, str]
+
+
+def search(
+    path: Path, folder: Path, methods: Sequence[str], measuring: Measuring, *, max_drop: float, seconds: float, tell: Tell
+) -> Search:  # fmt: skip
+    """Try every candidate of `methods` on the ONNX file `path`; leave the chosen one's files in `folder`.
+
+    max_drop: percentage points of accuracy. Where none stays within it, the most accurate candidate of ONNX Runtime's is tried
+    again with its most sensitive layers left in float, twice as many each time. tell: takes a sentence of progress.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        builder = _Builder(path, Path(temporary), measuring)
+        failed: dict[str, str] = {}
+        tried: list[tuple[Candidate, Path]] = []
+        for settings in (each for method in methods for each in CANDIDATES[method]):
+            tell(f"Quantizing: {settings.title}")
+            try:
+                tried.append(builder.build(settings))
+            except PocketVisionError as error:
+                failed[settings.title] = str(error)
+        sensitivities: tuple[Sensitivity, ...] = ()
+        if not any(candidate.comparison.within(max_drop) for candidate, _ in tried):
+            static = [each for each, _ in tried if each.settings.tool == "onnxruntime"]
+            if static:
+                base = max(static, key=lambda each: (-(each.comparison.drop or 0), each.comparison.top1_agreement))
+                sensitivities = builder.sensitivities(base.settings, tell)
+                tried += builder.with_float_layers(base.settings, sensitivities, max_drop, tell)
+        timed, float_latency = builder.timed(tried, max_drop, seconds)
+        fitting = [each for each in timed if each[0].latency is not None]
+        if not fitting:
+            return Search(tuple(each for each, _ in timed), None, sensitivities, float_latency, failed)
+        chosen, files = min(fitting, key=lambda each: each[0].latency.latency_ms if each[0].latency else 0.0)
+        for file in _files(files):
+            file.replace(folder / f"model{file.suffix}")
+        return Search(tuple(each for each, _ in timed), chosen, sensitivities, float_latency, failed)
+
+
+class _Builder:
+    """Builds candidates in a folder and judges them."""
+
+    def __init__(self, path: Path, folder: Path, measuring: Measuring) -> None:
+        self._path = path
+        self._folder = folder
+        self._measuring = measuring
+        self._built = 0
+
+    def build(self, settings: Settings) -> tuple[Candidate, Path]:
+        """A candidate and its file, judged on all images."""
+        self._built += 1
+        openvino = settings.tool == "openvino"
+        out = self._folder / f"candidate{self._built}{'.xml' if openvino else '.onnx'}"
+        (quantize_openvino if openvino else quantize_onnx)(
+            self._path, out, settings, self._measuring.calibration_batches()
+        )
+        answers = answers_of(_open(out), self._measuring.images)
+        comparison = compare(self._measuring.reference, answers, self._measuring.truth)
+        return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
+
+    def sensitivities(self, settings: Settings, tell: Tell) -> tuple[Sensitivity, ...]:
+        """Of every layer; on calibration images, so that what is judged is not chosen by the judge."""
+        images = self._measuring.calibration[:_SENSITIVITY_IMAGES]
+
+        def told(done: int, total: int) -> None:
+            if done % 10 == 0 or done == total:
+                tell(f"Measured {done} of {total} layers in 8 bits alone")
+
+        return layer_sensitivities(
+            self._path, settings, self._measuring.calibration_batches()[:4], images, on_layer=told
+        )
+
+    def with_float_layers(
+        self, settings: Settings, sensitivities: Sequence[Sensitivity], max_drop: float, tell: Tell
+    ) -> Iterator[tuple[Candidate, Path]]:
+        """Candidates with 1, 2, 4 … of the most sensitive layers in float, until one is within the allowed drop."""
+        count = 1
+        while count < len(sensitivities):
+            layers = tuple(each.layer for each in sensitivities[:count])
+            tell(f"Quantizing with the {count} most sensitive layers left in float")
+            candidate, path = self.build(replace(settings, float_layers=layers))
+            yield candidate, path
+            if candidate.comparison.within(max_drop):
+                return
+            count *= 2
+
+    def timed(
+        self, tried: Sequence[tuple[Candidate, Path]], max_drop: float, seconds: float
+    ) -> tuple[list[tuple[Candidate, Path]], Latency]:
+        """The candidates, those within the allowed drop timed beside the float network, in turns; and its own latency."""
+        runs = {"": open_float(self._path).run}
+        runs |= {str(path): _open(path).run for candidate, path in tried if candidate.comparison.within(max_drop)}
+        latencies = measure_latency(runs, self._measuring.images[:1], seconds=seconds)
+        timed = [(replace(candidate, latency=latencies.get(str(path))), path) for candidate, path in tried]
+        return timed, latencies[""]
+
+
+def open_float(path: Path) -> Backend:
+    """The network that candidates are compared with, as bundles run it."""
+    return onnx_backend.open_file(path, usable_cores())
+
+
+def answers_of(backend: Backend, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (N, classes), in batches."""
+    batches = (np.ascontiguousarray(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH))
+    return np.concatenate([backend.run(batch)["probabilities"] for batch in batches])
+
+
+def _open(path: Path) -> Backend:
+    if path.suffix == ".xml":
+        return openvino_backend.open_file(path, usable_cores())
+    return onnx_backend.open_file(path, usable_cores())
+
+
+def _files(path: Path) -> list[Path]:
+    """A graph's file, and the one beside it that holds OpenVINO's weights."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]

@@ -1,0 +1,182 @@
+"""quantize: an 8-bit bundle from a float one, with its loss of accuracy measured and bounded."""
+
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import write_json
+from pocketvision.bundle import Bundle, read_bundle, write_bundle
+from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
+from pocketvision.compression.settings import CANDIDATES
+from pocketvision.errors import AgreementError, UsageError, unknown_name
+from pocketvision.runtime.backends import BACKENDS, open_backend
+from pocketvision.runtime.verify import GOLDEN_TOLERANCE
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.workflows.export import MAX_ACCURACY_DROP, too_large
+from pocketvision.workflows.progress import Note, OnEvent, silent
+
+METHODS = ("auto", *CANDIDATES)
+CALIBRATION = 128
+REPORT = "quantization-failed.json"
+# An 8-bit graph's answers to the golden images may differ so much on another CPU: its 8-bit products are the same, their
+# rounding is not. Saturating ones (AVX2 without VNNI) differ by far more, which is what this is there to find.
+OTHER_CPU_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """The 8-bit bundle, the candidate that it holds, all that was tried, and the size in bytes of the float network's file."""
+
+    bundle: Bundle
+    chosen: Candidate
+    search: Search
+    float_bytes: int
+    max_accuracy_drop: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether enough images were measured to say so: the whole interval of the drop lies within what is allowed."""
+        return self.chosen.comparison.is_sure(self.max_accuracy_drop)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"bundle": str(self.bundle.folder), "is_sure": self.is_sure, **self.bundle.manifest.compression}
+
+
+def quantize(
+    bundle: str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    method: str = "auto",
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    calibration: int = CALIBRATION,
+    seconds: float = 1.0,
+    on_event: OnEvent = silent,
+) -> QuantizeResult:
+    """Write an 8-bit bundle to `out` (None: beside the bundle, its name with -int8).
+
+    method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
+    are installed. Every candidate (compression/settings.py) is calibrated with `calibration` images of the training split of
+    `data` (None: of the run the bundle lies in) and judged on its whole validation split; of those whose accuracy drops by at
+    most `max_accuracy_drop` points the fastest here is taken. The settings, and what else was tried, go into the manifest. The
+    8-bit bundle holds no float weights, so it can not be exported further.
+
+    Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
+    Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
+    """
+    read = read_bundle(Path(bundle))
+    methods = _methods(method)
+    path = _float_file(read)
+    if not 0 <= max_accuracy_drop <= 100:
+        raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
+    if calibration < 1:
+        raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
+    folder = read.folder.with_name(f"{read.folder.name}-int8") if out is None else Path(out)
+    if folder.resolve() == read.folder.resolve():
+        raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
+    calibrating = calibration_images(read, data, on_event).some(calibration)
+    judged = measuring_images(read, data, on_event)
+    with tempfile.TemporaryDirectory() as temporary:
+        images = _array(judged, Path(temporary) / "images.npy")
+        measuring = Measuring(
+            images, judged.truth, answers_of(open_float(path), images), np.concatenate(list(calibrating.batches()))
+        )
+        found = search(
+            path, Path(temporary), methods, measuring, max_drop=max_accuracy_drop, seconds=seconds,
+            tell=lambda text: on_event(Note(text)),
+        )  # fmt: skip
+        record = _record(found, len(calibrating), len(judged), max_accuracy_drop, path.stat().st_size)
+        if found.chosen is None:
+            _refuse(found, folder, record, max_accuracy_drop)
+        assert found.chosen is not None
+        written = _write(read, folder, Path(temporary), found.chosen, record)
+    return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
+
+
+def _methods(method: str) -> list[str]:
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if method != "auto":
+        return [method]
+    return ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
+
+
+def _float_file(bundle: Bundle) -> Path:
+    if "quantization" in bundle.manifest.compression:
+        raise UsageError(f"{bundle.folder} is quantized already. Take the bundle that it was made from.")
+    if "model.onnx" not in bundle.manifest.files:
+        raise UsageError(
+            f"{bundle.folder} holds no model.onnx to quantize; add it: pocketvision export {bundle.folder} --to onnx"
+        )
+    return bundle.path("model.onnx")
+
+
+def _array(images: BundleImages, file: Path) -> NDArray[np.float32]:
+    """All of them, in a file that the system keeps in memory as far as it fits."""
+    size = images.preprocessing
+    array = np.lib.format.open_memmap(
+        file, mode="w+", dtype=np.float32, shape=(len(images), 3, size.height, size.width)
+    )
+    done = 0
+    for batch in images.batches():
+        array[done : done + len(batch)] = batch
+        done += len(batch)
+    return array
+
+
+def _record(found: Search, calibrated: int, measured: int, max_drop: float, float_bytes: int) -> dict[str, Any]:
+    """What the manifest says under `compression`."""
+    chosen = found.chosen
+    return {
+        "quantization": None if chosen is None else {"title": chosen.settings.title, **chosen.settings.to_dict()},
+        "candidates": [each.to_dict() for each in found.candidates],
+        "failed": found.failed,
+        "sensitivities": [asdict(each) for each in found.sensitivities],
+        "calibration_images": calibrated,
+        "measured_images": measured,
+        "max_accuracy_drop": max_drop,
+        "float": {"bytes": float_bytes, **asdict(found.float_latency)},
+        GOLDEN_TOLERANCE: OTHER_CPU_TOLERANCE,
+    }
+
+
+def _refuse(found: Search, folder: Path, record: dict[str, Any], max_drop: float) -> None:
+    report = folder.parent / f"{folder.name}.{REPORT}"
+    write_json(report, record)
+    if not found.candidates:
+        reasons = "; ".join(f"{title}: {reason}" for title, reason in found.failed.items())
+        raise AgreementError(f"Nothing could be quantized ({reasons}).")
+    best = min(found.candidates, key=lambda each: (each.comparison.drop or 0.0, -each.comparison.top1_agreement))
+    raise AgreementError(
+        f"No bundle was written. The best of {len(found.candidates)} candidates is {best.settings.title}: "
+        f"{too_large(best.comparison, max_drop)} All figures are in {report}."
+    )
+
+
+def _write(bundle: Bundle, out: Path, folder: Path, chosen: Candidate, record: dict[str, Any]) -> Bundle:
+    """The 8-bit bundle: its graph, what it answers to the golden images, and the figures."""
+    openvino = chosen.settings.tool == "openvino"
+    names = ("model.xml", "model.bin") if openvino else ("model.onnx",)
+    graph = next(each for each in bundle.manifest.graphs if "model.onnx" in each.files)
+    figures = {**chosen.comparison.figures(), "bytes": float(chosen.bytes)}
+    if chosen.latency is not None:
+        figures |= {name: round(value, 3) for name, value in asdict(chosen.latency).items()}
+    manifest = replace(
+        bundle.manifest, graphs=(replace(graph, name="openvino" if openvino else "onnx", files=names),),
+        agreement={names[0]: figures}, compression=record, commands={}, files={}, versions={},
+    )  # fmt: skip
+    images = bundle.golden()["images"]
+    files: dict[str, Path | bytes] = {name: folder / name for name in names}
+    # Its own answers: they are what another machine has to give as well. First a bundle with none that are meant, to ask it.
+    blank = np.zeros((len(images), len(bundle.labels)), np.float32)
+    with tempfile.TemporaryDirectory() as temporary:
+        draft = write_bundle(
+            Path(temporary) / "draft", manifest, files, images, {"logits": blank, "probabilities": blank}
+        )
+        answers = open_backend(draft).run(images)
+        return write_bundle(out, manifest, files, images, answers)
