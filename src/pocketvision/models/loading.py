@@ -14,6 +14,8 @@ from pocketvision.models.spec import Architecture, ModelSpec
 
 State = dict[str, Tensor]
 
+_CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
+
 
 def load_weights(
     architecture: ModelSpec, state: State, origin: str, *, in_channels: int | None = None
@@ -22,13 +24,20 @@ def load_weights(
 
     in_channels: other channels than the weights were trained for (None: theirs); see `adapted_stem`.
 
+    Weights that lack the classifier's keys and nothing else (timm's image encoders) are loaded too: the network's classifier is
+    then a new one, random, of one class. Training replaces it anyway (`reset_classifier`); there is nothing else to use it for.
+
     The network is built with the padding and epsilon of the library the layout belongs to, where that is known.
     `origin` names the weights in errors. Raises WeightsError listing missing, unknown and differently shaped keys.
     """
     layout, network, ours = _matched(architecture, state)
     expected = network.state_dict()
+    without = not any(key in ours for key in _CLASSIFIER)
+    if without:
+        ours |= {key: expected[key] for key in _CLASSIFIER}
     mismatch = _mismatch(expected, ours)
     if mismatch:
+        mismatch += " It has no classifier." if without else ""
         raise WeightsError(
             f"{origin} does not fit {architecture.name} (read in {layout.name}'s key layout): {mismatch}"
             + _better_fit(architecture.name, state)

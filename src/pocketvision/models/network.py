@@ -12,7 +12,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.convolutional import convolutional_parts
 from pocketvision.models.spec import Architecture, ModelSpec
-from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_backbone import TimmBackbone, require_timm
 from pocketvision.models.transformer import transformer_parts
 from pocketvision.models.vit import VisionTransformer
 
@@ -21,7 +21,8 @@ Parts = tuple[nn.Module, list[nn.Module], nn.Module]
 
 
 def _timm_parts(spec: TimmBackbone, in_channels: int) -> Parts:
-    from pocketvision.models.timm_parts import timm_parts  # timm is an extra
+    require_timm(spec.name)
+    from pocketvision.models.timm_parts import timm_parts
 
     return timm_parts(spec, in_channels)
 
@@ -92,12 +93,25 @@ class Network(nn.Module):
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         """The deepest activations at every stride, by stride, as (N, channels, ceil(H / stride), ceil(W / stride)): what
-        detectors and segmenters are built on. A transformer has one level, its patches without the class token."""
+        detectors and segmenters are built on. A transformer has one level, its patches without the class token.
+
+        Raises UsageError for a network of timm's whose activations are no map (some keep the class token alone)."""
         activations = self.trunk(images, 0)
-        levels = {self.strides[0]: activations}
+        deepest = {self.strides[0]: (activations, self.channels[0])}
         for cut in self.cuts[1:]:
-            activations = levels[self.strides[cut]] = self._through(activations, cut - 1, cut)
-        return {stride: _as_map(level, images, stride) for stride, level in levels.items()}
+            activations = self._through(activations, cut - 1, cut)
+            deepest[self.strides[cut]] = activations, self.channels[cut]
+        levels = {}
+        for stride, (activations, channels) in deepest.items():
+            height, width = (-(-side // stride) for side in images.shape[2:])
+            level = _as_map(activations, channels, height, width)
+            if level is None:
+                raise UsageError(
+                    f"{self.architecture.name} has no pyramid: what comes out at stride {stride} is {tuple(activations.shape)}, "
+                    f"no map of {channels} channels."
+                )
+            levels[stride] = level
+        return levels
 
     def _through(self, activations: Tensor, first: int, last: int) -> Tensor:
         """Through the stages from `first` up to `last`."""
@@ -135,13 +149,16 @@ def fold_norms(network: Network) -> Network:
     return folded
 
 
-def _as_map(activations: Tensor, images: Tensor, stride: int) -> Tensor:
-    """Tokens, but the class token, back in their places; other activations are a map already."""
+def _as_map(activations: Tensor, channels: int, height: int, width: int) -> Tensor | None:
+    """Tokens, but the class token, back in their places; channels from the last axis to the first. None when neither is it."""
     if activations.ndim == 4:
-        return activations
-    height, width = (-(-side // stride) for side in images.shape[2:])
+        if activations.shape[1] == channels:
+            return activations
+        return activations.permute(0, 3, 1, 2) if activations.shape[3] == channels else None
+    if activations.shape[1] < height * width:
+        return None
     tokens = activations[:, -height * width :].transpose(1, 2)
-    return tokens.reshape(tokens.shape[0], -1, height, width)
+    return tokens.reshape(tokens.shape[0], channels, height, width)
 
 
 def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.Sequential:

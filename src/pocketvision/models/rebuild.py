@@ -4,7 +4,7 @@ import safetensors.torch
 import torch
 
 from pocketvision.bundle import Bundle
-from pocketvision.errors import BundleError, UsageError
+from pocketvision.errors import BundleError, MissingExtraError, UsageError
 from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.network import Network
 
@@ -14,7 +14,8 @@ WEIGHTS_FILE = "model.safetensors"
 def rebuilt(bundle: Bundle) -> Network:
     """The network in eval mode, its weights those of the bundle.
 
-    Raises UsageError for a bundle without weights (a quantized one ships without), BundleError when rows and weights do not fit.
+    Raises UsageError for a bundle without weights (a quantized one ships without), BundleError when rows and weights do not fit,
+    MissingExtraError when it takes timm to build the network.
     """
     if WEIGHTS_FILE not in bundle.manifest.files:
         raise UsageError(
@@ -25,6 +26,8 @@ def rebuilt(bundle: Bundle) -> Network:
         with torch.random.fork_rng(devices=[]):  # its random start is overwritten
             network = Network(spec, num_classes=len(bundle.labels), in_channels=3)
         network.load_state_dict(safetensors.torch.load_file(bundle.path(WEIGHTS_FILE)))
+    except MissingExtraError:
+        raise
     except (UsageError, RuntimeError) as error:
         raise BundleError(f"{bundle.folder}: its rows and weights do not make a network: {error}") from error
     return network.eval()

@@ -226,12 +226,13 @@ class Architecture:
 
         Raises UsageError that names a missing, unknown or wrong field, and the row it is in.
         """
-        checked = _checked(cls, content, "the architecture")
-        rows = checked["stages"]
+        own = checked(cls, content, "the architecture")
+        rows = own["stages"]
         if not isinstance(rows, (list, tuple)) or not rows or not all(isinstance(row, Mapping) for row in rows):
             raise UsageError("The architecture's 'stages' must be a list of rows, each a table of named fields.")
-        stages = (StageRow(**_checked(StageRow, row, f"row {number} of stages")) for number, row in enumerate(rows, 1))
-        return cls(**{**checked, "stages": tuple(stages)})
+        return cls(
+            **{**own, "stages": tuple(_stage(row, f"row {number} of stages") for number, row in enumerate(rows, 1))}
+        )
 
 
 def round_channels(channels: float, limit: float = 0.9) -> int:
@@ -250,8 +251,12 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-def _checked(kind: type[StageRow] | type[Architecture], content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`content` as keyword arguments of `kind`, when every field is known, of its type and in its range."""
+def checked(
+    kind: type[Any], content: Mapping[str, Any], where: str, ranges: Mapping[str, tuple[float, float]] = _RANGES
+) -> dict[str, Any]:
+    """`content` as keyword arguments of the dataclass `kind`, when no field is missing or unknown and each is of its type and in
+    its range; fields of other types than numbers, texts, truths and choices are left to the caller. UsageError names the field.
+    """
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(content) - set(known))
     if unknown:
@@ -260,13 +265,24 @@ def _checked(kind: type[StageRow] | type[Architecture], content: Mapping[str, An
     if missing:
         raise UsageError(f"In {where} the field {missing[0]!r} is missing.")
     for name, value in content.items():
-        expected = _expected(name, value, known[name].type)
+        expected = _expected(name, value, known[name].type, ranges)
         if expected is not None:
             raise UsageError(f"In {where} {name!r} is {value!r}, expected {expected}.")
     return dict(content)
 
 
-def _expected(name: str, value: object, kind: Any) -> str | None:
+def _stage(content: Mapping[str, Any], where: str) -> StageRow:
+    row = StageRow(**checked(StageRow, content, where))
+    if row.block in ("basic", "bottleneck"):
+        for name, value, only in (("squeeze_ratio", row.squeeze_ratio, 0.0), ("residual", row.residual, True)):
+            if value != only:
+                raise UsageError(
+                    f"In {where} {name!r} is {value!r}, expected {only!r}: a {row.block} block has no other."
+                )
+    return row
+
+
+def _expected(name: str, value: object, kind: Any, ranges: Mapping[str, tuple[float, float]]) -> str | None:
     """What the field should have held; None when `value` is right."""
     options = [option for option in get_args(kind) if option is not type(None)]
     if kind in _CHOICES or (options and options[0] in _CHOICES):
@@ -278,7 +294,7 @@ def _expected(name: str, value: object, kind: Any) -> str | None:
     allowed = (int, float) if kind is float else kind  # a JSON reader may give 1 for 1.0
     if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
         return str(kind.__name__)
-    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    low, high = ranges.get(name, (-math.inf, math.inf))
     if isinstance(value, (int, float)) and not low <= value <= high:
         return f"{low:g} to {high:g}"
     return "an odd number" if name.endswith("kernel") and isinstance(value, int) and value % 2 == 0 else None

@@ -7,10 +7,12 @@ from typing import Any
 
 from pocketvision.errors import MissingExtraError, UsageError, unknown_name
 from pocketvision.models.published_weights import PublishedWeights
-from pocketvision.models.spec import StageLine
+from pocketvision.models.spec import StageLine, checked
 from pocketvision.preprocessing import Preprocessing
 
 PREFIX = "timm:"
+
+_RANGES: dict[str, tuple[float, float]] = {"features": (1, 1_000_000), "input_size": (1, 4096), "dropout": (0, 0.95)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class TimmBackbone:
     def check_size(self, height: int, width: int) -> None:
         """Tried without numbers: raises UsageError, naming the size that works, when timm's network refuses another one."""
         if (height, width) != (self.input_size, self.input_size):
+            require_timm(self.name)
             from pocketvision.models.timm_parts import refusal
 
             reason = refusal(self, height, width)
@@ -70,18 +73,47 @@ class TimmBackbone:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "TimmBackbone":
-        """Rebuild from `to_dict`'s data. UsageError when fields are missing or unknown."""
+        """Rebuild from `to_dict`'s data. UsageError that names a missing, unknown or wrong field."""
         try:
-            return cls(**{**content, "channels": tuple(content["channels"]), "strides": tuple(content["strides"])})
-        except (KeyError, TypeError) as error:
-            raise UsageError(f"This is no backbone of timm's as it was written: {error}") from None
+            own = checked(cls, content, "its fields", _RANGES)
+            for name in ("channels", "strides"):
+                numbers = own[name]
+                if not isinstance(numbers, list | tuple) or not all(type(each) is int and each > 0 for each in numbers):
+                    raise UsageError(
+                        f"In its fields {name!r} is {numbers!r}, expected a list of whole numbers above 0."
+                    )
+                own[name] = tuple(numbers)
+            if not own["channels"] or len(own["channels"]) != len(own["strides"]):
+                raise UsageError("Its 'channels' and 'strides' are one number a cut, and there is at least one cut.")
+        except UsageError as error:
+            raise UsageError(f"This is no backbone of timm's as it was written. {error}") from None
+        return cls(**own)
+
+
+def require_timm(name: str) -> Any:
+    """timm, for its network of that name (with our prefix). To be called before timm_parts.py is imported.
+
+    Raises MissingExtraError when timm is not installed, UsageError for a name or a tag of weights that it does not know.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise MissingExtraError(f"{name}, a network of timm's,", "timm") from None
+    network, _, tag = name.removeprefix(PREFIX).partition(".")
+    if not timm.is_model(network):
+        raise unknown_name("network of timm's", network, timm.list_models())
+    try:
+        timm.get_pretrained_cfg(name.removeprefix(PREFIX))
+    except RuntimeError:
+        tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{network}.*")]
+        known = f"Known: {', '.join(tags)}." if tags else "It has none."
+        raise UsageError(f"Unknown tag {tag!r} of the weights of {PREFIX}{network}. {known}") from None
+    return timm
 
 
 def timm_weights(spec: TimmBackbone) -> PublishedWeights | None:
     """Where timm publishes the weights of its network of that name and tag; None when it does not. Their accuracy is not told."""
-    import timm
-
-    settings: Any = timm.get_pretrained_cfg(spec.timm_name)
+    settings: Any = require_timm(spec.name).get_pretrained_cfg(spec.timm_name)
     repository = None if settings is None else settings.hf_hub_id
     if not repository:
         return None
@@ -96,16 +128,11 @@ def timm_weights(spec: TimmBackbone) -> PublishedWeights | None:
 def timm_backbone(name: str) -> TimmBackbone:
     """Look at timm's network of that name (`timm:resnet26`, `timm:convnext_atto.d2_in1k`).
 
-    Raises MissingExtraError without timm, UsageError for a name that it does not know, listing near matches.
+    Raises MissingExtraError without timm, UsageError for a name that it does not know, listing near matches, and for a network
+    that is no backbone.
     """
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtraError(f"{name}, a network of timm's,", "timm") from None
-    known = name.removeprefix(PREFIX)
-    if not timm.is_model(known):
-        raise unknown_name("network of timm's", known.partition(".")[0], timm.list_models())
+    require_timm(name)
     from pocketvision.models.timm_parts import inspected
 
-    channels, strides, features, input_size = inspected(known)
+    channels, strides, features, input_size = inspected(name.removeprefix(PREFIX))
     return TimmBackbone(name, channels, strides, features, input_size)

@@ -5,8 +5,9 @@ they are registered. Whether one does is not believed but tried: its parts in a 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
 from pocketvision.models.cost import Layer
-from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_backbone import PREFIX, TimmBackbone
 
 Named = list[tuple[str, nn.Module]]
 
@@ -26,12 +27,7 @@ class Outside(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Activations to activations."""
-        if input.dtype != torch.bfloat16:
-            output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
-            return output
-        with torch.autocast(input.device.type, dtype=torch.bfloat16):
-            output = super().forward(input)  # type: ignore[no-untyped-call]
-        return output.to(input.dtype)
+        return _in_its_precision(super().forward, input)
 
 
 class _Features(nn.Module):
@@ -47,15 +43,22 @@ class _Features(nn.Module):
 
 
 class _Pooling(nn.Module):
-    """The rest of it. The network's tensors belong to _Features, so it is not registered here again."""
+    """The rest of it, in half precision as Outside. The network's tensors belong to _Features: not registered here again."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._model = (model,)
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled: Tensor = self._model[0].forward_head(features)  # type: ignore[operator]
-        return pooled
+        return _in_its_precision(self._model[0].forward_head, features)  # type: ignore[arg-type]
+
+
+def _in_its_precision(run: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
+    if input.dtype != torch.bfloat16:
+        return run(input)
+    with torch.autocast(input.device.type, dtype=torch.bfloat16):
+        output = run(input)
+    return output.to(input.dtype)
 
 
 def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
@@ -68,19 +71,21 @@ def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn
 
 
 def inspected(name: str) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
-    """Channels and strides at the cuts, channels of the features, and the input size in pixels of timm's network `name`."""
+    """Channels and strides at the cuts, channels of the features, and the input size in pixels of timm's network `name`.
+
+    Raises UsageError for a network that does not pool one tensor to one row of features an image.
+    """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         model = timm.create_model(name, pretrained=False, num_classes=0).eval()
         size = int(_settings(model)["input_size"][1])
         images = torch.randn(1, 3, size, size)
         features = model(images)
-        shapes = _shapes_at_the_cuts(model, images, features)
-    if shapes is None:
-        last = _feature_info(model)[-1]
-        channels, strides = [int(last["num_chs"])], [int(last["reduction"])]
-    else:
-        channels, strides = [shape[1] for shape in shapes], [round(size / shape[2]) for shape in shapes]
+        if _runs_in_parts(model, images, features):
+            info = _feature_info(model)
+            channels, strides = [int(each["num_chs"]) for each in info], [int(each["reduction"]) for each in info]
+        else:
+            channels, strides = _before_pooling(name, model, images, features)
     return tuple(channels), tuple(strides), int(features.shape[1]), size
 
 
@@ -91,7 +96,7 @@ def refusal(spec: TimmBackbone, height: int, width: int) -> str | None:
         try:
             model(torch.zeros(1, 3, height, width))
         except (RuntimeError, AssertionError, ValueError) as error:
-            return str(error).splitlines()[0] if str(error) else type(error).__name__
+            return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return None
 
 
@@ -99,12 +104,7 @@ def timm_keys(spec: TimmBackbone) -> dict[str, str]:
     """{our module path: timm's} of all modules that hold tensors; whole keys where the network is in one piece."""
     with torch.device("meta"):
         model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
-    classifier = _settings(model)["classifier"]
-    if not isinstance(classifier, str):
-        raise UsageError(
-            f"{spec.name} has several classifiers ({', '.join(classifier)}); its weights can not be taken over."
-        )
-    paths = {"classifier.1": classifier}
+    paths = {"classifier.1": _classifier(spec)[0]}
     if len(spec.channels) == 1:
         return {**{f"stem.model.{key}": key for key in model.state_dict()}, **paths}
     for number, part in enumerate(_split(model)):
@@ -114,6 +114,27 @@ def timm_keys(spec: TimmBackbone) -> dict[str, str]:
                 if any("." not in key for key in holder.state_dict()):
                     paths[".".join(filter(None, (place, _flat(path), inner)))] = ".".join(filter(None, (path, inner)))
     return paths
+
+
+def timm_convolutions(spec: TimmBackbone) -> frozenset[str]:
+    """Our linear layers that are 1x1 convolutions in timm's network: the classifier, or none."""
+    return frozenset({"classifier.1"} if _classifier(spec)[1] else ())
+
+
+@lru_cache(maxsize=8)
+def _classifier(spec: TimmBackbone) -> tuple[str, bool]:
+    """Its path in timm's network, and whether it is a convolution there. UsageError when it is more than one linear layer."""
+    with torch.device("meta"):
+        without, whole = (timm.create_model(spec.timm_name, pretrained=False, num_classes=count) for count in (0, 1000))
+    path = _settings(whole)["classifier"]
+    refused = "its weights can not be taken over. It can start from random ones."
+    if not isinstance(path, str):
+        raise UsageError(f"{spec.name} has several classifiers ({', '.join(path)}); {refused}")
+    added = {key: value for key, value in whole.state_dict().items() if key not in without.state_dict()}
+    weight = added.get(f"{path}.weight")
+    if weight is None or added.keys() != {f"{path}.weight", f"{path}.bias"} or weight.shape[2:].numel() != 1:
+        raise UsageError(f"{spec.name}'s classifier is more than a linear layer ({', '.join(added)}); {refused}")
+    return path, weight.ndim == 4
 
 
 def timm_layers(spec: TimmBackbone, side: int) -> list[Layer]:
@@ -162,10 +183,11 @@ def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
 def _layer(module: nn.Module, output: Tensor, name: str, stage: int | None) -> Layer:
     """As it was seen to run. Its bias is the part's rest when it has none: Layer counts one for each output."""
     if isinstance(module, nn.Conv2d):
-        kernel, stride = module.kernel_size[0], module.stride[0]
+        (kernel, wide), stride = module.kernel_size, module.stride[0]
         layer = Layer(
-            name, stage, module.in_channels, module.out_channels, kernel, stride, module.groups, output.shape[-1], False
-        )
+            name, stage, module.in_channels, module.out_channels, kernel, stride, module.groups, output.shape[-1], False,
+            kernel_width=None if wide == kernel else wide,
+        )  # fmt: skip
     else:
         assert isinstance(module, nn.Linear)
         tokens = output.numel() // module.out_features
@@ -173,8 +195,8 @@ def _layer(module: nn.Module, output: Tensor, name: str, stage: int | None) -> L
     return layer if module.bias is not None else replace(layer, more_parameters=-layer.out_channels)
 
 
-def _shapes_at_the_cuts(model: nn.Module, images: Tensor, features: Tensor) -> list[tuple[int, ...]] | None:
-    """Shapes of the activations at the cuts, when the parts in a row give the features, and channels stand where they should."""
+def _runs_in_parts(model: nn.Module, images: Tensor, features: Tensor) -> bool:
+    """Whether its parts in a row give the features, and channels stand where they should in the activations between them."""
     shapes: list[tuple[int, ...]] = []
     activations = images
     try:
@@ -184,10 +206,25 @@ def _shapes_at_the_cuts(model: nn.Module, images: Tensor, features: Tensor) -> l
             shapes.append(tuple(activations.shape))
         same = torch.equal(_row(head)(activations), features)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
-        return None
+        return False
     declared = [int(info["num_chs"]) for info in _feature_info(model)]
-    usable = same and all(len(shape) == 4 for shape in shapes) and [shape[1] for shape in shapes] == declared
-    return shapes if usable else None
+    return same and all(len(shape) == 4 for shape in shapes) and [shape[1] for shape in shapes] == declared
+
+
+def _before_pooling(name: str, model: nn.Module, images: Tensor, features: Tensor) -> tuple[list[int], list[int]]:
+    """Channels and stride of what a network in one piece pools: tokens, or a map with its channels first or last."""
+    activations = model.forward_features(images)  # type: ignore[operator]
+    single = isinstance(activations, Tensor) and activations.ndim in (3, 4) and features.ndim == 2
+    if not single or not torch.equal(model.forward_head(activations), features):  # type: ignore[operator]
+        raise UsageError(
+            f"{PREFIX}{name} can be no backbone here: it does not pool one tensor to one row of features an image."
+        )
+    stride = int(_feature_info(model)[-1]["reduction"])
+    if activations.ndim == 3:
+        return [activations.shape[2]], [stride]
+    size, (_, first, height, last) = images.shape[2], activations.shape  # the images are square, so the map is
+    channels, side = (first, height) if height == last else (last, height)
+    return [channels], [stride if -(-size // stride) == side else round(size / side)]
 
 
 def _split(model: nn.Module) -> list[Named]:

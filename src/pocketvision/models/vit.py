@@ -5,11 +5,16 @@ one that cuts, no down-sampling: all cuts have the patch's stride. The sizes Ti 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketvision.errors import UsageError
-from pocketvision.models.spec import StageLine
+from pocketvision.models.spec import StageLine, checked
+
+# Smallest and largest value of a number; those that have to fit each other are checked together.
+_RANGES: dict[str, tuple[float, float]] = {
+    "mlp_ratio": (0.05, 64), "norm_epsilon": (1e-12, 1), "input_size": (1, 4096), "dropout": (0, 0.95), "drop_path": (0, 0.95),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class VisionTransformer:
 
     def hidden_channels(self) -> int:
         """Inside a block's two-layer network."""
-        return int(self.width * self.mlp_ratio)
+        return max(1, int(self.width * self.mlp_ratio))
 
     def check_size(self, height: int, width: int) -> None:
         """Patches fill the image, or UsageError."""
@@ -68,19 +73,17 @@ class VisionTransformer:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "VisionTransformer":
-        """Rebuild from `to_dict`'s data. UsageError that names an unknown or wrong field."""
-        known: dict[str, Any] = {field.name: field.type for field in fields(cls)}
-        for name, value in content.items():
-            if name not in known:
-                raise UsageError(f"In the transformer {name!r} is an unknown field. Known: {', '.join(known)}.")
-            numeric = known[name] is float and isinstance(value, int) and not isinstance(value, bool)
-            if not numeric and type(value) is not known[name]:
-                raise UsageError(f"In the transformer {name!r} is {value!r}, expected {known[name].__name__}.")
-        found = cls(**content)
+        """Rebuild from `to_dict`'s data; fields that have a default may be left out. UsageError that names a missing, unknown or
+        wrong field."""
+        found = cls(**checked(cls, content, "the transformer", _RANGES))
         if min(found.width, found.depth, found.heads, found.patch) < 1 or found.width % found.heads:
             raise UsageError(
                 f"The transformer {found.name} has width {found.width}, depth {found.depth}, heads {found.heads}, patch "
                 f"{found.patch}; each has to be 1 or more, and the width a multiple of the heads."
+            )
+        if found.input_size % found.patch:
+            raise UsageError(
+                f"In the transformer 'input_size' is {found.input_size}, expected a multiple of the patch, {found.patch}."
             )
         return found
 

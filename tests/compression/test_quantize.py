@@ -1,0 +1,250 @@
+"""8 bits: what is quantized, the search among candidates, and the bundle that comes of it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression import search as search_module
+from pocketvision.compression.quantize_onnx import quantize_onnx, weighted_layers
+from pocketvision.compression.search import Measuring, answers_of, open_float, search
+from pocketvision.compression.sensitivity import layer_sensitivities
+from pocketvision.compression.settings import CANDIDATES, Settings
+from pocketvision.errors import AgreementError, MissingExtraError, UsageError
+from pocketvision.evaluation.comparison import Comparison
+from pocketvision.runtime.backends import open_backend
+from pocketvision.runtime.verify import verify_bundle
+from pocketvision.workflows import quantize as workflow
+from pocketvision.workflows.load import load
+from pocketvision.workflows.quantize import quantize
+from pocketvision.workflows.train import TrainResult
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: TrainResult) -> Bundle:
+    return trained.bundle
+
+
+@pytest.fixture(scope="module")
+def measuring(bundle: Bundle) -> Measuring:
+    """Random pixels: what is compared is graphs, not their worth."""
+    rng = np.random.default_rng(0)
+    size = bundle.preprocessing
+    images, calibration = (rng.standard_normal((n, 3, size.height, size.width), dtype=np.float32) for n in (24, 8))
+    reference = answers_of(open_float(bundle.path("model.onnx")), images)
+    return Measuring(images, reference.argmax(1), reference, calibration)
+
+
+@pytest.fixture(scope="module")
+def quantized(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> workflow.QuantizeResult:
+    out = tmp_path_factory.mktemp("quantized") / "small"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:2])
+        return quantize(bundle.folder, out=out, method="onnxruntime", max_accuracy_drop=30, seconds=0.05)
+
+
+def node_types(path: Path) -> dict[str, int]:
+    kinds: dict[str, int] = {}
+    for node in onnx.load(path).graph.node:
+        kinds[node.op_type] = kinds.get(node.op_type, 0) + 1
+    return kinds
+
+
+@pytest.mark.parametrize("settings", CANDIDATES["onnxruntime"], ids=lambda settings: settings.title)
+def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
+    settings: Settings, bundle: Bundle, measuring: Measuring, tmp_path: Path
+) -> None:
+    path, out = bundle.path("model.onnx"), tmp_path / "small.onnx"
+    quantize_onnx(path, out, settings, measuring.calibration_batches())
+    weights = {each.name: each for each in onnx.load(out).graph.initializer}
+    held = sum(np.prod(each.dims) for each in weights.values() if each.data_type == onnx.TensorProto.INT8)
+    assert held > 0.95 * sum(weighted_layers(path).values())
+    if settings.reduce_range:
+        arrays = (
+            onnx.numpy_helper.to_array(each) for each in weights.values() if each.data_type == onnx.TensorProto.INT8
+        )
+        assert max(int(np.abs(array).max()) for array in arrays) <= 64
+    difference = np.abs(answers_of(open_float(out), measuring.images) - measuring.reference)
+    assert 0 < difference.mean() < 0.2
+    assert out.stat().st_size < 0.4 * path.stat().st_size
+
+
+def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) -> None:
+    graph = onnx.load(quantized.bundle.path("model.onnx")).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    assert made_by["probabilities"] == "Softmax"
+    probabilities = load(quantized.bundle.folder).bundle.golden()["probabilities"]
+    assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-5
+
+
+def test_dynamic_quantization_touches_linear_layers_only(bundle: Bundle, measuring: Measuring, tmp_path: Path) -> None:
+    out = tmp_path / "dynamic.onnx"
+    quantize_onnx(bundle.path("model.onnx"), out, CANDIDATES["dynamic"][0], [])
+    before, after = node_types(bundle.path("model.onnx")), node_types(out)
+    assert after["Conv"] == before["Conv"] and after["MatMulInteger"] >= 1
+    assert np.abs(answers_of(open_float(out), measuring.images) - measuring.reference).max() < 0.05
+
+
+def test_layers_are_measured_one_by_one_and_only_that_one_changes(
+    bundle: Bundle, measuring: Measuring, tmp_path: Path
+) -> None:
+    path, some = bundle.path("model.onnx"), dict(list(weighted_layers(bundle.path("model.onnx")).items())[:3])
+    told: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pocketvision.compression.sensitivity.weighted_layers", lambda _: some)
+        found = layer_sensitivities(
+            path, CANDIDATES["onnxruntime"][0], measuring.calibration_batches(), measuring.images[:4],
+            on_layer=lambda done, total: told.append((done, total)),
+        )  # fmt: skip
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert {each.layer: each.weights for each in found} == some
+    assert [each.difference for each in found] == sorted((each.difference for each in found), reverse=True)
+    assert found[0].difference > 0
+    one = tmp_path / "one.onnx"
+    quantize_onnx(path, one, CANDIDATES["onnxruntime"][0], measuring.calibration_batches(), only=(found[0].layer,))
+    weights = [each for each in onnx.load(one).graph.initializer if each.data_type == onnx.TensorProto.INT8]
+    assert sum(len(each.dims) == 4 for each in weights) == 1
+
+
+def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float(
+    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CANDIDATES, "onnxruntime", (Settings("onnxruntime", per_channel=False),))
+    layers = weighted_layers(bundle.path("model.onnx"))
+    ranked = tuple(
+        search_module.Sensitivity(name, weights, 1 / (1 + place))
+        for place, (name, weights) in enumerate(layers.items())
+    )
+    monkeypatch.setattr(search_module, "layer_sensitivities", lambda *_, **__: ranked)
+    seen: list[float] = []
+
+    def within(comparison: Comparison, _: float) -> bool:
+        """Half of the first candidate's difference: what leaving layers in float can really reach."""
+        seen.append(comparison.mean_probability_difference)
+        return comparison.mean_probability_difference <= 0.5 * seen[0]
+
+    monkeypatch.setattr(Comparison, "within", within)
+    told: list[str] = []
+    found = search(
+        bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=0.0, seconds=0.02, tell=told.append
+    )
+    first, *rest = found.candidates
+    assert not first.settings.float_layers and first.latency is None
+    assert [len(each.settings.float_layers) for each in rest] == [2**power for power in range(len(rest))] and rest
+    assert all(each.settings.float_layers == tuple(layers)[: len(each.settings.float_layers)] for each in rest)
+    assert found.sensitivities == ranked and any("left in float" in text for text in told)
+    assert found.chosen is not None and found.chosen.settings == rest[-1].settings
+    floats = [each for each in onnx.load(tmp_path / "model.onnx").graph.initializer if len(each.dims) == 4]
+    kept = sum(each.data_type == onnx.TensorProto.FLOAT for each in floats)
+    assert kept == len(rest[-1].settings.float_layers)
+
+
+def test_the_fastest_of_those_within_the_drop_is_taken(
+    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timings(runs: dict[str, object], *_: object, **__: object) -> dict[str, search_module.Latency]:
+        return {name: search_module.Latency(9.0 - place, 9.0, 1.0) for place, name in enumerate(runs)}
+
+    monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:3])
+    monkeypatch.setattr(search_module, "measure_latency", timings)
+    found = search(
+        bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=100, seconds=1, tell=lambda _: None
+    )
+    assert found.chosen == found.candidates[-1]
+    assert found.float_latency.latency_ms == 9.0
+    chosen = answers_of(open_float(tmp_path / "model.onnx"), measuring.images)
+    assert (chosen.argmax(1) == measuring.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
+
+
+def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
+    bundle: Bundle, quantized: workflow.QuantizeResult
+) -> None:
+    small = read_bundle(quantized.bundle.folder)
+    assert set(small.manifest.files) == {"model.onnx", "golden.safetensors"}
+    assert small.path("model.onnx").stat().st_size <= 0.4 * bundle.path("model.onnx").stat().st_size
+    assert small.labels == bundle.labels and small.preprocessing == bundle.preprocessing
+    golden = small.golden()
+    again = open_backend(small).run(golden["images"])["probabilities"]
+    assert np.abs(again - golden["probabilities"]).max() < 1e-6
+    assert verify_bundle(small).tolerance == workflow.OTHER_CPU_TOLERANCE
+    record = json.loads((small.folder / "manifest.json").read_text(encoding="utf-8"))["compression"]
+    assert record["quantization"]["title"] == quantized.chosen.settings.title
+    assert len(record["candidates"]) == 2 and record["calibration_images"] > 0
+    figures = small.manifest.agreement["model.onnx"]
+    assert figures["bytes"] == small.path("model.onnx").stat().st_size
+    assert figures["accuracy"] == quantized.chosen.comparison.accuracy and figures["latency_ms"] > 0
+
+
+def test_it_calibrates_on_training_images_and_judges_on_validation_images(bundle: Bundle) -> None:
+    calibrating = workflow.calibration_images(bundle, None, lambda _: None)
+    judging = workflow.measuring_images(bundle, None, lambda _: None)
+    rows = [line.split(",") for line in (bundle.folder.parent / "split.csv").read_text().splitlines()[1:]]
+    assert len(calibrating) == sum("train" in row for row in rows) and len(judging) == sum("val" in row for row in rows)
+    assert not set(calibrating.files) & set(judging.files)
+
+
+def test_openvino_quantizes_through_nncf(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CANDIDATES, "openvino", CANDIDATES["openvino"][:1])
+    out = tmp_path / "small"
+    found = quantize(bundle.folder, out=out, method="openvino", max_accuracy_drop=60, calibration=8, seconds=0.02)
+    assert set(found.bundle.manifest.files) == {"model.xml", "model.bin", "golden.safetensors"}
+    assert found.bundle.path("model.bin").stat().st_size < 0.5 * bundle.path("model.onnx").stat().st_size
+    assert "FakeQuantize" in found.bundle.path("model.xml").read_text()
+    assert open_backend(found.bundle).classes == len(bundle.labels)
+
+
+def test_nothing_within_the_drop_leaves_figures_and_no_bundle(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:1])
+    monkeypatch.setattr("pocketvision.evaluation.comparison.Comparison.within", lambda *_: False)
+    monkeypatch.setattr(search_module, "layer_sensitivities", lambda *_, **__: ())
+    with pytest.raises(
+        AgreementError, match=r"No bundle was written\. The best of 1 candidates is onnxruntime, per channel"
+    ):
+        quantize(bundle.folder, out=tmp_path / "small", method="onnxruntime", seconds=0.02)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.quantization-failed.json"]
+    assert len(json.loads(next(tmp_path.iterdir()).read_text())["candidates"]) == 1
+
+
+def test_an_absent_extra_is_told_with_its_install_line(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise MissingExtraError("Quantizing for OpenVINO", "openvino")
+
+    monkeypatch.setattr(search_module, "quantize_openvino", absent)
+    with pytest.raises(AgreementError, match=r'pip install "pocketvision\[openvino\]"'):
+        quantize(bundle.folder, out=tmp_path / "small", method="openvino", seconds=0.02)
+
+
+def test_wrong_use(bundle: Bundle, quantized: workflow.QuantizeResult, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Unknown method 'onnx'\. Did you mean onnxruntime"):
+        quantize(bundle.folder, method="onnx")
+    with pytest.raises(UsageError, match="is quantized already"):
+        quantize(quantized.bundle.folder)
+    with pytest.raises(UsageError, match="--max-accuracy-drop is -1"):
+        quantize(bundle.folder, max_accuracy_drop=-1)
+    with pytest.raises(UsageError, match="--calibration is 0"):
+        quantize(bundle.folder, calibration=0)
+    with pytest.raises(UsageError, match="is the bundle itself"):
+        quantize(bundle.folder, out=bundle.folder)
+    alone = shutil.copytree(bundle.folder, tmp_path / "alone")
+    with pytest.raises(UsageError, match="give --data"):
+        quantize(alone)
+    others = tmp_path / "others"
+    shutil.copytree(photos / "teasing", others / "cats")
+    shutil.copytree(photos / "teasing", others / "dogs")
+    with pytest.raises(UsageError, match=r"cats|dogs"):
+        quantize(alone, data=others)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty"):
+        quantize(alone, data=tmp_path / "empty")
+    without = replace(bundle.manifest, files={k: v for k, v in bundle.manifest.files.items() if k != "model.onnx"})
+    with pytest.raises(UsageError, match=r"pocketvision export .* --to onnx"):
+        workflow._float_file(replace(bundle, manifest=without))
