@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
     to: Annotated[
         str,
         typer.Option(

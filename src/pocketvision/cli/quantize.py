@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def quantize(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
     data: Annotated[
         Path | None,
         typer.Option(

@@ -58,9 +58,10 @@ def compare_models(
     plot: str | Path | None = None,
     on_event: OnEvent = silent,
 ) -> tuple[Compared, ...]:
-    """Parameters, MACs and published accuracy of each name; with `measure` also its speed here, in ONNX Runtime and PyTorch.
+    """Parameters, MACs and published accuracy of each name; with `measure` also its speed here, in ONNX Runtime, PyTorch
+    and, where it is installed, OpenVINO.
 
-    Speed does not depend on the weights, so random ones are timed, `seconds` for each figure, the networks in turn.
+    Speed does not depend on the weights, so random ones are timed, `seconds` for each figure, the backends in turns.
     `best_of_its_cost`: no other one is at least as accurate for less (the Pareto front over MACs, or over latency once measured).
     plot: write that as a scatter plot (.png or .svg). Raises UsageError for unknown names and fewer than two of them.
     """
@@ -112,7 +113,8 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
         from pocketvision.export.to_onnx import FILE, write_onnx
         from pocketvision.models.catalog import build
         from pocketvision.models.network import fold_norms
-        from pocketvision.runtime.backends import open_onnx
+        from pocketvision.runtime import openvino_backend
+        from pocketvision.runtime.backends import BACKENDS, open_onnx, usable_cores
     except ImportError as error:
         raise MissingExtraError("Measuring networks", "train") from error
     on_event(Note(f"Measuring {name}"))
@@ -128,6 +130,8 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
                 return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
 
         runs: dict[str, Callable[[Any], object]] = {"onnxruntime": session.run, "torch": eager}
+        if BACKENDS["openvino"].installed:
+            runs["openvino"] = openvino_backend.open_file(Path(folder) / FILE, usable_cores()).run
         images = np.random.default_rng(0).standard_normal((BATCH, 3, size, size), dtype=np.float32)
         measured = measure_latency(runs, images, seconds=seconds)
         return tuple(Timing(**asdict(measured[backend]), backend=backend) for backend in runs)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
@@ -20,6 +20,7 @@ from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import decode
 from pocketvision.workflows.bundle_images import BundleImages, measuring_images
+from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
 # The reference is PyTorch's eager network, some 30 images a second.
@@ -70,7 +71,7 @@ def export(
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> ExportResult:
-    """Add the files of the targets `to` (see TARGETS) to a bundle, or to a copy of it at `out`.
+    """Add the files of the targets `to` (see TARGETS) to a bundle (or a pre-trained network by name), or to a copy at `out`.
 
     Every file is run, by the runtime it is for, on up to IMAGES images of the validation split of `data` (None: of the run the
     bundle lies in) against the network in PyTorch. A lossless target has to give its probabilities to within 0.001; of the others
@@ -86,7 +87,11 @@ def export(
         raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
     targets = {name: target_named(name) for name in dict.fromkeys(to)}
     _refuse_shared_files(targets)
-    read = read_bundle(Path(bundle))
+    read = open_bundle(bundle)
+    if out is None and not Path(bundle).exists():
+        raise UsageError(
+            f"{bundle} is the name of a pre-trained network: say where its bundle shall go with --out FOLDER."
+        )
     source = Exportable(
         rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
     )

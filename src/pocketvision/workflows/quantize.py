@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, read_bundle, write_bundle
+from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
 from pocketvision.compression.settings import CANDIDATES
 from pocketvision.errors import AgreementError, UsageError, unknown_name
@@ -17,6 +17,7 @@ from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import MAX_ACCURACY_DROP, too_large
+from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
 METHODS = ("auto", *CANDIDATES)
@@ -58,7 +59,7 @@ def quantize(
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> QuantizeResult:
-    """Write an 8-bit bundle to `out` (None: beside the bundle, its name with -int8).
+    """Write an 8-bit bundle of a bundle (or of a pre-trained network by name) to `out` (None: its name with -int8).
 
     method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
     are installed. Every candidate (compression/settings.py) is calibrated with `calibration` images of the training split of
@@ -69,14 +70,14 @@ def quantize(
     Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
     Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
     """
-    read = read_bundle(Path(bundle))
+    read = open_bundle(bundle)
     methods = _methods(method)
     path = _float_file(read)
     if not 0 <= max_accuracy_drop <= 100:
         raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
     if calibration < 1:
         raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
-    folder = read.folder.with_name(f"{read.folder.name}-int8") if out is None else Path(out)
+    folder = Path(f"{Path(bundle)}-int8") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
     calibrating = calibration_images(read, data, on_event).some(calibration)
