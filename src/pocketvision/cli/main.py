@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pocketvision.cli import check, demo, evaluate, export, import_weights, predict, quantize, train, verify
+from pocketvision.cli import check, demo, evaluate, export, import_weights, predict, prune, quantize, train, verify
 from pocketvision.cli.display import stderr
 from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
@@ -32,6 +32,7 @@ app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="predict")(predict.predict)
 app.command(name="import")(import_weights.import_weights)
 app.command(name="export")(export.export)
+app.command(name="prune")(prune.prune)
 app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)
 app.add_typer(models, name="models")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.models.gradients import DepthwiseConvolution, InPlaceReLU6
-from pocketvision.models.spec import Activation, Architecture, Gate, Padding, StageRow
+from pocketvision.models.spec import Activation, Architecture, Gate, Padding, StageRow, has_shortcut
 
 # In place where that saves memory: SiLU's gradient needs its input, so in place it would make a copy first.
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
@@ -246,9 +246,10 @@ class ResidualBlock(nn.Module):
             self.conv3: nn.Module = nn.Identity()
         else:
             self.conv1 = conv(in_channels, inner, 1, activation=activation)
-            self.conv2 = conv(inner, inner, row.kernel, stride=stride, activation=activation)
-            self.conv3 = conv(inner, out, 1, activation=None)
-        changes = stride != 1 or in_channels != out
+            middle = row.blocks[0].middle if row.blocks else inner
+            self.conv2 = conv(inner, middle, row.kernel, stride=stride, activation=activation)
+            self.conv3 = conv(middle, out, 1, activation=None)
+        changes = has_shortcut(row, in_channels, stride)
         self.shortcut = conv(in_channels, out, 1, stride=stride, activation=None) if changes else nn.Identity()
         self.act = ACTIVATIONS[activation]()
         self.drop_path = drop_path

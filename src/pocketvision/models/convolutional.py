@@ -31,8 +31,8 @@ def _stage(architecture: Architecture, in_channels: int, row: StageRow, drop_pat
         *(
             BLOCKS[row.block](
                 architecture,
-                row,
-                in_channels if index == 0 else row.channels,
+                row.of_block(index),
+                in_channels if index == 0 else row.of_block(index - 1).channels,
                 stride=row.stride if index == 0 else 1,
                 drop_path=drop_paths[index],
             )

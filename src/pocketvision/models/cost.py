@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pocketvision.models.spec import Architecture, ModelSpec, StageRow
+from pocketvision.models.spec import Architecture, ModelSpec, StageRow, has_shortcut
 from pocketvision.models.timm_backbone import TimmBackbone, require_timm
 from pocketvision.models.vit import VisionTransformer
 
@@ -115,9 +115,9 @@ def _convolutional(architecture: Architecture, side: int) -> list[Layer]:
     side = _halved(side, 2) if architecture.stem_pool else side
     for stage, row in enumerate(architecture.scaled_stages()):
         for index in range(row.repeats):
-            inputs, stride = (channels[stage], row.stride) if index == 0 else (row.channels, 1)
+            inputs, stride = (channels[stage], row.stride) if index == 0 else (row.of_block(index - 1).channels, 1)
             block = _residual_block if row.block in ("basic", "bottleneck") else _block
-            found += block(architecture, row, f"stages.{stage}.{index}", stage, inputs, stride, side)
+            found += block(architecture, row.of_block(index), f"stages.{stage}.{index}", stage, inputs, stride, side)
             side = _halved(side, stride)
     pooled, wide = channels[-1], architecture.scaled_head_channels()
     if wide:
@@ -193,9 +193,10 @@ def _residual_block(
         yield Layer(f"{name}.conv2.conv", stage, inner, out, row.kernel, 1, 1, after, True)
     else:
         yield Layer(f"{name}.conv1.conv", stage, inputs, inner, 1, 1, 1, side, True)
-        yield Layer(f"{name}.conv2.conv", stage, inner, inner, row.kernel, stride, 1, after, True)
-        yield Layer(f"{name}.conv3.conv", stage, inner, out, 1, 1, 1, after, True)
-    if stride != 1 or inputs != out:
+        middle = row.blocks[0].middle if row.blocks else inner
+        yield Layer(f"{name}.conv2.conv", stage, inner, middle, row.kernel, stride, 1, after, True)
+        yield Layer(f"{name}.conv3.conv", stage, middle, out, 1, 1, 1, after, True)
+    if has_shortcut(row, inputs, stride):
         yield Layer(f"{name}.shortcut.conv", stage, inputs, out, 1, stride, 1, after, True)
 
 

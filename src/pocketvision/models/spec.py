@@ -67,6 +67,18 @@ class ModelSpec(Protocol):
 
 
 @dataclass(frozen=True)
+class BlockWidths:
+    """What a block of a pruned network has left: channels out of it, inside it (a bottleneck's second convolution has `middle`),
+    and in its squeeze-and-excitation. `residual`: its input is added as it is, which equal widths alone do not tell any more."""
+
+    channels: int
+    inner: int
+    middle: int = 0
+    squeezed: int = 0
+    residual: bool = False
+
+
+@dataclass(frozen=True)
 class StageRow:
     """One line of a paper's table: `repeats` blocks, of which only the first has the stride.
 
@@ -77,7 +89,8 @@ class StageRow:
     `expansion` widens a block's input (1: no widening convolution at all); a bottleneck's is its inner share of `channels`.
     `squeeze_ratio` is the squeeze-and-excitation's
     width as a share of what Architecture.squeeze_of names; 0 means none. `activation` None takes the architecture's.
-    `residual` adds a block's input to its output where the shape stays.
+    `residual` adds a block's input to its output where the shape stays. `blocks`, of a pruned network: what each block has
+    left, in place of what the row says of all.
     """
 
     kernel: int
@@ -89,6 +102,14 @@ class StageRow:
     block: Block = "inverted"
     activation: Activation | None = None
     residual: bool = True
+    blocks: tuple[BlockWidths, ...] = ()
+
+    def of_block(self, index: int) -> "StageRow":
+        """The row as its block `index` (from 0) is built."""
+        if not self.blocks:
+            return self
+        own = self.blocks[index]
+        return replace(self, channels=own.channels, residual=own.residual, blocks=(own,))
 
 
 @dataclass(frozen=True)
@@ -167,7 +188,9 @@ class Architecture:
         return self.hidden_channels or self.scaled_head_channels() or self.trunk_channels()[-1]
 
     def expanded_channels(self, in_channels: int, row: StageRow) -> int:
-        """Channels inside a block of `row` with that many coming in."""
+        """Channels inside a block of `row` with that many coming in; of a pruned one its first block's (StageRow.of_block)."""
+        if row.blocks:
+            return row.blocks[0].inner
         if row.block == "basic" or (row.block == "fused" and row.expansion == 1):
             return row.channels
         if row.block == "bottleneck":
@@ -175,7 +198,9 @@ class Architecture:
         return round_channels(in_channels * row.expansion) if row.expansion % 1 else in_channels * int(row.expansion)
 
     def squeezed_channels(self, in_channels: int, row: StageRow) -> int:
-        """Channels that squeeze-and-excitation squeezes to, 0 where there is none."""
+        """Channels that squeeze-and-excitation squeezes to, 0 where there is none; of a pruned row its first block's."""
+        if row.blocks:
+            return row.blocks[0].squeezed
         if not row.squeeze_ratio:
             return 0
         if self.squeeze_of == "expanded":
@@ -241,6 +266,11 @@ def round_channels(channels: float, limit: float = 0.9) -> int:
     return rounded + CHANNEL_MULTIPLE if rounded < limit * channels else rounded
 
 
+def has_shortcut(row: StageRow, in_channels: int, stride: int) -> bool:
+    """Whether a residual block of `row` projects its input: where the shape changes, or did before it was pruned."""
+    return not row.blocks[0].residual if row.blocks else stride != 1 or in_channels != row.channels
+
+
 _CHOICES = (Padding, Activation, Gate, Block, SqueezeOf)
 # Smallest and largest value of a number, where not every one makes sense.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -272,7 +302,7 @@ def checked(
 
 
 def _stage(content: Mapping[str, Any], where: str) -> StageRow:
-    row = StageRow(**checked(StageRow, content, where))
+    row = StageRow(**{**checked(StageRow, content, where), "blocks": _block_widths(content, where)})
     if row.block in ("basic", "bottleneck"):
         for name, value, only in (("squeeze_ratio", row.squeeze_ratio, 0.0), ("residual", row.residual, True)):
             if value != only:
@@ -280,6 +310,16 @@ def _stage(content: Mapping[str, Any], where: str) -> StageRow:
                     f"In {where} {name!r} is {value!r}, expected {only!r}: a {row.block} block has no other."
                 )
     return row
+
+
+def _block_widths(content: Mapping[str, Any], where: str) -> tuple[BlockWidths, ...]:
+    """What the row says of each of its blocks, a list in JSON."""
+    blocks = content.get("blocks", ())
+    if not isinstance(blocks, list | tuple) or len(blocks) not in (0, content["repeats"]):
+        raise UsageError(f"In {where} 'blocks' is {blocks!r}, expected an entry for each of its blocks.")
+    return tuple(
+        BlockWidths(**checked(BlockWidths, block, f"block {number} of {where}")) for number, block in enumerate(blocks)
+    )
 
 
 def _expected(name: str, value: object, kind: Any, ranges: Mapping[str, tuple[float, float]]) -> str | None:

@@ -1,0 +1,74 @@
+"""`pocketvision prune`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.options import JsonFile
+
+
+def prune(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
+    keep_macs: Annotated[
+        float | None, typer.Option(help="Share of the multiply-accumulates that stays, such as 0.6.")
+    ] = None,
+    keep_parameters: Annotated[float | None, typer.Option(help="Share of the parameters that stays.")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of one image in ONNX Runtime here.")] = None,
+    unstructured: Annotated[
+        float | None,
+        typer.Option(help="In place of channels: set this share of all weights to zero. Nothing gets faster by it."),
+    ] = None,
+    importance: Annotated[str, typer.Option(help="What channels are ranked by: l1, bn-scale or taylor.")] = "l1",
+    rounds: Annotated[int, typer.Option(help="Prunings with tuning between them.")] = 3,
+    epochs: Annotated[float, typer.Option(help="Epochs of tuning in all.")] = 6.0,
+    lr: Annotated[float, typer.Option(help="Highest learning rate of the tuning.")] = 1e-3,
+    max_accuracy_drop: Annotated[
+        float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")
+    ] = 1.0,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images: its training split tunes, its validation split judges.  [default: the run's]"
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The pruned bundle's folder.  [default: BUNDLE-pruned]")] = None,
+    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
+    json: JsonFile = None,
+) -> None:
+    """Remove a network's least important channels, tune what is left, and write it as a bundle of its own.
+
+    Exit code 1 when the accuracy drops by more than --max-accuracy-drop: no bundle is written, the figures are left beside it.
+
+    Examples:
+
+        pocketvision prune runs/leaves/bundle --keep-macs 0.6
+
+        pocketvision prune runs/leaves/bundle --latency-ms 8 --importance taylor --epochs 10
+    """
+    from pocketvision.workflows.prune import PruneSettings
+    from pocketvision.workflows.prune import prune as run_prune
+
+    settings = PruneSettings(
+        keep_macs=keep_macs, keep_parameters=keep_parameters, latency_ms=latency_ms, unstructured=unstructured,
+        importance=importance, rounds=rounds, epochs=epochs, lr=lr, max_accuracy_drop=max_accuracy_drop, seed=seed,
+    )  # fmt: skip
+    with TrainingDisplay() as display:
+        found = run_prune(bundle, settings, data=data, out=out, on_event=display)
+    write_json_option(json, found.to_dict())
+    if str(json) == "-":
+        return
+    compared, drop = found.comparison, ""
+    if compared.drop is not None and compared.drop_interval is not None:
+        drop = f"; drop {compared.drop:.2f} points (95 %: {compared.drop_interval.low:.2f} to {compared.drop_interval.high:.2f})"
+    lines = (
+        f"Multiply-accumulates: {found.before.macs / 1e6:.1f} M to {found.after.macs / 1e6:.1f} M; parameters: "
+        f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
+        f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
+        f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
+        f"Same answers: {compared.top1_agreement:.1%} of {compared.images} images{drop}",
+        f"Bundle: {found.bundle.folder}",
+    )
+    for line in lines:
+        stdout().print(line, soft_wrap=True)

@@ -1,0 +1,175 @@
+"""Structured pruning: whole channels are removed, by torch-pruning's dependency graph; what is left is a set of rows again."""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.models.blocks import ConvNormAct, SqueezeExcite
+from pocketvision.models.cost import Cost, cost
+from pocketvision.models.network import Network
+from pocketvision.models.spec import Architecture, BlockWidths, StageRow
+
+Importance = Literal["l1", "bn-scale", "taylor"]
+IMPORTANCES: tuple[Importance, ...] = ("l1", "bn-scale", "taylor")
+MULTIPLE = 8
+"""Channels stay multiples of this: what rows are rounded to, and what kernels are fast for."""
+
+_STEPS = 60
+_MOST = 0.9  # of a layer's channels that may go: none is removed whole
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A network built from the rows that are left, with the weights that are left; and its cost at the given size."""
+
+    network: Network
+    cost: Cost
+
+
+def prune_channels(
+    network: Network,
+    within: Callable[[Architecture], bool],
+    *,
+    size: int,
+    importance: Importance = "l1",
+    batches: Iterable[tuple[Tensor, Tensor]] = (),
+) -> Pruned:
+    """A smaller copy of `network`: its least important channels removed, a few at a time, until its rows are `within` the target.
+
+    Importance is of groups of channels that have to go together (a residual's both sides, a depthwise convolution's two):
+    "l1" of their weights, "bn-scale" of the norms' factors, or "taylor", weight times gradient on `batches` of images
+    (N, 3, H, W) and labels (N,). All layers are ranked together. The network given is left as it is.
+
+    Raises UsageError for a network that is not made of rows, and when the target lies below what can be removed;
+    MissingExtraError without torch-pruning.
+    """
+    try:
+        import torch_pruning
+    except ImportError:
+        raise MissingExtraError("Pruning channels", "prune") from None
+    if not isinstance(network.architecture, Architecture):
+        raise UsageError(
+            f"{network.architecture.name} is not made of convolutional rows, which are what is pruned here."
+        )
+    smaller = copy.deepcopy(network).float().requires_grad_(True)
+    pruner = torch_pruning.pruner.BasePruner(
+        smaller,
+        torch.zeros(2, 3, size, size),
+        importance=_importance(torch_pruning, importance),
+        global_pruning=True,
+        pruning_ratio=_MOST,
+        max_pruning_ratio=_MOST,
+        iterative_steps=_STEPS,
+        ignored_layers=[smaller.classifier[1], *_squeezing(smaller)],
+        round_to=MULTIPLE,
+        forward_fn=_traceable,
+    )
+    rows = pruned_rows(smaller)
+    for _ in range(_STEPS):
+        if within(rows):
+            return Pruned(_rebuilt(smaller, rows), cost(rows, size=size))
+        if importance == "taylor":
+            _backward(smaller, batches)
+        pruner.step()
+        rows = pruned_rows(smaller)
+    left = cost(rows, size=size)
+    raise UsageError(
+        f"So much can not be removed from {network.architecture.name}: at the least {left.macs / 1e6:.1f} M "
+        f"multiply-accumulates and {left.parameters / 1e6:.2f} M parameters are left."
+    )
+
+
+def pruned_rows(network: Network) -> Architecture:
+    """The rows of a network whose channels were removed, read off its layers."""
+    before = network.architecture
+    assert isinstance(before, Architecture)
+    stages = tuple(
+        _row(row, list(stage.children())) for row, stage in zip(before.scaled_stages(), network.stages, strict=True)
+    )
+    linear = getattr(network.head, "linear", None)
+    return replace(
+        before,
+        width=1.0,
+        depth=1.0,
+        fixed_ends=False,
+        stem_channels=_out(network.stem),
+        head_channels=_out(network.head.conv) if before.scaled_head_channels() else 0,
+        hidden_channels=linear.out_features if isinstance(linear, nn.Linear) else 0,
+        stages=stages,
+    )
+
+
+def _row(row: StageRow, blocks: list[Any]) -> StageRow:
+    widths = tuple(_widths(row, block) for block in blocks)
+    return replace(row, channels=widths[-1].channels, blocks=widths)
+
+
+def _widths(row: StageRow, block: Any) -> BlockWidths:
+    out = _out_of_block(block)
+    if row.block in ("basic", "bottleneck"):
+        middle = _out(block.conv2) if row.block == "bottleneck" else 0
+        return BlockWidths(out, _out(block.conv1), middle, residual=isinstance(block.shortcut, nn.Identity))
+    squeezed = block.squeeze.reduce.out_channels if isinstance(block.squeeze, SqueezeExcite) else 0
+    wide = block.expand if isinstance(block.expand, ConvNormAct) else block.depthwise
+    return BlockWidths(out, _out(wide), squeezed=squeezed, residual=block.residual)
+
+
+def _out_of_block(block: Any) -> int:
+    candidates = ("project", "conv3", "conv2", "depthwise", "expand")
+    last = next(part for name in candidates if isinstance(part := getattr(block, name, None), ConvNormAct))
+    return _out(last)
+
+
+def _out(part: Any) -> int:
+    return int(part.conv.out_channels)
+
+
+def _squeezing(network: nn.Module) -> list[nn.Module]:
+    """Squeeze-and-excitation's narrow layers: too few channels to round to MULTIPLE, and next to no cost."""
+    return [module.reduce for module in network.modules() if isinstance(module, SqueezeExcite)]
+
+
+def _traceable(network: nn.Module, images: Tensor) -> Tensor:
+    """Run in training mode, where convolutions and norms run one by one (blocks.py), which is what dependencies are traced from;
+    the norms' statistics stay as they are."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    output: Tensor = network.train()(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+    return output
+
+
+def _importance(library: Any, name: Importance) -> Any:
+    if name == "bn-scale":
+        return library.importance.BNScaleImportance()
+    if name == "taylor":
+        return library.importance.GroupTaylorImportance()
+    return library.importance.GroupMagnitudeImportance(p=1)
+
+
+def _backward(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Leave the gradients of the loss over `batches`, with norms as they answer."""
+    network.zero_grad()
+    for images, labels in batches:
+        F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+
+
+def _rebuilt(smaller: Network, rows: Architecture) -> Network:
+    """A network of the rows with the weights: strict, so that rows that do not describe what is left are an error."""
+    with torch.random.fork_rng(devices=[]):
+        network = Network(
+            rows, num_classes=smaller.num_classes, in_channels=smaller.stem.conv.in_channels,  # type: ignore[union-attr, arg-type]
+            dropout=smaller.classifier[0].p,  # type: ignore[arg-type]
+        )  # fmt: skip
+    network.load_state_dict(smaller.state_dict())
+    return network.eval()

@@ -1,0 +1,255 @@
+"""prune: a bundle with fewer channels (or weights) that was tuned again, with its loss of accuracy measured and bounded."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from pocketvision.atomic_files import write_json
+from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.compression.prune_channels import IMPORTANCES, Importance, prune_channels
+from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
+from pocketvision.errors import AgreementError, UsageError, unknown_name
+from pocketvision.evaluation.comparison import Comparison, compare
+from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.to_onnx import FILE, write_onnx
+from pocketvision.models.cost import Cost, cost
+from pocketvision.models.network import Network
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.models.spec import Architecture
+from pocketvision.runtime.backends import Backend, open_backend, open_onnx
+from pocketvision.training.image_batches import image_batches
+from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.workflows.export import too_large
+from pocketvision.workflows.pretrained import open_bundle
+from pocketvision.workflows.progress import Note, OnEvent, silent
+from pocketvision.workflows.shipping import ship
+
+REPORT = "pruning-failed.json"
+_TAYLOR_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """One of four targets: keep_macs, keep_parameters: shares that stay; latency_ms: milliseconds of one image in ONNX Runtime
+    here; unstructured: the share of weights set to zero. rounds: prunings with tuning between them. epochs: of tuning in all; lr:
+    its highest rate."""
+
+    keep_macs: float | None = None
+    keep_parameters: float | None = None
+    latency_ms: float | None = None
+    unstructured: float | None = None
+    importance: str = "l1"
+    rounds: int = 3
+    epochs: float = 6.0
+    lr: float = 1e-3
+    batch: int = 32
+    max_accuracy_drop: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        targets = ("keep_macs", "keep_parameters", "latency_ms", "unstructured")
+        given = [name for name in targets if getattr(self, name) is not None]
+        options = [f"--{name.replace('_', '-')}" for name in given]
+        if len(given) != 1:
+            every = ", ".join(f"--{name.replace('_', '-')}" for name in targets)
+            raise UsageError(f"Give one target, not {' and '.join(options) or 'none'}: {every}.")
+        value, high = getattr(self, given[0]), 1e6 if given == ["latency_ms"] else 1
+        if not 0 < value < high:
+            raise UsageError(f"{options[0]} is {value:g}; expected a number above 0 and below {high:g}.")
+        if self.importance not in IMPORTANCES:
+            raise unknown_name("importance", self.importance, IMPORTANCES)
+        for name, low, most in (("rounds", 1, 20), ("epochs", 0, 1000), ("lr", 1e-8, 1), ("batch", 1, 4096)):
+            if not low <= getattr(self, name) <= most:
+                raise UsageError(f"--{name} is {getattr(self, name):g}; expected a number from {low:g} to {most:g}.")
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """The pruned bundle, what it cost, and how much smaller and faster it became; weights that are not zero are counted."""
+
+    bundle: Bundle
+    comparison: Comparison
+    before: Cost
+    after: Cost
+    weights: int
+    nonzero: int
+    latency: Latency
+    float_latency: Latency
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(replace(self, bundle=cast(Any, None))), "bundle": str(self.bundle.folder)}
+
+
+def prune(
+    bundle: str | Path,
+    settings: PruneSettings,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    on_event: OnEvent = silent,
+) -> PruneResult:
+    """Write a pruned bundle to `out` (None: the bundle's name with -pruned).
+
+    Channels are removed in rounds, each followed by tuning all weights on the training split of `data` (None: of the run the
+    bundle lies in), then the accuracy is judged on its validation split against the bundle it was made from. The pruned network
+    is rows again, so its bundle needs nothing else to be built, exported or quantized.
+
+    Raises AgreementError when the accuracy drops by more than `max_accuracy_drop` points: no bundle is written, and the figures
+    are left beside `out`. Raises UsageError, BundleError, MissingExtraError, TrainingError.
+    """
+    read = open_bundle(bundle)
+    network = rebuilt(read)
+    folder = Path(f"{Path(bundle)}-pruned") if out is None else Path(out)
+    if folder.resolve() == read.folder.resolve():
+        raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
+    learning, judged = calibration_images(read, data, on_event), measuring_images(read, data, on_event)
+    work = _Work(read, learning, settings, on_event)
+    smaller = work.without_weights(network) if settings.unstructured is not None else work.without_channels(network)
+    return _judged(read, smaller, judged, settings, folder, network)
+
+
+class _Work:
+    """Prunes and tunes one bundle's network."""
+
+    def __init__(self, bundle: Bundle, learning: BundleImages, settings: PruneSettings, on_event: OnEvent) -> None:
+        assert learning.truth is not None
+        self._bundle = bundle
+        self._settings = settings
+        self._on_event = on_event
+        self._images = len(learning)
+        self._size = bundle.preprocessing.height
+        self._batches = image_batches(
+            learning.files, learning.truth, bundle.preprocessing, batch=settings.batch, seed=settings.seed
+        )
+
+    def without_weights(self, network: Network) -> Network:
+        """The smallest weights at zero, and still so after the others were tuned."""
+        sparse = prune_weights(network, self._settings.unstructured or 0.0)
+        zeros = zeros_of(sparse)
+
+        def keep_zero() -> None:
+            with torch.no_grad():
+                for name, parameter in sparse.named_parameters():
+                    if name in zeros:
+                        parameter.masked_fill_(zeros[name], 0.0)
+
+        self._tune(sparse, self._settings.epochs, after_step=keep_zero)
+        return sparse
+
+    def without_channels(self, network: Network) -> Network:
+        """In rounds towards the target, tuned after each."""
+        if not isinstance(network.architecture, Architecture):
+            raise UsageError(
+                f"{network.architecture.name} is not made of convolutional rows, which are what is pruned here."
+            )
+        epochs = self._settings.epochs / self._settings.rounds
+        whole = cost(network.architecture, size=self._size)
+        if self._settings.latency_ms is not None:
+            return self._until_fast(network, whole, self._settings.latency_ms)
+        share = self._settings.keep_macs or self._settings.keep_parameters or 1.0
+        for number in range(1, self._settings.rounds + 1):
+            network = self._pruned(network, whole, share ** (number / self._settings.rounds))
+            self._tune(network, epochs)
+        return network
+
+    def _until_fast(self, network: Network, whole: Cost, milliseconds: float) -> Network:
+        """A tenth of the multiply-accumulates less each time, until one image is fast enough; tuned once, at the end."""
+        share = 1.0
+        while (latency := self._latency(network)) > milliseconds:
+            self._on_event(Note(f"{latency:.2f} ms with {share:.0%} of the multiply-accumulates"))
+            share *= 0.9
+            network = self._pruned(network, whole, share)
+        self._tune(network, self._settings.epochs)
+        return network
+
+    def _pruned(self, network: Network, whole: Cost, share: float) -> Network:
+        parameters = self._settings.keep_parameters is not None
+        self._on_event(Note(f"Pruning to {share:.0%} of the {'parameters' if parameters else 'multiply-accumulates'}"))
+
+        def within(rows: Architecture) -> bool:
+            left = cost(rows, size=self._size)
+            return left.parameters <= share * whole.parameters if parameters else left.macs <= share * whole.macs
+
+        importance = cast(Importance, self._settings.importance)
+        batches = [next(self._batches) for _ in range(_TAYLOR_BATCHES)] if importance == "taylor" else []
+        return prune_channels(network, within, size=self._size, importance=importance, batches=batches).network
+
+    def _latency(self, network: Network) -> float:
+        with tempfile.TemporaryDirectory() as temporary:
+            write_onnx(_exportable(self._bundle, network), Path(temporary))
+            run = open_onnx(Path(temporary) / FILE).run
+            return measure_latency({"": run}, self._bundle.golden()["images"], seconds=0.5)[""].latency_ms
+
+    def _tune(self, network: Network, epochs: float, *, after_step: Callable[[], None] = lambda: None) -> None:
+        steps = round(epochs * self._images / self._settings.batch)
+        if steps == 0:
+            return
+        network.requires_grad_(True)
+
+        def told(step: LoopStep) -> None:
+            after_step()
+            if step.step % 50 == 0 or step.step == steps:
+                rate = step.images_per_second
+                self._on_event(
+                    Note(
+                        f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, {rate:.0f} images/s"
+                    )
+                )
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._settings.seed)
+            run_loop(network, self._batches, LoopSettings(steps, self._settings.lr), on_step=told)
+
+
+def _exportable(bundle: Bundle, network: Network) -> Exportable:
+    temperature = bundle.task.postprocessing.get("temperature", 1.0)
+    return Exportable(network, bundle.labels, bundle.preprocessing, temperature)
+
+
+def _probabilities(backend: Backend) -> Answers:
+    return lambda images: backend.run(images)["probabilities"]
+
+
+def _judged(
+    bundle: Bundle, network: Network, images: BundleImages, settings: PruneSettings, folder: Path, before: Network
+) -> PruneResult:
+    """Measured against the bundle it was made from, and written when it may be."""
+    with tempfile.TemporaryDirectory() as temporary:
+        write_onnx(_exportable(bundle, network), Path(temporary))
+        backends: dict[str, Backend] = {"float": open_backend(bundle), "pruned": open_onnx(Path(temporary) / FILE)}
+        answers = {name: images.answers(_probabilities(backend)) for name, backend in backends.items()}
+        comparison = compare(answers["float"], answers["pruned"], images.truth)
+        latency = measure_latency({name: each.run for name, each in backends.items()}, images.load(0)[None])
+    size = bundle.preprocessing.height
+    counted, labels = sparsity(network), len(bundle.labels)
+    costs = [cost(each.architecture, size=size, num_classes=labels) for each in (before, network)]
+    record = {
+        "settings": asdict(settings), "before": asdict(costs[0]), "after": asdict(costs[1]), **asdict(counted),
+        "comparison": comparison.to_dict(), "latency": asdict(latency["pruned"]), "float_latency": asdict(latency["float"]),
+    }  # fmt: skip
+    if not comparison.within(settings.max_accuracy_drop):
+        report = folder.parent / f"{folder.name}.{REPORT}"
+        write_json(report, record)
+        raise AgreementError(
+            f"No bundle was written: {too_large(comparison, settings.max_accuracy_drop)} All figures are in {report}. "
+            "Tune it longer (--epochs), in more rounds, or prune less."
+        )
+    shipped = ship(
+        network, folder, labels=bundle.labels, preprocessing=bundle.preprocessing, load=images.load,
+        names=[str(file) for file in images.files], truth=images.truth,
+    ).bundle  # fmt: skip
+    figures = {**shipped.manifest.agreement[FILE], **comparison.figures()}
+    manifest = replace(
+        shipped.manifest, compression={"pruning": record}, agreement={**shipped.manifest.agreement, FILE: figures}
+    )
+    written = rewrite_bundle(shipped, manifest)
+    return PruneResult(
+        written, comparison, costs[0], costs[1], counted.weights, counted.nonzero, latency["pruned"], latency["float"]
+    )

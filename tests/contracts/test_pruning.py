@@ -1,0 +1,124 @@
+"""Every row, pruned: channels are really gone, and the rows that are left build the same network without torch-pruning."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from networks import assert_equal, randomised
+from torch import nn
+
+from pocketvision.compression import prune_channels as module
+from pocketvision.compression.prune_channels import IMPORTANCES, prune_channels
+from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.models.architecture_file import spec_from_dict
+from pocketvision.models.catalog import ARCHITECTURES, build
+from pocketvision.models.cost import cost
+from pocketvision.models.network import Network
+from pocketvision.models.spec import Architecture
+
+CONVOLUTIONAL = sorted(name for name, row in ARCHITECTURES.items() if isinstance(row, Architecture))
+SIZE = 64
+
+
+def shortened(name: str) -> Architecture:
+    """Two blocks a stage stand for the rest, which are the second one over again; no wider than 1, for the large rows' sake."""
+    row = ARCHITECTURES[name]
+    assert isinstance(row, Architecture)
+    stages = tuple(replace(stage, repeats=min(stage.repeats, 2)) for stage in row.stages)
+    return replace(row, stages=stages, depth=1.0, width=min(row.width, 1.0))
+
+
+@pytest.fixture
+def unpruned(request: pytest.FixtureRequest) -> Network:
+    torch.manual_seed(1)
+    network = randomised(build(shortened(request.param), num_classes=10))
+    assert isinstance(network, Network)
+    return network
+
+
+@pytest.mark.parametrize("unpruned", CONVOLUTIONAL, indirect=True)
+def test_channels_go_and_the_rows_that_are_left_answer_the_same(
+    unpruned: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network that torch-pruning cut, and the one that is built from the rows read off it."""
+    whole = cost(unpruned.architecture, size=SIZE, num_classes=10)
+    before = {key: value.clone() for key, value in unpruned.state_dict().items()}
+    cut: list[Network] = []
+    rebuild = module._rebuilt
+    monkeypatch.setattr(module, "_rebuilt", lambda network, rows: cut.append(network) or rebuild(network, rows))
+    found = prune_channels(unpruned, lambda rows: cost(rows, size=SIZE).macs <= 0.7 * whole.macs, size=SIZE)
+    assert all(torch.equal(before[key], value) for key, value in unpruned.state_dict().items()), "it is left as it is"
+
+    rows = spec_from_dict(json.loads(json.dumps(found.network.architecture.to_dict())))
+    assert rows == found.network.architecture
+    left = cost(rows, size=SIZE, num_classes=10)
+    assert left.macs <= 0.7 * whole.macs and left.parameters < whole.parameters
+    assert left.parameters == sum(parameter.numel() for parameter in found.network.parameters())
+    convolutions = [
+        each for each in found.network.modules() if isinstance(each, nn.Conv2d) and each.kernel_size != (1, 1)
+    ]
+    assert all(each.out_channels % 8 == 0 for each in convolutions)
+
+    built = build(rows, num_classes=10).eval()
+    built.load_state_dict(found.network.state_dict())
+    images = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        expected = cut[0].eval()(images)
+        assert torch.equal(built(images), found.network(images))
+        assert_equal(built(images), expected) if expected.std() >= 0.1 else torch.testing.assert_close(
+            built(images), expected
+        )
+
+
+@pytest.mark.parametrize("importance", IMPORTANCES)
+@pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)
+def test_each_importance_keeps_other_channels(unpruned: Network, importance: str) -> None:
+    whole = cost(unpruned.architecture, size=SIZE)
+    batches = [(torch.randn(4, 3, SIZE, SIZE), torch.arange(4))]
+    kept = []
+    for name in ("l1", importance):
+        found = prune_channels(
+            unpruned,
+            lambda rows: cost(rows, size=SIZE).macs <= 0.8 * whole.macs,
+            size=SIZE,
+            importance=name,
+            batches=batches,
+        )
+        kept.append(found.network.architecture)
+    assert (kept[0] == kept[1]) == (importance == "l1")
+
+
+@pytest.mark.parametrize("unpruned", ["mobilenet_v3_small"], indirect=True)
+def test_the_least_important_channels_go_first(unpruned: Network) -> None:
+    """Channels whose weights are next to nothing do not change the answers when they are gone."""
+    block = unpruned.stages[2][0]
+    quiet = torch.arange(block.expand.conv.out_channels) % 2 == 0
+    with torch.no_grad():
+        for part in (block.expand, block.depthwise):
+            part.conv.weight[quiet] *= 1e-6
+            part.norm.weight[quiet] *= 1e-6
+            part.norm.bias[quiet] = 0
+            part.norm.running_mean[quiet] = 0
+        block.project.conv.weight[:, quiet] *= 1e-6
+    whole = cost(unpruned.architecture, size=SIZE)
+    found = prune_channels(unpruned, lambda rows: cost(rows, size=SIZE).macs < whole.macs, size=SIZE)
+    before, after = unpruned.architecture.scaled_stages(), found.network.architecture.stages
+    assert after[2].blocks[0].inner < block.expand.conv.out_channels
+    assert [row.channels for row in after] == [row.channels for row in before]
+    images = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        assert_equal(found.network(images), unpruned(images))
+
+
+@pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)
+def test_what_can_not_be_pruned_is_told(unpruned: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UsageError, match=r"So much can not be removed from mobilenet_v2: at the least [\d.]+ M multiply"
+    ):
+        prune_channels(unpruned, lambda _: False, size=SIZE)
+    with pytest.raises(UsageError, match="vit_tiny_16 is not made of convolutional rows"):
+        prune_channels(build("vit_tiny_16", num_classes=2), lambda _: True, size=224)
+    monkeypatch.setitem(__import__("sys").modules, "torch_pruning", None)
+    with pytest.raises(MissingExtraError, match=r"pocketvision\[prune\]"):
+        prune_channels(unpruned, lambda _: True, size=SIZE)

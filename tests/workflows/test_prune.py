@@ -1,0 +1,140 @@
+"""prune: a smaller bundle that was tuned again, judged against the one it was made from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression.prune_weights import prune_weights, sparsity
+from pocketvision.errors import AgreementError, UsageError
+from pocketvision.models.catalog import build
+from pocketvision.models.cost import cost
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.runtime.verify import verify_bundle
+from pocketvision.training.image_batches import image_batches
+from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.workflows.load import load
+from pocketvision.workflows.progress import Note
+from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.train import TrainResult
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: TrainResult) -> Bundle:
+    return trained.bundle
+
+
+def test_a_pruned_bundle_is_smaller_and_stands_for_itself(bundle: Bundle, photos: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8)
+    found = prune(
+        bundle.folder, settings, out=tmp_path / "small",
+        on_event=lambda event: told.append(event.text) if isinstance(event, Note) else None,
+    )  # fmt: skip
+    assert found.after.macs <= 0.7 * found.before.macs and found.after.parameters < found.before.parameters
+    assert [text for text in told if text.startswith("Pruning")] == [
+        "Pruning to 84% of the multiply-accumulates", "Pruning to 70% of the multiply-accumulates",
+    ]  # fmt: skip
+    assert any(text.startswith("Tuning") for text in told)
+    small = read_bundle(tmp_path / "small")
+    network = rebuilt(small)
+    assert cost(network.architecture, size=64, num_classes=2) == found.after
+    assert small.path("model.onnx").stat().st_size < 0.95 * bundle.path("model.onnx").stat().st_size
+    assert verify_bundle(small).max_probability_difference < 1e-3
+    picture = next(photos.glob("*/*.png"))
+    assert load(small.folder)(picture).label in bundle.labels
+    record = small.manifest.compression["pruning"]
+    assert record["settings"]["keep_macs"] == 0.7 and record["after"]["macs"] == found.after.macs
+    assert record["nonzero"] == sparsity(network).nonzero
+    assert small.manifest.agreement["model.onnx"]["accuracy"] == found.comparison.accuracy
+
+
+def test_unstructured_zeros_stay_zero_while_the_rest_is_tuned(bundle: Bundle, tmp_path: Path) -> None:
+    settings = PruneSettings(unstructured=0.5, epochs=0.5, max_accuracy_drop=100, batch=8)
+    found = prune(bundle.folder, settings, out=tmp_path / "sparse")
+    network, before = rebuilt(found.bundle), rebuilt(bundle)
+    assert found.nonzero == sparsity(network).nonzero == pytest.approx(0.5 * found.weights, abs=1)
+    assert found.before == found.after, "no channel is gone, and the costs say so"
+    kept = network.stem.conv.weight != 0
+    assert not torch.equal(network.stem.conv.weight[kept], before.stem.conv.weight[kept]), "what is left was tuned"
+
+
+def test_the_smallest_weights_of_all_layers_become_zero() -> None:
+    torch.manual_seed(0)
+    network = build("small_cnn", num_classes=3)
+    sparse = prune_weights(network, 0.3)
+    assert sparsity(network).nonzero == sparsity(network).weights
+    pairs = [(a, b) for a, b in zip(network.parameters(), sparse.parameters(), strict=True) if a.ndim > 1]
+    gone = torch.cat([a[b == 0].abs() for a, b in pairs])
+    kept = torch.cat([a[b != 0].abs() for a, b in pairs])
+    assert gone.max() <= kept.min() and len(gone) == pytest.approx(0.3 * (len(gone) + len(kept)), abs=1)
+
+
+def test_too_large_a_drop_leaves_figures_and_no_bundle(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pocketvision.evaluation.comparison.Comparison.within", lambda *_: False)
+    settings = PruneSettings(keep_parameters=0.9, rounds=1, epochs=0)
+    with pytest.raises(AgreementError, match=r"No bundle was written: the accuracy drops by .* Tune it longer"):
+        prune(bundle.folder, settings, out=tmp_path / "small")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.pruning-failed.json"]
+    assert json.loads(next(tmp_path.iterdir()).read_text())["after"]["parameters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"Give one target, not none: --keep-macs, --keep-parameters, --latency-ms, --unstructured"),
+        ({"keep_macs": 0.5, "latency_ms": 3.0}, "not --keep-macs and --latency-ms"),
+        ({"keep_macs": 1.5}, "--keep-macs is 1.5; expected a number above 0 and below 1"),
+        ({"unstructured": 0.0}, "--unstructured is 0;"),
+        ({"keep_macs": 0.5, "importance": "l3"}, r"Unknown importance 'l3'\. Did you mean l1"),
+        ({"keep_macs": 0.5, "rounds": 0}, "--rounds is 0; expected a number from 1 to 20"),
+        ({"keep_macs": 0.5, "epochs": -1.0}, "--epochs is -1"),
+    ],
+)
+def test_wrong_settings(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        PruneSettings(**options)  # type: ignore[arg-type]
+
+
+def test_a_bundle_is_not_pruned_onto_itself(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="is the bundle itself"):
+        prune(bundle.folder, PruneSettings(keep_macs=0.9), out=bundle.folder)
+
+
+def test_batches_are_full_shuffled_endless_and_the_same_for_the_same_seed(bundle: Bundle, photos: Path) -> None:
+    files = sorted(photos.glob("*/*.png"))[:10]
+    labels = np.arange(10)
+
+    def first(count: int, seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        batches = image_batches(files, labels, bundle.preprocessing, batch=4, seed=seed)
+        return [next(batches) for _ in range(count)]
+
+    found = first(5, 1)
+    assert all(images.shape == (4, 3, 64, 64) and len(truth) == 4 for images, truth in found)
+    order = torch.cat([truth for _, truth in found]).tolist()
+    assert sorted(order[:10]) == sorted(order[10:]) == list(range(10)) and order[:10] != order[10:]
+    again = first(5, 1)
+    assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(found, again, strict=True))
+    assert torch.cat([truth for _, truth in first(5, 2)]).tolist() != order
+
+
+def test_the_loop_learns_warms_up_and_ends_at_no_rate() -> None:
+    torch.manual_seed(0)
+    network = build("small_cnn", num_classes=2)
+    images = torch.randn(16, 3, 32, 32)
+    labels = (images.mean((1, 2, 3)) > 0).long()
+    steps: list[LoopStep] = []
+    frozen = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
+    run_loop(
+        network, ((images, labels) for _ in range(30)), LoopSettings(30, 3e-3, frozen_norms=True), on_step=steps.append
+    )
+    assert [each.step for each in steps] == list(range(1, 31)) and steps[-1].loss < 0.7 * steps[0].loss
+    assert not network.training
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
+    run_loop(network, ((images, labels) for _ in range(2)), LoopSettings(2, 1e-4))
+    assert not all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
