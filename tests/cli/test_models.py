@@ -52,6 +52,43 @@ def test_scale_writes_rows_that_info_reads(tmp_path: Path, capsys: pytest.Captur
     assert "expected 2" in capsys.readouterr().err
 
 
+def test_scale_searches_coefficients_and_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, result = tmp_path / "rows.json", tmp_path / "result.json"
+    arguments = ("scale", "--coefficients", "--max-macs", "8e8", "--out", str(rows), "--json", str(result))
+    assert run(*arguments) == 0
+    shown, found = capsys.readouterr().out, json.loads(result.read_text())
+    coefficients = {name: found[name] for name in ("alpha", "beta", "gamma")}
+    assert found["phi"] == 1 and found["cost"]["macs"] <= 8e8
+    assert all(f"{name} {value:g}" in shown for name, value in coefficients.items())
+    assert json.loads(rows.read_text()) == found["architecture"]
+    assert run("info", str(rows)) == 0
+    assert f"at {found['architecture']['input_size']} px" in capsys.readouterr().out
+    assert run("scale", "--coefficients", "--max-macs", "2e9", "--phi", "2", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["phi"] == 2
+    assert run("scale", "--max-macs", "1e8", "--width", "--base", "mobilenet_v2") == 0
+    assert "alpha" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--max-macs", "8e8", "--width"),
+        ("--max-macs", "8e8", "--max-parameters", "1e7"),
+        ("--max-macs", "8e8", "--alpha", "1.2"),
+        ("--max-macs", "8e8", "--beta", "1.1"),
+        ("--max-macs", "8e8", "--gamma", "1.15"),
+    ],
+)
+def test_coefficients_go_with_nothing_that_gives_them(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("scale", "--coefficients", *options) == 2
+    shown = capsys.readouterr().err
+    assert "--coefficients" in shown and [option for option in options if option.startswith("--")][-1] in shown
+    assert run("scale", "--coefficients") == 2
+    assert "--max-macs" in capsys.readouterr().err
+
+
 def test_weights_recommendation_and_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("weights", "efficientnet_b1") == 0
     assert "EfficientNet_B1_Weights.IMAGENET1K_V2" in capsys.readouterr().out

@@ -87,6 +87,16 @@ def test_coefficients_within_a_budget_keep_the_rule() -> None:
     assert 0.85 * 800_000_000 < cost(network).macs <= 800_000_000
 
 
+def test_no_other_coefficients_on_the_grid_use_more_of_the_budget() -> None:
+    scale, network = fit_coefficients(B0, macs=920_000_000, step=0.25)
+    values = (1.0, 1.25, 1.5, 1.75, 2.0)
+    every = [(a, b, c) for a in values for b in values for c in values if abs(a * b**2 * c**2 / 2 - 1) <= 0.05]
+    used = {each: cost(scaled(B0, CompoundScale(1, *each))).macs for each in every}
+    assert len(every) > 2 and min(used.values()) <= 920_000_000 < max(used.values())
+    assert cost(network).macs == max(macs for macs in used.values() if macs <= 920_000_000)
+    assert used[scale.alpha, scale.beta, scale.gamma] == cost(network).macs
+
+
 def test_budgets_that_nothing_fits_say_what_the_least_is() -> None:
     with pytest.raises(
         UsageError, match=r"too small for a width of mobilenet_v2: the smallest network has 1\.\d+ M parameters"

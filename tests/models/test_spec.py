@@ -80,6 +80,14 @@ def test_an_unknown_model_lists_near_matches() -> None:
         ({"stages": [ROW, {**ROW, "kernel": 4}]}, "In row 2 of stages 'kernel' is 4, expected an odd number"),
         ({"stages": [{**ROW, "stride": 0}]}, "In row 1 of stages 'stride' is 0, expected 1 to 4"),
         ({"stages": [{**ROW, "block": "dense"}]}, "'block' is 'dense', expected 'inverted' or 'fused'"),
+        (
+            {"stages": [ROW, {**ROW, "block": "basic", "squeeze_ratio": 0.25}]},
+            "In row 2 of stages 'squeeze_ratio' is 0.25, expected 0.0: a basic block has no other",
+        ),
+        (
+            {"stages": [{**ROW, "block": "bottleneck", "residual": False}]},
+            "In row 1 of stages 'residual' is False, expected True: a bottleneck block has no other",
+        ),
     ],
 )
 def test_a_damaged_description_names_row_and_field(change: dict[str, object], message: str) -> None:

@@ -53,7 +53,7 @@ def test_every_architecture_is_drawn(name: str, tmp_path: Path) -> None:
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert name in words and "stem" in words and "head" in words
     boxes = list(root.iter("{http://www.w3.org/2000/svg}rect"))
-    assert len(boxes) == len(ARCHITECTURES[name].stages) + 3  # the stages, stem and head, and the page
+    assert len(boxes) == len(ARCHITECTURES[name].stage_lines()) + 3  # the stages, stem and head, and the page
     right = max(float(box.attrib.get("x", 0)) + float(box.attrib["width"]) for box in boxes)
     assert right <= float(root.attrib["viewBox"].split()[2])
 
@@ -79,6 +79,32 @@ def test_scaling_by_phi_and_by_budget(tmp_path: Path) -> None:
         scale_model()
 
 
+def test_the_scaled_network_tells_its_coefficients() -> None:
+    given, budget = scale_model(phi=1, alpha=1.3), scale_model(max_macs=1e9)
+    assert (given.alpha, given.beta, given.gamma) == (1.3, 1.1, 1.15)
+    assert (budget.alpha, budget.beta, budget.gamma) == (1.2, 1.1, 1.15)
+    narrow = scale_model("mobilenet_v2", max_macs=1e8, width=True)
+    for without in (narrow, published_scales()[3]):
+        assert (without.phi, without.alpha, without.beta, without.gamma) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("phi", [None, 2.0])
+def test_coefficients_are_searched_within_a_budget(phi: float | None) -> None:
+    step = phi or 1.0
+    papers = scale_model(phi=step).cost.macs
+    budget = 1.1 * papers
+    found = scale_model(coefficients=True, max_macs=budget, phi=phi)
+    assert found.alpha is not None and found.beta is not None and found.gamma is not None
+    assert found.alpha * found.beta**2 * found.gamma**2 == pytest.approx(2, rel=0.05)
+    assert found.phi == step and (found.depth, found.width) == pytest.approx((found.alpha**step, found.beta**step))
+    assert found.resolution == pytest.approx(found.gamma**step, abs=2 / 224)  # to an even number of pixels
+    assert papers < found.cost.macs <= budget
+    again = scale_model(phi=step, alpha=found.alpha, beta=found.beta, gamma=found.gamma)
+    assert again.architecture == found.architecture
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert [plain[name] for name in ("alpha", "beta", "gamma")] == [found.alpha, found.beta, found.gamma]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,7 +113,20 @@ def test_scaling_by_phi_and_by_budget(tmp_path: Path) -> None:
         ({"phi": 1, "width": True}, "Leave one of them out"),
         ({"phi": 1, "depth": 2}, "--depth is for --width"),
         ({"max_macs": 1e9, "alpha": 1.3}, "are for --phi"),
+        ({"max_macs": 1e9, "alpha": 1.2}, "are for --phi"),  # given, if with the paper's value
         ({"max_macs": 1e9, "width": True, "depth": -1}, "--depth is -1"),
+        ({"coefficients": True, "max_macs": 1e9, "width": True}, "--coefficients .*--width .*Leave one of them out"),
+        ({"coefficients": True, "max_macs": 1e9, "depth": 2}, "--depth is for --width; with --coefficients"),
+        ({"coefficients": True}, "--coefficients needs a budget: give --max-macs"),
+        ({"coefficients": True, "phi": 1}, "--coefficients needs a budget: give --max-macs"),
+        ({"coefficients": True, "max_parameters": 1e7}, "--coefficients .*--max-macs; leave --max-parameters out"),
+        ({"coefficients": True, "max_macs": 1e9, "max_parameters": 1e7}, "--coefficients .*leave --max-parameters out"),
+        ({"coefficients": True, "max_macs": 1e9, "alpha": 1.2}, "--coefficients seeks .*--alpha gives one"),
+        ({"coefficients": True, "max_macs": 1e9, "beta": 1.3}, "--coefficients seeks .*--beta gives one"),
+        ({"coefficients": True, "max_macs": 1e9, "gamma": 1.3}, "--coefficients seeks .*--gamma gives one"),
+        ({"coefficients": True, "max_macs": 1e9, "phi": 0}, "--coefficients changes nothing at --phi 0"),
+        ({"coefficients": True, "max_macs": 1e9, "phi": -1}, "phi is -1; expected a number from 0"),
+        ({"coefficients": True, "max_macs": 1e6}, "No coefficients at phi 1 stay within 1 M MACs"),
     ],
 )
 def test_options_that_do_not_go_together(options: dict[str, float], message: str) -> None:

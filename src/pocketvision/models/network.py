@@ -93,9 +93,11 @@ class Network(nn.Module):
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         """The deepest activations at every stride, by stride, as (N, channels, ceil(H / stride), ceil(W / stride)): what
-        detectors and segmenters are built on. A transformer has one level, its patches without the class token.
+        detectors and segmenters are built on. A transformer has one level, its patches without the class token. Networks of
+        timm's that do not pad (Inception) give some pixels less.
 
-        Raises UsageError for a network of timm's whose activations are no map (some keep the class token alone)."""
+        Raises UsageError for one of timm's whose activations are no map (some keep the class token alone).
+        """
         activations = self.trunk(images, 0)
         deepest = {self.strides[0]: (activations, self.channels[0])}
         for cut in self.cuts[1:]:

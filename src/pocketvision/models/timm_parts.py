@@ -73,12 +73,15 @@ def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn
 def inspected(name: str) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
     """Channels and strides at the cuts, channels of the features, and the input size in pixels of timm's network `name`.
 
-    Raises UsageError for a network that does not pool one tensor to one row of features an image.
+    Raises UsageError for a network that is made for oblong images, or does not pool one tensor to one row of features an image.
     """
+    with torch.device("meta"):
+        _, size, width = _settings(timm.create_model(name, pretrained=False, num_classes=0))["input_size"]
+    if size != width:
+        raise UsageError(f"{PREFIX}{name} can be no backbone here: it is made for images of {width} x {size} pixels.")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         model = timm.create_model(name, pretrained=False, num_classes=0).eval()
-        size = int(_settings(model)["input_size"][1])
         images = torch.randn(1, 3, size, size)
         features = model(images)
         if _runs_in_parts(model, images, features):
@@ -130,7 +133,8 @@ def _classifier(spec: TimmBackbone) -> tuple[str, bool]:
     refused = "its weights can not be taken over. It can start from random ones."
     if not isinstance(path, str):
         raise UsageError(f"{spec.name} has several classifiers ({', '.join(path)}); {refused}")
-    added = {key: value for key, value in whole.state_dict().items() if key not in without.state_dict()}
+    before = without.state_dict().keys()
+    added = {key: value for key, value in whole.state_dict().items() if key not in before}
     weight = added.get(f"{path}.weight")
     if weight is None or added.keys() != {f"{path}.weight", f"{path}.bias"} or weight.shape[2:].numel() != 1:
         raise UsageError(f"{spec.name}'s classifier is more than a linear layer ({', '.join(added)}); {refused}")
@@ -204,7 +208,7 @@ def _runs_in_parts(model: nn.Module, images: Tensor, features: Tensor) -> bool:
         for part in trunk:
             activations = _row(part)(activations)
             shapes.append(tuple(activations.shape))
-        same = torch.equal(_row(head)(activations), features)
+        same = features.ndim == 2 and torch.equal(_row(head)(activations), features)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
         return False
     declared = [int(info["num_chs"]) for info in _feature_info(model)]
