@@ -74,7 +74,7 @@ def test_every_row_of_a_known_paper_has_a_name_that_a_library_knows() -> None:
         ("mobilenet_v3_small", "torchvision", "mobilenet_v3_small"),
         ("mobilenet_v3_small_minimalistic", "timm", "tf_mobilenetv3_small_minimal_100"),
         ("mnasnet_a1", "timm", "semnasnet_100"),
-        ("mnasnet_b1", "torchvision", "mnasnet1_0"),
+        ("mnasnet_b1", "timm", "mnasnet_100"),
     ],
 )
 def test_the_network_of_that_name_computes_the_same(row: str, library: str, name: str) -> None:

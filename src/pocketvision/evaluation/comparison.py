@@ -1,6 +1,6 @@
 """A smaller or translated model against the one it was made from, on the same images: what changed, and how sure that is."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -67,7 +67,11 @@ def compare(
         )
     difference = np.abs(np.asarray(reference, np.float64) - np.asarray(candidate, np.float64))
     difference[~np.isfinite(difference)] = np.inf
-    best, answered = reference.argmax(axis=1), candidate.argmax(axis=1)
+    # What is not a number is no answer: it agrees with nothing and is never right.
+    best, answered = (
+        np.where(np.isfinite(each).all(axis=1), each.argmax(axis=1), no_answer)
+        for each, no_answer in ((reference, -1), (candidate, -2))
+    )
     images = len(reference)
     common = Comparison(
         images, float((best == answered).mean()), float(difference.max()), float(difference.max(axis=1).mean())
@@ -75,11 +79,8 @@ def compare(
     if truth is None:
         return common
     right, right_too = best == truth, answered == truth
-    return Comparison(
-        **{
-            name: getattr(common, name)
-            for name in ("images", "top1_agreement", "max_probability_difference", "mean_probability_difference")
-        },
+    return replace(
+        common,
         reference_accuracy=float(right.mean()),
         reference_interval=wilson(int(right.sum()), images),
         accuracy=float(right_too.mean()),
@@ -93,10 +94,10 @@ def paired_drop(lost: int, gained: int, images: int) -> Interval:
     """The 95 % interval, in percentage points, of (lost - gained) / images for paired answers: of `images`, `lost` are right in
     the reference only and `gained` in the candidate only.
 
-    Agresti and Min's (2005) adjustment of Wald's interval: half an answer is added to each of the four cells, which keeps it
-    honest for few images and gives it a width when nothing changed.
+    Bonett and Price's (2012) adjustment of Wald's interval: an answer is added to both kinds, which keeps it honest for few
+    images and gives it a width when nothing changed.
     """
-    lost_adjusted, gained_adjusted, total = lost + 0.5, gained + 0.5, images + 2
+    lost_adjusted, gained_adjusted, total = lost + 1, gained + 1, images + 2
     difference = (lost_adjusted - gained_adjusted) / total
     spread = sqrt(max((lost_adjusted + gained_adjusted) / total - difference**2, 0) / total)
     return Interval(100 * max(-1.0, difference - Z * spread), 100 * min(1.0, difference + Z * spread))

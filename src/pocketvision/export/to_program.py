@@ -16,6 +16,9 @@ def write_program(source: Exportable, folder: Path) -> None:
         program = torch.export.export(
             source.graph(), (source.example(),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
         )
+    # Where every operation stands in the source, with the folders of the machine that trained.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
     with replacing(folder / FILE) as temporary:
         # Under its own name: torch writes that into the file's inner paths.
         inner = temporary.with_name(FILE)

@@ -48,7 +48,7 @@ def open_torchvision_answers(folder: Path, source: Exportable) -> Answers:
 def _write(source: Exportable, folder: Path, library: str, file: str) -> None:
     name_in(library, source.network.architecture)  # a network that nobody could load the file into is told first
     state = from_ours(LAYOUTS[library], source.network.architecture, source.network.state_dict())
-    lines = [label for label in source.labels if len(label.splitlines()) > 1]
+    lines = [label for label in source.labels if label.splitlines() != [label]]
     if lines:
         raise UsageError(f"The class name {lines[0]!r} has a line break, so {LABELS} can not hold it.")
     with replacing(folder / file) as temporary:

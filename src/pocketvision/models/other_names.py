@@ -1,8 +1,10 @@
 """What timm and torchvision call our architectures, for files that they shall load."""
 
 import re
+from dataclasses import replace
 
 from pocketvision.errors import UsageError
+from pocketvision.models.catalog import architecture
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.timm_backbone import TimmBackbone
 
@@ -13,18 +15,19 @@ _TIMM = (
     (r"efficientnet_v2_(\w+)", r"efficientnetv2_\1", r"tf_efficientnetv2_\1"),
     (r"mobilenet_v1", "mobilenetv1_100", ""),
     (r"mobilenet_v2", "mobilenetv2_100", ""),
-    (r"mobilenet_v2_(\d{3})", r"mobilenetv2_\1", ""),
+    (r"mobilenet_v2_(035|050|075|140)", r"mobilenetv2_\1", ""),
     (r"mobilenet_v3_(large|small)", r"mobilenetv3_\1_100", r"tf_mobilenetv3_\1_100"),
     (r"mobilenet_v3_(large|small)_minimalistic", "", r"tf_mobilenetv3_\1_minimal_100"),
-    (r"mobilenet_v3_(large|small)_(\d{3})", r"mobilenetv3_\1_\2", r"tf_mobilenetv3_\1_\2"),
+    (r"mobilenet_v3_(large|small)_075", r"mobilenetv3_\1_075", r"tf_mobilenetv3_\1_075"),
+    (r"mobilenet_v3_small_050", "mobilenetv3_small_050", ""),
     (r"mnasnet_a1", "semnasnet_100", ""),
     (r"mnasnet_b1", "mnasnet_100", ""),
     (r"resnet(\d+)", r"resnet\1", ""),
     (r"vit_(tiny|small|base)_16", r"vit_\1_patch16_224", ""),
 )
+# Not MNASNet: torchvision's loads no state without a version number, which a file of tensors does not carry.
 _TORCHVISION = (
     (r"(efficientnet_b\d|efficientnet_v2_[sml]|mobilenet_v2|mobilenet_v3_large|mobilenet_v3_small|resnet\d+)", r"\1"),
-    (r"mnasnet_b1", "mnasnet1_0"),
     (r"vit_base_16", "vit_b_16"),
 )
 
@@ -37,11 +40,25 @@ def name_in(library: str, spec: ModelSpec) -> str:
     if library == "timm" and isinstance(spec, TimmBackbone):
         return spec.timm_name.partition(".")[0]
     found = _in_timm(spec) if library == "timm" else _in_torchvision(spec)
-    if not found:
+    if not found or not _is_the_catalogues(spec):
         raise UsageError(
             f"{library} has no network that computes what {spec.name} does, so it can not load its weights."
         )
     return found
+
+
+def _is_the_catalogues(spec: ModelSpec) -> bool:
+    """Whether the rows are those that the name stands for, padding and epsilon apart: a file's or a pruned network's are not."""
+    try:
+        original = architecture(spec.name)
+    except UsageError:
+        return False
+    if isinstance(spec, Architecture) and isinstance(original, Architecture):
+        original = replace(
+            original, padding=spec.padding, norm_epsilon=spec.norm_epsilon, input_size=spec.input_size,
+            dropout=spec.dropout, drop_path=spec.drop_path,
+        )  # fmt: skip
+    return original == spec
 
 
 def _in_timm(spec: ModelSpec) -> str:

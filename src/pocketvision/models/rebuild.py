@@ -2,6 +2,7 @@
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
@@ -28,6 +29,6 @@ def rebuilt(bundle: Bundle) -> Network:
         network.load_state_dict(safetensors.torch.load_file(bundle.path(WEIGHTS_FILE)))
     except MissingExtraError:
         raise
-    except (UsageError, RuntimeError) as error:
+    except (UsageError, RuntimeError, SafetensorError, OSError) as error:
         raise BundleError(f"{bundle.folder}: its rows and weights do not make a network: {error}") from error
     return network.eval()

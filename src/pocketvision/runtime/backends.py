@@ -77,6 +77,10 @@ def open_backend(
     if name not in BACKENDS:
         raise unknown_name("backend", name, BACKENDS)
     row = BACKENDS[name]
+    if not row.installed and not row.extra:
+        raise UsageError(
+            f"The backend {name} needs {row.module}, which is part of every installation: pip install {row.module}"
+        )
     if not row.installed:
         raise MissingExtraError(f"The backend {name}", row.extra)
     file = row.file(bundle)

@@ -18,6 +18,11 @@ def checked(images: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.ascontiguousarray(images)
 
 
+def writable(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The images, copied when they may only be read: torch warns of such arrays, though it would not write to them here."""
+    return images if images.flags.writeable else images.copy()
+
+
 def no_answers(classes: int) -> Outputs:
     """What a batch of no images is answered with: (0, classes) each."""
     return {name: np.zeros((0, classes), np.float32) for name in OUTPUTS}

@@ -1,5 +1,6 @@
 """`--backend auto`: which backend is fastest for a bundle on this machine; measured once, then remembered."""
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -47,12 +48,17 @@ def choose(bundle: Bundle, *, threads: int | None = None, batch: int = 4, second
         if row.installed and row.file(bundle) and name != "torch-compiled":
             try:
                 rates[name] = _rate(bundle, name, threads, batch, seconds)
-            except PocketVisionError as error:
+            except (
+                PocketVisionError,
+                RuntimeError,
+                OSError,
+            ) as error:  # a runtime's own error says that it does not run it
                 failed[name] = str(error)
     if not rates:
         raise BundleError(f"{bundle.folder}: no installed backend runs it: {failed or 'it has no file for any'}")
     choice = Choice(max(rates, key=lambda name: rates[name]), rates, failed)
-    write_json(remembered, asdict(choice))
+    with contextlib.suppress(OSError):  # a cache that can not be written costs the next start a second
+        write_json(remembered, asdict(choice))
     return choice
 
 

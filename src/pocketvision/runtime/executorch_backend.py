@@ -1,8 +1,8 @@
 """ExecuTorch's Python runtime: what a phone runs, on the machine at hand."""
 
 import contextlib
+import io
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers
+from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers, writable
 
 
 class ExecuTorchBackend:
@@ -29,7 +29,7 @@ class ExecuTorchBackend:
         """As the protocol says (backends.py)."""
         import torch
 
-        images = checked(images, self.size)
+        images = writable(checked(images, self.size))
         answers = []
         for image in images:
             with self._running:
@@ -65,16 +65,18 @@ def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBack
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
     """Its compiled part talks to the terminal about the CPU, past Python: both streams go nowhere. Errors still raise."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for each in (*kept, nowhere):
-            os.close(each)
+    with _SILENCING, contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        kept = os.dup(1), os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            for each in (*kept, nowhere):
+                os.close(each)
+
+
+_SILENCING = Lock()  # two at once would put each other's nowhere back

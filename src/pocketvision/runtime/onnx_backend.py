@@ -1,5 +1,6 @@
 """ONNX Runtime, on the CPU or on any device that the installed build has a provider for."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pocketvision.runtime.batches import Outputs, checked, no_answers
 CPU = "CPUExecutionProvider"
 Options = dict[str, str]
 # Devices by the names users give, as ONNX Runtime's providers and their options. TensorRT builds an engine for minutes, so it is
-# kept between runs (the same cache for every bundle: its files are named after the graph).
+# kept between runs.
 _TENSORRT: Options = {"trt_engine_cache_enable": "1", "trt_timing_cache_enable": "1"}
 DEVICES: dict[str, tuple[str, Options]] = {
     "cpu": (CPU, {}),
@@ -69,17 +70,18 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
     options.log_severity_level = 3  # errors only; they are raised below all the same
-    providers = providers_for(device, onnxruntime.get_available_providers())
+    providers = providers_for(device, onnxruntime.get_available_providers(), path)
     try:
         return OnnxBackend(onnxruntime.InferenceSession(path, options, providers=providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BundleError(f"{path}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
 
 
-def providers_for(device: str, available: list[str]) -> list[tuple[str, Options]]:
+def providers_for(device: str, available: list[str], path: Path) -> list[tuple[str, Options]]:
     """ONNX Runtime's providers for a device, the CPU last, for what the first can not run.
 
-    Says aloud (a warning on this module's logger) when the device's provider is not among `available`.
+    TensorRT's engines are kept in a folder of the file `path`'s own, named by its contents: ONNX Runtime names them by the graph
+    without its weights. Says aloud (a warning on this module's logger) when the device's provider is not among `available`.
     """
     if device not in DEVICES:
         raise unknown_name("device of ONNX Runtime's", device, DEVICES)
@@ -94,5 +96,9 @@ def providers_for(device: str, available: list[str]) -> list[tuple[str, Options]
         )  # fmt: skip
         return [(CPU, {})]
     if options:
-        options = {**options, "trt_engine_cache_path": str(user_cache_path("pocketvision") / "tensorrt")}
+        with path.open("rb") as file:
+            contents = hashlib.file_digest(file, "sha256").hexdigest()
+        folder = user_cache_path("pocketvision") / "tensorrt" / contents[:32]
+        folder.mkdir(parents=True, exist_ok=True)
+        options = {**options, "trt_engine_cache_path": str(folder)}
     return [(provider, options), (CPU, {})]

@@ -50,10 +50,9 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OpenVinoBackend:
 
     core = openvino.Core()
     name = device.upper()
-    if name.partition(".")[0].partition(":")[0] not in (
-        *(each.partition(".")[0] for each in core.available_devices),
-        "AUTO",
-    ):
+    # "GPU" stands for the first of several, "AUTO" for any; what follows a colon is theirs to read.
+    found = {each for here in core.available_devices for each in (here, here.partition(".")[0])}
+    if name.partition(":")[0] not in (*found, "AUTO"):
         raise UsageError(
             f"OpenVINO {openvino.__version__} finds no device {device!r} here; it finds {', '.join(core.available_devices)}."
         )

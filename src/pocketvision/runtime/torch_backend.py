@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import UsageError
-from pocketvision.runtime.batches import Outputs, checked, no_answers
+from pocketvision.runtime.batches import Outputs, checked, no_answers, writable
 
 
 class TorchBackend:
@@ -24,7 +24,7 @@ class TorchBackend:
         """As the protocol says (backends.py)."""
         import torch
 
-        images = checked(images, self.size)
+        images = writable(checked(images, self.size))
         if len(images) == 0:
             return no_answers(self.classes)
         with torch.inference_mode():

@@ -1,5 +1,6 @@
 """export: a bundle's network for further runtimes, each file run on real images before it is let into the bundle."""
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -176,8 +177,17 @@ def _require(
             raise AgreementError(f"{exported.files[0]}: {too_large(exported.comparison, max_accuracy_drop)}")
     except AgreementError as error:
         report = out.parent / f"{out.name}.{REPORT}"
-        write_json(report, {**exported.to_dict(), "error": str(error)})
+        write_json(report, finite({**exported.to_dict(), "error": str(error)}))
         raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
+
+
+def finite(value: Any) -> Any:
+    """The value for JSON, which has no infinity: what is not finite is put in words."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def too_large(found: Comparison, points: float) -> str:

@@ -25,7 +25,7 @@ from pocketvision.runtime.backends import Backend, open_backend, open_onnx
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
-from pocketvision.workflows.export import too_large
+from pocketvision.workflows.export import finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
@@ -236,7 +236,7 @@ def _judged(
     }  # fmt: skip
     if not comparison.within(settings.max_accuracy_drop):
         report = folder.parent / f"{folder.name}.{REPORT}"
-        write_json(report, record)
+        write_json(report, finite(record))
         raise AgreementError(
             f"No bundle was written: {too_large(comparison, settings.max_accuracy_drop)} All figures are in {report}. "
             "Tune it longer (--epochs), in more rounds, or prune less."

@@ -16,7 +16,7 @@ from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
-from pocketvision.workflows.export import MAX_ACCURACY_DROP, too_large
+from pocketvision.workflows.export import MAX_ACCURACY_DROP, finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
@@ -148,7 +148,7 @@ def _record(found: Search, calibrated: int, measured: int, max_drop: float, floa
 
 def _refuse(found: Search, folder: Path, record: dict[str, Any], max_drop: float) -> None:
     report = folder.parent / f"{folder.name}.{REPORT}"
-    write_json(report, record)
+    write_json(report, finite(record))
     if not found.candidates:
         reasons = "; ".join(f"{title}: {reason}" for title, reason in found.failed.items())
         raise AgreementError(f"Nothing could be quantized ({reasons}).")
