@@ -91,9 +91,9 @@ def test_each_importance_keeps_other_channels(unpruned: Network, importance: str
 
 @pytest.mark.parametrize("unpruned", ["mobilenet_v3_small"], indirect=True)
 def test_the_least_important_channels_go_first(unpruned: Network) -> None:
-    """Channels whose weights are next to nothing do not change the answers when they are gone."""
+    """Of a block in which 40 channels' weights are next to nothing, those go and the other 48 stay."""
     block = unpruned.stages[2][0]
-    quiet = torch.arange(block.expand.conv.out_channels) % 2 == 0
+    quiet = torch.arange(block.expand.conv.out_channels) % 11 < 5
     with torch.no_grad():
         for part in (block.expand, block.depthwise):
             part.conv.weight[quiet] *= 1e-6
@@ -103,12 +103,9 @@ def test_the_least_important_channels_go_first(unpruned: Network) -> None:
         block.project.conv.weight[:, quiet] *= 1e-6
     whole = cost(unpruned.architecture, size=SIZE)
     found = prune_channels(unpruned, lambda rows: cost(rows, size=SIZE).macs < whole.macs, size=SIZE)
-    before, after = unpruned.architecture.scaled_stages(), found.network.architecture.stages
-    assert after[2].blocks[0].inner < block.expand.conv.out_channels
-    assert [row.channels for row in after] == [row.channels for row in before]
-    images = torch.randn(2, 3, SIZE, SIZE)
-    with torch.no_grad():
-        assert_equal(found.network(images), unpruned(images))
+    left = found.network.stages[2][0].expand.conv.weight.detach()
+    assert len(left) < len(quiet), "some are gone"
+    assert int((left.abs().amax((1, 2, 3)) > 1e-4).sum()) == int((~quiet).sum()), "and none of the others"
 
 
 @pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)

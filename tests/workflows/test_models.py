@@ -172,7 +172,7 @@ def test_comparing_by_the_clock_with_a_plot(tmp_path: Path) -> None:
     names = ["mobilenet_v3_small", "mobilenet_v3_small_050"]
     compared = compare_models(names, measure=True, seconds=0.05, plot=tmp_path / "front.png")
     for each in compared:
-        assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch"]
+        assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino"]
         for timing in each.timings:
             assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
