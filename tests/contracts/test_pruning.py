@@ -50,22 +50,20 @@ def test_channels_go_and_the_rows_that_are_left_answer_the_same(
     found = prune_channels(unpruned, lambda rows: cost(rows, size=SIZE).macs <= 0.7 * whole.macs, size=SIZE)
     assert all(torch.equal(before[key], value) for key, value in unpruned.state_dict().items()), "it is left as it is"
 
-    rows = spec_from_dict(json.loads(json.dumps(found.network.architecture.to_dict())))
-    assert rows == found.network.architecture
+    rows = spec_from_dict(json.loads(json.dumps(found.architecture.to_dict())))
+    assert rows == found.architecture
     left = cost(rows, size=SIZE, num_classes=10)
     assert left.macs <= 0.7 * whole.macs and left.parameters < whole.parameters
-    assert left.parameters == sum(parameter.numel() for parameter in found.network.parameters())
-    convolutions = [
-        each for each in found.network.modules() if isinstance(each, nn.Conv2d) and each.kernel_size != (1, 1)
-    ]
+    assert left.parameters == sum(parameter.numel() for parameter in found.parameters())
+    convolutions = [each for each in found.modules() if isinstance(each, nn.Conv2d) and each.kernel_size != (1, 1)]
     assert all(each.out_channels % 8 == 0 for each in convolutions)
 
     built = build(rows, num_classes=10).eval()
-    built.load_state_dict(found.network.state_dict())
+    built.load_state_dict(found.state_dict())
     images = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():
         expected = cut[0].eval()(images)
-        assert torch.equal(built(images), found.network(images))
+        assert torch.equal(built(images), found(images))
         assert_equal(built(images), expected) if expected.std() >= 0.1 else torch.testing.assert_close(
             built(images), expected
         )
@@ -85,7 +83,7 @@ def test_each_importance_keeps_other_channels(unpruned: Network, importance: str
             importance=name,
             batches=batches,
         )
-        kept.append(found.network.architecture)
+        kept.append(found.architecture)
     assert (kept[0] == kept[1]) == (importance == "l1")
 
 
@@ -103,7 +101,7 @@ def test_the_least_important_channels_go_first(unpruned: Network) -> None:
         block.project.conv.weight[:, quiet] *= 1e-6
     whole = cost(unpruned.architecture, size=SIZE)
     found = prune_channels(unpruned, lambda rows: cost(rows, size=SIZE).macs < whole.macs, size=SIZE)
-    left = found.network.stages[2][0].expand.conv.weight.detach()
+    left = found.stages[2][0].expand.conv.weight.detach()
     assert len(left) < len(quiet), "some are gone"
     assert int((left.abs().amax((1, 2, 3)) > 1e-4).sum()) == int((~quiet).sum()), "and none of the others"
 

@@ -81,7 +81,9 @@ def test_too_large_a_drop_leaves_figures_and_no_bundle(
     with pytest.raises(AgreementError, match=r"No bundle was written: the accuracy drops by .* Tune it longer"):
         prune(bundle.folder, settings, out=tmp_path / "small")
     assert [path.name for path in tmp_path.iterdir()] == ["small.pruning-failed.json"]
-    assert json.loads(next(tmp_path.iterdir()).read_text())["after"]["parameters"] > 0
+    figures = json.loads(next(tmp_path.iterdir()).read_text())
+    # Of the two classes' network, not of one with ImageNet's thousand.
+    assert 0 < figures["after"]["parameters"] <= 0.9 * figures["before"]["parameters"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.blocks import ConvNormAct, SqueezeExcite
-from pocketvision.models.cost import Cost, cost
+from pocketvision.models.cost import cost
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, BlockWidths, StageRow
 
@@ -24,14 +24,6 @@ _STEPS = 60
 _MOST = 0.9  # of a layer's channels that may go: none is removed whole
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A network built from the rows that are left, with the weights that are left; and its cost at the given size."""
-
-    network: Network
-    cost: Cost
-
-
 def prune_channels(
     network: Network,
     within: Callable[[Architecture], bool],
@@ -39,7 +31,7 @@ def prune_channels(
     size: int,
     importance: Importance = "l1",
     batches: Iterable[tuple[Tensor, Tensor]] = (),
-) -> Pruned:
+) -> Network:
     """A smaller copy of `network`: its least important channels removed, a few at a time, until its rows are `within` the target.
 
     Importance is of groups of channels that have to go together (a residual's both sides, a depthwise convolution's two):
@@ -73,7 +65,7 @@ def prune_channels(
     rows = pruned_rows(smaller)
     for _ in range(_STEPS):
         if within(rows):
-            return Pruned(_rebuilt(smaller, rows), cost(rows, size=size))
+            return _rebuilt(smaller, rows)
         if importance == "taylor":
             _backward(smaller, batches)
         pruner.step()

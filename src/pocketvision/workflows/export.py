@@ -106,8 +106,12 @@ def export(
             written = Path(temporary) / name
             written.mkdir()
             target.write(source, written)
-            exported.append(_measured(name, target, written, source, images, reference, seconds))
-            _require(exported[-1], target, images, reference, written, source, max_accuracy_drop, folder)
+            answers = target.open_answers(written, source)
+            found = _all_answers(target, answers, images)
+            exported.append(
+                _measured(name, target, written, answers, images, compare(reference, found, images.truth), seconds)
+            )
+            _require(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 
@@ -137,16 +141,13 @@ def _network_answers(source: Exportable) -> Answers:
 
 
 def _measured(
-    name: str, target: Target, folder: Path, source: Exportable, images: BundleImages, reference: NDArray[np.float32],
-    seconds: float,
+    name: str, target: Target, folder: Path, answers: Answers, images: BundleImages, comparison: Comparison, seconds: float,
 ) -> ExportedFile:  # fmt: skip
-    answers = target.open_answers(folder, source)
-    found = _all_answers(target, answers, images)
     example: NDArray[Any] = _pixels(images.files[0])[None] if target.takes_pixels else images.load(0)[None]
     timed = _one_by_one(answers) if target.batch == 1 else answers
     latency = measure_latency({name: timed}, example, seconds=seconds)[name]
     size = sum((folder / file).stat().st_size for file in target.files)
-    return ExportedFile(name, target.files, size, compare(reference, found, images.truth), latency)
+    return ExportedFile(name, target.files, size, comparison, latency)
 
 
 def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:
@@ -165,13 +166,12 @@ def _pixels(file: Path) -> NDArray[Any]:
 
 
 def _require(
-    exported: ExportedFile, target: Target, images: BundleImages, reference: NDArray[np.float32], folder: Path,
-    source: Exportable, max_accuracy_drop: float, out: Path,
+    exported: ExportedFile, target: Target, images: BundleImages, reference: NDArray[np.float32],
+    found: NDArray[np.float32], max_accuracy_drop: float, out: Path,
 ) -> None:  # fmt: skip
     """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
     try:
         if target.lossless:
-            found = _all_answers(target, target.open_answers(folder, source), images)
             agreement(reference, found).require(exported.files[0], [str(file) for file in images.files])
         elif not exported.comparison.within(max_accuracy_drop):
             raise AgreementError(f"{exported.files[0]}: {too_large(exported.comparison, max_accuracy_drop)}")

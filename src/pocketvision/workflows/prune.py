@@ -150,7 +150,7 @@ class _Work:
                 f"{network.architecture.name} is not made of convolutional rows, which are what is pruned here."
             )
         epochs = self._settings.epochs / self._settings.rounds
-        whole = cost(network.architecture, size=self._size)
+        whole = self._cost(network.architecture)
         if self._settings.latency_ms is not None:
             return self._until_fast(network, whole, self._settings.latency_ms)
         share = self._settings.keep_macs or self._settings.keep_parameters or 1.0
@@ -174,12 +174,16 @@ class _Work:
         self._on_event(Note(f"Pruning to {share:.0%} of the {'parameters' if parameters else 'multiply-accumulates'}"))
 
         def within(rows: Architecture) -> bool:
-            left = cost(rows, size=self._size)
+            left = self._cost(rows)
             return left.parameters <= share * whole.parameters if parameters else left.macs <= share * whole.macs
 
         importance = cast(Importance, self._settings.importance)
         batches = [next(self._batches) for _ in range(_TAYLOR_BATCHES)] if importance == "taylor" else []
-        return prune_channels(network, within, size=self._size, importance=importance, batches=batches).network
+        return prune_channels(network, within, size=self._size, importance=importance, batches=batches)
+
+    def _cost(self, rows: Architecture) -> Cost:
+        """With the bundle's own number of classes: ImageNet's thousand would be a large part of a small network."""
+        return cost(rows, size=self._size, num_classes=len(self._bundle.labels))
 
     def _latency(self, network: Network) -> float:
         with tempfile.TemporaryDirectory() as temporary:
