@@ -1,8 +1,5 @@
 """A float32 ONNX file to an 8-bit one, by ONNX Runtime's own tools."""
 
-import contextlib
-import io
-import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing
 from pocketvision.compression.settings import OPERATORS, Settings
+from pocketvision.export.quiet import quiet
 
 Batches = Iterable[NDArray[np.float32]]
 
@@ -26,7 +24,7 @@ def quantize_onnx(
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
-    with _quiet(), tempfile.TemporaryDirectory() as temporary, replacing(out) as written:
+    with quiet(), tempfile.TemporaryDirectory() as temporary, replacing(out) as written:
         prepared = Path(temporary) / "prepared.onnx"
         _prepare(path, prepared)
         if settings.tool == "onnxruntime-dynamic":
@@ -53,7 +51,7 @@ def weighted_layers(path: Path) -> dict[str, int]:
     """The graph's convolutions and linear layers, by their names once it is prepared, with their numbers of weights."""
     import onnx
 
-    with _quiet(), tempfile.TemporaryDirectory() as temporary:
+    with quiet(), tempfile.TemporaryDirectory() as temporary:
         prepared = Path(temporary) / "prepared.onnx"
         _prepare(path, prepared)
         graph = onnx.load(prepared).graph
@@ -81,15 +79,3 @@ class _Reader:
     def get_next(self) -> Mapping[str, Any] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"images": batch}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice off the terminal. Errors still raise."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

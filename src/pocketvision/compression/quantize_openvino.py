@@ -1,14 +1,11 @@
 """A float32 ONNX file to OpenVINO's 8-bit files, by NNCF."""
 
-import contextlib
-import io
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from pocketvision.compression.quantize_onnx import Batches
 from pocketvision.compression.settings import Settings
 from pocketvision.errors import MissingExtraError
+from pocketvision.export.quiet import quiet
 
 
 def quantize_openvino(path: Path, out: Path, settings: Settings, calibration: Batches) -> None:
@@ -16,7 +13,7 @@ def quantize_openvino(path: Path, out: Path, settings: Settings, calibration: Ba
 
     Raises MissingExtraError.
     """
-    with _quiet():
+    with quiet():
         try:
             import nncf
             import openvino
@@ -29,15 +26,3 @@ def quantize_openvino(path: Path, out: Path, settings: Settings, calibration: Ba
             ignored_scope=nncf.IgnoredScope(names=list(settings.float_layers)) if settings.float_layers else None,
         )  # fmt: skip
         openvino.save_model(model, out)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep NNCF's progress bars off the terminal. Errors still raise."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

@@ -1,10 +1,5 @@
 """ExecuTorch: `model.pte`, lowered to XNNPACK, for phones. One image at a time, as phones run it."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,13 +7,14 @@ import torch
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError
 from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.quiet import quiet
 
 FILE = "model.pte"
 
 
 def write_executorch(source: Exportable, folder: Path) -> None:
     """Write `model.pte` in float32. Raises MissingExtraError."""
-    with _quiet():
+    with quiet():
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
@@ -38,16 +34,3 @@ def open_executorch_answers(folder: Path, source: Exportable) -> Answers:
     size = source.preprocessing
     backend = open_file(folder / FILE, (size.height, size.width), len(source.labels))
     return lambda images: backend.run(images)["probabilities"]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep its lowering's advice off the terminal. Errors still raise."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -87,8 +87,8 @@ class StageRow:
     "basic" is two convolutions of the kernel, "bottleneck" 1x1, the kernel, 1x1; both are added to their input, projected 1x1
     where the shape changes, before the last activation.
     `expansion` widens a block's input (1: no widening convolution at all); a bottleneck's is its inner share of `channels`.
-    `squeeze_ratio` is the squeeze-and-excitation's
-    width as a share of what Architecture.squeeze_of names; 0 means none. `activation` None takes the architecture's.
+    `squeeze_ratio` is the squeeze-and-excitation's width as a share of what Architecture.squeeze_of names; 0 means none.
+    `activation` None takes the architecture's.
     `residual` adds a block's input to its output where the shape stays. `blocks`, of a pruned network: what each block has
     left, in place of what the row says of all.
     """
