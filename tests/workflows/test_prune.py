@@ -62,6 +62,17 @@ def test_unstructured_zeros_stay_zero_while_the_rest_is_tuned(bundle: Bundle, tm
     assert not torch.equal(network.stem.conv.weight[kept], before.stem.conv.weight[kept]), "what is left was tuned"
 
 
+def test_a_latency_is_reached_a_tenth_of_the_cost_at_a_time(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([9.0, 7.0, 5.0])
+    monkeypatch.setattr("pocketvision.workflows.prune._Work._latency", lambda *_: next(clock))
+    settings = PruneSettings(latency_ms=6.0, epochs=0, max_accuracy_drop=100)
+    found = prune(bundle.folder, settings, out=tmp_path / "fast")
+    assert 0.7 * found.before.macs < found.after.macs <= 0.81 * found.before.macs
+    assert next(clock, None) is None
+
+
 def test_the_smallest_weights_of_all_layers_become_zero() -> None:
     torch.manual_seed(0)
     network = build("small_cnn", num_classes=3)
