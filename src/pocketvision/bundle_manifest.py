@@ -63,7 +63,8 @@ class Manifest:
     architecture: its name and rows, as `models` writes them. agreement: for each exported file, how far its answers are
     from the trained network's on real images (export/agreement.py, evaluation/comparison.py), its size and its speed.
     compression: what was done to the network to make it smaller, and what that cost; empty when nothing was. commands: how
-    other tools take the files on. files and versions are filled in by `write_bundle`.
+    other tools take the files on. backend: the runtime that it was fitted to, which opens it by default where it is installed;
+    empty for the first that is. files and versions are filled in by `write_bundle`.
     """
 
     architecture: dict[str, Any]
@@ -73,6 +74,7 @@ class Manifest:
     agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     compression: dict[str, Any] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
+    backend: str = ""
     files: dict[str, FileManifest] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pocketvision.cli import check, demo, evaluate, export, import_weights, predict, prune, quantize, train, verify
+from pocketvision.cli import check, demo, evaluate, export, fit, import_weights, predict, prune, quantize, train, verify
 from pocketvision.cli.display import stderr
 from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
@@ -33,6 +33,7 @@ app.command(name="predict")(predict.predict)
 app.command(name="import")(import_weights.import_weights)
 app.command(name="export")(export.export)
 app.command(name="prune")(prune.prune)
+app.command(name="fit")(fit.fit)
 app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)
 app.add_typer(models, name="models")

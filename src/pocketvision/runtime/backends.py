@@ -97,8 +97,10 @@ def open_backend(
 
 
 def default_backend(bundle: Bundle) -> str:
-    """The first backend of the table that is installed and has a file in the bundle; else the first that has one."""
-    fitting = [name for name, row in BACKENDS.items() if row.file(bundle)]
+    """The backend that the bundle was fitted to, then the first of the table: one that is installed and has a file in the bundle,
+    else the first that has one."""
+    order = sorted(BACKENDS, key=lambda name: name != bundle.manifest.backend)
+    fitting = [name for name in order if BACKENDS[name].file(bundle)]
     if not fitting:
         raise BundleError(f"{bundle.folder}: the bundle has no file that any backend runs")
     return next((name for name in fitting if BACKENDS[name].installed), fitting[0])

@@ -11,7 +11,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
-from pocketvision.data.splits import make_split
+from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.evaluation.evaluate import matched_labels
 from pocketvision.prefetch import prefetch
@@ -88,21 +88,34 @@ def calibration_images(bundle: Bundle, data: str | Path | None, on_event: OnEven
     return _images(bundle, Path(data), "train", on_event)
 
 
+def write_splits(bundle: Bundle, data: str | Path | None, path: Path, on_event: OnEvent) -> None:
+    """Write a table of the images above, both kinds, with their splits: steps that are given it all learn from the same images,
+    and are judged on the same others. Raises UsageError as they do."""
+    given = _given_or_of_the_run(bundle, data)
+    if given is None:
+        raise UsageError(f"{bundle.folder} lies in no run, so it is not known which images to learn from: give --data.")
+    write_split_csv(path, _with_splits(read_samples(given, labels=bundle.labels), Path(given), on_event))
+
+
 def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path | None:
     split = bundle.folder.resolve().parent / "split.csv"
     return data if data is not None else split if split.is_file() else None
 
 
 def _images(bundle: Bundle, data: Path, split: str, on_event: OnEvent) -> BundleImages:
-    samples = read_samples(data, labels=bundle.labels)
-    if samples.splits is None:
-        samples = _halved(samples)
-        on_event(Note(f"{data} has no splits: one half of it calibrates, the other is measured on ({split} here)."))
+    samples = _with_splits(read_samples(data, labels=bundle.labels), data, on_event)
     chosen = samples.split_indices(split)
     if len(chosen) == 0:
         others = ", ".join(f"{len(samples.split_indices(name))} {name}" for name in SPLITS)
         raise UsageError(f"{data} has no images in its {split} split, which are needed here (it has {others}).")
     return _readable(samples.select(chosen), bundle, on_event)
+
+
+def _with_splits(samples: Samples, data: Path, on_event: OnEvent) -> Samples:
+    if samples.splits is not None:
+        return samples
+    on_event(Note(f"{data} has no splits: one half of it is learned from or calibrates, the other is measured on."))
+    return _halved(samples)
 
 
 def _halved(samples: Samples) -> Samples:

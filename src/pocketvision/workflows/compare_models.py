@@ -1,6 +1,5 @@
 """compare: architectures side by side, on paper and, if asked, by the clock of this machine."""
 
-import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.evaluation.latency import BATCH, Latency, measure_latency
+from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, write_plot
 from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import cost
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, default_preprocessing
@@ -68,7 +67,7 @@ def compare_models(
     if len(set(names)) < 2:
         raise UsageError("A comparison needs two or more different models.")
     if plot is not None:
-        _check_plot(Path(plot))  # before the measuring, which takes its time
+        check_plot(Path(plot))  # before the measuring, which takes its time
     lines = [summary(name) for name in dict.fromkeys(names)]
     sizes = {line.name: _published_size(line) for line in lines}
     macs = {name: cost(architecture(name), size=size).macs for name, size in sizes.items()}
@@ -76,7 +75,7 @@ def compare_models(
         line.name: _measured(line.name, sizes[line.name], seconds, on_event) if measure else () for line in lines
     }
     price = {name: timings[name][0].latency_ms if measure else macs[name] / 1e6 for name in sizes}
-    front = _front({line.name: (price[line.name], line.top1) for line in lines if line.top1 is not None})
+    front = pareto_front({line.name: (price[line.name], -line.top1) for line in lines if line.top1 is not None})
     compared = tuple(
         Compared(
             line, sizes[line.name], macs[line.name], 4 * line.parameters / 1e6, timings[line.name], line.name in front
@@ -85,24 +84,18 @@ def compare_models(
     )
     if plot is not None:
         label = "milliseconds an image" if measure else "million multiply-accumulates"
-        _write_plot(Path(plot), compared, price, label)
+        points = [
+            PlotPoint(line.name, price[line.name], line.top1, line.name in front)
+            for line in lines
+            if line.top1 is not None
+        ]
+        write_plot(Path(plot), points, cost=label, accuracy="published ImageNet top-1, %")
     return compared
 
 
 def _published_size(line: ModelSummary) -> int:
     published = PUBLISHED_WEIGHTS.get(line.name)
     return published[0].preprocessing.height if published else line.input_size
-
-
-def _front(points: dict[str, tuple[float, float]]) -> set[str]:
-    """The names that no other beats in both cost and accuracy."""
-    return {
-        name
-        for name, (cost, top1) in points.items()
-        if not any(
-            other != name and c <= cost and t >= top1 and (c, t) != (cost, top1) for other, (c, t) in points.items()
-        )
-    }
 
 
 def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
@@ -135,28 +128,3 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
         images = np.random.default_rng(0).standard_normal((BATCH, 3, size, size), dtype=np.float32)
         measured = measure_latency(runs, images, seconds=seconds)
         return tuple(Timing(**asdict(measured[backend]), backend=backend) for backend in runs)
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"--plot {path}: expected a name that ends in .png or .svg.")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("Drawing a plot", "train")
-
-
-def _write_plot(path: Path, compared: Sequence[Compared], price: dict[str, float], label: str) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    shown = [(price[each.summary.name], each.summary.top1, each) for each in compared if each.summary.top1 is not None]
-    for x, y, each in shown:
-        axes.scatter(x, y, color="#1f6f8b" if each.best_of_its_cost else "#b0b0b0", zorder=3)
-        axes.annotate(each.summary.name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
-    front = sorted((x, y) for x, y, each in shown if each.best_of_its_cost)
-    axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")
-    axes.set(xscale="log", xlabel=label, ylabel="published ImageNet top-1, %")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)

@@ -1,7 +1,6 @@
 """prune: a bundle with fewer channels (or weights) that was tuned again, with its loss of accuracy measured and bounded."""
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,13 +21,12 @@ from pocketvision.models.network import Network
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
-from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.tuning import Tuner
 
 REPORT = "pruning-failed.json"
 _TAYLOR_BATCHES = 4
@@ -119,14 +117,12 @@ class _Work:
     """Prunes and tunes one bundle's network."""
 
     def __init__(self, bundle: Bundle, learning: BundleImages, settings: PruneSettings, on_event: OnEvent) -> None:
-        assert learning.truth is not None
         self._bundle = bundle
         self._settings = settings
         self._on_event = on_event
-        self._images = len(learning)
         self._size = bundle.preprocessing.height
-        self._batches = image_batches(
-            learning.files, learning.truth, bundle.preprocessing, batch=settings.batch, seed=settings.seed
+        self._tuner = Tuner(
+            learning, bundle.preprocessing, batch=settings.batch, lr=settings.lr, seed=settings.seed, on_event=on_event
         )
 
     def without_weights(self, network: Network) -> Network:
@@ -140,7 +136,7 @@ class _Work:
                     if name in zeros:
                         parameter.masked_fill_(zeros[name], 0.0)
 
-        self._tune(sparse, self._settings.epochs, after_step=keep_zero)
+        self._tuner.tune(sparse, self._settings.epochs, after_step=keep_zero)
         return sparse
 
     def without_channels(self, network: Network) -> Network:
@@ -156,7 +152,7 @@ class _Work:
         share = self._settings.keep_macs or self._settings.keep_parameters or 1.0
         for number in range(1, self._settings.rounds + 1):
             network = self._pruned(network, whole, share ** (number / self._settings.rounds))
-            self._tune(network, epochs)
+            self._tuner.tune(network, epochs)
         return network
 
     def _until_fast(self, network: Network, whole: Cost, milliseconds: float) -> Network:
@@ -166,7 +162,7 @@ class _Work:
             self._on_event(Note(f"{latency:.2f} ms with {share:.0%} of the multiply-accumulates"))
             share *= 0.9
             network = self._pruned(network, whole, share)
-        self._tune(network, self._settings.epochs)
+        self._tuner.tune(network, self._settings.epochs)
         return network
 
     def _pruned(self, network: Network, whole: Cost, share: float) -> Network:
@@ -178,7 +174,7 @@ class _Work:
             return left.parameters <= share * whole.parameters if parameters else left.macs <= share * whole.macs
 
         importance = cast(Importance, self._settings.importance)
-        batches = [next(self._batches) for _ in range(_TAYLOR_BATCHES)] if importance == "taylor" else []
+        batches = self._tuner.some(_TAYLOR_BATCHES) if importance == "taylor" else []
         return prune_channels(network, within, size=self._size, importance=importance, batches=batches)
 
     def _cost(self, rows: Architecture) -> Cost:
@@ -190,26 +186,6 @@ class _Work:
             write_onnx(_exportable(self._bundle, network), Path(temporary))
             run = open_onnx(Path(temporary) / FILE).run
             return measure_latency({"": run}, self._bundle.golden()["images"], seconds=0.5)[""].latency_ms
-
-    def _tune(self, network: Network, epochs: float, *, after_step: Callable[[], None] = lambda: None) -> None:
-        steps = round(epochs * self._images / self._settings.batch)
-        if steps == 0:
-            return
-        network.requires_grad_(True)
-
-        def told(step: LoopStep) -> None:
-            after_step()
-            if step.step % 50 == 0 or step.step == steps:
-                rate = step.images_per_second
-                self._on_event(
-                    Note(
-                        f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, {rate:.0f} images/s"
-                    )
-                )
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._settings.seed)
-            run_loop(network, self._batches, LoopSettings(steps, self._settings.lr), on_step=told)
 
 
 def _exportable(bundle: Bundle, network: Network) -> Exportable:

@@ -1,0 +1,132 @@
+"""`pocketvision fit`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.options import JsonFile
+
+if TYPE_CHECKING:
+    from pocketvision.workflows.fit import FitResult, Tried
+
+
+def fit(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
+    latency: Annotated[str | None, typer.Option(help="Of one image on this machine, such as 8ms.")] = None,
+    size: Annotated[str | None, typer.Option(help="Of the network's file, such as 5MB.")] = None,
+    max_accuracy_drop: Annotated[
+        float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")
+    ] = 1.0,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled images: its training split tunes and trains, its validation split judges.  [default: the run's]"
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
+    tried: Annotated[
+        str | None,
+        typer.Option(
+            "--try",
+            help="What to try: some of size, int8, tuned-size, pruning, network.  [default: all]",
+            metavar="KINDS",
+        ),
+    ] = None,
+    networks: Annotated[
+        str | None, typer.Option(help="Smaller networks to train, by name.  [default: two of the catalogue]")
+    ] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="Runtimes to time.  [default: onnxruntime and, if installed, openvino]")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Also train what is not needed to keep the budget.")
+    ] = False,
+    epochs: Annotated[
+        float, typer.Option(min=0, help="Epochs of one tuning, of a smaller input or of fewer channels.")
+    ] = 3.0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Where to draw what was tried (.png or .svg).  [default: in BUNDLE-fit.steps]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
+    json: JsonFile = None,
+) -> None:
+    """Write the most accurate bundle that keeps to a budget, out of smaller inputs, backends, 8 bits, pruning, smaller networks.
+
+    What needs no training comes first; the rest is tried, step by step, only until the budget is kept. Repeat the command to go
+    on after an interruption: what was made is found again. Exit code 1 when nothing keeps to the budget.
+
+    Examples:
+
+        pocketvision fit runs/leaves/bundle --latency 8ms --size 5MB --max-accuracy-drop 1
+
+        pocketvision fit bundle --data photos/ --size 1MB --try int8,network --networks mobilenet_v3_small
+    """
+    from pocketvision.compression.budget import Budget, parse_latency, parse_size
+    from pocketvision.compression.ladder import KINDS
+    from pocketvision.workflows.fit import fit as run_fit
+    from pocketvision.workflows.fit_steps import StepSettings
+
+    budget = Budget(
+        None if latency is None else parse_latency(latency),
+        None if size is None else parse_size(size),
+        max_accuracy_drop,
+    )
+    with TrainingDisplay() as display:
+        found = run_fit(
+            bundle, budget, data=data, out=out, tried=_names(tried) or tuple(KINDS), networks=_names(networks),
+            backends=_names(backends), everything=everything, settings=StepSettings(epochs=epochs, seed=seed), plot=plot,
+            on_event=display,
+        )  # fmt: skip
+    write_json_option(json, found.to_dict())
+    if str(json) != "-":
+        _print(found)
+    if found.bundle is None:
+        raise typer.Exit(1)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    names = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    return names or None
+
+
+def _print(found: "FitResult") -> None:
+    from rich.table import Table
+
+    table = Table("", "", "Size", "One image", "Accuracy", "Drop (95 %)", "Misses", box=None, header_style="bold")
+    for each in sorted(found.tried, key=lambda tried: tried.latency.latency_ms):
+        compared = each.comparison
+        interval = compared.drop_interval
+        table.add_row(
+            "*" if each.best_of_its_cost else "", each.title, f"{each.bytes / 1e6:.2f} MB",
+            f"{each.latency.latency_ms:.2f} ms", "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
+            "" if interval is None else f"{compared.drop:.2f} points ({interval.low:.2f} to {interval.high:.2f})",
+            ", ".join(each.misses), style="bold" if each is found.chosen else "",
+        )  # fmt: skip
+    stdout().print(table)
+    stdout().print("* no other is as fast, as small and as accurate (the Pareto front)", soft_wrap=True)
+    for rung, reason in found.failed.items():
+        stdout().print(f"Not had: {rung}: {reason}", soft_wrap=True, markup=False)
+    stdout().print(f"Plot: {found.plot}; all steps: {found.steps}", soft_wrap=True)
+    if found.chosen is not None and found.bundle is not None:
+        if not found.chosen.comparison.is_sure(found.budget.max_accuracy_drop):
+            stdout().print(
+                f"Too few images to be sure: with {found.chosen.comparison.images} of them the accuracy may have dropped by "
+                f"more than {found.budget.max_accuracy_drop:g} points.",
+                soft_wrap=True,
+            )
+        stdout().print(f"Bundle: {found.bundle.folder} ({found.chosen.title})", soft_wrap=True)
+    else:
+        stdout().print(f"Nothing keeps to the budget. Nearest: {_how_near(found.nearest, found)}", soft_wrap=True)
+
+
+def _how_near(tried: "Tried", found: "FitResult") -> str:
+    budget, parts = found.budget, []
+    if "latency" in tried.misses:
+        parts.append(f"{tried.latency.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
+    if "size" in tried.misses:
+        parts.append(f"{tried.bytes / 1e6:.2f} MB of {(budget.bytes or 0) / 1e6:.2f} MB")
+    if "accuracy" in tried.misses:
+        parts.append(f"{tried.comparison.drop:.2f} points lost of {budget.max_accuracy_drop:g}")
+    return f"{tried.title}: {', '.join(parts)}. It lies in {tried.folder}."

@@ -1,0 +1,62 @@
+"""What a bundle may cost: milliseconds, bytes and accuracy; whether something keeps to that, and how far off it is."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pocketvision.errors import UsageError
+
+_MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+_BYTES = {"B": 1, "KB": 1e3, "KiB": 2**10, "MB": 1e6, "MiB": 2**20, "GB": 1e9, "GiB": 2**30}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """latency_ms: of one image alone, the median. bytes: of the files that the backend reads. None: as much as it likes.
+    max_accuracy_drop: percentage points below the bundle that was given. Raises UsageError when nothing is limited."""
+
+    latency_ms: float | None
+    bytes: float | None
+    max_accuracy_drop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.latency_ms is None and self.bytes is None:
+            raise UsageError("There is no budget: give --latency (such as 8ms), --size (such as 5MB) or both.")
+        if not 0 <= self.max_accuracy_drop <= 100:
+            raise UsageError(
+                f"--max-accuracy-drop is {self.max_accuracy_drop:g}; expected percentage points, 0 to 100."
+            )
+
+    def misses(self, *, latency_ms: float, bytes: float, drop: float) -> dict[str, float]:
+        """By which factor each limit is exceeded (1.2: a fifth too much), by its name; accuracy in points. Empty: none is."""
+        found = {}
+        if self.latency_ms is not None and latency_ms > self.latency_ms:
+            found["latency"] = latency_ms / self.latency_ms
+        if self.bytes is not None and bytes > self.bytes:
+            found["size"] = bytes / self.bytes
+        if drop > self.max_accuracy_drop + 1e-9:
+            found["accuracy"] = drop - self.max_accuracy_drop
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def parse_latency(text: str) -> float:
+    """Milliseconds of "8ms", "0.01s", "800us" or plain "8". Raises UsageError."""
+    return _parse("--latency", text, _MILLISECONDS, 1.0, "a time above 0 such as 8ms, 0.01s or 800us")
+
+
+def parse_size(text: str) -> float:
+    """Bytes of "5MB" (5,000,000), "5MiB" (5 x 2^20), "800KB" or plain "5" for megabytes. Raises UsageError."""
+    return _parse("--size", text, _BYTES, 1e6, "a size above 0 such as 5MB, 800KB or 4.5MiB")
+
+
+def _parse(option: str, text: str, units: dict[str, float], plain: float, expected: str) -> float:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Zµ]*)\s*", text)
+    folded = {unit.casefold(): factor for unit, factor in units.items()} | {"": plain}
+    factor = None if found is None else folded.get(found[2].casefold())
+    if found is None or factor is None or float(found[1]) == 0:
+        raise UsageError(f"{option} {text}: expected {expected}.")
+    return float(found[1]) * factor

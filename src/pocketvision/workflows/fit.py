@@ -1,0 +1,288 @@
+"""fit: the most accurate bundle within a budget of milliseconds, bytes and accuracy, found by trying a ladder of ways."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import write_json
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.compression.budget import Budget
+from pocketvision.compression.ladder import KINDS, Rung, rungs, smaller_networks
+from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
+from pocketvision.evaluation.comparison import Comparison, compare
+from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, write_plot
+from pocketvision.models.architecture_file import spec_from_dict
+from pocketvision.models.catalog import architecture
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
+from pocketvision.workflows.bundle_images import measuring_images, write_splits
+from pocketvision.workflows.fit_steps import Steps, StepSettings
+from pocketvision.workflows.pretrained import open_bundle
+from pocketvision.workflows.progress import Note, OnEvent, silent
+
+# What a bundle ships for; PyTorch's is there to train, and compiling takes longer than all the others together.
+_BACKENDS = ("onnxruntime", "openvino")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A rung's bundle in one backend: bytes of the files that it reads, its answers beside those of the bundle that was given,
+    its speed here, by which factors (and points) it misses the budget; best_of_its_cost: no other beats it in all three."""
+
+    rung: str
+    backend: str
+    folder: Path
+    bytes: int
+    comparison: Comparison
+    latency: Latency
+    misses: dict[str, float]
+    best_of_its_cost: bool = False
+
+    @property
+    def title(self) -> str:
+        """The rung and the backend."""
+        return f"{self.rung}, {self.backend}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """bundle: what was written, None when nothing tried is within the budget; `nearest` then misses it by the least. chosen: what
+    the bundle holds. failed: rungs that could not be made, and why. plot and steps: the files of the plot and of all rungs."""
+
+    budget: Budget
+    bundle: Bundle | None
+    chosen: Tried | None
+    nearest: Tried
+    tried: tuple[Tried, ...]
+    failed: dict[str, str]
+    steps: Path
+    plot: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "budget": self.budget.to_dict(),
+            "bundle": None if self.bundle is None else str(self.bundle.folder),
+            "chosen": None if self.chosen is None else self.chosen.title,
+            "nearest": self.nearest.title,
+            "tried": [each.to_dict() for each in self.tried],
+            "failed": self.failed,
+            "steps": str(self.steps),
+            "plot": str(self.plot),
+        }
+
+
+def fit(
+    bundle: str | Path,
+    budget: Budget,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    tried: Sequence[str] = tuple(KINDS),
+    networks: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    everything: bool = False,
+    settings: StepSettings | None = None,
+    plot: str | Path | None = None,
+    seconds: float = 1.0,
+    on_event: OnEvent = silent,
+) -> FitResult:
+    """Write the most accurate bundle within `budget` to `out` (None: the bundle's name with -fit).
+
+    Rungs of compression/ladder.py are made from the bundle, those that need no training first; the others, one after the other,
+    only until something is within the budget, or all of them with `everything`. Each is run in every one of `backends` (None:
+    ONNX Runtime and OpenVINO, as installed) on the validation split of `data` (None: of the run the bundle lies in), against the
+    answers of the bundle as it is; training, tuning and calibration see the training split alone. At the end all are timed in
+    turns. What was made lies in the folder `out`.steps, where the same command finds it again, also after it was interrupted.
+
+    networks: smaller rows to train (None: by their published accuracy). plot: a .png or .svg (None: in the steps' folder).
+    Raises UsageError (a quantized bundle, no data, a budget that `tried` can not reach), BundleError, MissingExtraError.
+    """
+    read = open_bundle(bundle)
+    rebuilt(read)  # a bundle without weights is refused before the work
+    names = _backends(backends)
+    folder = Path(f"{Path(bundle)}-fit") if out is None else Path(out)
+    if folder.resolve() == read.folder.resolve():
+        raise UsageError(f"--out {folder} is the bundle itself; a fitted bundle needs a folder of its own.")
+    steps_folder = folder.parent / f"{folder.name}.steps"
+    picture = steps_folder / "plot.png" if plot is None else Path(plot)
+    check_plot(picture)
+    ladder = _ladder(read, budget, tried, networks, names)
+    table = steps_folder / "images.csv"
+    write_splits(read, data, table, on_event)
+    images = measuring_images(read, table, on_event)
+    settings = replace(settings or StepSettings(), max_accuracy_drop=budget.max_accuracy_drop)
+    steps = Steps(read, steps_folder, table, images, settings, on_event)
+    work = _Work(steps, budget, names, images.truth, seconds, on_event)
+    found = work.climb(ladder, everything=everything)
+    chosen = min((each for each in found if not each.misses), key=_worth, default=None)
+    nearest = chosen or min(found, key=lambda each: sum(each.misses.values()))
+    written = None if chosen is None else _write(chosen, folder, budget, found, work.failed)
+    result = FitResult(budget, written, chosen, nearest, tuple(found), work.failed, steps_folder, picture)
+    write_json(steps_folder / "fit.json", result.to_dict())
+    _plot(result)
+    return result
+
+
+def _backends(given: Sequence[str] | None) -> list[str]:
+    if given is None:
+        return [name for name in _BACKENDS if BACKENDS[name].installed]
+    for name in given:
+        if name not in BACKENDS:
+            raise unknown_name("backend", name, BACKENDS)
+        if not BACKENDS[name].installed:
+            raise MissingExtraError(f"The backend {name}", BACKENDS[name].extra)
+    return list(dict.fromkeys(given))
+
+
+def _ladder(
+    bundle: Bundle, budget: Budget, tried: Sequence[str], networks: Sequence[str] | None, backends: Sequence[str]
+) -> list[list[Rung]]:
+    spec, size = spec_from_dict(bundle.manifest.architecture), bundle.preprocessing.height
+    if networks is None:
+        networks = smaller_networks(spec, size) if "network" in tried else []
+    for name in networks:
+        architecture(name)  # an unknown name is an error
+    ladder = rungs(spec, size, networks, tried)
+    if budget.bytes is not None and not {"int8", "pruning", "network"} & set(tried):
+        sizes = [_bytes(bundle, name) for name in backends if BACKENDS[name].file(bundle)]
+        if sizes and budget.bytes < min(sizes):
+            raise UsageError(
+                f"--size is {budget.bytes / 1e6:.2f} MB, the bundle's graph has {min(sizes) / 1e6:.2f} MB, and nothing of "
+                f"--try {','.join(tried)} makes it smaller: add int8, pruning or network."
+            )
+    return ladder
+
+
+class _Work:
+    """Goes up the ladder and judges what is made."""
+
+    def __init__(
+        self, steps: Steps, budget: Budget, backends: list[str], truth: NDArray[np.int64] | None, seconds: float,
+        on_event: OnEvent,
+    ) -> None:  # fmt: skip
+        self._steps, self._budget, self._backends, self._truth = steps, budget, backends, truth
+        self._seconds, self._on_event = seconds, on_event
+        self._made: dict[tuple[str, str], tuple[Bundle, Comparison]] = {}
+        self._reference: NDArray[np.float32] | None = None
+        self.failed: dict[str, str] = {}
+
+    def climb(self, ladder: list[list[Rung]], *, everything: bool) -> list[Tried]:
+        """All that was tried, timed together after each group, the last time for good."""
+        found: list[Tried] = []
+        for group in ladder:
+            before = len(self._made)
+            for rung in group:
+                self._try(rung)
+            if len(self._made) > before:
+                found = self._timed()
+            if not everything and any(not each.misses for each in found):
+                break
+        return found
+
+    def _try(self, rung: Rung) -> None:
+        """Make a rung's bundle and compare its answers; what can not be made is noted, and the ladder goes on."""
+        if rung.of in self.failed:
+            self.failed[rung.name] = f"{rung.of} could not be made."
+            return
+        try:
+            bundle = self._steps.bundle(rung)
+            answers = self._steps.answers(bundle, [name for name in self._backends if BACKENDS[name].file(bundle)])
+        except PocketVisionError as error:
+            if self._reference is None:  # the bundle that was given itself
+                raise
+            self.failed[rung.name] = str(error)
+            self._on_event(Note(f"{rung.name} can not be had: {error}"))
+            return
+        if self._reference is None:
+            self._reference = next(iter(answers.values()))
+        for backend, probabilities in answers.items():
+            self._made[rung.name, backend] = bundle, compare(self._reference, probabilities, self._truth)
+
+    def _timed(self) -> list[Tried]:
+        self._on_event(Note(f"Timing {len(self._made)} ways in turns"))
+        inputs = _Inputs()
+        runs = {
+            f"{rung}, {backend}": inputs.feeding(open_backend(bundle, backend))
+            for (rung, backend), (bundle, _) in self._made.items()
+        }
+        latencies = measure_latency(runs, np.zeros((1, 0), np.float32), seconds=self._seconds)
+        found = [
+            self._tried(rung, backend, latencies[f"{rung}, {backend}"], *made)
+            for (rung, backend), made in self._made.items()
+        ]
+        front = pareto_front({each.title: _costs(each) for each in found})
+        return [replace(each, best_of_its_cost=each.title in front) for each in found]
+
+    def _tried(self, rung: str, backend: str, latency: Latency, bundle: Bundle, comparison: Comparison) -> Tried:
+        size = _bytes(bundle, backend)
+        misses = self._budget.misses(latency_ms=latency.latency_ms, bytes=size, drop=comparison.drop or 0.0)
+        return Tried(rung, backend, bundle.folder, size, comparison, latency, misses)
+
+
+class _Inputs:
+    """Inputs for timing, shared by the backends of one input size."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[int, ...], NDArray[np.float32]] = {}
+
+    def feeding(self, backend: Backend) -> Callable[[NDArray[np.float32]], object]:
+        """Runs the backend on as many images of its own size as it is handed of any."""
+
+        def run(images: NDArray[np.float32]) -> object:
+            shape = (len(images), 3, *backend.size)
+            if shape not in self._arrays:
+                self._arrays[shape] = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+            return backend.run(self._arrays[shape])
+
+        return run
+
+
+def _bytes(bundle: Bundle, backend: str) -> int:
+    """Of the graph that the backend reads, OpenVINO's weights beside it included."""
+    name = BACKENDS[backend].file(bundle)
+    graph = next((each.files for each in bundle.manifest.graphs if name in each.files), (name,))
+    return sum(bundle.manifest.files[file].size for file in graph if file is not None)
+
+
+def _costs(tried: Tried) -> tuple[float, float, float]:
+    return (tried.latency.latency_ms, tried.bytes, tried.comparison.drop or 0.0)
+
+
+def _worth(tried: Tried) -> tuple[float, float]:
+    """The most accurate first; of equals the fastest."""
+    return (tried.comparison.drop or 0.0, tried.latency.latency_ms)
+
+
+def _write(chosen: Tried, folder: Path, budget: Budget, found: Sequence[Tried], failed: dict[str, str]) -> Bundle:
+    bundle = read_bundle(chosen.folder)
+    record = {
+        "budget": budget.to_dict(), "chosen": chosen.title, "failed": failed,
+        "tried": [{name: value for name, value in each.to_dict().items() if name != "folder"} for each in found],
+    }  # fmt: skip
+    manifest = replace(
+        bundle.manifest, backend=chosen.backend, compression={**bundle.manifest.compression, "fit": record}
+    )
+    return rewrite_bundle(bundle, manifest, folder=folder)
+
+
+def _plot(result: FitResult) -> None:
+    points = [
+        PlotPoint(
+            each.title, each.latency.latency_ms, 100 * (each.comparison.accuracy or 0.0), each.best_of_its_cost,
+            each is result.chosen,
+        )
+        for each in result.tried
+    ]  # fmt: skip
+    write_plot(
+        result.plot, points, cost="milliseconds of one image", accuracy="accuracy, %", limit=result.budget.latency_ms
+    )

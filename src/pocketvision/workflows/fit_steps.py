@@ -1,0 +1,199 @@
+"""The bundles of the ladder's rungs: each made once in a folder, and found there again when the command is repeated."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing, write_json
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression.ladder import Kind, Rung, Value
+from pocketvision.errors import AgreementError, BundleError
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.runtime.backends import Backend, open_backend
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images
+from pocketvision.workflows.progress import Note, OnEvent
+from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.quantize import quantize
+from pocketvision.workflows.run_folder import RunFolder
+from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.train import train
+from pocketvision.workflows.tuning import Tuner
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What the steps are done with. epochs, lr, batch: of one tuning. epochs1, epochs2: of the training of a smaller network.
+    calibration: images for 8 bits. max_accuracy_drop: percentage points, of 8 bits against what they are made from."""
+
+    epochs: float = 3.0
+    lr: float = 1e-3
+    batch: int = 32
+    importance: str = "l1"
+    epochs1: int = 15
+    epochs2: int = 20
+    calibration: int = 128
+    max_accuracy_drop: float = 1.0
+    seed: int = 0
+
+
+# Which settings a kind of rung depends on: when one changes, what was made with it is made again.
+_DEPENDS: dict[Kind, tuple[str, ...]] = {
+    "float": (),
+    "size": (),
+    "int8": ("calibration", "max_accuracy_drop"),
+    "tuned-size": ("epochs", "lr", "batch", "seed"),
+    "pruning": ("epochs", "lr", "batch", "importance", "seed"),
+    "network": ("epochs1", "epochs2", "batch", "seed"),
+}
+
+
+class Steps:
+    """Makes rungs of one bundle on one table of images. `keys` name what each rung's bundle was made from."""
+
+    def __init__(
+        self, bundle: Bundle, folder: Path, table: Path, images: BundleImages, settings: StepSettings, on_event: OnEvent
+    ) -> None:
+        self._folder, self._table, self._images = folder, table, images
+        self._settings, self._on_event = settings, on_event
+        self._bundles: dict[str, Bundle] = {}
+        self._keys: dict[str, str] = {}
+        self._original = bundle
+        self._data_key = _data_key(table, images)
+
+    def bundle(self, rung: Rung) -> Bundle:
+        """The rung's bundle, made now unless it is there. Raises PocketVisionError when it can not be made, or AgreementError
+        (now and whenever asked again) when 8 bits lose too much."""
+        base = self._bundles.get(rung.of, self._original)
+        self._keys[rung.name] = self._key(rung)
+        if rung.kind == "float":
+            self._bundles[rung.name] = base
+        else:
+            self._bundles[rung.name] = self._kept(rung) or self._make(rung, base)
+        return self._bundles[rung.name]
+
+    def answers(self, bundle: Bundle, backends: list[str]) -> dict[str, NDArray[np.float32]]:
+        """Probabilities (N, classes) of the judged images, by backend."""
+        files = sorted(file.sha256 for file in bundle.manifest.files.values())
+        kept = {name: self._folder / "answers" / f"{_hash(files, name, self._data_key)}.npy" for name in backends}
+        missing = {name: open_backend(bundle, name) for name in backends if not kept[name].exists()}
+        if missing:
+            images = BundleImages(self._images.files, self._images.truth, bundle.preprocessing)
+            for name, found in _answers(missing, images).items():
+                with replacing(kept[name]) as temporary, temporary.open("wb") as file:
+                    np.save(file, found)
+        return {name: np.load(path) for name, path in kept.items()}
+
+    def _key(self, rung: Rung) -> str:
+        below = self._keys.get(rung.of) or _hash(sorted(each.sha256 for each in self._original.manifest.files.values()))
+        settings = [(name, getattr(self._settings, name)) for name in _DEPENDS[rung.kind]]
+        return _hash(below, self._data_key, rung.kind, rung.value, settings)
+
+    def _kept(self, rung: Rung) -> Bundle | None:
+        """What an earlier run made of this very rung. Raises AgreementError when it was refused."""
+        try:
+            record: dict[str, Any] = json.loads(self._record(rung).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if record.get("key") != self._keys[rung.name]:
+            return None
+        if record.get("refused"):
+            raise AgreementError(record["refused"])
+        try:
+            return read_bundle(self._folder / record["bundle"])
+        except BundleError:  # damaged since: it can be made again
+            return None
+
+    def _make(self, rung: Rung, base: Bundle) -> Bundle:
+        self._on_event(Note(f"Making {rung.name}"))
+        try:
+            made = _MAKERS[rung.kind](self, rung.value, base, self._folder / rung.name)
+        except AgreementError as error:
+            write_json(self._record(rung), {"key": self._keys[rung.name], "refused": str(error)})
+            raise
+        place = made.folder.relative_to(self._folder)
+        write_json(self._record(rung), {"key": self._keys[rung.name], "bundle": place.as_posix()})
+        return made
+
+    def _record(self, rung: Rung) -> Path:
+        return self._folder / f"{rung.name}.json"
+
+    def _resized(self, pixels: Value, base: Bundle, folder: Path, *, epochs: float = 0) -> Bundle:
+        network, preprocessing = rebuilt(base), base.preprocessing.with_size(int(pixels))
+        if epochs:
+            learning = calibration_images(base, self._table, self._on_event)
+            settings = self._settings
+            Tuner(
+                learning,
+                preprocessing,
+                batch=settings.batch,
+                lr=settings.lr,
+                seed=settings.seed,
+                on_event=self._on_event,
+            ).tune(network, epochs)
+        judged = BundleImages(self._images.files, self._images.truth, preprocessing)
+        return ship(
+            network, folder, labels=base.labels, preprocessing=preprocessing, load=judged.load,
+            names=[str(file) for file in judged.files], truth=judged.truth,
+        ).bundle  # fmt: skip
+
+    def _tuned(self, pixels: Value, base: Bundle, folder: Path) -> Bundle:
+        return self._resized(pixels, base, folder, epochs=self._settings.epochs)
+
+    def _quantized(self, _: Value, base: Bundle, folder: Path) -> Bundle:
+        return quantize(
+            base.folder, data=self._table, out=folder, calibration=self._settings.calibration,
+            max_accuracy_drop=self._settings.max_accuracy_drop, on_event=self._on_event,
+        ).bundle  # fmt: skip
+
+    def _pruned(self, share: Value, base: Bundle, folder: Path) -> Bundle:
+        settings = self._settings
+        wanted = PruneSettings(
+            keep_macs=float(share), importance=settings.importance, rounds=2, epochs=settings.epochs, lr=settings.lr,
+            batch=settings.batch, seed=settings.seed, max_accuracy_drop=100,
+        )  # fmt: skip
+        return prune(base.folder, wanted, data=self._table, out=folder, on_event=self._on_event).bundle
+
+    def _trained(self, name: Value, base: Bundle, folder: Path) -> Bundle:
+        """A training of its own, which goes on where it was stopped."""
+        if RunFolder(folder).settings.exists():
+            return train(resume=folder, on_event=self._on_event).bundle
+        settings = self._settings
+        return train(
+            self._table, model=str(name), out=folder, size=base.preprocessing.height, labels=base.labels,
+            epochs1=settings.epochs1, epochs2=settings.epochs2, batch=settings.batch, seed=settings.seed,
+            on_event=self._on_event,
+        ).bundle  # fmt: skip
+
+
+_MAKERS: dict[Kind, Callable[[Steps, Value, Bundle, Path], Bundle]] = {
+    "size": Steps._resized,
+    "int8": Steps._quantized,
+    "tuned-size": Steps._tuned,
+    "pruning": Steps._pruned,
+    "network": Steps._trained,
+}
+
+
+def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, NDArray[np.float32]]:
+    """Of all backends, every image read once."""
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    for batch in images.batches():
+        for name, backend in backends.items():
+            found[name].append(backend.run(batch)["probabilities"])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _data_key(table: Path, images: BundleImages) -> str:
+    """Names the table of images, and the files of those that judge by their sizes and times."""
+    stats = [(each.st_size, each.st_mtime_ns) for each in (file.stat() for file in images.files)]
+    return _hash(table.read_text(encoding="utf-8", errors="surrogateescape"), stats)
+
+
+def _hash(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -1,0 +1,52 @@
+"""Tuning all weights of a bundle's network for a few epochs: what pruning and a smaller input are followed by."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pocketvision.models.network import Network
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.training.image_batches import image_batches
+from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.workflows.bundle_images import BundleImages
+from pocketvision.workflows.progress import Note, OnEvent
+
+
+class Tuner:
+    """Augmented batches of labelled images, and the loop that learns from them. The batches go on where they stopped, so that
+    several tunings see different views."""
+
+    def __init__(
+        self, images: BundleImages, preprocessing: Preprocessing, *, batch: int, lr: float, seed: int, on_event: OnEvent
+    ) -> None:
+        truth = images.truth
+        assert truth is not None, "only labelled images are handed over"
+        self._images = len(images)
+        self._batch, self._lr, self._seed = batch, lr, seed
+        self._on_event = on_event
+        self._batches: Iterator[tuple[Tensor, Tensor]] = image_batches(
+            images.files, truth.astype(np.int64), preprocessing, batch=batch, seed=seed
+        )
+
+    def some(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        """The next `count` batches: images (N, 3, H, W) and labels (N,)."""
+        return [next(self._batches) for _ in range(count)]
+
+    def tune(self, network: Network, epochs: float, *, after_step: Callable[[], None] = lambda: None) -> None:
+        """Train all weights of `network` in place for so many epochs, whole or not. Raises TrainingError, ImageError."""
+        steps = round(epochs * self._images / self._batch)
+        if steps == 0:
+            return
+        network.requires_grad_(True)
+
+        def told(step: LoopStep) -> None:
+            after_step()
+            if step.step % 50 == 0 or step.step == steps:
+                figures = f"loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, {step.images_per_second:.0f} images/s"
+                self._on_event(Note(f"Tuning {step.step}/{steps}: {figures}"))
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            run_loop(network, self._batches, LoopSettings(steps, self._lr), on_step=told)
