@@ -38,7 +38,7 @@ def test_activations_keep_their_size_with_other_input_channels(network: Network,
     """What is asserted:
 
     - The stem's weights have the same sum over the input channels as before. So a grey image, the same numbers in all channels,
-      gives the same activations after the stem (norm, activation and pooling included), of the same standard deviation, to rounding.
+      gives the same activations after the stem (norm, activation and pooling included), of the same standard deviation.
     - On independent channels the standard deviation there stays within FACTOR of that on three. Two copies that share a channel
       give 0.71 of it at the least; the mean of all gives about 1 for weights as independent as these, up to 1.73 for equal ones.
     - All answers are finite, and a network that is built with so many channels takes the weights and gives the same ones.

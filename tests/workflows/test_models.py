@@ -2,13 +2,16 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES, architecture
-from pocketvision.workflows.compare_models import compare_models
+from pocketvision.models.spec import Architecture
+from pocketvision.runtime.backends import BACKENDS
+from pocketvision.workflows.compare_models import Compared, compare_models
 from pocketvision.workflows.models import model_info, model_weights, models, published_scales, scale_model
 from pocketvision.workflows.recommend import GOALS, TARGETS, recommend
 
@@ -168,14 +171,37 @@ def test_comparing_on_paper() -> None:
         compare_models(["mobilenet_v2", "mobilenet_v2"])
 
 
-def test_comparing_by_the_clock_with_a_plot(tmp_path: Path) -> None:
+def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ExecuTorch, whose files take half a minute: what is not installed has no column."""
+    monkeypatch.setitem(BACKENDS, "executorch", replace(BACKENDS["executorch"], module="no_such_module_at_all"))
     names = ["mobilenet_v3_small", "mobilenet_v3_small_050"]
     compared = compare_models(names, measure=True, seconds=0.05, plot=tmp_path / "front.png")
     for each in compared:
         assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino"]
-        for timing in each.timings:
-            assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
+        assert_timed(each)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_installed_backend_is_timed_but_compiled_torch(tmp_path: Path) -> None:
+    row = ARCHITECTURES["small_cnn"]
+    assert isinstance(row, Architecture)
+    names = []
+    for channels in (8, 16):  # two stages of one block each, for ExecuTorch's sake
+        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in row.stages[:2])
+        path = tmp_path / f"tiny_{channels}.json"
+        path.write_text(json.dumps(replace(row, name=path.stem, stages=stages).to_dict()))
+        names.append(str(path))
+    for each in compare_models(names, measure=True, seconds=0.02):
+        assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino", "executorch"]
+        assert {timing.backend for timing in each.timings} == BACKENDS.keys() - {"torch-compiled"}, (
+            "a backend has no row"
+        )
+        assert_timed(each)
+
+
+def assert_timed(compared: Compared) -> None:
+    for timing in compared.timings:
+        assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
 
 
 def test_a_plot_of_another_kind_is_refused_before_measuring(tmp_path: Path) -> None:
