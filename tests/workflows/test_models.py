@@ -49,6 +49,33 @@ def test_separable_convolutions_cost_what_theory_says() -> None:
     assert all(stage.separable_theory is None for stage in model_info("small_cnn").stages)
 
 
+def test_kernels_are_told_where_there_is_one() -> None:
+    def kernels(name: str) -> list[int | None]:
+        return [stage.kernel for stage in model_info(name).stages]
+
+    assert kernels("resnet18") == [7, 3, 3, 3, 3, None]  # the head is a linear layer only
+    assert kernels("mobilenet_v1")[:3] == [3, 3, 3] and kernels("efficientnet_b0")[-1] == 1
+    assert kernels("vit_tiny_16") == [16, *[None] * 13]
+    assert kernels("timm:resnet26") == [7, *[None] * 5]
+    assert kernels("timm:efficientnet_b0")[0] is None  # its stem is a 3x3 convolution and a stage of blocks
+
+
+def test_stages_of_timms_networks_sum_up_and_have_what_is_in_them() -> None:
+    info, ours = model_info("timm:efficientnet_b0"), model_info("efficientnet_b0")
+    stem, *stages, head = info.stages
+    assert (stem.block, stem.channels, stem.size, head.block) == ("timm", 16, 112, "convolution")
+    assert [stage.size for stage in info.stages] == [112, 56, 28, 14, 7, 1]
+    assert sum(stage.parameters for stage in info.stages) == info.cost.parameters == ours.cost.parameters
+    assert (head.parameters, head.macs) == (ours.stages[-1].parameters, ours.stages[-1].macs)
+    assert all(stage.expansion is None for stage in stages)
+    # The same pairs as in our rows, of which timm's stem has one: squeeze-and-excitation lies between and is no part of them.
+    assert (
+        stem.separable_macs == ours.stages[1].separable_macs
+        and stages[0].separable_macs == ours.stages[2].separable_macs
+    )
+    assert stem.separable_theory == ours.stages[1].separable_theory
+
+
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_every_architecture_is_drawn(name: str, tmp_path: Path) -> None:
     model_info(name, drawing=tmp_path / "net.svg")
