@@ -32,7 +32,7 @@ def load_weights(
     """
     layout, network, ours = _matched(architecture, state)
     expected = network.state_dict()
-    without = not any(key in ours for key in _CLASSIFIER)
+    without = not _holds_classifier(ours)
     if without:
         ours |= {key: expected[key] for key in _CLASSIFIER}
     mismatch = _mismatch(expected, ours)
@@ -55,6 +55,15 @@ def load_weights(
         stem.weight = nn.Parameter(adapted_stem(stem.weight.detach(), in_channels))
         stem.in_channels = in_channels
     return network.eval(), layout
+
+
+def has_classifier(architecture: ModelSpec, state: State) -> bool:
+    """Whether the state holds a classifier, whole or in part. Raises WeightsError for a key layout that is not known."""
+    return _holds_classifier(to_ours(recognise(architecture, state), architecture, state))
+
+
+def _holds_classifier(ours: State) -> bool:
+    return any(key in ours for key in _CLASSIFIER)
 
 
 def _sound(value: Tensor, built: Tensor) -> bool:
