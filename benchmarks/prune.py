@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fashion_mnist import BATCH, DATA, trained_bundle, write_pictures
+
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.evaluation.latency import measure_latency
 from pocketvision.runtime.backends import open_backend

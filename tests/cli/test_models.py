@@ -41,6 +41,22 @@ def test_info_shows_stages_layers_and_draws(tmp_path: Path, capsys: pytest.Captu
     assert "Did you mean mobilenet_v" in capsys.readouterr().err
 
 
+def test_info_shows_a_dash_for_kernels_that_timm_does_not_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", "timm:inception_v3", "--layers") == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    stages = [words for words in shown if words[:1] == ["stage"]]
+    assert len(stages) == 4 and all(words[8:10] == ["–", "–"] for words in stages)
+    (stem,) = (words for words in shown if words[:1] == ["stem"])
+    assert stem[7:9] == ["3x3", "–"]
+    kernels = {words[0]: words[3] for words in shown if words and words[0].startswith("stages.2.Mixed_6b")}
+    assert (
+        kernels["stages.2.Mixed_6b.branch7x7_2.conv"] == "1x7"
+        and kernels["stages.2.Mixed_6b.branch7x7_3.conv"] == "7x1"
+    )
+    assert run("info", "timm:inception_v3", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["stages"][1]["kernel"] is None
+
+
 def test_scale_writes_rows_that_info_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tmp_path / "b.json"
     assert run("scale", "--phi", "1", "--out", str(rows)) == 0

@@ -53,6 +53,7 @@ def test_macs_grow_with_the_square_of_the_size() -> None:
 def test_a_separable_convolution_costs_what_the_paper_says() -> None:
     """3 x 3 at 256 outputs: 1/256 + 1/9 of the standard one; counted, layer by layer, it is the same share."""
     assert separable_share(3, 256) == pytest.approx(1 / 256 + 1 / 9)
+    assert separable_share(1, 256, 7) == pytest.approx(1 / 256 + 1 / 7)
     first, second = (layer for layer in layers(ARCHITECTURES["mobilenet_v1"]) if layer.name.startswith("stages.2.1."))
     standard = 9 * first.in_channels * second.out_channels * second.size**2
     assert (first.macs + second.macs) / standard == pytest.approx(separable_share(3, second.out_channels))

@@ -18,13 +18,15 @@ from torch import nn
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from pocketvision.errors import UsageError, WeightsError
-from pocketvision.models import hub
+from pocketvision.models import hub, loading
 from pocketvision.models import weights as weights_module
 from pocketvision.models.catalog import ARCHITECTURES, architecture, build
 from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.key_layouts import LAYOUTS, from_ours, recognise
 from pocketvision.models.loading import adapted_stem, load_weights
+from pocketvision.models.network import Network
 from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS
+from pocketvision.models.spec import ModelSpec
 from pocketvision.models.state_files import load_state, rows_as_metadata
 from pocketvision.models.weights import _hash_of, installed_weights, load_pretrained
 from pocketvision.preprocessing import Preprocessing
@@ -210,6 +212,26 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     state["head.conv.conv.weight"][0, 0] = float("nan")
     with pytest.raises(WeightsError, match=r"test: head.conv.conv.weight holds values that are not finite"):
         load_weights(row, state, "test")
+
+
+def test_numbers_may_be_infinite_where_a_new_network_has_them_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemma 4's encoders in timm hold limits for activations in buffers, which are infinite until they are trained."""
+
+    class Limited(Network):
+        def __init__(self, architecture: ModelSpec, *, num_classes: int = 1000, in_channels: int = 3) -> None:
+            super().__init__(architecture, num_classes=num_classes, in_channels=in_channels)
+            self.register_buffer("limits", torch.tensor([-torch.inf, torch.inf]))
+
+    monkeypatch.setattr(loading, "Network", Limited)
+    source = Limited(ARCHITECTURES["small_cnn"], num_classes=2)
+    for limits in ([-torch.inf, torch.inf], [-3.0, 4.0], [-torch.inf, 4.0]):
+        source.limits.copy_(torch.tensor(limits))
+        network, _ = load_weights(source.architecture, source.state_dict(), "test")
+        assert network.limits.tolist() == limits
+    for limits in ([-torch.inf, torch.nan], [torch.inf, torch.inf]):
+        source.limits.copy_(torch.tensor(limits))
+        with pytest.raises(WeightsError, match="test: limits holds values that are not finite"):
+            load_weights(source.architecture, source.state_dict(), "test")
 
 
 def test_random_weights_only_by_name_and_seeded() -> None:

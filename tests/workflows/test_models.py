@@ -2,13 +2,16 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES, architecture
-from pocketvision.workflows.compare_models import compare_models
+from pocketvision.models.spec import Architecture
+from pocketvision.runtime.backends import BACKENDS
+from pocketvision.workflows.compare_models import Compared, compare_models
 from pocketvision.workflows.models import model_info, model_weights, models, published_scales, scale_model
 from pocketvision.workflows.recommend import GOALS, TARGETS, recommend
 
@@ -44,6 +47,33 @@ def test_separable_convolutions_cost_what_theory_says() -> None:
     for stage in stages:
         assert stage.separable_macs / stage.standard_macs == pytest.approx(stage.separable_theory)
     assert all(stage.separable_theory is None for stage in model_info("small_cnn").stages)
+
+
+def test_kernels_are_told_where_there_is_one() -> None:
+    def kernels(name: str) -> list[int | None]:
+        return [stage.kernel for stage in model_info(name).stages]
+
+    assert kernels("resnet18") == [7, 3, 3, 3, 3, None]  # the head is a linear layer only
+    assert kernels("mobilenet_v1")[:3] == [3, 3, 3] and kernels("efficientnet_b0")[-1] == 1
+    assert kernels("vit_tiny_16") == [16, *[None] * 13]
+    assert kernels("timm:resnet26") == [7, *[None] * 5]
+    assert kernels("timm:efficientnet_b0")[0] is None  # its stem is a 3x3 convolution and a stage of blocks
+
+
+def test_stages_of_timms_networks_sum_up_and_have_what_is_in_them() -> None:
+    info, ours = model_info("timm:efficientnet_b0"), model_info("efficientnet_b0")
+    stem, *stages, head = info.stages
+    assert (stem.block, stem.channels, stem.size, head.block) == ("timm", 16, 112, "convolution")
+    assert [stage.size for stage in info.stages] == [112, 56, 28, 14, 7, 1]
+    assert sum(stage.parameters for stage in info.stages) == info.cost.parameters == ours.cost.parameters
+    assert (head.parameters, head.macs) == (ours.stages[-1].parameters, ours.stages[-1].macs)
+    assert all(stage.expansion is None for stage in stages)
+    # The same pairs as in our rows, of which timm's stem has one: squeeze-and-excitation lies between and is no part of them.
+    assert (
+        stem.separable_macs == ours.stages[1].separable_macs
+        and stages[0].separable_macs == ours.stages[2].separable_macs
+    )
+    assert stem.separable_theory == ours.stages[1].separable_theory
 
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
@@ -168,14 +198,37 @@ def test_comparing_on_paper() -> None:
         compare_models(["mobilenet_v2", "mobilenet_v2"])
 
 
-def test_comparing_by_the_clock_with_a_plot(tmp_path: Path) -> None:
+def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ExecuTorch, whose files take half a minute: what is not installed has no column."""
+    monkeypatch.setitem(BACKENDS, "executorch", replace(BACKENDS["executorch"], module="no_such_module_at_all"))
     names = ["mobilenet_v3_small", "mobilenet_v3_small_050"]
     compared = compare_models(names, measure=True, seconds=0.05, plot=tmp_path / "front.png")
     for each in compared:
         assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino"]
-        for timing in each.timings:
-            assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
+        assert_timed(each)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_installed_backend_is_timed_but_compiled_torch(tmp_path: Path) -> None:
+    row = ARCHITECTURES["small_cnn"]
+    assert isinstance(row, Architecture)
+    names = []
+    for channels in (8, 16):  # two stages of one block each, for ExecuTorch's sake
+        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in row.stages[:2])
+        path = tmp_path / f"tiny_{channels}.json"
+        path.write_text(json.dumps(replace(row, name=path.stem, stages=stages).to_dict()))
+        names.append(str(path))
+    for each in compare_models(names, measure=True, seconds=0.02):
+        assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino", "executorch"]
+        assert {timing.backend for timing in each.timings} == BACKENDS.keys() - {"torch-compiled"}, (
+            "a backend has no row"
+        )
+        assert_timed(each)
+
+
+def assert_timed(compared: Compared) -> None:
+    for timing in compared.timings:
+        assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
 
 
 def test_a_plot_of_another_kind_is_refused_before_measuring(tmp_path: Path) -> None:

@@ -121,3 +121,20 @@ def test_import_wants_as_many_labels_as_outputs(tmp_path: Path) -> None:
         pocketvision.import_weights(weights, model="efficientnet_lite0", labels=["a", "b"])
     with pytest.raises(PocketVisionError, match="no such file"):
         pocketvision.import_weights(tmp_path / "none.pth", model="efficientnet_lite0", labels=["a", "b"])
+
+
+@pytest.mark.parametrize("model", ["efficientnet_lite0", "timm:convnext_atto"])
+@pytest.mark.parametrize("labels", [["a"], ["a", "b"]])
+def test_import_refuses_weights_without_a_classifier(model: str, labels: list[str], tmp_path: Path) -> None:
+    """With one label as well, the number of outputs that a network without classes is built with."""
+    import torch
+
+    from pocketvision.models.catalog import build
+
+    state = {key: value for key, value in build(model).state_dict().items() if not key.startswith("classifier.")}
+    weights = tmp_path / "encoder.pth"
+    torch.save(state, weights)
+    told = rf"encoder\.pth holds no classifier.* train FOLDER --model {model} --weights .*encoder\.pth$"
+    with pytest.raises(UsageError, match=told):
+        pocketvision.import_weights(weights, model=model, labels=labels, out=tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -39,6 +39,11 @@ class Layer:
     kernel_width: int | None = None
 
     @property
+    def kernel_sides(self) -> tuple[int, int]:
+        """Height and width of its kernel."""
+        return self.kernel, self.kernel if self.kernel_width is None else self.kernel_width
+
+    @property
     def parameters(self) -> int:
         """Weights, and the norm's scale and shift or the bias."""
         return self._weights + self.out_channels * (2 if self.norm else 1) + self.more_parameters
@@ -59,7 +64,7 @@ class Layer:
 
     @property
     def _weights(self) -> int:
-        return self.out_channels * (self.in_channels // self.groups) * self.kernel * (self.kernel_width or self.kernel)
+        return self.out_channels * (self.in_channels // self.groups) * math.prod(self.kernel_sides)
 
 
 @dataclass(frozen=True)
@@ -161,9 +166,12 @@ def _transformer(spec: VisionTransformer, side: int) -> Iterator[Layer]:
         yield linear("narrow", hidden, width)
 
 
-def separable_share(kernel: int, out_channels: int) -> float:
-    """What a depthwise-separable convolution costs, as a share of the standard one: 1/N + 1/k^2 (MobileNetV1, section 3.1)."""
-    return 1 / out_channels + 1 / kernel**2
+def separable_share(kernel: int, out_channels: int, kernel_width: int | None = None) -> float:
+    """What a depthwise-separable convolution costs, as a share of the standard one: 1/N + 1/k^2 (MobileNetV1, section 3.1).
+
+    kernel_width: that of a kernel that is not square, whose height is `kernel`.
+    """
+    return 1 / out_channels + 1 / (kernel * (kernel_width or kernel))
 
 
 def _block(

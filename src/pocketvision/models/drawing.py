@@ -69,11 +69,12 @@ def _drawn(box: _Box, centre: float, width: float, middle: float) -> list[str]:
 def _boxes(architecture: ModelSpec, side: int) -> list[_Box]:
     found = layers(architecture, size=side)
     first = found[0]
+    height, width = first.kernel_sides
     boxes = [
         _Box(
             "stem",
             "stem",
-            (f"{first.out_channels} ch · {first.size} px", f"{first.kernel}x{first.kernel}"),
+            (f"{first.out_channels} ch · {first.size} px", f"{height}x{width}"),
             first.out_channels,
             first.size,
         )
@@ -88,11 +89,12 @@ def _boxes(architecture: ModelSpec, side: int) -> list[_Box]:
 
 def _stage_box(number: int, row: StageLine, own: list[Layer]) -> _Box:
     cost, last = total(own), own[-1]
-    # A transformer has no kernel, and that of timm's stages is not known.
-    kernel = f" {row.kernel}x{row.kernel}" if row.kernel > 1 else ""
+    kernel = "" if row.kernel is None else f" {row.kernel}x{row.kernel}"
     shape = f"{row.repeats} x {row.block}{kernel}"
     extra = " ".join(
-        word for word in (f"e{row.expansion:g}" if row.expansion != 1 else "", "SE" if row.squeezes else "") if word
+        word
+        for word in (f"e{row.expansion:g}" if row.expansion not in (None, 1) else "", "SE" if row.squeezes else "")
+        if word
     )
     lines = (f"{row.channels} ch · {last.size} px", shape, extra, f"{cost.macs / 1e6:,.1f} M MACs")
     return _Box(row.block, f"stage {number}", tuple(line for line in lines if line), row.channels, last.size)

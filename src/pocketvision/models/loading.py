@@ -32,7 +32,7 @@ def load_weights(
     """
     layout, network, ours = _matched(architecture, state)
     expected = network.state_dict()
-    without = not any(key in ours for key in _CLASSIFIER)
+    without = not _holds_classifier(ours)
     if without:
         ours |= {key: expected[key] for key in _CLASSIFIER}
     mismatch = _mismatch(expected, ours)
@@ -42,7 +42,7 @@ def load_weights(
             f"{origin} does not fit {architecture.name} (read in {layout.name}'s key layout): {mismatch}"
             + _better_fit(architecture.name, state)
         )
-    broken = next((key for key, value in ours.items() if not bool(torch.isfinite(value).all())), None)
+    broken = next((key for key, value in ours.items() if not _sound(value, expected[key])), None)
     if broken is not None:
         raise WeightsError(f"{origin}: {broken} holds values that are not finite numbers; the file is damaged.")
     network.load_state_dict(ours)
@@ -55,6 +55,20 @@ def load_weights(
         stem.weight = nn.Parameter(adapted_stem(stem.weight.detach(), in_channels))
         stem.in_channels = in_channels
     return network.eval(), layout
+
+
+def has_classifier(architecture: ModelSpec, state: State) -> bool:
+    """Whether the state holds a classifier, whole or in part. Raises WeightsError for a key layout that is not known."""
+    return _holds_classifier(to_ours(recognise(architecture, state), architecture, state))
+
+
+def _holds_classifier(ours: State) -> bool:
+    return any(key in ours for key in _CLASSIFIER)
+
+
+def _sound(value: Tensor, built: Tensor) -> bool:
+    """Whether all numbers are finite, or infinite where a newly built network's are: limits that limit nothing (Gemma 4's)."""
+    return bool((value.isfinite() | (value == built)).all())
 
 
 def adapted_stem(weight: Tensor, channels: int) -> Tensor:

@@ -18,12 +18,15 @@ CHANNEL_MULTIPLE = 8
 
 @dataclass(frozen=True)
 class StageLine:
-    """A stage (a cut lies after it) as tables and drawings show it. `block` says in a word what it repeats."""
+    """A stage (a cut lies after it) as tables and drawings show it. `block` says in a word what it repeats.
+
+    `kernel` is None where the stage has none or not one alone, `expansion` where it is not known.
+    """
 
     block: str
-    kernel: int
+    kernel: int | None
     stride: int
-    expansion: float
+    expansion: float | None
     channels: int
     repeats: int
     squeezes: bool = False

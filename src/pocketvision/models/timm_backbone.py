@@ -39,7 +39,7 @@ class TimmBackbone:
     def stage_lines(self) -> tuple[StageLine, ...]:
         """One a cut after the first. What is in a stage is timm's affair: kernel and expansion are not told."""
         return tuple(
-            StageLine("timm", 1, after // before, 1.0, channels, 1)
+            StageLine("timm", None, after // before, None, channels, 1)
             for channels, before, after in zip(self.channels[1:], self.strides, self.strides[1:], strict=False)
         )
 

@@ -38,8 +38,8 @@ class VisionTransformer:
     family: str = "vit"
 
     def stage_lines(self) -> tuple[StageLine, ...]:
-        """Each block is a stage of its own."""
-        return (StageLine("transformer", 1, 1, self.mlp_ratio, self.width, 1),) * self.depth
+        """Each block is a stage of its own, of linear layers: without a kernel."""
+        return (StageLine("transformer", None, 1, self.mlp_ratio, self.width, 1),) * self.depth
 
     def trunk_channels(self) -> tuple[int, ...]:
         """A token's numbers, at every cut."""

@@ -16,7 +16,7 @@ from pocketvision.models import catalog, hub
 from pocketvision.models.download import download
 from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.key_layouts import recognise
-from pocketvision.models.loading import load_weights
+from pocketvision.models.loading import has_classifier, load_weights
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import (
     EMBEDDED_MODEL,
@@ -38,6 +38,7 @@ class Pretrained:
 
     `labels` are the classes' names in the order of the outputs, None when the weights do not tell. `origin` says in
     words where the weights come from; `sha256` is that of their file (of the tensors, when they are random).
+    `untrained_classifier`: the weights held none, as timm's image encoders do, so the network's is a random one of one class.
     """
 
     network: Network
@@ -45,6 +46,7 @@ class Pretrained:
     labels: tuple[str, ...] | None
     origin: str
     sha256: str
+    untrained_classifier: bool = False
 
 
 def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) -> Pretrained:
@@ -132,7 +134,8 @@ def _from_file(name: str, architecture: ModelSpec, path: Path) -> Pretrained:
         architecture = _as_timm_builds(architecture, next(hubs, "tf_" if architecture.padding == "same" else ""))
     network, _ = load_weights(architecture, state, str(path))
     preprocessing = default_preprocessing(name, architecture.input_size, _KIND_OF_LAYOUT.get(layout.name))
-    return Pretrained(network, preprocessing, None, path.name, _sha256(path))
+    untrained = not has_classifier(architecture, state)
+    return Pretrained(network, preprocessing, None, path.name, _sha256(path), untrained)
 
 
 # Which published weights a local file in a library's key layout most likely resembles.
@@ -151,10 +154,12 @@ def _from_repository(name: str, architecture: ModelSpec, repository: str) -> Pre
         pass  # Somebody's own repository; the architecture's defaults hold.
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{repository}: its config.json is not of a timm model: {error!r}.") from error
-    network, _ = load_weights(architecture, load_state(path), repository)
+    state = load_state(path)
+    network, _ = load_weights(architecture, state, repository)
     names = imagenet_classes()
     labels = names if repository.endswith("in1k") and network.num_classes == len(names) else None
-    return Pretrained(network, preprocessing, labels, f"Hugging Face hub, {repository}", _sha256(path))
+    origin = f"Hugging Face hub, {repository}"
+    return Pretrained(network, preprocessing, labels, origin, _sha256(path), not has_classifier(architecture, state))
 
 
 def _as_timm_builds(architecture: ModelSpec, timm_name: str) -> ModelSpec:

@@ -1,6 +1,7 @@
 """What a backend is, and the table of them. A new runtime is a file beside this and a row here."""
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, MissingExtraError, UsageError, unknown_name
 from pocketvision.runtime import executorch_backend, onnx_backend, openvino_backend, torch_backend
 from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.cpu_quota import cpu_quota
 
 
 class Backend(Protocol):
@@ -112,7 +114,9 @@ def open_onnx(path: Path, *, threads: int | None = None) -> Backend:
 
 
 def usable_cores() -> int:
-    """The number of cores this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of cores this process may run on, which can be fewer than the machine has. A container's share of their time
+    (`docker run --cpus 1.5`) counts as so many cores, rounded up: more threads than that would only wait for each other."""
+    affinity = hasattr(os, "sched_getaffinity")  # not on macOS and Windows
+    cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else min(cores, max(1, math.ceil(quota)))

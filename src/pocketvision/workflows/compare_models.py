@@ -4,18 +4,24 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtraError, UsageError
-from pocketvision.evaluation.latency import BATCH, Latency, measure_latency
+from pocketvision.evaluation.latency import BATCH, Latency, Run, measure_latency
 from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, write_plot
 from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import cost
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, default_preprocessing
 from pocketvision.models.summary import ModelSummary, summary
+from pocketvision.runtime import executorch_backend, openvino_backend
+from pocketvision.runtime.backends import BACKENDS, open_onnx, usable_cores
 from pocketvision.workflows.progress import Note, OnEvent, silent
+
+if TYPE_CHECKING:
+    from pocketvision.export.exportable import Exportable
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def compare_models(
     on_event: OnEvent = silent,
 ) -> tuple[Compared, ...]:
     """Parameters, MACs and published accuracy of each name; with `measure` also its speed here, in ONNX Runtime, PyTorch
-    and, where it is installed, OpenVINO.
+    and, where they are installed, OpenVINO and ExecuTorch.
 
     Speed does not depend on the weights, so random ones are timed, `seconds` for each figure, the backends in turns.
     `best_of_its_cost`: no other one is at least as accurate for less (the Pareto front over MACs, or over latency once measured).
@@ -98,33 +104,75 @@ def _published_size(line: ModelSummary) -> int:
     return published[0].preprocessing.height if published else line.input_size
 
 
+@dataclass(frozen=True)
+class _Runner:
+    """How a network is run in a backend: the export targets whose files it wants in a folder, and what opens it there."""
+
+    targets: tuple[str, ...]
+    open: "Callable[[Exportable, Path], Run]"
+
+
+def _onnxruntime(source: "Exportable", folder: Path) -> Run:
+    from pocketvision.export.to_onnx import FILE
+
+    del source  # the file tells its sizes
+    return open_onnx(folder / FILE).run
+
+
+def _eager_torch(source: "Exportable", folder: Path) -> Run:
+    import torch
+
+    from pocketvision.models.network import fold_norms
+
+    del folder  # it runs the network itself
+    folded = fold_norms(source.network).to(memory_format=torch.channels_last)
+
+    def run(images: NDArray[np.float32]) -> object:
+        with torch.inference_mode():
+            return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
+
+    return run
+
+
+def _openvino(source: "Exportable", folder: Path) -> Run:
+    from pocketvision.export.to_onnx import FILE
+
+    del source  # as above
+    return openvino_backend.open_file(folder / FILE, usable_cores()).run
+
+
+def _executorch(source: "Exportable", folder: Path) -> Run:
+    from pocketvision.export.to_executorch import FILE
+
+    size = source.preprocessing
+    return executorch_backend.open_file(folder / FILE, (size.height, size.width), len(source.labels)).run
+
+
+_RUNNERS: dict[str, _Runner] = {
+    "onnxruntime": _Runner(("onnx",), _onnxruntime),
+    "torch": _Runner((), _eager_torch),
+    "openvino": _Runner(("onnx",), _openvino),
+    "executorch": _Runner(("executorch",), _executorch),
+}
+"""The backends that are timed where they are installed. Compiled PyTorch is not: compiling takes longer than all the others."""
+
+
 def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
     try:
-        import torch
-
         from pocketvision.export.exportable import Exportable
-        from pocketvision.export.to_onnx import FILE, write_onnx
+        from pocketvision.export.targets import TARGETS
         from pocketvision.models.catalog import build
-        from pocketvision.models.network import fold_norms
-        from pocketvision.runtime import openvino_backend
-        from pocketvision.runtime.backends import BACKENDS, open_onnx, usable_cores
     except ImportError as error:
         raise MissingExtraError("Measuring networks", "train") from error
     on_event(Note(f"Measuring {name}"))
     network = build(name).eval()
+    preprocessing = default_preprocessing(name, size).with_size(size)
+    source = Exportable(network, tuple(map(str, range(network.num_classes))), preprocessing)
+    runners = {backend: runner for backend, runner in _RUNNERS.items() if BACKENDS[backend].installed}
     with tempfile.TemporaryDirectory() as folder:
-        preprocessing = default_preprocessing(name, size).with_size(size)
-        write_onnx(Exportable(network, tuple(map(str, range(network.num_classes))), preprocessing), Path(folder))
-        session = open_onnx(Path(folder) / FILE)
-        folded = fold_norms(network).to(memory_format=torch.channels_last)
-
-        def eager(images: np.ndarray[Any, np.dtype[np.float32]]) -> object:
-            with torch.inference_mode():
-                return folded(torch.from_numpy(images).to(memory_format=torch.channels_last))
-
-        runs: dict[str, Callable[[Any], object]] = {"onnxruntime": session.run, "torch": eager}
-        if BACKENDS["openvino"].installed:
-            runs["openvino"] = openvino_backend.open_file(Path(folder) / FILE, usable_cores()).run
+        for target in dict.fromkeys(target for runner in runners.values() for target in runner.targets):
+            TARGETS[target].write(source, Path(folder))
+        runs = {backend: runner.open(source, Path(folder)) for backend, runner in runners.items()}
         images = np.random.default_rng(0).standard_normal((BATCH, 3, size, size), dtype=np.float32)
         measured = measure_latency(runs, images, seconds=seconds)
         return tuple(Timing(**asdict(measured[backend]), backend=backend) for backend in runs)

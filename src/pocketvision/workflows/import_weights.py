@@ -28,7 +28,8 @@ def import_weights(
 
     labels: class names in index order, as many as the weights have outputs. The preprocessing is that of the published weights
     of the file's key layout, with what is given here in its place. Agreement is measured on the embedded face pictures.
-    Raises WeightsError for weights of another architecture, UsageError for a wrong number of labels.
+    Raises WeightsError for weights of another architecture, UsageError for a wrong number of labels and for weights that hold no
+    classifier.
     """
     path = Path(weights)
     if not path.exists():
@@ -36,6 +37,11 @@ def import_weights(
             f"{path}: there is no such file. Expected a .safetensors or .pth file with weights of {model}."
         )
     pretrained = load_pretrained(model, path)
+    if pretrained.untrained_classifier:
+        raise UsageError(
+            f"{path} holds no classifier, only the layers before it, so it has no outputs for labels. "
+            f"Train a classifier on images of yours: pocketvision train FOLDER --model {model} --weights {path}"
+        )
     classes = pretrained.network.classifier[-1].out_features
     if classes != len(labels):
         raise UsageError(

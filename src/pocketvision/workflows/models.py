@@ -1,5 +1,6 @@
 """models: what can be trained, what it costs, how to scale it, and where its weights come from. Needs no torch."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from pocketvision.models.cost import Cost, Layer, cost, layers, separable_share,
 from pocketvision.models.drawing import draw
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from pocketvision.models.scaling import ALPHA, BETA, GAMMA, CompoundScale, fit_coefficients, fit_phi, fit_width, scaled
-from pocketvision.models.spec import Architecture, ModelSpec
+from pocketvision.models.spec import Architecture, ModelSpec, StageLine
 from pocketvision.models.summary import ModelSummary, summaries
 from pocketvision.models.timm_backbone import TimmBackbone, timm_weights
 
@@ -60,6 +61,8 @@ def models(
 class StageInfo:
     """One line of `models info`: the stem, a stage or the head.
 
+    `kernel` is its side, None where there is none, none that is square, or not one alone; `expansion` is None where it is not
+    known. Both are so inside of timm's stages.
     `size` is its output's side in pixels. `separable_macs` are of its depthwise-separable pairs (a depthwise convolution and the
     1x1 after it), `standard_macs` of the standard convolutions that they stand for, 0 where it has none; `separable_theory` is
     what the former should be of the latter, 1/N + 1/k^2.
@@ -67,9 +70,9 @@ class StageInfo:
 
     name: str
     block: str
-    kernel: int
+    kernel: int | None
     stride: int
-    expansion: float
+    expansion: float | None
     channels: int
     repeats: int
     size: int
@@ -120,7 +123,7 @@ def model_info(name: str, *, size: int | None = None, drawing: str | Path | None
             raise UsageError(f"--draw {path}: the drawing is an SVG file; let the name end in .svg.")
         with replacing(path) as temporary:
             temporary.write_text(draw(row, size=side), encoding="utf-8")
-    return ModelInfo(row, side, total(found), _stage_infos(row, found), found)
+    return ModelInfo(row, side, total(found), _stage_infos(row, found, side), found)
 
 
 def model_weights(name: str) -> tuple[PublishedWeights, ...]:
@@ -275,51 +278,60 @@ def published_scales() -> tuple[ScaledModel, ...]:
     )
 
 
-def _stage_infos(row: ModelSpec, found: Sequence[Layer]) -> tuple[StageInfo, ...]:
-    lines = []
-    stem, ends = found[0], [layer for layer in found[1:] if layer.stage is None]
-    lines.append(_line("stem", "convolution", stem.kernel, stem.stride, 1.0, stem.out_channels, 1, [stem]))
-    for number, stage in enumerate(row.stage_lines()):
-        own = [layer for layer in found if layer.stage == number]
-        lines.append(
-            _line(
-                f"stage {number}",
-                stage.block,
-                stage.kernel,
-                stage.stride,
-                stage.expansion,
-                stage.channels,
-                stage.repeats,
-                own,
-            )
-        )
-    lines.append(_line("head", "convolution", 1, 1, 1.0, row.feature_channels(), 1, ends))
-    return tuple(lines)
+def _stage_infos(row: ModelSpec, found: Sequence[Layer], side: int) -> tuple[StageInfo, ...]:
+    channels, strides = row.trunk_channels(), row.trunk_strides()
+    stem = [layer for layer in found if layer.name.startswith("stem.")]
+    ends = [layer for layer in found if layer.stage is None and layer not in stem]
+    one = len(stem) == 1  # timm's may have blocks in it, or be the whole network
+    stem_line = StageLine(
+        "convolution" if one else "timm", _kernel_of(stem), stem[0].stride if one else strides[0], 1.0 if one else None,
+        channels[0], 1,
+    )  # fmt: skip
+    convolutions = [layer for layer in ends if layer.name.startswith("head.") and layer.name != "head.linear"]
+    kernel = _kernel_of(convolutions)
+    head_line = StageLine("linear" if kernel is None else "convolution", kernel, 1, 1.0, row.feature_channels(), 1)
+    return (
+        _line("stem", stem_line, stem, -(-side // strides[0])),
+        *(
+            _line(f"stage {number}", line, [layer for layer in found if layer.stage == number], -(-side // stride))
+            for number, (line, stride) in enumerate(zip(row.stage_lines(), strides[1:], strict=True))
+        ),
+        _line("head", head_line, ends, 1),
+    )
 
 
-def _line(
-    name: str, block: str, kernel: int, stride: int, expansion: float, channels: int, repeats: int, own: list[Layer]
-) -> StageInfo:
+def _kernel_of(own: Sequence[Layer]) -> int | None:
+    """The side of the convolutions' one square kernel. Linear layers on tokens have none."""
+    sides = {layer.kernel_sides for layer in own if layer.tokens is None}
+    height, width = sides.pop() if len(sides) == 1 else (0, 1)
+    return height if height == width else None
+
+
+def _line(name: str, line: StageLine, own: list[Layer], pixels: int) -> StageInfo:
+    """`pixels`: the output's side by the stride, for parts whose convolutions do not tell it."""
     sums = total(own)
     separable = standard = 0
     theory = None
     for first, second in _separable_pairs(own):
-        theory = separable_share(first.kernel, second.out_channels) if theory is None else theory
+        if theory is None:
+            theory = separable_share(first.kernel, second.out_channels, first.kernel_width)
         separable += first.macs + second.macs
         # A standard convolution of the depthwise kernel and stride, with the pair's inputs and outputs.
-        standard += first.kernel**2 * first.in_channels * second.out_channels * first.size**2
+        standard += math.prod(first.kernel_sides) * first.in_channels * second.out_channels * first.size**2
+    # Not those of squeeze-and-excitation, after pooling, nor linear layers on tokens.
+    sizes = [layer.size for layer in own if layer.tokens is None and layer.size > 1]
     return StageInfo(
-        name, block, kernel, stride, expansion, channels, repeats, own[-1].size if name != "head" else 1,
-        sums.parameters, sums.macs, separable, standard,
-        theory,
+        name, line.block, line.kernel, line.stride, line.expansion, line.channels, line.repeats,
+        sizes[-1] if sizes and name != "head" else pixels, sums.parameters, sums.macs, separable, standard, theory,
     )  # fmt: skip
 
 
 def _separable_pairs(own: list[Layer]) -> list[tuple[Layer, Layer]]:
-    """Every depthwise convolution with the 1x1 convolution that mixes its channels."""
-    kept = [layer for layer in own if ".squeeze." not in layer.name]
+    """Every depthwise convolution with the 1x1 convolution that mixes its channels, squeeze-and-excitation (ours, timm's) between
+    them or not."""
+    kept = [layer for layer in own if ".squeeze." not in layer.name and ".se." not in layer.name]
     return [
         (first, second)
         for first, second in pairwise(kept)
-        if first.groups == first.in_channels > 1 and second.kernel == 1
+        if first.groups == first.in_channels > 1 and second.kernel_sides == (1, 1) and first.size == second.size
     ]

@@ -38,7 +38,7 @@ def compare(
     if str(json) == "-":
         return
     backends = [timing.backend for timing in compared[0].timings]
-    columns = [f"{backend}: {figure}" for backend in backends for figure in ("1 image", "in batches")]
+    columns = [f"{backend}\n{figure}" for backend in backends for figure in ("1 image", "in batches")]
     table = Table("Model", "Input", "Parameters", "MACs", "float32", "Top-1", *columns, box=None, header_style="bold")
     for column in range(1, 6 + len(columns)):
         table.columns[column].justify = "right"

@@ -21,6 +21,7 @@ def info(
 ) -> None:
     """Show an architecture's stages: resolution, channels, repeats, stride, kernel, expansion, and what each costs.
 
+    A dash stands where a stage has no kernel (transformers), not one alone, or where timm does not tell.
     The last column is what the stage's depthwise-separable convolutions cost as a share of standard ones, counted; theory
     says 1/N + 1/k² for N output channels and a k x k kernel.
 
@@ -50,7 +51,8 @@ def info(
             share = f"{stage.separable_macs / stage.standard_macs:.1%} (theory {stage.separable_theory:.1%})"
         table.add_row(
             stage.name, stage.block, f"{stage.size} px", str(stage.channels), str(stage.repeats), str(stage.stride),
-            f"{stage.kernel}x{stage.kernel}", f"{stage.expansion:g}", f"{stage.parameters:,}", f"{stage.macs / 1e6:.1f} M",
+            "–" if stage.kernel is None else f"{stage.kernel}x{stage.kernel}",
+            "–" if stage.expansion is None else f"{stage.expansion:g}", f"{stage.parameters:,}", f"{stage.macs / 1e6:.1f} M",
             share,
         )  # fmt: skip
     stdout().print(table)
@@ -73,8 +75,9 @@ def _print_layers(layers: "tuple[Layer, ...]") -> None:
     for column in range(1, 8):
         table.columns[column].justify = "right"
     for layer in layers:
+        height, width = layer.kernel_sides
         table.add_row(
-            layer.name, str(layer.in_channels), str(layer.out_channels), f"{layer.kernel}x{layer.kernel}",
+            layer.name, str(layer.in_channels), str(layer.out_channels), f"{height}x{width}",
             str(layer.stride), f"{layer.size} px", f"{layer.parameters:,}", f"{layer.macs / 1e6:.2f} M",
         )  # fmt: skip
     stdout().print(table)
