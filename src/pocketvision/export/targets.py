@@ -7,6 +7,7 @@ from pathlib import Path
 from pocketvision.errors import unknown_name
 from pocketvision.export import (
     to_executorch,
+    to_free_size_onnx,
     to_onnx,
     to_openvino,
     to_program,
@@ -23,7 +24,8 @@ class Target:
 
     `files` are written by `write` into a folder; `open_answers` runs them there, as their users will. `lossless`: its answers
     have to be the network's to within the agreement's tolerance; else its loss of accuracy is measured and bounded. `batch`:
-    images a run, None for any number. `takes_pixels`: its input is the image itself. `legacy` ones are for old hosts.
+    images a run, None for any number. `takes_pixels`: its input is the image itself. `free_size`: preprocessed images of any size.
+    `legacy` ones are for old hosts.
     """
 
     files: tuple[str, ...]
@@ -34,6 +36,7 @@ class Target:
     is_graph: bool = True
     batch: int | None = None
     takes_pixels: bool = False
+    free_size: bool = False
     legacy: bool = False
 
 
@@ -42,6 +45,10 @@ TARGETS: dict[str, Target] = {
     "onnx-uint8": Target(
         (to_uint8_onnx.FILE,), to_uint8_onnx.write_uint8_onnx, to_uint8_onnx.open_uint8_answers,
         "ONNX that takes an image of any size and preprocesses it itself", lossless=False, batch=1, takes_pixels=True,
+    ),
+    "onnx-free-size": Target(
+        (to_free_size_onnx.FILE,), to_free_size_onnx.write_free_size_onnx, to_free_size_onnx.open_free_size_answers,
+        "ONNX for preprocessed images of any size", free_size=True,
     ),
     "openvino": Target(
         to_openvino.FILES, to_openvino.write_openvino, to_openvino.open_openvino_answers, "OpenVINO, float32 weights"

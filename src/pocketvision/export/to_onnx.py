@@ -11,22 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
-from pocketvision.export.exportable import BATCH, Answers, Exportable
+from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.onnx_backend import open_file
 
 FILE = "model.onnx"
+OUTPUTS = ("logits", "probabilities")
 
 
 def write_onnx(source: Exportable, folder: Path) -> None:
     """Write `model.onnx` (whole or not at all). Weights are inside the file, labels and preprocessing in its metadata."""
-    metadata = {
+    write_graph(source.graph(), folder / FILE, example=source.example(), outputs=OUTPUTS, metadata=metadata(source))
+
+
+def metadata(source: Exportable) -> dict[str, str]:
+    """What a file says of itself: labels and preprocessing, as JSON."""
+    return {
         "labels": json.dumps(source.labels, ensure_ascii=False),
         "preprocessing": json.dumps(source.preprocessing.to_dict()),
     }
-    write_graph(
-        source.graph(), folder / FILE, example=source.example(), outputs=("logits", "probabilities"), metadata=metadata
-    )
 
 
 def open_onnx_answers(folder: Path, source: Exportable) -> Answers:
@@ -43,11 +46,14 @@ def write_graph(
     example: Tensor,
     outputs: Sequence[str],
     metadata: Mapping[str, str] | None = None,
+    free_size: bool = False,
 ) -> None:
     """Write any module from one tensor to one or more as one ONNX file with a free batch dimension, whole or not at all.
 
     example: a batch of two rows: a batch of one would be taken for a constant. metadata: words that the file carries.
+    free_size: height and width of the example's (N, C, H, W) are free too.
     """
+    free = {0: BATCH, 2: SIZE[0], 3: SIZE[1]} if free_size else {0: BATCH}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -55,7 +61,7 @@ def write_graph(
             dynamo=True,
             input_names=["images"],
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items()},),
             verbose=False,
         )
         if program is None:

@@ -211,7 +211,8 @@ def _added(
     graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]
     for name, target in targets.items():
         if target.is_graph and not target.takes_pixels:
-            graphs.append(source.graph_manifest(name, target.files, batch=target.batch or "batch"))
+            batch, free = target.batch or "batch", target.free_size
+            graphs.append(source.graph_manifest(name, target.files, batch=batch, free_size=free))
         elif target.is_graph:
             graphs.append(source.pixel_graph_manifest(name, target.files))
     figures = {each.files[0]: each.figures() for each in exported}
