@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
+from pocketvision.export.unsupported import converted
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.onnx_backend import open_file
 
@@ -54,18 +55,23 @@ def write_graph(
     free_size: height and width of the example's (N, C, H, W) are free too.
     """
     free = {0: BATCH, 2: SIZE[0], 3: SIZE[1]} if free_size else {0: BATCH}
-    with _quiet(), torch.no_grad():
+
+    def convert(module: nn.Module, example: Tensor) -> torch.onnx.ONNXProgram:
         program = torch.onnx.export(
-            graph,
+            module,
             (example,),
             dynamo=True,
             input_names=["images"],
-            output_names=list(outputs),
-            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items()},),
+            output_names=list(outputs) if module is graph else None,
+            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items() if axis < example.ndim},),
             verbose=False,
         )
         if program is None:
             raise RuntimeError("torch.onnx.export returned nothing")
+        return program
+
+    with _quiet(), torch.no_grad():
+        program = converted(convert, graph, example, into="ONNX")
         _forget_the_machine(program)
         program.model.metadata_props.update(metadata or {})
         with replacing(path) as temporary:
