@@ -190,11 +190,12 @@ def _take_place(building: Path, folder: Path) -> None:
         building.rename(folder)
         return
     aside = building.with_suffix(".old")
-    folder.rename(aside)
     try:
+        folder.rename(aside)
         building.rename(folder)
-    except BaseException:
-        aside.rename(folder)
+    except BaseException:  # Ctrl-C between the two as well
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
 
