@@ -272,3 +272,15 @@ def test_wrong_use(bundle: Bundle, quantized: workflow.QuantizeResult, photos: P
     without = replace(bundle.manifest, files={k: v for k, v in bundle.manifest.files.items() if k != "model.onnx"})
     with pytest.raises(UsageError, match=r"pocketvision export .* --to onnx"):
         workflow._float_file(replace(bundle, manifest=without))
+
+
+def test_a_graph_that_can_not_be_prepared_is_told(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def incomplete(*_: object) -> None:
+        raise Exception("Incomplete symbolic shape inference at /stem/Mystery")
+
+    monkeypatch.setattr("onnxruntime.quantization.shape_inference.quant_pre_process", incomplete)
+    with pytest.raises(UsageError, match=r"prepared\.onnx can not be quantized: Incomplete .* /stem/Mystery"):
+        prepare_onnx(prepared, tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
