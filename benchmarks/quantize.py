@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from fashion_mnist import DATA, trained_bundle, write_pictures
 
-from pocketvision.compression.quantize_onnx import quantize_onnx
+from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.settings import CANDIDATES
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import PocketVisionError
@@ -91,9 +91,12 @@ def speed() -> dict[str, Any]:
         folder = Path(temporary)
         write_onnx(Exportable(pretrained.network, labels, pretrained.preprocessing), folder)
         runs = {"float32": open_onnx(folder / FILE).run}
+        prepare_onnx(folder / FILE, folder / "prepared.onnx")
         for number, settings in enumerate(each for each in CANDIDATES["onnxruntime"] if each.calibration == "minmax"):
             path = folder / f"{number}.onnx"
-            quantize_onnx(folder / FILE, path, settings, [images[start : start + 8] for start in range(0, 32, 8)])
+            quantize_onnx(
+                folder / "prepared.onnx", path, settings, [images[start : start + 8] for start in range(0, 32, 8)]
+            )
             runs[settings.title] = open_onnx(path).run
         found = measure_latency(runs, images[:1], seconds=10)
     before = found["float32"].latency_ms

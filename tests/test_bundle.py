@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketvision.bundle import Bundle, read_bundle, write_bundle
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.errors import BundleError, UsageError
 
 GOLDEN = "golden.safetensors"
@@ -81,11 +81,38 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tiny_bundle: Bundle, tmp_pat
     assert rewrite(tiny_bundle, tmp_path / "empty").folder == tmp_path / "empty"
 
 
-@pytest.mark.parametrize("name", ["../outside", "sub/file", "/etc/passwd", "manifest.json", ".."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        "sub/../../file",
+        "sub/../file",
+        "./file",
+        "sub//file",
+        "sub\\file",
+        "/etc/passwd",
+        "manifest.json",
+        "manifest.json/file",
+        "..",
+        ".",
+        "",
+    ],
+)
 def test_names_that_lead_out_of_the_folder_are_refused(name: str, tiny_bundle: Bundle) -> None:
     edit(tiny_bundle, lambda values: values["files"].update({name: {"size": 1, "sha256": ""}}))
     with pytest.raises(BundleError, match="not the name of a file in the bundle's folder"):
         read_bundle(tiny_bundle.folder)
+
+
+def test_files_may_lie_in_folders(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    written = rewrite_bundle(
+        tiny_bundle, tiny_bundle.manifest, {"a.package/inner/weights.bin": b"12"}, folder=tmp_path / "copy"
+    )
+    file = written.path("a.package/inner/weights.bin")
+    assert file.read_bytes() == b"12" and read_bundle(tmp_path / "copy").manifest == written.manifest
+    file.write_bytes(b"13")
+    with pytest.raises(BundleError, match=r"a\.package/inner/weights\.bin: the file is damaged"):
+        read_bundle(tmp_path / "copy")
 
 
 def test_golden_tensors_must_fit(tiny_bundle: Bundle) -> None:

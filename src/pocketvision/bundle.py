@@ -165,6 +165,7 @@ def _fill(
     recorded = {}
     for name, content in contents.items():
         target = building / name
+        target.parent.mkdir(parents=True, exist_ok=True)  # Core ML's package is a folder
         if isinstance(content, bytes):
             target.write_bytes(content)
         else:
@@ -189,11 +190,12 @@ def _take_place(building: Path, folder: Path) -> None:
         building.rename(folder)
         return
     aside = building.with_suffix(".old")
-    folder.rename(aside)
     try:
+        folder.rename(aside)
         building.rename(folder)
-    except BaseException:
-        aside.rename(folder)
+    except BaseException:  # Ctrl-C between the two as well
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -231,8 +233,9 @@ def _check_file(path: Path, recorded: FileManifest, check_hash: bool) -> None:
 def _check_consistency(manifest: Manifest, where: str) -> None:
     """Raise BundleError when parts of the manifest contradict one another."""
     for name in manifest.files:
-        parts = PurePosixPath(name).parts
-        if len(parts) != 1 or parts[0] in ("..", MANIFEST) or "\\" in name or ":" in name:
+        path = PurePosixPath(name)
+        outside = path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
+        if outside or path.parts[:1] in ((), (MANIFEST,)):
             raise BundleError(f"{where}: {name!r} is not the name of a file in the bundle's folder")
     for graph in manifest.graphs:
         for name in graph.files:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from pocketvision.bundle import Bundle
 from pocketvision.cli.main import main
 from pocketvision.data.demo_faces import faces_folder
+from pocketvision.runtime import predictor
+from pocketvision.runtime.backends import Backend
 from pocketvision.workflows.training_run import TrainResult
 
 
-def run(*arguments: str | Path) -> int:
+def run(*arguments: str | Path | int) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
@@ -92,6 +95,28 @@ def test_predict_reads_a_list_from_standard_input_without_torch(
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert [line.split("\t")[0] for line in finished.stdout.splitlines()] == [str(file) for file in files]
+
+
+def test_predict_and_evaluate_take_backend_device_threads_and_batch(
+    trained: TrainResult, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    opened = predictor.open_backend
+
+    def recorded(
+        bundle: Bundle, name: str | None = None, *, threads: int | None = None, device: str = "cpu"
+    ) -> Backend:
+        asked.append((name, threads, device))
+        return opened(bundle, name, threads=threads, device=device)
+
+    monkeypatch.setattr(predictor, "open_backend", recorded)
+    options = ("--backend", "openvino", "--device", "cpu", "--threads", 1, "--workers", 1, "--batch")
+    assert run("predict", trained.bundle.folder, photos, "--json", "-", *options, 3) == 0
+    assert run("evaluate", trained.bundle.folder, photos, "--json", "-", *options, 5) == 0
+    assert asked == [("openvino", 1, "cpu")] * 2
+    for verb in ("predict", "evaluate"):
+        for option in ("--threads", "--batch"):
+            assert run(verb, trained.bundle.folder, photos, option, 0) == 2
 
 
 def test_verify_names_the_damaged_file(

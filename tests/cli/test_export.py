@@ -99,6 +99,16 @@ def test_without_labels_the_table_has_no_accuracy(
     assert program.count("%") == 1 and "points" not in program
 
 
+def test_what_is_not_run_here_is_told_in_its_line(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert run(bundle, "--to", "coreml") == 0
+    printed = capsys.readouterr()
+    (line,) = (line for line in printed.out.splitlines() if line.lstrip().startswith("coreml"))
+    assert "not run here" in line and "only Darwin runs it" in printed.err
+
+
 def test_a_copy_and_a_file_of_json(bundle: Path, tmp_path: Path) -> None:
     result, before = tmp_path / "result.json", sorted(each.name for each in bundle.iterdir())
     assert run(bundle, "--to", "program", "--out", tmp_path / "copy", "--json", result) == 0

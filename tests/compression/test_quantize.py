@@ -11,7 +11,7 @@ import pytest
 
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression import search as search_module
-from pocketvision.compression.quantize_onnx import quantize_onnx, weighted_layers
+from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
 from pocketvision.compression.search import Measuring, answers_of, open_float, search
 from pocketvision.compression.sensitivity import layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
@@ -48,6 +48,13 @@ def quantized(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> workf
         return quantize(bundle.folder, out=out, method="onnxruntime", max_accuracy_drop=30, seconds=0.05)
 
 
+@pytest.fixture(scope="module")
+def prepared(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("prepared") / "prepared.onnx"
+    prepare_onnx(bundle.path("model.onnx"), out)
+    return out
+
+
 def node_types(path: Path) -> dict[str, int]:
     kinds: dict[str, int] = {}
     for node in onnx.load(path).graph.node:
@@ -57,13 +64,13 @@ def node_types(path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("settings", CANDIDATES["onnxruntime"], ids=lambda settings: settings.title)
 def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
-    settings: Settings, bundle: Bundle, measuring: Measuring, tmp_path: Path
+    settings: Settings, bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path
 ) -> None:
     path, out = bundle.path("model.onnx"), tmp_path / "small.onnx"
-    quantize_onnx(path, out, settings, measuring.calibration_batches())
+    quantize_onnx(prepared, out, settings, measuring.calibration_batches())
     weights = {each.name: each for each in onnx.load(out).graph.initializer}
     held = sum(np.prod(each.dims) for each in weights.values() if each.data_type == onnx.TensorProto.INT8)
-    assert held > 0.95 * sum(weighted_layers(path).values())
+    assert held > 0.95 * sum(weighted_layers(prepared).values())
     if settings.reduce_range:
         arrays = (
             onnx.numpy_helper.to_array(each) for each in weights.values() if each.data_type == onnx.TensorProto.INT8
@@ -82,18 +89,20 @@ def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) 
     assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-5
 
 
-def test_dynamic_quantization_touches_linear_layers_only(bundle: Bundle, measuring: Measuring, tmp_path: Path) -> None:
+def test_dynamic_quantization_touches_linear_layers_only(
+    bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path
+) -> None:
     out = tmp_path / "dynamic.onnx"
-    quantize_onnx(bundle.path("model.onnx"), out, CANDIDATES["dynamic"][0], [])
+    quantize_onnx(prepared, out, CANDIDATES["dynamic"][0], [])
     before, after = node_types(bundle.path("model.onnx")), node_types(out)
     assert after["Conv"] == before["Conv"] and after["MatMulInteger"] >= 1
     assert np.abs(answers_of(open_float(out), measuring.images) - measuring.reference).max() < 0.05
 
 
 def test_layers_are_measured_one_by_one_and_only_that_one_changes(
-    bundle: Bundle, measuring: Measuring, tmp_path: Path
+    prepared: Path, measuring: Measuring, tmp_path: Path
 ) -> None:
-    path, some = bundle.path("model.onnx"), dict(list(weighted_layers(bundle.path("model.onnx")).items())[:3])
+    path, some = prepared, dict(list(weighted_layers(prepared).items())[:3])
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pocketvision.compression.sensitivity.weighted_layers", lambda _: some)
@@ -112,10 +121,10 @@ def test_layers_are_measured_one_by_one_and_only_that_one_changes(
 
 
 def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float(
-    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CANDIDATES, "onnxruntime", (Settings("onnxruntime", per_channel=False),))
-    layers = weighted_layers(bundle.path("model.onnx"))
+    layers = weighted_layers(prepared)
     ranked = tuple(
         search_module.Sensitivity(name, weights, 1 / (1 + place))
         for place, (name, weights) in enumerate(layers.items())
@@ -159,6 +168,21 @@ def test_the_fastest_of_those_within_the_drop_is_taken(
     assert found.float_latency.latency_ms == 9.0
     chosen = answers_of(open_float(tmp_path / "model.onnx"), measuring.images)
     assert (chosen.argmax(1) == measuring.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
+
+
+def test_the_graph_is_prepared_once_for_all_candidates(
+    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def counted(path: Path, out: Path) -> None:
+        made.append(path)
+        prepare_onnx(path, out)
+
+    monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:2])
+    monkeypatch.setattr(search_module, "prepare_onnx", counted)
+    search(bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=100, seconds=0.02, tell=print)
+    assert made == [bundle.path("model.onnx")]
 
 
 def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
@@ -248,3 +272,15 @@ def test_wrong_use(bundle: Bundle, quantized: workflow.QuantizeResult, photos: P
     without = replace(bundle.manifest, files={k: v for k, v in bundle.manifest.files.items() if k != "model.onnx"})
     with pytest.raises(UsageError, match=r"pocketvision export .* --to onnx"):
         workflow._float_file(replace(bundle, manifest=without))
+
+
+def test_a_graph_that_can_not_be_prepared_is_told(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def incomplete(*_: object) -> None:
+        raise Exception("Incomplete symbolic shape inference at /stem/Mystery")
+
+    monkeypatch.setattr("onnxruntime.quantization.shape_inference.quant_pre_process", incomplete)
+    with pytest.raises(UsageError, match=r"prepared\.onnx can not be quantized: Incomplete .* /stem/Mystery"):
+        prepare_onnx(prepared, tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())

@@ -30,8 +30,8 @@ from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
-from pocketvision.runtime.executorch_backend import _silenced
 from pocketvision.runtime.onnx_backend import CPU, DEVICES, providers_for
+from pocketvision.runtime.silenced import silenced
 from pocketvision.workflows.export import export
 from pocketvision.workflows.shipping import ship
 
@@ -329,13 +329,13 @@ def test_threads_that_load_executorch_files_leave_the_streams_as_they_were() -> 
     kept = os.dup(1), os.dup(2)
 
     def second() -> None:
-        with _silenced():
+        with silenced():
             entered.set()
             leave.wait(10)
 
     other = threading.Thread(target=second)
     try:
-        with _silenced():
+        with silenced():
             other.start()
             entered.wait(1)  # it may also have to wait until the first is done
         leave.set()

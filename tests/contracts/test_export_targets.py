@@ -137,12 +137,16 @@ def fingerprint(network: nn.Module) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def written(given: Given, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Written:
-    """One target's files, written and opened once for the module: that takes seconds."""
+    """One target's files, written and opened once for the module: that takes seconds. LiteRT's converter, 700 MB, is not among
+    what the tests install; docs/export.md says with which versions these tests passed."""
+    if request.param == "litert":
+        pytest.importorskip("litert_torch")
     found = Written(request.param, TARGETS[request.param], tmp_path_factory.mktemp("target"))
     before = fingerprint(given.source.network)
     with everything_said(found.noise):
         found.target.write(given.source, found.folder)
-        found.answers = found.target.open_answers(found.folder, given.source)
+        if found.target.runs_here:
+            found.answers = found.target.open_answers(found.folder, given.source)
     after = fingerprint(given.source.network)
     found.changed.extend(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return found
@@ -150,6 +154,8 @@ def written(given: Given, tmp_path_factory: pytest.TempPathFactory, request: pyt
 
 def answered(written: Written, given: Given, batch: int | None) -> NDArray[np.float32]:
     """The probabilities of all images, asked for as the row says, or in batches of `batch`."""
+    if not written.target.runs_here:
+        pytest.skip(f"only {written.target.system} runs it")
     assert written.answers is not None
     if written.target.takes_pixels:
         return np.concatenate([written.answers(picture[None]) for picture in given.pictures])
@@ -159,7 +165,8 @@ def answered(written: Written, given: Given, batch: int | None) -> NDArray[np.fl
 
 @each_target
 def test_its_files_and_no_others_are_written(written: Written) -> None:
-    assert sorted(each.name for each in written.folder.iterdir()) == sorted(written.target.files)
+    files = (each for each in written.folder.rglob("*") if each.is_file())
+    assert sorted(each.relative_to(written.folder).as_posix() for each in files) == sorted(written.target.files)
     assert all((written.folder / file).stat().st_size > 10 for file in written.target.files)
     assert written.target.what and target_named(written.name) is written.target
 

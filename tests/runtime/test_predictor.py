@@ -12,6 +12,7 @@ from PIL import Image
 from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.errors import BundleError, ImageError, UsageError
 from pocketvision.runtime.backends import open_backend, open_onnx, usable_cores
+from pocketvision.runtime.choice import choose
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.runtime.verify import verify_bundle
 
@@ -106,6 +107,15 @@ def test_a_stream_reads_no_further_ahead_than_it_must(tiny_bundle: Bundle, pictu
 
 def test_an_empty_stream(tiny_bundle: Bundle) -> None:
     assert list(Predictor(tiny_bundle).stream([])) == []
+
+
+def test_fewer_than_one_thread_or_image_is_refused(tiny_bundle: Bundle) -> None:
+    for wrong in (0, -1):
+        for opened in (Predictor, open_backend, choose):
+            with pytest.raises(UsageError, match=f"threads is {wrong}; expected 1 or more"):
+                opened(tiny_bundle, threads=wrong)
+        with pytest.raises(UsageError, match=f"batch is {wrong}; expected 1 or more"):
+            list(Predictor(tiny_bundle).stream([], batch=wrong))
 
 
 def test_backends(tiny_bundle: Bundle) -> None:

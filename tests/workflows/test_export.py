@@ -38,7 +38,7 @@ from pocketvision.workflows.shipping import ship
 SIZE = 32
 # Not in the data's order, which is the alphabet's: classes are matched by name.
 LABELS = ("teasing", "non_teasing")
-GRAPHS = ("onnx", "onnx-uint8", "openvino", "program", "torchscript", "executorch")
+GRAPHS = ("onnx", "onnx-uint8", "onnx-free-size", "openvino", "program", "torchscript", "executorch")
 Noise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -186,6 +186,7 @@ def test_every_graph_is_described_once(exported: ExportResult) -> None:
     assert {name: graph.files for name, graph in graphs.items()} == {name: TARGETS[name].files for name in GRAPHS}
     assert graphs["executorch"].inputs[0].shape == (1, 3, SIZE, SIZE)
     assert graphs["program"].inputs[0].shape == ("batch", 3, SIZE, SIZE)
+    assert graphs["onnx-free-size"].inputs[0].shape == ("batch", 3, "height", "width")
     assert graphs["onnx-uint8"].inputs[0].shape == ("height", "width", 3)
 
 
@@ -249,6 +250,24 @@ def test_the_manifest_says_how_tensorrt_takes_it_on(exported: ExportResult, made
     (network_input,) = next(each for each in exported.bundle.manifest.graphs if each.name == "onnx").inputs
     assert network_input.name == "images"
     assert read_bundle(made / "bundle").manifest.commands == {}
+
+
+def test_what_only_another_system_runs_is_added_unmeasured_and_that_is_said(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    said: list[str] = []
+    found = export(run / "bundle", ["coreml"], seconds=0, on_event=notes(said))
+    files = TARGETS["coreml"].files
+    bundle = read_bundle(run / "bundle")
+    assert set(files) <= set(bundle.manifest.files) and verify_bundle(bundle).files == len(bundle.manifest.files)
+    assert any("was not run: only Darwin runs it" in line for line in said)
+    (exported,) = found.exported
+    assert exported.comparison is None and exported.latency is None
+    assert bundle.manifest.agreement[files[0]] == {"images": 0, "bytes": exported.bytes}
+    assert json.loads(json.dumps(found.to_dict()))["exported"][0]["comparison"] is None
+    (described,) = (graph for graph in bundle.manifest.graphs if graph.name == "coreml")
+    assert described.files == files and described.inputs[0].shape == (1, 3, SIZE, SIZE)
 
 
 def test_a_copy_leaves_the_original_alone(run: Path, tmp_path: Path) -> None:

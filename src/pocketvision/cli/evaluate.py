@@ -15,6 +15,7 @@ from pocketvision.cli.options import (
     Lang,
     PathColumn,
     SplitColumn,
+    Threads,
     Workers,
 )
 
@@ -35,6 +36,7 @@ def evaluate(
     group_column: GroupColumn = "group",
     batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 32,
     workers: Workers = 2,
+    threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",
     lang: Lang = "en",
@@ -56,8 +58,8 @@ def evaluate(
     with TrainingDisplay() as display:
         evaluation = run_evaluate(
             bundle, data, split=split, out=out, positive=positive, path_column=path_column, label_column=label_column,
-            split_column=split_column, group_column=group_column, batch=batch, workers=workers, backend=backend,
-            device=device, lang=lang,
+            split_column=split_column, group_column=group_column, batch=batch, workers=workers, threads=threads,
+            backend=backend, device=device, lang=lang,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
         )  # fmt: skip
     write_json_option(json, evaluation.to_dict())

@@ -17,8 +17,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="Targets, by comma: onnx, onnx-uint8, openvino, openvino-fp16, program, torchscript, executorch, timm, "
-            "torchvision."
+            help="Targets, by comma: onnx, onnx-uint8, onnx-free-size, openvino, openvino-fp16, program, torchscript, "
+            "executorch, litert, coreml, timm, torchvision."
         ),
     ],
     data: Annotated[
@@ -65,6 +65,9 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
     )  # fmt: skip
     for each in exported:
         found, drop = each.comparison, ""
+        if found is None or each.latency is None:
+            table.add_row(each.target, f"{each.bytes / 1e6:.1f} MB", "not run here", "", "", "", "", "")
+            continue
         if found.drop is not None and found.drop_interval is not None:
             drop = f"{found.drop:.2f} points ({found.drop_interval.low:.2f} to {found.drop_interval.high:.2f})"
         table.add_row(

@@ -20,6 +20,9 @@ Device = Annotated[
     str,
     typer.Option(help="Where it runs, in the backend's words: cpu; ONNX Runtime: cuda, tensorrt …; OpenVINO: gpu …"),
 ]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Cores that the network may use.  [default: all of this process's]")
+]
 MaxAccuracyDrop = Annotated[
     float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop, for what is not lossless.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvision.cli.display import stderr, write_json_option
-from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels
+from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels, Threads
 
 if TYPE_CHECKING:
     from pocketvision.runtime.predictor import Row
@@ -19,7 +19,10 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a run of the network.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads.  [default: one a core]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that read and run images.  [default: one a core]")
+    ] = None,
+    threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",
     max_pixels: MaxPixels = 50_000_000,
@@ -41,7 +44,7 @@ def predict(
 
     to_terminal = out is None and str(json) != "-"
     summary = run_predict(
-        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, backend=backend,
+        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, threads=threads, backend=backend,
         device=device, max_pixels=max_pixels, lines=sys.stdin,
         on_row=(lambda row: _print_row(row, top_k)) if to_terminal else None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.compression.quantize_onnx import quantize_onnx
+from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.quantize_openvino import quantize_openvino
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
@@ -108,6 +108,8 @@ class _Builder:
 
     def __init__(self, path: Path, folder: Path, measuring: Measuring) -> None:
         self._path = path
+        self._prepared = folder / "prepared.onnx"
+        prepare_onnx(path, self._prepared)
         self._folder = folder
         self._measuring = measuring
         self._built = 0
@@ -117,9 +119,11 @@ class _Builder:
         self._built += 1
         openvino = settings.tool == "openvino"
         out = self._folder / f"candidate{self._built}{'.xml' if openvino else '.onnx'}"
-        (quantize_openvino if openvino else quantize_onnx)(
-            self._path, out, settings, self._measuring.calibration_batches()
-        )
+        calibration = self._measuring.calibration_batches()
+        if openvino:
+            quantize_openvino(self._path, out, settings, calibration)
+        else:
+            quantize_onnx(self._prepared, out, settings, calibration)
         answers = answers_of(_open(out), self._measuring.images)
         comparison = compare(self._measuring.reference, answers, self._measuring.truth)
         return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
@@ -133,7 +137,7 @@ class _Builder:
                 tell(f"Measured {done} of {total} layers in 8 bits alone")
 
         return layer_sensitivities(
-            self._path, settings, self._measuring.calibration_batches()[:4], images, on_layer=told
+            self._prepared, settings, self._measuring.calibration_batches()[:4], images, on_layer=told
         )
 
     def with_float_layers(

@@ -13,7 +13,8 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.preprocessing import Preprocessing
 
 BATCH = "batch"
-"""The name of the free dimension."""
+SIZE = ("height", "width")
+"""The names of free dimensions."""
 
 Answers = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Preprocessed images (N, 3, H, W) to probabilities (N, classes)."""
@@ -62,11 +63,13 @@ class Exportable:
         outputs = tuple(TensorInfo(output, "float32", (1, len(self.labels))) for output in ("logits", "probabilities"))
         return GraphManifest(name, (TensorInfo("image", "uint8", ("height", "width", 3)),), outputs, files)
 
-    def graph_manifest(self, name: str, files: tuple[str, ...], *, batch: int | str = BATCH) -> GraphManifest:
-        """What the bundle's manifest says of an exported graph."""
-        size = self.preprocessing
+    def graph_manifest(
+        self, name: str, files: tuple[str, ...], *, batch: int | str = BATCH, free_size: bool = False
+    ) -> GraphManifest:
+        """What the bundle's manifest says of an exported graph. free_size: it takes images of any height and width."""
+        height, width = SIZE if free_size else (self.preprocessing.height, self.preprocessing.width)
         outputs = tuple(
             TensorInfo(output, "float32", (batch, len(self.labels))) for output in ("logits", "probabilities")
         )
-        images = TensorInfo("images", "float32", (batch, 3, size.height, size.width))
+        images = TensorInfo("images", "float32", (batch, 3, height, width))
         return GraphManifest(name, (images,), outputs, files)

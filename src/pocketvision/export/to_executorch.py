@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.quiet import quiet
+from pocketvision.export.unsupported import converted
 
 FILE = "model.pte"
 
@@ -20,11 +22,16 @@ def write_executorch(source: Exportable, folder: Path) -> None:
             from executorch.exir import to_edge_transform_and_lower
         except ImportError:
             raise MissingExtraError("Writing ExecuTorch's file", "executorch") from None
-        with torch.no_grad():
-            program = torch.export.export(source.graph(), (source.example(batch=1),))
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+
+        def convert(graph: nn.Module, example: Tensor) -> bytes:
+            with torch.no_grad():
+                program = torch.export.export(graph, (example,))
+            lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+            return bytes(lowered.buffer)
+
+        content = converted(convert, source.graph(), source.example(batch=1), into="ExecuTorch")
     with replacing(folder / FILE) as temporary:
-        temporary.write_bytes(lowered.buffer)
+        temporary.write_bytes(content)
 
 
 def open_executorch_answers(folder: Path, source: Exportable) -> Answers:

@@ -11,22 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
-from pocketvision.export.exportable import BATCH, Answers, Exportable
+from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
+from pocketvision.export.unsupported import converted
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.onnx_backend import open_file
 
 FILE = "model.onnx"
+OUTPUTS = ("logits", "probabilities")
 
 
 def write_onnx(source: Exportable, folder: Path) -> None:
     """Write `model.onnx` (whole or not at all). Weights are inside the file, labels and preprocessing in its metadata."""
-    metadata = {
+    write_graph(source.graph(), folder / FILE, example=source.example(), outputs=OUTPUTS, metadata=metadata(source))
+
+
+def metadata(source: Exportable) -> dict[str, str]:
+    """What a file says of itself: labels and preprocessing, as JSON."""
+    return {
         "labels": json.dumps(source.labels, ensure_ascii=False),
         "preprocessing": json.dumps(source.preprocessing.to_dict()),
     }
-    write_graph(
-        source.graph(), folder / FILE, example=source.example(), outputs=("logits", "probabilities"), metadata=metadata
-    )
 
 
 def open_onnx_answers(folder: Path, source: Exportable) -> Answers:
@@ -43,23 +47,31 @@ def write_graph(
     example: Tensor,
     outputs: Sequence[str],
     metadata: Mapping[str, str] | None = None,
+    free_size: bool = False,
 ) -> None:
     """Write any module from one tensor to one or more as one ONNX file with a free batch dimension, whole or not at all.
 
     example: a batch of two rows: a batch of one would be taken for a constant. metadata: words that the file carries.
+    free_size: height and width of the example's (N, C, H, W) are free too.
     """
-    with _quiet(), torch.no_grad():
+    free = {0: BATCH, 2: SIZE[0], 3: SIZE[1]} if free_size else {0: BATCH}
+
+    def convert(module: nn.Module, example: Tensor) -> torch.onnx.ONNXProgram:
         program = torch.onnx.export(
-            graph,
+            module,
             (example,),
             dynamo=True,
             input_names=["images"],
-            output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+            output_names=list(outputs) if module is graph else None,
+            dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items() if axis < example.ndim},),
             verbose=False,
         )
         if program is None:
             raise RuntimeError("torch.onnx.export returned nothing")
+        return program
+
+    with _quiet(), torch.no_grad():
+        program = converted(convert, graph, example, into="ONNX")
         _forget_the_machine(program)
         program.model.metadata_props.update(metadata or {})
         with replacing(path) as temporary:

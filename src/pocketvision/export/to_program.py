@@ -3,19 +3,23 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, Answers, Exportable
+from pocketvision.export.unsupported import converted
 
 FILE = "model.pt2"
 
 
 def write_program(source: Exportable, folder: Path) -> None:
     """Write `model.pt2` with a free batch dimension."""
-    with torch.no_grad():
-        program = torch.export.export(
-            source.graph(), (source.example(),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
-        )
+
+    def convert(graph: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+        with torch.no_grad():
+            return torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim(BATCH)},))
+
+    program = converted(convert, source.graph(), source.example(), into="torch.export's program")
     # Where every operation stands in the source, with the folders of the machine that trained.
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

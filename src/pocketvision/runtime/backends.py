@@ -71,8 +71,8 @@ def open_backend(
     """Open the bundle with the backend called `name` (None: the first of the table that has a file in it and is installed) on
     `threads` threads (None: every core it may use).
 
-    Raises UsageError for an unknown name, listing near matches, MissingExtraError when it is not installed, and BundleError when
-    the bundle has no file for it.
+    Raises UsageError for an unknown name, listing near matches, and for fewer threads than one; MissingExtraError when it is not
+    installed, and BundleError when the bundle has no file for it.
     """
     if name is None:
         name = default_backend(bundle)
@@ -93,7 +93,7 @@ def open_backend(
             "`pocketvision export` adds files."
         )
     try:
-        return row.open(bundle, file, threads or usable_cores(), device)
+        return row.open(bundle, file, usable_threads(threads), device)
     except ImportError as error:
         raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
 
@@ -110,7 +110,14 @@ def default_backend(bundle: Bundle) -> str:
 
 def open_onnx(path: Path, *, threads: int | None = None) -> Backend:
     """Open an ONNX file that is not, or not yet, in a bundle. Raises BundleError when it can not be loaded."""
-    return onnx_backend.open_file(path, threads or usable_cores())
+    return onnx_backend.open_file(path, usable_threads(threads))
+
+
+def usable_threads(wanted: int | None) -> int:
+    """That many threads; None for every core this process may use. UsageError for fewer than one."""
+    if wanted is not None and wanted < 1:
+        raise UsageError(f"threads is {wanted}; expected 1 or more.")
+    return usable_cores() if wanted is None else wanted
 
 
 def usable_cores() -> int:

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, PocketVisionError
-from pocketvision.runtime.backends import BACKENDS, open_backend, usable_cores
+from pocketvision.runtime.backends import BACKENDS, open_backend, usable_threads
 
 AUTO = "auto"
 SECONDS = 1.0
@@ -36,7 +36,7 @@ def choose(bundle: Bundle, *, threads: int | None = None, batch: int = 4, second
     The choice is kept in the user's cache for this bundle, machine, number of threads and these versions. Raises BundleError
     when none runs it.
     """
-    threads = threads or usable_cores()
+    threads = usable_threads(threads)
     remembered = user_cache_path("pocketvision") / "backends" / f"{_key(bundle, threads, batch)}.json"
     try:
         return Choice(**json.loads(remembered.read_text(encoding="utf-8")))

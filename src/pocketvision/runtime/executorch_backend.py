@@ -1,9 +1,5 @@
 """ExecuTorch's Python runtime: what a phone runs, on the machine at hand."""
 
-import contextlib
-import io
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers, writable
+from pocketvision.runtime.silenced import silenced
 
 
 class ExecuTorchBackend:
@@ -53,30 +50,10 @@ def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> ExecuTo
 def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBackend:
     """Open a .pte file for images of `size` (height, width). Its threads are the runtime's own: one a core."""
     try:
-        with _silenced():
+        with silenced():
             from executorch.runtime import Runtime
 
             method = Runtime.get().load_program(path).load_method("forward")
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"{path}: ExecuTorch can not load it ({error})") from error
     return ExecuTorchBackend(method, size, classes)
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Its compiled part talks to the terminal about the CPU, past Python: both streams go nowhere. Errors still raise."""
-    with _SILENCING, contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        kept = os.dup(1), os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            for each in (*kept, nowhere):
-                os.close(each)
-
-
-_SILENCING = Lock()  # two at once would put each other's nowhere back

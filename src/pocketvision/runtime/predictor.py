@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, UsageError
 from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, ImageSource
-from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_cores
+from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
 from pocketvision.runtime.choice import AUTO, choose
 
 BATCH = 4
@@ -46,14 +46,15 @@ class Predictor:
         self, bundle: Bundle, *, backend: str | None = None, threads: int | None = None, device: str = "cpu"
     ) -> None:
         """backend: a name of BACKENDS, "auto" for the fastest here (choice.py), None for the first that has a file in the bundle.
-        threads: cores to use at most; None takes every core this process may use. device: in the backend's words."""
+        threads: cores to use at most; None takes every core this process may use; UsageError for fewer than one. device: in the
+        backend's words."""
         self.bundle = bundle
         self.labels = bundle.labels
         self.backend = (
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)
         )
         self._device = device
-        self._threads = threads or usable_cores()
+        self._threads = usable_threads(threads)
         self._opened: dict[int, Backend] = {}
         self._opening = Lock()
 
@@ -90,6 +91,8 @@ class Predictor:
         640 x 480 JPEGs, in CPU milliseconds an image: 12.2 this way (9 for the network, 3 for decoding and resizing);
         14.0 with a pool that decodes for one session on both cores, which runs 13.2 on ready tensors.
         """
+        if batch < 1:
+            raise UsageError(f"batch is {batch}; expected 1 or more images.")
         workers = workers or self._threads
         backend = self._open(max(1, self._threads // workers))
         size = self.bundle.preprocessing

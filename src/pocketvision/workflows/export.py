@@ -32,16 +32,19 @@ REPORT = "export-failed.json"
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """What was written for a target, how its answers compare with the network's, and how fast it is. `bytes` of all its files."""
+    """What was written for a target, how its answers compare with the network's, and how fast it is: both None where this machine
+    can not run it. `bytes` of all its files."""
 
     target: str
     files: tuple[str, ...]
     bytes: int
-    comparison: Comparison
-    latency: Latency
+    comparison: Comparison | None
+    latency: Latency | None
 
     def figures(self) -> dict[str, float]:
-        """What the manifest keeps."""
+        """What the manifest keeps; of a file that was not run, that no image was measured."""
+        if self.comparison is None or self.latency is None:
+            return {"images": 0, "bytes": self.bytes}
         latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
         return {**self.comparison.figures(), **latency, "bytes": self.bytes}
 
@@ -77,7 +80,7 @@ def export(
     Every file is run, by the runtime it is for, on up to IMAGES images of the validation split of `data` (None: of the run the
     bundle lies in) against the network in PyTorch. A lossless target has to give its probabilities to within 0.001; of the others
     the accuracy may drop by at most `max_accuracy_drop` points. The comparison, with latency (for `seconds` a figure), goes into
-    the manifest.
+    the manifest. A file that only another system runs (Core ML's) is added unmeasured, which is said aloud.
 
     Raises AgreementError when a file answers otherwise: no file is added, and its figures are written beside the bundle. Raises
     UsageError, BundleError, MissingExtraError.
@@ -106,6 +109,12 @@ def export(
             written = Path(temporary) / name
             written.mkdir()
             target.write(source, written)
+            if not target.runs_here:
+                on_event(
+                    Note(f"{target.files[0]} was not run: only {target.system} runs it. Compare its answers there.")
+                )
+                exported.append(ExportedFile(name, target.files, _bytes(target, written), None, None))
+                continue
             answers = target.open_answers(written, source)
             found = _all_answers(target, answers, images)
             exported.append(
@@ -146,8 +155,11 @@ def _measured(
     example: NDArray[Any] = _pixels(images.files[0])[None] if target.takes_pixels else images.load(0)[None]
     timed = _one_by_one(answers) if target.batch == 1 else answers
     latency = measure_latency({name: timed}, example, seconds=seconds)[name]
-    size = sum((folder / file).stat().st_size for file in target.files)
-    return ExportedFile(name, target.files, size, comparison, latency)
+    return ExportedFile(name, target.files, _bytes(target, folder), comparison, latency)
+
+
+def _bytes(target: Target, folder: Path) -> int:
+    return sum((folder / file).stat().st_size for file in target.files)
 
 
 def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:
@@ -173,7 +185,7 @@ def _require(
     try:
         if target.lossless:
             agreement(reference, found).require(exported.files[0], [str(file) for file in images.files])
-        elif not exported.comparison.within(max_accuracy_drop):
+        elif exported.comparison is not None and not exported.comparison.within(max_accuracy_drop):
             raise AgreementError(f"{exported.files[0]}: {too_large(exported.comparison, max_accuracy_drop)}")
     except AgreementError as error:
         report = out.parent / f"{out.name}.{REPORT}"
@@ -211,7 +223,8 @@ def _added(
     graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]
     for name, target in targets.items():
         if target.is_graph and not target.takes_pixels:
-            graphs.append(source.graph_manifest(name, target.files, batch=target.batch or "batch"))
+            batch, free = target.batch or "batch", target.free_size
+            graphs.append(source.graph_manifest(name, target.files, batch=batch, free_size=free))
         elif target.is_graph:
             graphs.append(source.pixel_graph_manifest(name, target.files))
     figures = {each.files[0]: each.figures() for each in exported}

@@ -36,6 +36,7 @@ def predict(
     top_k: int = 1,
     batch: int | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     backend: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
@@ -47,7 +48,7 @@ def predict(
     out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
     rows. Its keys are `path`, `label`, `probability`, `error`, and with top_k above 1 `label_2`, `probability_2` … (CSV) or
     `top` (JSON Lines: a list of [label, probability]). on_row is called with every row. batch, workers: see
-    Predictor.stream; backend, device: see Predictor.
+    Predictor.stream; threads, backend, device: see Predictor.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
@@ -56,7 +57,7 @@ def predict(
         raise UsageError(f"top_k is {top_k}; expected at least 1")
     started = time.perf_counter()
     with _row_sink(None if out is None else Path(out), top_k) as write:
-        predictor = load(bundle, backend=backend, device=device)
+        predictor = load(bundle, backend=backend, threads=threads, device=device)
         seen = failed = 0
         paths = find_images(images, lines)
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):

@@ -1,0 +1,76 @@
+"""Core ML: the folder `model.mlpackage`, for Apple's devices. One image at a time. Only macOS runs it."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pocketvision.atomic_files import replacing
+from pocketvision.errors import MissingExtraError
+from pocketvision.export import to_onnx
+from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.quiet import quiet
+from pocketvision.export.unsupported import converted
+
+PACKAGE = "model.mlpackage"
+FILES = tuple(
+    f"{PACKAGE}/{name}"
+    for name in ("Manifest.json", "Data/com.apple.CoreML/model.mlmodel", "Data/com.apple.CoreML/weights/weight.bin")
+)
+SYSTEM = "Darwin"
+"""What platform.system() says where it can be run."""
+
+
+def write_coreml(source: Exportable, folder: Path) -> None:
+    """Write the package, an ML program in float32 for iOS 15 and macOS 12 or later: input `images` (1, 3, H, W), outputs `logits`
+    and `probabilities`; labels and preprocessing in its metadata. Raises MissingExtraError."""
+    with quiet():
+        coremltools = _coremltools("Writing Core ML's package")
+
+        def convert(graph: nn.Module, example: Tensor) -> Any:
+            with torch.no_grad():
+                program = torch.export.export(graph, (example,)).run_decompositions({})
+            outputs = len(program.graph_signature.user_outputs)  # one, where a layer is tried alone
+            return coremltools.convert(
+                program,
+                inputs=[coremltools.TensorType(name="images", shape=tuple(example.shape))],
+                outputs=[coremltools.TensorType(name=name) for name in to_onnx.OUTPUTS[:outputs]],
+                minimum_deployment_target=coremltools.target.iOS15,
+                compute_precision=coremltools.precision.FLOAT32,
+                skip_model_load=True,
+            )  # fmt: skip
+
+        model = converted(convert, source.graph(), source.example(batch=1), into="Core ML")
+        model.user_defined_metadata.update(to_onnx.metadata(source))
+        with tempfile.TemporaryDirectory() as temporary:
+            model.save(str(Path(temporary) / PACKAGE))
+            # It leaves notes for debuggers beside these.
+            for file in FILES:
+                with replacing(folder / file) as written:
+                    written.write_bytes((Path(temporary) / file).read_bytes())
+
+
+def open_coreml_answers(folder: Path, source: Exportable) -> Answers:
+    """What the written package answers, in Core ML on the CPU: on macOS only. Raises MissingExtraError."""
+    del source
+    with quiet():
+        coremltools = _coremltools("Running Core ML's package")
+        model = coremltools.models.MLModel(str(folder / PACKAGE), compute_units=coremltools.ComputeUnit.CPU_ONLY)
+
+    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = [model.predict({"images": image[None]})["probabilities"] for image in images]
+        return np.concatenate(found).astype(np.float32)
+
+    return answers
+
+
+def _coremltools(needed_for: str) -> Any:
+    try:
+        import coremltools
+    except ImportError:
+        raise MissingExtraError(needed_for, "coreml") from None
+    return coremltools
