@@ -35,8 +35,9 @@ class Measuring:
     reference: NDArray[np.float32]
     calibration: NDArray[np.float32]
 
-    def calibration_batches(self, size: int = 8) -> list[NDArray[np.float32]]:
-        """In batches, which bound what the calibration keeps at once."""
+    def calibration_batches(self, most: int = 8) -> list[NDArray[np.float32]]:
+        """In batches of at most so many, which bound what the calibration keeps at once; of one size, which histograms need."""
+        size = max(each for each in range(1, most + 1) if len(self.calibration) % each == 0)
         return [self.calibration[start : start + size] for start in range(0, len(self.calibration), size)]
 
 
