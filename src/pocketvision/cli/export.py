@@ -17,8 +17,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="Targets, by comma: onnx, onnx-uint8, openvino, openvino-fp16, program, torchscript, executorch, timm, "
-            "torchvision."
+            help="Targets, by comma: onnx, onnx-uint8, openvino, openvino-fp16, program, torchscript, executorch, "
+            "executorch-int8, timm, torchvision."
         ),
     ],
     data: Annotated[

@@ -23,7 +23,8 @@ class Target:
 
     `files` are written by `write` into a folder; `open_answers` runs them there, as their users will. `lossless`: its answers
     have to be the network's to within the agreement's tolerance; else its loss of accuracy is measured and bounded. `batch`:
-    images a run, None for any number. `takes_pixels`: its input is the image itself. `legacy` ones are for old hosts.
+    images a run, None for any number. `takes_pixels`: its input is the image itself. `calibrated`: in 8 bits, whose ranges are
+    found on the Exportable's calibration images. `legacy` ones are for old hosts.
     """
 
     files: tuple[str, ...]
@@ -34,6 +35,7 @@ class Target:
     is_graph: bool = True
     batch: int | None = None
     takes_pixels: bool = False
+    calibrated: bool = False
     legacy: bool = False
 
 
@@ -60,6 +62,10 @@ TARGETS: dict[str, Target] = {
     "executorch": Target(
         (to_executorch.FILE,), to_executorch.write_executorch, to_executorch.open_executorch_answers,
         "ExecuTorch on XNNPACK, for phones", batch=1,
+    ),
+    "executorch-int8": Target(
+        (to_executorch.FILE,), to_executorch.write_executorch_int8, to_executorch.open_executorch_answers,
+        "the same in 8 bits", lossless=False, batch=1, calibrated=True,
     ),
     "timm": Target(
         to_weights.TIMM_FILES, to_weights.write_timm, to_weights.open_timm_answers, "weights in timm's key layout",

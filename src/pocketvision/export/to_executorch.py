@@ -5,24 +5,57 @@ from pathlib import Path
 import torch
 
 from pocketvision.atomic_files import replacing
-from pocketvision.errors import MissingExtraError
+from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.quiet import quiet
 
 FILE = "model.pte"
+_NEEDED_FOR, _EXTRA = "Writing ExecuTorch's file", "executorch"
 
 
 def write_executorch(source: Exportable, folder: Path) -> None:
     """Write `model.pte` in float32. Raises MissingExtraError."""
     with quiet():
-        try:
-            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-            from executorch.exir import to_edge_transform_and_lower
-        except ImportError:
-            raise MissingExtraError("Writing ExecuTorch's file", "executorch") from None
         with torch.no_grad():
             program = torch.export.export(source.graph(), (source.example(batch=1),))
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
+        _lower(program, folder)
+
+
+def write_executorch_int8(source: Exportable, folder: Path) -> None:
+    """Write `model.pte` in 8 bits: weights with a scale for each channel, activations with one for all, its range found on
+    `source.calibration`, by torchao's flow and XNNPACK's own choice of operators.
+
+    Raises UsageError without calibration images, MissingExtraError.
+    """
+    if source.calibration is None or len(source.calibration) == 0:
+        raise UsageError("executorch-int8 finds its ranges on training images, and there are none: give --data.")
+    with quiet():
+        try:
+            from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+                XNNPACKQuantizer,
+                get_symmetric_quantization_config,
+            )
+            from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+        except ImportError:
+            raise MissingExtraError(_NEEDED_FOR, _EXTRA) from None
+        example = (source.example(batch=1),)
+        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+        with torch.no_grad():
+            prepared = prepare_pt2e(torch.export.export(source.graph(), example).module(), quantizer)
+            for image in source.calibration:
+                prepared(torch.from_numpy(image[None]))
+            program = torch.export.export(convert_pt2e(prepared), example)
+        _lower(program, folder)
+
+
+def _lower(program: torch.export.ExportedProgram, folder: Path) -> None:
+    """What XNNPACK can run goes to it, the rest to ExecuTorch's own kernels."""
+    try:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+    except ImportError:
+        raise MissingExtraError(_NEEDED_FOR, _EXTRA) from None
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
     with replacing(folder / FILE) as temporary:
         temporary.write_bytes(lowered.buffer)
 

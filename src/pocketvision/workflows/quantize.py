@@ -14,18 +14,14 @@ from pocketvision.compression.search import Candidate, Measuring, Search, answer
 from pocketvision.compression.settings import CANDIDATES
 from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.runtime.backends import BACKENDS, open_backend
-from pocketvision.runtime.verify import GOLDEN_TOLERANCE
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import MAX_ACCURACY_DROP, finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
 METHODS = ("auto", *CANDIDATES)
-CALIBRATION = 128
 REPORT = "quantization-failed.json"
-# An 8-bit graph's answers to the golden images may differ so much on another CPU: its 8-bit products are the same, their
-# rounding is not. Saturating ones (AVX2 without VNNI) differ by far more, which is what this is there to find.
-OTHER_CPU_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
