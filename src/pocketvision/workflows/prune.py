@@ -27,7 +27,7 @@ from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
-from pocketvision.workflows.progress import Note, OnEvent, silent
+from pocketvision.workflows.progress import Note, OnEvent, silent, told_tuning
 from pocketvision.workflows.shipping import ship
 
 REPORT = "pruning-failed.json"
@@ -199,13 +199,7 @@ class _Work:
 
         def told(step: LoopStep) -> None:
             after_step()
-            if step.step % 50 == 0 or step.step == steps:
-                rate = step.images_per_second
-                self._on_event(
-                    Note(
-                        f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, {rate:.0f} images/s"
-                    )
-                )
+            told_tuning(self._on_event, step, steps)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._settings.seed)
