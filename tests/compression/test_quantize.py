@@ -74,6 +74,19 @@ def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
     assert out.stat().st_size < 0.4 * path.stat().st_size
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(16, [8, 8]), (28, [7] * 4), (11, [1] * 11)])
+def test_calibration_batches_are_equal(
+    count: int, sizes: list[int], bundle: Bundle, measuring: Measuring, tmp_path: Path
+) -> None:
+    """ONNX Runtime stacks what it has seen for a histogram: a smaller last batch was a traceback."""
+    few = replace(measuring, calibration=np.resize(measuring.calibration, (count, *measuring.calibration.shape[1:])))
+    assert [len(batch) for batch in few.calibration_batches()] == sizes
+    assert np.array_equal(np.concatenate(few.calibration_batches()), few.calibration)
+    if count == 28:
+        settings = Settings("onnxruntime", calibration="percentile")
+        quantize_onnx(bundle.path("model.onnx"), tmp_path / "small.onnx", settings, few.calibration_batches())
+
+
 def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) -> None:
     graph = onnx.load(quantized.bundle.path("model.onnx")).graph
     made_by = {output: node.op_type for node in graph.node for output in node.output}

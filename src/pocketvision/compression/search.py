@@ -35,8 +35,10 @@ class Measuring:
     reference: NDArray[np.float32]
     calibration: NDArray[np.float32]
 
-    def calibration_batches(self, size: int = 8) -> list[NDArray[np.float32]]:
-        """In batches, which bound what the calibration keeps at once."""
+    def calibration_batches(self, most: int = 8) -> list[NDArray[np.float32]]:
+        """In batches of at most `most`, which bound what the calibration keeps at once. All are equal: ONNX Runtime's histograms
+        (percentile, entropy) refuse a smaller last one."""
+        size = next(size for size in range(most, 0, -1) if len(self.calibration) % size == 0)
         return [self.calibration[start : start + size] for start in range(0, len(self.calibration), size)]
 
 
