@@ -81,6 +81,19 @@ def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
     assert out.stat().st_size < 0.4 * path.stat().st_size
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(16, [8, 8]), (28, [7] * 4), (11, [1] * 11)])
+def test_calibration_batches_are_equal(
+    count: int, sizes: list[int], bundle: Bundle, measuring: Measuring, tmp_path: Path
+) -> None:
+    """ONNX Runtime stacks what it has seen for a histogram: a smaller last batch was a traceback."""
+    few = replace(measuring, calibration=np.resize(measuring.calibration, (count, *measuring.calibration.shape[1:])))
+    assert [len(batch) for batch in few.calibration_batches()] == sizes
+    assert np.array_equal(np.concatenate(few.calibration_batches()), few.calibration)
+    if count == 28:
+        settings = Settings("onnxruntime", calibration="percentile")
+        quantize_onnx(bundle.path("model.onnx"), tmp_path / "small.onnx", settings, few.calibration_batches())
+
+
 def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) -> None:
     graph = onnx.load(quantized.bundle.path("model.onnx")).graph
     made_by = {output: node.op_type for node in graph.node for output in node.output}
@@ -140,7 +153,13 @@ def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float
     monkeypatch.setattr(Comparison, "within", within)
     told: list[str] = []
     found = search(
-        bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=0.0, seconds=0.02, tell=told.append
+        bundle.path("model.onnx"),
+        tmp_path,
+        CANDIDATES["onnxruntime"],
+        measuring,
+        max_drop=0.0,
+        seconds=0.02,
+        tell=told.append,
     )
     first, *rest = found.candidates
     assert not first.settings.float_layers and first.latency is None
@@ -162,7 +181,13 @@ def test_the_fastest_of_those_within_the_drop_is_taken(
     monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:3])
     monkeypatch.setattr(search_module, "measure_latency", timings)
     found = search(
-        bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=100, seconds=1, tell=lambda _: None
+        bundle.path("model.onnx"),
+        tmp_path,
+        CANDIDATES["onnxruntime"],
+        measuring,
+        max_drop=100,
+        seconds=1,
+        tell=lambda _: None,
     )
     assert found.chosen == found.candidates[-1]
     assert found.float_latency.latency_ms == 9.0
@@ -181,7 +206,15 @@ def test_the_graph_is_prepared_once_for_all_candidates(
 
     monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:2])
     monkeypatch.setattr(search_module, "prepare_onnx", counted)
-    search(bundle.path("model.onnx"), tmp_path, ["onnxruntime"], measuring, max_drop=100, seconds=0.02, tell=print)
+    search(
+        bundle.path("model.onnx"),
+        tmp_path,
+        CANDIDATES["onnxruntime"],
+        measuring,
+        max_drop=100,
+        seconds=0.02,
+        tell=print,
+    )
     assert made == [bundle.path("model.onnx")]
 
 

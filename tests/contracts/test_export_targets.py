@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +38,13 @@ NAMES = ("개", "cat, domestic", "c", "d", "e")
 each_target = pytest.mark.parametrize("written", list(TARGETS), indirect=True)
 
 # Of the targets that may differ: the largest difference of a probability, measured on the ten pictures below, twice over for
-# the sake of other machines. Float16 weights: 1.1e-3. Pixels that ONNX resized: 8.5e-3.
-BOUNDS = {"openvino-fp16": 2.2e-3, "onnx-uint8": 1.7e-2}
+# the sake of other machines. Float16 weights: 1.1e-3. Pixels that ONNX resized: 8.5e-3. 8 bits: 6.3e-2.
+BOUNDS = {"openvino-fp16": 2.2e-3, "onnx-uint8": 1.7e-2, "executorch-int8": 0.13}
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """The network, and real images of several sizes with what it answers to them."""
+    """The network, and real images of several sizes with what it answers to them. Its calibration images are none of them."""
 
     source: Exportable
     pictures: list[NDArray[np.uint8]]
@@ -86,12 +86,15 @@ def given() -> Given:
         )
     ]  # fmt: skip
     images = np.stack([preprocessing(picture) for picture in pictures])
+    others = [photo[top:, left:] for photo in load_sample_images().images for top in (20, 90) for left in (0, 150, 340)]
+    calibration = np.stack([preprocessing(picture) for picture in others])
     calibrated(network, torch.from_numpy(images))
     with torch.no_grad():
         probabilities = torch.softmax(network(torch.from_numpy(images)) / TEMPERATURE, 1).numpy()
     assert isinstance(network, Network)
     assert probabilities.std(axis=0).max() > 0.1, "the answers have to differ from image to image"
-    return Given(Exportable(network, NAMES, preprocessing, TEMPERATURE), pictures, images, probabilities)
+    source = Exportable(network, NAMES, preprocessing, TEMPERATURE, calibration)
+    return Given(source, pictures, images, probabilities)
 
 
 @contextmanager
@@ -185,6 +188,16 @@ def test_it_answers_as_the_network(written: Written, given: Given) -> None:
 
 def test_every_target_that_may_differ_has_a_bound() -> None:
     assert set(BOUNDS) == {name for name, target in TARGETS.items() if not target.lossless}
+
+
+def test_8_bits_without_calibration_images_are_refused(given: Given, tmp_path: Path) -> None:
+    """Ranges found on no images would be those of the example, which is black."""
+    calibrated_targets = [name for name, target in TARGETS.items() if target.calibrated]
+    assert calibrated_targets == ["executorch-int8"]
+    for images in (None, given.images[:0]):
+        with pytest.raises(UsageError, match=r"executorch-int8 .* training images, and there are none: give --data"):
+            TARGETS["executorch-int8"].write(replace(given.source, calibration=images), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @each_target

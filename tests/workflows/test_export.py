@@ -20,7 +20,7 @@ from pocketvision.bundle import Bundle, read_bundle, write_bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
-from pocketvision.errors import AgreementError, PocketVisionError, UsageError
+from pocketvision.errors import AgreementError, BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.intervals import Interval
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import TARGETS
@@ -28,7 +28,7 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
-from pocketvision.runtime.verify import verify_bundle
+from pocketvision.runtime.verify import OTHER_CPU_TOLERANCE, verify_bundle
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.bundle_images import calibration_images, measuring_images
 from pocketvision.workflows.export import REPORT, ExportResult, export
@@ -358,10 +358,17 @@ def swapped_at(probabilities: NDArray[np.float32], rows: NDArray[np.integer]) ->
     return changed
 
 
-@pytest.mark.parametrize("targets", [("openvino", "openvino-fp16"), ("openvino-fp16", "program", "openvino")])
-def test_two_targets_of_one_file_are_refused(targets: tuple[str, ...], run: Path) -> None:
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (("openvino", "openvino-fp16"), r"openvino and openvino-fp16 both write model\.xml\..*--out"),
+        (("openvino-fp16", "program", "openvino"), r"openvino-fp16 and openvino both write model\.xml\..*--out"),
+        (("executorch", "executorch-int8"), r"executorch and executorch-int8 both write model\.pte\..*--out"),
+    ],
+)
+def test_two_targets_of_one_file_are_refused(targets: tuple[str, ...], words: str, run: Path) -> None:
     before = content(run)
-    with pytest.raises(UsageError, match=r"openvino.* and openvino.* both write model\.xml\..*--out"):
+    with pytest.raises(UsageError, match=words):
         export(run / "bundle", targets)
     assert content(run) == before
 
@@ -373,6 +380,73 @@ def test_a_file_that_is_replaced_is_described_anew(exported: ExportResult, tmp_p
     assert half.files["model.bin"].size < 0.6 * whole.files["model.bin"].size
     assert half.agreement["model.xml"]["bytes"] < 0.7 * whole.agreement["model.xml"]["bytes"]
     assert half.agreement["model.pt2"] == whole.agreement["model.pt2"] and half.commands == whole.commands
+
+
+@pytest.fixture(scope="module")
+def in_8_bits(
+    exported: ExportResult, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ExportResult, NDArray[np.float32]]:
+    """The bundle of all graphs with the 8-bit file in place of the other .pte; and the images that it was calibrated on."""
+    run = shutil.copytree(exported.bundle.folder.parent, tmp_path_factory.mktemp("in_8_bits") / "run")
+    target, seen = TARGETS["executorch-int8"], []
+
+    def write(source: Exportable, folder: Path) -> None:
+        seen.append(source.calibration)
+        target.write(source, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TARGETS, "executorch-int8", replace(target, write=write))
+        found = export(run / "bundle", ["executorch-int8"], max_accuracy_drop=20, seconds=0)
+    (calibration,) = seen
+    assert calibration is not None
+    return found, calibration
+
+
+def test_8_bits_take_the_place_of_the_float_file_and_are_measured(
+    in_8_bits: tuple[ExportResult, NDArray[np.float32]], exported: ExportResult
+) -> None:
+    found, _ = in_8_bits
+    before, after = exported.bundle.manifest, found.bundle.manifest
+    assert [graph.name for graph in after.graphs if "model.pte" in graph.files] == ["executorch-int8"]
+    assert after.files["model.pte"].size < 0.3 * before.files["model.pte"].size
+    figures, measured = after.agreement["model.pte"], validation(found.bundle)
+    reference = network_answers(rebuilt(found.bundle), measured.images, temperature(found.bundle))
+    difference = np.abs(answers(found.bundle, "executorch-int8", measured) - reference)
+    assert figures["max_probability_difference"] == pytest.approx(difference.max(), abs=2e-6)
+    assert 1e-3 < difference.max() < 0.2, "it is in 8 bits, and answers much alike"
+    assert figures["calibration_images"] == 24
+
+
+def test_8_bits_are_calibrated_on_training_images_only(in_8_bits: tuple[ExportResult, NDArray[np.float32]]) -> None:
+    found, calibration = in_8_bits
+    with (found.bundle.folder.parent / "split.csv").open(encoding="utf-8", newline="") as file:
+        training = [Path(row["path"]) for row in csv.DictReader(file) if row["split"] == "train"]
+    expected = np.stack([found.bundle.preprocessing(file) for file in training])
+    assert sorted(image.tobytes() for image in calibration) == sorted(image.tobytes() for image in expected)
+
+
+def test_8_bits_beside_float_files_are_verified_by_what_was_measured(
+    in_8_bits: tuple[ExportResult, NDArray[np.float32]],
+) -> None:
+    """Golden answers are the network's: the 8-bit file may differ from them as it did here, the others not at all."""
+    bundle = in_8_bits[0].bundle
+    found = verify_bundle(bundle)
+    assert found.backends["executorch"] > 1e-3 > max(found.backends["openvino"], found.backends["onnxruntime"])
+    assert found.tolerance == pytest.approx(found.backends["executorch"] + OTHER_CPU_TOLERANCE)
+    figures = {**bundle.manifest.agreement["model.pte"], "golden_tolerance": found.backends["executorch"] / 2}
+    agreed = {**bundle.manifest.agreement, "model.pte": figures}
+    with pytest.raises(BundleError, match="executorch does not answer as it was measured"):
+        verify_bundle(replace(bundle, manifest=replace(bundle.manifest, agreement=agreed)))
+
+
+def test_8_bits_need_training_images(made: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(made / "bundle", tmp_path / "alone")
+    before = content(bundle)
+    with pytest.raises(
+        UsageError, match=r"lies in no run, so it is not known which images to calibrate with: give --d"
+    ):
+        export(bundle, ["executorch-int8"], seconds=0)
+    assert content(bundle) == before
 
 
 def test_weights_for_two_libraries_share_the_class_names(made: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def export(
         str,
         typer.Option(
             help="Targets, by comma: onnx, onnx-uint8, onnx-free-size, openvino, openvino-fp16, program, torchscript, "
-            "executorch, litert, coreml, timm, torchvision."
+            "executorch, executorch-int8, litert, coreml, timm, torchvision."
         ),
     ],
     data: Annotated[

@@ -24,6 +24,10 @@ def quantize(
     method: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or dynamic (linear layers only).")] = "auto",
     max_accuracy_drop: MaxAccuracyDrop = 0.5,
     calibration: Annotated[int, typer.Option(min=1, help="Images that ranges are found on.")] = 128,
+    tune_epochs: Annotated[
+        float, typer.Option(help="Epochs of the training split to tune the weights for 8 bits first; 0 for none.")
+    ] = 0.0,
+    tune_lr: Annotated[float, typer.Option(help="Highest learning rate of that tuning.")] = 1e-4,
     json: JsonFile = None,
 ) -> None:
     """Write an 8-bit bundle: about a quarter of the size. Several ways are tried, and the fastest that stays accurate is taken.
@@ -35,13 +39,15 @@ def quantize(
         pocketvision quantize runs/leaves/bundle
 
         pocketvision quantize bundle --data photos/ --method onnxruntime --max-accuracy-drop 1
+
+        pocketvision quantize bundle --data photos/ --tune-epochs 2
     """
     from pocketvision.workflows.quantize import quantize as run_quantize
 
     with TrainingDisplay() as display:
         found = run_quantize(
             bundle, data=data, out=out, method=method, max_accuracy_drop=max_accuracy_drop, calibration=calibration,
-            on_event=display,
+            tune_epochs=tune_epochs, tune_lr=tune_lr, on_event=display,
         )  # fmt: skip
     write_json_option(json, found.to_dict())
     if str(json) != "-":

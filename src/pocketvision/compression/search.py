@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.quantize_openvino import quantize_openvino
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
-from pocketvision.compression.settings import CANDIDATES, Settings
+from pocketvision.compression.settings import Settings
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
@@ -70,18 +70,21 @@ class Search:
 
 
 def search(
-    path: Path, folder: Path, methods: Sequence[str], measuring: Measuring, *, max_drop: float, seconds: float, tell: Tell
+    path: Path, folder: Path, ways: Sequence[Settings], measuring: Measuring, *, max_drop: float, seconds: float, tell: Tell,
+    tuned: Path | None = None,
 ) -> Search:  # fmt: skip
-    """Try every candidate of `methods` on the ONNX file `path`; leave the chosen one's files in `folder`.
+    """Try every one of `ways` on the ONNX file `path`; leave the chosen one's files in `folder`.
 
     max_drop: percentage points of accuracy. Where none stays within it, the most accurate candidate of ONNX Runtime's is tried
-    again with its most sensitive layers left in float, twice as many each time. tell: takes a sentence of progress.
+    again with its most sensitive layers left in float, twice as many each time. tell: takes a sentence of progress. tuned: the
+    same graph with weights tuned for 8 bits; every candidate is tried on it too, and judged against `path` like the others.
     """
+    rounds = (False,) if tuned is None else (False, True)
     with tempfile.TemporaryDirectory() as temporary:
-        builder = _Builder(path, Path(temporary), measuring)
+        builder = _Builder(path, tuned, Path(temporary), measuring)
         failed: dict[str, str] = {}
         tried: list[tuple[Candidate, Path]] = []
-        for settings in (each for method in methods for each in CANDIDATES[method]):
+        for settings in (replace(each, tuned=is_tuned) for is_tuned in rounds for each in ways):
             tell(f"Quantizing: {settings.title}")
             try:
                 tried.append(builder.build(settings))
@@ -91,7 +94,7 @@ def search(
         if not any(candidate.comparison.within(max_drop) for candidate, _ in tried):
             static = [each for each, _ in tried if each.settings.tool == "onnxruntime"]
             if static:
-                base = max(static, key=lambda each: (-(each.comparison.drop or 0), each.comparison.top1_agreement))
+                base = max(static, key=_accuracy)
                 sensitivities = builder.sensitivities(base.settings, tell)
                 tried += builder.with_float_layers(base.settings, sensitivities, max_drop, tell)
         timed, float_latency = builder.timed(tried, max_drop, seconds)
@@ -107,10 +110,13 @@ def search(
 class _Builder:
     """Builds candidates in a folder and judges them."""
 
-    def __init__(self, path: Path, folder: Path, measuring: Measuring) -> None:
+    def __init__(self, path: Path, tuned: Path | None, folder: Path, measuring: Measuring) -> None:
         self._path = path
-        self._prepared = folder / "prepared.onnx"
-        prepare_onnx(path, self._prepared)
+        # What candidates are made from, by whether it is tuned; ONNX Runtime's tools want it prepared, which is done once.
+        self._sources = {False: path} if tuned is None else {False: path, True: tuned}
+        self._prepared = {is_tuned: folder / f"prepared-{is_tuned}.onnx" for is_tuned in self._sources}
+        for is_tuned, file in self._prepared.items():
+            prepare_onnx(self._sources[is_tuned], file)
         self._folder = folder
         self._measuring = measuring
         self._built = 0
@@ -122,9 +128,9 @@ class _Builder:
         out = self._folder / f"candidate{self._built}{'.xml' if openvino else '.onnx'}"
         calibration = self._measuring.calibration_batches()
         if openvino:
-            quantize_openvino(self._path, out, settings, calibration)
+            quantize_openvino(self._sources[settings.tuned], out, settings, calibration)
         else:
-            quantize_onnx(self._prepared, out, settings, calibration)
+            quantize_onnx(self._prepared[settings.tuned], out, settings, calibration)
         answers = answers_of(_open(out), self._measuring.images)
         comparison = compare(self._measuring.reference, answers, self._measuring.truth)
         return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
@@ -138,7 +144,7 @@ class _Builder:
                 tell(f"Measured {done} of {total} layers in 8 bits alone")
 
         return layer_sensitivities(
-            self._prepared, settings, self._measuring.calibration_batches()[:4], images, on_layer=told
+            self._prepared[settings.tuned], settings, self._measuring.calibration_batches()[:4], images, on_layer=told
         )
 
     def with_float_layers(
@@ -158,12 +164,31 @@ class _Builder:
     def timed(
         self, tried: Sequence[tuple[Candidate, Path]], max_drop: float, seconds: float
     ) -> tuple[list[tuple[Candidate, Path]], Latency]:
-        """The candidates, those within the allowed drop timed beside the float network, in turns; and its own latency."""
+        """The candidates, those that may be chosen timed beside the float network, in turns; and its own latency."""
         runs = {"": open_float(self._path).run}
-        runs |= {str(path): _open(path).run for candidate, path in tried if candidate.comparison.within(max_drop)}
+        runs |= {str(path): _open(path).run for path in _contenders(tried, max_drop)}
         latencies = measure_latency(runs, self._measuring.images[:1], seconds=seconds)
         timed = [(replace(candidate, latency=latencies.get(str(path))), path) for candidate, path in tried]
         return timed, latencies[""]
+
+
+def _accuracy(candidate: Candidate) -> tuple[float, float, float]:
+    """To rank candidates by: points gained, then share of the same answers, then closeness of the probabilities."""
+    found = candidate.comparison
+    return -(found.drop or 0.0), found.top1_agreement, -found.mean_probability_difference
+
+
+def _contenders(tried: Sequence[tuple[Candidate, Path]], max_drop: float) -> list[Path]:
+    """The files within the allowed drop. Of two that differ in their weights alone, the more accurate: they are equally fast, and
+    which one happened to be timed faster is no reason."""
+    best: dict[Settings, tuple[Candidate, Path]] = {}
+    for candidate, path in tried:
+        graph = replace(candidate.settings, tuned=False)
+        if candidate.comparison.within(max_drop) and (
+            graph not in best or _accuracy(candidate) > _accuracy(best[graph][0])
+        ):
+            best[graph] = candidate, path
+    return [path for _, path in best.values()]
 
 
 def open_float(path: Path) -> Backend:

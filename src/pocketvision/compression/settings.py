@@ -23,7 +23,7 @@ class Settings:
     runs) or "openvino" (NNCF). per_channel: weights have a scale for each output channel. reduce_range: weights in 7 bits, for
     CPUs with AVX2 and without VNNI, whose 8-bit products saturate. activations: their type. calibration: how their ranges are
     found. bias_correction: NNCF's exact one, which runs the network layer by layer, in place of its fast one.
-    float_layers: nodes left in float32.
+    float_layers: nodes left in float32. tuned: from the weights that were tuned for 8 bits (quantize_aware.py).
     """
 
     tool: Tool
@@ -33,11 +33,12 @@ class Settings:
     calibration: Calibration = "minmax"
     bias_correction: bool = False
     float_layers: tuple[str, ...] = ()
+    tuned: bool = False
 
     @property
     def title(self) -> str:
         """In a few words."""
-        words: list[str] = [self.tool]
+        words: list[str] = [f"tuned {self.tool}" if self.tuned else self.tool]
         if self.tool == "onnxruntime":
             words += ["per channel" if self.per_channel else "per tensor", self.activations, self.calibration]
             words += ["7-bit weights"] if self.reduce_range else []

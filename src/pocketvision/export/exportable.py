@@ -38,6 +38,7 @@ class WithProbabilities(nn.Module):
 class Exportable:
     """A network in eval mode, its class names in index order, its preprocessing, and the temperature of its probabilities.
 
+    calibration: preprocessed training images (N, 3, H, W), for the targets that find the ranges of 8 bits on them.
     Targets leave the network as it is. Raises ValueError for a temperature that is not above 0.
     """
 
@@ -45,6 +46,7 @@ class Exportable:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     temperature: float = 1.0
+    calibration: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

@@ -28,8 +28,8 @@ class Target:
     `files` are written by `write` into a folder; `open_answers` runs them there, as their users will. `lossless`: its answers
     have to be the network's to within the agreement's tolerance; else its loss of accuracy is measured and bounded. `batch`:
     images a run, None for any number. `takes_pixels`: its input is the image itself. `free_size`: preprocessed ones of any size.
-    `system`: the only one (in platform.system's word) that can run it; elsewhere it is written and not run. `legacy` ones are for
-    old hosts.
+    `calibrated`: in 8 bits, whose ranges are found on the Exportable's calibration images. `system`: the only one (in
+    platform.system's word) that can run it; elsewhere it is written and not run. `legacy` ones are for old hosts.
     """
 
     files: tuple[str, ...]
@@ -42,6 +42,7 @@ class Target:
     takes_pixels: bool = False
     free_size: bool = False
     system: str = ""
+    calibrated: bool = False
     legacy: bool = False
 
     @property
@@ -77,6 +78,10 @@ TARGETS: dict[str, Target] = {
     "executorch": Target(
         (to_executorch.FILE,), to_executorch.write_executorch, to_executorch.open_executorch_answers,
         "ExecuTorch on XNNPACK, for phones", batch=1,
+    ),
+    "executorch-int8": Target(
+        (to_executorch.FILE,), to_executorch.write_executorch_int8, to_executorch.open_executorch_answers,
+        "the same in 8 bits", lossless=False, batch=1, calibrated=True,
     ),
     "litert": Target(
         (to_litert.FILE,), to_litert.write_litert, to_litert.open_litert_answers, "LiteRT, for Android", batch=1

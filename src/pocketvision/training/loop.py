@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import TrainingError
-from pocketvision.models.network import Network
 from pocketvision.training.optimizer import make_optimizer
 
 
@@ -43,13 +42,14 @@ class LoopStep:
 
 
 def run_loop(
-    network: Network,
+    network: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     settings: LoopSettings,
     *,
     on_step: Callable[[LoopStep], None] = lambda _: None,
 ) -> None:
-    """Train `network` in place for `settings.steps` batches, (N, 3, H, W) and (N,) each, and leave it in eval mode.
+    """Train `network`, from images to logits (N, classes), in place for `settings.steps` batches, (N, 3, H, W) and (N,) each, and
+    leave it in eval mode.
 
     Dropout and stochastic depth draw from torch's global random state. Raises TrainingError when the loss is not a number, or
     when `batches` ends early.
@@ -104,7 +104,7 @@ def _precision(dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:
     return torch.autocast("cpu", dtype=dtype)
 
 
-def _freeze_norms(network: Network) -> None:
+def _freeze_norms(network: nn.Module) -> None:
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d):
             module.eval()

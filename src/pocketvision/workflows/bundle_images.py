@@ -18,6 +18,9 @@ from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.workflows.progress import Note, OnEvent
 
+CALIBRATION = 128
+"""Images that the ranges of 8 bits are found on, unless another number is asked for."""
+
 _BATCH = 32
 
 

@@ -20,7 +20,8 @@ from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import decode
-from pocketvision.workflows.bundle_images import BundleImages, measuring_images
+from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
+from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
@@ -33,20 +34,28 @@ REPORT = "export-failed.json"
 @dataclass(frozen=True)
 class ExportedFile:
     """What was written for a target, how its answers compare with the network's, and how fast it is: both None where this machine
-    can not run it. `bytes` of all its files."""
+    can not run it. `bytes` of all its files.
+
+    calibration_images: that the ranges of its 8 bits were found on. golden_tolerance: by how much its probabilities of the golden
+    images may differ from the network's on another machine, for a file that differs here; None for all else.
+    """
 
     target: str
     files: tuple[str, ...]
     bytes: int
     comparison: Comparison | None
     latency: Latency | None
+    calibration_images: int | None = None
+    golden_tolerance: float | None = None
 
     def figures(self) -> dict[str, float]:
         """What the manifest keeps; of a file that was not run, that no image was measured."""
         if self.comparison is None or self.latency is None:
             return {"images": 0, "bytes": self.bytes}
         latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
-        return {**self.comparison.figures(), **latency, "bytes": self.bytes}
+        own = {"calibration_images": self.calibration_images, GOLDEN_TOLERANCE: self.golden_tolerance}
+        given = {name: value for name, value in own.items() if value is not None}
+        return {**self.comparison.figures(), **latency, "bytes": self.bytes, **given}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -80,7 +89,8 @@ def export(
     Every file is run, by the runtime it is for, on up to IMAGES images of the validation split of `data` (None: of the run the
     bundle lies in) against the network in PyTorch. A lossless target has to give its probabilities to within 0.001; of the others
     the accuracy may drop by at most `max_accuracy_drop` points. The comparison, with latency (for `seconds` a figure), goes into
-    the manifest. A file that only another system runs (Core ML's) is added unmeasured, which is said aloud.
+    the manifest. A target in 8 bits finds its ranges on CALIBRATION images of the training split of the same data. A file that
+    only another system runs (Core ML's) is added unmeasured, which is said aloud.
 
     Raises AgreementError when a file answers otherwise: no file is added, and its figures are written beside the bundle. Raises
     UsageError, BundleError, MissingExtraError.
@@ -99,6 +109,9 @@ def export(
     source = Exportable(
         rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
     )
+    if any(target.calibrated for target in targets.values()):
+        calibrating = calibration_images(read, data, on_event).some(CALIBRATION)
+        source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
     images = measuring_images(read, data, on_event).some(IMAGES)
     folder = read.folder if out is None else Path(out)
     with tempfile.TemporaryDirectory() as temporary:
@@ -117,9 +130,10 @@ def export(
                 continue
             answers = target.open_answers(written, source)
             found = _all_answers(target, answers, images)
-            exported.append(
-                _measured(name, target, written, answers, images, compare(reference, found, images.truth), seconds)
+            measured = _measured(
+                name, target, written, answers, images, compare(reference, found, images.truth), seconds
             )
+            exported.append(_with_allowance(measured, target, source, answers, read))
             _require(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
@@ -160,6 +174,20 @@ def _measured(
 
 def _bytes(target: Target, folder: Path) -> int:
     return sum((folder / file).stat().st_size for file in target.files)
+
+
+def _with_allowance(
+    exported: ExportedFile, target: Target, source: Exportable, answers: Answers, bundle: Bundle
+) -> ExportedFile:
+    """What a file that may differ is allowed on the golden images, whose answers are the network's: what it differs by here, and
+    what another machine's rounding adds."""
+    if target.lossless or target.takes_pixels or not target.is_graph:
+        return exported
+    golden = bundle.golden()
+    here = float(np.abs(answers(golden["images"]) - golden["probabilities"]).max())
+    if not target.calibrated or source.calibration is None:
+        return replace(exported, golden_tolerance=here + TOLERANCE)
+    return replace(exported, calibration_images=len(source.calibration), golden_tolerance=here + OTHER_CPU_TOLERANCE)
 
 
 def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:

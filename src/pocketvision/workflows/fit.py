@@ -116,12 +116,13 @@ def fit(
     steps_folder = folder.parent / f"{folder.name}.steps"
     picture = steps_folder / "plot.png" if plot is None else Path(plot)
     check_plot(picture)
+    tried = [kind for kind in tried if kind != "int8" or _method(names)]
     ladder = _ladder(read, budget, tried, networks, names)
     table = steps_folder / "images.csv"
     write_splits(read, data, table, on_event)
     images = measuring_images(read, table, on_event)
     settings = replace(settings or StepSettings(), max_accuracy_drop=budget.max_accuracy_drop)
-    steps = Steps(read, steps_folder, table, images, settings, on_event)
+    steps = Steps(read, steps_folder, table, images, settings, _method(names), on_event)
     work = _Work(steps, budget, names, images.truth, seconds, on_event)
     found = work.climb(ladder, everything=everything)
     chosen = min((each for each in found if not each.misses), key=_worth, default=None)
@@ -142,6 +143,12 @@ def _backends(given: Sequence[str] | None) -> list[str]:
         if not BACKENDS[name].installed:
             raise MissingExtraError(f"The backend {name}", BACKENDS[name].extra)
     return list(dict.fromkeys(given))
+
+
+def _method(backends: Sequence[str]) -> str:
+    """How 8 bits are made for these backends, in quantize's words; empty where none of them runs such files."""
+    able = [name for name in _BACKENDS if name in backends]
+    return "auto" if len(able) == len(_BACKENDS) else "".join(able)
 
 
 def _ladder(

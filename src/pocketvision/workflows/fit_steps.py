@@ -1,5 +1,6 @@
 """The bundles of the ladder's rungs: each made once in a folder, and found there again when the command is repeated."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression.ladder import Kind, Rung, Value
+from pocketvision.compression.settings import Settings
 from pocketvision.errors import AgreementError, BundleError
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import Backend, open_backend
@@ -54,11 +56,14 @@ _DEPENDS: dict[Kind, tuple[str, ...]] = {
 
 
 class Steps:
-    """Makes rungs of one bundle on one table of images. `keys` name what each rung's bundle was made from."""
+    """Makes rungs of one bundle on one table of images; 8 bits by `method` (quantize's)."""
 
     def __init__(
-        self, bundle: Bundle, folder: Path, table: Path, images: BundleImages, settings: StepSettings, on_event: OnEvent
-    ) -> None:
+        self, bundle: Bundle, folder: Path, table: Path, images: BundleImages, settings: StepSettings, method: str,
+        on_event: OnEvent,
+    ) -> None:  # fmt: skip
+        self._method = method
+        self._way: Settings | None = None
         self._folder, self._table, self._images = folder, table, images
         self._settings, self._on_event = settings, on_event
         self._bundles: dict[str, Bundle] = {}
@@ -75,6 +80,8 @@ class Steps:
             self._bundles[rung.name] = base
         else:
             self._bundles[rung.name] = self._kept(rung) or self._make(rung, base)
+        if rung.kind == "int8" and self._way is None:
+            self._way = _way_of(self._bundles[rung.name])
         return self._bundles[rung.name]
 
     def answers(self, bundle: Bundle, backends: list[str]) -> dict[str, NDArray[np.float32]]:
@@ -92,6 +99,8 @@ class Steps:
     def _key(self, rung: Rung) -> str:
         below = self._keys.get(rung.of) or _hash(sorted(each.sha256 for each in self._original.manifest.files.values()))
         settings = [(name, getattr(self._settings, name)) for name in _DEPENDS[rung.kind]]
+        if rung.kind == "int8":
+            settings += [("method", self._method), ("way", self._way)]
         return _hash(below, self._data_key, rung.kind, rung.value, settings)
 
     def _kept(self, rung: Rung) -> Bundle | None:
@@ -146,9 +155,17 @@ class Steps:
         return self._resized(pixels, base, folder, epochs=self._settings.epochs)
 
     def _quantized(self, _: Value, base: Bundle, folder: Path) -> Bundle:
+        """In the way that won for the bundle as it is, if that was found and does here too; else by the whole search."""
+        if self._way is not None:
+            with contextlib.suppress(AgreementError):
+                return self._by(base, folder, [self._way])
+        return self._by(base, folder, None)
+
+    def _by(self, base: Bundle, folder: Path, ways: list[Settings] | None) -> Bundle:
         return quantize(
-            base.folder, data=self._table, out=folder, calibration=self._settings.calibration,
-            max_accuracy_drop=self._settings.max_accuracy_drop, on_event=self._on_event,
+            base.folder, data=self._table, out=folder, method=self._method, ways=ways,
+            calibration=self._settings.calibration, max_accuracy_drop=self._settings.max_accuracy_drop,
+            on_event=self._on_event,
         ).bundle  # fmt: skip
 
     def _pruned(self, share: Value, base: Bundle, folder: Path) -> Bundle:
@@ -178,6 +195,12 @@ _MAKERS: dict[Kind, Callable[[Steps, Value, Bundle, Path], Bundle]] = {
     "pruning": Steps._pruned,
     "network": Steps._trained,
 }
+
+
+def _way_of(bundle: Bundle) -> Settings:
+    """How a bundle was quantized, all layers in 8 bits: which ones stayed in float is that network's own affair."""
+    chosen = {name: value for name, value in bundle.manifest.compression["quantization"].items() if name != "title"}
+    return Settings(**{**chosen, "float_layers": ()})
 
 
 def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, NDArray[np.float32]]:

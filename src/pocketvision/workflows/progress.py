@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pocketvision.training.figures import EpochRecord, StepProgress
+
+if TYPE_CHECKING:
+    from pocketvision.training.loop import LoopStep
+
+_TUNING_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,17 @@ class EpochEnded:
 
 Event = Note | Counted | StepProgress | EpochEnded
 OnEvent = Callable[[Event], None]
+
+
+def told_tuning(on_event: OnEvent, step: "LoopStep", steps: int) -> None:
+    """A note of every fiftieth step of a tuning, and of its last."""
+    if step.step % _TUNING_STEPS == 0 or step.step == steps:
+        on_event(
+            Note(
+                f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, "
+                f"{step.images_per_second:.0f} images/s"
+            )
+        )
 
 
 def silent(event: Event) -> None:

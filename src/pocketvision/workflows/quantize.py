@@ -1,6 +1,7 @@
 """quantize: an 8-bit bundle from a float one, with its loss of accuracy measured and bounded."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,42 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, write_bundle
+from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
-from pocketvision.compression.settings import CANDIDATES
+from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, UsageError, unknown_name
+from pocketvision.export.exportable import Exportable
+from pocketvision.export.to_onnx import FILE, write_onnx
+from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import BACKENDS, open_backend
-from pocketvision.runtime.verify import GOLDEN_TOLERANCE
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.training.image_batches import image_batches
+from pocketvision.training.loop import LoopSettings
+from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import MAX_ACCURACY_DROP, finite, too_large
 from pocketvision.workflows.pretrained import open_bundle
-from pocketvision.workflows.progress import Note, OnEvent, silent
+from pocketvision.workflows.progress import Note, OnEvent, silent, told_tuning
 
 METHODS = ("auto", *CANDIDATES)
-CALIBRATION = 128
 REPORT = "quantization-failed.json"
-# An 8-bit graph's answers to the golden images may differ so much on another CPU: its 8-bit products are the same, their
-# rounding is not. Saturating ones (AVX2 without VNNI) differ by far more, which is what this is there to find.
-OTHER_CPU_TOLERANCE = 0.05
+TUNE_LR = 1e-4
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Tuning for 8 bits: epochs of the training split, 0 for none; lr: its highest rate."""
+
+    epochs: float = 0.0
+    lr: float = TUNE_LR
+    batch: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, most in (("epochs", 0, 1000), ("lr", 1e-8, 1)):
+            if not low <= getattr(self, name) <= most:
+                raise UsageError(
+                    f"--tune-{name} is {getattr(self, name):g}; expected a number from {low:g} to {most:g}."
+                )
 
 
 @dataclass(frozen=True)
@@ -54,44 +75,55 @@ def quantize(
     data: str | Path | None = None,
     out: str | Path | None = None,
     method: str = "auto",
+    ways: Sequence[Settings] | None = None,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     calibration: int = CALIBRATION,
+    tune_epochs: float = 0.0,
+    tune_lr: float = TUNE_LR,
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> QuantizeResult:
     """Write an 8-bit bundle of a bundle (or of a pre-trained network by name) to `out` (None: its name with -int8).
 
     method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
-    are installed. Every candidate (compression/settings.py) is calibrated with `calibration` images of the training split of
-    `data` (None: of the run the bundle lies in) and judged on its whole validation split; of those whose accuracy drops by at
-    most `max_accuracy_drop` points the fastest here is taken. The settings, and what else was tried, go into the manifest. The
-    8-bit bundle holds no float weights, so it can not be exported further.
+    are installed; `ways` in place of that: the candidates themselves. Each (compression/settings.py) is calibrated with
+    `calibration` images of the training split of `data` (None: of the run the bundle lies in) and judged on its whole validation
+    split; of those whose accuracy drops by at most `max_accuracy_drop` points the fastest here is taken. The settings, and what
+    else was tried, go into the manifest. The 8-bit bundle holds no float weights, so it can not be exported further.
+
+    tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. Every
+    candidate is then tried on the tuned weights as well, and both are judged against the bundle's own answers.
 
     Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
     Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
-    methods = _methods(method)
+    ways = _ways(method) if ways is None else ways
     path = _float_file(read)
     if not 0 <= max_accuracy_drop <= 100:
         raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
     if calibration < 1:
         raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
+    tuning = Tuning(tune_epochs, tune_lr)
     folder = Path(f"{Path(bundle)}-int8") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
-    calibrating = calibration_images(read, data, on_event).some(calibration)
+    learning = calibration_images(read, data, on_event)
+    calibrating = learning.some(calibration)
     judged = measuring_images(read, data, on_event)
     with tempfile.TemporaryDirectory() as temporary:
         images = _array(judged, Path(temporary) / "images.npy")
         measuring = Measuring(
             images, judged.truth, answers_of(open_float(path), images), np.concatenate(list(calibrating.batches()))
         )
+        tuned = _tuned(read, learning, tuning, Path(temporary) / "tuned", on_event) if tuning.epochs else None
         found = search(
-            path, Path(temporary), methods, measuring, max_drop=max_accuracy_drop, seconds=seconds,
-            tell=lambda text: on_event(Note(text)),
+            path, Path(temporary), ways, measuring, max_drop=max_accuracy_drop, seconds=seconds,
+            tell=lambda text: on_event(Note(text)), tuned=tuned,
         )  # fmt: skip
         record = _record(found, len(calibrating), len(judged), max_accuracy_drop, path.stat().st_size)
+        if tuned is not None:
+            record["tuning"] = {**asdict(tuning), "images": len(learning)}
         if found.chosen is None:
             _refuse(found, folder, record, max_accuracy_drop)
         assert found.chosen is not None
@@ -99,12 +131,11 @@ def quantize(
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
-def _methods(method: str) -> list[str]:
+def _ways(method: str) -> list[Settings]:
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if method != "auto":
-        return [method]
-    return ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
+    auto = ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
+    return [each for name in (auto if method == "auto" else [method]) for each in CANDIDATES[name]]
 
 
 def _float_file(bundle: Bundle) -> Path:
@@ -115,6 +146,22 @@ def _float_file(bundle: Bundle) -> Path:
             f"{bundle.folder} holds no model.onnx to quantize; add it: pocketvision export {bundle.folder} --to onnx"
         )
     return bundle.path("model.onnx")
+
+
+def _tuned(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path, on_event: OnEvent) -> Path:
+    """The ONNX file, in `folder`, of the network tuned for 8 bits on `learning`."""
+    assert learning.truth is not None
+    size = bundle.preprocessing
+    steps = max(1, round(tuning.epochs * len(learning) / tuning.batch))
+    on_event(Note(f"Tuning for 8 bits: {steps} steps of {tuning.batch} images"))
+    batches = image_batches(learning.files, learning.truth, size, batch=tuning.batch, seed=tuning.seed)
+    tuned = tune_for_8_bits(
+        rebuilt(bundle), batches, LoopSettings(steps, tuning.lr), size=(size.height, size.width),
+        on_step=lambda step: told_tuning(on_event, step, steps),
+    )  # fmt: skip
+    folder.mkdir()
+    write_onnx(Exportable(tuned, bundle.labels, size, bundle.task.postprocessing.get("temperature", 1.0)), folder)
+    return folder / FILE
 
 
 def _array(images: BundleImages, file: Path) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.bundle_images import BundleImages
-from pocketvision.workflows.progress import Note, OnEvent
+from pocketvision.workflows.progress import OnEvent, told_tuning
 
 
 class Tuner:
@@ -43,9 +43,7 @@ class Tuner:
 
         def told(step: LoopStep) -> None:
             after_step()
-            if step.step % 50 == 0 or step.step == steps:
-                figures = f"loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, {step.images_per_second:.0f} images/s"
-                self._on_event(Note(f"Tuning {step.step}/{steps}: {figures}"))
+            told_tuning(self._on_event, step, steps)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
