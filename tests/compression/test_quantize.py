@@ -195,6 +195,20 @@ def test_the_fastest_of_those_within_the_drop_is_taken(
     assert (chosen.argmax(1) == measuring.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
 
 
+def test_one_that_is_surely_within_the_drop_comes_before_a_faster_one_that_is_not(
+    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timings(runs: dict[str, object], *_: object, **__: object) -> dict[str, search_module.Latency]:
+        return {name: search_module.Latency(9.0 - place, 9.0, 1.0) for place, name in enumerate(runs)}
+
+    sure = iter([True, True, False])
+    ways = CANDIDATES["onnxruntime"][:3]
+    monkeypatch.setattr(search_module, "measure_latency", timings)
+    monkeypatch.setattr(Comparison, "is_sure", lambda *_: next(sure))
+    found = search(bundle.path("model.onnx"), tmp_path, ways, measuring, max_drop=100, seconds=1, tell=lambda _: None)
+    assert found.chosen == found.candidates[1], "the faster of the two; the third is faster still"
+
+
 def test_the_graph_is_prepared_once_for_all_candidates(
     bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

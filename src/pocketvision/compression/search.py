@@ -57,7 +57,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried. chosen: the fastest of those within the allowed drop, None when there is none; its files lie in `folder`.
+    """What was tried. chosen: the fastest of those whose drop is surely within what is allowed (its whole interval is), or, with
+    too few images for that, of those whose measured drop is; None when there is none. Its files lie in `folder`.
 
     sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from.
     """
@@ -101,7 +102,7 @@ def search(
         fitting = [each for each in timed if each[0].latency is not None]
         if not fitting:
             return Search(tuple(each for each, _ in timed), None, sensitivities, float_latency, failed)
-        chosen, files = min(fitting, key=lambda each: each[0].latency.latency_ms if each[0].latency else 0.0)
+        chosen, files = min(fitting, key=lambda each: _rank(each[0], max_drop))
         for file in _files(files):
             file.replace(folder / f"model{file.suffix}")
         return Search(tuple(each for each, _ in timed), chosen, sensitivities, float_latency, failed)
@@ -189,6 +190,12 @@ def _contenders(tried: Sequence[tuple[Candidate, Path]], max_drop: float) -> lis
         ):
             best[graph] = candidate, path
     return [path for _, path in best.values()]
+
+
+def _rank(candidate: Candidate, max_drop: float) -> tuple[bool, float]:
+    """What is surely within the allowed drop first, then what is faster."""
+    assert candidate.latency is not None, "only what was timed can be chosen"
+    return not candidate.comparison.is_sure(max_drop), candidate.latency.latency_ms
 
 
 def open_float(path: Path) -> Backend:

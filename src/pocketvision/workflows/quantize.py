@@ -88,7 +88,8 @@ def quantize(
     method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
     are installed; `ways` in place of that: the candidates themselves. Each (compression/settings.py) is calibrated with
     `calibration` images of the training split of `data` (None: of the run the bundle lies in) and judged on its whole validation
-    split; of those whose accuracy drops by at most `max_accuracy_drop` points the fastest here is taken. The settings, and what
+    split; of those whose accuracy drops by at most `max_accuracy_drop` points (the whole paired interval, if there are images
+    enough for that to hold for any) the fastest here is taken. The settings, and what
     else was tried, go into the manifest. The 8-bit bundle holds no float weights, so it can not be exported further.
 
     tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. Every
