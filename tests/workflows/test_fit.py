@@ -13,7 +13,7 @@ from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.settings import CANDIDATES
-from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.runtime.backends import BACKENDS, BackendRow, default_backend
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.workflows import fit_steps
@@ -21,6 +21,7 @@ from pocketvision.workflows.fit import FitResult, fit
 from pocketvision.workflows.fit_steps import StepSettings
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Event, Note
+from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 
 QUICK = StepSettings(epochs=0.2, batch=8, epochs1=1, epochs2=1, calibration=8)
@@ -135,6 +136,28 @@ def test_a_damaged_step_is_made_again(fitted: FitResult, bundle: Bundle, half: B
     (tmp_path / "small.steps/size-32/model.onnx").write_bytes(b"half")
     fit(bundle.folder, half, out=out, on_event=collecting(notes), **CHEAP)
     assert making(notes) == ["size-32"]
+
+
+def test_the_way_to_8_bits_that_won_is_tried_first_on_the_others(
+    fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(folder: Path, name: str) -> dict[str, Any]:
+        return dict(read_bundle(folder / name).manifest.compression)
+
+    first, second = (record(fitted.steps, name) for name in ("as-it-is-int8", "size-32-int8"))
+    assert len(first["candidates"]) == 2
+    assert [each["title"] for each in second["candidates"]] == [first["quantization"]["title"]]
+
+    def only_all(*given: Any, ways: object, **options: Any) -> object:
+        if ways is not None:
+            raise AgreementError("that way loses too much here")
+        return quantize(*given, ways=ways, **options)
+
+    shutil.copytree(fitted.steps, tmp_path / "small.steps")
+    shutil.rmtree(tmp_path / "small.steps/size-32-int8")
+    monkeypatch.setattr(fit_steps, "quantize", only_all)
+    fit(bundle.folder, half, out=tmp_path / "small", **CHEAP)
+    assert len(record(tmp_path / "small.steps", "size-32-int8")["candidates"]) == 2
 
 
 def test_an_interrupted_command_goes_on(

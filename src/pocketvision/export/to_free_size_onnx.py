@@ -3,8 +3,6 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from pocketvision.atomic_files import replacing
@@ -13,7 +11,6 @@ from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.models.blocks import PaddedConv2d
 from pocketvision.models.spec import Architecture
-from pocketvision.runtime.backends import usable_cores
 
 FILE = "model_free_size.onnx"
 
@@ -47,19 +44,9 @@ def write_free_size_onnx(source: Exportable, folder: Path) -> None:
 
 def open_free_size_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers to preprocessed images of any one size, in ONNX Runtime."""
-    import onnxruntime
-
     del source
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
-
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        (probabilities,) = session.run(["probabilities"], {"images": images})
-        return np.asarray(probabilities)
-
-    return answers
+    run = to_onnx.probabilities_of(folder / FILE)
+    return lambda images: run({"images": images})
 
 
 def _padded_alike(graph: nn.Module) -> nn.Module:

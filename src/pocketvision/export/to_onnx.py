@@ -4,10 +4,13 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
@@ -38,6 +41,22 @@ def open_onnx_answers(folder: Path, source: Exportable) -> Answers:
     del source
     backend = open_file(folder / FILE, usable_cores())
     return lambda images: backend.run(images)["probabilities"]
+
+
+def probabilities_of(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]:
+    """Runs an ONNX file that no backend opens in ONNX Runtime: from its inputs by name to probabilities (N, classes)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        (probabilities,) = session.run(["probabilities"], dict(inputs))
+        return np.asarray(probabilities)
+
+    return run
 
 
 def write_graph(

@@ -7,14 +7,10 @@ pixels differ by up to about one level. So this target is not lossless; what it 
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pocketvision.atomic_files import replacing
 from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.runtime.backends import usable_cores
 
 FILE = "model_uint8.onnx"
 
@@ -93,20 +89,9 @@ def write_uint8_onnx(source: Exportable, folder: Path) -> None:
 
 def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers to whole images, (1, height, width, 3) uint8, in ONNX Runtime."""
-    import onnxruntime
-
     del source
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
-
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        (image,) = images
-        (probabilities,) = session.run(["probabilities"], {"image": image})
-        return np.asarray(probabilities)
-
-    return answers
+    run = to_onnx.probabilities_of(folder / FILE)
+    return lambda images: run({"image": images[0]})
 
 
 def _graph(preprocessing: Preprocessing) -> str:
