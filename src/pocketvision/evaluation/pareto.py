@@ -1,6 +1,7 @@
 """The Pareto front: what no other beats in everything; and its plot."""
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,26 +47,31 @@ def write_plot(
 ) -> None:
     """Accuracy over cost, the cost on a logarithmic axis, as PNG or SVG. cost, accuracy: the axes' labels. limit: of the cost."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    axes.set_xscale("log")
+    costs = [each.cost for each in points] or [1.0]
+    middle = math.sqrt(min(costs) * max(costs))
     for each in points:
-        color = "#c2410c" if each.marked else "#1f6f8b" if each.best else "#b0b0b0"
+        color = "#c2410c" if each.marked else "#1f6f8b" if each.best else "#8a8a8a"
         axes.scatter(each.cost, each.accuracy, color=color, zorder=3)
         if each.best or each.marked or len(points) <= _NAMED:
+            right = each.cost > middle  # its name goes to the left of it, and stays inside the picture
             axes.annotate(
-                each.name,
-                (each.cost, each.accuracy),
-                xytext=(6, 4),
-                textcoords="offset points",
-                fontsize=9,
-                color=color,
-            )
+                each.name, (each.cost, each.accuracy), xytext=(-6 if right else 6, 5), textcoords="offset points",
+                ha="right" if right else "left", fontsize=9, color=color,
+            )  # fmt: skip
     front = _steps(points)
     axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")
     if limit is not None:
         axes.axvline(limit, color="#c2410c", linestyle="--", linewidth=1, label="budget")
-    axes.set(xscale="log", xlabel=cost, ylabel=accuracy)
+    axes.set(xlabel=cost, ylabel=accuracy)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.08, y=0.1)
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as temporary:
