@@ -23,6 +23,12 @@ def prune(
     importance: Annotated[str, typer.Option(help="What channels are ranked by: l1, bn-scale or taylor.")] = "l1",
     rounds: Annotated[int, typer.Option(help="Prunings with tuning between them.")] = 3,
     epochs: Annotated[float, typer.Option(help="Epochs of tuning in all.")] = 6.0,
+    augmentation: Annotated[
+        str, typer.Option(help="Of the images that tune: none, light, standard or strong.")
+    ] = "light",
+    distill: Annotated[
+        bool, typer.Option("--distill/--no-distill", help="Learn half from the answers of the network as it was.")
+    ] = True,
     lr: Annotated[float, typer.Option(help="Highest learning rate of the tuning.")] = 1e-3,
     max_accuracy_drop: Annotated[
         float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")
@@ -52,7 +58,8 @@ def prune(
 
     settings = PruneSettings(
         keep_macs=keep_macs, keep_parameters=keep_parameters, latency_ms=latency_ms, unstructured=unstructured,
-        importance=importance, rounds=rounds, epochs=epochs, lr=lr, max_accuracy_drop=max_accuracy_drop, seed=seed,
+        importance=importance, rounds=rounds, epochs=epochs, augmentation=augmentation,
+        distill=distill, lr=lr, max_accuracy_drop=max_accuracy_drop, seed=seed,
     )  # fmt: skip
     with TrainingDisplay() as display:
         found = run_prune(bundle, settings, data=data, out=out, on_event=display)

@@ -46,11 +46,14 @@ def run_loop(
     batches: Iterable[tuple[Tensor, Tensor]],
     settings: LoopSettings,
     *,
+    teacher: nn.Module | None = None,
     on_step: Callable[[LoopStep], None] = lambda _: None,
 ) -> None:
     """Train `network`, from images to logits (N, classes), in place for `settings.steps` batches, (N, 3, H, W) and (N,) each, and
     leave it in eval mode.
 
+    teacher: a network in eval mode, from the same images to logits of the same classes, whose answers are half of what is learned
+    (the labels are the other half); it is left as it is.
     Dropout and stochastic depth draw from torch's global random state. Raises TrainingError when the loss is not a number, or
     when `batches` ends early.
     """
@@ -71,6 +74,8 @@ def run_loop(
         with _precision(settings.precision):
             logits = network(images.to(memory_format=torch.channels_last)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        if teacher is not None:
+            loss = 0.5 * loss + 0.5 * _distillation(logits, teacher, images)
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(f"The loss is not a number at step {step}. Lower the learning rate.")
@@ -83,6 +88,14 @@ def run_loop(
         loss_mean, accuracy_mean = _moved(loss_mean, value), _moved(accuracy_mean, accuracy)
         on_step(LoopStep(step, loss_mean, accuracy_mean, seen / (time.perf_counter() - started)))
     network.eval()
+
+
+def _distillation(logits: Tensor, teacher: nn.Module, images: Tensor) -> Tensor:
+    """How far the answers are from the teacher's: Hinton et al. (2015), https://arxiv.org/abs/1503.02531, at their temperature 2,
+    whose square keeps the gradients' size."""
+    with torch.no_grad():
+        taught = teacher(images.to(memory_format=torch.channels_last)).float() / 2
+    return 4 * F.kl_div((logits / 2).log_softmax(1), taught.log_softmax(1), reduction="batchmean", log_target=True)
 
 
 def _share_of_rate(step: int, settings: LoopSettings) -> float:

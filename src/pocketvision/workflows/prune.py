@@ -1,6 +1,7 @@
 """prune: a bundle with fewer channels (or weights) that was tuned again, with its loss of accuracy measured and bounded."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,13 +12,14 @@ from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.prune_channels import IMPORTANCES, Importance, prune_channels
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
+from pocketvision.data.augment import augmentation_named
 from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.cost import Cost, cost
-from pocketvision.models.network import Network
+from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
@@ -36,7 +38,8 @@ _TAYLOR_BATCHES = 4
 class PruneSettings:
     """One of four targets: keep_macs, keep_parameters: shares that stay; latency_ms: milliseconds of one image in ONNX Runtime
     here; unstructured: the share of weights set to zero. rounds: prunings with tuning between them. epochs: of tuning in all; lr:
-    its highest rate."""
+    its highest rate; augmentation: of its images (data/augment.py). distill: half of what it learns from are the answers of the
+    network as it was, the labels the other half."""
 
     keep_macs: float | None = None
     keep_parameters: float | None = None
@@ -47,6 +50,8 @@ class PruneSettings:
     epochs: float = 6.0
     lr: float = 1e-3
     batch: int = 32
+    augmentation: str = "light"
+    distill: bool = True
     max_accuracy_drop: float = 1.0
     seed: int = 0
 
@@ -62,6 +67,7 @@ class PruneSettings:
             raise UsageError(f"{options[0]} is {value:g}; expected a number above 0 and below {high:g}.")
         if self.importance not in IMPORTANCES:
             raise unknown_name("importance", self.importance, IMPORTANCES)
+        augmentation_named(self.augmentation)
         for name, low, most in (("rounds", 1, 20), ("epochs", 0, 1000), ("lr", 1e-8, 1), ("batch", 1, 4096)):
             if not low <= getattr(self, name) <= most:
                 raise UsageError(f"--{name} is {getattr(self, name):g}; expected a number from {low:g} to {most:g}.")
@@ -108,7 +114,7 @@ def prune(
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
     learning, judged = calibration_images(read, data, on_event), measuring_images(read, data, on_event)
-    work = _Work(read, learning, settings, on_event)
+    work = _Work(read, network, learning, settings, on_event)
     smaller = work.without_weights(network) if settings.unstructured is not None else work.without_channels(network)
     return _judged(read, smaller, judged, settings, folder, network)
 
@@ -116,13 +122,22 @@ def prune(
 class _Work:
     """Prunes and tunes one bundle's network."""
 
-    def __init__(self, bundle: Bundle, learning: BundleImages, settings: PruneSettings, on_event: OnEvent) -> None:
+    def __init__(
+        self, bundle: Bundle, network: Network, learning: BundleImages, settings: PruneSettings, on_event: OnEvent
+    ) -> None:
         self._bundle = bundle
+        self._teacher = fold_norms(network).to(memory_format=torch.channels_last) if settings.distill else None
         self._settings = settings
         self._on_event = on_event
         self._size = bundle.preprocessing.height
         self._tuner = Tuner(
-            learning, bundle.preprocessing, batch=settings.batch, lr=settings.lr, seed=settings.seed, on_event=on_event
+            learning,
+            bundle.preprocessing,
+            batch=settings.batch,
+            lr=settings.lr,
+            seed=settings.seed,
+            augmentation=settings.augmentation,
+            on_event=on_event,
         )
 
     def without_weights(self, network: Network) -> Network:
@@ -136,7 +151,7 @@ class _Work:
                     if name in zeros:
                         parameter.masked_fill_(zeros[name], 0.0)
 
-        self._tuner.tune(sparse, self._settings.epochs, after_step=keep_zero)
+        self._tune(sparse, self._settings.epochs, after_step=keep_zero)
         return sparse
 
     def without_channels(self, network: Network) -> Network:
@@ -152,7 +167,7 @@ class _Work:
         share = self._settings.keep_macs or self._settings.keep_parameters or 1.0
         for number in range(1, self._settings.rounds + 1):
             network = self._pruned(network, whole, share ** (number / self._settings.rounds))
-            self._tuner.tune(network, epochs)
+            self._tune(network, epochs)
         return network
 
     def _until_fast(self, network: Network, whole: Cost, milliseconds: float) -> Network:
@@ -162,8 +177,11 @@ class _Work:
             self._on_event(Note(f"{latency:.2f} ms with {share:.0%} of the multiply-accumulates"))
             share *= 0.9
             network = self._pruned(network, whole, share)
-        self._tuner.tune(network, self._settings.epochs)
+        self._tune(network, self._settings.epochs)
         return network
+
+    def _tune(self, network: Network, epochs: float, *, after_step: Callable[[], None] = lambda: None) -> None:
+        self._tuner.tune(network, epochs, teacher=self._teacher, after_step=after_step)
 
     def _pruned(self, network: Network, whole: Cost, share: float) -> Network:
         parameters = self._settings.keep_parameters is not None

@@ -19,23 +19,28 @@ class Tuner:
     several tunings see different views."""
 
     def __init__(
-        self, images: BundleImages, preprocessing: Preprocessing, *, batch: int, lr: float, seed: int, on_event: OnEvent
-    ) -> None:
+        self, images: BundleImages, preprocessing: Preprocessing, *, batch: int, lr: float, seed: int, on_event: OnEvent,
+        augmentation: str = "standard",
+    ) -> None:  # fmt: skip
         truth = images.truth
         assert truth is not None, "only labelled images are handed over"
         self._images = len(images)
         self._batch, self._lr, self._seed = batch, lr, seed
         self._on_event = on_event
         self._batches: Iterator[tuple[Tensor, Tensor]] = image_batches(
-            images.files, truth.astype(np.int64), preprocessing, batch=batch, seed=seed
+            images.files, truth.astype(np.int64), preprocessing, batch=batch, seed=seed, augmentation=augmentation
         )
 
     def some(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The next `count` batches: images (N, 3, H, W) and labels (N,)."""
         return [next(self._batches) for _ in range(count)]
 
-    def tune(self, network: Network, epochs: float, *, after_step: Callable[[], None] = lambda: None) -> None:
-        """Train all weights of `network` in place for so many epochs, whole or not. Raises TrainingError, ImageError."""
+    def tune(
+        self, network: Network, epochs: float, *, teacher: Network | None = None,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
+        answers (run_loop). Raises TrainingError, ImageError."""
         steps = round(epochs * self._images / self._batch)
         if steps == 0:
             return
@@ -47,4 +52,4 @@ class Tuner:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            run_loop(network, self._batches, LoopSettings(steps, self._lr), on_step=told)
+            run_loop(network, self._batches, LoopSettings(steps, self._lr), teacher=teacher, on_step=told)
