@@ -1,5 +1,6 @@
 """prune: a smaller bundle that was tuned again, judged against the one it was made from."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -151,3 +152,42 @@ def test_the_loop_learns_warms_up_and_ends_at_no_rate() -> None:
     assert all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
     run_loop(network, ((images, labels) for _ in range(2)), LoopSettings(2, 1e-4))
     assert not all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
+
+
+def test_a_teacher_is_half_of_what_is_learned() -> None:
+    """The labels say class 0 and the teacher class 1: with it the network ends between the two, without it at the labels."""
+    torch.manual_seed(0)
+    start = build("small_cnn", num_classes=2, dropout=0.0)
+    images, labels = torch.randn(8, 3, 32, 32), torch.zeros(8, dtype=torch.long)
+    teacher = build("small_cnn", num_classes=2).eval()
+    with torch.no_grad():
+        teacher.classifier[-1].weight.zero_()
+        teacher.classifier[-1].bias.copy_(torch.tensor([-3.0, 3.0]))
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    second_class = {}
+    for name, taught_by in (("labels", None), ("teacher", teacher)):
+        network = copy.deepcopy(start)
+        batches = ((images, labels) for _ in range(60))
+        run_loop(network, batches, LoopSettings(60, 3e-3, weight_decay=0.0), teacher=taught_by)
+        with torch.no_grad():
+            second_class[name] = float(network(images).softmax(1)[:, 1].mean())
+    assert second_class["labels"] < 0.1 < 0.3 < second_class["teacher"] < 0.9
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("distill", [True, False])
+def test_pruning_is_taught_by_the_network_as_it_was(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distill: bool
+) -> None:
+    teachers: list[torch.nn.Module | None] = []
+    monkeypatch.setattr("pocketvision.workflows.tuning.run_loop", lambda *_, teacher, **__: teachers.append(teacher))
+    settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8, distill=distill)
+    prune(bundle.folder, settings, out=tmp_path / "small")
+    assert len(teachers) == 2 and all((each is not None) == distill for each in teachers)
+    images = torch.from_numpy(bundle.golden()["images"])
+    for teacher in filter(None, teachers):
+        with torch.no_grad():
+            torch.testing.assert_close(
+                teacher(images), torch.from_numpy(bundle.golden()["logits"]), rtol=1e-3, atol=1e-3
+            )
