@@ -7,6 +7,9 @@ pixels differ by up to about one level. So this target is not lossless; what it 
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketvision.atomic_files import replacing
 from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
@@ -91,7 +94,12 @@ def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers to whole images, (1, height, width, 3) uint8, in ONNX Runtime."""
     del source
     run = to_onnx.probabilities_of(folder / FILE)
-    return lambda images: run({"image": images[0]})
+
+    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        (image,) = images
+        return run({"image": image})
+
+    return answers
 
 
 def _graph(preprocessing: Preprocessing) -> str:
