@@ -56,9 +56,9 @@ class BatchSettings:
     def __post_init__(self) -> None:
         if self.max_batch < 1 or self.queue < 1:
             raise UsageError(f"max_batch is {self.max_batch} and queue {self.queue}; expected at least 1")
-        if not 0 <= self.max_delay < math.inf or not 0 < self.prepare_timeout:
+        if not 0 <= self.max_delay < math.inf or not self.prepare_timeout > 0:
             raise UsageError(
-                f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0 or more, and more than 0"
+                f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0, and more than 0, or longer"
             )
 
 
@@ -213,7 +213,9 @@ class Batcher(Generic[Raw, Item, Result]):
             while True:
                 now = time.monotonic()
                 began = now if preparation.began is None else preparation.began
-                await asyncio.wait({result}, timeout=max(min(deadline, began + self._settings.prepare_timeout) - now, 0))
+                await asyncio.wait(
+                    {result}, timeout=max(min(deadline, began + self._settings.prepare_timeout) - now, 0)
+                )
                 if result.cancelled():
                     raise ClosedError("the server is being shut down")
                 if result.done():
