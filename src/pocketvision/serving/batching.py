@@ -58,7 +58,7 @@ class BatchSettings:
             raise UsageError(f"max_batch is {self.max_batch} and queue {self.queue}; expected at least 1")
         if not 0 <= self.max_delay < math.inf or not self.prepare_timeout > 0:
             raise UsageError(
-                f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0, and more than 0, or longer"
+                f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0 or more, and above 0"
             )
 
 

@@ -48,11 +48,11 @@ class WarmModel:
     version: str
 
 
-def open_warm(folder: Path, settings: ServerSettings, backend: str | None = None) -> WarmModel:
+def open_warm(folder: Path, settings: ServerSettings) -> WarmModel:
     """Read, open and try a bundle; takes a second or so. Raises BundleError when anything about it is not as it should be."""
     version = manifest_version(folder)
     bundle = read_bundle(folder)
-    opened = open_backend(bundle, backend, threads=settings.threads or usable_cores())
+    opened = open_backend(bundle, settings.backend, threads=settings.threads or usable_cores())
     golden = bundle.golden()
     answers = opened.run(golden["images"])["probabilities"]
     tolerance = float(bundle.manifest.compression.get(GOLDEN_TOLERANCE, TOLERANCE))

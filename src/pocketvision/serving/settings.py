@@ -17,13 +17,14 @@ class ServerSettings:
     max_body: a request's body. max_images: images a request. max_pixels, formats: see preprocessing.decode. max_bodies: all
     bodies in memory together. max_json_depth: brackets within brackets. deadline: from a request's body to its answer.
     header_timeout, body_timeout: for a client to send them. threads: of the network (None: one a core); decoders: threads that
-    decode (None: one a core). keys: who may ask; nobody is asked for one when there are none. rate: requests a second and key
+    decode (None: one a core). backend: see runtime.backends. keys: who may ask; nobody is asked for one when there are none. rate: requests a second and key
     (None: no limit). watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is in flight when the
     server is stopped. socket_in_flight, socket_rate: requests in work, and a second, on one WebSocket. log_json: access log as
     JSON Lines.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
+    backend: str | None = None
     max_body: int = 20 * MEBIBYTE
     max_bodies: int = 160 * MEBIBYTE
     max_images: int = 32
