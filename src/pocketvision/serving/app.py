@@ -13,15 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from pocketvision.errors import PocketVisionError
-from pocketvision.serving import predict_routes, status_routes
+from pocketvision.serving import open_inference, predict_routes, status_routes, websocket
 from pocketvision.serving.answers import ProblemDocument
 from pocketvision.serving.docs_page import docs_page
 from pocketvision.serving.gate import RequestGate
-from pocketvision.serving.models import BundleSource, ServedModels
+from pocketvision.serving.models import BundleSource
 from pocketvision.serving.problems import http_problem, problem_of, problem_response, refused
-from pocketvision.serving.service import BodyBudget, Service, request_id_of
+from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.telemetry import Telemetry
 from pocketvision.serving.watch import watch_folders
 
 logger = logging.getLogger(__name__)
@@ -49,10 +48,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def create_app(sources: Sequence[BundleSource], settings: ServerSettings | None = None) -> FastAPI:
     """An ASGI application that serves bundles. They are opened when it starts, which raises BundleError when one can not be."""
-    settings = settings or ServerSettings()
-    telemetry = Telemetry()
-    service = Service(settings, ServedModels(sources, settings, telemetry), telemetry, BodyBudget(settings.max_bodies))
-    return app_for(service)
+    return app_for(service_for(sources, settings or ServerSettings()))
 
 
 def app_for(service: Service) -> FastAPI:
@@ -64,6 +60,8 @@ def app_for(service: Service) -> FastAPI:
     app.state.service = service
     app.include_router(predict_routes.router)
     app.include_router(status_routes.router)
+    app.include_router(open_inference.router)
+    app.include_router(websocket.router)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -60,7 +60,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     config = uvicorn.Config(
         app_for(service),
         http=type("TimedProtocol", (PatientProtocol,), {"header_timeout": settings.header_timeout}),
-        ws_max_size=settings.max_body,
+        ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
         h11_max_incomplete_event_size=MAX_HEADERS,
         limit_concurrency=MAX_CONNECTIONS,

@@ -1,13 +1,14 @@
 """What the routes share: settings, models, metrics and the memory that bodies may take."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 from starlette.requests import HTTPConnection
 
-from pocketvision.serving.models import ServedModels
+from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
@@ -53,6 +54,16 @@ class Service:
     models: ServedModels
     telemetry: Telemetry
     bodies: BodyBudget
+    sockets: asyncio.Semaphore
+
+
+def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
+    """A service whose models are not loaded yet."""
+    telemetry = Telemetry()
+    models = ServedModels(sources, settings, telemetry)
+    return Service(
+        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets)
+    )
 
 
 def service_of(connection: HTTPConnection) -> Service:

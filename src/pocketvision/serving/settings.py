@@ -14,13 +14,13 @@ MEBIBYTE = 1024 * 1024
 class ServerSettings:
     """Sizes in bytes, times in seconds.
 
-    max_body: a request's body. max_images: images a request. max_pixels, formats: see preprocessing.decode. max_bodies: all
-    bodies in memory together. max_json_depth: brackets within brackets. deadline: from a request's body to its answer.
-    header_timeout, body_timeout: for a client to send them. threads: of the network (None: one a core); decoders: threads that
-    decode (None: one a core). backend: see runtime.backends. keys: who may ask; nobody is asked for one when there are none. rate: requests a second and key
-    (None: no limit). watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is in flight when the
-    server is stopped. socket_in_flight, socket_rate: requests in work, and a second, on one WebSocket. log_json: access log as
-    JSON Lines.
+    backend: see runtime.backends. max_body: a request's body; max_bodies: all bodies in memory together. max_images: images a
+    request. max_pixels, formats: see preprocessing.decode. max_json_depth: brackets within brackets. deadline: from a request's
+    body to its answer. header_timeout, body_timeout: for a client to send them. threads: of the network; decoders: threads that
+    decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests a second and key, None without
+    a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is in flight when the server is
+    stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a second;
+    socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -42,6 +42,8 @@ class ServerSettings:
     drain: float = 20.0
     socket_in_flight: int = 8
     socket_rate: float = 200.0
+    socket_message: int = 4 * MEBIBYTE
+    max_sockets: int = 64
     log_json: bool = False
 
     def __post_init__(self) -> None:

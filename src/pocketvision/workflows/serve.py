@@ -12,12 +12,11 @@ try:
     from pocketvision.serving.access_log import log_to_stderr
     from pocketvision.serving.batching import BatchSettings
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
-    from pocketvision.serving.models import BundleSource, ServedModels
+    from pocketvision.serving.models import BundleSource
     from pocketvision.serving.server import listening_socket
     from pocketvision.serving.server import serve as serve_until_stopped
-    from pocketvision.serving.service import BodyBudget, Service
+    from pocketvision.serving.service import service_for
     from pocketvision.serving.settings import ServerSettings
-    from pocketvision.serving.telemetry import Telemetry
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("pocketvision"):
         raise
@@ -45,15 +44,16 @@ def serve(
     sources = [source_of(bundle) for bundle in bundles]
     bound = listening_socket(host, port)
     log_to_stderr(as_json=settings.log_json)
-    telemetry = Telemetry()
-    models = ServedModels(sources, settings, telemetry)
-    service = Service(settings, models, telemetry, BodyBudget(settings.max_bodies))
+    service = service_for(sources, settings)
     shown_host = f"[{host}]" if ":" in host else host
     url = f"http://{shown_host}:{bound.getsockname()[1]}"
 
     def ready() -> None:
         if on_ready is not None:
-            on_ready(url, [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in models.all])
+            on_ready(
+                url,
+                [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in service.models.all],
+            )
 
     asyncio.run(serve_until_stopped(service, bound, ready))
 
