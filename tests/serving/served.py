@@ -46,3 +46,9 @@ class Running:
         self.process.send_signal(by)
         _, log = self.process.communicate(timeout=30)
         return self.process.returncode, log
+
+
+def memory(process: int) -> int:
+    """Resident KiB of a process."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])

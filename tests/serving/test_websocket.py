@@ -6,7 +6,7 @@ import time
 
 import pytest
 from fastapi.testclient import TestClient
-from served import picture, serving
+from served import memory, picture, serving
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.bundle import Bundle
@@ -107,11 +107,3 @@ def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: i
         except (TimeoutError, OSError):
             pass  # the server reads no more: as wanted
         assert memory(server.process.pid) - resident < 60 * 1024
-
-
-def memory(process: int) -> int:
-    """Resident KiB of a process."""
-    from pathlib import Path
-
-    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
