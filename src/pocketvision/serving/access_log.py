@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 
 from pocketvision.serving.gate import access
 
@@ -45,3 +46,5 @@ def log_to_stderr(*, as_json: bool) -> None:
         logger.setLevel(level)
         logger.propagate = False
     access.setLevel(logging.INFO)
+    # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
+    warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -102,4 +102,5 @@ async def _as_problem(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
     if problem.status == 500:
         logger.error("request %s failed", request_id_of(request), exc_info=error)
+    request.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
     return problem_response(problem, request_id_of(request))

@@ -82,8 +82,7 @@ class RequestGate:
             if problem is None:
                 problem = await self._through(scope, receive, send_with_headers, seen)
             if problem is not None:
-                seen.kind = problem.kind
-                self._telemetry.rejected.labels(problem.kind).inc()
+                scope["state"]["problem"] = problem.kind
                 await problem_response(problem, request_id)(scope, receive, send_with_headers)
         finally:
             self._record(scope, seen)
@@ -137,6 +136,9 @@ class RequestGate:
 
     def _record(self, scope: Scope, seen: _Seen) -> None:
         seconds = time.perf_counter() - seen.started
+        seen.kind = scope["state"].get("problem", "")
+        if seen.kind:
+            self._telemetry.rejected.labels(seen.kind).inc()
         route = getattr(scope.get("route"), "path", "unmatched")  # never the path itself: clients could make any number
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
         self._telemetry.requests.labels(route, method, str(seen.status)).inc()

@@ -50,6 +50,7 @@ class WarmModel:
 
 def open_warm(folder: Path, settings: ServerSettings) -> WarmModel:
     """Read, open and try a bundle; takes a second or so. Raises BundleError when anything about it is not as it should be."""
+    read_bundle(folder, check_hashes=False)  # says best what is wrong with a folder that is no bundle
     version = manifest_version(folder)
     bundle = read_bundle(folder)
     opened = open_backend(bundle, settings.backend, threads=settings.threads or usable_cores())
