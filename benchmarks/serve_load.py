@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -89,22 +90,29 @@ async def closed_loop(url: str, clients: int, seconds: float) -> dict[str, Any]:
     taken = time.perf_counter() - started
     p50, p95, p99 = np.percentile(latencies, [50, 95, 99]) if latencies else (0, 0, 0)
     return {
+        "images": len(latencies),
         "images_per_second": len(latencies) / taken, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "refused": refused,
         "client_cpu_share": (time.process_time() - before) / taken,
     }  # fmt: skip
 
 
-def in_process(bundle: str, threads: int, seconds: float, batch: int) -> float:
-    """Images a second of Predictor.stream, which has no HTTP to do."""
+def cpu_seconds(process: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def in_process(bundle: str, threads: int, seconds: float, batch: int) -> tuple[float, float]:
+    """Images a second, and milliseconds of processor time an image, of Predictor.stream, which has no HTTP to do."""
     from pocketvision.bundle import read_bundle
     from pocketvision.runtime.predictor import Predictor
 
     predictor, pictures, done = Predictor(read_bundle(Path(bundle)), threads=threads), jpegs(), 0
     list(predictor.stream(pictures, batch=batch))
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
         done += len(list(predictor.stream(pictures * 4, batch=batch)))
-    return done / (time.perf_counter() - started)
+    return done / (time.perf_counter() - started), (time.process_time() - before) * 1000 / done
 
 
 def server(kind: str, bundle: str, threads: int, core: str) -> tuple["subprocess.Popen[str]", str]:
@@ -154,7 +162,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         for kind in ("pocketvision", "plain"):
             process, url = server(kind, options.bundle, threads, options.core)
             for clients in options.clients:
+                before = cpu_seconds(process.pid)
                 one = child(["--ask", url, "--clients", str(clients)], options, options.client_core)
+                one["server_cpu_ms_an_image"] = (cpu_seconds(process.pid) - before) * 1000 / max(one.pop("images"), 1)
                 found.setdefault(f"{kind}, {clients} clients", []).append(one)
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             resident[kind] = int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) // 1024
@@ -164,7 +174,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         name: {field: round(statistics.median(each[field] for each in rounds), 3) for field in rounds[0]}
         for name, rounds in found.items()
     }
-    return {"in_process_images_per_second": statistics.median(inside), **medians, "peak_resident_mib": resident}
+    speeds, costs = zip(*inside, strict=True)
+    alone = {"images_per_second": statistics.median(speeds), "cpu_ms_an_image": statistics.median(costs)}
+    return {"in process": alone, **medians, "peak_resident_mib": resident}
 
 
 def child(arguments: list[str], options: argparse.Namespace, core: str) -> Any:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from pocketvision.errors import PocketVisionError
-from pocketvision.serving import open_inference, predict_routes, status_routes, websocket
+from pocketvision.serving import open_inference, page_routes, predict_routes, status_routes, websocket
 from pocketvision.serving.answers import ProblemDocument
 from pocketvision.serving.docs_page import docs_page
 from pocketvision.serving.gate import RequestGate
@@ -62,6 +62,7 @@ def app_for(service: Service) -> FastAPI:
     app.include_router(status_routes.router)
     app.include_router(open_inference.router)
     app.include_router(websocket.router)
+    app.include_router(page_routes.router)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
