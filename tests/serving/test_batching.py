@@ -82,10 +82,11 @@ class Gate:
     requests=some.lists(some.lists(some.integers(), min_size=1, max_size=5), min_size=1, max_size=12),
     max_batch=some.integers(1, 7),
     max_delay=some.sampled_from([0.0, 0.002]),
+    runners=some.integers(1, 3),
     failing=some.integers(2, 5),
 )
 def test_every_item_gets_its_own_answer(
-    requests: list[list[int]], max_batch: int, max_delay: float, failing: int
+    requests: list[list[int]], max_batch: int, max_delay: float, runners: int, failing: int
 ) -> None:
     sizes: list[int] = []
 
@@ -97,7 +98,7 @@ def test_every_item_gets_its_own_answer(
 
     async def scene() -> None:
         async with batcher(
-            run, on_batch=lambda size, _: sizes.append(size), max_batch=max_batch, max_delay=max_delay
+            run, on_batch=lambda size, _: sizes.append(size), max_batch=max_batch, max_delay=max_delay, runners=runners
         ) as made:
             answers = await asyncio.gather(*(made.submit(request, deadline=soon()) for request in requests))
             assert made.depth == 0
@@ -314,6 +315,20 @@ def test_closing_fails_what_does_not_end_in_time() -> None:
             outcomes = await running
             assert value(outcomes[0]) == -1
             assert isinstance(outcomes[1], ClosedError)
+
+    asyncio.run(scene())
+
+
+def test_as_many_batches_run_at_once_as_there_are_runners() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=1, runners=2) as made:
+            running = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+            await gate.is_entered()
+            await asyncio.sleep(0.05)
+            assert sorted(map(tuple, gate.batches)) == [(1,), (2,)]
+            gate.opened.set()
+            assert [value(outcome) for outcome in await running] == [-1, -2, -3]
 
     asyncio.run(scene())
 

@@ -25,9 +25,11 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
     backend: BackendName = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network.  [default: one a core]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Batches that run at once, each on one core.  [default: one a core]")
+    ] = None,
     decoders: Annotated[int | None, typer.Option(min=1, help="Threads that decode.  [default: one a core]")] = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 8,
+    max_batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 4,
     max_delay: Annotated[
         float, typer.Option(min=0, help="Milliseconds that an image waits for others to join it.")
     ] = 0.0,

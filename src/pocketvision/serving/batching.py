@@ -46,16 +46,20 @@ class ModelError(PocketVisionError):
 @dataclass(frozen=True)
 class BatchSettings:
     """max_batch: items a run at most. max_delay: seconds that the oldest item waits for others; 0 takes what is there.
-    queue: items in work or waiting at most, of all requests together. prepare_timeout: seconds that preparing one may take."""
+    queue: items in work or waiting at most, of all requests together. prepare_timeout: seconds that preparing one may take.
+    runners: batches that run at once, each in a thread."""
 
-    max_batch: int = 8
+    max_batch: int = 4
     max_delay: float = 0.0
     queue: int = 64
     prepare_timeout: float = 5.0
+    runners: int = 1
 
     def __post_init__(self) -> None:
-        if self.max_batch < 1 or self.queue < 1:
-            raise UsageError(f"max_batch is {self.max_batch} and queue {self.queue}; expected at least 1")
+        if min(self.max_batch, self.queue, self.runners) < 1:
+            raise UsageError(
+                f"max_batch is {self.max_batch}, queue {self.queue} and runners {self.runners}; expected at least 1 of each"
+            )
         if not 0 <= self.max_delay < math.inf or not self.prepare_timeout > 0:
             raise UsageError(
                 f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0 or more, and above 0"
@@ -102,7 +106,7 @@ class _Preparation(Generic[Raw, Item]):
 
 
 class Batcher(Generic[Raw, Item, Result]):
-    """Prepares items in a thread pool and runs those that are ready together, in the order they became ready, in one thread.
+    """Prepares items in a thread pool and runs those that are ready together, in the order they became ready.
 
     All methods belong to one event loop. Times are those of `time.monotonic`, so a changed clock changes nothing.
     """
@@ -116,16 +120,16 @@ class Batcher(Generic[Raw, Item, Result]):
         *,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
-        """prepare: called in `pool`, which several batchers may share and the caller shuts down. run: called in a thread of the
-        batcher's own with 1 to max_batch items; one result for each. on_batch: called with each run's size and seconds."""
+        """prepare: called in `pool`, which several batchers may share and the caller shuts down. run: called in `runners` threads
+        of the batcher's own with 1 to max_batch items; one result for each. on_batch: called with each run's size and seconds."""
         self._prepare = prepare
         self._run = run
         self._settings = settings
         self._pool = pool
-        self._runner = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._runner = ThreadPoolExecutor(settings.runners, thread_name_prefix="inference")
         self._on_batch = on_batch
         self._waiting: OrderedDict[_Waiting[Item, Result], None] = OrderedDict()
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
         self._admitted = 0
         self._lingering = 0  # preparations that still run though nobody waits for them: a thread can not be stopped
         self._full = asyncio.Event()
@@ -151,7 +155,7 @@ class Batcher(Generic[Raw, Item, Result]):
         if count > self._settings.queue:
             raise UsageError(f"{count} images at once are more than the queue holds, {self._settings.queue}")
         if self.depth + count > self._settings.queue:
-            seconds = math.ceil(self.depth * self._seconds_an_item)
+            seconds = math.ceil(self.depth * self._seconds_an_item / self._settings.runners)
             raise QueueFullError(self.depth, self._settings.queue, min(max(seconds, 1), LONGEST_RETRY))
 
     async def submit(self, raws: Sequence[Raw], *, deadline: float) -> list[Answer[Result] | Exception]:
@@ -250,24 +254,25 @@ class Batcher(Generic[Raw, Item, Result]):
         self._waiting[waiting] = None
         if len(self._waiting) >= self._settings.max_batch:
             self._full.set()
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        if len(self._workers) < self._settings.runners:
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
         """Run batches until nothing waits."""
-        try:
-            while self._waiting:
-                await self._until_due()
-                batch = [
-                    self._waiting.popitem(last=False)[0]
-                    for _ in range(min(len(self._waiting), self._settings.max_batch))
-                ]
-                if len(self._waiting) < self._settings.max_batch:
-                    self._full.clear()
-                if batch:
-                    await self._run_batch(batch)
-        finally:
-            self._worker = None
+        while self._waiting:
+            await self._until_due()
+            batch = [
+                self._waiting.popitem(last=False)[0] for _ in range(min(len(self._waiting), self._settings.max_batch))
+            ]
+            if len(self._waiting) < self._settings.max_batch:
+                self._full.clear()
+            if batch:
+                await self._run_batch(batch)
+        # At once rather than when its callback is run: what is queued in between would find it and not be seen by it.
+        if (this := asyncio.current_task()) is not None:
+            self._workers.discard(this)
 
     async def _until_due(self) -> None:
         """Return when a batch is full or its oldest item has waited long enough."""

@@ -1,10 +1,11 @@
 """One bundle at work behind a batcher: from the bytes of images to predictions."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def open_warm(folder: Path, settings: ServerSettings) -> WarmModel:
     read_bundle(folder, check_hashes=False)  # says best what is wrong with a folder that is no bundle
     version = manifest_version(folder)
     bundle = read_bundle(folder)
-    opened = open_backend(bundle, settings.backend, threads=settings.threads or usable_cores())
+    opened = open_backend(bundle, settings.backend, threads=1)  # batches run side by side, each on one core
     golden = bundle.golden()
     answers = opened.run(golden["images"])["probabilities"]
     tolerance = float(bundle.manifest.compression.get(GOLDEN_TOLERANCE, TOLERANCE))
@@ -101,10 +102,11 @@ class ServedModel:
         self._settings = settings
         self._telemetry = telemetry
         preprocessing = warm.bundle.preprocessing
-        # The inference thread's own, filled anew for every batch: fresh memory would have to be cleared by the system.
-        self._images = np.empty((settings.batches.max_batch, 3, preprocessing.height, preprocessing.width), np.float32)
+        self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
+        self._own = threading.local()
+        batches = replace(settings.batches, runners=settings.threads or usable_cores())
         self.batcher: Batcher[Input, Image.Image | NDArray[np.float32], tuple[Classification, NDArray[np.float32]]]
-        self.batcher = Batcher(self._prepare, self._run, settings.batches, pool, on_batch=self._on_batch)
+        self.batcher = Batcher(self._prepare, self._run, batches, pool, on_batch=self._on_batch)
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
@@ -129,13 +131,16 @@ class ServedModel:
     def _run(
         self, items: Sequence[Image.Image | NDArray[np.float32]]
     ) -> list[tuple[Classification, NDArray[np.float32]]]:
-        """In the inference thread."""
-        for place, item in zip(self._images, items, strict=False):
+        """In an inference thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
+        images: NDArray[np.float32] | None = getattr(self._own, "images", None)
+        if images is None:
+            images = self._own.images = np.empty(self._shape, np.float32)
+        for place, item in zip(images, items, strict=False):
             if isinstance(item, Image.Image):
                 self.bundle.preprocessing.normalise(item, out=place)
             else:
                 place[...] = item
-        outputs = self._backend.run(self._images[: len(items)])
+        outputs = self._backend.run(images[: len(items)])
         return list(zip(classify(outputs["probabilities"], self.labels), outputs["logits"], strict=True))
 
     def _on_batch(self, size: int, seconds: float) -> None:

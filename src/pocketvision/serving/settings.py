@@ -16,11 +16,11 @@ class ServerSettings:
 
     backend: see runtime.backends. max_body: a request's body; max_bodies: all bodies in memory together. max_images: images a
     request. max_pixels, formats: see preprocessing.decode. max_json_depth: brackets within brackets. deadline: from a request's
-    body to its answer. header_timeout, body_timeout: for a client to send them. threads: of the network; decoders: threads that
-    decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests a second and key, None without
-    a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is in flight when the server is
-    stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a second;
-    socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
+    body to its answer. header_timeout, body_timeout: for a client to send them. threads: batches that run at once, each on one
+    core; decoders: threads that decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
+    a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
+    in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
+    second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
