@@ -247,3 +247,26 @@ def test_pipelined_and_broken_requests_do_not_disturb_others(start) -> None:  # 
     connection.request("GET", "/health")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def test_it_serves_without_torch(tiny_bundle: Bundle) -> None:
+    script = (
+        "import sys\nclass Absent:\n    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'torchvision', 'onnx', 'sklearn', 'matplotlib', 'jinja2'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from pathlib import Path\nfrom fastapi.testclient import TestClient\n"
+        "from pocketvision.serving.app import create_app\nfrom pocketvision.serving.models import BundleSource\n"
+        "import pocketvision.workflows.serve\n"
+        "with TestClient(create_app([BundleSource('tiny', Path(sys.argv[1]))])) as client:\n"
+        "    answer = client.post('/predict', files={'file': sys.stdin.buffer.read()})\n"
+        "    print(answer.json()['predictions'][0]['label'])\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", script, str(tiny_bundle.folder)],
+        input=picture("red"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.stdout.decode().strip() == "red", child.stderr.decode()
