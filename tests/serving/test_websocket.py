@@ -107,3 +107,28 @@ def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: i
         except (TimeoutError, OSError):
             pass  # the server reads no more: as wanted
         assert memory(server.process.pid) - resident < 60 * 1024
+
+
+def test_a_stopping_server_closes_with_the_code_of_a_restart(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+        socket.send(json.dumps({"type": "health_check"}))
+        assert json.loads(socket.recv(timeout=5))["status"] == "ready"
+        code, _ = server.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, code) == (1012, 0)
+
+
+def test_a_message_that_is_too_long_ends_the_connection(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket, pytest.raises(ConnectionClosed):
+        socket.send(b"x" * 5_000_000)
+        socket.recv(timeout=10)
