@@ -53,6 +53,7 @@ TORCH_FREE = (
     "runtime",
     "data",
     "evaluation",
+    "serving",
     "cli",
 )
 TORCH_FREE_VERBS = (
@@ -64,6 +65,7 @@ TORCH_FREE_VERBS = (
     "predict",
     "prediction_rows",
     "pretrained",
+    "serve",
     "verify",
 )
 

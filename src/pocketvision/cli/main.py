@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 import typer
 
-from pocketvision.cli import check, demo, evaluate, export, fit, import_weights, predict, prune, quantize, train, verify
+from pocketvision.cli import (
+    check,
+    demo,
+    evaluate,
+    export,
+    fit,
+    import_weights,
+    predict,
+    prune,
+    quantize,
+    serve,
+    train,
+    verify,
+)
 from pocketvision.cli.display import stderr
 from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
@@ -36,6 +49,8 @@ app.command(name="prune")(prune.prune)
 app.command(name="fit")(fit.fit)
 app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)
+app.command(name="serve")(serve.serve)
+app.command(name="new-key")(serve.new_key)
 app.add_typer(models, name="models")
 
 

@@ -1,0 +1,86 @@
+"""`pocketvision serve` and `pocketvision new-key`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvision.cli.display import stderr, stdout
+from pocketvision.cli.options import BackendName, MaxPixels
+
+_LIMITS = "Limits"
+_KEYS = "Keys"
+_MEBIBYTE = 1024 * 1024
+
+
+def serve(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(
+            help="Bundles' folders or names of pre-trained models, each alone or as NAME=BUNDLE.", metavar="BUNDLE..."
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    backend: BackendName = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Batches that run at once, each on one core.  [default: one a core]")
+    ] = None,
+    decoders: Annotated[int | None, typer.Option(min=1, help="Threads that decode.  [default: one a core]")] = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 4,
+    max_delay: Annotated[
+        float, typer.Option(min=0, help="Milliseconds that an image waits for others to join it.")
+    ] = 0.0,
+    queue: Annotated[int, typer.Option(min=1, help="Images in work or waiting; more are answered with 429.")] = 64,
+    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for an answer.", rich_help_panel=_LIMITS)] = 10.0,
+    max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.", rich_help_panel=_LIMITS)] = 20,
+    max_images: Annotated[int, typer.Option(min=1, help="Images of a request.", rich_help_panel=_LIMITS)] = 32,
+    max_pixels: MaxPixels = 50_000_000,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of NAME:SHA256 lines; only their keys may ask.", rich_help_panel=_KEYS)
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second and key.", rich_help_panel=_KEYS)] = None,
+    watch: Annotated[float, typer.Option(min=0, help="Seconds between looks for changed bundles; 0: never.")] = 0.0,
+    drain: Annotated[float, typer.Option(min=0, help="Seconds to finish what is in flight when stopped.")] = 20.0,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log requests as JSON Lines.")] = False,
+) -> None:
+    """Serve bundles over HTTP and WebSocket, until Ctrl-C or SIGTERM.
+
+    Examples:
+
+        pocketvision serve runs/leaves/bundle
+
+        pocketvision serve leaves=runs/leaves/bundle faces=runs/faces/bundle --port 9000 --keys keys.txt --watch 2
+    """
+    from pocketvision.workflows.serve import BatchSettings, ServerSettings, keys_from
+    from pocketvision.workflows.serve import serve as run_serve
+
+    settings = ServerSettings(
+        batches=BatchSettings(max_batch, max_delay / 1000, queue), backend=backend, threads=threads, decoders=decoders,
+        deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
+        max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
+        log_json=log_json,
+    )  # fmt: skip
+
+    def ready(url: str, models: list[str]) -> None:
+        stderr().print(f"Serving {', '.join(models)} on {url} (API: {url}/docs)", soft_wrap=True)
+
+    run_serve(bundles, settings=settings, host=host, port=port, on_ready=ready)
+
+
+def new_key(
+    name: Annotated[str, typer.Argument(help="What logs call the key: letters, digits, dots, dashes.")],
+) -> None:
+    """Make an API key: the line for the server's file on standard output, the key itself on standard error.
+
+    Example:
+
+        pocketvision new-key camera-7 >> keys.txt
+    """
+    from pocketvision.serving.keys import new_key as make
+
+    key, kept = make(name)
+    stderr().print(f"The key of {name}, shown this once: {key}", soft_wrap=True)
+    stdout().print(f"{kept.name}:{kept.sha256}", soft_wrap=True)

@@ -1,0 +1,50 @@
+"""The server's log on standard error: a line a request, as text or as JSON Lines."""
+
+import json
+import logging
+import sys
+import time
+import warnings
+
+from pocketvision.serving.gate import access
+
+
+class _Lines(logging.Formatter):
+    """One record, one line: control characters that a client sent can not forge another."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line without its end."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
+        request = getattr(record, "request", None)
+        if self._as_json:
+            fields = request or {"message": record.getMessage()}
+            if record.exc_info:
+                fields = {**fields, "traceback": self.formatException(record.exc_info)}
+            return json.dumps(
+                {"time": stamp, "level": record.levelname, "logger": record.name, **fields}, ensure_ascii=False
+            )
+        if request is not None:
+            return (
+                f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r} "
+                f"{request['status']} {request['ms']:.1f} ms {request['request_id']} {request['problem']}".rstrip()
+            )
+        text = f"{stamp} {record.levelname} {record.name}: {record.getMessage()!s}"
+        return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
+
+
+def log_to_stderr(*, as_json: bool) -> None:
+    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(as_json=as_json))
+    for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
+    access.setLevel(logging.INFO)
+    # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
+    warnings.filterwarnings("ignore", module=r"PIL\.")

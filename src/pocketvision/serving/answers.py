@@ -1,0 +1,146 @@
+"""The shapes of answers, for the API's description, and how predictions become them."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from pocketvision.serving.problems import problem_of
+from pocketvision.serving.served_model import Prediction, ServedModel
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str = Field(description="The first 12 hexadecimal digits of its manifest's SHA-256.")
+
+
+class ClassProbability(BaseModel):
+    """A class with its probability."""
+
+    label: str
+    probability: float
+
+
+class ImageTimings(BaseModel):
+    """Milliseconds that an image took."""
+
+    decode_ms: float = Field(description="Decoding and cropping, with the wait for a thread.")
+    queue_ms: float = Field(description="Then waiting for its batch.")
+    inference_ms: float = Field(description="The batch's run of the network.")
+    batch: int = Field(description="How many images ran together.")
+
+
+class ProblemDocument(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    error: str
+
+
+class ImagePrediction(BaseModel):
+    """An image's answer: a label, or the problem that one image of several had."""
+
+    label: str | None = None
+    probability: float | None = None
+    top: list[ClassProbability] | None = None
+    timings: ImageTimings | None = None
+    problem: ProblemDocument | None = None
+
+
+class PredictionAnswer(BaseModel):
+    """The answer to images, one prediction for each, in their order."""
+
+    model: ModelName
+    predictions: list[ImagePrediction]
+    request_id: str
+
+
+class ModelState(BaseModel):
+    """A model that is served."""
+
+    name: str
+    version: str
+    labels: list[str]
+    architecture: str
+    height: int
+    width: int
+    loaded_at: float = Field(description="Seconds since 1970.")
+
+
+class ModelList(BaseModel):
+    """The models that are served; the first one's last version answers when no model is named."""
+
+    models: list[ModelState]
+
+
+class ReloadState(BaseModel):
+    """What became of a reload."""
+
+    name: str
+    outcome: str
+    version: str
+    reason: str
+
+
+class ReloadList(BaseModel):
+    """One state for each version of the name."""
+
+    reloads: list[ReloadState]
+
+
+class Health(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+def prediction_answer(
+    model: ServedModel, outcomes: list[Prediction | Exception], top_k: int, request_id: str
+) -> dict[str, Any]:
+    """A PredictionAnswer. Raises the error of an only image; one image's error among several is told in its place."""
+    if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return {
+        "model": {"name": model.name, "version": model.version},
+        "predictions": [
+            _predicted(outcome, top_k)
+            if isinstance(outcome, Prediction)
+            else {"problem": problem_of(outcome).document(request_id)}
+            for outcome in outcomes
+        ],
+        "request_id": request_id,
+    }
+
+
+def _predicted(prediction: Prediction, top_k: int) -> dict[str, Any]:
+    top = [{"label": label, "probability": share} for label, share in prediction.classification.top(top_k)]
+    timing = prediction.timing
+    return {
+        **top[0],
+        "top": top,
+        "timings": {
+            "decode_ms": round(timing.prepare * 1000, 3),
+            "queue_ms": round(timing.wait * 1000, 3),
+            "inference_ms": round(timing.run * 1000, 3),
+            "batch": timing.batch,
+        },
+    }
+
+
+def model_state(model: ServedModel) -> dict[str, Any]:
+    """A ModelState."""
+    preprocessing = model.bundle.preprocessing
+    return {
+        "name": model.name,
+        "version": model.version,
+        "labels": list(model.labels),
+        "architecture": str(model.bundle.manifest.architecture.get("name", "")),
+        "height": preprocessing.height,
+        "width": preprocessing.width,
+        "loaded_at": model.loaded,
+    }

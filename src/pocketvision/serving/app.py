@@ -1,0 +1,107 @@
+"""The application: routes and what surrounds them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from pocketvision.errors import PocketVisionError
+from pocketvision.serving import open_inference, page_routes, predict_routes, status_routes, websocket
+from pocketvision.serving.answers import ProblemDocument
+from pocketvision.serving.docs_page import docs_page
+from pocketvision.serving.gate import RequestGate
+from pocketvision.serving.models import BundleSource
+from pocketvision.serving.problems import http_problem, problem_of, problem_response, refused
+from pocketvision.serving.service import Service, request_id_of, service_for
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.watch import watch_folders
+
+logger = logging.getLogger(__name__)
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "model": ProblemDocument, "content": {"application/problem+json": {}}}
+    for status, text in (
+        (400, "The request is not HTTP as it should be."),
+        (401, "No key, or a wrong one."),
+        (403, "Not allowed on this server."),
+        (404, "No such model, version or path."),
+        (405, "The path does not have this method."),
+        (408, "The body took too long to come."),
+        (409, "The new bundle was refused; the old one serves on."),
+        (413, "The body is too large, or has too many images."),
+        (415, "The content type is not one of those that are taken."),
+        (422, "The image, or a field of the request, can not be read."),
+        (429, "The queue is full, or the key's rate is used up; `Retry-After` says when to return."),
+        (500, "The server's own fault; its log has it under the request's id."),
+        (503, "The server is shutting down."),
+        (504, "The answer did not come within the deadline."),
+    )
+}
+
+
+def create_app(sources: Sequence[BundleSource], settings: ServerSettings | None = None) -> FastAPI:
+    """An ASGI application that serves bundles. They are opened when it starts, which raises BundleError when one can not be."""
+    return app_for(service_for(sources, settings or ServerSettings()))
+
+
+def app_for(service: Service) -> FastAPI:
+    """The application of a service whose models may have been loaded already."""
+    app = FastAPI(
+        title="PocketVision", version=version("pocketvision"), lifespan=_life, responses=PROBLEMS,
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.state.service = service
+    app.include_router(predict_routes.router)
+    app.include_router(status_routes.router)
+    app.include_router(open_inference.router)
+    app.include_router(websocket.router)
+    app.include_router(page_routes.router)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()))
+
+    app.add_exception_handler(PocketVisionError, _as_problem)
+    app.add_exception_handler(HTTPException, _as_problem)
+    app.add_exception_handler(RequestValidationError, _as_problem)
+    app.add_middleware(RequestGate, settings=service.settings, telemetry=service.telemetry)
+    return app
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    await service.models.load()
+    watching = None
+    if service.settings.watch > 0:
+        watching = asyncio.create_task(watch_folders(service.models, service.settings.watch))
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        await service.models.close()
+
+
+async def _as_problem(request: Request, error: Exception) -> Response:
+    """The document for what a route, or the framework, raised."""
+    if isinstance(error, HTTPException):
+        problem = http_problem(error.status_code, str(error.detail), error.headers)
+    elif isinstance(error, RequestValidationError):
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        problem = refused(422, "invalid-request", "; ".join(wrong)[:500]).problem
+    else:
+        problem = problem_of(error)
+    if problem.status == 500:
+        logger.error("request %s failed", request_id_of(request), exc_info=error)
+    request.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    return problem_response(problem, request_id_of(request))

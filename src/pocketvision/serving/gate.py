@@ -1,0 +1,161 @@
+"""What every request passes: an id, keys and rates, security headers, the access log, metrics; no error is without a document."""
+
+import json
+import logging
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pocketvision.serving.keys import RateLimit, name_of
+from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("pocketvision.access")
+
+REQUEST_ID = "X-Request-ID"
+LEFT = 499  # as other servers log a client that closed the connection before its answer
+# Probes and the page's own files; the page asks its user for a key and sends it with what it asks.
+OPEN_PATHS = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
+OPEN_FOLDER = "/page/"
+_SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+
+@dataclass
+class _Seen:
+    """What is known of a request, for the log."""
+
+    started: float
+    status: int = LEFT
+    key: str = ""
+    kind: str = ""
+    answering: bool = False
+
+
+class RequestGate:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, telemetry: Telemetry) -> None:
+        self._app = app
+        self._settings = settings
+        self._telemetry = telemetry
+        self._rates = None if settings.rate is None else RateLimit(settings.rate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked = headers.get(REQUEST_ID, "")
+        request_id = asked if _SAFE_ID.fullmatch(asked) else secrets.token_hex(8)
+        seen = _Seen(time.perf_counter())
+        scope.setdefault("state", {})["request_id"] = request_id
+        problem = self._refusal(scope["path"], headers, seen)
+        scope["state"]["key"] = seen.key
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send, problem)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen.status, seen.answering = message["status"], True
+                MutableHeaders(scope=message).update({REQUEST_ID: request_id, **_HEADERS})
+            await send(message)
+
+        try:
+            if problem is None:
+                problem = await self._through(scope, receive, send_with_headers, seen)
+            if problem is not None:
+                scope["state"]["problem"] = problem.kind
+                await problem_response(problem, request_id)(scope, receive, send_with_headers)
+        finally:
+            self._record(scope, seen)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send, seen: _Seen) -> Problem | None:
+        """Call the application. The problem to answer with when it raised before it answered."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            seen.status = LEFT
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.status == 500:
+                logger.exception("request %s failed", scope["state"]["request_id"])
+            if seen.answering:  # half an answer can not be taken back
+                raise
+            return problem
+        return None
+
+    def _refusal(self, path: str, headers: Headers, seen: _Seen) -> Problem | None:
+        """Why a request may not pass: no key, a wrong one, or too many requests with it."""
+        if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return None
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        name = name_of(presented, self._settings.keys)
+        if name is None:
+            detail = "This server wants a key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+            return Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+        seen.key = name
+        wait = 0.0 if self._rates is None else self._rates.wait_for(name)
+        if wait > 0:
+            return Problem(
+                429, "rate-limit", f"More than {self._settings.rate:g} requests a second.", retry_after(wait)
+            )
+        return None
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
+        if problem is None:
+            await self._app(scope, receive, send)
+            return
+        self._telemetry.rejected.labels(problem.kind).inc()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": problem.kind})
+            return
+        document = json.dumps(problem.document(scope["state"]["request_id"])).encode()
+        headers = {"content-type": "application/problem+json", **problem.headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "websocket.http.response.start", "status": problem.status, "headers": raw})
+        await send({"type": "websocket.http.response.body", "body": document})
+
+    def _record(self, scope: Scope, seen: _Seen) -> None:
+        seconds = time.perf_counter() - seen.started
+        seen.kind = scope["state"].get("problem", "")
+        if seen.kind:
+            self._telemetry.rejected.labels(seen.kind).inc()
+        route = getattr(scope.get("route"), "path", "unmatched")  # never the path itself: clients could make any number
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        self._telemetry.requests.labels(route, method, str(seen.status)).inc()
+        self._telemetry.seconds.labels(route).observe(seconds)
+        if access.isEnabledFor(logging.INFO):
+            access.info("%s", "request", extra={"request": self._fields(scope, seen, seconds)})
+
+    def _fields(self, scope: Scope, seen: _Seen, seconds: float) -> dict[str, Any]:
+        """The access log's fields. No query, no header and no body: they may hold secrets."""
+        client = scope.get("client")
+        return {
+            "request_id": scope["state"]["request_id"],
+            "client": client[0] if client else "",
+            "key": seen.key,
+            "method": scope["method"],
+            "path": scope["path"][:200],
+            "status": seen.status,
+            "ms": round(seconds * 1000, 2),
+            "problem": seen.kind,
+        }

@@ -1,0 +1,89 @@
+"""JSON and base64 from strangers: parsed off the event loop when large, bounded in depth, refused with a sentence."""
+
+import asyncio
+import base64
+import binascii
+import json
+from typing import Any
+
+from pocketvision.serving.problems import refused
+
+_LARGE = 64 * 1024  # bytes: parsing fewer takes less time than handing them to a thread
+
+
+async def parsed(body: bytes, max_depth: int) -> dict[str, Any]:
+    """The JSON object in a body. Raises a 422 problem when it is none, is not UTF-8, or is nested deeper than `max_depth`."""
+    if len(body) < _LARGE:
+        return _parse(body, max_depth)
+    return await asyncio.to_thread(_parse, body, max_depth)
+
+
+def _parse(body: bytes, max_depth: int) -> dict[str, Any]:
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise refused(422, "invalid-json", f"The JSON is nested deeper than {max_depth} levels.") from None
+    except UnicodeDecodeError:
+        raise refused(422, "invalid-json", "The body is not UTF-8.") from None
+    except ValueError as error:  # the parser's own words tell the place, and nothing of the inside
+        raise refused(422, "invalid-json", f"The body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise refused(422, "invalid-json", "The body is JSON, but not an object.")
+    _check_depth(value, max_depth)
+    return value
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_depth(value: object, max_depth: int) -> None:
+    level: list[object] = [value]
+    for _ in range(max_depth):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise refused(422, "invalid-json", f"The JSON is nested deeper than {max_depth} levels.")
+
+
+async def image_of(text: object, field: str = "image") -> bytes:
+    """The bytes of a base64 text, alone or as a data URL. Raises a 422 problem that names the field."""
+    if not isinstance(text, str) or not text:
+        raise refused(
+            422, "invalid-request", f"The field {field} is missing or empty; expected an image as base64 text."
+        )
+    if len(text) < _LARGE:
+        return _decoded(text, field)
+    return await asyncio.to_thread(_decoded, text, field)
+
+
+def _decoded(text: str, field: str) -> bytes:
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        # Line breaks are common (MIME, `base64` of coreutils); anything else that does not belong is an error.
+        return base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise refused(422, "invalid-base64", f"The field {field} is not base64: {error}") from None
+
+
+def whole_number(values: dict[str, Any], field: str, default: int, least: int, most: int) -> int:
+    """A field of a parsed object. Raises a 422 problem unless it is absent or a whole number in the range."""
+    value = values.get(field, default)
+    if type(value) is not int or not least <= value <= most:
+        raise refused(422, "invalid-request", f"The field {field} must be a whole number from {least} to {most}.")
+    return value
+
+
+def text_or_none(values: dict[str, Any], field: str) -> str | None:
+    """A field of a parsed object. Raises a 422 problem unless it is absent, null or a text."""
+    value = values.get(field)
+    if value is not None and not isinstance(value, str):
+        raise refused(422, "invalid-request", f"The field {field} must be a text.")
+    return value

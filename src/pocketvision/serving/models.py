@@ -1,0 +1,166 @@
+"""The models that are served, by name and version; loaded, exchanged while they serve, and closed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.runtime.backends import usable_cores
+from pocketvision.serving.problems import UnknownModelError
+from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """A name to serve under, and the folder to read. Several with one name are versions; the last is the default."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What became of one folder's reload. reason: why it failed; the old version serves on then."""
+
+    name: str
+    outcome: Literal["reloaded", "unchanged", "failed"]
+    version: str
+    reason: str = ""
+
+
+class ServedModels:
+    """All models of a server. Looking one up and handing it images happens in one step, so an exchange loses no request."""
+
+    def __init__(
+        self,
+        sources: Sequence[BundleSource],
+        settings: ServerSettings,
+        telemetry: Telemetry,
+        *,
+        opener: Callable[[Path, ServerSettings], WarmModel] = open_warm,
+    ) -> None:
+        if not sources:
+            raise UsageError("there is no bundle to serve")
+        self._sources = tuple(sources)
+        self._settings = settings
+        self._telemetry = telemetry
+        self._opener = opener
+        self._pool = ThreadPoolExecutor(settings.decoders or usable_cores(), thread_name_prefix="decode")
+        self._models: dict[BundleSource, ServedModel] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+        self.closing = False
+
+    @property
+    def sources(self) -> tuple[BundleSource, ...]:
+        """What was to be served, in order."""
+        return self._sources
+
+    @property
+    def all(self) -> list[ServedModel]:
+        """The models that serve, in the sources' order."""
+        return [self._models[source] for source in self._sources if source in self._models]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model is warm and none is being shut down."""
+        return not self.closing and len(self._models) == len(self._sources)
+
+    async def load(self) -> None:
+        """Open every bundle. Raises BundleError for the first that can not be served, UsageError for one given twice."""
+        if len(set(self._sources)) != len(self._sources):
+            raise UsageError("a bundle is given twice under one name")
+        for source in self._sources:
+            if source not in self._models:
+                self._serve(source, await asyncio.to_thread(self._opener, source.folder, self._settings))
+
+    def get(self, name: str | None = None, version: str | None = None) -> ServedModel:
+        """A model: the first name when none is given, its last version when none is given. Raises UnknownModelError."""
+        models = self.all
+        if name is None and models:
+            name = models[0].name
+        named = [model for model in models if model.name == name]
+        if not named:
+            known = ", ".join(dict.fromkeys(model.name for model in models))
+            raise UnknownModelError(f"There is no model {_shown(name)}; served are {known}")
+        fitting = [model for model in named if version is None or model.version == version]
+        if not fitting:
+            known = ", ".join(model.version for model in named)
+            raise UnknownModelError(f"The model {name} has no version {_shown(version)}; served are {known}")
+        return fitting[-1]
+
+    async def predict(
+        self, images: Sequence[Input], *, deadline: float, name: str | None = None, version: str | None = None
+    ) -> tuple[ServedModel, list[Prediction | Exception]]:
+        """The model that answered, and one prediction or error for each image; see `get` and Batcher.submit.
+
+        Nothing is awaited between the look-up and the admission: a model found here can not be retired before it has taken
+        the images, and finishes them then.
+        """
+        model = self.get(name, version)
+        return model, await model.predict(images, deadline=deadline)
+
+    async def reload(self, name: str) -> list[Reload]:
+        """Read every folder of a name anew; a version that passes its hashes and its warm-up takes the place of the old one.
+
+        Raises UnknownModelError.
+        """
+        self.get(name)
+        return [await self.reload_source(source) for source in self._sources if source.name == name]
+
+    async def reload_source(self, source: BundleSource) -> Reload:
+        """Exchange one folder's model, or say why the old one stays. One reload happens at a time."""
+        async with self._reloading:
+            old = self._models[source]
+            try:
+                warm = await asyncio.to_thread(self._opener, source.folder, self._settings)
+                if warm.version == old.version or self.closing:
+                    return self._counted(Reload(source.name, "unchanged", old.version))
+                self._serve(source, warm)
+            except PocketVisionError as error:
+                logger.warning("%s stays at version %s: %s", source.name, old.version, error)
+                return self._counted(Reload(source.name, "failed", old.version, str(error)))
+            if not any(model.name == old.name and model.version == old.version for model in self.all):
+                self._telemetry.model.remove(old.name, old.version)
+            task = asyncio.create_task(old.batcher.close(drain=self._settings.deadline))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+            logger.info("%s is now version %s, was %s", source.name, warm.version, old.version)
+            return self._counted(Reload(source.name, "reloaded", warm.version))
+
+    async def close(self) -> None:
+        """Finish what is in work, as long as the settings allow, and stop."""
+        self.closing = True
+        closing = [model.batcher.close(drain=self._settings.drain) for model in self._models.values()]
+        await asyncio.gather(*closing, *self._retiring)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _serve(self, source: BundleSource, warm: WarmModel) -> None:
+        """Put a model in its source's place; the old one, if any, is not closed."""
+        others = [model for other, model in self._models.items() if other != source and other.name == source.name]
+        if warm.version in [model.version for model in others]:
+            raise UsageError(f"{source.folder}: the same bundle is already served as {source.name}")
+        self._models[source] = ServedModel(
+            source.name, source.folder, warm, self._settings, self._pool, self._telemetry
+        )
+        self._telemetry.model.labels(source.name, warm.version).set(1)
+        self._telemetry.watch_queue(
+            source.name, lambda: sum(model.batcher.depth for model in self.all if model.name == source.name)
+        )
+
+    def _counted(self, reload: Reload) -> Reload:
+        self._telemetry.reloads.labels(reload.name, reload.outcome).inc()
+        return reload
+
+
+def _shown(text: str | None) -> str:
+    """What a client sent, short enough and without control characters."""
+    return repr((text or "")[:64])

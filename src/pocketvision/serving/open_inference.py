@@ -1,0 +1,168 @@
+"""The Open Inference Protocol (KServe's v2 REST), with Triton's binary tensor extension.
+
+Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
+"""
+
+import asyncio
+import time
+from importlib.metadata import version as installed
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from pocketvision.errors import UsageError
+from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.problems import refused, retry_after
+from pocketvision.serving.request_body import unless_gone, whole_body
+from pocketvision.serving.served_model import Prediction, ServedModel
+from pocketvision.serving.service import Service, service_of
+from pocketvision.serving.tensors import HEADER_LENGTH, Output, images_of, response_body
+
+INPUT = "images"
+OUTPUTS = ("probabilities", "logits", "label")
+
+router = APIRouter(prefix="/v2")
+
+_TENSORS = {"application/json": {"schema": {"type": "object", "required": ["inputs"]}}}
+
+
+@router.get("/health/live", summary="Is the server alive?")
+async def live() -> JSONResponse:
+    """200 as long as the event loop turns."""
+    return JSONResponse({"live": True})
+
+
+@router.get("/health/ready", summary="Are all models ready?")
+async def ready(request: Request) -> JSONResponse:
+    """200 when they are, else 503."""
+    if not service_of(request).models.ready:
+        raise refused(503, "not-ready", "The models are not ready.", retry_after(1))
+    return JSONResponse({"ready": True})
+
+
+@router.get("", summary="What is this server?")
+async def server() -> JSONResponse:
+    """Name, version and extensions."""
+    return JSONResponse(
+        {"name": "pocketvision", "version": installed("pocketvision"), "extensions": ["binary_tensor_data"]}
+    )
+
+
+@router.get("/models/{name}", summary="A model's inputs and outputs")
+@router.get("/models/{name}/versions/{version}", summary="A version's inputs and outputs")
+async def metadata(request: Request, name: str, version: str | None = None) -> JSONResponse:
+    """`images` may also be sent as BYTES with the shape [N]: image files, which are decoded and preprocessed here."""
+    model = service_of(request).models.get(name, version)
+    size, classes = model.bundle.preprocessing, len(model.labels)
+    shapes = {"probabilities": ("FP32", [-1, classes]), "logits": ("FP32", [-1, classes]), "label": ("BYTES", [-1])}
+    return JSONResponse(
+        {
+            "name": model.name,
+            "versions": [each.version for each in service_of(request).models.all if each.name == model.name],
+            "platform": "pocketvision",
+            "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, 3, size.height, size.width]}],
+            "outputs": [
+                {"name": output, "datatype": shapes[output][0], "shape": shapes[output][1]} for output in OUTPUTS
+            ],
+        }
+    )
+
+
+@router.get("/models/{name}/ready", summary="Is a model ready?")
+@router.get("/models/{name}/versions/{version}/ready", summary="Is a version ready?")
+async def model_ready(request: Request, name: str, version: str | None = None) -> JSONResponse:
+    """200 when it is; 404 for a model that is not served."""
+    model = service_of(request).models.get(name, version)
+    return JSONResponse({"name": model.name, "ready": not model.batcher.closing})
+
+
+_BODY = {"requestBody": {"required": True, "content": _TENSORS}}
+
+
+@router.post("/models/{name}/infer", summary="Run a model", openapi_extra=_BODY)
+@router.post("/models/{name}/versions/{version}/infer", summary="Run a version", openapi_extra=_BODY)
+async def infer(request: Request, name: str, version: str | None = None) -> Response:
+    """One input, `images`: FP32 [N, 3, H, W], preprocessed, or BYTES [N], image files."""
+    service = service_of(request)
+    service.models.get(name, version).batcher.check_room(1)
+    with service.bodies.reserve() as reservation:
+        body = await whole_body(request, service, reservation)
+        header_length = _header_length(request, len(body))
+        asked = await parsed(body[:header_length], service.settings.max_json_depth)
+        model = service.models.get(name, version)
+        images = await asyncio.to_thread(_images, asked, body[header_length:], model, service)
+        wanted = _wanted(asked)
+        deadline = time.monotonic() + service.settings.deadline
+        predicted = service.models.predict(images, deadline=deadline, name=name, version=version)
+        model, outcomes = await unless_gone(request, predicted)
+    return _answer(asked, model, outcomes, wanted)
+
+
+def _header_length(request: Request, size: int) -> int:
+    """Length of the body's JSON part: all of it unless the client says so."""
+    told = request.headers.get(HEADER_LENGTH)
+    if told is None:
+        return size
+    if not told.isdecimal() or len(told) > 12 or int(told) > size:
+        raise refused(422, "invalid-request", f"{HEADER_LENGTH} must be a whole number, at most the body's length.")
+    return int(told)
+
+
+def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: Service) -> list[Any]:
+    inputs = asked.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise UsageError(f"the request must have one input, {INPUT!r}")
+    tensor = inputs[0]
+    if tensor.get("name") != INPUT:
+        raise UsageError(f"the input is called {str(tensor.get('name'))[:50]!r}; expected {INPUT!r}")
+    parameters = tensor.get("parameters")
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if size is not None and (type(size) is not int or size != len(binary)):
+        raise UsageError(f"binary_data_size is not {len(binary)}, the length of the binary data that came")
+    preprocessing = model.bundle.preprocessing
+    raw = binary if size is not None else None
+    return list(images_of(tensor, raw, (preprocessing.height, preprocessing.width), service.settings.max_images))
+
+
+def _wanted(asked: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Names of the outputs that are wanted, and whether as binary data. All of them when none is named."""
+    parameters = asked.get("parameters")
+    binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
+    outputs = asked.get("outputs") or [{"name": name} for name in OUTPUTS]
+    if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
+        raise UsageError("the outputs must be a list of objects with a name")
+    wanted = []
+    for each in outputs:
+        if each.get("name") not in OUTPUTS:
+            raise UsageError(f"there is no output {str(each.get('name'))[:50]!r}; there are {', '.join(OUTPUTS)}")
+        own = each.get("parameters")
+        wanted.append((each["name"], bool(own.get("binary_data", binary)) if isinstance(own, dict) else binary))
+    return list(dict(wanted).items())
+
+
+def _answer(
+    asked: dict[str, Any], model: ServedModel, outcomes: list[Prediction | Exception], wanted: list[tuple[str, bool]]
+) -> Response:
+    predictions = []
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):  # tensors have no place for one image's error
+            raise outcome
+        predictions.append(outcome)
+    values: dict[str, Any] = {
+        "probabilities": np.stack([each.classification.probabilities for each in predictions]),
+        "logits": np.stack([each.logits for each in predictions]),
+        "label": [each.classification.label for each in predictions],
+    }
+    outputs = [
+        Output(name, values[name], (len(predictions),) if name == "label" else values[name].shape, binary)
+        for name, binary in wanted
+    ]
+    document: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+    if isinstance(asked.get("id"), str):
+        document["id"] = asked["id"][:200].encode("utf-8", "replace").decode()
+    body, header_length = response_body(document, outputs)
+    if header_length is None:
+        return Response(body, media_type="application/json")
+    return Response(body, headers={HEADER_LENGTH: str(header_length)}, media_type="application/octet-stream")

@@ -1,0 +1,73 @@
+"""Reading what a client sends: never more than the limits, never longer, and noticing when it leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from pocketvision.serving.problems import refused
+from pocketvision.serving.service import Reservation, Service
+
+Result = TypeVar("Result")
+
+
+async def chunks(request: Request, service: Service, reservation: Reservation) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises problems: 413 as soon as it is known to be too long, 408 when it takes too long, 415 when it
+    is compressed, 429 when all bodies together take too much memory. ClientDisconnect when the client leaves."""
+    settings = service.settings
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise refused(415, "compressed-body", "Compressed bodies are not taken; send it as it is.")
+    too_long = refused(413, "body-too-large", f"The body is larger than {settings.max_body:,} bytes.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > settings.max_body:
+        raise too_long
+    ends = asyncio.get_running_loop().time() + settings.body_timeout
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(ends):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise refused(
+                408,
+                "body-timeout",
+                f"The body did not come within {settings.body_timeout:g} s.",
+                {"Connection": "close"},
+            ) from None
+        if chunk is None:
+            return
+        if reservation.taken + len(chunk) > settings.max_body:
+            raise too_long
+        reservation.take(len(chunk))
+        yield chunk
+
+
+async def whole_body(request: Request, service: Service, reservation: Reservation) -> bytes:
+    """All of the body; see `chunks`."""
+    parts = [chunk async for chunk in chunks(request, service, reservation)]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which is cancelled when the client closes its connection; ClientDisconnect is raised then.
+
+    The body must have been read.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

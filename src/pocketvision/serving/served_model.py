@@ -1,0 +1,148 @@
+"""One bundle at work behind a batcher: from the bytes of images to predictions."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pocketvision.bundle import MANIFEST, Bundle, read_bundle
+from pocketvision.errors import BundleError
+from pocketvision.postprocessing.classification import classify
+from pocketvision.predictions import Classification
+from pocketvision.runtime.backends import Backend, open_backend, usable_cores
+from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
+from pocketvision.serving.batching import Answer, Batcher, Timing
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.telemetry import Telemetry
+
+Input = bytes | NDArray[np.float32]
+"""An image file's content, or a network's input (3, H, W)."""
+
+VERSION_LENGTH = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """An image's answer. logits: (classes,). timing: see batching."""
+
+    classification: Classification
+    logits: NDArray[np.float32]
+    timing: Timing
+
+
+@dataclass(frozen=True, eq=False)
+class WarmModel:
+    """A bundle whose hashes were checked, opened by a backend that has answered its golden inputs as they were measured.
+
+    version: the first 12 hexadecimal digits of the SHA-256 of its manifest, which holds every other file's.
+    """
+
+    bundle: Bundle
+    backend: Backend
+    version: str
+
+
+def open_warm(folder: Path, settings: ServerSettings) -> WarmModel:
+    """Read, open and try a bundle; takes a second or so. Raises BundleError when anything about it is not as it should be."""
+    read_bundle(folder, check_hashes=False)  # says best what is wrong with a folder that is no bundle
+    version = manifest_version(folder)
+    bundle = read_bundle(folder)
+    opened = open_backend(bundle, settings.backend, threads=1)  # batches run side by side, each on one core
+    golden = bundle.golden()
+    answers = opened.run(golden["images"])["probabilities"]
+    tolerance = float(bundle.manifest.compression.get(GOLDEN_TOLERANCE, TOLERANCE))
+    difference = float(np.nan_to_num(np.abs(answers - golden["probabilities"]), nan=np.inf).max())
+    if difference > tolerance:
+        raise BundleError(
+            f"{folder}: the bundle does not answer its golden inputs as it was measured: a probability differs by "
+            f"{difference:.2g} (at most {tolerance:.0e} is allowed)"
+        )
+    # Memory for the largest batch is taken now rather than under load.
+    size = settings.batches.max_batch
+    opened.run(np.resize(golden["images"], (size, *golden["images"].shape[1:])))
+    if manifest_version(folder) != version:
+        raise BundleError(f"{folder}: the bundle changed while it was read; try again")
+    return WarmModel(bundle, opened, version)
+
+
+def manifest_version(folder: Path) -> str:
+    """A bundle's version: see WarmModel. Raises BundleError when there is no manifest."""
+    try:
+        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:VERSION_LENGTH]
+    except OSError as error:
+        raise BundleError(f"{folder / MANIFEST}: it can not be read ({error.strerror or error})") from error
+
+
+class ServedModel:
+    """A warm model with its batcher. Made and used in one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        warm: WarmModel,
+        settings: ServerSettings,
+        pool: ThreadPoolExecutor,
+        telemetry: Telemetry,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.version = warm.version
+        self.bundle = warm.bundle
+        self.labels = warm.bundle.labels
+        self.loaded = time.time()
+        self._backend = warm.backend
+        self._settings = settings
+        self._telemetry = telemetry
+        preprocessing = warm.bundle.preprocessing
+        self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
+        self._own = threading.local()
+        batches = replace(settings.batches, runners=settings.threads or usable_cores())
+        self.batcher: Batcher[Input, Image.Image | NDArray[np.float32], tuple[Classification, NDArray[np.float32]]]
+        self.batcher = Batcher(self._prepare, self._run, batches, pool, on_batch=self._on_batch)
+
+    async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
+        """One prediction or error for each image; see Batcher.submit."""
+        outcomes = await self.batcher.submit(images, deadline=deadline)
+        return [self._told(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes]
+
+    def _told(self, answer: Answer[tuple[Classification, NDArray[np.float32]]]) -> Prediction:
+        classification, logits = answer.value
+        self._telemetry.decode_seconds.labels(self.name).observe(answer.timing.prepare)
+        self._telemetry.queue_seconds.labels(self.name).observe(answer.timing.wait)
+        self._telemetry.confidence.labels(self.name).observe(classification.probability)
+        return Prediction(classification, logits, answer.timing)
+
+    def _prepare(self, source: Input) -> Image.Image | NDArray[np.float32]:
+        """In the decoders' threads. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
+        if not isinstance(source, bytes):
+            return source
+        preprocessing = self.bundle.preprocessing
+        image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
+        return preprocessing.crop(image)
+
+    def _run(
+        self, items: Sequence[Image.Image | NDArray[np.float32]]
+    ) -> list[tuple[Classification, NDArray[np.float32]]]:
+        """In an inference thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
+        images: NDArray[np.float32] | None = getattr(self._own, "images", None)
+        if images is None:
+            images = self._own.images = np.empty(self._shape, np.float32)
+        for place, item in zip(images, items, strict=False):
+            if isinstance(item, Image.Image):
+                self.bundle.preprocessing.normalise(item, out=place)
+            else:
+                place[...] = item
+        outputs = self._backend.run(images[: len(items)])
+        return list(zip(classify(outputs["probabilities"], self.labels), outputs["logits"], strict=True))
+
+    def _on_batch(self, size: int, seconds: float) -> None:
+        self._telemetry.batch_images.labels(self.name).observe(size)
+        self._telemetry.batch_seconds.labels(self.name).observe(seconds)

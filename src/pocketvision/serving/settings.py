@@ -1,0 +1,68 @@
+"""Everything a server can be told, in one frozen value. The defaults are what `pocketvision serve` uses."""
+
+from dataclasses import dataclass, field
+
+from pocketvision.errors import UsageError
+from pocketvision.preprocessing import FORMATS, MAX_PIXELS
+from pocketvision.serving.batching import BatchSettings
+from pocketvision.serving.keys import ApiKey
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Sizes in bytes, times in seconds.
+
+    backend: see runtime.backends. max_body: a request's body; max_bodies: all bodies in memory together. max_images: images a
+    request. max_pixels, formats: see preprocessing.decode. max_json_depth: brackets within brackets. deadline: from a request's
+    body to its answer. header_timeout, body_timeout: for a client to send them. threads: batches that run at once, each on one
+    core; decoders: threads that decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
+    a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
+    in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
+    second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
+    """
+
+    batches: BatchSettings = field(default_factory=BatchSettings)
+    backend: str | None = None
+    max_body: int = 20 * MEBIBYTE
+    max_bodies: int = 160 * MEBIBYTE
+    max_images: int = 32
+    max_pixels: int = MAX_PIXELS
+    formats: tuple[str, ...] = FORMATS
+    max_json_depth: int = 16
+    deadline: float = 10.0
+    header_timeout: float = 10.0
+    body_timeout: float = 30.0
+    threads: int | None = None
+    decoders: int | None = None
+    keys: tuple[ApiKey, ...] = ()
+    rate: float | None = None
+    watch: float = 0.0
+    drain: float = 20.0
+    socket_in_flight: int = 8
+    socket_rate: float = 200.0
+    socket_message: int = 4 * MEBIBYTE
+    max_sockets: int = 64
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_body",
+            "max_images",
+            "max_pixels",
+            "max_json_depth",
+            "deadline",
+            "header_timeout",
+            "body_timeout",
+        ):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0")
+        if self.max_images > self.batches.queue:
+            raise UsageError(
+                f"max_images is {self.max_images}, more than the queue holds ({self.batches.queue}); raise the queue or lower it"
+            )
+        if self.max_bodies < self.max_body:
+            raise UsageError(f"max_bodies is {self.max_bodies}; expected at least max_body, {self.max_body}")
+        if self.rate is not None and self.rate <= 0:
+            raise UsageError(f"rate is {self.rate}; expected more than 0 requests a second")

@@ -1,0 +1,56 @@
+"""How the server is, which models it has, and their reload."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import JSONResponse, Response
+
+from pocketvision.serving.answers import Health, ModelList, ReloadList, model_state
+from pocketvision.serving.problems import refused, retry_after
+from pocketvision.serving.service import service_of
+
+router = APIRouter()
+
+
+@router.get("/health", summary="Is the process alive?", response_model=Health)
+async def health() -> JSONResponse:
+    """Answers as long as the event loop turns."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get("/ready", summary="Are the models ready?", response_model=Health)
+async def ready(request: Request) -> JSONResponse:
+    """200 once every model has answered its warm-up, 503 while the server is being shut down."""
+    if not service_of(request).models.ready:
+        raise refused(503, "not-ready", "The models are not ready.", retry_after(1))
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/models", summary="Which models are served?", response_model=ModelList)
+async def models(request: Request) -> JSONResponse:
+    """Name, version, labels and input size of each."""
+    return JSONResponse({"models": [model_state(model) for model in service_of(request).models.all]})
+
+
+@router.post("/models/{name}/reload", summary="Read a model's folder anew", response_model=ReloadList)
+async def reload(request: Request, name: str) -> JSONResponse:
+    """The old version serves until the new one has passed its hashes and its warm-up, and stays if it does not (409).
+
+    Only where the server has keys: anybody could keep it busy otherwise.
+    """
+    service = service_of(request)
+    if not service.settings.keys:
+        raise refused(403, "reload-needs-keys", "Reloading by request is only for servers with API keys.")
+    done = [vars(reload) for reload in await service.models.reload(name)]
+    # A folder's path and the machine's insides are for the log; whoever asks learns that it failed.
+    for each in done:
+        each["reason"] = "The new bundle was refused; the log says why." if each["outcome"] == "failed" else ""
+    failed = [each for each in done if each["outcome"] == "failed"]
+    if failed:
+        raise refused(409, "bundle-refused", failed[0]["reason"], reloads=done)
+    return JSONResponse({"reloads": done})
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format."""
+    return Response(service_of(request).telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)

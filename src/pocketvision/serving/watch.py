@@ -1,0 +1,41 @@
+"""Reload a bundle when its folder changes."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from pocketvision.serving.models import ServedModels
+
+logger = logging.getLogger(__name__)
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+async def watch_folders(models: ServedModels, seconds: float) -> None:
+    """Look at every folder each `seconds` and reload one that changed and has then been still for that long.
+
+    A folder that is gone, or that holds no good bundle, leaves the old one at work. Ends only by being cancelled.
+    """
+    served = {source: await asyncio.to_thread(signature, source.folder) for source in models.sources}
+    last = dict(served)
+    while True:
+        await asyncio.sleep(seconds)
+        for source in models.sources:
+            now = await asyncio.to_thread(signature, source.folder)
+            still = now == last[source]
+            last[source] = now
+            if now and still and now != served[source]:
+                served[source] = now  # tried once, whatever comes of it; the next change is the next try
+                await models.reload_source(source)
+
+
+def signature(folder: Path) -> Signature:
+    """Name, size, time of change and inode of a folder's files; empty when it can not be read."""
+    try:
+        found = []
+        for path in sorted(folder.iterdir()):
+            about = path.stat()
+            found.append((path.name, about.st_size, about.st_mtime_ns, about.st_ino))
+        return tuple(found)
+    except OSError:  # gone, or changing under our eyes
+        return ()

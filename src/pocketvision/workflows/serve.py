@@ -1,0 +1,85 @@
+"""serve: bundles behind HTTP until the process is told to stop."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.workflows.pretrained import open_bundle
+
+try:
+    from pocketvision.serving.access_log import log_to_stderr
+    from pocketvision.serving.batching import BatchSettings
+    from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
+    from pocketvision.serving.models import BundleSource
+    from pocketvision.serving.server import listening_socket
+    from pocketvision.serving.server import serve as serve_until_stopped
+    from pocketvision.serving.service import service_for
+    from pocketvision.serving.settings import ServerSettings
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("pocketvision"):
+        raise
+    raise MissingExtraError(f"Serving (it uses {error.name})", "serve") from error
+
+__all__ = ["BatchSettings", "ServerSettings", "keys_from", "serve", "source_of"]
+
+KEYS_VARIABLE = "POCKETVISION_API_KEYS"
+
+
+def serve(
+    bundles: Sequence[str],
+    *,
+    settings: ServerSettings | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    on_ready: Callable[[str, list[str]], None] | None = None,
+) -> None:
+    """Serve bundles' folders, or pre-trained networks by name, each as itself or as NAME=BUNDLE, until SIGINT or SIGTERM.
+
+    on_ready: called with the server's URL and a line about each model. Raises BundleError, UsageError, and PocketVisionError
+    when host and port can not be had.
+    """
+    settings = settings or ServerSettings()
+    sources = [source_of(bundle) for bundle in bundles]
+    bound = listening_socket(host, port)
+    log_to_stderr(as_json=settings.log_json)
+    service = service_for(sources, settings)
+    shown_host = f"[{host}]" if ":" in host else host
+    url = f"http://{shown_host}:{bound.getsockname()[1]}"
+
+    def ready() -> None:
+        if on_ready is not None:
+            on_ready(
+                url,
+                [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in service.models.all],
+            )
+
+    asyncio.run(serve_until_stopped(service, bound, ready))
+
+
+def source_of(text: str) -> BundleSource:
+    """The name and folder of BUNDLE or NAME=BUNDLE. A folder called `bundle` goes by the name of its run, the folder above it."""
+    name, sign, bundle = text.partition("=")
+    if not sign or Path(text).exists():
+        name, bundle = "", text
+    if sign and not Path(text).exists() and not (name and bundle):
+        raise UsageError(f"{text!r} is neither BUNDLE nor NAME=BUNDLE")
+    folder = Path(bundle)
+    if not folder.is_dir():
+        folder = open_bundle(bundle).folder
+    real = folder.resolve()
+    name = name or (real.parent.name if real.name == "bundle" and real.parent.name else real.name)
+    if "/" in name or len(name) > 100:
+        raise UsageError(f"{name!r} can not be a model's name: it may have no slash and at most 100 characters")
+    return BundleSource(name, real)
+
+
+def keys_from(file: Path | None) -> tuple[ApiKey, ...]:
+    """The keys in a file and in the environment variable POCKETVISION_API_KEYS (NAME:SHA256, with commas between them)."""
+    keys = () if file is None else read_keys(file)
+    variable = os.environ.get(KEYS_VARIABLE, "")
+    more = parse_keys(variable.split(","), KEYS_VARIABLE)
+    if twice := {key.name for key in keys} & {key.name for key in more}:
+        raise UsageError(f"{', '.join(sorted(twice))}: the key stands in the file and in {KEYS_VARIABLE}")
+    return (*keys, *more)

@@ -1,0 +1,348 @@
+"""The batcher: order, bounds, deadlines, cancellation, errors of the model, shutdown."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from pocketvision.errors import ImageError, UsageError
+from pocketvision.serving.batching import (
+    Answer,
+    Batcher,
+    BatchSettings,
+    ClosedError,
+    DeadlineError,
+    ModelError,
+    PreparationTimeoutError,
+    QueueFullError,
+)
+
+Ints = Batcher[int, int, int]
+
+
+def negated(items: Sequence[int]) -> list[int]:
+    return [-item for item in items]
+
+
+def same(raw: int) -> int:
+    return raw
+
+
+@asynccontextmanager
+async def batcher(
+    run: Callable[[Sequence[int]], Sequence[int]] = negated,
+    prepare: Callable[[int], int] = same,
+    *,
+    on_batch: Callable[[int, float], None] | None = None,
+    threads: int = 2,
+    **how: float,
+) -> AsyncIterator[Ints]:
+    with ThreadPoolExecutor(threads) as pool:
+        made = Batcher(prepare, run, BatchSettings(**how), pool, on_batch=on_batch)  # type: ignore[arg-type]
+        try:
+            yield made
+        finally:
+            await made.close(drain=5)
+
+
+def soon(seconds: float = 5) -> float:
+    return time.monotonic() + seconds
+
+
+def value(outcome: Answer[int] | Exception) -> int:
+    assert isinstance(outcome, Answer), outcome
+    return outcome.value
+
+
+class Gate:
+    """A `run` that waits until it is opened, and tells when it was entered."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+        self.batches: list[list[int]] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        self.entered.set()
+        assert self.opened.wait(5)
+        return negated(items)
+
+    async def is_entered(self) -> None:
+        assert await asyncio.to_thread(self.entered.wait, 5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    requests=some.lists(some.lists(some.integers(), min_size=1, max_size=5), min_size=1, max_size=12),
+    max_batch=some.integers(1, 7),
+    max_delay=some.sampled_from([0.0, 0.002]),
+    runners=some.integers(1, 3),
+    failing=some.integers(2, 5),
+)
+def test_every_item_gets_its_own_answer(
+    requests: list[list[int]], max_batch: int, max_delay: float, runners: int, failing: int
+) -> None:
+    sizes: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        assert 1 <= len(items) <= max_batch
+        if any(item % failing == 0 for item in items):
+            raise ValueError("a bad item")
+        return negated(items)
+
+    async def scene() -> None:
+        async with batcher(
+            run, on_batch=lambda size, _: sizes.append(size), max_batch=max_batch, max_delay=max_delay, runners=runners
+        ) as made:
+            answers = await asyncio.gather(*(made.submit(request, deadline=soon()) for request in requests))
+            assert made.depth == 0
+        for request, outcomes in zip(requests, answers, strict=True):
+            assert len(outcomes) == len(request)
+            for item, outcome in zip(request, outcomes, strict=True):
+                if item % failing == 0:
+                    assert isinstance(outcome, ModelError)
+                    assert isinstance(outcome.__cause__, ValueError)
+                else:
+                    assert value(outcome) == -item
+        assert sum(sizes) == sum(map(len, requests))
+
+    asyncio.run(scene())
+
+
+def test_what_waits_is_run_together_and_in_order() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=4, threads=1) as made:
+            first = asyncio.create_task(made.submit([0], deadline=soon()))
+            await gate.is_entered()
+            others = [asyncio.create_task(made.submit([number], deadline=soon())) for number in range(1, 7)]
+            await asyncio.sleep(0.05)
+            gate.opened.set()
+            answers = await asyncio.gather(first, *others)
+        assert gate.batches == [[0], [1, 2, 3, 4], [5, 6]]
+        assert [value(answer[0]) for answer in answers] == [0, -1, -2, -3, -4, -5, -6]
+        assert isinstance(answers[1][0], Answer)
+        timing = answers[1][0].timing
+        assert timing.batch == 4
+        assert timing.wait >= 0.04
+
+    asyncio.run(scene())
+
+
+def test_an_answer_comes_at_once_without_a_delay_and_after_it_with_one() -> None:
+    async def scene() -> None:
+        for delay in (0.0, 0.15):
+            async with batcher(max_delay=delay) as made:
+                started = time.monotonic()
+                await made.submit([1], deadline=soon())
+                taken = time.monotonic() - started
+                assert delay <= taken < delay + 0.1
+
+    asyncio.run(scene())
+
+
+def test_a_full_batch_does_not_wait_for_the_delay() -> None:
+    async def scene() -> None:
+        async with batcher(max_batch=3, max_delay=3.0) as made:
+            started = time.monotonic()
+            await made.submit([1, 2, 3], deadline=soon())
+            assert time.monotonic() - started < 1
+
+    asyncio.run(scene())
+
+
+def test_a_full_queue_refuses_whole_requests_and_says_when_to_return() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, queue=4) as made:
+            first = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+            await gate.is_entered()
+            with pytest.raises(QueueFullError) as refused:
+                await made.submit([4, 5], deadline=soon())
+            assert refused.value.retry_after >= 1
+            assert made.depth == 3
+            last = asyncio.create_task(made.submit([6], deadline=soon()))
+            await asyncio.sleep(0)
+            assert made.depth == 4
+            gate.opened.set()
+            assert [value(outcome) for outcome in await first + await last] == [-1, -2, -3, -6]
+            with pytest.raises(UsageError):
+                await made.submit([1] * 5, deadline=soon())
+
+    asyncio.run(scene())
+
+
+def test_a_deadline_ends_the_wait_and_frees_the_place() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=1, queue=2) as made:
+            first = asyncio.create_task(made.submit([1], deadline=soon()))
+            await gate.is_entered()
+            (outcome,) = await made.submit([2], deadline=soon(0.05))
+            assert isinstance(outcome, DeadlineError)
+            assert made.depth == 1
+            gate.opened.set()
+            await first
+            (passed,) = await made.submit([3], deadline=time.monotonic() - 1)
+            assert isinstance(passed, DeadlineError)
+        assert gate.batches[0] == [1]
+        assert [2] not in gate.batches
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_leaves_takes_its_items_out() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=8, queue=3, threads=1) as made:
+            first = asyncio.create_task(made.submit([1], deadline=soon()))
+            await gate.is_entered()
+            leaver = asyncio.create_task(made.submit([2, 3], deadline=soon()))
+            await asyncio.sleep(0.05)
+            leaver.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaver
+            assert made.depth == 1
+            other = asyncio.create_task(made.submit([4], deadline=soon()))
+            await asyncio.sleep(0.05)
+            gate.opened.set()
+            assert [value(outcome) for outcome in await first + await other] == [-1, -4]
+        assert gate.batches == [[1], [4]]
+
+    asyncio.run(scene())
+
+
+def test_a_request_cancelled_before_it_began_leaves_no_place_taken() -> None:
+    async def scene() -> None:
+        async with batcher(queue=4) as made:
+            for _ in range(10):
+                leaver = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+                await asyncio.sleep(0)
+                leaver.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await leaver
+            await asyncio.sleep(0.05)
+            assert made.depth == 0
+            assert [value(each) for each in await made.submit([1, 2, 3, 4], deadline=soon())] == [-1, -2, -3, -4]
+
+    asyncio.run(scene())
+
+
+def test_an_item_that_can_not_be_prepared_fails_alone() -> None:
+    def prepare(raw: int) -> int:
+        if raw == 2:
+            raise ImageError("image bytes", "it is not an image")
+        return raw
+
+    async def scene() -> None:
+        async with batcher(prepare=prepare) as made:
+            outcomes = await made.submit([1, 2, 3], deadline=soon())
+            assert isinstance(outcomes[1], ImageError)
+            assert [value(outcomes[0]), value(outcomes[2])] == [-1, -3]
+
+    asyncio.run(scene())
+
+
+def test_a_preparation_that_hangs_is_left_and_counted_until_it_ends() -> None:
+    hanging = threading.Event()
+
+    def prepare(raw: int) -> int:
+        if raw == 2:
+            hanging.wait(5)
+        return raw
+
+    async def scene() -> None:
+        async with batcher(prepare=prepare, prepare_timeout=0.05, queue=2) as made:
+            (outcome,) = await made.submit([2], deadline=soon())
+            assert isinstance(outcome, PreparationTimeoutError)
+            assert made.depth == 1
+            with pytest.raises(QueueFullError):
+                await made.submit([1, 3], deadline=soon())
+            assert value((await made.submit([1], deadline=soon()))[0]) == -1
+            hanging.set()
+            await asyncio.sleep(0.05)
+            assert made.depth == 0
+
+    asyncio.run(scene())
+
+
+def test_waiting_for_a_thread_is_not_decoding() -> None:
+    def prepare(raw: int) -> int:
+        time.sleep(0.08)
+        return raw
+
+    async def scene() -> None:
+        async with batcher(prepare=prepare, prepare_timeout=0.15, threads=1) as made:
+            outcomes = await made.submit([1, 2, 3, 4], deadline=soon())
+            assert [value(outcome) for outcome in outcomes] == [-1, -2, -3, -4]
+
+    asyncio.run(scene())
+
+
+def test_closing_finishes_what_was_admitted_and_takes_no_more() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=2) as made:
+            running = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+            await gate.is_entered()
+            closing = asyncio.create_task(made.close(drain=5))
+            await asyncio.sleep(0)
+            with pytest.raises(ClosedError):
+                await made.submit([4], deadline=soon())
+            gate.opened.set()
+            assert [value(outcome) for outcome in await running] == [-1, -2, -3]
+            await closing
+
+    asyncio.run(scene())
+
+
+def test_closing_fails_what_does_not_end_in_time() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=1) as made:
+            running = asyncio.create_task(made.submit([1, 2], deadline=soon()))
+            await gate.is_entered()
+            started = time.monotonic()
+            await made.close(drain=0.1)
+            assert time.monotonic() - started < 1
+            gate.opened.set()
+            outcomes = await running
+            assert value(outcomes[0]) == -1
+            assert isinstance(outcomes[1], ClosedError)
+
+    asyncio.run(scene())
+
+
+def test_as_many_batches_run_at_once_as_there_are_runners() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=1, runners=2) as made:
+            running = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+            await gate.is_entered()
+            await asyncio.sleep(0.05)
+            assert sorted(map(tuple, gate.batches)) == [(1,), (2,)]
+            gate.opened.set()
+            assert [value(outcome) for outcome in await running] == [-1, -2, -3]
+
+    asyncio.run(scene())
+
+
+def test_a_model_that_gives_too_few_results_is_an_error() -> None:
+    async def scene() -> None:
+        async with batcher(lambda _: []) as made:
+            outcomes = await made.submit([1, 2], deadline=soon())
+            assert all(isinstance(outcome, ModelError) for outcome in outcomes)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"queue": 0}, {"max_delay": -1}, {"prepare_timeout": 0}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        BatchSettings(**wrong)

@@ -1,0 +1,132 @@
+"""The page in a real browser, headless Chromium driven over its own protocol, with a camera that is not one."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from served import Running, picture
+from websockets.sync.client import ClientConnection, connect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+def test_the_page_asks_nobody_else(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for path in ("/page/page.css", "/page/page.js"):
+        file = client.get(path)
+        assert file.status_code == 200
+        assert "://" not in file.text.replace('"ws"', "")
+    assert "://" not in page.text
+    assert client.get("/page/../app.py").status_code == client.get("/page/x").status_code == 404
+
+
+class Browser:
+    """One tab."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._number = 0
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """A command of the DevTools protocol, and its result."""
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=30))
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression; promises are waited for."""
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def until(self, script: str) -> Any:
+        """The value of an expression as soon as it is true."""
+        ends = time.monotonic() + 20
+        while time.monotonic() < ends:
+            if value := self.run(script):
+                return value
+            time.sleep(0.1)
+        raise AssertionError(f"never true: {script}\n{self.run('document.body.innerText')}")
+
+    def screenshot(self, path: Path) -> None:
+        """Keep what the tab shows."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A tab of a browser of its own."""
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--lang=en",
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--user-data-dir={tmp_path / 'profile'}",
+        "--no-first-run", "--disable-background-networking", "about:blank",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stderr is not None
+        port = next(found[1] for line in process.stderr if (found := re.search(r"ws://127\.0\.0\.1:(\d+)/", line)))
+        import httpx
+
+        tabs = httpx.get(f"http://127.0.0.1:{port}/json").json()
+        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+        with connect(address, max_size=None, open_timeout=30) as socket:
+            yield Browser(socket)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def files(*contents: bytes) -> str:
+    """JavaScript that makes a DataTransfer `data` with these files."""
+    parts = [
+        f"data.items.add(new File([Uint8Array.from(atob('{base64.b64encode(content).decode()}'), c => c.charCodeAt(0))], "
+        f"'picture {number}.jpg', {{type: 'image/jpeg'}}));"
+        for number, content in enumerate(contents)
+    ]
+    return "const data = new DataTransfer();" + "".join(parts)
+
+
+@in_a_browser
+def test_upload_paste_drop_camera_and_errors(start, browser: Browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start()
+    browser.call("Page.navigate", url=server.url)
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
+    choose = "document.getElementById('files').onchange({target: {files: data.files}})"
+    browser.run(f"(() => {{ {files(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
+    browser.until("document.querySelectorAll('#answers li').length === 2")
+    said = browser.run("document.getElementById('answers').innerText")
+    assert said.index("파랑") < said.index("picture 0.jpg")
+    paste = "document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))"
+    browser.run(f"(() => {{ {files(picture('green'))} {paste}; return 1 }})()")
+    browser.until("document.querySelectorAll('#answers li').length === 3")
+    drop = "document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))"
+    browser.run(f"(() => {{ {files(b'<b>no image</b>')} {drop}; return 1 }})()")
+    browser.until("document.querySelectorAll('#answers .wrong').length === 1")
+    browser.screenshot(tmp_path / "answers.png")
+    browser.run("document.getElementById('camera').click()")
+    browser.until("document.querySelectorAll('#status meter').length === 3")
+    browser.screenshot(tmp_path / "camera.png")
+    browser.run("document.getElementById('camera').click()")
+    browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
+    assert browser.run("document.querySelector('#answers-heading').textContent") == "결과"
+    server.stop()
+    browser.run(f"(() => {{ {files(picture('red'))} {choose}; return 1 }})()")
+    browser.until("document.getElementById('status').textContent.includes('연결할 수 없습니다')")
+    browser.screenshot(tmp_path / "lost.png")

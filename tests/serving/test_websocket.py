@@ -1,0 +1,134 @@
+"""/ws: the messages, their errors, many in flight, bounds."""
+
+import base64
+import json
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+from served import memory, picture, serving
+from starlette.websockets import WebSocketDisconnect
+
+from pocketvision.bundle import Bundle
+from pocketvision.serving.keys import new_key
+from pocketvision.serving.settings import ServerSettings
+
+
+def encoded(label: str) -> str:
+    return base64.b64encode(picture(label)).decode()
+
+
+def test_text_and_binary_images_are_answered_by_their_ids(client: TestClient) -> None:
+    with client.websocket_connect("/ws") as socket:
+        for number in range(20):
+            label = ("red", "green")[number % 2]
+            asked = {"type": "image_analysis", "request_id": f"r{number}", "top_k": 1, "tasks": ["classification"]}
+            if number % 3:
+                socket.send_json({**asked, "image": encoded(label)})
+            else:
+                socket.send_json(asked)
+                socket.send_bytes(picture(label))
+        answers = {answer["request_id"]: answer for answer in (socket.receive_json() for _ in range(20))}
+        assert len(answers) == 20
+        for number in range(20):
+            answer = answers[f"r{number}"]
+            assert answer["type"] == "analysis_result"
+            assert answer["predictions"][0]["label"] == ("red", "green")[number % 2]
+            assert len(answer["predictions"][0]["top"]) == 1
+        socket.send_bytes(picture("red"))
+        assert socket.receive_json()["predictions"][0]["label"] == "red"
+        socket.send_json({"type": "health_check", "request_id": 5})
+        assert socket.receive_json() == {"type": "health_response", "request_id": "5", "status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("{", "invalid-json"),
+        ("[]", "invalid-json"),
+        ("[" * 100_000, "invalid-json"),
+        ("{}", "unknown-type"),
+        ('{"type": "x"}', "unknown-type"),
+        ('{"type": "image_analysis", "image": "%"}', "invalid-base64"),
+        ('{"type": "image_analysis", "image": 3}', "invalid-request"),
+        ('{"type": "image_analysis", "image": "QUJD", "tasks": ["detection"]}', "unknown-task"),
+        ('{"type": "image_analysis", "image": "QUJD", "tasks": [{}]}', "unknown-task"),
+        ('{"type": "image_analysis", "image": "QUJD", "model": "x"}', "unknown-model"),
+        ('{"type": "image_analysis", "image": "QUJD", "top_k": 0}', "invalid-request"),
+        ('{"type": "image_analysis", "image": "QUJD"}', "unreadable-image"),
+        (b"no image", "unreadable-image"),
+    ],
+)
+def test_a_wrong_message_is_an_error_and_the_connection_goes_on(
+    client: TestClient, message: str | bytes, kind: str
+) -> None:
+    with client.websocket_connect("/ws") as socket:
+        socket.send_bytes(message) if isinstance(message, bytes) else socket.send_text(message)
+        answer = socket.receive_json()
+        assert (answer["type"], answer["problem"]) == ("error", f"urn:pocketvision:problem:{kind}")
+        socket.send_bytes(picture("green"))
+        assert socket.receive_json()["type"] == "analysis_result"
+
+
+def test_keys_origins_and_the_number_of_sockets(tiny_bundle: Bundle) -> None:
+    key, kept = new_key("a")
+    with serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), max_sockets=1)) as client:
+        with pytest.raises(Exception), client.websocket_connect("/ws"):  # noqa: B017
+            pass
+        good = {"x-api-key": key}
+        with client.websocket_connect("/ws", headers=good) as socket:
+            socket.send_json({"type": "health_check"})
+            assert socket.receive_json()["type"] == "health_response"
+            with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=good):
+                pass
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/ws", headers={**good, "origin": "https://x.org"}),
+        ):
+            pass
+
+
+def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.sync.client import connect
+
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/ws", max_size=None, compression=None) as socket:
+        socket.socket.settimeout(2)
+        sent, text = (
+            0,
+            json.dumps({"type": "image_analysis", "top_k": 3, "image": encoded("red"), "request_id": "x" * 128}),
+        )
+        resident = memory(server.process.pid)
+        ends = time.monotonic() + 8
+        try:
+            while time.monotonic() < ends and sent < 20_000:
+                socket.send(text)  # answers are not read
+                sent += 1
+        except (TimeoutError, OSError):
+            pass  # the server reads no more: as wanted
+        assert memory(server.process.pid) - resident < 60 * 1024
+
+
+def test_a_stopping_server_closes_with_the_code_of_a_restart(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+        socket.send(json.dumps({"type": "health_check"}))
+        assert json.loads(socket.recv(timeout=5))["status"] == "ready"
+        code, _ = server.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, code) == (1012, 0)
+
+
+def test_a_message_that_is_too_long_ends_the_connection(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start()
+    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket, pytest.raises(ConnectionClosed):
+        socket.send(b"x" * 5_000_000)
+        socket.recv(timeout=10)
