@@ -53,6 +53,7 @@ TORCH_FREE = (
     "runtime",
     "data",
     "evaluation",
+    "streaming",
     "cli",
 )
 TORCH_FREE_VERBS = (
@@ -64,6 +65,8 @@ TORCH_FREE_VERBS = (
     "predict",
     "prediction_rows",
     "pretrained",
+    "stream",
+    "stream_lines",
     "verify",
 )
 
@@ -80,6 +83,8 @@ HEAVY = (
     "onnx",
     "onnxscript",
     "jinja2",
+    "av",
+    "cv2",
 )
 
 
