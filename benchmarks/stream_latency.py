@@ -130,7 +130,9 @@ def send(connection: Connection, fps: int) -> None:
     connection.send((listener.getsockname()[1], started))
     client, _ = listener.accept()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with av.open(client.makefile("wb", buffering=0), "w", format="mpegts", options={"flush_packets": "1"}) as container:
+    # With the length of a picture written before it, a receiver need not wait for the next one to know its end.
+    options = {"flush_packets": "1", "omit_video_pes_length": "0"}
+    with av.open(client.makefile("wb", buffering=0), "w", format="mpegts", options=options) as container:
         stream = container.add_stream(
             "libx264", rate=fps, options={"preset": "ultrafast", "tune": "zerolatency", "g": str(fps)}
         )

@@ -1,7 +1,7 @@
 """An MP4 file of the answered frames, each shown for as long as it was the newest."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,14 @@ class Mp4File:
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._mux(frame)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no picture has come."""
+        return self._stream is None
+
     def close(self) -> None:
         """Write what the encoder still holds, and the file's index."""
-        if self._stream is not None:
-            self._mux(None)
+        self._mux(None)
         try:
             self._container.close()
         except imported_av().FFmpegError as error:
@@ -82,7 +86,13 @@ class Mp4File:
 @contextmanager
 def open_mp4(path: Path) -> Iterator[Mp4File]:
     """A file that is there, whole, when the block ends well, and not at all otherwise. A file without a picture is not kept."""
-    with replacing(path) as temporary:
+    with suppress(_NoPictureError), replacing(path) as temporary:
         file = Mp4File(temporary, path)
         yield file
+        if file.empty:
+            raise _NoPictureError
         file.close()
+
+
+class _NoPictureError(Exception):
+    """Makes `replacing` take its file away."""
