@@ -84,7 +84,7 @@ def figures(rows: np.ndarray, fps: int) -> dict[str, Any]:
         },
         "age_slope_ms_a_minute": 60e3 * float(np.polyfit(times, age, 1)[0]),
         "memory_slope_mb_a_minute": 60 * float(np.polyfit(times, memory, 1)[0]),
-        "memory_mb": [float(memory[0]), float(memory[-1])],
+        "memory_mb_by_quarters": [round(float(part.mean()), 1) for part in np.array_split(memory, 4)],
     }
 
 

@@ -188,17 +188,16 @@ def test_the_inference_side_predicts_without_torch(tiny_bundle: Bundle, tmp_path
         "image = numpy.full((40, 30, 3), (250, 0, 0), dtype=numpy.uint8)\n"
         "from PIL import Image; Image.fromarray(image).save('red.png')\n"
         "summary = predict(sys.argv[1], ['red.png'], out='answers.jsonl')\n"
-        "print(pocketvision.load(sys.argv[1])(image).label, summary.failed, verify(sys.argv[1]).images)\n"
+        "streamed = pocketvision.stream(sys.argv[1], '.').answered\n"
+        "print(pocketvision.load(sys.argv[1])(image).label, summary.failed, verify(sys.argv[1]).images, streamed)\n"
     )
-    assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["red", "0", "3"]
+    assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["red", "0", "3", "1"]
     assert '"label": "red"' in (tmp_path / "answers.jsonl").read_text(encoding="utf-8")
     verb = WITHOUT_HEAVY + "from pocketvision.cli.main import main\nmain()"
     assert "red" in run(verb, "predict", str(tiny_bundle.folder), "red.png", cwd=tmp_path)
 
 
-SHOW_LOADED = (
-    "print(sorted(set(sys.modules) & {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib'}))"
-)
+SHOW_LOADED = "print(sorted(set(sys.modules) & {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib', 'av'}))"
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -129,9 +129,9 @@ def test_a_signal_ends_it_with_whole_files_and_a_summary(
 ) -> None:
     av = pytest.importorskip("av")
     out = tmp_path / "answered.mp4"
+    command = [sys.executable, "-m", "pocketvision", "stream", str(tiny_bundle.folder)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pocketvision", "stream", str(tiny_bundle.folder), "--source", "test-pattern"]
-        + ["--jsonl", "-", "--out", str(out)],  # noqa: RUF005
+        [*command, "--source", "test-pattern", "--jsonl", "-", "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DAMAGED_AT_MOST = 1000
 """Damaged packets in a row after which a source counts as broken: some seconds of a stream."""
 
+KEY_FRAME_WITHIN = 300
+"""Pictures that are left out at most while a key frame is waited for: there are streams without any."""
+
 
 @dataclass(frozen=True)
 class Video:
@@ -72,10 +75,14 @@ def read_video(video: Video, damaged: Callable[[], None]) -> Iterator[Picture]:
 def _frames(
     container: "InputContainer", stream: "VideoStream", video: Video, damaged: Callable[[], None]
 ) -> "Iterator[av.VideoFrame]":
-    """Decoded frames, past damage. A frame that the decoder patched up over damage is not shown to the model."""
+    """Decoded frames, past damage.
+
+    A frame that the decoder patched up over damage is not shown to the model, nor are those of a stream that was entered midway:
+    until the first whole picture (key frame) they are changes to something that was never seen.
+    """
     av = imported_av()
     packets = container.demux(stream)
-    in_a_row = 0
+    in_a_row, seen, whole = 0, 0, False
     while True:
         try:
             packet = next(packets, None)
@@ -85,6 +92,7 @@ def _frames(
         except av.error.EOFError:
             return
         except av.error.InvalidDataError as error:
+            packets = container.demux(stream)  # a generator that has raised gives nothing more
             damaged()
             in_a_row += 1
             if in_a_row > DAMAGED_AT_MOST:
@@ -92,11 +100,13 @@ def _frames(
             continue
         except (av.FFmpegError, OSError) as error:
             raise SourceError(f"{video.shown}: the stream broke ({reason(error)})") from error
+        in_a_row = 0 if frames else in_a_row
         for frame in frames:
-            if frame.is_corrupt:
+            whole = whole or frame.key_frame or seen >= KEY_FRAME_WITHIN
+            seen += 1
+            if frame.is_corrupt or not whole:
                 damaged()
                 continue
-            in_a_row = 0
             yield frame
 
 
@@ -119,6 +129,8 @@ def imported_av() -> ModuleType:
 
 def reason(error: Exception) -> str:
     """An error of FFmpeg's in its own words, without the place: that may hold a password."""
+    if type(error).__name__ == "ExitError":  # FFmpeg's own words, "Immediate exit requested", are those of our timeout
+        return "nothing came for some seconds"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
