@@ -25,7 +25,7 @@ import numpy as np
 
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import Streaming, streaming
-from pocketvision.streaming.frames import SOURCES
+from pocketvision.streaming.frames import SOURCES, SourceSettings
 from pocketvision.streaming.picture import Pixels
 from pocketvision.streaming.reader import Reconnecting
 from pocketvision.streaming.test_pattern import HEIGHT, WIDTH, draw, number_of
@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=60)
     parser.add_argument("--model-ms", type=float, default=50.0, help="that a made-up model takes (it waits)")
     parser.add_argument("--bundle", type=Path, help="a real one instead")
+    parser.add_argument("--low-latency", action="store_true", help="as of `pocketvision stream`")
     arguments = parser.parse_args()
+    settings = SourceSettings(low_latency=arguments.low_latency)
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     sender = multiprocessing.get_context("spawn").Process(target=send, args=(theirs, arguments.fps), daemon=True)
     sender.start()
@@ -47,7 +49,7 @@ def main() -> None:
     predict = slow_model(arguments.model_ms) if arguments.bundle is None else real_model(arguments.bundle)
     until = time.monotonic() + arguments.seconds
     with streaming(
-        lambda damaged: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", 0.0, damaged), predict,
+        lambda damaged: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", settings, damaged), predict,
         stopped=lambda: time.monotonic() >= until, keep_all=False, reconnecting=Reconnecting(wanted=True),
     ) as running:  # fmt: skip
         rows = watch(running, started, arguments.fps)

@@ -197,14 +197,17 @@ def test_the_inference_side_predicts_without_torch(tiny_bundle: Bundle, tmp_path
     assert "red" in run(verb, "predict", str(tiny_bundle.folder), "red.png", cwd=tmp_path)
 
 
-SHOW_LOADED = "print(sorted(set(sys.modules) & {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib', 'av'}))"
+SHOW_LOADED = (
+    "heavy = {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib', 'av', 'cv2'}\n"
+    "print(sorted(set(sys.modules) & heavy))"
+)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     assert run(f"import sys, pocketvision\n{SHOW_LOADED}").strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["stream", "--help"], ["train", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys\nfrom pocketvision.cli.main import main\n"

@@ -13,7 +13,7 @@ import pytest
 from pocketvision.errors import SourceError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
-from pocketvision.streaming.frames import SOURCES
+from pocketvision.streaming.frames import SOURCES, SourceSettings
 from pocketvision.streaming.reader import Reconnecting
 from pocketvision.streaming.test_pattern import number_of
 
@@ -74,7 +74,7 @@ def test_an_rtsp_stream_is_answered_and_resumes_after_a_cut(transport: bytes) ->
     ended = time.monotonic() + 60
     with rtsp_server(transport, connections=2) as url:
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, 30, damaged), lambda _: answer,
+            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged), lambda _: answer,
             stopped=lambda: time.monotonic() > ended or running.counts.reconnects == 1,
             keep_all=False, reconnecting=Reconnecting(wanted=True, first_pause=0.02),
         ) as running:  # fmt: skip
@@ -94,7 +94,9 @@ def test_a_server_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     started = time.monotonic()
     with listener:
         try:
-            next(SOURCES["network"].read(f"tcp://127.0.0.1:{listener.getsockname()[1]}", 30, lambda: None))
+            next(
+                SOURCES["network"].read(f"tcp://127.0.0.1:{listener.getsockname()[1]}", SourceSettings(), lambda: None)
+            )
         except SourceError as error:
             assert "nothing came for some seconds" in str(error)
         else:

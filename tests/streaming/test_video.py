@@ -12,7 +12,7 @@ import pytest
 from pocketvision.errors import MissingExtraError, PocketVisionError, SourceError, UsageError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
-from pocketvision.streaming.frames import SOURCES, find_source
+from pocketvision.streaming.frames import SOURCES, SourceSettings, find_source
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.overlay import Overlay, overlay_lines
@@ -43,7 +43,7 @@ def damage(content: bytes, places: range) -> bytes:
 
 
 def test_a_file_gives_every_picture_with_its_position(video: Path) -> None:
-    pictures = list(SOURCES["video file"].read(str(video), 30, nothing))
+    pictures = list(SOURCES["video file"].read(str(video), SourceSettings(), nothing))
     assert numbers(pictures) == list(range(40))
     np.testing.assert_allclose([picture.position for picture in pictures], np.arange(40) / 30, atol=1e-3)
     assert np.abs(pictures[7].pixels().astype(int) - draw(7)).mean() < 8
@@ -70,7 +70,7 @@ def test_what_is_no_video_is_named(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "not.mp4"
     file.write_bytes(content)
     with pytest.raises(SourceError, match=r"not\.mp4"):
-        list(SOURCES["video file"].read(str(file), 30, nothing))
+        list(SOURCES["video file"].read(str(file), SourceSettings(), nothing))
 
 
 def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Callable[..., Any]) -> None:
@@ -78,15 +78,24 @@ def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Ca
     with serve([transport] * 6) as url:
 
         def stopped() -> bool:
-            return time.monotonic() > ended or (running.counts.reconnects >= 5 and running.counts.read > 5 * 40)
+            return time.monotonic() > ended or running.counts.reconnects >= 5
 
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, 30, damaged), lambda _: ANSWER, stopped=stopped,
+            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged), lambda _: ANSWER, stopped=stopped,
             keep_all=False, reconnecting=Reconnecting(wanted=True, first_pause=0.02),
         ) as running:  # fmt: skip
             answered = sum(1 for _ in running)
     assert running.counts.reconnects == 5
     assert answered > 6
+
+
+@pytest.mark.parametrize("low_latency", [False, True])
+def test_a_network_stream_gives_its_pictures(transport: bytes, serve: Callable[..., Any], low_latency: bool) -> None:
+    found: list[int] = []
+    with serve([transport]) as url, pytest.raises(SourceError, match="the stream ended"):
+        for picture in SOURCES["network"].read(url, SourceSettings(low_latency=low_latency), nothing):
+            found.append(number_of(picture.pixels()))
+    assert found == list(range(40))
 
 
 def test_damage_on_the_way_does_not_end_a_network_stream(transport: bytes, serve: Callable[..., Any]) -> None:
@@ -97,7 +106,7 @@ def test_damage_on_the_way_does_not_end_a_network_stream(transport: bytes, serve
         pytest.raises(SourceError, match="the stream ended"),
     ):
         # Not extend: what came before the error counts.
-        for picture in SOURCES["network"].read(url, 30, nothing):
+        for picture in SOURCES["network"].read(url, SourceSettings(), nothing):
             pictures.append(picture)
     assert numbers(pictures)[-1] >= 35
 
@@ -108,7 +117,7 @@ def test_passwords_are_not_shown() -> None:
         find_source("ftp://me:secret@host/x")
     assert "secret" not in str(refused.value)
     with pytest.raises(SourceError) as failed:
-        list(SOURCES["network"].read("tcp://me:secret@127.0.0.1:9", 30, nothing))
+        list(SOURCES["network"].read("tcp://me:secret@127.0.0.1:9", SourceSettings(), nothing))
     assert "secret" not in str(failed.value)
 
 
@@ -128,13 +137,13 @@ def test_a_source_that_is_none_lists_what_there_is() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras have files on Linux")
 def test_a_camera_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceError, match="Camera 987: there is no /dev/video987"):
-        next(SOURCES["camera"].read("987", 30, nothing))
+        next(SOURCES["camera"].read("987", SourceSettings(), nothing))
 
 
 def test_video_without_pyav_names_the_extra(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r'pip install "pocketvision\[stream\]"'):
-        next(SOURCES["video file"].read(str(video), 30, nothing))
+        next(SOURCES["video file"].read(str(video), SourceSettings(), nothing))
 
 
 # Outputs --------------------------------------------------------------------------------------------------------------

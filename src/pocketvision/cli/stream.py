@@ -50,6 +50,12 @@ def stream(
     ] = 0.1,
     seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.  [default: at the end]")] = None,
     fps: Annotated[float, typer.Option(help="Frames a second of test-pattern and of a folder.")] = 30.0,
+    low_latency: Annotated[
+        bool,
+        typer.Option(
+            "--low-latency", help="Network streams a frame time sooner, if each packet holds a whole picture."
+        ),
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the network.  [default: one a core]")] = None,
     backend: BackendName = None,
     device: Device = "cpu",
@@ -74,7 +80,8 @@ def stream(
     show = _line_printer(top_k) if to_stdout else _change_printer()
     with _ended_by_signals() as stop:
         summary = run_stream(
-            bundle, source, crop=crop, policy=policy, fps=fps, seconds=seconds,
+            bundle, source, crop=crop, policy=policy, fps=fps, low_latency=low_latency,
+            seconds=seconds,
             smoothing=None if smooth is None else Smoothing(smooth, smooth_seconds, hysteresis),
             jsonl=None if to_stdout else jsonl, top_k=top_k, out=out, backend=backend, device=device, threads=threads,
             stop=stop, on_answer=None if str(json) == STANDARD_OUTPUT and not to_stdout else show,

@@ -19,31 +19,44 @@ SCHEMES = ("rtsp", "rtsps", "tcp", "udp", "rtp", "srt", "http", "https", "rtmp",
 OPEN_TIMEOUT, READ_TIMEOUT = 5.0, 5.0
 """Seconds without a byte from the network after which a connection counts as broken."""
 
-NETWORK_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay", "rtsp_transport": "tcp"}
+# Not fflags=nobuffer, often recommended: it throws away what was read to learn the stream's kind, the first key frame among it.
+# What is kept is decoded faster than it is shown, so nothing of it stays behind.
+NETWORK_OPTIONS = {"flags": "low_delay", "rtsp_transport": "tcp"}
 
 Damaged = Callable[[], None]
 
 
 @dataclass(frozen=True)
+class SourceSettings:
+    """fps: pictures a second of sources without a clock. low_latency: take it that every packet of a network stream holds a whole
+    picture, and do not wait for the next one to know where it ends: a frame time sooner, and wrong where it is not so."""
+
+    fps: float = 30.0
+    low_latency: bool = False
+
+
+@dataclass(frozen=True)
 class SourceKind:
-    """One kind of source. `accepts` looks at the text that was given; `read` takes it, the pictures a second of sources without
-    a clock, and what to call for damage, and gives pictures until the source ends.
+    """One kind of source. `accepts` looks at the text that was given; `read` takes it, settings, and what to
+    call for damage, and gives pictures until the source ends.
 
     live: it arrives by its own clock, faster or slower than it is answered. reconnects: when it breaks it is opened again.
     """
 
     expects: str
     accepts: Callable[[str], bool]
-    read: Callable[[str, float, Damaged], Iterator[Picture]]
+    read: Callable[[str, SourceSettings, Damaged], Iterator[Picture]]
     live: bool = False
     reconnects: bool = False
 
 
-def _read_network(url: str, _fps: float, damaged: Damaged) -> Iterator[Picture]:
+def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Iterator[Picture]:
     scheme = url.partition("://")[0].lower()
     options = {
         key: value for key, value in NETWORK_OPTIONS.items() if key != "rtsp_transport" or scheme in ("rtsp", "rtsps")
     }
+    if settings.low_latency:
+        options["fflags"] = "noparse"
     video = Video(
         url, without_password(url), live=True, options=options, open_timeout=OPEN_TIMEOUT, read_timeout=READ_TIMEOUT
     )
@@ -54,7 +67,7 @@ SOURCES: dict[str, SourceKind] = {
     "test pattern": SourceKind(
         expects=TEST_PATTERN,
         accepts=lambda text: text == TEST_PATTERN,
-        read=lambda _, fps, _damaged: read_test_pattern(fps),
+        read=lambda _, settings, _damaged: read_test_pattern(settings.fps),
     ),
     "camera": SourceKind(
         expects="a camera's number (0)",
@@ -73,7 +86,7 @@ SOURCES: dict[str, SourceKind] = {
     "folder": SourceKind(
         expects="a folder of images",
         accepts=lambda text: Path(text).is_dir(),
-        read=lambda text, fps, _: read_images(Path(text), fps),
+        read=lambda text, settings, _: read_images(Path(text), settings.fps),
     ),
     "video file": SourceKind(
         expects="a video file",

@@ -12,7 +12,7 @@ import numpy as np
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.streaming.answers import Answer, streaming
-from pocketvision.streaming.frames import SourceKind, find_source
+from pocketvision.streaming.frames import SourceKind, SourceSettings, find_source
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.overlay import Overlay, overlay_lines
 from pocketvision.streaming.picture import Pixels, parse_crop
@@ -44,6 +44,7 @@ def stream(
     crop: str | None = None,
     policy: str | None = None,
     fps: float = 30.0,
+    low_latency: bool = False,
     seconds: float | None = None,
     smoothing: Smoothing | None = None,
     jsonl: str | Path | None = None,
@@ -59,8 +60,9 @@ def stream(
 
     source: a camera's number, a video file, a URL, a folder of images or `test-pattern`. crop: `x,y,width,height` in pixels.
     policy: `newest` gives the model the newest frame and drops those before it, `wait` answers every one; None waits for files
-    and folders alone. fps: of a test pattern and a folder. jsonl: a file of answers. out: `FILE.mp4`, `window` or `none`.
-    threads: of the network, None for every core. on_answer is called with every answer, in the calling thread.
+    and folders alone. fps: of a test pattern and a folder. low_latency: see SourceSettings. jsonl: a file of answers. out:
+    `FILE.mp4`, `window` or `none`. threads: of the network, None for every core. on_answer is called with every answer, in the
+    calling thread.
 
     Raises UsageError, BundleError, SourceError (it can not be opened or read any further) and MissingExtraError.
     """
@@ -69,7 +71,7 @@ def stream(
     keep_all = _keeps_all(policy, name, kind)
     if not fps > 0 or top_k < 1:
         raise UsageError(f"fps is {fps:g} and top_k {top_k}; expected a number above 0, and at least 1")
-    view = _View(smoothing)
+    view, settings = _View(smoothing), SourceSettings(fps, low_latency)
     predictor = load(bundle, backend=backend, device=device, threads=threads)
     _warm_up(predictor)
     stop, tally, started = stop or threading.Event(), Tally(), time.monotonic()
@@ -83,7 +85,7 @@ def stream(
 
         running = opened.enter_context(
             streaming(
-                lambda damaged: kind.read(text, fps, damaged), predictor, stopped=stopped, keep_all=keep_all,
+                lambda damaged: kind.read(text, settings, damaged), predictor, stopped=stopped, keep_all=keep_all,
                 paced=not keep_all and not kind.live, reconnecting=Reconnecting(kind.reconnects), crop=part,
             )
         )  # fmt: skip
