@@ -3,7 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -138,6 +140,40 @@ def test_a_source_that_is_none_lists_what_there_is() -> None:
 def test_a_camera_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceError, match="Camera 987: there is no /dev/video987"):
         next(SOURCES["camera"].read("987", SourceSettings(), nothing))
+
+
+def test_a_camera_through_opencv_gives_rgb_and_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Capture:
+        def __init__(self, number: int) -> None:
+            self._left = 2
+            calls.append(f"open {number}")
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def set(self, *_: object) -> None:
+            calls.append("set")
+
+        def read(self) -> tuple[bool, Any]:
+            self._left -= 1
+            return self._left >= 0, np.full((4, 6, 3), (1, 2, 3), dtype=np.uint8)
+
+        def release(self) -> None:
+            calls.append("release")
+
+    opencv = ModuleType("cv2")
+    opencv.__spec__ = ModuleSpec("cv2", None)
+    opencv.VideoCapture, opencv.CAP_PROP_BUFFERSIZE = Capture, 38  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cv2", opencv)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    pictures: list[Picture] = []
+    with pytest.raises(SourceError, match="Camera 3: it gives no more pictures"):
+        for picture in SOURCES["camera"].read("3", SourceSettings(), nothing):
+            pictures.append(picture)
+    assert [picture.pixels()[0, 0].tolist() for picture in pictures] == [[3, 2, 1], [3, 2, 1]]
+    assert calls == ["open 3", "set", "release"]
 
 
 def test_video_without_pyav_names_the_extra(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,7 @@ class Streaming:
             if answer is not None:
                 yield answer
             elif self.answers.ended:
+                self.answers.take()  # raises an error that came after the wait for an answer was over
                 return
 
 
