@@ -159,6 +159,15 @@ def test_a_mistake_of_the_model_ends_the_stream_with_it() -> None:
         everything(running)
 
 
+def test_a_clock_that_jumps_changes_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = iter([2e9, 1e9, 0.0, 3e9, 5.0])
+    monkeypatch.setattr("pocketvision.streaming.reader.time.time", lambda: next(jumps))
+    with streaming(lambda _: map(picture, range(5)), predict, stopped=never, keep_all=True) as running:
+        answers = everything(running)
+    assert [answer.frame.time for answer in answers] == [2e9, 1e9, 0.0, 3e9, 5.0]
+    assert all(0 <= answer.latency < 60 for answer in answers)
+
+
 def test_leaving_ends_the_threads() -> None:
     before = threading.active_count()
     with streaming(lambda _: read_test_pattern(1000), predict, stopped=never, keep_all=True) as running:
