@@ -26,9 +26,9 @@ import numpy as np
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import Streaming, streaming
 from pocketvision.streaming.frames import SOURCES, SourceSettings
+from pocketvision.streaming.pattern import HEIGHT, WIDTH, draw, number_of
 from pocketvision.streaming.picture import Pixels
 from pocketvision.streaming.reader import Reconnecting
-from pocketvision.streaming.test_pattern import HEIGHT, WIDTH, draw, number_of
 
 Predict = Callable[[Pixels], Classification]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pocketvision.streaming.test_pattern import draw
+from pocketvision.streaming.pattern import draw
 
 FPS = 30
 

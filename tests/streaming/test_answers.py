@@ -10,9 +10,9 @@ import pytest
 from pocketvision.errors import ImageError, SourceError, UsageError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import WAITING, Answer, Streaming, streaming
+from pocketvision.streaming.pattern import draw, number_of, read_test_pattern
 from pocketvision.streaming.picture import Crop, Picture, Pixels, parse_crop
 from pocketvision.streaming.reader import Reconnecting
-from pocketvision.streaming.test_pattern import draw, number_of, read_test_pattern
 
 Damaged = Callable[[], None]
 ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))

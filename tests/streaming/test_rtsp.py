@@ -14,8 +14,8 @@ from pocketvision.errors import SourceError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
 from pocketvision.streaming.frames import SOURCES, SourceSettings
+from pocketvision.streaming.pattern import number_of
 from pocketvision.streaming.reader import Reconnecting
-from pocketvision.streaming.test_pattern import number_of
 
 PACKET = 7 * 188
 SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track1\r\n"

@@ -18,11 +18,11 @@ from pocketvision.streaming.frames import SOURCES, SourceSettings, find_source
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.overlay import Overlay, overlay_lines
+from pocketvision.streaming.pattern import draw, number_of
 from pocketvision.streaming.picture import Picture
 from pocketvision.streaming.reader import Reconnecting
 from pocketvision.streaming.summary import Durations
-from pocketvision.streaming.test_pattern import draw, number_of
-from pocketvision.streaming.video import Video, read_video, without_password
+from pocketvision.streaming.video import Video, read_video, video_pixels, without_password
 
 ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
 
@@ -59,6 +59,21 @@ def test_damaged_packets_do_not_end_a_stream(transport: bytes, tmp_path: Path) -
     assert found[0] == 0
     assert found[-1] >= 35  # it went on to the end
     assert len(found) > 5
+
+
+def test_a_video_of_a_turned_phone_is_upright() -> None:
+    """FFmpeg tells how far to turn a picture counterclockwise."""
+
+    class Turned:
+        rotation = 90
+
+        def to_ndarray(self, format: str) -> Any:
+            assert format == "rgb24"
+            return np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+
+    upright = video_pixels(Turned())  # type: ignore[arg-type]
+    assert upright.shape == (3, 2, 3)
+    assert upright[:, 0, 0].tolist() == [6, 3, 0]  # the upper row stands at the left, its end on top
 
 
 def test_a_truncated_file_gives_what_it_has(transport: bytes, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.cli.main import main
 from pocketvision.errors import UsageError
 from pocketvision.runtime.predictor import Predictor
-from pocketvision.streaming.test_pattern import draw
+from pocketvision.streaming.pattern import draw
 from pocketvision.workflows.stream import Smoothing, stream
 from pocketvision.workflows.stream_lines import StreamAnswer
 

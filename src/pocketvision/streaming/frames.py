@@ -8,8 +8,8 @@ from pathlib import Path
 from pocketvision.errors import UsageError
 from pocketvision.streaming.camera import read_camera
 from pocketvision.streaming.image_frames import read_images
+from pocketvision.streaming.pattern import read_test_pattern
 from pocketvision.streaming.picture import Picture
-from pocketvision.streaming.test_pattern import read_test_pattern
 from pocketvision.streaming.video import Video, read_video, without_password
 
 TEST_PATTERN = "test-pattern"

@@ -65,7 +65,7 @@ def read_video(video: Video, damaged: Callable[[], None]) -> Iterator[Picture]:
             if start is None:
                 start = frame.time
             position = None if frame.time is None or start is None else frame.time - start
-            yield Picture(pixels=lambda frame=frame: _pixels(frame), position=position)  # type: ignore[misc]
+            yield Picture(pixels=lambda frame=frame: video_pixels(frame), position=position)  # type: ignore[misc]
         if start is None and not video.live:
             raise SourceError(f"{video.shown}: no picture could be decoded; the file is damaged or of an unknown kind")
         if video.live and container.duration is None:
@@ -110,8 +110,8 @@ def _frames(
             yield frame
 
 
-def _pixels(frame: "av.VideoFrame") -> Pixels:
-    """RGB, upright: phones store how they were held beside the video."""
+def video_pixels(frame: "av.VideoFrame") -> Pixels:
+    """A decoded frame as RGB (H, W, 3), upright: phones store how they were held beside the video."""
     pixels: Pixels = frame.to_ndarray(format="rgb24")  # type: ignore[assignment]
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
