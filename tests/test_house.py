@@ -54,6 +54,7 @@ TORCH_FREE = (
     "data",
     "evaluation",
     "serving",
+    "streaming",
     "cli",
 )
 TORCH_FREE_VERBS = (
@@ -66,6 +67,8 @@ TORCH_FREE_VERBS = (
     "prediction_rows",
     "pretrained",
     "serve",
+    "stream",
+    "stream_lines",
     "verify",
 )
 
@@ -82,6 +85,8 @@ HEAVY = (
     "onnx",
     "onnxscript",
     "jinja2",
+    "av",
+    "cv2",
 )
 
 
@@ -185,16 +190,18 @@ def test_the_inference_side_predicts_without_torch(tiny_bundle: Bundle, tmp_path
         "image = numpy.full((40, 30, 3), (250, 0, 0), dtype=numpy.uint8)\n"
         "from PIL import Image; Image.fromarray(image).save('red.png')\n"
         "summary = predict(sys.argv[1], ['red.png'], out='answers.jsonl')\n"
-        "print(pocketvision.load(sys.argv[1])(image).label, summary.failed, verify(sys.argv[1]).images)\n"
+        "streamed = pocketvision.stream(sys.argv[1], '.').answered\n"
+        "print(pocketvision.load(sys.argv[1])(image).label, summary.failed, verify(sys.argv[1]).images, streamed)\n"
     )
-    assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["red", "0", "3"]
+    assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["red", "0", "3", "1"]
     assert '"label": "red"' in (tmp_path / "answers.jsonl").read_text(encoding="utf-8")
     verb = WITHOUT_HEAVY + "from pocketvision.cli.main import main\nmain()"
     assert "red" in run(verb, "predict", str(tiny_bundle.folder), "red.png", cwd=tmp_path)
 
 
 SHOW_LOADED = (
-    "print(sorted(set(sys.modules) & {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib'}))"
+    "heavy = {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib', 'av', 'cv2'}\n"
+    "print(sorted(set(sys.modules) & heavy))"
 )
 
 
@@ -202,7 +209,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert run(f"import sys, pocketvision\n{SHOW_LOADED}").strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["stream", "--help"], ["train", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys\nfrom pocketvision.cli.main import main\n"

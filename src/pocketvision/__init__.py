@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from pocketvision.workflows.import_weights import import_weights
     from pocketvision.workflows.load import load
     from pocketvision.workflows.predict import predict
+    from pocketvision.workflows.stream import stream
     from pocketvision.workflows.train import train
     from pocketvision.workflows.verify import verify
 
-__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "train", "verify"]
+__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "stream", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

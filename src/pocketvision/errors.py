@@ -29,6 +29,10 @@ class BundleError(PocketVisionError):
     """A bundle that is missing a file, is damaged, is of a newer format or answers differently than it was measured."""
 
 
+class SourceError(PocketVisionError):
+    """A camera, a video or a stream that can not be opened or read any further. The message says what was tried."""
+
+
 class WeightsError(UsageError):
     """Weights that can not be had (hub out of reach) or do not fit the architecture (mismatching keys)."""
 

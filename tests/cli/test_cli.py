@@ -23,7 +23,9 @@ def run(*arguments: str | Path | int) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "import", "verify", "models"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "check", "train", "evaluate", "predict", "stream", "import", "verify", "models"]
+)
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(verb, "--help") == 0
     assert f"pocketvision {verb}" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from pocketvision.cli import (
     prune,
     quantize,
     serve,
+    stream,
     train,
     verify,
 )
@@ -27,7 +28,7 @@ from pocketvision.errors import MissingExtraError, PocketVisionError
 INTERRUPTED = 1
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
 TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")
-EXTRA_OF = dict.fromkeys((*TRAIN_PACKAGES, "pyarrow"), "train")
+EXTRA_OF = {**dict.fromkeys((*TRAIN_PACKAGES, "pyarrow"), "train"), "av": "stream"}
 
 app = typer.Typer(
     name="pocketvision",
@@ -43,6 +44,7 @@ app.command(name="check")(check.check)
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="predict")(predict.predict)
+app.command(name="stream")(stream.stream)
 app.command(name="import")(import_weights.import_weights)
 app.command(name="export")(export.export)
 app.command(name="prune")(prune.prune)

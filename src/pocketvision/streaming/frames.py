@@ -1,0 +1,108 @@
+"""The table of sources: where frames may come from. A new source is one file and one row."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketvision.errors import UsageError
+from pocketvision.streaming.camera import read_camera
+from pocketvision.streaming.image_frames import read_images
+from pocketvision.streaming.pattern import read_test_pattern
+from pocketvision.streaming.picture import Picture
+from pocketvision.streaming.video import Video, read_video, without_password
+
+TEST_PATTERN = "test-pattern"
+SCHEMES = ("rtsp", "rtsps", "tcp", "udp", "rtp", "srt", "http", "https", "rtmp", "rtmps")
+"""Of network URLs. FFmpeg knows more, some of which read local files or other protocols' streams behind the user's back."""
+
+OPEN_TIMEOUT, READ_TIMEOUT = 5.0, 5.0
+"""Seconds without a byte from the network after which a connection counts as broken."""
+
+# Not fflags=nobuffer, often recommended: it throws away what was read to learn the stream's kind, the first key frame among it.
+# What is kept is decoded faster than it is shown, so nothing of it stays behind.
+NETWORK_OPTIONS = {"flags": "low_delay", "rtsp_transport": "tcp"}
+
+Damaged = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """fps: pictures a second of sources without a clock. low_latency: take it that every packet of a network stream holds a whole
+    picture, and do not wait for the next one to know where it ends: a frame time sooner, and wrong where it is not so."""
+
+    fps: float = 30.0
+    low_latency: bool = False
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """One kind of source. `accepts` looks at the text that was given; `read` takes it, settings, and what to
+    call for damage, and gives pictures until the source ends.
+
+    live: it arrives by its own clock, faster or slower than it is answered. reconnects: when it breaks it is opened again.
+    """
+
+    expects: str
+    accepts: Callable[[str], bool]
+    read: Callable[[str, SourceSettings, Damaged], Iterator[Picture]]
+    live: bool = False
+    reconnects: bool = False
+
+
+def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Iterator[Picture]:
+    scheme = url.partition("://")[0].lower()
+    options = {
+        key: value for key, value in NETWORK_OPTIONS.items() if key != "rtsp_transport" or scheme in ("rtsp", "rtsps")
+    }
+    if settings.low_latency:
+        options["fflags"] = "noparse"
+    video = Video(
+        url, without_password(url), live=True, options=options, open_timeout=OPEN_TIMEOUT, read_timeout=READ_TIMEOUT
+    )
+    return read_video(video, damaged)
+
+
+SOURCES: dict[str, SourceKind] = {
+    "test pattern": SourceKind(
+        expects=TEST_PATTERN,
+        accepts=lambda text: text == TEST_PATTERN,
+        read=lambda _, settings, _damaged: read_test_pattern(settings.fps),
+    ),
+    "camera": SourceKind(
+        expects="a camera's number (0)",
+        accepts=lambda text: re.fullmatch(r"\d{1,3}", text) is not None,
+        read=lambda text, _, damaged: read_camera(int(text), damaged),
+        live=True,
+        reconnects=True,
+    ),
+    "network": SourceKind(
+        expects=f"a URL ({', '.join(SCHEMES[:3])} …)",
+        accepts=lambda text: text.partition("://")[0].lower() in SCHEMES and "://" in text,
+        read=_read_network,
+        live=True,
+        reconnects=True,
+    ),
+    "folder": SourceKind(
+        expects="a folder of images",
+        accepts=lambda text: Path(text).is_dir(),
+        read=lambda text, settings, _: read_images(Path(text), settings.fps),
+    ),
+    "video file": SourceKind(
+        expects="a video file",
+        accepts=lambda text: Path(text).is_file(),
+        read=lambda text, _, damaged: read_video(Video(str(Path(text).absolute()), text), damaged),
+    ),
+}
+"""From a kind's name to how its pictures are read; the first that accepts a text takes it."""
+
+
+def find_source(text: str) -> tuple[str, SourceKind]:
+    """The row of the table that accepts `text`, with its name. Raises UsageError when none does."""
+    for name, kind in SOURCES.items():
+        if kind.accepts(text):
+            return name, kind
+    if "://" in text:
+        raise UsageError(f"--source {without_password(text)}: expected one of the protocols {', '.join(SCHEMES)}")
+    expected = "; ".join(kind.expects for kind in SOURCES.values())
+    raise UsageError(f"--source {text}: there is no such file or folder. Expected {expected}.")

@@ -1,0 +1,91 @@
+"""Answers smoothed over time, so that a shown label does not flicker: scores by majority or by a moving average, and a margin."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import unknown_name
+
+Scores = NDArray[np.float64]
+"""(classes,), each in [0, 1], summing to 1."""
+
+VOTES_AT_MOST = 4096
+"""Answers that a majority remembers, however long its time is."""
+
+
+class Smoother(Protocol):
+    """Turns one answer after another into scores."""
+
+    def __call__(self, time: float, probabilities: NDArray[np.floating]) -> Scores:
+        """Scores at `time` (seconds, never going back) from probabilities (classes,) and those before them."""
+        ...
+
+
+class Majority:
+    """Shares of the votes of the last `seconds`: every answer is one vote for its most probable class."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._votes: deque[tuple[float, int]] = deque(maxlen=VOTES_AT_MOST)
+
+    def __call__(self, time: float, probabilities: NDArray[np.floating]) -> Scores:
+        """The share of each class, this answer's vote included."""
+        self._votes.append((time, int(probabilities.argmax())))
+        while self._votes[0][0] < time - self._seconds:
+            self._votes.popleft()
+        counts = np.bincount([vote for _, vote in self._votes], minlength=len(probabilities))
+        scores: Scores = counts / len(self._votes)
+        return scores
+
+
+class MovingAverage:
+    """The exponential moving average of the probabilities, with a time constant of `seconds`.
+
+    By time and not by frames: what is seen for a second counts the same at 5 and at 60 answers a second.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._time = 0.0
+        self._average: Scores | None = None
+
+    def __call__(self, time: float, probabilities: NDArray[np.floating]) -> Scores:
+        """The average up to and with this answer; the first one is its own average."""
+        values = probabilities.astype(np.float64)
+        values = values / values.sum()
+        if self._average is None:
+            self._average = values
+        else:
+            weight = 1.0 if self._seconds <= 0 else -np.expm1(-(time - self._time) / self._seconds)
+            self._average = self._average + weight * (values - self._average)
+        self._time = time
+        return self._average.copy()
+
+
+class Held:
+    """Hysteresis: a class stays until another one's score is more than `margin` above its own."""
+
+    def __init__(self, margin: float) -> None:
+        self._margin = margin
+        self._held: int | None = None
+
+    def __call__(self, scores: Scores) -> int:
+        """The index of the class that is held now; the most probable one at first."""
+        best = int(scores.argmax())
+        if self._held is None or scores[best] > scores[self._held] + self._margin:
+            self._held = best
+        return self._held
+
+
+SMOOTHERS: dict[str, Callable[[float], Smoother]] = {"majority": Majority, "ema": MovingAverage}
+"""From an option's value to what smooths over so many seconds."""
+
+
+def smoother(name: str, seconds: float) -> Smoother:
+    """A row of SMOOTHERS, opened. Raises UsageError for an unknown name."""
+    if name not in SMOOTHERS:
+        raise unknown_name("smoothing", name, SMOOTHERS)
+    return SMOOTHERS[name](seconds)

@@ -1,0 +1,82 @@
+"""A stream's answers as JSON Lines, each written whole as soon as it is known."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pocketvision.errors import PocketVisionError
+from pocketvision.streaming.answers import Answer
+from pocketvision.workflows.prediction_rows import DECIMALS
+
+
+@dataclass(frozen=True, eq=False)
+class StreamAnswer:
+    """An answer and what is shown for it. label, score: of the answers smoothed over time, or of this one without smoothing; the
+    label is None when the frame could not be read and nothing was shown before."""
+
+    answer: Answer
+    label: str | None
+    score: float
+    smoothed: bool
+
+
+def stream_line(shown: StreamAnswer, top_k: int) -> bytes:
+    """One line: `frame`, `time` (UTC, when the frame came), `position` (seconds into the source, null without a clock), `path`
+    (of a folder's image), `label` and `probability` of this frame, `top` with top_k above 1, with smoothing `smooth_label` and
+    `smooth_score`, `latency_ms`, `inference_ms`, `dropped` (frames so far) and `error`."""
+    answer = shown.answer
+    frame, prediction = answer.frame, answer.prediction
+    top = [] if prediction is None else prediction.top(top_k)
+    label, probability = top[0] if top else (None, None)
+    values: dict[str, Any] = {
+        "frame": frame.index,
+        "time": datetime.fromtimestamp(frame.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "position": None if frame.picture.position is None else round(frame.picture.position, 4),
+    }
+    if frame.picture.name:
+        values["path"] = frame.picture.name
+    values |= {"label": label, "probability": None if probability is None else round(probability, DECIMALS)}
+    if top_k > 1:
+        values["top"] = [[name, round(value, DECIMALS)] for name, value in top]
+    if shown.smoothed:
+        values |= {"smooth_label": shown.label, "smooth_score": round(shown.score, DECIMALS)}
+    values |= {
+        "latency_ms": round(1e3 * answer.latency, 2),
+        "inference_ms": round(1e3 * answer.inference, 2),
+        "dropped": answer.dropped,
+        "error": answer.error,
+    }
+    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def open_lines(path: Path | None, top_k: int) -> Iterator[Callable[[StreamAnswer], None]]:
+    """A function that writes an answer's line to `path`, or nowhere. The file is not buffered: one line, one write.
+
+    Raises PocketVisionError when the file can not be written.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+
+        def write(shown: StreamAnswer) -> None:
+            with _explained(path):
+                file.write(stream_line(shown, top_k))
+
+        yield write
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PocketVisionError(f"{path}: lines can not be written there ({error.strerror or error})") from error

@@ -1,0 +1,175 @@
+"""A stream without video: what is answered, dropped, reconnected and bounded, with made-up sources and models."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from pocketvision.errors import ImageError, SourceError, UsageError
+from pocketvision.predictions import Classification
+from pocketvision.streaming.answers import WAITING, Answer, Streaming, streaming
+from pocketvision.streaming.pattern import draw, number_of, read_test_pattern
+from pocketvision.streaming.picture import Crop, Picture, Pixels, parse_crop
+from pocketvision.streaming.reader import Reconnecting
+
+Damaged = Callable[[], None]
+ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
+
+
+def picture(index: int, position: float | None = None) -> Picture:
+    return Picture(pixels=lambda: draw(index), position=position)
+
+
+def predict(_pixels: Pixels) -> Classification:
+    return ANSWER
+
+
+def never() -> bool:
+    return False
+
+
+def everything(running: Streaming) -> list[Answer]:
+    return list(running)
+
+
+def test_every_frame_is_answered_when_none_may_be_lost() -> None:
+    def slow(_pixels: Pixels) -> Classification:
+        time.sleep(0.002)
+        return ANSWER
+
+    with streaming(lambda _: map(picture, range(100)), slow, stopped=never, keep_all=True) as running:
+        answers = everything(running)
+    assert [number_of(answer.pixels) for answer in answers if answer.pixels is not None] == list(range(100))
+    assert [answer.frame.index for answer in answers] == list(range(100))
+    assert (running.counts.read, running.frames.dropped) == (100, 0)
+    assert running.frames.most <= WAITING
+
+
+def test_a_slow_model_gets_the_newest_frame_and_queues_stay_short() -> None:
+    """60 pictures a second, a model that takes 50 ms: some 20 answers a second, each of a frame that has just come."""
+    ended = time.monotonic() + 6
+
+    def slow(_pixels: Pixels) -> Classification:
+        time.sleep(0.05)
+        return ANSWER
+
+    with streaming(
+        lambda _: read_test_pattern(60), slow, stopped=lambda: time.monotonic() > ended, keep_all=False, paced=True
+    ) as running:
+        answers = everything(running)
+        queues = running.frames.most, running.answers.most
+    assert queues[0] == 1
+    assert queues[1] <= 2
+    assert running.frames.dropped > len(answers)
+    assert running.counts.read >= running.frames.dropped + len(answers)
+    indexes = [answer.frame.index for answer in answers]
+    assert indexes == sorted(set(indexes))
+    waits = [answer.latency - answer.inference for answer in answers]
+    # Not the bar itself (benchmarks/stream_latency.py): a busy machine may stop us anywhere. But it does not grow.
+    assert np.median(waits[len(waits) // 2 :]) < 0.5
+
+
+def test_the_caller_may_be_slow_and_memory_does_not_grow() -> None:
+    with streaming(lambda _: read_test_pattern(200), predict, stopped=never, keep_all=False, paced=True) as running:
+        for count, _ in enumerate(running):
+            time.sleep(0.05)
+            if count == 5:
+                break
+        assert running.answers.most <= 2
+        assert running.frames.most == 1
+    assert running.frames.dropped > 0
+
+
+def test_an_image_that_can_not_be_read_is_an_answer_with_an_error() -> None:
+    def broken() -> Pixels:
+        raise ImageError("two.png", "it is broken")
+
+    pictures = [picture(1), Picture(broken, None, "two.png"), picture(3)]
+    with streaming(lambda _: iter(pictures), predict, stopped=never, keep_all=True) as running:
+        answers = everything(running)
+    assert [answer.error for answer in answers] == [None, "it is broken", None]
+    assert answers[1].prediction is None
+
+
+def test_a_crop_is_answered_and_one_outside_names_the_frames_size() -> None:
+    with streaming(
+        lambda _: iter([picture(1)]), predict, stopped=never, keep_all=True, crop=Crop(10, 20, 30, 40)
+    ) as running:
+        (answer,) = everything(running)
+    assert answer.pixels is not None
+    np.testing.assert_array_equal(answer.pixels, draw(1)[20:60, 10:40])
+    with (
+        pytest.raises(UsageError, match="640 pixels wide and 480 high"),
+        streaming(lambda _: iter([picture(1)]), predict, stopped=never, keep_all=True, crop=Crop(600, 0, 41, 9)) as run,
+    ):
+        everything(run)
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,0,0,5", "-1,0,5,5", "1.5,0,5,5", ""])
+def test_a_crop_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--crop"):
+        parse_crop(text)
+
+
+def test_a_broken_source_is_opened_again_with_growing_pauses() -> None:
+    opened: list[float] = []
+
+    def read(_damaged: Damaged) -> Iterator[Picture]:
+        opened.append(time.monotonic())
+        if len(opened) in (2, 3, 4):  # three failures in a row
+            raise SourceError("camera: gone")
+        yield picture(len(opened))
+        if len(opened) < 6:
+            raise SourceError("camera: broke")
+
+    again = Reconnecting(wanted=True, first_pause=0.02, longest_pause=0.1)
+    with streaming(read, predict, stopped=never, keep_all=True, reconnecting=again) as running:
+        answers = everything(running)
+    assert [number_of(answer.pixels) for answer in answers if answer.pixels is not None] == [1, 5, 6]
+    assert running.counts.reconnects == 2
+    pauses = np.diff(opened)
+    assert (pauses[:4] >= [0.02, 0.04, 0.08, 0.1]).all()
+
+
+def test_a_source_that_never_opens_says_what_was_tried() -> None:
+    def read(_damaged: Damaged) -> Iterator[Picture]:
+        raise SourceError("rtsp://camera: Connection refused")
+        yield
+
+    again = Reconnecting(wanted=True, first_pause=0.01)
+    with (
+        pytest.raises(
+            SourceError, match=r"rtsp://camera: Connection refused. Tried 3 times in .* s, and no picture came"
+        ),
+        streaming(read, predict, stopped=never, keep_all=False, reconnecting=again) as running,
+    ):
+        everything(running)
+
+
+def test_a_mistake_of_the_model_ends_the_stream_with_it() -> None:
+    def wrong(_pixels: Pixels) -> Classification:
+        raise RuntimeError("no such operator")
+
+    with (
+        pytest.raises(RuntimeError, match="no such operator"),
+        streaming(lambda _: map(picture, range(9)), wrong, stopped=never, keep_all=True) as running,
+    ):
+        everything(running)
+
+
+def test_a_clock_that_jumps_changes_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = iter([2e9, 1e9, 0.0, 3e9, 5.0])
+    monkeypatch.setattr("pocketvision.streaming.reader.time.time", lambda: next(jumps))
+    with streaming(lambda _: map(picture, range(5)), predict, stopped=never, keep_all=True) as running:
+        answers = everything(running)
+    assert [answer.frame.time for answer in answers] == [2e9, 1e9, 0.0, 3e9, 5.0]
+    assert all(0 <= answer.latency < 60 for answer in answers)
+
+
+def test_leaving_ends_the_threads() -> None:
+    before = threading.active_count()
+    with streaming(lambda _: read_test_pattern(1000), predict, stopped=never, keep_all=True) as running:
+        next(iter(running))
+    assert threading.active_count() == before
