@@ -159,7 +159,9 @@ def test_ctrl_c_between_the_renames_puts_the_bundle_back(
 def test_a_real_ctrl_c_amid_the_files_leaves_the_bundle_whole(run: Path) -> None:
     before = content(run)
     slow = (
-        "import shutil, sys, time\n"
+        "import shutil, signal, sys, time\n"
+        # A shell's background jobs are born deaf to it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "copy = shutil.copyfile\n"
         "def slowly(source, target):\n"
         "    copy(source, target)\n"
