@@ -131,7 +131,7 @@ def test_odd_sizes_work_or_are_refused_with_sizes_that_work(network: Network) ->
 def test_channels_last_gives_the_same_numbers(network: Network) -> None:
     """In double precision: a deep random network amplifies the rounding of float32 beyond any tolerance."""
     double = copy.deepcopy(network).double()
-    images = calibration_images(network).double()
+    images = calibration_images(network)[:2].double()
     with torch.no_grad():
         expected = double(images)
         found = double.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))
@@ -145,11 +145,12 @@ def test_folded_norms_give_the_same_numbers(network: Network) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     # A transformer has layer norms, which depend on the image and can not be folded.
     assert any(isinstance(module, nn.BatchNorm2d | nn.LayerNorm) for module in network.modules())
-    images = calibration_images(network).double()
+    images = calibration_images(network)[:2].double()
     with torch.no_grad():
-        assert_equal(folded(images), double(images))
+        expected = folded(images)
+        assert_equal(double(images), expected)
     # With gradients recorded, norms are folded on the fly.
-    assert_equal(double(images).detach(), folded(images).detach())
+    assert_equal(double(images).detach(), expected)
 
 
 def test_golden_outputs(golden_network: Network) -> None:
