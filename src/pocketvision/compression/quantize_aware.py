@@ -69,11 +69,13 @@ def tune_for_8_bits(
     settings: LoopSettings,
     *,
     size: tuple[int, int],
+    teacher: nn.Module | None = None,
     on_step: Callable[[LoopStep], None] = lambda _: None,
 ) -> Network:
     """A tuned copy of `network` in eval mode, batch norms folded into its convolutions; `network` stays as it is.
 
-    size: height and width of the images in `batches`. Raises MissingExtraError, TrainingError.
+    size: height and width of the images in `batches`. teacher: a network whose answers are half of what is learned.
+    Raises MissingExtraError, TrainingError.
     """
     tuned = fold_norms(network).requires_grad_(True)
     rounding = RoundingNetwork(tuned, size)
@@ -84,7 +86,7 @@ def tune_for_8_bits(
             rounding.stop_observing()
         on_step(step)
 
-    run_loop(rounding, batches, settings, on_step=told)
+    run_loop(rounding, batches, settings, teacher=teacher, on_step=told)
     weights = rounding.weights()
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
