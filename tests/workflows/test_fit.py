@@ -238,6 +238,7 @@ def test_what_is_refused_before_the_work(bundle: Bundle, fitted: FitResult, tmp_
     cases: list[tuple[dict[str, Any], str]] = [
         ({"tried": ("shrink",)}, "Unknown step to --try 'shrink'"),
         ({"backends": ("onxruntime",)}, "Unknown backend 'onxruntime'. Did you mean onnxruntime"),
+        ({"backends": ("executorch",)}, "has no file that executorch runs; `pocketvision export` adds files"),
         ({"networks": ("mobilenet_v9",)}, "Unknown"),
         ({"plot": tmp_path / "plot.pdf"}, "expected a name that ends in .png or .svg"),
         ({"out": bundle.folder}, "is the bundle itself"),

@@ -110,6 +110,8 @@ def fit(
     read = open_bundle(bundle)
     rebuilt(read)  # a bundle without weights is refused before the work
     names = _backends(backends)
+    if not any(BACKENDS[name].file(read) for name in names):
+        raise UsageError(f"{read.folder} has no file that {' or '.join(names)} runs; `pocketvision export` adds files.")
     folder = Path(f"{Path(bundle)}-fit") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a fitted bundle needs a folder of its own.")
