@@ -8,6 +8,7 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
+from pocketvision.serving.live import LiveStreams
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
@@ -55,6 +56,7 @@ class Service:
     telemetry: Telemetry
     bodies: BodyBudget
     sockets: asyncio.Semaphore
+    live: LiveStreams
 
 
 def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
@@ -62,8 +64,9 @@ def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Se
     telemetry = Telemetry()
     models = ServedModels(sources, settings, telemetry)
     return Service(
-        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets)
-    )
+        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets),
+        LiveStreams(settings.live),
+    )  # fmt: skip
 
 
 def service_of(connection: HTTPConnection) -> Service:

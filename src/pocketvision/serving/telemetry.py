@@ -54,6 +54,17 @@ class Telemetry:
         self.reloads = Counter(
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )
+        self.live_frames = Counter(
+            "pocketvision_live_frames", "Frames that live streams published here.", registry=self.registry
+        )
+        self.live_skipped = Counter(
+            "pocketvision_live_skipped", "Frames that viewers were too slow for, each viewer's counted.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.live_viewers = Gauge(
+            "pocketvision_live_viewers", "Viewers of live streams.", registry=self.registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.sockets = Gauge("pocketvision_websockets", "Open WebSockets.", registry=self.registry)
 
     def watch_queue(self, model: str, depth: Callable[[], float]) -> None:

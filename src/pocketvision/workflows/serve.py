@@ -1,6 +1,7 @@
 """serve: bundles behind HTTP until the process is told to stop."""
 
 import asyncio
+import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ try:
     from pocketvision.serving.access_log import log_to_stderr
     from pocketvision.serving.batching import BatchSettings
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
+    from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
     from pocketvision.serving.server import listening_socket
     from pocketvision.serving.server import serve as serve_until_stopped
@@ -22,7 +24,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(f"Serving (it uses {error.name})", "serve") from error
 
-__all__ = ["BatchSettings", "ServerSettings", "keys_from", "serve", "source_of"]
+__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "check_live", "keys_from", "serve", "source_of"]
 
 KEYS_VARIABLE = "POCKETVISION_API_KEYS"
 
@@ -38,9 +40,10 @@ def serve(
     """Serve bundles' folders, or pre-trained networks by name, each as itself or as NAME=BUNDLE, until SIGINT or SIGTERM.
 
     on_ready: called with the server's URL and a line about each model. Raises BundleError, UsageError, and PocketVisionError
-    when host and port can not be had.
+    when host and port can not be had. Live streams need keys unless the host is this machine alone.
     """
     settings = settings or ServerSettings()
+    check_live(settings, host, workers=1)
     sources = [source_of(bundle) for bundle in bundles]
     bound = listening_socket(host, port)
     log_to_stderr(as_json=settings.log_json)
@@ -56,6 +59,30 @@ def serve(
             )
 
     asyncio.run(serve_until_stopped(service, bound, ready))
+
+
+def check_live(settings: ServerSettings, host: str, *, workers: int) -> None:
+    """Raise UsageError where live streams can not be: in several processes, of which each would know its own cameras only, and
+    without keys on an address that others reach, where strangers could show their pictures."""
+    if settings.live is None:
+        return
+    if workers > 1:
+        raise UsageError(
+            f"Live streams are shown by the process that they reach, and there would be {workers}. "
+            "Use --live with one worker, or start another server for live streams."
+        )
+    if not settings.keys and not _is_local(host):
+        raise UsageError(
+            f"--live on {host} without keys would let anybody who reaches it watch, and the pictures are often private. "
+            "Give --keys FILE (`pocketvision new-key NAME >> FILE` makes one), or listen on 127.0.0.1."
+        )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def source_of(text: str) -> BundleSource:

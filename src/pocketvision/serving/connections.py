@@ -1,0 +1,117 @@
+"""Connections that are not waited for for ever: neither for what a client sends, nor for it to read what it is sent."""
+
+import asyncio
+from typing import ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+
+class StalledWrites:
+    """Cuts a connection on which more waits to be sent than its transport likes (64 KiB) for `timeout` seconds.
+
+    Closing it would not do: a transport that is closed sends first what it holds, and waits for a client that reads nothing
+    for as long as that keeps its end open. What is cut is thrown away.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, timeout: float) -> None:
+        """Too much waits."""
+        self.end()
+        self._timer = loop.call_later(timeout, transport.abort)
+
+    def end(self) -> None:
+        """Most of it was read, or the connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
+    send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
+    `write_timeout` seconds to read some of what it is sent."""
+
+    header_timeout: ClassVar[float] = 10.0
+    write_timeout: ClassVar[float] = 20.0
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        self._stalled = StalledWrites()
+        super().connection_made(transport)
+        self._wait()
+
+    def handle_events(self) -> None:
+        """Stop waiting once a request is there."""
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection is another protocol's from here on."""
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        self._wait()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._stalled.begin(self.loop, self.transport, self.write_timeout)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        self._stalled.end()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more to wait for."""
+        self._stop_waiting()
+        self._stalled.end()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(self.header_timeout, self._lose_patience)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _lose_patience(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class PatientSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose client has `write_timeout` seconds to read some of what it is sent."""
+
+    write_timeout: ClassVar[float] = 20.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A new connection."""
+        self._stalled = StalledWrites()
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._stalled.begin(self.loop, self.transport, self.write_timeout)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        self._stalled.end()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more to wait for."""
+        self._stalled.end()
+        super().connection_lost(exc)
