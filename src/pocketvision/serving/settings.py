@@ -22,7 +22,8 @@ class ServerSettings:
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
     second; socket_message: bytes of one; max_sockets: WebSockets at once. write_timeout: for a client to read some of what it was
-    sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines.
+    sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines. workers: processes;
+    every limit but `rate` is each process' own.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -49,6 +50,7 @@ class ServerSettings:
     write_timeout: float = 20.0
     live: LiveSettings | None = None
     log_json: bool = False
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name in (
@@ -60,6 +62,7 @@ class ServerSettings:
             "header_timeout",
             "body_timeout",
             "write_timeout",
+            "workers",
         ):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0")
@@ -69,5 +72,10 @@ class ServerSettings:
             )
         if self.max_bodies < self.max_body:
             raise UsageError(f"max_bodies is {self.max_bodies}; expected at least max_body, {self.max_body}")
+        if self.live is not None and self.workers > 1:
+            raise UsageError(
+                f"Live streams are shown by the one process that their frames reach, and workers is {self.workers}. "
+                "Serve live streams with one worker, or start another server for them."
+            )
         if self.rate is not None and self.rate <= 0:
             raise UsageError(f"rate is {self.rate}; expected more than 0 requests a second")

@@ -1,8 +1,16 @@
-"""What Prometheus is told. One registry an application, so that several in a process (tests) do not mix."""
+"""What Prometheus is told. One registry an application, so that several in a process (tests) do not mix.
 
-from collections.abc import Callable
+With several worker processes, prometheus_client keeps every value in files that all of them read (its multiprocess mode), so the
+figures are those of all workers whichever is asked. There, gauges say how they are put together and can not be functions.
+"""
+
+import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that prometheus_client looks at when it is imported."""
 
 # Seconds. From a small network on a fast core to a request that waited for its deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -43,14 +51,18 @@ class Telemetry:
         self.batch_seconds = Histogram(
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
-        self.queue = Gauge("pocketvision_queue_images", "Images in work or waiting.", ["model"], registry=self.registry)
+        self.queue = Gauge(
+            "pocketvision_queue_images", "Images in work or waiting.", ["model"],
+            registry=self.registry, multiprocess_mode="livesum",
+        )  # fmt: skip
         self.confidence = Histogram(
             "pocketvision_confidence", "Probability of the most probable class.", ["model"],
             buckets=_SHARES, registry=self.registry,
         )  # fmt: skip
         self.model = Gauge(
-            "pocketvision_model_info", "1 for every model that is served.", ["model", "version"], registry=self.registry
-        )
+            "pocketvision_model_info", "1 for every model that is served, 0 for one that was.", ["model", "version"],
+            registry=self.registry, multiprocess_mode="livemax",
+        )  # fmt: skip
         self.reloads = Counter(
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )
@@ -65,12 +77,18 @@ class Telemetry:
             "pocketvision_live_viewers", "Viewers of live streams.", registry=self.registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
-        self.sockets = Gauge("pocketvision_websockets", "Open WebSockets.", registry=self.registry)
-
-    def watch_queue(self, model: str, depth: Callable[[], float]) -> None:
-        """Ask `depth` for a model's queue whenever the metrics are read."""
-        self.queue.labels(model).set_function(depth)
+        self.sockets = Gauge(
+            "pocketvision_websockets", "Open WebSockets.", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.workers = Gauge(
+            "pocketvision_workers", "Processes that serve.", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.workers.set(1)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        if SHARED_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)

@@ -3,10 +3,13 @@
 import asyncio
 import ipaddress
 import os
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.workflows.pretrained import open_bundle
 
 try:
@@ -24,7 +27,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(f"Serving (it uses {error.name})", "serve") from error
 
-__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "check_live", "keys_from", "serve", "source_of"]
+__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "keys_from", "serve", "source_of"]
 
 KEYS_VARIABLE = "POCKETVISION_API_KEYS"
 
@@ -43,35 +46,43 @@ def serve(
     when host and port can not be had. Live streams need keys unless the host is this machine alone.
     """
     settings = settings or ServerSettings()
-    check_live(settings, host, workers=1)
+    _check_live(settings, host)
     sources = [source_of(bundle) for bundle in bundles]
-    bound = listening_socket(host, port)
     log_to_stderr(as_json=settings.log_json)
-    service = service_for(sources, settings)
-    shown_host = f"[{host}]" if ":" in host else host
-    url = f"http://{shown_host}:{bound.getsockname()[1]}"
 
-    def ready() -> None:
+    def ready(bound: socket.socket, models: list[str]) -> None:
+        shown_host = f"[{host}]" if ":" in host else host
         if on_ready is not None:
-            on_ready(
-                url,
-                [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in service.models.all],
-            )
+            on_ready(f"http://{shown_host}:{bound.getsockname()[1]}", models)
 
-    asyncio.run(serve_until_stopped(service, bound, ready))
+    if settings.workers == 1:
+        bound, service = listening_socket(host, port), service_for(sources, settings)
+        asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
+    else:
+        _serve_with_workers(sources, settings, host, port, ready)
 
 
-def check_live(settings: ServerSettings, host: str, *, workers: int) -> None:
-    """Raise UsageError where live streams can not be: in several processes, of which each would know its own cameras only, and
-    without keys on an address that others reach, where strangers could show their pictures."""
-    if settings.live is None:
-        return
-    if workers > 1:
-        raise UsageError(
-            f"Live streams are shown by the process that they reach, and there would be {workers}. "
-            "Use --live with one worker, or start another server for live streams."
-        )
-    if not settings.keys and not _is_local(host):
+def _serve_with_workers(
+    sources: Sequence[BundleSource],
+    settings: ServerSettings,
+    host: str,
+    port: int,
+    ready: Callable[[socket.socket, list[str]], None],
+) -> None:
+    """Serve in several processes, which share the cores."""
+    from pocketvision.serving.workers import (
+        listening_everywhere,
+        serve_with_workers,
+    )  # not every system has what it needs
+
+    bound, each = listening_everywhere(host, port), max(usable_cores() // settings.workers, 1)
+    settings = replace(settings, threads=settings.threads or each, decoders=settings.decoders or each)
+    serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
+
+
+def _check_live(settings: ServerSettings, host: str) -> None:
+    """Raise UsageError for live streams without keys on an address that others reach: strangers could watch."""
+    if settings.live is not None and not settings.keys and not _is_local(host):
         raise UsageError(
             f"--live on {host} without keys would let anybody who reaches it watch, and the pictures are often private. "
             "Give --keys FILE (`pocketvision new-key NAME >> FILE` makes one), or listen on 127.0.0.1."
