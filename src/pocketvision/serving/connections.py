@@ -1,11 +1,13 @@
 """Connections that are not waited for for ever: neither for what a client sends, nor for it to read what it is sent."""
 
 import asyncio
-from typing import ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+WHEN_STOPPING = 2.0
+"""Seconds that a client which does not read is waited for when the server stops."""
 
 
 class StalledWrites:
@@ -15,13 +17,22 @@ class StalledWrites:
     for as long as that keeps its end open. What is cut is thrown away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, timeout: float) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, timeout: float) -> None:
+    def begin(self) -> None:
         """Too much waits."""
         self.end()
-        self._timer = loop.call_later(timeout, transport.abort)
+        self._timer = self._loop.call_later(self._timeout, self._transport.abort)
+
+    def hurry(self) -> None:
+        """The server stops: from now on it waits for WHEN_STOPPING at most."""
+        self._timeout = min(self._timeout, WHEN_STOPPING)
+        if self._timer is not None:
+            self.begin()
 
     def end(self) -> None:
         """Most of it was read, or the connection is gone."""
@@ -35,13 +46,13 @@ class PatientProtocol(H11Protocol):
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
     `write_timeout` seconds to read some of what it is sent."""
 
-    header_timeout: ClassVar[float] = 10.0
-    write_timeout: ClassVar[float] = 20.0
+    header_timeout = 10.0
+    write_timeout = 20.0
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
-        self._stalled = StalledWrites()
+        self._stalled = StalledWrites(self.loop, transport, self.write_timeout)
         super().connection_made(transport)
         self._wait()
 
@@ -64,12 +75,17 @@ class PatientProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
         super().pause_writing()
-        self._stalled.begin(self.loop, self.transport, self.write_timeout)
+        self._stalled.begin()
 
     def resume_writing(self) -> None:
         """It reads."""
         self._stalled.end()
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        self._stalled.hurry()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
@@ -94,17 +110,22 @@ class PatientProtocol(H11Protocol):
 class PatientSocket(WebSocketsSansIOProtocol):
     """A WebSocket whose client has `write_timeout` seconds to read some of what it is sent."""
 
-    write_timeout: ClassVar[float] = 20.0
+    write_timeout = 20.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A new connection."""
-        self._stalled = StalledWrites()
         super().connection_made(transport)
+        self._stalled = StalledWrites(self.loop, self.transport, self.write_timeout)
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        self._stalled.hurry()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
         super().pause_writing()
-        self._stalled.begin(self.loop, self.transport, self.write_timeout)
+        self._stalled.begin()
 
     def resume_writing(self) -> None:
         """It reads."""

@@ -32,6 +32,9 @@ _URL = re.compile(r"https?://[^/@?#\s]+(/[^/?#\s]+)*/live/[A-Za-z0-9][A-Za-z0-9_
 _EXPECTED = "http(s)://HOST:PORT/live/NAME (a name of letters, digits, dashes and underscores)"
 
 QUALITY = 80
+"""Of JPEG. Measured with Pillow on photographs: 0.7 ms of processor time and 19 KiB at 640 x 480, 2.2 ms and 40 KiB at
+1280 x 720, 4.7 ms and 72 KiB at 1920 x 1080 (photographs enlarged; sharp ones take more). Quality 90 takes as long, and 37 % more
+bytes."""
 LONGEST_SIDE = 1920
 """Pixels. Larger pictures are scaled down: it is a screen that they are for, and a server takes 4 MiB."""
 
@@ -138,10 +141,10 @@ class Publisher:
 
     def _publish(self) -> None:
         try:
-            while (published := self._slot.take()) is not None:
+            while (published := self._newest()) is not None:
                 # That a connection was lost while nothing was sent shows only when something is: then it is sent anew.
-                if self._lost_proved(published):
-                    self._lost_proved(published)
+                if not self._sent(published):
+                    self._sent(published)
             if self._connection is not None:
                 self._confirm(self._connection, 0, CLOSE_TIMEOUT)
         except _RefusedError as error:
@@ -151,30 +154,41 @@ class Publisher:
         finally:
             self._disconnect()
 
-    def _lost_proved(self, published: _Published) -> bool:
-        """Send a picture, connecting if there is no connection. After a failure, wait for as long as it is the turn to.
+    def _newest(self) -> _Published | None:
+        """The newest picture, taken only when there is room for one more on the way; None at the end."""
+        try:
+            if self._connection is not None:
+                self._confirm(self._connection, IN_FLIGHT - 1, CONFIRM_TIMEOUT)
+        except _lost_connection() as error:
+            self._lose(error)
+        return self._slot.take()
 
-        True when a connection was lost that had worked: it is worth to try the same picture on another one at once.
-        """
-        from websockets.exceptions import WebSocketException
-
+    def _sent(self, published: _Published) -> bool:
+        """Send a picture, connecting if there is no connection. False when a connection was lost that had worked until then: it
+        is worth to try the same picture on a new one at once. After any other failure, wait for as long as it is the turn to."""
         if self._connection is None and self._failures and self._ending.is_set():
-            return False
+            return True
         try:
             connection = self._connection or self._connect()
+            self._confirm(connection, IN_FLIGHT, CONFIRM_TIMEOUT)  # takes what has come meanwhile
             connection.send(published.line)
             connection.send(jpeg(published.pixels))
             self._in_flight += 1
-            self._confirm(connection, IN_FLIGHT - 1, CONFIRM_TIMEOUT)
-        except (WebSocketException, OSError, EOFError) as error:
-            proved = self._proved
-            self._disconnect()
-            self._failures = 0 if proved else self._failures + 1
-            if not proved:
-                self._say_away(error)
-                self._ending.wait(self._reconnecting.pause(self._failures))
-            return proved
-        return False
+        except _lost_connection() as error:
+            return not self._lose(error)
+        return True
+
+    def _lose(self, error: Exception) -> bool:
+        """Give a connection up. True when it had worked; otherwise the pause that follows is over when this returns."""
+        proved = self._proved
+        self._disconnect()
+        self._failures = 0 if proved else self._failures + 1
+        if not proved:
+            if not self._away:
+                self._away = True
+                logger.warning("%s: not published until the server is back (%s)", self._url, _told(error))
+            self._ending.wait(self._reconnecting.pause(self._failures))
+        return proved
 
     def _connect(self) -> "ClientConnection":
         from websockets.exceptions import InvalidStatus
@@ -200,9 +214,14 @@ class Publisher:
         return connection
 
     def _confirm(self, connection: "ClientConnection", at_most: int, timeout: float) -> None:
-        """Wait until at most so many pictures are not confirmed."""
-        while self._in_flight > at_most:
-            connection.recv(timeout)
+        """Wait until at most so many pictures are not confirmed; take what confirmations there are beyond."""
+        while self._in_flight > 0:
+            try:
+                connection.recv(timeout if self._in_flight > at_most else 0)
+            except TimeoutError:
+                if self._in_flight > at_most:
+                    raise
+                return
             self._in_flight -= 1
             self._confirmed += 1
             self._failures, self._proved = 0, True
@@ -217,11 +236,6 @@ class Publisher:
         except Exception as error:
             logger.debug("%s: closing failed", self._url, exc_info=error)
 
-    def _say_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            logger.warning("%s: not published until the server is back (%s)", self._url, _told(error))
-
 
 def jpeg(pixels: Pixels) -> bytes:
     """A JPEG file of an RGB picture (H, W, 3), no side of it longer than LONGEST_SIDE."""
@@ -231,6 +245,13 @@ def jpeg(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def _lost_connection() -> tuple[type[Exception], ...]:
+    """What a connection that can not be had or that is lost raises."""
+    from websockets.exceptions import WebSocketException
+
+    return WebSocketException, OSError, EOFError
 
 
 def _told(error: Exception) -> str:

@@ -3,7 +3,7 @@
 // <img> sends no key; without one an <img> shows the stream by itself.
 (() => {
   const WORDS = { en: "Live", ko: "실시간" };
-  const PERIOD = 5000;
+  const PERIOD = 2000;
   // A browser opens six connections to a server: one has to be left for everything else.
   const AT_ONCE = 4;
   const shown = new Map();
