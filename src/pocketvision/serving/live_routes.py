@@ -198,7 +198,7 @@ async def _take(websocket: WebSocket, stream: LiveStream, service: Service) -> N
         if answer is None or not picture.startswith(JPEG):
             raise refused(422, "invalid-frame", "Expected an answer as text, then its picture as a binary JPEG file.")
         stream.show(answer, picture)
-        service.telemetry.live_frames.inc()
+        service.telemetry.live.frames.inc()
         answer = None
         await asyncio.sleep(rate.wait_for(""))
         with suppress(WebSocketDisconnect, RuntimeError):
@@ -217,17 +217,17 @@ async def _next(stream: LiveStream, last: int, service: Service) -> Shown | None
     """The newest frame after number `last`, as LiveStream.after; those in between are counted as skipped."""
     shown = await stream.after(last)
     if shown is not None and last > 0:
-        service.telemetry.live_skipped.inc(shown.number - last - 1)
+        service.telemetry.live.skipped.inc(shown.number - last - 1)
     return shown
 
 
 @contextmanager
 def _counted(service: Service) -> Iterator[None]:
-    service.telemetry.live_viewers.inc()
+    service.telemetry.live.viewers.inc()
     try:
         yield
     finally:
-        service.telemetry.live_viewers.dec()
+        service.telemetry.live.viewers.dec()
 
 
 async def _deny(websocket: WebSocket, error: ProblemError, service: Service) -> None:
