@@ -178,6 +178,27 @@ def test_a_full_queue_refuses_whole_requests_and_says_when_to_return() -> None:
     asyncio.run(scene())
 
 
+def test_what_would_probably_come_too_late_is_refused_at_once() -> None:
+    def slowly(items: Sequence[int]) -> list[int]:
+        time.sleep(0.05)
+        return negated(items)
+
+    async def scene() -> None:
+        async with batcher(slowly, max_batch=1, max_wait=0.2) as queue:
+            for number in range(20):  # learns how slow the model is, one by one
+                await queue.submit([number], deadline=soon())
+            outcomes = await asyncio.gather(
+                *(queue.submit([number], deadline=soon()) for number in range(40)), return_exceptions=True
+            )
+            refused = [each for each in outcomes if isinstance(each, BaseException)]
+            assert 30 <= len(refused) < 40
+            assert all("an answer would take about" in str(each) for each in refused)
+            # A request alone is taken, however many images it has: nobody is before it.
+            assert [value(each) for each in await queue.submit(range(8), deadline=soon())] == [-n for n in range(8)]
+
+    asyncio.run(scene())
+
+
 def test_a_deadline_ends_the_wait_and_frees_the_place() -> None:
     async def scene() -> None:
         gate = Gate()

@@ -1,5 +1,6 @@
 """A real server process: rude clients, overload, its port, and how it stops."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import Running, memory, picture
+from served import Running, memory, picture, serving
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import PocketVisionError
@@ -175,6 +176,32 @@ def test_keys_come_from_file_and_environment(start, tmp_path: Path) -> None:  # 
     _, log = server.stop()
     assert first not in log
     assert second not in log
+
+
+def test_answers_are_sent_without_waiting_for_more_to_send() -> None:
+    async def scene() -> int:
+        seen: asyncio.Queue[socket.socket] = asyncio.Queue()
+        async with await asyncio.start_server(
+            lambda _, writer: seen.put_nowait(writer.get_extra_info("socket")), sock=listening_socket("127.0.0.1", 0)
+        ) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            no_delay = (await seen.get()).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+            return no_delay
+
+    assert asyncio.run(scene()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_decoders_come_after_inference(tiny_bundle: Bundle) -> None:
+    with serving(tiny_bundle.folder) as client:
+        assert client.post("/predict", content=picture("red"), headers=JPEG).status_code == 200
+        nice = {
+            thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id)
+            for thread in threading.enumerate()
+            if thread.native_id is not None
+        }
+        assert nice["decode"] > nice["inference"]
 
 
 # What can not be served ------------------------------------------------------------------------------------------------

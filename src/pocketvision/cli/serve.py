@@ -37,6 +37,13 @@ def serve(
         float, typer.Option(min=0, help="Milliseconds that an image waits for others to join it.")
     ] = 0.0,
     queue: Annotated[int, typer.Option(min=1, help="Images in work or waiting; more are answered with 429.")] = 64,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Seconds that an answer may probably take; others are refused with 429.  [default: deadline]",
+        ),
+    ] = None,
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for an answer.", rich_help_panel=_LIMITS)] = 10.0,
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.", rich_help_panel=_LIMITS)] = 20,
     max_images: Annotated[int, typer.Option(min=1, help="Images of a request.", rich_help_panel=_LIMITS)] = 32,
@@ -64,7 +71,8 @@ def serve(
     from pocketvision.workflows.serve import serve as run_serve
 
     settings = ServerSettings(
-        batches=BatchSettings(max_batch, max_delay / 1000, queue), backend=backend, threads=threads, decoders=decoders,
+        batches=BatchSettings(max_batch, max_delay / 1000, queue, max_wait or deadline),
+        backend=backend, threads=threads, decoders=decoders,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
         log_json=log_json, live=LiveSettings() if live else None, workers=workers,

@@ -20,10 +20,10 @@ LONGEST_RETRY = 60  # seconds: what a rejected client is told to wait at most
 
 
 class QueueFullError(PocketVisionError):
-    """No room for the images of a request. retry_after: whole seconds after which there probably is some."""
+    """No room for the images of a request, or none in time. retry_after: whole seconds after which there probably is some."""
 
-    def __init__(self, queued: int, limit: int, retry_after: int) -> None:
-        super().__init__(f"{queued} images are in work or waiting, and at most {limit} may be; try again later")
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(f"{reason}; try again later")
         self.retry_after = retry_after
 
 
@@ -46,12 +46,14 @@ class ModelError(PocketVisionError):
 @dataclass(frozen=True)
 class BatchSettings:
     """max_batch: items a run at most. max_delay: seconds that the oldest item waits for others; 0 takes what is there.
-    queue: items in work or waiting at most, of all requests together. prepare_timeout: seconds that preparing one may take.
-    runners: batches that run at once, each in a thread."""
+    queue: items in work or waiting at most, of all requests together. max_wait: seconds that an answer may be expected to take,
+    None without a limit; what would take longer is refused. prepare_timeout: seconds that preparing one may take. runners:
+    batches that run at once, each in a thread."""
 
     max_batch: int = 4
     max_delay: float = 0.0
     queue: int = 64
+    max_wait: float | None = None
     prepare_timeout: float = 5.0
     runners: int = 1
 
@@ -64,6 +66,8 @@ class BatchSettings:
             raise UsageError(
                 f"max_delay is {self.max_delay} s and prepare_timeout {self.prepare_timeout} s; expected 0 or more, and above 0"
             )
+        if self.max_wait is not None and not self.max_wait > 0:
+            raise UsageError(f"max_wait is {self.max_wait} s; expected more than 0")
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,17 @@ class Batcher(Generic[Raw, Item, Result]):
             raise ClosedError("the model is being shut down")
         if count > self._settings.queue:
             raise UsageError(f"{count} images at once are more than the queue holds, {self._settings.queue}")
+        retry_after = min(max(math.ceil(self._expected(self.depth)), 1), LONGEST_RETRY)
         if self.depth + count > self._settings.queue:
-            seconds = math.ceil(self.depth * self._seconds_an_item / self._settings.runners)
-            raise QueueFullError(self.depth, self._settings.queue, min(max(seconds, 1), LONGEST_RETRY))
+            raise QueueFullError(
+                f"{self.depth} images are in work or waiting, and at most {self._settings.queue} may be", retry_after
+            )
+        most, expected = self._settings.max_wait, self._expected(self.depth + count)
+        # Nobody waits for what an idle model would do: it is tried, and what is known of its speed mends itself.
+        if most is not None and self.depth > 0 and expected > most:
+            raise QueueFullError(
+                f"an answer would take about {expected:.2g} s, and at most {most:g} are allowed", retry_after
+            )
 
     async def submit(self, raws: Sequence[Raw], *, deadline: float) -> list[Answer[Result] | Exception]:
         """One answer or error for each item, in order; all are admitted at once or none.
@@ -167,10 +179,11 @@ class Batcher(Generic[Raw, Item, Result]):
         self.check_room(len(raws))
         self._admitted += len(raws)
         self._idle.clear()
+        depth = self.depth
         try:
             if len(raws) == 1:
-                return [await self._outcome(raws[0], deadline)]
-            return list(await asyncio.gather(*(self._outcome(raw, deadline) for raw in raws)))
+                return [await self._outcome(raws[0], deadline, depth)]
+            return list(await asyncio.gather(*(self._outcome(raw, deadline, depth) for raw in raws)))
         finally:
             self._admitted -= len(raws)
             if self._admitted == 0:
@@ -187,9 +200,17 @@ class Batcher(Generic[Raw, Item, Result]):
         self._waiting.clear()
         self._runner.shutdown(wait=False, cancel_futures=True)
 
-    async def _outcome(self, raw: Raw, deadline: float) -> Answer[Result] | Exception:
+    def _expected(self, depth: int) -> float:
+        """Seconds to the answer of an item that makes it `depth` items in work or waiting."""
+        return self._seconds_an_item * max(depth / self._settings.runners, 1)
+
+    async def _outcome(self, raw: Raw, deadline: float, depth: int) -> Answer[Result] | Exception:
+        started = time.monotonic()
         try:
-            return await self._answer(raw, deadline)
+            answer = await self._answer(raw, deadline)
+            seconds = (time.monotonic() - started) / max(depth / self._settings.runners, 1)
+            self._seconds_an_item += 0.1 * (seconds - self._seconds_an_item)
+            return answer
         except Exception as error:  # whatever it is, it belongs to this item alone
             return error
 
@@ -291,7 +312,6 @@ class Batcher(Generic[Raw, Item, Result]):
         except (asyncio.CancelledError, RuntimeError):  # the thread was shut down meanwhile
             outcomes = [ClosedError("the model was shut down before it could answer") for _ in batch]
         seconds = time.monotonic() - began
-        self._seconds_an_item += 0.1 * (seconds / len(batch) - self._seconds_an_item)
         if self._on_batch is not None:
             self._on_batch(len(batch), seconds)
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -24,8 +24,10 @@ def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.so
     """A TCP socket bound to host and port (0: any free one). shared: others of this user that are shared may have it too; Linux
     only. Raises PocketVisionError that says why it can not be had."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        # asyncio turns off the wait for more to send (TCP_NODELAY) only where the protocol is named: 40 ms an answer.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise PocketVisionError(f"{host} is no address of this machine ({error.strerror or error})") from error
     try:
