@@ -150,9 +150,36 @@ def test_the_page_shows_streams_while_there_are_any(
             until(lambda: pixels_of(browser) != first)  # it moves
             browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
             browser.until("document.querySelector('#live h2').textContent === '실시간'")
+            browser.run("document.getElementById('live').scrollIntoView()")
             browser.screenshot(tmp_path / "live.png")
             end()
         browser.until("document.getElementById('live') === null")
+
+
+@in_a_browser
+def test_the_page_shows_a_stream_again_after_a_restart_and_asks_no_server_that_has_none(
+    tiny_bundle: Bundle,
+    browser: Browser,  # noqa: F811
+) -> None:
+    key, kept = new_key("camera")
+    with ExitStack() as opened:
+        with live_server(tiny_bundle) as first:
+            opened.enter_context(streaming(tiny_bundle, f"{first.url}/live/door", fps=10))
+            browser.call("Page.navigate", url=first.url)
+            browser.until("document.querySelector('#live img')?.naturalWidth === 640")
+        with live_server(tiny_bundle, port=first.port):
+            browser.until("document.querySelector('#live img')?.naturalWidth === 640")
+            before = pixels_of(browser)
+            until(lambda: pixels_of(browser) != before)
+    with live_server(tiny_bundle, keys=(kept,)) as closed:
+        # Without the key it is asked once, and not every other second.
+        refused = closed.service.telemetry.rejected.labels("unauthorized")._value
+        browser.call("Page.navigate", url=closed.url)
+        until(lambda: refused.get() == 2)  # for the models, and for the streams
+        browser.run("new Promise((resolve) => setTimeout(resolve, 2500))")
+        assert refused.get() == 2
+        browser.run(f"document.getElementById('key').value = '{key}'")
+        until(lambda: closed.service.telemetry.requests.labels("/live", "GET", "200")._value.get() > 0)
 
 
 def pixels_of(browser: Browser) -> str:  # noqa: F811

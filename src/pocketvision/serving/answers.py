@@ -56,6 +56,7 @@ class LiveStreamState(BaseModel):
     """A live stream."""
 
     name: str
+    since: str = Field(description="When it began, ISO 8601 in UTC.")
     age_seconds: float = Field(description="Since its last frame.")
     fps: float = Field(description="Frames a second, over the last five.")
     frames: int = Field(description="So far.")

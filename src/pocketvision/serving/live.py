@@ -47,6 +47,8 @@ class LiveStream:
         self.viewers = 0
         self.publisher: object | None = None
         self.ended = False
+        self.since = time.time()
+        """Seconds since 1970 when it began."""
         self.heard = time.monotonic()
         """When its last frame came, or its publisher."""
         self._arrivals: deque[float] = deque(maxlen=512)

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -35,11 +36,12 @@ router = APIRouter()
 
 @router.get("/live", summary="Which live streams are there?", response_model=LiveList)
 async def live(request: Request) -> JSONResponse:
-    """Name, seconds since the last frame, frames a second and viewers of each; and whether this server takes any at all."""
+    """Name, when it began, seconds since the last frame, frames a second and viewers; and whether this server takes any."""
     streams = service_of(request).live
     shown = [
         {
             "name": each.name,
+            "since": datetime.fromtimestamp(each.since, UTC).isoformat(timespec="milliseconds"),
             "age_seconds": round(each.age, 2),
             "fps": round(each.fps, 1),
             "frames": each.count,

@@ -7,6 +7,7 @@
   // A browser opens six connections to a server: one has to be left for everything else.
   const AT_ONCE = 4;
   const shown = new Map();
+  let refused = null;
   const section = document.createElement("section");
   const heading = document.createElement("h2");
   section.id = "live";
@@ -19,7 +20,7 @@
     return key ? { Authorization: `Bearer ${key}` } : {};
   };
 
-  function add({ name }) {
+  function add({ name, since }) {
     const figure = document.createElement("figure");
     const image = document.createElement("img");
     const caption = document.createElement("figcaption");
@@ -27,7 +28,7 @@
     image.alt = caption.textContent = name;
     figure.append(image, caption);
     section.append(figure);
-    shown.set(name, { figure, image, caption, stop });
+    shown.set(name, { figure, image, caption, stop, since });
     const path = `/live/${encodeURIComponent(name)}.mjpeg`;
     const sent = headers();
     if (!sent.Authorization) {
@@ -86,21 +87,29 @@
     return bytes.slice();
   }
 
-  async function look() {
-    let streams = [];
+  // The streams there are, null where there will be none. A key that was refused is not tried again.
+  async function listed() {
+    const sent = headers();
+    if (refused === JSON.stringify(sent)) return [];
     try {
-      const answer = await fetch("/live", { headers: headers() });
-      if (answer.ok) {
-        const told = await answer.json();
-        if (!told.enabled) return;
-        streams = told.streams.slice(0, AT_ONCE);
-      }
+      const answer = await fetch("/live", { headers: sent });
+      refused = answer.status === 401 ? JSON.stringify(sent) : null;
+      if (!answer.ok) return [];
+      const told = await answer.json();
+      return told.enabled ? told.streams.slice(0, AT_ONCE) : null;
     } catch {
-      // The server can not be reached; page.js says so.
+      return []; // the server can not be reached; page.js says so
     }
+  }
+
+  async function look() {
+    const streams = await listed();
+    if (streams === null) return;
     const names = new Set(streams.map(({ name }) => name));
     for (const name of [...shown.keys()]) if (!names.has(name)) remove(name);
     for (const stream of streams) {
+      // Another stream of this name, such as on a server that was restarted: the old one's connection is over.
+      if (shown.has(stream.name) && shown.get(stream.name).since !== stream.since) remove(stream.name);
       if (!shown.has(stream.name)) add(stream);
       shown.get(stream.name).caption.textContent = `${stream.name} · ${stream.fps} fps`;
     }
