@@ -142,7 +142,7 @@ class AsyncClient:
                 return await self._send(request, tries.timeout(self._settings.timeout), tries.count)
             except RequestFailedError as error:
                 pause = self._settings.pause_after(tries, error, repeatable=request.repeatable)
-            await asyncio.sleep(pause)
+            await self._settings.pace.sleep_async(pause)
 
     async def _send(self, request: Request[Answer], timeout: float, attempt: int) -> Answer:
         try:

@@ -1,5 +1,6 @@
 """What httpx is told, and what its errors mean: for both clients."""
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def connection_failed(error: httpx.RequestError, base: str, timeout: float) -> C
 def _reason(error: httpx.RequestError, sent: bool, timeout: float) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {timeout:.3g} s" if sent else "no connection in time"
-    said = str(error) or type(error).__name__
+    said = system_words(error) or str(error) or type(error).__name__
     return f"the connection was lost ({said})" if sent else f"no connection ({said})"
 
 
@@ -60,8 +61,17 @@ def is_lasting(error: BaseException) -> bool:
     )
 
 
+def system_words(error: BaseException) -> str:
+    """What the operating system said at the bottom of it ("Connection refused"); empty if it said nothing."""
+    for each in reversed(list(causes(error))):
+        if isinstance(each, OSError) and each.errno is not None:
+            # asyncio puts words of its own beside the number; those of a name that is not found have no other.
+            return os.strerror(each.errno) if each.errno > 0 else str(each.strerror)
+    return ""
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came from."""
+    """An error, and what it came from; of a group (one host has several addresses) the first."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__

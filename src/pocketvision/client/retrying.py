@@ -4,9 +4,10 @@ Not tenacity or stamina: what they would take over is the loop, four lines of ea
 the deadline and a clock that tests can set would be ours with them too.
 """
 
+import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -27,14 +28,16 @@ def full_jitter(most: float) -> float:
 @dataclass(frozen=True)
 class Pace:
     """The pauses between attempts. Before attempt n+1 it is jitter(min(most, first * 2^(n-1))) seconds, on top of what
-    the server's Retry-After asks for. Tests set the clocks: `clock` counts seconds, `today` is the seconds since 1970.
-    """
+    the server's Retry-After asks for. Tests set the clocks and sleep otherwise: `clock` counts seconds, `today` is the
+    seconds since 1970."""
 
     first: float = 0.25
     most: float = 8.0
     jitter: Callable[[float], float] = full_jitter
     clock: Callable[[], float] = time.monotonic
     today: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Tries:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pocketvision.client.errors import ConnectionFailedError, RequestFailedError, ServerProblemError
-from pocketvision.client.http import is_lasting
+from pocketvision.client.http import is_lasting, system_words
 from pocketvision.client.images import image_content
 from pocketvision.client.in_order import CONCURRENCY, check_many, in_order
 from pocketvision.client.requests import Answer, Parse, Reply, parsed_answer, problem_from, problem_of
@@ -55,7 +55,7 @@ class AsyncSession:
                 return self
             except RequestFailedError as error:
                 pause = self._settings.pause_after(tries, error)
-            await asyncio.sleep(pause)
+            await self._settings.pace.sleep_async(pause)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -112,7 +112,7 @@ class AsyncSession:
             except RequestFailedError as error:
                 error.request_id = error.request_id or request_id
                 pause = settings.pause_after(tries, error)
-            await asyncio.sleep(pause)
+            await settings.pace.sleep_async(pause)
 
     async def _linked(self) -> "_Link":
         """The connection, opened if there is none; who asks meanwhile waits for the same attempt."""
@@ -159,7 +159,7 @@ async def _open_link(settings: ClientSettings) -> "_Link":
     except TimeoutError as late:
         raise ConnectionFailedError(settings.base, "no connection in time", False) from late
     except (OSError, EOFError, WebSocketException) as error:
-        reason = f"no WebSocket ({error or type(error).__name__})"
+        reason = f"no WebSocket ({system_words(error) or error or type(error).__name__})"
         raise ConnectionFailedError(settings.base, reason, False, is_lasting(error)) from error
     return _Link(connection, settings.base)
 

@@ -1,7 +1,6 @@
 """The client for ordinary code."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -54,19 +53,17 @@ class Client:
         pace: Pace | None = None,
         on_retry: OnRetry | None = None,
         transport: httpx.MockTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """url: http://HOST:PORT or https://HOST, with a path where a proxy adds one. key: sent as `Authorization:
         Bearer KEY`.
 
         timeout: seconds of an attempt; deadline: of a request with all its attempts; retries: attempts after the first.
         headers: further ones. ssl_context: for a certificate authority of one's own. on_retry: called with the error
-        and the seconds until the next attempt, by several threads at once. pace, transport, sleep: the clocks and the
+        and the seconds until the next attempt, by several threads at once. pace, transport: the clocks and the
         network, for tests. Raises UsageError.
         """
         self._settings = client_settings(url, key, timeout, retries, deadline, headers, ssl_context, pace, on_retry)
         self._transport = transport
-        self._sleep = sleep
         self._http = httpx.Client(
             headers=dict(self._settings.headers), verify=ssl_context or True, limits=LIMITS, transport=transport
         )
@@ -156,7 +153,7 @@ class Client:
                 return self._send(request, tries.timeout(self._settings.timeout), tries.count)
             except RequestFailedError as error:
                 pause = self._settings.pause_after(tries, error, repeatable=request.repeatable)
-            self._sleep(pause)
+            self._settings.pace.sleep(pause)
 
     def _send(self, request: Request[Answer], timeout: float, attempt: int) -> Answer:
         try:
