@@ -16,7 +16,7 @@ from pocketvision.client.in_order import CONCURRENCY, check_many, in_order
 from pocketvision.client.requests import Answer, Parse, Reply, parsed_answer, problem_from, problem_of
 from pocketvision.client.settings import CONNECT_TIMEOUT, ClientSettings
 from pocketvision.client.values import Outcome, Prediction, prediction_from, status_from
-from pocketvision.errors import MissingExtraError
+from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.preprocessing import ImageSource
 
 try:
@@ -43,19 +43,24 @@ class AsyncSession:
         self._settings = settings
         self._free = asyncio.Semaphore(in_flight)
         self._in_flight = in_flight
-        self._link: _Link | None = None
+        self._is_open = False
         self._opening: asyncio.Task[_Link] | None = None
 
     async def __aenter__(self) -> "AsyncSession":
         """Connect, so that a wrong address or key is told here."""
+        self._is_open = True
         tries = self._settings.tries()
-        while True:
-            try:
-                await self._linked()
-                return self
-            except RequestFailedError as error:
-                pause = self._settings.pause_after(tries, error)
-            await self._settings.pace.sleep_async(pause)
+        try:
+            while True:
+                try:
+                    await self._linked()
+                    return self
+                except RequestFailedError as error:
+                    pause = self._settings.pause_after(tries, error)
+                await self._settings.pace.sleep_async(pause)
+        except BaseException:
+            await self.close()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -64,11 +69,12 @@ class AsyncSession:
 
     async def close(self) -> None:
         """Close the connection. What is not answered yet fails."""
+        self._is_open = False
         if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        if self._link is not None:
-            await self._link.close()
+            self._opening.cancel()  # of no effect if it is done
+            (link,) = await asyncio.gather(self._opening, return_exceptions=True)
+            if isinstance(link, _Link):
+                await link.close()
 
     async def predict(
         self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
@@ -110,26 +116,23 @@ class AsyncSession:
                     raise problem_from(answer, settings.base, request_id, member="problem")
                 return parsed_answer(parse, answer, tries.count, settings.base, "a message on /ws")
             except RequestFailedError as error:
-                error.request_id = error.request_id or request_id
+                if not isinstance(error, ConnectionFailedError) or error.sent:  # others are those of every request
+                    error.request_id = error.request_id or request_id
                 pause = settings.pause_after(tries, error)
             await settings.pace.sleep_async(pause)
 
     async def _linked(self) -> "_Link":
         """The connection, opened if there is none; who asks meanwhile waits for the same attempt."""
-        if self._link is not None and not self._link.lost:
-            return self._link
-        if self._opening is None or self._opening.done():
+        if not self._is_open:
+            raise UsageError("The session is not open; use it within `with client.session() as session:`.")
+        if self._opening is None or (self._opening.done() and _has_failed(self._opening)):
             self._opening = asyncio.ensure_future(_open_link(self._settings))
-            self._opening.add_done_callback(_looked_at)
         # Shielded: one request that is given up must not take the connection from the others.
-        self._link = await asyncio.shield(self._opening)
-        return self._link
+        return await asyncio.shield(self._opening)
 
 
-def _looked_at(opening: "asyncio.Task[_Link]") -> None:
-    """Nobody may be waiting any more for an attempt that failed."""
-    if not opening.cancelled():
-        opening.exception()
+def _has_failed(opening: "asyncio.Task[_Link]") -> bool:
+    return opening.cancelled() or opening.exception() is not None or opening.result().lost
 
 
 class _Straight(connect):
@@ -182,10 +185,11 @@ class _Link:
         try:
             async with asyncio.timeout(timeout):
                 async with self._sending:  # nothing comes between an image and what announces it
-                    if not self.lost:
-                        await self._connection.send(json.dumps(message))
-                        if content is not None:
-                            await self._connection.send(content)
+                    if self.lost and not answered.done():
+                        raise ConnectionFailedError(self._base, "the WebSocket was lost", False)
+                    await self._connection.send(json.dumps(message))
+                    if content is not None:
+                        await self._connection.send(content)
                 return await answered
         except TimeoutError:
             raise ConnectionFailedError(self._base, f"no answer within {timeout:.3g} s", True) from None
