@@ -44,8 +44,10 @@ def analysis(request_id: str, label: str) -> str:
 
 
 async def next_request(connection: ServerConnection) -> tuple[dict[str, Any], bytes]:
-    """A message and the image that follows it."""
-    message = json.loads(await connection.recv())
+    """A message and the image that follows it; who asks how the server is is answered."""
+    while (message := json.loads(await connection.recv()))["type"] == "health_check":
+        answer = {"type": "health_response", "request_id": message["request_id"], "status": "ready"}
+        await connection.send(json.dumps(answer))
     content = await connection.recv()
     assert isinstance(content, bytes)
     return message, content
@@ -216,6 +218,27 @@ def test_the_key_is_sent_and_refusals_of_the_handshake_are_told(clock: Clock) ->
         assert keys == ["Bearer secret"]  # once, and not at the place that a redirect leads to
 
 
+def test_a_key_that_is_refused_after_the_handshake_is_told_when_the_session_opens(clock: Clock) -> None:
+    asked = 0
+
+    async def stranger(connection: ServerConnection) -> None:
+        nonlocal asked
+        asked += 1
+        message = json.loads(await connection.recv())
+        problem = {"status": 401, "detail": "No key.", "problem": "urn:pocketvision:problem:unauthorized"}
+        await connection.send(json.dumps({**problem, "type": "error", "request_id": message["request_id"]}))
+        await connection.close(1008, "unauthorized")
+
+    async def work() -> None:
+        async with served(stranger) as url, AsyncClient(url, pace=clock.pace()) as client:
+            with pytest.raises(ServerProblemError, match="401 unauthorized"):
+                async with client.session():
+                    pass
+
+    asyncio.run(work())
+    assert asked == 1
+
+
 def test_another_programs_answers_are_told(clock: Clock) -> None:
     async def foreign(connection: ServerConnection) -> None:
         while True:
@@ -237,6 +260,7 @@ def test_another_programs_answers_are_told(clock: Clock) -> None:
 
 def test_closing_fails_what_waits_and_leaves_nothing_running() -> None:
     async def silent(connection: ServerConnection) -> None:
+        await next_request(connection)
         await connection.wait_closed()
 
     async def work() -> None:

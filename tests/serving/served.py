@@ -56,12 +56,12 @@ Start = Callable[..., Running]
 
 
 @contextmanager
-def starting(bundle: Path, folder: Path) -> Iterator[Start]:
-    """A function that starts `pocketvision serve` with a bundle called `tiny` and further arguments; all are ended after it."""
+def starting(bundle: Path, folder: Path, name: str = "tiny") -> Iterator[Start]:
+    """A function that starts `pocketvision serve` with a bundle of this name and further arguments; all are ended after it."""
     running: list[subprocess.Popen[str]] = []
 
     def starter(*arguments: str, **environment: str) -> Running:
-        command = [sys.executable, "-m", "pocketvision", "serve", f"tiny={bundle}", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "pocketvision", "serve", f"{name}={bundle}", "--port", "0", *arguments]
         paths = {"PYTHONPATH": str(Path(pocketvision.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, encoding="utf-8",

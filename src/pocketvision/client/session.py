@@ -47,20 +47,14 @@ class AsyncSession:
         self._opening: asyncio.Task[_Link] | None = None
 
     async def __aenter__(self) -> "AsyncSession":
-        """Connect, so that a wrong address or key is told here."""
+        """Connect and ask how the server is, so that a wrong address or key is told here."""
         self._is_open = True
-        tries = self._settings.tries()
         try:
-            while True:
-                try:
-                    await self._linked()
-                    return self
-                except RequestFailedError as error:
-                    pause = self._settings.pause_after(tries, error)
-                await self._settings.pace.sleep_async(pause)
+            await self.health()
         except BaseException:
             await self.close()
             raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
