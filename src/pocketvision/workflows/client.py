@@ -120,13 +120,20 @@ def wait_until_ready(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Whether a server's models are ready, asked at once and again until `seconds` are over."""
+    """Whether a server's models are ready, asked at once and again until `seconds` are over.
+
+    Raises RequestFailedError for an address that is another program's, and for a host that is still unknown at the end.
+    """
     ends = clock() + seconds
     while True:
         left = ends - clock()
         with Client(url, timeout=min(TIMEOUT, max(left, 1.0))) as client:
-            if client.ready():
-                return True
+            try:
+                if client.ready():
+                    return True
+            except ConnectionFailedError:  # a host's name may become known with its container
+                if clock() >= ends:
+                    raise
         left = ends - clock()
         if left <= 0:
             return False
