@@ -34,6 +34,7 @@ ROOMS = (
     "evaluation",
     "explain",
     "compression",
+    "client",
     "serving",
     "streaming",
     "workflows",
@@ -53,12 +54,14 @@ TORCH_FREE = (
     "runtime",
     "data",
     "evaluation",
+    "client",
     "serving",
     "streaming",
     "cli",
 )
 TORCH_FREE_VERBS = (
     "check",
+    "client",
     "evaluate",
     "find_images",
     "load",

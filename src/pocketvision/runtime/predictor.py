@@ -38,6 +38,10 @@ class Row:
     logits: NDArray[np.float32] | None
     error: str | None
 
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities, descending; none if there is an error."""
+        return [] if self.prediction is None else self.prediction.top(k)
+
 
 class Predictor:
     """A bundle at work: `predictor(image)` classifies anything `preprocessing.decode` reads. Threads may share it."""
