@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, EDGES, Distribution
+
 # Seconds. From a small network on a fast core to a request that waited for its deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
-_SHARES = tuple(share / 10 for share in range(1, 11))
+_UNKNOWN = float("nan")  # a gauge can not be taken back where several processes tell one
 
 
 class Telemetry:
@@ -15,6 +17,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._shown: set[tuple[str, str]] = set()
         self.requests = Counter(
             "pocketvision_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
         )
@@ -46,7 +49,19 @@ class Telemetry:
         self.queue = Gauge("pocketvision_queue_images", "Images in work or waiting.", ["model"], registry=self.registry)
         self.confidence = Histogram(
             "pocketvision_confidence", "Probability of the most probable class.", ["model"],
-            buckets=_SHARES, registry=self.registry,
+            buckets=CONFIDENCE_EDGES, registry=self.registry,
+        )  # fmt: skip
+        self.brightness = Histogram(
+            "pocketvision_brightness", "Mean luma of an image's crop, from 0 to 1.", ["model"],
+            buckets=BRIGHTNESS_EDGES, registry=self.registry,
+        )  # fmt: skip
+        self.baseline = Gauge(
+            "pocketvision_baseline_share", "Share of the bundle's baseline images up to this edge.",
+            ["model", "feature", "le"], registry=self.registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self.drift_index = Gauge(
+            "pocketvision_drift_psi", "Population stability index of the last images against the baseline.",
+            ["model", "feature"], registry=self.registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self.model = Gauge(
             "pocketvision_model_info", "1 for every model that is served.", ["model", "version"], registry=self.registry
@@ -59,6 +74,20 @@ class Telemetry:
     def watch_queue(self, model: str, depth: Callable[[], float]) -> None:
         """Ask `depth` for a model's queue whenever the metrics are read."""
         self.queue.labels(model).set_function(depth)
+
+    def show_baseline(self, model: str, feature: str, baseline: Distribution) -> None:
+        """Show the shares as a histogram's buckets are: cumulative, by upper edge."""
+        for edge, share in zip(baseline.edges, baseline.cumulative_shares(), strict=True):
+            self.baseline.labels(model, feature, str(edge)).set(share)
+            self._shown.add((model, feature))
+
+    def forget_drift(self, model: str, feature: str) -> None:
+        """What was told of a model's bundle is of one that serves no more: it becomes NaN until it is known again."""
+        if (model, feature) not in self._shown:
+            return
+        self.drift_index.labels(model, feature).set(_UNKNOWN)
+        for edge in EDGES[feature]:
+            self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
