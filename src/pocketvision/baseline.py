@@ -27,7 +27,7 @@ EDGES = {CONFIDENCE: CONFIDENCE_EDGES, BRIGHTNESS: BRIGHTNESS_EDGES}
 
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as Pillow's "L"
 
-_LEAST_IN_A_BIN, _LEAST_SHARE_OF_A_BIN = 20, 0.02
+_LEAST_IN_A_BIN, _LEAST_SHARE_OF_A_BIN = 30, 0.02
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ def distribution(values: NDArray[np.floating], edges: tuple[float, ...], split: 
 
 
 def baseline(
-    probabilities: NDArray[np.floating], brightness: NDArray[np.floating], split: str
+    confidences: NDArray[np.floating], brightness: NDArray[np.floating], split: str
 ) -> dict[str, Distribution]:
-    """What a bundle's manifest keeps of n >= 1 images: their probabilities (n, classes) and brightness (n,)."""
+    """What a bundle's manifest keeps of n >= 1 images, by their confidences (n,) and brightness (n,)."""
     return {
-        CONFIDENCE: distribution(probabilities.max(axis=1), CONFIDENCE_EDGES, split),
+        CONFIDENCE: distribution(confidences, CONFIDENCE_EDGES, split),
         BRIGHTNESS: distribution(brightness, BRIGHTNESS_EDGES, split),
     }
 

@@ -98,7 +98,7 @@ class Evaluation:
 
     def baseline(self, split: str) -> dict[str, Distribution]:
         """What a bundle keeps to hold later images against (baseline.py); empty where brightness was not measured."""
-        return {} if self.brightness is None else baseline(self.probabilities, self.brightness, split)
+        return {} if self.brightness is None else baseline(self.probabilities.max(axis=1), self.brightness, split)
 
 
 def evaluate_predictor(
