@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -269,6 +270,16 @@ def test_of_several_versions_the_one_that_answers_by_default_is_watched(tiny_bun
         assert told(client) == {}
         send(client, [picture("red")] * LEAST_WINDOW)
         assert told(client)["brightness",] > 1
+
+
+def test_the_documents_name_metrics_that_exist(client: TestClient) -> None:
+    send(client, [picture("red")])
+    text = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
+    section = text.partition("## Drift\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"pocketvision_[a-z_]+[a-z]", section))
+    assert {PSI, SHARE, "pocketvision_brightness"} <= named
+    shown = {line.split()[2] for line in client.get("/metrics").text.splitlines() if line.startswith("# TYPE")}
+    assert {re.sub("_(bucket|count)$", "", name) for name in named} <= shown
 
 
 SEVERAL = """
