@@ -29,6 +29,9 @@ def serve(
         int | None, typer.Option(min=1, help="Batches that run at once, each on one core.  [default: one a core]")
     ] = None,
     decoders: Annotated[int | None, typer.Option(min=1, help="Threads that decode.  [default: one a core]")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the port and the cores; each opens the bundles (Linux).")
+    ] = 1,
     max_batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 4,
     max_delay: Annotated[
         float, typer.Option(min=0, help="Milliseconds that an image waits for others to join it.")
@@ -61,7 +64,7 @@ def serve(
         batches=BatchSettings(max_batch, max_delay / 1000, queue), backend=backend, threads=threads, decoders=decoders,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
-        log_json=log_json,
+        log_json=log_json, workers=workers,
     )  # fmt: skip
 
     def ready(url: str, models: list[str]) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from pocketvision.baseline import EDGES, Distribution, bin_of, stability_index
-from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.telemetry import DriftFigures
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ WINDOW = 1000
 """Images that the stability index looks back on."""
 
 LEAST_WINDOW, LEAST_BASELINE = 500, 200
-"""With fewer images on either side chance alone moves the index towards 0.1 (tests/serving/test_drift.py): none is told then."""
+"""With fewer images on either side chance alone moves the index towards 0.1 (tests/test_baseline.py): none is told then."""
 
 EVERY = 50
 """Images between two looks."""
@@ -22,27 +22,26 @@ EVERY = 50
 class DriftMonitor:
     """The last answers of one model. One event loop's, so nothing is locked."""
 
-    def __init__(self, model: str, baseline: Mapping[str, Distribution], telemetry: Telemetry) -> None:
+    def __init__(self, model: str, baseline: Mapping[str, Distribution], figures: DriftFigures) -> None:
         self._model = model
-        self._telemetry = telemetry
+        self._figures = figures
         usable = {feature: baseline[feature] for feature in EDGES if feature in baseline}
         usable = {feature: each for feature, each in usable.items() if each.edges == EDGES[feature]}
-        self._windows = {feature: _Window(each) for feature, each in usable.items() if each.images >= LEAST_BASELINE}
+        unfit = {feature: reason for feature, each in usable.items() if (reason := _unfit(each))}
+        self._windows = {feature: _Window(each) for feature, each in usable.items() if feature not in unfit}
         for feature in EDGES:
-            telemetry.forget_drift(model, feature)
+            figures.forget(model, feature)
             if feature in usable:
-                telemetry.show_baseline(model, feature, usable[feature])
+                figures.show(model, feature, usable[feature])
         if not usable:
+            missing = "the bundle's baseline is in other bins" if baseline else "the bundle has no baseline"
             logger.info(
-                "%s: the bundle has no baseline with these bins, so drift is not told; `pocketvision evaluate BUNDLE IMAGES "
-                "--baseline` writes one",
+                "%s: %s, so drift is not told; write one with: pocketvision evaluate BUNDLE IMAGES --baseline",
                 model,
+                missing,
             )
-        for feature in usable.keys() - self._windows.keys():
-            logger.info(
-                "%s: the baseline of %s is of %d images; its drift is told with %d or more",
-                model, feature, usable[feature].images, LEAST_BASELINE,
-            )  # fmt: skip
+        for feature, reason in unfit.items():
+            logger.info("%s: drift of %s is not told: %s", model, feature, reason)
 
     def record(self, feature: str, value: float) -> None:
         """Take one image's value, and tell the index now and then."""
@@ -53,11 +52,20 @@ class DriftMonitor:
         if window.seen >= LEAST_WINDOW and window.seen % EVERY == 0:
             index = window.index()
             if index is not None:
-                self._telemetry.drift_index.labels(self._model, feature).set(index)
+                self._figures.index.labels(self._model, feature).set(index)
 
     def close(self) -> None:
         """Tell nothing more: what is still in flight belongs to a model that was exchanged."""
         self._windows.clear()
+
+
+def _unfit(baseline: Distribution) -> str:
+    """Why a baseline can not be judged by; empty when it can."""
+    if baseline.images < LEAST_BASELINE:
+        return f"the baseline is of {baseline.images} images; {LEAST_BASELINE} are the least"
+    if stability_index(baseline.counts, baseline.counts) is None:
+        return "nearly all of the baseline's images are in one bin"
+    return ""
 
 
 class _Window:

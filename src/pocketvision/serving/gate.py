@@ -12,10 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pocketvision.serving.keys import RateLimit, name_of
+from pocketvision.serving.keys import name_of
 from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after
-from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.service import Service
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("pocketvision.access")
@@ -50,11 +49,11 @@ class _Seen:
 class RequestGate:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
-        self._settings = settings
-        self._telemetry = telemetry
-        self._rates = None if settings.rate is None else RateLimit(settings.rate)
+        self._settings = service.settings
+        self._telemetry = service.telemetry
+        self._rates = service.rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""

@@ -75,6 +75,10 @@ class ServedModels:
         """Whether every model is warm and none is being shut down."""
         return not self.closing and len(self._models) == len(self._sources)
 
+    def described(self) -> list[str]:
+        """A line about each, for people."""
+        return [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in self.all]
+
     async def load(self) -> None:
         """Open every bundle. Raises BundleError for the first that can not be served, UsageError for one given twice."""
         if len(set(self._sources)) != len(self._sources):
@@ -130,7 +134,7 @@ class ServedModels:
                 logger.warning("%s stays at version %s: %s", source.name, old.version, error)
                 return self._counted(Reload(source.name, "failed", old.version, str(error)))
             if not any(model.name == old.name and model.version == old.version for model in self.all):
-                self._telemetry.model.remove(old.name, old.version)
+                self._telemetry.model.labels(old.name, old.version).set(0)
             task = asyncio.create_task(old.batcher.close(drain=self._settings.deadline))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
@@ -153,14 +157,11 @@ class ServedModels:
             self._models[source].stop_watching()
         # Of several versions the one that answers by default is watched: a name has one line of figures, whatever is reloaded.
         watched = source == [each for each in self._sources if each.name == source.name][-1]
-        drift = DriftMonitor(source.name, warm.bundle.manifest.baseline, self._telemetry) if watched else None
+        drift = DriftMonitor(source.name, warm.bundle.manifest.baseline, self._telemetry.drift) if watched else None
         self._models[source] = ServedModel(
             source.name, source.folder, warm, self._settings, self._pool, self._telemetry, drift
         )
         self._telemetry.model.labels(source.name, warm.version).set(1)
-        self._telemetry.watch_queue(
-            source.name, lambda: sum(model.batcher.depth for model in self.all if model.name == source.name)
-        )
 
     def _counted(self, reload: Reload) -> Reload:
         self._telemetry.reloads.labels(reload.name, reload.outcome).inc()

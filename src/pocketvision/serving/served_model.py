@@ -121,6 +121,7 @@ class ServedModel:
         self._settings = settings
         self._telemetry = telemetry
         self._drift = drift
+        self._queue = telemetry.queue.labels(name)
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
@@ -130,7 +131,11 @@ class ServedModel:
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
-        outcomes = await self.batcher.submit(images, deadline=deadline)
+        self._queue.inc(len(images))
+        try:
+            outcomes = await self.batcher.submit(images, deadline=deadline)
+        finally:
+            self._queue.dec(len(images))
         return [self._told(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes]
 
     def stop_watching(self) -> None:

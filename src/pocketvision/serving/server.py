@@ -22,8 +22,9 @@ MAX_HEADERS = 32 * 1024  # bytes of a request's headers
 MAX_CONNECTIONS = 1024
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to host and port (0: any free one). Raises PocketVisionError that says why it can not be had."""
+def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A TCP socket bound to host and port (0: any free one). shared: others of this user that are shared may have it too; Linux
+    only. Raises PocketVisionError that says why it can not be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
@@ -31,6 +32,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise PocketVisionError(f"{host} is no address of this machine ({error.strerror or error})") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
         bound.set_inheritable(False)
         return bound

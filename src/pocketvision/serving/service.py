@@ -1,14 +1,15 @@
 """What the routes share: settings, models, metrics and the memory that bodies may take."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from starlette.requests import HTTPConnection
 
-from pocketvision.serving.models import BundleSource, ServedModels
+from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.models import BundleSource, Reload, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
@@ -46,24 +47,43 @@ class BodyBudget:
             self.used -= reservation.taken
 
 
+class Rates(Protocol):
+    """How often each key may ask."""
+
+    def wait_for(self, name: str) -> float:
+        """Take a token: 0 when there was one, otherwise the seconds until there is."""
+        ...
+
+
 @dataclass(frozen=True)
 class Service:
-    """One server's parts. `service_of` finds it from a request."""
+    """One server's parts. `service_of` finds it from a request. reload: as ServedModels.reload, in every process that serves."""
 
     settings: ServerSettings
     models: ServedModels
     telemetry: Telemetry
     bodies: BodyBudget
     sockets: asyncio.Semaphore
+    rates: Rates | None
+    reload: Callable[[str], Awaitable[list[Reload]]]
 
 
-def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
-    """A service whose models are not loaded yet."""
+def service_for(
+    sources: Sequence[BundleSource],
+    settings: ServerSettings,
+    *,
+    rates: Rates | None = None,
+    reload: Callable[[str], Awaitable[list[Reload]]] | None = None,
+) -> Service:
+    """A service whose models are not loaded yet. rates, reload: where several processes serve; otherwise its own."""
     telemetry = Telemetry()
     models = ServedModels(sources, settings, telemetry)
+    if rates is None and settings.rate is not None:
+        rates = RateLimit(settings.rate)
     return Service(
-        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets)
-    )
+        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets), rates,
+        reload or models.reload,
+    )  # fmt: skip
 
 
 def service_of(connection: HTTPConnection) -> Service:

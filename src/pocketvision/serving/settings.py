@@ -20,7 +20,8 @@ class ServerSettings:
     core; decoders: threads that decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
-    second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
+    second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines. workers: processes;
+    every limit but `rate` is each process' own.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -45,6 +46,7 @@ class ServerSettings:
     socket_message: int = 4 * MEBIBYTE
     max_sockets: int = 64
     log_json: bool = False
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name in (
@@ -55,6 +57,7 @@ class ServerSettings:
             "deadline",
             "header_timeout",
             "body_timeout",
+            "workers",
         ):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0")

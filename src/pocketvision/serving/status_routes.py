@@ -40,7 +40,8 @@ async def reload(request: Request, name: str) -> JSONResponse:
     service = service_of(request)
     if not service.settings.keys:
         raise refused(403, "reload-needs-keys", "Reloading by request is only for servers with API keys.")
-    done = [vars(reload) for reload in await service.models.reload(name)]
+    service.models.get(name)  # an unknown one is a 404 before any other process hears of it
+    done = [vars(reload) for reload in await service.reload(name)]
     # A folder's path and the machine's insides are for the log; whoever asks learns that it failed.
     for each in done:
         each["reason"] = "The new bundle was refused; the log says why." if each["outcome"] == "failed" else ""

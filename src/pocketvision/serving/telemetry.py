@@ -1,15 +1,54 @@
-"""What Prometheus is told. One registry an application, so that several in a process (tests) do not mix."""
+"""What Prometheus is told. One registry an application, so that several in a process (tests) do not mix.
 
-from collections.abc import Callable
+With several worker processes, prometheus_client keeps every value in files that all of them read (its multiprocess mode), so the
+figures are those of all workers whichever is asked. There, gauges say how they are put together and can not be functions.
+"""
+
+import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, EDGES, Distribution
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that prometheus_client looks at when it is imported."""
 
 # Seconds. From a small network on a fast core to a request that waited for its deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
-_UNKNOWN = float("nan")  # a gauge can not be taken back where several processes tell one
+# A gauge can not be taken back where several processes tell one, and the greatest counts there: any other is told before this.
+_UNKNOWN = float("-inf")
+_UNKNOWN_END = b" -Inf"
+
+
+class DriftFigures:
+    """A model's baseline, and how far its last images are from it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.baseline = Gauge(
+            "pocketvision_baseline_share", "Share of the bundle's baseline images up to this edge.",
+            ["model", "feature", "le"], registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self.index = Gauge(
+            "pocketvision_drift_psi", "Population stability index of the last images against the baseline.",
+            ["model", "feature"], registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._shown: set[tuple[str, str]] = set()
+
+    def show(self, model: str, feature: str, baseline: Distribution) -> None:
+        """Show a baseline's shares as a histogram's buckets are: cumulative, by upper edge."""
+        self._shown.add((model, feature))
+        for edge, share in zip(baseline.edges, baseline.cumulative_shares(), strict=True):
+            self.baseline.labels(model, feature, str(edge)).set(share)
+
+    def forget(self, model: str, feature: str) -> None:
+        """What was told of a bundle that serves no more is not told until it is known again."""
+        if (model, feature) not in self._shown:
+            return
+        self.index.labels(model, feature).set(_UNKNOWN)
+        for edge in EDGES[feature]:
+            self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
 
 class Telemetry:
@@ -17,7 +56,6 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._shown: set[tuple[str, str]] = set()
         self.requests = Counter(
             "pocketvision_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
         )
@@ -37,16 +75,16 @@ class Telemetry:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.batch_images = Histogram(
-            "pocketvision_batch_images",
-            "Images a run of the network.",
-            ["model"],
-            buckets=_SIZES,
-            registry=self.registry,
-        )
+            "pocketvision_batch_images", "Images a run of the network.", ["model"],
+            buckets=_SIZES, registry=self.registry,
+        )  # fmt: skip
         self.batch_seconds = Histogram(
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
-        self.queue = Gauge("pocketvision_queue_images", "Images in work or waiting.", ["model"], registry=self.registry)
+        self.queue = Gauge(
+            "pocketvision_queue_images", "Images in work or waiting.", ["model"],
+            registry=self.registry, multiprocess_mode="livesum",
+        )  # fmt: skip
         self.confidence = Histogram(
             "pocketvision_confidence", "Probability of the most probable class.", ["model"],
             buckets=CONFIDENCE_EDGES, registry=self.registry,
@@ -55,40 +93,27 @@ class Telemetry:
             "pocketvision_brightness", "Mean luma of an image's crop, from 0 to 1.", ["model"],
             buckets=BRIGHTNESS_EDGES, registry=self.registry,
         )  # fmt: skip
-        self.baseline = Gauge(
-            "pocketvision_baseline_share", "Share of the bundle's baseline images up to this edge.",
-            ["model", "feature", "le"], registry=self.registry, multiprocess_mode="livemax",
-        )  # fmt: skip
-        self.drift_index = Gauge(
-            "pocketvision_drift_psi", "Population stability index of the last images against the baseline.",
-            ["model", "feature"], registry=self.registry, multiprocess_mode="livemax",
-        )  # fmt: skip
+        self.drift = DriftFigures(self.registry)
         self.model = Gauge(
-            "pocketvision_model_info", "1 for every model that is served.", ["model", "version"], registry=self.registry
-        )
+            "pocketvision_model_info", "1 for every model that is served, 0 for one that was.", ["model", "version"],
+            registry=self.registry, multiprocess_mode="livemax",
+        )  # fmt: skip
         self.reloads = Counter(
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )
-        self.sockets = Gauge("pocketvision_websockets", "Open WebSockets.", registry=self.registry)
-
-    def watch_queue(self, model: str, depth: Callable[[], float]) -> None:
-        """Ask `depth` for a model's queue whenever the metrics are read."""
-        self.queue.labels(model).set_function(depth)
-
-    def show_baseline(self, model: str, feature: str, baseline: Distribution) -> None:
-        """Show the shares as a histogram's buckets are: cumulative, by upper edge."""
-        for edge, share in zip(baseline.edges, baseline.cumulative_shares(), strict=True):
-            self.baseline.labels(model, feature, str(edge)).set(share)
-            self._shown.add((model, feature))
-
-    def forget_drift(self, model: str, feature: str) -> None:
-        """What was told of a model's bundle is of one that serves no more: it becomes NaN until it is known again."""
-        if (model, feature) not in self._shown:
-            return
-        self.drift_index.labels(model, feature).set(_UNKNOWN)
-        for edge in EDGES[feature]:
-            self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
+        self.sockets = Gauge(
+            "pocketvision_websockets", "Open WebSockets.", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.workers = Gauge(
+            "pocketvision_workers", "Processes that serve.", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.workers.set(1)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        told = self.registry
+        if SHARED_FOLDER in os.environ:
+            told = CollectorRegistry()
+            MultiProcessCollector(told)  # type: ignore[no-untyped-call]
+        lines = generate_latest(told).splitlines(keepends=True)
+        return b"".join(line for line in lines if not line.rstrip().endswith(_UNKNOWN_END))

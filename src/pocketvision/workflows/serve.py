@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.workflows.pretrained import open_bundle
 
 try:
@@ -42,20 +45,36 @@ def serve(
     """
     settings = settings or ServerSettings()
     sources = [source_of(bundle) for bundle in bundles]
-    bound = listening_socket(host, port)
     log_to_stderr(as_json=settings.log_json)
-    service = service_for(sources, settings)
-    shown_host = f"[{host}]" if ":" in host else host
-    url = f"http://{shown_host}:{bound.getsockname()[1]}"
 
-    def ready() -> None:
+    def ready(bound: socket.socket, models: list[str]) -> None:
+        shown_host = f"[{host}]" if ":" in host else host
         if on_ready is not None:
-            on_ready(
-                url,
-                [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in service.models.all],
-            )
+            on_ready(f"http://{shown_host}:{bound.getsockname()[1]}", models)
 
-    asyncio.run(serve_until_stopped(service, bound, ready))
+    if settings.workers == 1:
+        bound, service = listening_socket(host, port), service_for(sources, settings)
+        asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
+    else:
+        _serve_with_workers(sources, settings, host, port, ready)
+
+
+def _serve_with_workers(
+    sources: Sequence[BundleSource],
+    settings: ServerSettings,
+    host: str,
+    port: int,
+    ready: Callable[[socket.socket, list[str]], None],
+) -> None:
+    """Serve in several processes, which share the cores."""
+    from pocketvision.serving.workers import (
+        listening_everywhere,
+        serve_with_workers,
+    )  # not every system has what it needs
+
+    bound, each = listening_everywhere(host, port), max(usable_cores() // settings.workers, 1)
+    settings = replace(settings, threads=settings.threads or each, decoders=settings.decoders or each)
+    serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
 
 
 def source_of(text: str) -> BundleSource:

@@ -1,0 +1,138 @@
+"""One of several processes that serve on a port: what it is given, what it says to the one that started it, and its life."""
+
+import asyncio
+import itertools
+import os
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pocketvision.errors import PocketVisionError
+from pocketvision.serving.access_log import log_to_stderr
+from pocketvision.serving.models import BundleSource, Reload
+from pocketvision.serving.problems import refused
+from pocketvision.serving.server import listening_socket, serve
+from pocketvision.serving.service import Service, service_for
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.shared_rates import SharedRateLimit
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What every worker is given. folder: what they share for as long as they live: metrics and rates."""
+
+    sources: tuple[BundleSource, ...]
+    settings: ServerSettings
+    host: str
+    port: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker answers. models: a line about each."""
+
+    models: list[str]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The worker can not serve, for a reason that is the user's to mend."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReloadAsked:
+    """A client asked the worker for a reload, which is to happen in all of them. ticket: the worker's number for it."""
+
+    ticket: int
+    name: str
+
+
+@dataclass(frozen=True)
+class ReloadOrder:
+    """Reload this model; the supervisor's `order` is to be repeated in the answer."""
+
+    order: int
+    name: str
+
+
+@dataclass(frozen=True)
+class ReloadDone:
+    """What became of an order in one worker: a state for each of the name's folders."""
+
+    order: int
+    reloads: list[Reload]
+
+
+@dataclass(frozen=True)
+class ReloadAnswer:
+    """What became of a `ReloadAsked` in every worker."""
+
+    ticket: int
+    reloads: list[list[Reload]]
+
+
+def work(plan: WorkerPlan, pipe: Connection) -> None:
+    """A worker's whole life: serve until SIGTERM, or until the process at the other end of `pipe` is gone."""
+    os.setpgrp()  # a terminal's Ctrl-C is the supervisor's to pass on
+    log_to_stderr(as_json=plan.settings.log_json)
+    try:
+        asyncio.run(_Working(plan, pipe).live())
+    except PocketVisionError as error:
+        pipe.send(Failed(str(error)))
+
+
+class _Working:
+    """The worker's side of the pipe. All of it happens in the event loop."""
+
+    def __init__(self, plan: WorkerPlan, pipe: Connection) -> None:
+        self._plan = plan
+        self._pipe = pipe
+        self._tickets = itertools.count()
+        self._asked: dict[int, asyncio.Future[list[list[Reload]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def live(self) -> None:
+        settings = self._plan.settings
+        bound = listening_socket(self._plan.host, self._plan.port, shared=True)
+        rates = None
+        if settings.rate is not None and settings.keys:
+            names = [key.name for key in settings.keys]
+            rates = SharedRateLimit(self._plan.folder / "rates", names, settings.rate)
+        service = service_for(self._plan.sources, settings, rates=rates, reload=self._reload_everywhere)
+        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear, service)
+        await serve(service, bound, lambda: self._pipe.send(Ready(service.models.described())))
+
+    async def _reload_everywhere(self, name: str) -> list[Reload]:
+        """One state for each folder: the least good of all workers', so that `reloaded` means everywhere."""
+        ticket = next(self._tickets)
+        answer = self._asked[ticket] = asyncio.get_running_loop().create_future()
+        try:
+            self._pipe.send(ReloadAsked(ticket, name))
+            everywhere = await answer
+        except OSError as error:
+            raise refused(503, "shutting-down", "The server is shutting down.") from error
+        finally:
+            del self._asked[ticket]
+        rank = {"failed": 0, "reloaded": 1, "unchanged": 2}
+        return [min(states, key=lambda state: rank[state.outcome]) for states in zip(*everywhere, strict=True)]
+
+    def _hear(self, service: Service) -> None:
+        try:
+            message = self._pipe.recv()
+        except (EOFError, OSError):  # the supervisor is gone without a word
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if isinstance(message, ReloadOrder):
+            task = asyncio.get_running_loop().create_task(self._obey(service, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif isinstance(message, ReloadAnswer) and message.ticket in self._asked:
+            self._asked[message.ticket].set_result(message.reloads)
+
+    async def _obey(self, service: Service, order: ReloadOrder) -> None:
+        self._pipe.send(ReloadDone(order.order, await service.models.reload(order.name)))

@@ -1,0 +1,191 @@
+"""Several processes on one port: their figures are added up, one that dies is replaced, a reload and a rate hold in all."""
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from served import Running, picture
+
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.errors import PocketVisionError
+from pocketvision.serving.keys import RateLimit, new_key
+from pocketvision.serving.server import listening_socket
+from pocketvision.serving.shared_rates import SharedRateLimit
+from pocketvision.serving.workers import listening_everywhere
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port's connections")
+
+JPEG = {"content-type": "image/jpeg"}
+
+
+def answered(server: Running, **options: Any) -> httpx.Response:
+    """A request over a connection of its own, so that any worker may get it."""
+    return httpx.post(f"{server.url}/predict", content=picture("red"), headers=JPEG, timeout=20, **options)
+
+
+def metric(server: Running, line: str, headers: dict[str, str] | None = None) -> float:
+    text = httpx.get(f"{server.url}/metrics", headers=headers, timeout=20).text
+    return sum(float(found) for found in re.findall(rf"^{re.escape(line)}[^ ]* (.*)$", text, flags=re.MULTILINE))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def workers_of(server: Running) -> list[int]:
+    """The processes that serve; multiprocessing has one more, which is not ours."""
+    children = (
+        Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="ascii").split()
+    )
+    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, command in commands.items() if b"spawn_main" in command]
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_figures_are_those_of_all_and_a_dead_worker_is_replaced(start) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start("--workers", "2")
+    both = workers_of(server)
+    assert len(both) == 2
+    assert [answered(server).status_code for _ in range(24)] == [200] * 24
+    predicted = 'pocketvision_requests_total{method="POST",route="/predict",status="200"'
+    until(lambda: metric(server, predicted) == 24)
+    assert metric(server, "pocketvision_batch_images_count") == 24
+    assert metric(server, 'pocketvision_queue_images{model="tiny"') == 0
+    assert metric(server, "pocketvision_workers") == 2
+    os.kill(both[0], signal.SIGKILL)
+    until(lambda: not alive(both[0]))
+    until(lambda: len(workers_of(server)) == 2 and metric(server, "pocketvision_workers") == 2)
+    assert workers_of(server) != both
+    assert answered(server).status_code == 200
+    until(lambda: metric(server, predicted) == 25)  # what the dead one counted is still counted
+    code, log = server.stop()
+    assert code == 0
+    assert f"worker {both[0]} ended by itself (exit code -9); another starts in 0.5 s" in log
+    assert "Traceback" not in log
+
+
+def test_a_reload_is_one_of_all_workers(start, tiny_bundle: Bundle) -> None:  # type: ignore[no-untyped-def]
+    key, kept = new_key("a")
+    server: Running = start("--workers", "2", POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
+    headers = {"x-api-key": key}
+
+    def labels() -> set[str]:
+        found = [httpx.get(f"{server.url}/models", headers=headers).json()["models"][0]["labels"][0] for _ in range(20)]
+        return set(found)
+
+    def reload() -> httpx.Response:
+        return httpx.post(f"{server.url}/models/tiny/reload", headers=headers, timeout=30)
+
+    assert labels() == {"red"}
+    task = replace(tiny_bundle.task, labels=("x", "y", "z"))
+    rewrite_bundle(tiny_bundle, replace(tiny_bundle.manifest, tasks={"classification": task}))
+    assert labels() == {"red"}
+    assert [each["outcome"] for each in reload().json()["reloads"]] == ["reloaded"]
+    assert labels() == {"x"}
+    assert [each["outcome"] for each in reload().json()["reloads"]] == ["unchanged"]
+    (read_bundle(tiny_bundle.folder).folder / "model.onnx").write_bytes(b"x")
+    assert reload().status_code == 409
+    assert labels() == {"x"}
+    assert httpx.post(f"{server.url}/models/none/reload", headers=headers).status_code == 404
+    assert metric(server, 'pocketvision_reloads_total{model="tiny",outcome="reloaded"', headers) == 2  # one a worker
+
+
+def test_a_rate_counts_in_all_workers_together(start) -> None:  # type: ignore[no-untyped-def]
+    key, kept = new_key("a")
+    environment = {"POCKETVISION_API_KEYS": f"{kept.name}:{kept.sha256}"}
+    server: Running = start("--workers", "3", "--rate", "2", **environment)
+    started = time.monotonic()
+    statuses = [
+        httpx.get(f"{server.url}/models", headers={"x-api-key": key}, timeout=20).status_code for _ in range(30)
+    ]
+    taken = time.monotonic() - started
+    assert set(statuses) == {200, 429}
+    assert 2 <= statuses.count(200) <= 2 + 2 * taken
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_in_flight_is_finished_and_nobody_stays(start, number: int) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start("--workers", "2", "--max-delay", "1500")
+    both, answers = workers_of(server), []
+    asking = [threading.Thread(target=lambda: answers.append(answered(server).status_code)) for _ in range(3)]
+    for each in asking:
+        each.start()
+    until(lambda: metric(server, 'pocketvision_queue_images{model="tiny"') == 3)
+    code, log = server.stop(number)
+    for each in asking:
+        each.join()
+    assert (answers, code) == ([200] * 3, 0)
+    assert not any(map(alive, both))
+    assert "Traceback" not in log
+
+
+def test_workers_do_not_outlive_the_one_that_started_them(start) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start("--workers", "2")
+    both = workers_of(server)
+    server.process.kill()
+    until(lambda: not any(map(alive, both)))
+
+
+def test_what_can_not_start_says_why_once(tiny_bundle: Bundle) -> None:
+    def refusal(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pocketvision", "serve", *arguments, "--workers", "2"]
+        child = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False)
+        assert child.returncode == 1
+        assert "Traceback" not in child.stderr
+        return " ".join(child.stderr.split())
+
+    with listening_everywhere("127.0.0.1", 0) as taken:  # as another server with workers has it
+        taken.listen()
+        assert "another program listens" in refusal(str(tiny_bundle.folder), "--port", str(taken.getsockname()[1]))
+    with listening_socket("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(PocketVisionError, match="another program listens"):
+            listening_everywhere("127.0.0.1", taken.getsockname()[1])
+    (tiny_bundle.folder / "model.onnx").write_bytes(b"x")
+    assert refusal(str(tiny_bundle.folder), "--port", "0").count("damaged") == 1
+
+
+def test_a_shared_bucket_is_an_ordinary_one(tmp_path: Path) -> None:
+    one, other = (SharedRateLimit(tmp_path / "rates", ["a", "b"], 2.0) for _ in range(2))
+    alone = RateLimit(2.0)
+    for place, now in enumerate((10.0, 10.0, 10.0, 10.4, 10.6, 30.0, 30.0, 30.0)):
+        expected = alone.wait_for("a", now)
+        assert (one if place % 2 else other).wait_for("a", now) == pytest.approx(expected)
+    assert other.wait_for("b", 10.0) == 0
+
+
+def take(path: Path, granted: "multiprocessing.Queue[int]") -> None:
+    limit = SharedRateLimit(path, ["a"], 50.0)
+    granted.put(sum(limit.wait_for("a", 1.0) == 0 for _ in range(2000)))
+
+
+def test_no_token_is_given_twice(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    granted: multiprocessing.Queue[int] = context.Queue()  # type: ignore[assignment]
+    processes = [context.Process(target=take, args=(tmp_path / "rates", granted)) for _ in range(4)]
+    for each in processes:
+        each.start()
+    total = sum(granted.get(timeout=30) for _ in processes)
+    for each in processes:
+        each.join()
+    assert total == 50
