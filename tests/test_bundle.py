@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pocketvision.baseline import baseline
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.errors import BundleError, UsageError
 
@@ -179,9 +180,21 @@ def test_a_field_of_a_later_version_is_passed_over(tiny_bundle: Bundle) -> None:
     assert read_bundle(tiny_bundle.folder) == tiny_bundle
 
 
+def test_a_baseline_is_read_as_it_was_written_and_need_not_be_there(tiny_bundle: Bundle) -> None:
+    measured = baseline(np.array([0.4, 0.97]), np.array([0.1, 0.6]), "val")
+    written = rewrite_bundle(tiny_bundle, replace(tiny_bundle.manifest, baseline=measured))
+    assert read_bundle(written.folder).manifest.baseline == measured
+    edit(tiny_bundle, lambda values: values.pop("baseline"))
+    assert read_bundle(tiny_bundle.folder).manifest.baseline == {}
+
+
 def labels(values: dict[str, Any]) -> list[Any]:
     found: list[Any] = values["tasks"]["classification"]["labels"]
     return found
+
+
+def bins(edges: list[float], counts: list[float]) -> dict[str, Any]:
+    return {"edges": edges, "counts": counts, "split": "val"}
 
 
 @pytest.mark.parametrize(
@@ -198,6 +211,15 @@ def labels(values: dict[str, Any]) -> list[Any]:
         (lambda v: v["preprocessing"].pop("mean"), "preprocessing: the field 'mean' is missing"),
         (lambda v: v["files"].pop("model.onnx"), "names the file 'model.onnx', which is not in `files`"),
         (lambda v: v.update(tasks={}), "0 tasks"),
+        (
+            lambda v: v.update(baseline={"confidence": bins([0.5, 1.0], [3])}),
+            "'baseline.confidence' is wrong: counts are",
+        ),
+        (
+            lambda v: v.update(baseline={"confidence": bins([1.0, 0.5], [3, 4])}),
+            "edges are .*; expected rising numbers",
+        ),
+        (lambda v: v.update(baseline={"confidence": bins([1.0], [0.5])}), r"'baseline.confidence.counts\[0\]' is 0.5"),
     ],
 )
 def test_a_wrong_field_is_named(change: Callable[[dict[str, Any]], object], message: str, tiny_bundle: Bundle) -> None:

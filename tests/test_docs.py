@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer.main
 from PIL import Image
+from served import starting
 
 import pocketvision
 from pocketvision.cli.main import app, main
@@ -85,13 +86,16 @@ TRAINING = "pocketvision train photos/"
 # Everything else of the documented training is as documented.
 SETTINGS = {"epochs1": 1, "epochs2": 1, "views": 1, "size": 64}
 # Not run: demo and import (tests of their own), other trainings, and names of models, which are converted at full size.
-CHEAP_VERBS = ("check", "evaluate", "predict", "verify", "models")
+CHEAP_VERBS = ("check", "evaluate", "predict", "verify", "models", "client")
+# Where the documents' server is; the one of the tests has any free port.
+SERVER = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True)
 class Workshop:
     folder: Path
     result: "TrainResult"
+    server: str
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     (folder / "samples.csv").write_text("\n".join(["path,label", *sorted(rows)]), encoding="utf-8")
     (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")
     (folder / "found.toml").write_text(example, encoding="utf-8")
+    (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
     (folder / "new").mkdir()
     for name in ("photo.jpg", "new/one.jpg", "new/two.jpg"):
         Image.open(faces_folder() / "teasing/winking_face-openmoji.png").convert("RGB").save(folder / name)
@@ -121,7 +126,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
         patch.setattr("pocketvision.workflows.train.train", cheaply)
         patch.chdir(folder)
         assert exit_code(TRAINING) == 0
-    yield Workshop(folder, results[0])
+    with starting(folder / results[0].bundle.folder, folder, "photos") as start:
+        yield Workshop(folder, results[0], start().url)
     shutil.rmtree(folder)
 
 
@@ -137,6 +143,8 @@ def is_cheap(command: str) -> bool:
     words = shlex.split(command)
     if words[1] == "stream":  # the other sources are a camera and a network
         return "test-pattern" in words
+    if words[1:3] == ["client", "reload"]:  # for servers with keys
+        return False
     return words[1] in CHEAP_VERBS and not set(words) & set(ARCHITECTURES)
 
 
@@ -145,7 +153,7 @@ def test_cheap_commands_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(workshop.folder)
     for command in filter(is_cheap, our_commands(*GUIDES)):
         monkeypatch.setattr(sys, "stdin", io.StringIO("photo.jpg\n"))
-        assert exit_code(command) == 0, command
+        assert exit_code(command.replace(SERVER, workshop.server)) == 0, command
     for file in ("runs/more/report.html", "answers.csv", "answers.jsonl", "audit.json", "val.json", "models.json"):
         assert Path(file).stat().st_size > 0, file
 
@@ -167,7 +175,7 @@ def test_python_blocks_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(workshop.folder)
     for document in GUIDES:
         for code in blocks(document, "python"):
-            exec(compile(code, str(document), "exec"), {})
+            exec(compile(code.replace(SERVER, workshop.server), str(document), "exec"), {})
 
 
 # What the documents say beside their commands -------------------------------------------------------------------------

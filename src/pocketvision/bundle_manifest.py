@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from pocketvision.baseline import Distribution
 from pocketvision.errors import BundleError
 from pocketvision.preprocessing import Preprocessing
 
@@ -64,7 +65,8 @@ class Manifest:
     from the trained network's on real images (export/agreement.py, evaluation/comparison.py), its size and its speed.
     compression: what was done to the network to make it smaller, and what that cost; empty when nothing was. commands: how
     other tools take the files on. backend: the runtime that it was fitted to, which opens it by default where it is installed;
-    empty for the first that is. files and versions are filled in by `write_bundle`.
+    empty for the first that is. baseline: the images it was measured on, by feature (baseline.py); empty when none were.
+    files and versions are filled in by `write_bundle`.
     """
 
     architecture: dict[str, Any]
@@ -75,6 +77,7 @@ class Manifest:
     compression: dict[str, Any] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
     backend: str = ""
+    baseline: dict[str, Distribution] = field(default_factory=dict)
     files: dict[str, FileManifest] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -153,7 +156,10 @@ def _read_dataclass(expected: Any, values: dict[str, Any], where: str) -> Any:
             arguments[each.name] = _read(hints[each.name], values[each.name], place)
         elif each.default is MISSING and each.default_factory is MISSING:
             raise BundleError(f"the field {place.lstrip('.')!r} is missing")
-    return expected(**arguments)
+    try:
+        return expected(**arguments)
+    except ValueError as error:
+        raise BundleError(f"the field {where.lstrip('.')!r} is wrong: {error}") from error
 
 
 def _wrong(where: str, value: object, expected: str) -> BundleError:

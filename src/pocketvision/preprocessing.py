@@ -120,7 +120,7 @@ def _open(source: ImageSource, where: str, opened: ExitStack, formats: Sequence[
     elif isinstance(source, bytes):
         image = _identify(io.BytesIO(source), where, formats)
     else:
-        image = _identify(opened.enter_context(_open_file(Path(source), where)), where, formats)
+        image = _identify(opened.enter_context(open_image_file(Path(source), where)), where, formats)
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -129,7 +129,7 @@ def _open(source: ImageSource, where: str, opened: ExitStack, formats: Sequence[
     return image
 
 
-def _open_file(path: Path, where: str) -> IO[bytes]:
+def open_image_file(path: Path, where: str) -> IO[bytes]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

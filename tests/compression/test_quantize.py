@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pocketvision.baseline import CONFIDENCE_EDGES, distribution
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression import search as search_module
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
@@ -249,6 +250,11 @@ def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
     figures = small.manifest.agreement["model.onnx"]
     assert figures["bytes"] == small.path("model.onnx").stat().st_size
     assert figures["accuracy"] == quantized.chosen.comparison.accuracy and figures["latency_ms"] > 0
+    judging = workflow.measuring_images(bundle, None, lambda _: None)
+    answers = judging.answers(lambda images: open_backend(small).run(images)["probabilities"])
+    confidence, brightness = small.manifest.baseline["confidence"], small.manifest.baseline["brightness"]
+    assert confidence == distribution(answers.max(axis=1), CONFIDENCE_EDGES, "val")
+    assert brightness == bundle.manifest.baseline["brightness"] and brightness.images == len(judging)
 
 
 def test_it_calibrates_on_training_images_and_judges_on_validation_images(bundle: Bundle) -> None:

@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pocketvision.bundle import GraphManifest, Manifest, TaskManifest, TensorInfo, write_bundle
+from pocketvision.bundle import GraphManifest, Manifest, TaskManifest, TensorInfo, read_bundle, write_bundle
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.workflows.evaluate import evaluate
@@ -110,6 +112,36 @@ def test_the_test_split_is_taken_and_a_split_of_the_training_is_flagged(bundle: 
     untold = evaluate(bundle, tmp_path / "data")
     assert (untold.name, untold.metrics.images, untold.selection) == ("test", 2, None)
     assert evaluate(bundle, tmp_path / "data", split="val").selection is True
+
+
+def test_a_baseline_is_written_into_the_bundle_on_request(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    for number, split in enumerate(["train", "val", "val", "val"]):
+        paint(tmp_path / f"data/{split}/red/{number}.png", "red")
+    (tmp_path / "data/val/red/broken.png").write_bytes(b"nothing")
+    evaluate(copy, tmp_path / "data", split="val")
+    assert read_bundle(copy).manifest == read_bundle(bundle).manifest
+    found = evaluate(copy, tmp_path / "data", split="val", baseline=True)
+    written = read_bundle(copy).manifest
+    assert replace(written, baseline={}, versions={}) == replace(read_bundle(bundle).manifest, versions={})
+    luma = (0.299 * 220 + 0.587 * 30 + 0.114 * 20) / 255
+    for feature, value in (("confidence", found.probabilities.max()), ("brightness", luma)):
+        measured = written.baseline[feature]
+        assert measured.images == 3 and measured.split == "val"
+        (place,) = np.flatnonzero(measured.counts)
+        assert measured.edges[place - 1] < value <= measured.edges[place]
+
+
+def test_a_baseline_is_none_of_images_that_were_trained_on(bundle: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        paint(tmp_path / f"data/{split}/red/0.png", "red")
+    before = (bundle / "manifest.json").read_bytes()
+    for split in ("train", None):
+        with pytest.raises(UsageError, match="not measured on training images"):
+            evaluate(bundle, tmp_path / "data", split=split, baseline=True)
+    with pytest.raises(UsageError, match="efficientnet_lite0 is no bundle's folder"):
+        evaluate("efficientnet_lite0", tmp_path / "data", split="val", baseline=True)
+    assert (bundle / "manifest.json").read_bytes() == before
 
 
 def test_wrong_use_is_told_before_the_work(bundle: Path, tmp_path: Path) -> None:

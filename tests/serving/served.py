@@ -1,9 +1,12 @@
 """Shared by the server's tests: pictures, an application in this process, a server in another."""
 
 import io
+import os
+import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 from PIL import Image
 
+import pocketvision
 from pocketvision.serving.app import create_app
 from pocketvision.serving.models import BundleSource
 from pocketvision.serving.settings import ServerSettings
@@ -46,6 +50,39 @@ class Running:
         self.process.send_signal(by)
         _, log = self.process.communicate(timeout=30)
         return self.process.returncode, log
+
+
+Start = Callable[..., Running]
+
+
+@contextmanager
+def starting(bundle: Path, folder: Path, name: str = "tiny") -> Iterator[Start]:
+    """A function that starts `pocketvision serve` with a bundle of this name and further arguments; all are ended after it."""
+    running: list[subprocess.Popen[str]] = []
+
+    def starter(*arguments: str, **environment: str) -> Running:
+        command = [sys.executable, "-m", "pocketvision", "serve", f"{name}={bundle}", "--port", "0", *arguments]
+        paths = {"PYTHONPATH": str(Path(pocketvision.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, encoding="utf-8",
+            env={**os.environ, **paths, **environment}, cwd=folder,
+        )  # fmt: skip
+        running.append(process)
+        assert process.stderr is not None
+        seen = ""
+        for line in process.stderr:
+            seen += line
+            if found := re.search(r"(http://127\.0\.0\.1:(\d+))", line):
+                return Running(found[1], int(found[2]), process)
+        raise AssertionError(f"the server did not start: {seen}")
+
+    try:
+        yield starter
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
 
 def memory(process: int) -> int:

@@ -16,7 +16,8 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.bundle import Bundle, read_bundle, write_bundle
+from pocketvision.baseline import baseline
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
@@ -31,6 +32,7 @@ from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.verify import OTHER_CPU_TOLERANCE, verify_bundle
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.bundle_images import calibration_images, measuring_images
+from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import REPORT, ExportResult, export
 from pocketvision.workflows.progress import Event, Note, silent
 from pocketvision.workflows.shipping import ship
@@ -280,6 +282,16 @@ def test_a_copy_leaves_the_original_alone(run: Path, tmp_path: Path) -> None:
     assert copied["model.safetensors"] == before["bundle/model.safetensors"]
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["copy"]
     assert verify_bundle(read_bundle(found.bundle.folder)).files == len(copied) - 1
+
+
+def test_a_baseline_is_kept_and_an_older_bundle_gets_one_of_labelled_images(run: Path) -> None:
+    assert read_bundle(run / "bundle").manifest.baseline == {}
+    found = export(run / "bundle", ["program"], seconds=0).bundle.manifest.baseline
+    assert found == evaluate(run / "bundle", run / "split.csv", split="val").baseline("val")
+    bundle = read_bundle(run / "bundle")
+    kept = baseline(np.array([0.7]), np.array([0.2]), "test")
+    rewrite_bundle(bundle, replace(bundle.manifest, baseline=kept))
+    assert export(run / "bundle", ["program"], seconds=0).bundle.manifest.baseline == kept
 
 
 def test_an_older_copy_is_replaced_and_other_folders_are_not(run: Path, tmp_path: Path) -> None:
@@ -553,6 +565,7 @@ def test_without_a_run_or_data_there_is_no_accuracy(made: Path, tmp_path: Path) 
     figures = found.bundle.manifest.agreement["model.pt2"]
     assert figures["images"] == len(some_pictures()) and figures["top1_agreement"] == 1
     assert not {"accuracy", "drop", "interval_low", "reference_accuracy"} & figures.keys()
+    assert found.bundle.manifest.baseline == {}  # the embedded pictures are nobody's data
     assert not (bundle.parent / f"alone.{REPORT}").exists()
 
 

@@ -82,6 +82,7 @@ def test_the_most_accurate_within_the_budget_is_written(fitted: FitResult, half:
     assert written.manifest.files["model.onnx"].size == fitted.chosen.bytes
     assert written.manifest.backend == "onnxruntime"
     assert written.manifest.compression["fit"]["chosen"] == fitted.chosen.title
+    assert written.manifest.baseline == read_bundle(fitted.chosen.folder).manifest.baseline != {}
     assert load(written.folder)(next(photos.glob("*/*.png"))).label in written.labels
 
 
@@ -94,7 +95,10 @@ def test_a_step_is_judged_by_its_own_answers(fitted: FitResult, bundle: Bundle) 
         right = [predictor(row["path"]).label == row["label"] for row in rows]
         assert each.comparison.accuracy == pytest.approx(sum(right) / len(right))
         assert each.comparison.images == len(rows)
-    assert read_bundle(fitted.tried[1].folder).preprocessing.height == 32
+    resized = read_bundle(fitted.tried[1].folder)
+    assert resized.preprocessing.height == 32
+    assert resized.manifest.baseline["confidence"].images == len(rows)
+    assert resized.manifest.baseline["confidence"] != bundle.manifest.baseline["confidence"]
 
 
 def test_the_table_the_front_and_the_plot_are_left(fitted: FitResult) -> None:

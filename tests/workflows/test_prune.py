@@ -17,6 +17,7 @@ from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Note
 from pocketvision.workflows.prune import PruneSettings, prune
@@ -51,6 +52,12 @@ def test_a_pruned_bundle_is_smaller_and_stands_for_itself(bundle: Bundle, photos
     assert record["settings"]["keep_macs"] == 0.7 and record["after"]["macs"] == found.after.macs
     assert record["nonzero"] == sparsity(network).nonzero
     assert small.manifest.agreement["model.onnx"]["accuracy"] == found.comparison.accuracy
+    # Its own answers about the validation images, which are as bright as they were.
+    assert small.manifest.baseline == evaluate(small.folder, bundle.folder.parent / "split.csv", split="val").baseline(
+        "val"
+    )
+    assert small.manifest.baseline["confidence"] != bundle.manifest.baseline["confidence"]
+    assert small.manifest.baseline["brightness"] == bundle.manifest.baseline["brightness"]
 
 
 def test_unstructured_zeros_stay_zero_while_the_rest_is_tuned(bundle: Bundle, tmp_path: Path) -> None:

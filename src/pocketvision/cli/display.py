@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from pocketvision.evaluation.evaluate import Evaluation
+    from pocketvision.workflows.prediction_rows import Row
     from pocketvision.workflows.progress import Event
 
 
@@ -42,6 +43,15 @@ def write_json_option(path: Path | None, values: Any) -> None:
     from pocketvision.atomic_files import write_json
 
     write_json(path, values)
+
+
+def print_row(row: "Row", top_k: int) -> None:
+    """An image's line: its path and its classes, or its error, with tabs between them."""
+    if row.error is not None:
+        print(f"{row.path}\tERROR\t{row.error}")
+        return
+    answers = "\t".join(f"{label}\t{probability:.4f}" for label, probability in row.top(top_k))
+    print(f"{row.path}\t{answers}")
 
 
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:

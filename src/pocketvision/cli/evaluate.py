@@ -40,6 +40,13 @@ def evaluate(
     backend: BackendName = None,
     device: Device = "cpu",
     lang: Lang = "en",
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline",
+            help="Write confidence and brightness of these images into the bundle, which `serve` tells drift from.",
+        ),
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Measure a bundle on labelled images: accuracy with its interval, F1, confusion matrix, calibration.
@@ -59,11 +66,13 @@ def evaluate(
         evaluation = run_evaluate(
             bundle, data, split=split, out=out, positive=positive, path_column=path_column, label_column=label_column,
             split_column=split_column, group_column=group_column, batch=batch, workers=workers, threads=threads,
-            backend=backend, device=device, lang=lang,
+            backend=backend, device=device, lang=lang, baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
         )  # fmt: skip
     write_json_option(json, evaluation.to_dict())
     if json is None or str(json) != "-":
         print_evaluations([evaluation])
+        if baseline:
+            stdout().print(f"Baseline: {len(evaluation.paths)} images, written into {bundle}", soft_wrap=True)
         if out is not None:
             stdout().print(f"Report: {out / 'report.html'}", soft_wrap=True)

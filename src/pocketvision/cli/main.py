@@ -21,6 +21,7 @@ from pocketvision.cli import (
     train,
     verify,
 )
+from pocketvision.cli.client import app as client
 from pocketvision.cli.display import stderr
 from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
@@ -53,6 +54,7 @@ app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)
 app.command(name="serve")(serve.serve)
 app.command(name="new-key")(serve.new_key)
+app.add_typer(client, name="client")
 app.add_typer(models, name="models")
 
 

@@ -2,15 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stderr, write_json_option
+from pocketvision.cli.display import print_row, stderr, write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels, Threads
-
-if TYPE_CHECKING:
-    from pocketvision.runtime.predictor import Row
 
 
 def predict(
@@ -46,7 +43,7 @@ def predict(
     summary = run_predict(
         bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, threads=threads, backend=backend,
         device=device, max_pixels=max_pixels, lines=sys.stdin,
-        on_row=(lambda row: _print_row(row, top_k)) if to_terminal else None,
+        on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )  # fmt: skip
     write_json_option(json, summary.to_dict())
     if not to_terminal:
@@ -56,11 +53,3 @@ def predict(
         )
     if summary.failed:
         raise typer.Exit(1)
-
-
-def _print_row(row: "Row", top_k: int) -> None:
-    if row.prediction is None:
-        print(f"{row.path}\tERROR\t{row.error}")
-        return
-    answers = "\t".join(f"{label}\t{probability:.4f}" for label, probability in row.prediction.top(top_k))
-    print(f"{row.path}\t{answers}")

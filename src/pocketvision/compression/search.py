@@ -61,6 +61,7 @@ class Search:
     too few images for that, of those whose measured drop is; None when there is none. Its files lie in `folder`.
 
     sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from.
+    confidences: (N,) the chosen one's greatest probability for each image.
     """
 
     candidates: tuple[Candidate, ...]
@@ -68,6 +69,7 @@ class Search:
     sensitivities: tuple[Sensitivity, ...]
     float_latency: Latency
     failed: dict[str, str]
+    confidences: NDArray[np.float32] | None = None
 
 
 def search(
@@ -105,7 +107,8 @@ def search(
         chosen, files = min(fitting, key=lambda each: _rank(each[0], max_drop))
         for file in _files(files):
             file.replace(folder / f"model{file.suffix}")
-        return Search(tuple(each for each, _ in timed), chosen, sensitivities, float_latency, failed)
+        confidences = builder.confidences[files]
+        return Search(tuple(each for each, _ in timed), chosen, sensitivities, float_latency, failed, confidences)
 
 
 class _Builder:
@@ -121,6 +124,7 @@ class _Builder:
         self._folder = folder
         self._measuring = measuring
         self._built = 0
+        self.confidences: dict[Path, NDArray[np.float32]] = {}
 
     def build(self, settings: Settings) -> tuple[Candidate, Path]:
         """A candidate and its file, judged on all images."""
@@ -133,6 +137,7 @@ class _Builder:
         else:
             quantize_onnx(self._prepared[settings.tuned], out, settings, calibration)
         answers = answers_of(_open(out), self._measuring.images)
+        self.confidences[out] = answers.max(axis=1)
         comparison = compare(self._measuring.reference, answers, self._measuring.truth)
         return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
 

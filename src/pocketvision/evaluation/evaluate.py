@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.baseline import Distribution, baseline
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
 from pocketvision.evaluation.calibration import Calibration, calibration
@@ -59,6 +60,7 @@ class Evaluation:
     root: the folder that relative paths start from. paths: (n). labels: (n) int64, index into `class_names`.
     probabilities: (n, classes) float32, the bundle's answers.
     mistakes: every wrong answer, the most confident first. seconds: wall time of reading and predicting.
+    brightness: (n) float32, see baseline.py; None where it was not measured.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     unreadable: tuple[Unreadable, ...]
     seconds: float
+    brightness: NDArray[np.float32] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
@@ -92,6 +95,10 @@ class Evaluation:
         """What a bundle keeps: `to_dict` without curves and without a word about single files."""
         left_out = ("roc_curves", "pr_curves", "mistakes", "unreadable", "seconds")
         return {name: value for name, value in self.to_dict().items() if name not in left_out}
+
+    def baseline(self, split: str) -> dict[str, Distribution]:
+        """What a bundle keeps to hold later images against (baseline.py); empty where brightness was not measured."""
+        return {} if self.brightness is None else baseline(self.probabilities.max(axis=1), self.brightness, split)
 
 
 def evaluate_predictor(
@@ -121,6 +128,7 @@ def evaluate_predictor(
     places: list[int] = []
     logits: list[NDArray[np.float32]] = []
     probabilities: list[NDArray[np.float32]] = []
+    brightness: list[float | None] = []
     unreadable: list[Unreadable] = []
     files = (samples.file(index) for index in range(len(samples)))
     for index, row in enumerate(predictor.stream(files, batch=batch, workers=workers, max_pixels=max_pixels)):
@@ -130,6 +138,7 @@ def evaluate_predictor(
             places.append(index)
             logits.append(row.logits)
             probabilities.append(row.prediction.probabilities)
+            brightness.append(row.brightness)
         if on_progress is not None:
             on_progress(index + 1, len(samples))
     if not places:
@@ -148,6 +157,7 @@ def evaluate_predictor(
         unreadable=unreadable,
         seconds=time.perf_counter() - started,
         seed=seed,
+        brightness=None if None in brightness else np.array(brightness, np.float32),
     )
 
 
@@ -166,6 +176,7 @@ def evaluate_answers(
     unreadable: Sequence[Unreadable] = (),
     seconds: float = 0.0,
     seed: int = 0,
+    brightness: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Measure answers that are at hand already; everything as in `evaluate_predictor` and Evaluation.
 
@@ -187,6 +198,7 @@ def evaluate_answers(
         mistakes=_mistakes(paths, truth, probabilities, class_names),
         unreadable=tuple(unreadable),
         seconds=seconds,
+        brightness=brightness,
     )
 
 

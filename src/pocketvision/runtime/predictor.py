@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.baseline import brightness_of_inputs
 from pocketvision.bundle import Bundle
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.postprocessing.classification import classify
@@ -30,13 +31,19 @@ With fewer, decoding drives the network's weights out of the processor's cache; 
 class Row:
     """What became of one image of a stream: either a prediction with its logits (classes,), or an error.
 
-    path: as it was given; empty for images that came without one. error: the cause, without the path.
+    path: as it was given; empty for images that came without one. error: the cause, without the path. brightness: see
+    baseline.py; None where there is no prediction.
     """
 
     path: str
     prediction: Classification | None
     logits: NDArray[np.float32] | None
     error: str | None
+    brightness: float | None = None
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities, descending; none if there is an error."""
+        return [] if self.prediction is None else self.prediction.top(k)
 
 
 class Predictor:
@@ -124,9 +131,10 @@ class Predictor:
             except ImageError as error:
                 errors.append(error.reason)
         outputs = backend.run(images[:read]) if read else {"probabilities": images[:0], "logits": images[:0]}
-        answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], strict=True)
+        brightness = brightness_of_inputs(images[:read], self.bundle.preprocessing).tolist()
+        answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], brightness, strict=True)
         return [
-            Row(_path(source), *next(answers), None) if error is None else Row(_path(source), None, None, error)
+            _row(_path(source), *next(answers)) if error is None else Row(_path(source), None, None, error)
             for source, error in zip(chunk, errors, strict=True)
         ]
 
@@ -141,6 +149,10 @@ def _chunks(sources: Iterable[ImageSource], size: int) -> Iterator[list[ImageSou
     iterator = iter(sources)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _row(path: str, prediction: Classification, logits: NDArray[np.float32], brightness: float) -> Row:
+    return Row(path, prediction, logits, None, brightness)
 
 
 def _path(source: ImageSource) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.runtime.backends import usable_cores
+from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
@@ -160,8 +161,13 @@ class ServedModels:
         others = [model for other, model in self._models.items() if other != source and other.name == source.name]
         if warm.version in [model.version for model in others]:
             raise UsageError(f"{source.folder}: the same bundle is already served as {source.name}")
+        if source in self._models:
+            self._models[source].stop_watching()
+        # Of several versions the one that answers by default is watched: a name has one line of figures, whatever is reloaded.
+        watched = source == [each for each in self._sources if each.name == source.name][-1]
+        drift = DriftMonitor(source.name, warm.bundle.manifest.baseline, self._telemetry.drift) if watched else None
         self._models[source] = ServedModel(
-            source.name, source.folder, warm, self._settings, self._pool, self._telemetry
+            source.name, source.folder, warm, self._settings, self._pool, self._telemetry, drift
         )
         self._telemetry.model.labels(source.name, warm.version).set(1)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pocketvision.baseline import BRIGHTNESS, CONFIDENCE, brightness_of_crop
 from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
 from pocketvision.postprocessing.classification import classify
@@ -19,6 +20,7 @@ from pocketvision.predictions import Classification
 from pocketvision.runtime.backends import Backend, open_backend, usable_cores
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
 from pocketvision.serving.batching import Answer, Batcher, Timing
+from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 
@@ -80,6 +82,21 @@ def manifest_version(folder: Path) -> str:
         raise BundleError(f"{folder / MANIFEST}: it can not be read ({error.strerror or error})") from error
 
 
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An input on its way to a batch. brightness: of images; tensors, whose preprocessing was a client's, have none."""
+
+    content: Image.Image | NDArray[np.float32]
+    brightness: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    classification: Classification
+    logits: NDArray[np.float32]
+    brightness: float | None
+
+
 class ServedModel:
     """A warm model with its batcher. Made and used in one event loop."""
 
@@ -91,7 +108,9 @@ class ServedModel:
         settings: ServerSettings,
         pool: ThreadPoolExecutor,
         telemetry: Telemetry,
+        drift: DriftMonitor | None = None,
     ) -> None:
+        """drift: watches what this model answers; None for a version that does not answer by default."""
         self.name = name
         self.folder = folder
         self.version = warm.version
@@ -101,12 +120,13 @@ class ServedModel:
         self._backend = warm.backend
         self._settings = settings
         self._telemetry = telemetry
+        self._drift = drift
         self._queue = telemetry.queue.labels(name)
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
         batches = replace(settings.batches, runners=settings.threads or usable_cores())
-        self.batcher: Batcher[Input, Image.Image | NDArray[np.float32], tuple[Classification, NDArray[np.float32]]]
+        self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(self._prepare, self._run, batches, pool, on_batch=self._on_batch)
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
@@ -118,35 +138,47 @@ class ServedModel:
             self._queue.dec(len(images))
         return [self._told(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes]
 
-    def _told(self, answer: Answer[tuple[Classification, NDArray[np.float32]]]) -> Prediction:
-        classification, logits = answer.value
+    def stop_watching(self) -> None:
+        """Another model is watched for drift in this one's place."""
+        if self._drift is not None:
+            self._drift.close()
+
+    def _told(self, answer: Answer[_Answered]) -> Prediction:
+        answered = answer.value
+        confidence = answered.classification.probability
         self._telemetry.decode_seconds.labels(self.name).observe(answer.timing.prepare)
         self._telemetry.queue_seconds.labels(self.name).observe(answer.timing.wait)
-        self._telemetry.confidence.labels(self.name).observe(classification.probability)
-        return Prediction(classification, logits, answer.timing)
+        self._telemetry.confidence.labels(self.name).observe(confidence)
+        if answered.brightness is not None:
+            self._telemetry.brightness.labels(self.name).observe(answered.brightness)
+        if self._drift is not None:
+            self._drift.record(CONFIDENCE, confidence)
+            if answered.brightness is not None:
+                self._drift.record(BRIGHTNESS, answered.brightness)
+        return Prediction(answered.classification, answered.logits, answer.timing)
 
-    def _prepare(self, source: Input) -> Image.Image | NDArray[np.float32]:
+    def _prepare(self, source: Input) -> _Prepared:
         """In the decoders' threads. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
         if not isinstance(source, bytes):
-            return source
+            return _Prepared(source, None)
         preprocessing = self.bundle.preprocessing
         image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
-        return preprocessing.crop(image)
+        crop = preprocessing.crop(image)
+        return _Prepared(crop, brightness_of_crop(crop))
 
-    def _run(
-        self, items: Sequence[Image.Image | NDArray[np.float32]]
-    ) -> list[tuple[Classification, NDArray[np.float32]]]:
+    def _run(self, items: Sequence[_Prepared]) -> list[_Answered]:
         """In an inference thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
         if images is None:
             images = self._own.images = np.empty(self._shape, np.float32)
         for place, item in zip(images, items, strict=False):
-            if isinstance(item, Image.Image):
-                self.bundle.preprocessing.normalise(item, out=place)
+            if isinstance(item.content, Image.Image):
+                self.bundle.preprocessing.normalise(item.content, out=place)
             else:
-                place[...] = item
+                place[...] = item.content
         outputs = self._backend.run(images[: len(items)])
-        return list(zip(classify(outputs["probabilities"], self.labels), outputs["logits"], strict=True))
+        answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], items, strict=True)
+        return [_Answered(classification, logits, item.brightness) for classification, logits, item in answers]
 
     def _on_batch(self, size: int, seconds: float) -> None:
         self._telemetry.batch_images.labels(self.name).observe(size)

@@ -9,13 +9,46 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, EDGES, Distribution
+
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that prometheus_client looks at when it is imported."""
 
 # Seconds. From a small network on a fast core to a request that waited for its deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
-_SHARES = tuple(share / 10 for share in range(1, 11))
+# A gauge can not be taken back where several processes tell one, and the greatest counts there: any other is told before this.
+_UNKNOWN = float("-inf")
+_UNKNOWN_END = b" -Inf"
+
+
+class DriftFigures:
+    """A model's baseline, and how far its last images are from it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.baseline = Gauge(
+            "pocketvision_baseline_share", "Share of the bundle's baseline images up to this edge.",
+            ["model", "feature", "le"], registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self.index = Gauge(
+            "pocketvision_drift_psi", "Population stability index of the last images against the baseline.",
+            ["model", "feature"], registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._shown: set[tuple[str, str]] = set()
+
+    def show(self, model: str, feature: str, baseline: Distribution) -> None:
+        """Show a baseline's shares as a histogram's buckets are: cumulative, by upper edge."""
+        self._shown.add((model, feature))
+        for edge, share in zip(baseline.edges, baseline.cumulative_shares(), strict=True):
+            self.baseline.labels(model, feature, str(edge)).set(share)
+
+    def forget(self, model: str, feature: str) -> None:
+        """What was told of a bundle that serves no more is not told until it is known again."""
+        if (model, feature) not in self._shown:
+            return
+        self.index.labels(model, feature).set(_UNKNOWN)
+        for edge in EDGES[feature]:
+            self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
 
 class LiveTelemetry:
@@ -55,12 +88,9 @@ class Telemetry:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.batch_images = Histogram(
-            "pocketvision_batch_images",
-            "Images a run of the network.",
-            ["model"],
-            buckets=_SIZES,
-            registry=self.registry,
-        )
+            "pocketvision_batch_images", "Images a run of the network.", ["model"],
+            buckets=_SIZES, registry=self.registry,
+        )  # fmt: skip
         self.batch_seconds = Histogram(
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
@@ -70,8 +100,13 @@ class Telemetry:
         )  # fmt: skip
         self.confidence = Histogram(
             "pocketvision_confidence", "Probability of the most probable class.", ["model"],
-            buckets=_SHARES, registry=self.registry,
+            buckets=CONFIDENCE_EDGES, registry=self.registry,
         )  # fmt: skip
+        self.brightness = Histogram(
+            "pocketvision_brightness", "Mean luma of an image's crop, from 0 to 1.", ["model"],
+            buckets=BRIGHTNESS_EDGES, registry=self.registry,
+        )  # fmt: skip
+        self.drift = DriftFigures(self.registry)
         self.model = Gauge(
             "pocketvision_model_info", "1 for every model that is served, 0 for one that was.", ["model", "version"],
             registry=self.registry, multiprocess_mode="livemax",
@@ -90,8 +125,9 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
-        if SHARED_FOLDER not in os.environ:
-            return generate_latest(self.registry)
-        everybody = CollectorRegistry()
-        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
-        return generate_latest(everybody)
+        told = self.registry
+        if SHARED_FOLDER in os.environ:
+            told = CollectorRegistry()
+            MultiProcessCollector(told)  # type: ignore[no-untyped-call]
+        lines = generate_latest(told).splitlines(keepends=True)
+        return b"".join(line for line in lines if not line.rstrip().endswith(_UNKNOWN_END))

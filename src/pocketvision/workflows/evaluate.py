@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.bundle import Bundle
+from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import UsageError, unknown_name
@@ -46,6 +46,7 @@ def evaluate(
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
+    baseline: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure `bundle` (a folder, or a pre-trained network's name) on the labelled images of `data`.
@@ -57,11 +58,15 @@ def evaluate(
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
     batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and
     their total.
+    baseline: also write into the bundle's manifest how confident its answers were and how bright the images, for a server to
+    hold later ones against (baseline.py). Not of images that were trained on: their confidence is too high.
 
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
     if out is not None:
         texts(lang)  # an unknown language is told before the work, not after it
+    if baseline and not Path(bundle).is_dir():
+        raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
     predictor = load(bundle, backend=backend, threads=threads, device=device)
     if positive is None:
         positive = predictor.bundle.task.metrics.get("positive")
@@ -74,6 +79,8 @@ def evaluate(
     samples = samples or read(labels=predictor.labels)
     if split is None and samples.splits is not None and len(samples.split_indices("test")):
         split = "test"
+    if baseline:
+        _refuse_trained(samples, split, Path(data))
     evaluation = evaluate_predictor(
         predictor,
         samples if split is None else _of_split(samples, split, Path(data)),
@@ -88,7 +95,20 @@ def evaluate(
     )
     if out is not None:
         write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
+    if baseline:
+        measured = evaluation.baseline(split or "data")
+        rewrite_bundle(predictor.bundle, replace(predictor.bundle.manifest, baseline=measured))
     return evaluation
+
+
+def _refuse_trained(samples: Samples, split: str | None, data: Path) -> None:
+    """Raise UsageError for a baseline of images that a bundle may have learned from."""
+    trained = samples.splits is not None and split is None and len(samples.split_indices("train")) > 0
+    if split == "train" or trained:
+        raise UsageError(
+            f"A baseline is not measured on training images, of which a network is surer than of new ones: take another split of "
+            f"{data} (--split val)."
+        )
 
 
 def _by_synset(read: Callable[..., Samples]) -> Samples | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
+from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
@@ -135,7 +136,17 @@ def export(
             )
             exported.append(_with_allowance(measured, target, source, answers, read))
             _require(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
+        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, images, reference)))
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
+
+
+def _baseline(bundle: Bundle, images: BundleImages, reference: NDArray[np.float32]) -> dict[str, Distribution]:
+    """The bundle's own, whose network is what it was; one that has none gets that of the images it was run on, if they were its
+    data's and not embedded pictures."""
+    if bundle.manifest.baseline or images.truth is None:
+        return bundle.manifest.baseline
+    brightness = np.concatenate([brightness_of_inputs(batch, bundle.preprocessing) for batch in images.batches()])
+    return baseline(reference.max(axis=1), brightness, "val")
 
 
 def _refuse_shared_files(targets: dict[str, Target]) -> None:

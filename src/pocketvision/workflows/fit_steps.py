@@ -148,7 +148,7 @@ class Steps:
         judged = BundleImages(self._images.files, self._images.truth, preprocessing)
         return ship(
             network, folder, labels=base.labels, preprocessing=preprocessing, load=judged.load,
-            names=[str(file) for file in judged.files], truth=judged.truth,
+            names=[str(file) for file in judged.files], truth=judged.truth, split="val",
         ).bundle  # fmt: skip
 
     def _tuned(self, pixels: Value, base: Bundle, folder: Path) -> Bundle:

@@ -1,18 +1,17 @@
 """predict: images in, rows out, to a CSV or JSON Lines file that grows row by row."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH, Row
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
-from pocketvision.workflows.prediction_rows import line_writer
+from pocketvision.workflows.prediction_rows import row_sink
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def predict(
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}; expected at least 1")
     started = time.perf_counter()
-    with _row_sink(None if out is None else Path(out), top_k) as write:
+    with row_sink(None if out is None else Path(out), top_k) as write:
         predictor = load(bundle, backend=backend, threads=threads, device=device)
         seen = failed = 0
         paths = find_images(images, lines)
@@ -67,31 +66,3 @@ def predict(
             seen += 1
             failed += row.error is not None
     return PredictionSummary(images=seen, failed=failed, seconds=time.perf_counter() - started)
-
-
-@contextmanager
-def _row_sink(path: Path | None, top_k: int) -> Iterator[Callable[[Row], object]]:
-    """A function that writes one row, whole, to `path` (or nowhere). The file is not buffered: one row, one write."""
-    if path is None:
-        yield lambda _: None
-        return
-    header, to_line = line_writer(path, top_k)
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb", buffering=0)
-    with file:
-
-        def write(content: bytes) -> None:
-            with _explained(path):
-                file.write(content)
-
-        write(header)
-        yield lambda row: write(to_line(row, top_k))
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PocketVisionError(f"{path}: rows can not be written there ({error.strerror or error})") from error

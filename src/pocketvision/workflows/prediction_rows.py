@@ -3,17 +3,53 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pocketvision.errors import UsageError
-from pocketvision.runtime.predictor import Row
+from pocketvision.errors import PocketVisionError, UsageError
 
 DECIMALS = 6
 """Places that a probability is written with."""
 
+
+class Row(Protocol):
+    """What a line is made of: an image's path, and either its most probable classes or an error."""
+
+    @property
+    def path(self) -> str:
+        """As it was given."""
+
+    @property
+    def error(self) -> str | None:
+        """The cause, without the path."""
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k most probable classes, descending; none if there is an error."""
+
+
 WriteLine = Callable[[Row, int], bytes]
+
+
+@contextmanager
+def row_sink(path: Path | None, top_k: int) -> Iterator[Callable[[Row], object]]:
+    """A function that writes one row, whole, to `path` (or nowhere). The file is not buffered: one row, one write."""
+    if path is None:
+        yield lambda _: None
+        return
+    header, to_line = line_writer(path, top_k)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+
+        def write(content: bytes) -> None:
+            with _explained(path):
+                file.write(content)
+
+        write(header)
+        yield lambda row: write(to_line(row, top_k))
 
 
 def line_writer(path: Path, top_k: int) -> tuple[bytes, WriteLine]:
@@ -32,7 +68,7 @@ def line_writer(path: Path, top_k: int) -> tuple[bytes, WriteLine]:
 def csv_row(row: Row, top_k: int) -> bytes:
     """`path`, `label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, and `error`."""
     cells: list[object] = [row.path]
-    for label, probability in _top(row, top_k):
+    for label, probability in row.top(top_k):
         cells += [label, f"{probability:.{DECIMALS}f}"]
     cells += [""] * (2 * top_k + 1 - len(cells))
     return _csv_line([*cells, row.error or ""])
@@ -40,7 +76,7 @@ def csv_row(row: Row, top_k: int) -> bytes:
 
 def json_row(row: Row, top_k: int) -> bytes:
     """`path`, `label`, `probability`, with top_k above 1 also `top` as a list of [label, probability], and `error`."""
-    top = [[label, round(probability, DECIMALS)] for label, probability in _top(row, top_k)]
+    top = [[label, round(probability, DECIMALS)] for label, probability in row.top(top_k)]
     label, probability = top[0] if top else (None, None)
     values: dict[str, Any] = {"path": row.path, "label": label, "probability": probability}
     if top_k > 1:
@@ -48,10 +84,6 @@ def json_row(row: Row, top_k: int) -> bytes:
     values["error"] = row.error
     # A file name may hold bytes that are no UTF-8; they become \udcXX, which JSON reads back as Python's file names have it.
     return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
-
-
-def _top(row: Row, top_k: int) -> list[tuple[str, float]]:
-    return [] if row.prediction is None else row.prediction.top(top_k)
 
 
 def _csv_keys(top_k: int) -> list[object]:
@@ -63,3 +95,11 @@ def _csv_line(cells: list[object]) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode("utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PocketVisionError(f"{path}: rows can not be written there ({error.strerror or error})") from error

@@ -241,7 +241,7 @@ def _judged(
         )
     shipped = ship(
         network, folder, labels=bundle.labels, preprocessing=bundle.preprocessing, load=images.load,
-        names=[str(file) for file in images.files], truth=images.truth,
+        names=[str(file) for file in images.files], truth=images.truth, split="val",
     ).bundle  # fmt: skip
     figures = {**shipped.manifest.agreement[FILE], **comparison.figures()}
     manifest = replace(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
+from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
@@ -130,7 +131,8 @@ def quantize(
         if found.chosen is None:
             _refuse(found, folder, record, max_accuracy_drop)
         assert found.chosen is not None
-        written = _write(read, folder, Path(temporary), found.chosen, record)
+        measured = _baseline(found, images, judged)
+        written = _write(read, folder, Path(temporary), found.chosen, record, measured)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
@@ -186,6 +188,15 @@ def _array(images: BundleImages, file: Path) -> NDArray[np.float32]:
     return array
 
 
+def _baseline(found: Search, images: NDArray[np.float32], judged: BundleImages) -> dict[str, Distribution]:
+    """Anew: 8 bits are not as sure of their answers as the float network was."""
+    if found.confidences is None:
+        return {}
+    starts = range(0, len(images), 32)
+    brightness = [brightness_of_inputs(images[start : start + 32], judged.preprocessing) for start in starts]
+    return baseline(found.confidences, np.concatenate(brightness), "val")
+
+
 def _record(found: Search, calibrated: int, measured: int, max_drop: float, float_bytes: int) -> dict[str, Any]:
     """What the manifest says under `compression`."""
     chosen = found.chosen
@@ -215,7 +226,14 @@ def _refuse(found: Search, folder: Path, record: dict[str, Any], max_drop: float
     )
 
 
-def _write(bundle: Bundle, out: Path, folder: Path, chosen: Candidate, record: dict[str, Any]) -> Bundle:
+def _write(
+    bundle: Bundle,
+    out: Path,
+    folder: Path,
+    chosen: Candidate,
+    record: dict[str, Any],
+    measured: dict[str, Distribution],
+) -> Bundle:
     """The 8-bit bundle: its graph, what it answers to the golden images, and the figures."""
     openvino = chosen.settings.tool == "openvino"
     names = ("model.xml", "model.bin") if openvino else ("model.onnx",)
@@ -225,7 +243,8 @@ def _write(bundle: Bundle, out: Path, folder: Path, chosen: Candidate, record: d
         figures |= {name: round(value, 3) for name, value in asdict(chosen.latency).items()}
     manifest = replace(
         bundle.manifest, graphs=(replace(graph, name="openvino" if openvino else "onnx", files=names),),
-        agreement={names[0]: figures}, compression=record, commands={}, files={}, versions={},
+        agreement={names[0]: figures}, compression=record, commands={}, baseline=measured, files={},
+        versions={},
     )  # fmt: skip
     images = bundle.golden()["images"]
     files: dict[str, Path | bytes] = {name: folder / name for name in names}

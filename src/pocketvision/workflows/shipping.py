@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, Manifest, TaskManifest, rewrite_bundle, write_bundle
 from pocketvision.export.agreement import Agreement, agreement
 from pocketvision.export.exportable import Exportable
@@ -50,12 +51,14 @@ def ship(
     load: LoadImage,
     names: Sequence[str],
     truth: NDArray[np.int64] | None = None,
+    split: str = "",
 ) -> Shipped:
     """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
 
     load(i) gives preprocessed image i of `names`, (3, H, W); at most AGREEMENT_IMAGES of them, evenly chosen, are run through
     the network in PyTorch and through the exported file. With their labels `truth` the temperature is fitted on the same
-    images; without, it is 1.
+    images; without, it is 1. split: whose images they are, for the baseline that the file's answers to them are then
+    (baseline.py); of images that are nothing like those to come there is none.
     """
     network = network.eval()
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), AGREEMENT_IMAGES)).astype(int)).tolist()
@@ -66,7 +69,11 @@ def ship(
         source = Exportable(network, tuple(labels), preprocessing, temperature)
         write_onnx(source, path.parent)
         backend = open_onnx(path)
-        answers = np.concatenate([backend.run(batch)["probabilities"] for batch in _batches(load, chosen)])
+        asked = [
+            (backend.run(each)["probabilities"], brightness_of_inputs(each, preprocessing))
+            for each in _batches(load, chosen)
+        ]
+        answers, brightness = (np.concatenate(parts) for parts in zip(*asked, strict=True))
         measured = agreement(softmax(logits, temperature), answers)
         measured.require(ONNX_FILE, [names[index] for index in chosen])
         manifest = Manifest(
@@ -82,6 +89,7 @@ def ship(
             },
             graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
             agreement={ONNX_FILE: measured.to_dict()},
+            baseline=baseline(answers.max(axis=1), brightness, split) if split else {},
         )
         golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
         golden_logits = _torch_logits(network, golden)
@@ -98,10 +106,13 @@ def ship(
     return Shipped(bundle, measured, temperature)
 
 
-def with_metrics(bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str) -> Bundle:
-    """The same bundle with what was measured written into its manifest."""
+def with_metrics(
+    bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str, measured: Mapping[str, Distribution]
+) -> Bundle:
+    """The same bundle with what was measured written into its manifest. measured: its baseline."""
     task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
-    return rewrite_bundle(bundle, replace(bundle.manifest, tasks={**bundle.manifest.tasks, "classification": task}))
+    tasks = {**bundle.manifest.tasks, "classification": task}
+    return rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks, baseline=dict(measured)))
 
 
 def _plain_state(network: Network) -> dict[str, torch.Tensor]:

@@ -110,7 +110,8 @@ def run_training(
     shipped = _ship(run, network, preprocessing, data)
     timings["export"] = time.perf_counter() - shipping
     evaluations = evaluate_run(shipped.bundle, data, recipe, settings.positive, further or {}, on_event)
-    bundle = with_metrics(shipped.bundle, evaluations[0].summary(), data.fingerprint())
+    validation = evaluations[0]
+    bundle = with_metrics(shipped.bundle, validation.summary(), data.fingerprint(), validation.baseline("val"))
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
     result = TrainResult(

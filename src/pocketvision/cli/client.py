@@ -1,0 +1,146 @@
+"""`pocketvision client …`: a server asked from the command line."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pocketvision.cli.display import print_row, stderr, stdout, write_json_option
+from pocketvision.cli.options import JsonFile
+
+if TYPE_CHECKING:
+    from pocketvision.client import RequestFailedError
+
+app = typer.Typer(
+    help="Ask a server that `pocketvision serve` started.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="The server: http://HOST:PORT or https://HOST.")]
+# Not the key itself: what stands on a command line is seen in lists of processes and kept in the shell's history.
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the API key and nothing else.  [default: the variable POCKETVISION_API_KEY]"),
+]
+
+
+@app.command()
+def predict(
+    url: Url,
+    images: Annotated[list[str], typer.Argument(help="Files, folders, globs, or - for a list on standard input.")],
+    out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, max=1000, help="How many labels an image gets.")] = 1,
+    model: Annotated[str | None, typer.Option(help="The model's name.  [default: the server's first]")] = None,
+    version: Annotated[str | None, typer.Option(help="The model's version.  [default: its last]")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Images asked about at once.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds that an attempt may take.")] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="Attempts after an image's first.")] = 8,
+    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for an image with all its attempts.")] = 60.0,
+    key_file: KeyFile = None,
+    json: JsonFile = None,
+) -> None:
+    """Classify images with a server's model; rows keep the order of the images, and are `predict`'s.
+
+    A server that is busy, restarts or loses the connection is asked again. An image that can not be read or is refused becomes
+    a row with an error. Exit code 0: all answered; 1: some could not be, or no server is there.
+
+    Examples:
+
+        pocketvision client predict http://127.0.0.1:8000 photo.jpg
+
+        pocketvision client predict https://vision.example.org "new/**/*.jpg" --out answers.csv --key-file key.txt
+    """
+    from pocketvision.workflows.client import predict_remotely, read_key
+
+    to_terminal = out is None and str(json) != "-"
+    summary = predict_remotely(
+        url, images, key=read_key(key_file), out=out, top_k=top_k, model=model, version=version, concurrency=concurrency,
+        timeout=timeout, retries=retries, deadline=deadline, lines=sys.stdin,
+        on_row=(lambda row: print_row(row, top_k)) if to_terminal else None, on_retry=_retry_printer(),
+    )  # fmt: skip
+    write_json_option(json, summary.to_dict())
+    if not to_terminal:
+        rate = summary.images / summary.seconds
+        stderr().print(
+            f"{summary.images} images in {summary.seconds:.1f} s ({rate:.0f} images/s), {summary.failed} failed, "
+            f"{summary.retries} retries"
+        )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(url: Url, key_file: KeyFile = None, json: JsonFile = None) -> None:
+    """List the models that a server has; the first one's last version answers when none is named.
+
+    Example:
+
+        pocketvision client models http://127.0.0.1:8000
+    """
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from pocketvision.workflows.client import read_key, served_models
+
+    states = served_models(url, key=read_key(key_file))
+    write_json_option(json, [asdict(state) for state in states])
+    if str(json) == "-":
+        return
+    table = Table("Model", "Version", "Architecture", "Input", "Classes", box=None, header_style="bold")
+    for state in states:
+        size = f"{state.width} x {state.height} px"
+        table.add_row(state.name, state.version, state.architecture, size, str(len(state.labels)))
+    stdout().print(table)
+
+
+@app.command()
+def ready(
+    url: Url,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is not there yet.")] = 0.0,
+) -> None:
+    """Tell whether a server's models are ready. Exit code 0: they are; 1: they are not. It needs no key.
+
+    Example:
+
+        pocketvision client ready http://127.0.0.1:8000 --wait 60
+    """
+    from pocketvision.workflows.client import wait_until_ready
+
+    is_ready = wait_until_ready(url, wait)
+    print("ready" if is_ready else "not ready")
+    if not is_ready:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reload(
+    url: Url,
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `client models` shows.")],
+    key_file: KeyFile = None,
+) -> None:
+    """Have a server with keys read a model's folder anew. Exit code 1 if it keeps the old version.
+
+    Example:
+
+        pocketvision client reload http://127.0.0.1:8000 leaves --key-file key.txt
+    """
+    from pocketvision.workflows.client import read_key, reload_model
+
+    for state in reload_model(url, name, key=read_key(key_file)):
+        print(f"{state.name}\t{state.version}\t{state.outcome}")
+
+
+def _retry_printer() -> Any:
+    """Says on standard error that a server is asked again, each cause once: otherwise one only sees that nothing happens."""
+    told: set[str] = set()
+
+    def show(error: "RequestFailedError", _pause: float) -> None:
+        if error.reason not in told and len(told) < 5:
+            told.add(error.reason)
+            stderr().print(f"Trying again: {error.url}: {error.reason}", soft_wrap=True, markup=False)
+
+    return show

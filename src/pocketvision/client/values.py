@@ -1,0 +1,142 @@
+"""What a server answers, as values with the API's names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pocketvision.errors import PocketVisionError
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """A class with its probability, in [0, 1]."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ImageTimings:
+    """Milliseconds on the server. decode_ms: decoding and cropping, with the wait for a thread; queue_ms: then waiting
+    for its batch; inference_ms: the batch's run of the network. batch: how many images ran together."""
+
+    decode_ms: float
+    queue_ms: float
+    inference_ms: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Which model answered. version: 12 hexadecimal digits of its manifest's SHA-256."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An image's answer. top: the most probable classes, descending, the first being `label`. request_id: the server's
+    log has it. attempts: how often the image was sent."""
+
+    label: str
+    probability: float
+    top: tuple[ClassProbability, ...]
+    timings: ImageTimings
+    model: ModelName
+    request_id: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A model that is served. height, width: of its input in pixels; loaded_at: seconds since 1970."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    architecture: str
+    height: int
+    width: int
+    loaded_at: float
+
+
+@dataclass(frozen=True)
+class ReloadState:
+    """What became of a reload: `outcome` as the server says it, the version that serves now, and why when it failed."""
+
+    name: str
+    outcome: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One image of many: its path (empty for what came without one), and either its prediction or its error.
+
+    The error is an ImageError for a file that can not be read here, and a RequestFailedError for what became of a
+    request.
+    """
+
+    path: str
+    prediction: Prediction | None
+    error: PocketVisionError | None
+
+
+# From JSON. KeyError, TypeError, ValueError and IndexError say that it has another shape; new members are passed over. -------
+
+
+def prediction_from(document: Mapping[str, Any], attempts: int) -> Prediction:
+    """The one prediction of an answer to one image."""
+    predicted = document["predictions"][0]
+    timings = predicted["timings"]
+    return Prediction(
+        label=_text(predicted["label"]),
+        probability=float(predicted["probability"]),
+        top=tuple(ClassProbability(_text(each["label"]), float(each["probability"])) for each in predicted["top"]),
+        timings=ImageTimings(
+            float(timings["decode_ms"]),
+            float(timings["queue_ms"]),
+            float(timings["inference_ms"]),
+            int(timings["batch"]),
+        ),
+        model=ModelName(_text(document["model"]["name"]), _text(document["model"]["version"])),
+        request_id=_text(document["request_id"]),
+        attempts=attempts,
+    )
+
+
+def models_from(document: Mapping[str, Any], _attempts: int) -> tuple[ModelState, ...]:
+    """The models of a list."""
+    return tuple(
+        ModelState(
+            name=_text(each["name"]),
+            version=_text(each["version"]),
+            labels=tuple(map(_text, each["labels"])),
+            architecture=_text(each["architecture"]),
+            height=int(each["height"]),
+            width=int(each["width"]),
+            loaded_at=float(each["loaded_at"]),
+        )
+        for each in document["models"]
+    )
+
+
+def reloads_from(document: Mapping[str, Any], _attempts: int) -> tuple[ReloadState, ...]:
+    """What became of every version of a name."""
+    return tuple(
+        ReloadState(_text(each["name"]), _text(each["outcome"]), _text(each["version"]), _text(each["reason"]))
+        for each in document["reloads"]
+    )
+
+
+def status_from(document: Mapping[str, Any], _attempts: int) -> str:
+    """How the server is, in a word."""
+    return _text(document["status"])
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text is expected")
+    return value

@@ -1,0 +1,180 @@
+"""client: images to a server of ours, rows out as `predict` writes them; what it serves, and whether it is ready."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketvision.client import (
+    Client,
+    ConnectionFailedError,
+    ModelState,
+    Outcome,
+    Prediction,
+    ReloadState,
+    ServerProblemError,
+    UnexpectedAnswerError,
+)
+from pocketvision.client.in_order import CONCURRENCY
+from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
+from pocketvision.errors import ImageError, PocketVisionError, UsageError
+from pocketvision.workflows.find_images import find_images
+from pocketvision.workflows.prediction_rows import row_sink
+
+KEY_VARIABLE = "POCKETVISION_API_KEY"
+POLL = 0.2  # seconds between looks whether a server is ready
+# What the server says of one image, or of one moment. Other problems would be every image's.
+_ABOUT_THE_IMAGE = (400, 408, 413, 415, 422, 429, 500, 504)
+_LINE_OF_A_SERVER = re.compile(r"[^:]+:[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True)
+class RemoteRow:
+    """What became of one image: its path as it was given, and either its prediction or the cause why there is none."""
+
+    path: str
+    prediction: Prediction | None
+    error: str | None
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities, descending; none if there is an error."""
+        return [] if self.prediction is None else [(each.label, each.probability) for each in self.prediction.top[:k]]
+
+
+@dataclass(frozen=True)
+class RemoteSummary:
+    """What a run did: images seen, how many have an error, attempts beyond each image's first, wall time in seconds."""
+
+    images: int
+    failed: int
+    retries: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def predict_remotely(
+    url: str,
+    images: Iterable[str | Path],
+    *,
+    key: str | None = None,
+    out: str | Path | None = None,
+    top_k: int = 1,
+    model: str | None = None,
+    version: str | None = None,
+    concurrency: int = CONCURRENCY,
+    timeout: float = TIMEOUT,
+    retries: int = RETRIES,
+    deadline: float = DEADLINE,
+    lines: Iterable[str] | None = None,
+    on_row: Callable[[RemoteRow], None] | None = None,
+    on_retry: OnRetry | None = None,
+) -> RemoteSummary:
+    """Classify `images` (files, folders, globs, `-` for paths in `lines`) with a server's model, in order.
+
+    out, on_row: see workflows.predict. The rest: see Client and Client.predict_many.
+
+    An image that can not be read or is refused becomes a row with an error. Raises PocketVisionError when the next
+    image would fare no better: no server there in spite of all retries, a wrong key, an unknown model. Rows until then
+    are written.
+    """
+    if top_k < 1:
+        raise UsageError(f"top_k is {top_k}; expected at least 1")
+    started = time.perf_counter()
+    seen = failed = repeated = 0
+    client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
+    with client, row_sink(None if out is None else Path(out), top_k) as write:
+        found = find_images(images, lines)
+        for outcome in client.predict_many(found, top_k=top_k, model=model, version=version, concurrency=concurrency):
+            row = _row(outcome, seen)
+            write(row)
+            if on_row is not None:
+                on_row(row)
+            seen += 1
+            failed += row.error is not None
+            repeated += _attempts(outcome) - 1
+    return RemoteSummary(seen, failed, repeated, time.perf_counter() - started)
+
+
+def served_models(url: str, *, key: str | None = None) -> tuple[ModelState, ...]:
+    """The models that a server has."""
+    with Client(url, key=key) as client:
+        return client.models()
+
+
+def reload_model(url: str, name: str, *, key: str | None = None) -> tuple[ReloadState, ...]:
+    """Have a server read a model's folder anew. Raises ServerProblemError when it refuses the new bundle."""
+    with Client(url, key=key) as client:
+        return client.reload(name)
+
+
+def wait_until_ready(
+    url: str,
+    seconds: float = 0.0,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Whether a server's models are ready, asked at once and again until `seconds` are over.
+
+    Raises RequestFailedError for an address that is another program's, and for a host that is still unknown at the end.
+    """
+    ends = clock() + seconds
+    while True:
+        left = ends - clock()
+        with Client(url, timeout=min(TIMEOUT, max(left, 1.0))) as client:
+            try:
+                if client.ready():
+                    return True
+            except ConnectionFailedError:  # a host's name may become known with its container
+                if clock() >= ends:
+                    raise
+        left = ends - clock()
+        if left <= 0:
+            return False
+        sleep(min(POLL, left))
+
+
+def read_key(file: Path | None) -> str | None:
+    """The key in a file that holds nothing else, or in the environment variable POCKETVISION_API_KEY; None without
+    either.
+
+    Raises UsageError, which does not repeat what the file holds.
+    """
+    if file is None:
+        return os.environ.get(KEY_VARIABLE, "").strip() or None
+    try:
+        key = file.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: the key can not be read ({error})") from error
+    if _LINE_OF_A_SERVER.fullmatch(key):
+        raise UsageError(f"{file}: that is a line of the server's file; expected the key that `new-key` showed")
+    if not key or len(key.split()) > 1:
+        raise UsageError(f"{file}: expected one key and nothing else")
+    return key
+
+
+def _row(outcome: Outcome, seen: int) -> RemoteRow:
+    """Raises PocketVisionError for an error that ends the run."""
+    error = outcome.error
+    if error is None:
+        return RemoteRow(outcome.path, outcome.prediction, None)
+    if (
+        (isinstance(error, ConnectionFailedError) and not error.sent)
+        or isinstance(error, UnexpectedAnswerError)
+        or (isinstance(error, ServerProblemError) and error.status not in _ABOUT_THE_IMAGE)
+    ):
+        answered = f"; {seen} images have their rows, no other was asked" if seen else ""
+        raise PocketVisionError(f"{error}{answered}") from error
+    reason = error.reason if isinstance(error, ImageError | ServerProblemError | ConnectionFailedError) else str(error)
+    return RemoteRow(outcome.path, None, reason)
+
+
+def _attempts(outcome: Outcome) -> int:
+    attempts: int = getattr(outcome.prediction or outcome.error, "attempts", 1)
+    return attempts
