@@ -54,6 +54,9 @@ def serve(
     rate: Annotated[float | None, typer.Option(help="Requests a second and key.", rich_help_panel=_KEYS)] = None,
     watch: Annotated[float, typer.Option(min=0, help="Seconds between looks for changed bundles; 0: never.")] = 0.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds to finish what is in flight when stopped.")] = 20.0,
+    live: Annotated[
+        bool, typer.Option("--live", help="Take and show live streams (`pocketvision stream --out URL/live/NAME`).")
+    ] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log requests as JSON Lines.")] = False,
 ) -> None:
     """Serve bundles over HTTP and WebSocket, until Ctrl-C or SIGTERM.
@@ -64,7 +67,7 @@ def serve(
 
         pocketvision serve leaves=runs/leaves/bundle faces=runs/faces/bundle --port 9000 --keys keys.txt --watch 2
     """
-    from pocketvision.workflows.serve import BatchSettings, ServerSettings, keys_from
+    from pocketvision.workflows.serve import BatchSettings, LiveSettings, ServerSettings, keys_from
     from pocketvision.workflows.serve import serve as run_serve
 
     settings = ServerSettings(
@@ -72,7 +75,7 @@ def serve(
         backend=backend, threads=threads, decoders=decoders,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
-        log_json=log_json, workers=workers,
+        log_json=log_json, live=LiveSettings() if live else None, workers=workers,
     )  # fmt: skip
 
     def ready(url: str, models: list[str]) -> None:

@@ -40,7 +40,10 @@ def stream(
         Path | None, typer.Option(metavar="FILE", help="Write every answer as a line of JSON; `-` is standard output.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels a line gets.")] = 1,
-    out: Annotated[str, typer.Option(help="Where frames with their answers go: FILE.mp4, window or none.")] = "none",
+    out: Annotated[
+        str,
+        typer.Option(help="Where frames with their answers go: FILE.mp4, window, a server (URL/live/NAME) or none."),
+    ] = "none",
     smooth: Annotated[str | None, typer.Option(help="Smooth answers over time: majority or ema.")] = None,
     smooth_seconds: Annotated[
         float, typer.Option(min=0, help="What a majority remembers, or the moving average's time constant.")
@@ -72,6 +75,8 @@ def stream(
         pocketvision stream runs/leaves/bundle --source rtsp://camera.local/live --smooth ema --crop 100,0,720,720
 
         pocketvision stream runs/leaves/bundle --source visit.mp4 --out answered.mp4
+
+        pocketvision stream runs/leaves/bundle --source 0 --out http://127.0.0.1:8000/live/door
     """
     from pocketvision.workflows.stream import Smoothing
     from pocketvision.workflows.stream import stream as run_stream
@@ -137,9 +142,10 @@ def _print_summary(summary: "StreamSummary") -> None:
     latency = "" if summary.latency_ms_p50 is None else (
         f"; latency {summary.latency_ms_p50:.1f} ms (p95 {summary.latency_ms_p95:.1f} ms)"
     )  # fmt: skip
+    unpublished = f", {summary.unpublished} not published" if summary.unpublished else ""
     stderr().print(
         f"{summary.read} frames read, {summary.answered} answered ({summary.failed} could not be), {summary.dropped} dropped, "
-        f"{summary.damaged} damaged, {summary.reconnects} reconnects in {summary.seconds:.1f} s: "
+        f"{summary.damaged} damaged, {summary.reconnects} reconnects{unpublished} in {summary.seconds:.1f} s: "
         f"{summary.fps:.1f} answers/s{latency}",
         soft_wrap=True,
     )

@@ -52,6 +52,25 @@ class ImagePrediction(BaseModel):
     problem: ProblemDocument | None = None
 
 
+class LiveStreamState(BaseModel):
+    """A live stream."""
+
+    name: str
+    since: str = Field(description="When it began, ISO 8601 in UTC.")
+    age_seconds: float = Field(description="Since its last frame.")
+    fps: float = Field(description="Frames a second, over the last five.")
+    frames: int = Field(description="So far.")
+    viewers: int
+    publishing: bool = Field(description="Whether its publisher is connected.")
+
+
+class LiveList(BaseModel):
+    """The live streams, and whether this server takes any."""
+
+    enabled: bool
+    streams: list[LiveStreamState]
+
+
 class PredictionAnswer(BaseModel):
     """The answer to images, one prediction for each, in their order."""
 

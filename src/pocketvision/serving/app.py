@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from pocketvision.errors import PocketVisionError
-from pocketvision.serving import open_inference, page_routes, predict_routes, status_routes, websocket
+from pocketvision.serving import live_routes, open_inference, page_routes, predict_routes, status_routes, websocket
 from pocketvision.serving.answers import ProblemDocument
 from pocketvision.serving.docs_page import docs_page
 from pocketvision.serving.gate import RequestGate
@@ -31,14 +31,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (400, "The request is not HTTP as it should be."),
         (401, "No key, or a wrong one."),
         (403, "Not allowed on this server."),
-        (404, "No such model, version or path."),
+        (404, "No such model, version, stream or path."),
         (405, "The path does not have this method."),
         (408, "The body took too long to come."),
-        (409, "The new bundle was refused; the old one serves on."),
+        (409, "The new bundle was refused; the old one serves on. Or a stream's name is taken."),
         (413, "The body is too large, or has too many images."),
         (415, "The content type is not one of those that are taken."),
         (422, "The image, or a field of the request, can not be read."),
-        (429, "The queue is full, or the key's rate is used up; `Retry-After` says when to return."),
+        (429, "The queue is full, or another limit is reached; `Retry-After` says when to return."),
         (500, "The server's own fault; its log has it under the request's id."),
         (503, "The server is shutting down."),
         (504, "The answer did not come within the deadline."),
@@ -62,6 +62,7 @@ def app_for(service: Service) -> FastAPI:
     app.include_router(status_routes.router)
     app.include_router(open_inference.router)
     app.include_router(websocket.router)
+    app.include_router(live_routes.router)
     app.include_router(page_routes.router)
 
     @app.get("/docs", include_in_schema=False)
@@ -85,6 +86,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        service.live.close()
         if watching is not None:
             watching.cancel()
             with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""GET / and the page's two files. They are read once; no path of a request reaches the file system."""
+"""GET / and the page's files. They are read once; no path of a request reaches the file system."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ _FOLDER = Path(__file__).parent / "page"
 _PAGE = (_FOLDER / "index.html").read_bytes()
 _STYLE = (_FOLDER / "page.css").read_bytes()
 _SCRIPT = (_FOLDER / "page.js").read_bytes()
+_LIVE_SCRIPT = (_FOLDER / "live.js").read_bytes()
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,3 +30,9 @@ async def style() -> Response:
 async def script() -> Response:
     """What it does."""
     return Response(_SCRIPT, media_type="text/javascript; charset=utf-8")
+
+
+@router.get("/page/live.js")
+async def live_script() -> Response:
+    """What shows live streams."""
+    return Response(_LIVE_SCRIPT, media_type="text/javascript; charset=utf-8")

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from starlette.requests import HTTPConnection
 
 from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.live import LiveStreams
 from pocketvision.serving.models import BundleSource, Reload, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
@@ -64,6 +65,7 @@ class Service:
     telemetry: Telemetry
     bodies: BodyBudget
     sockets: asyncio.Semaphore
+    live: LiveStreams
     rates: Rates | None
     reload: Callable[[str], Awaitable[list[Reload]]]
 
@@ -81,8 +83,8 @@ def service_for(
     if rates is None and settings.rate is not None:
         rates = RateLimit(settings.rate)
     return Service(
-        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets), rates,
-        reload or models.reload,
+        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets),
+        LiveStreams(settings.live), rates, reload or models.reload,
     )  # fmt: skip
 
 

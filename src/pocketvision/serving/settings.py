@@ -6,6 +6,7 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FORMATS, MAX_PIXELS
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.keys import ApiKey
+from pocketvision.serving.live import LiveSettings
 
 MEBIBYTE = 1024 * 1024
 
@@ -20,7 +21,8 @@ class ServerSettings:
     core; decoders: threads that decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
-    second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines. workers: processes;
+    second; socket_message: bytes of one; max_sockets: WebSockets at once. write_timeout: for a client to read some of what it was
+    sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines. workers: processes;
     every limit but `rate` is each process' own.
     """
 
@@ -45,6 +47,8 @@ class ServerSettings:
     socket_rate: float = 200.0
     socket_message: int = 4 * MEBIBYTE
     max_sockets: int = 64
+    write_timeout: float = 20.0
+    live: LiveSettings | None = None
     log_json: bool = False
     workers: int = 1
 
@@ -57,6 +61,7 @@ class ServerSettings:
             "deadline",
             "header_timeout",
             "body_timeout",
+            "write_timeout",
             "workers",
         ):
             if getattr(self, name) <= 0:
@@ -67,5 +72,10 @@ class ServerSettings:
             )
         if self.max_bodies < self.max_body:
             raise UsageError(f"max_bodies is {self.max_bodies}; expected at least max_body, {self.max_body}")
+        if self.live is not None and self.workers > 1:
+            raise UsageError(
+                f"Live streams are shown by the one process that their frames reach, and workers is {self.workers}. "
+                "Serve live streams with one worker, or start another server for them."
+            )
         if self.rate is not None and self.rate <= 0:
             raise UsageError(f"rate is {self.rate}; expected more than 0 requests a second")

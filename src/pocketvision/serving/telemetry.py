@@ -51,6 +51,19 @@ class DriftFigures:
             self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
 
+class LiveTelemetry:
+    """The metrics of live streams. They are not told apart by name: names are their publishers' choice."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.frames = Counter("pocketvision_live_frames", "Frames that live streams published.", registry=registry)
+        self.skipped = Counter(
+            "pocketvision_live_skipped", "Frames that viewers were too slow for, counted for each.", registry=registry
+        )
+        self.viewers = Gauge(
+            "pocketvision_live_viewers", "Viewers of live streams.", registry=registry, multiprocess_mode="livesum"
+        )
+
+
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""
 
@@ -101,6 +114,7 @@ class Telemetry:
         self.reloads = Counter(
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )
+        self.live = LiveTelemetry(self.registry)
         self.sockets = Gauge(
             "pocketvision_websockets", "Open WebSockets.", registry=self.registry, multiprocess_mode="livesum"
         )

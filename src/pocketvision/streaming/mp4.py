@@ -25,6 +25,7 @@ class Mp4File:
     """An open file. `write` takes RGB pictures with growing times in seconds."""
 
     closed = False
+    lost = 0
 
     def __init__(self, path: Path, shown: Path) -> None:
         """path: written to; shown: its name in messages."""
@@ -35,7 +36,7 @@ class Mp4File:
         self._start = 0.0
         self._last = -1
 
-    def write(self, pixels: Pixels, time: float) -> None:
+    def write(self, pixels: Pixels, time: float, _line: str = "") -> None:
         """Add a picture (H, W, 3). The first one's size is the file's; others are scaled to it. Raises PocketVisionError when the
         disk is full."""
         av = imported_av()

@@ -9,16 +9,20 @@ from typing import Protocol
 from pocketvision.errors import UsageError
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.picture import Pixels
+from pocketvision.streaming.publishing import accepts_url, open_publisher
 from pocketvision.streaming.window import open_window
 
 
 class Output(Protocol):
-    """Takes frames. closed: whether its user wants no more."""
+    """Takes frames. closed: whether its user wants no more. lost: frames that were taken and went nowhere."""
 
     closed: bool
 
-    def write(self, pixels: Pixels, time: float) -> None:
-        """Take an RGB picture (H, W, 3) with its time in seconds, which never goes back."""
+    @property
+    def lost(self) -> int: ...
+
+    def write(self, pixels: Pixels, time: float, line: str) -> None:
+        """Take an RGB picture (H, W, 3) with its time in seconds, which never goes back, and its answer, a JSON object."""
         ...
 
 
@@ -26,8 +30,9 @@ class Nowhere:
     """Takes frames and does nothing."""
 
     closed = False
+    lost = 0
 
-    def write(self, pixels: Pixels, time: float) -> None:
+    def write(self, pixels: Pixels, time: float, line: str) -> None:
         """Nothing."""
 
 
@@ -49,6 +54,7 @@ class OutputKind:
 OUTPUTS: dict[str, OutputKind] = {
     "none": OutputKind("none", lambda text: text == "none", lambda _: _nowhere(), draws=False),
     "window": OutputKind("window", lambda text: text == "window", lambda _: open_window()),
+    "server": OutputKind("http://HOST/live/NAME", accepts_url, open_publisher),
     "video file": OutputKind(
         "FILE.mp4", lambda text: Path(text).suffix.lower() == ".mp4", lambda text: open_mp4(Path(text))
     ),

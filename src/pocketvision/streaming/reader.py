@@ -37,6 +37,10 @@ class Reconnecting:
     first_pause: float = FIRST_PAUSE
     longest_pause: float = LONGEST_PAUSE
 
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row, at least one."""
+        return min(self.first_pause * 2.0 ** min(failures - 1, 16), self.longest_pause)
+
 
 def read_frames(
     read: Callable[[], Iterator[Picture]],
@@ -93,4 +97,4 @@ def _pictures(
                 raise SourceError(
                     f"{error}. Tried {failures} times in {seconds:.1f} s, and no picture came."
                 ) from error
-        stop.wait(min(reconnecting.first_pause * 2 ** min(failures - 1, 16), reconnecting.longest_pause))
+        stop.wait(reconnecting.pause(failures))

@@ -38,7 +38,7 @@ class StreamSummary:
     dropped: those that a newer one replaced. damaged: packets and pictures that could not be decoded. reconnects: how often the
     source was lost and came back. seconds: from the start to the end. fps: answers a second between the first and the last one.
     latency and inference: milliseconds (median and 95th percentile), None without answers. ended_by: `end` of the source, `stop`
-    (Ctrl-C), or `time`.
+    (Ctrl-C), or `time`. unpublished: answered frames that did not reach the server they were for.
     """
 
     read: int
@@ -54,6 +54,7 @@ class StreamSummary:
     inference_ms_p50: float | None
     inference_ms_p95: float | None
     ended_by: str
+    unpublished: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

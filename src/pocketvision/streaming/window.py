@@ -19,11 +19,13 @@ LEAVE = (ord("q"), 27)
 class Window:
     """An open window. `closed` is whether its user has closed it."""
 
+    lost = 0
+
     def __init__(self, cv2: Any) -> None:
         self._cv2 = cv2
         self.closed = False
 
-    def write(self, pixels: Pixels, _time: float) -> None:
+    def write(self, pixels: Pixels, _time: float, _line: str = "") -> None:
         """Show a picture (H, W, 3) at once."""
         self._cv2.imshow(TITLE, np.ascontiguousarray(pixels[..., ::-1]))
         key = self._cv2.waitKey(1) & 0xFF

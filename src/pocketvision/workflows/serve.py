@@ -1,6 +1,7 @@
 """serve: bundles behind HTTP until the process is told to stop."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ try:
     from pocketvision.serving.access_log import log_to_stderr
     from pocketvision.serving.batching import BatchSettings
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
+    from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
     from pocketvision.serving.server import listening_socket
     from pocketvision.serving.server import serve as serve_until_stopped
@@ -25,7 +27,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(f"Serving (it uses {error.name})", "serve") from error
 
-__all__ = ["BatchSettings", "ServerSettings", "keys_from", "serve", "source_of"]
+__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "keys_from", "serve", "source_of"]
 
 KEYS_VARIABLE = "POCKETVISION_API_KEYS"
 
@@ -41,9 +43,10 @@ def serve(
     """Serve bundles' folders, or pre-trained networks by name, each as itself or as NAME=BUNDLE, until SIGINT or SIGTERM.
 
     on_ready: called with the server's URL and a line about each model. Raises BundleError, UsageError, and PocketVisionError
-    when host and port can not be had.
+    when host and port can not be had. Live streams need keys unless the host is this machine alone.
     """
     settings = settings or ServerSettings()
+    _check_live(settings, host)
     sources = [source_of(bundle) for bundle in bundles]
     log_to_stderr(as_json=settings.log_json)
 
@@ -75,6 +78,22 @@ def _serve_with_workers(
     bound, each = listening_everywhere(host, port), max(usable_cores() // settings.workers, 1)
     settings = replace(settings, threads=settings.threads or each, decoders=settings.decoders or each)
     serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
+
+
+def _check_live(settings: ServerSettings, host: str) -> None:
+    """Raise UsageError for live streams without keys on an address that others reach: strangers could watch."""
+    if settings.live is not None and not settings.keys and not _is_local(host):
+        raise UsageError(
+            f"--live on {host} without keys would let anybody who reaches it watch, and the pictures are often private. "
+            "Give --keys FILE (`pocketvision new-key NAME >> FILE` makes one), or listen on 127.0.0.1."
+        )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def source_of(text: str) -> BundleSource:

@@ -20,7 +20,7 @@ from pocketvision.streaming.reader import Reconnecting
 from pocketvision.streaming.smoothing import Held, smoother
 from pocketvision.streaming.summary import StreamSummary, Tally, milliseconds
 from pocketvision.workflows.load import load
-from pocketvision.workflows.stream_lines import StreamAnswer, open_lines
+from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
 
 POLICIES = ("newest", "wait")
 WAITING_SOURCES = ("video file", "folder")
@@ -61,8 +61,8 @@ def stream(
     source: a camera's number, a video file, a URL, a folder of images or `test-pattern`. crop: `x,y,width,height` in pixels.
     policy: `newest` gives the model the newest frame and drops those before it, `wait` answers every one; None waits for files
     and folders alone. fps: of a test pattern and a folder. low_latency: see SourceSettings. jsonl: a file of answers. out:
-    `FILE.mp4`, `window` or `none`. threads: of the network, None for every core. on_answer is called with every answer, in the
-    calling thread.
+    `FILE.mp4`, `window`, `http://HOST/live/NAME` of a server that takes live streams, or `none`. threads: of the network, None
+    for every core. on_answer is called with every answer, in the calling thread.
 
     Raises UsageError, BundleError, SourceError (it can not be opened or read any further) and MissingExtraError.
     """
@@ -97,7 +97,7 @@ def stream(
             shown = view.shown(answer, clock)
             write_line(shown)
             if overlay is not None and answer.pixels is not None:
-                sink.write(_drawn(overlay, shown), clock)
+                sink.write(_drawn(overlay, shown), clock, stream_line(shown, top_k).decode("utf-8").strip())
             if on_answer is not None:
                 on_answer(shown)
         ended_by = "stop" if stop.is_set() or sink.closed else "time" if stopped() else "end"
@@ -107,7 +107,7 @@ def stream(
         reconnects=counts.reconnects, seconds=round(time.monotonic() - started, 3), fps=round(tally.fps, 2),
         latency_ms_p50=milliseconds(tally.latency, 50), latency_ms_p95=milliseconds(tally.latency, 95),
         inference_ms_p50=milliseconds(tally.inference, 50), inference_ms_p95=milliseconds(tally.inference, 95),
-        ended_by=ended_by,
+        ended_by=ended_by, unpublished=sink.lost,
     )  # fmt: skip
 
 

@@ -1,0 +1,242 @@
+"""/live: who streams; a stream as MJPEG for an <img>, or over a WebSocket as answer and picture; and the way in, for publishers.
+
+A publisher sends pairs of messages, an answer (text, a JSON object) and its picture (binary, a JPEG file), and is told `taken`
+for each pair. A viewer's WebSocket gets the same pairs. Whoever is slower than the frames come skips some.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, WebSocket
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from pocketvision.serving.answers import LiveList
+from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.live import LiveStream, Shown
+from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
+from pocketvision.serving.service import Service, request_id_of, service_of
+
+BOUNDARY = "pocketvision-frame"
+LONGEST_ANSWER = 256 * 1024  # bytes of an answer's JSON
+JPEG = b"\xff\xd8\xff"
+NORMAL, GOING_AWAY, WRONG_MESSAGE, RESTART = 1000, 1001, 1008, 1012
+_HEADERS = {
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Accel-Buffering": "no",  # a proxy that collects an answer before it passes it on would never be done
+}
+
+router = APIRouter()
+
+
+@router.get("/live", summary="Which live streams are there?", response_model=LiveList)
+async def live(request: Request) -> JSONResponse:
+    """Name, when it began, seconds since the last frame, frames a second and viewers; and whether this server takes any."""
+    streams = service_of(request).live
+    shown = [
+        {
+            "name": each.name,
+            "since": datetime.fromtimestamp(each.since, UTC).isoformat(timespec="milliseconds"),
+            "age_seconds": round(each.age, 2),
+            "fps": round(each.fps, 1),
+            "frames": each.count,
+            "viewers": each.viewers,
+            "publishing": each.publisher is not None,
+        }
+        for each in streams.all
+    ]
+    return JSONResponse({"enabled": streams.enabled, "streams": shown})
+
+
+@router.get("/live/{name}.mjpeg", summary="Watch a stream", response_class=Response)
+async def mjpeg(request: Request, name: str) -> Response:
+    """The stream's pictures one after another, `multipart/x-mixed-replace`, as an <img> shows them; it ends with the stream."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+    return _Mjpeg(service_of(request), name)
+
+
+class _Mjpeg(StreamingResponse):
+    """A response without end, which counts as a viewer for as long as it is being sent."""
+
+    def __init__(self, service: Service, name: str) -> None:
+        self._service = service
+        self._name = name
+        super().__init__(iter(()), 200, _HEADERS, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.live.viewing(self._name) as stream, _counted(self._service):
+            self.body_iterator = _parts(stream, self._service)
+            await super().__call__(scope, receive, send)
+
+
+async def _parts(stream: LiveStream, service: Service) -> AsyncIterator[bytes]:
+    """The parts of the body. The boundary follows each picture at once: browsers show a picture when they have read it."""
+    yield f"--{BOUNDARY}\r\n".encode()
+    last = 0
+    while (shown := await _next(stream, last, service)) is not None:
+        last = shown.number
+        size = len(shown.picture)
+        yield f"Content-Type: image/jpeg\r\nContent-Length: {size}\r\nX-Frame: {shown.number}\r\n\r\n".encode()
+        yield shown.picture
+        yield f"\r\n--{BOUNDARY}\r\n".encode()
+
+
+@router.websocket("/live/{name}")
+async def watch(websocket: WebSocket, name: str) -> None:
+    """Send a stream's answers and pictures until it ends or the viewer leaves. Pages of other sites are refused, as on /ws."""
+    service = service_of(websocket)
+    try:
+        origin = websocket.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
+            raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+        with service.live.viewing(name) as stream:
+            await websocket.accept()
+            with _counted(service):
+                await _show_until_left(websocket, stream, service)
+    except ProblemError as error:
+        await _deny(websocket, error, service)
+
+
+async def _show_until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+    showing = asyncio.create_task(_show(websocket, stream, service))
+    leaving = asyncio.create_task(_left(websocket, service))
+    try:
+        await asyncio.wait((showing, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (showing, leaving):
+            task.cancel()
+        await asyncio.gather(showing, leaving, return_exceptions=True)
+
+
+async def _show(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+    last = 0
+    with suppress(WebSocketDisconnect, RuntimeError):  # the viewer has gone
+        while (shown := await _next(stream, last, service)) is not None:
+            last = shown.number
+            await websocket.send_text(shown.answer)
+            await websocket.send_bytes(shown.picture)
+        await websocket.close(NORMAL if service.live.open else RESTART, "the stream has ended")
+
+
+async def _left(websocket: WebSocket, service: Service) -> None:
+    """Return when the viewer has left. What it says is read, slowly, and not listened to."""
+    rate = RateLimit(service.settings.socket_rate)
+    with suppress(RuntimeError):
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            await asyncio.sleep(rate.wait_for(""))
+
+
+@router.websocket("/live/{name}/publish")
+async def publish(websocket: WebSocket, name: str) -> None:
+    """Take a publisher's frames until it leaves, is silent for too long, or sends what is none."""
+    service = service_of(websocket)
+    accepted = False
+    try:
+        _check_publisher(websocket, service)
+        with service.live.publishing(name) as stream:
+            await websocket.accept()
+            accepted = True
+            await _take(websocket, stream, service)
+    except ProblemError as error:
+        if not accepted:
+            await _deny(websocket, error, service)
+            return
+        service.telemetry.rejected.labels(error.problem.kind).inc()
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await websocket.close(WRONG_MESSAGE, error.problem.detail.encode()[:120].decode(errors="ignore"))
+
+
+def _check_publisher(websocket: WebSocket, service: Service) -> None:
+    """Raise a problem for whoever may not publish: a browser, or without keys anybody but this machine itself.
+
+    No page has business here, and a server without keys is not to show strangers' pictures to those who trust it.
+    """
+    if "origin" in websocket.headers:
+        raise refused(403, "other-site", "Web pages can not publish.")
+    if service.settings.keys:
+        return
+    passed_on = any(name in websocket.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    if passed_on or websocket.client is None or not _is_this_machine(websocket.client.host):
+        raise refused(
+            403,
+            "publishing-needs-keys",
+            "Without keys this server is published to from its own machine only; see --keys.",
+        )
+
+
+def _is_this_machine(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+async def _take(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+    """Show the frames that come. Raises a problem for a message that does not belong here."""
+    rate, publisher = RateLimit(service.settings.socket_rate), stream.publisher
+    answer: str | None = None
+    while True:
+        try:
+            async with asyncio.timeout(service.live.wanted().linger):
+                message = await websocket.receive()
+        except TimeoutError:
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await websocket.close(GOING_AWAY, "no frame came for too long")
+            return
+        if message["type"] == "websocket.disconnect":
+            return
+        if stream.publisher is not publisher or stream.ended:
+            raise refused(409, "name-taken", "Somebody else publishes under this name now.")
+        picture: bytes | None = message.get("bytes")
+        if picture is None:
+            answer = await _checked_answer(message.get("text") or "", service)
+            continue
+        if answer is None or not picture.startswith(JPEG):
+            raise refused(422, "invalid-frame", "Expected an answer as text, then its picture as a binary JPEG file.")
+        stream.show(answer, picture)
+        service.telemetry.live.frames.inc()
+        answer = None
+        await asyncio.sleep(rate.wait_for(""))
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await websocket.send_json({"type": "taken", "frame": stream.count})
+
+
+async def _checked_answer(text: str, service: Service) -> str:
+    content = text.encode("utf-8", "surrogatepass")
+    if len(content) > LONGEST_ANSWER:
+        raise refused(413, "answer-too-large", f"An answer may have {LONGEST_ANSWER} bytes.")
+    await parsed(content, service.settings.max_json_depth)
+    return text
+
+
+async def _next(stream: LiveStream, last: int, service: Service) -> Shown | None:
+    """The newest frame after number `last`, as LiveStream.after; those in between are counted as skipped."""
+    shown = await stream.after(last)
+    if shown is not None and last > 0:
+        service.telemetry.live.skipped.inc(shown.number - last - 1)
+    return shown
+
+
+@contextmanager
+def _counted(service: Service) -> Iterator[None]:
+    service.telemetry.live.viewers.inc()
+    try:
+        yield
+    finally:
+        service.telemetry.live.viewers.dec()
+
+
+async def _deny(websocket: WebSocket, error: ProblemError, service: Service) -> None:
+    """Answer a WebSocket that is not accepted with a problem document, where the server can; otherwise close it."""
+    problem = problem_of(error)
+    service.telemetry.rejected.labels(problem.kind).inc()
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
+    else:
+        await websocket.close(WRONG_MESSAGE, problem.kind)
