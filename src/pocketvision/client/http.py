@@ -62,8 +62,10 @@ def is_lasting(error: BaseException) -> bool:
 
 
 def system_words(error: BaseException) -> str:
-    """What the operating system said at the bottom of it ("Connection refused"); empty if it said nothing."""
+    """What the operating system or OpenSSL said at the bottom of it ("Connection refused"); empty if it said nothing."""
     for each in reversed(list(causes(error))):
+        if isinstance(each, ssl.SSLError):  # its number is OpenSSL's
+            return str(each)
         if isinstance(each, OSError) and each.errno is not None:
             # asyncio puts words of its own beside the number; those of a name that is not found have no other.
             return os.strerror(each.errno) if each.errno > 0 else str(each.strerror)
