@@ -316,6 +316,25 @@ def test_a_certificate_of_ones_own_is_trusted_when_it_is_named_and_otherwise_ref
     asyncio.run(work())
 
 
+def test_https_where_the_server_speaks_http_is_told_at_once(clock: Clock) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with AsyncClient(url, pace=clock.pace()) as client:
+                for refused in (client.health, client.session().__aenter__):
+                    with pytest.raises(ConnectionFailedError, match="WRONG_VERSION_NUMBER") as raised:
+                        await refused()
+                    assert raised.value.attempts == 1
+
+    asyncio.run(work())
+
+
 def test_a_session_is_used_while_it_is_open() -> None:
     with Client("http://127.0.0.1:1") as client:
         session = client.session()

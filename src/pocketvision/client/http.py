@@ -52,10 +52,10 @@ def _reason(error: httpx.RequestError, sent: bool, timeout: float) -> str:
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether the cause is one that another attempt meets too: a host that no one knows, a certificate that is not
-    trusted."""
+    """Whether another attempt meets it too: an unknown host, a certificate that is not trusted, https:// where http:// is."""
     return any(
         isinstance(each, ssl.SSLCertVerificationError)
+        or (isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER")
         or (isinstance(each, socket.gaierror) and each.errno == socket.EAI_NONAME)
         for each in causes(error)
     )
