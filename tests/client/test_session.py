@@ -3,8 +3,12 @@
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,6 +280,57 @@ def test_closing_fails_what_waits_and_leaves_nothing_running() -> None:
                 await waiting
             with pytest.raises(UsageError, match="not open"):
                 await session.predict(b"z")
+
+    asyncio.run(work())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_certificate_of_ones_own_is_trusted_when_it_is_named_and_otherwise_refused_at_once(
+    tmp_path: Path, clock: Clock
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+
+    def health(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(200, '{"status": "alive"}') if request.path == "/health" else None
+
+    async def work() -> None:
+        async with served(echo, ssl=own, process_request=health) as url:
+            address = url.replace("http://", "https://")
+            async with AsyncClient(address, ssl_context=trusting) as client, client.session() as session:
+                assert (await client.health(), await session.health()) == ("alive", "ready")
+                assert (await session.predict(b"x")).label == "x"
+            async with AsyncClient(address, pace=clock.pace()) as client:
+                for refused in (client.health, client.ready, client.session().__aenter__):
+                    with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED") as raised:
+                        await refused()
+                    assert (raised.value.lasting, raised.value.attempts) == (True, 1)
+
+    asyncio.run(work())
+
+
+def test_https_where_the_server_speaks_http_is_told_at_once(clock: Clock) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with AsyncClient(url, pace=clock.pace()) as client:
+                for refused in (client.health, client.session().__aenter__):
+                    with pytest.raises(ConnectionFailedError, match="WRONG_VERSION_NUMBER") as raised:
+                        await refused()
+                    assert raised.value.attempts == 1
 
     asyncio.run(work())
 

@@ -52,18 +52,20 @@ def _reason(error: httpx.RequestError, sent: bool, timeout: float) -> str:
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether the cause is one that another attempt meets too: a host that no one knows, a certificate that is not
-    trusted."""
+    """Whether another attempt meets it too: an unknown host, a certificate that is not trusted, https:// where http:// is."""
     return any(
         isinstance(each, ssl.SSLCertVerificationError)
+        or (isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER")
         or (isinstance(each, socket.gaierror) and each.errno == socket.EAI_NONAME)
         for each in causes(error)
     )
 
 
 def system_words(error: BaseException) -> str:
-    """What the operating system said at the bottom of it ("Connection refused"); empty if it said nothing."""
+    """What the operating system or OpenSSL said at the bottom of it ("Connection refused"); empty if it said nothing."""
     for each in reversed(list(causes(error))):
+        if isinstance(each, ssl.SSLError):  # its number is OpenSSL's
+            return str(each)
         if isinstance(each, OSError) and each.errno is not None:
             # asyncio puts words of its own beside the number; those of a name that is not found have no other.
             return os.strerror(each.errno) if each.errno > 0 else str(each.strerror)
