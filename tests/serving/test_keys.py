@@ -1,5 +1,6 @@
 """API keys and rates."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_tokens_come_back_with_time() -> None:
     slow = RateLimit(0.1)
     assert slow.wait_for("a", 0.0) == 0
     assert slow.wait_for("a", 5.0) == pytest.approx(5.0)
+
+
+def test_a_turn_takes_its_token() -> None:
+    async def scene() -> float:
+        limit, loop = RateLimit(50.0), asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(75):  # fifty at once, and one every 20 ms
+            await limit.turn("a")
+        return loop.time() - began
+
+    assert asyncio.run(scene()) >= 0.48
 
 
 def test_keys_are_read_from_lines_and_wrong_lines_are_not_repeated(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from fastapi.testclient import TestClient
 from served import Running, picture
 from websockets.sync.client import ClientConnection, connect
 
+from pocketvision.serving.keys import new_key
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
@@ -61,7 +63,12 @@ class Browser:
             if value := self.run(script):
                 return value
             time.sleep(0.1)
-        raise AssertionError(f"never true: {script}\n{self.run('document.body.innerText')}")
+        raise AssertionError(f"never true: {script}\n{self.run('document.body?.innerText')}")
+
+    def open(self, url: str) -> None:
+        """Go to a page and wait until its script has run."""
+        self.call("Page.navigate", url=url)
+        self.until(f"location.href.startsWith({url!r}) && document.readyState === 'complete'")
 
     def screenshot(self, path: Path) -> None:
         """Keep what the tab shows."""
@@ -105,7 +112,7 @@ def files(*contents: bytes) -> str:
 @in_a_browser
 def test_upload_paste_drop_camera_and_errors(start, browser: Browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server: Running = start()
-    browser.call("Page.navigate", url=server.url)
+    browser.open(server.url)
     browser.until("document.querySelectorAll('#models option').length === 1")
     assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
     choose = "document.getElementById('files').onchange({target: {files: data.files}})"
@@ -130,3 +137,24 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser, tmp_path: 
     browser.run(f"(() => {{ {files(picture('red'))} {choose}; return 1 }})()")
     browser.until("document.getElementById('status').textContent.includes('연결할 수 없습니다')")
     browser.screenshot(tmp_path / "lost.png")
+
+
+@in_a_browser
+def test_the_camera_is_live_with_a_key(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
+    key, kept = new_key("page")
+    server: Running = start(POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
+    browser.open(server.url)
+    browser.until("document.getElementById('status').textContent.includes('wants a key')")
+    browser.run("document.getElementById('key').value = 'wrong'")
+    browser.run("say(''); document.getElementById('camera').click()")
+    browser.until("document.getElementById('status').textContent.includes('wants a key') && !camera")
+    browser.run(f"document.getElementById('key').value = {key!r}")
+    browser.run("document.getElementById('key').dispatchEvent(new Event('change'))")
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    browser.run("document.getElementById('camera').click()")
+    browser.until("document.querySelectorAll('#status meter').length === 3")
+    assert browser.run("camera.socket.readyState") == 1
+    browser.run("document.getElementById('camera').click()")
+    _, log = server.stop()
+    assert key not in log
+    assert "POST" not in log

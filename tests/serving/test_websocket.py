@@ -10,7 +10,7 @@ from served import memory, picture, serving
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.bundle import Bundle
-from pocketvision.serving.keys import new_key
+from pocketvision.serving.keys import RateLimit, new_key
 from pocketvision.serving.settings import ServerSettings
 
 
@@ -73,8 +73,6 @@ def test_a_wrong_message_is_an_error_and_the_connection_goes_on(
 def test_keys_origins_and_the_number_of_sockets(tiny_bundle: Bundle) -> None:
     key, kept = new_key("a")
     with serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), max_sockets=1)) as client:
-        with pytest.raises(Exception), client.websocket_connect("/ws"):  # noqa: B017
-            pass
         good = {"x-api-key": key}
         with client.websocket_connect("/ws", headers=good) as socket:
             socket.send_json({"type": "health_check"})
@@ -86,6 +84,95 @@ def test_keys_origins_and_the_number_of_sockets(tiny_bundle: Bundle) -> None:
             client.websocket_connect("/ws", headers={**good, "origin": "https://x.org"}),
         ):
             pass
+
+
+def test_a_key_may_be_the_first_message(tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    key, kept = new_key("page")
+    with serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,))) as client:
+        with client.websocket_connect("/ws") as socket:
+            socket.send_json({"type": "authenticate", "key": key, "request_id": "k"})
+            assert socket.receive_json() == {"type": "authenticated", "request_id": "k"}
+            socket.send_bytes(picture("green"))
+            assert socket.receive_json()["predictions"][0]["label"] == "green"
+        with client.websocket_connect("/ws", headers={"x-api-key": key}) as socket:
+            socket.send_json({"type": "authenticate", "key": key})  # not needed, and no mistake
+            assert socket.receive_json()["type"] == "authenticated"
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers={"x-api-key": "wrong"}):
+            pass
+    assert key not in caplog.text + repr(caplog.records)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        '{"type": "authenticate", "key": "wrong"}',
+        '{"type": "authenticate"}',
+        '{"type": "authenticate", "key": ["KEY"]}',
+        '{"type": "authenticate", "key": "KEY", "more": "' + "x" * 1024 + '"}',
+        '{"type": "image_analysis", "key": "KEY"}',
+        '{"type": "health_check"}',
+        "{",
+        b"an image",
+        None,
+    ],
+)
+def test_who_brings_no_key_may_send_nothing(tiny_bundle: Bundle, first: str | bytes | None) -> None:
+    key, kept = new_key("page")
+    with (
+        serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), header_timeout=0.2)) as client,
+        client.websocket_connect("/ws") as socket,
+    ):
+        if isinstance(first, bytes):
+            socket.send_bytes(first)
+        elif first is not None:
+            socket.send_text(first.replace("KEY", key))
+        socket.send_bytes(picture("red"))
+        answer = socket.receive_json()
+        expected = "invalid-json" if first == "{" else "unauthorized"
+        assert (answer["type"], answer["problem"]) == ("error", f"urn:pocketvision:problem:{expected}")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == 1008
+
+
+def test_strangers_do_not_take_all_places(tiny_bundle: Bundle) -> None:
+    key, kept = new_key("page")
+    with (
+        serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), max_sockets=8)) as client,
+        client.websocket_connect("/ws") as first,
+        client.websocket_connect("/ws"),
+    ):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws"):
+            pass
+        with client.websocket_connect("/ws", headers={"x-api-key": key}) as known:
+            known.send_json({"type": "health_check"})
+            assert known.receive_json()["status"] == "ready"
+        first.send_json({"type": "authenticate", "key": key})
+        assert first.receive_json()["type"] == "authenticated"
+        with client.websocket_connect("/ws") as other:  # the first one is no stranger any more
+            other.send_json({"type": "authenticate", "key": key})
+            assert other.receive_json()["type"] == "authenticated"
+
+
+def test_a_keys_rate_holds_for_messages_too(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, kept = new_key("page")
+    names: list[str] = []
+
+    async def turn(_: RateLimit, name: str) -> None:
+        names.append(name)
+
+    monkeypatch.setattr(RateLimit, "turn", turn)
+    with (
+        serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), rate=100)) as client,
+        client.websocket_connect("/ws") as socket,
+    ):
+        socket.send_json({"type": "authenticate", "key": key})
+        assert socket.receive_json()["type"] == "authenticated"
+        for _ in range(2):
+            socket.send_json({"type": "image_analysis"})  # with the image that follows, one request
+            socket.send_bytes(picture("red"))
+            assert socket.receive_json()["type"] == "analysis_result"
+    assert [name for name in names if name] == ["page"] * 3
 
 
 def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: ignore[no-untyped-def]

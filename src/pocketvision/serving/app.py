@@ -71,7 +71,7 @@ def app_for(service: Service) -> FastAPI:
     app.add_exception_handler(PocketVisionError, _as_problem)
     app.add_exception_handler(HTTPException, _as_problem)
     app.add_exception_handler(RequestValidationError, _as_problem)
-    app.add_middleware(RequestGate, settings=service.settings, telemetry=service.telemetry)
+    app.add_middleware(RequestGate, service=service)
     return app
 
 

@@ -12,10 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pocketvision.serving.keys import RateLimit, name_of
-from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after
-from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.keys import name_of
+from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after, unauthorized
+from pocketvision.serving.service import Service
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("pocketvision.access")
@@ -25,6 +24,8 @@ LEFT = 499  # as other servers log a client that closed the connection before it
 # Probes and the page's own files; the page asks its user for a key and sends it with what it asks.
 OPEN_PATHS = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+# WebSockets that take the key as their first message where no header brought one: browsers can send no header with them.
+INTRODUCED_BY_MESSAGE = ("/ws",)
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -50,11 +51,11 @@ class _Seen:
 class RequestGate:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
-        self._settings = settings
-        self._telemetry = telemetry
-        self._rates = None if settings.rate is None else RateLimit(settings.rate)
+        self._settings = service.settings
+        self._telemetry = service.telemetry
+        self._rates = service.rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -66,7 +67,7 @@ class RequestGate:
         request_id = asked if _SAFE_ID.fullmatch(asked) else secrets.token_hex(8)
         seen = _Seen(time.perf_counter())
         scope.setdefault("state", {})["request_id"] = request_id
-        problem = self._refusal(scope["path"], headers, seen)
+        problem = self._refusal(scope, headers, seen)
         scope["state"]["key"] = seen.key
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, problem)
@@ -102,16 +103,19 @@ class RequestGate:
             return problem
         return None
 
-    def _refusal(self, path: str, headers: Headers, seen: _Seen) -> Problem | None:
+    def _refusal(self, scope: Scope, headers: Headers, seen: _Seen) -> Problem | None:
         """Why a request may not pass: no key, a wrong one, or too many requests with it."""
+        path = scope["path"]
         if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return None
+        keyless = "authorization" not in headers and "x-api-key" not in headers
+        if keyless and scope["type"] == "websocket" and path in INTRODUCED_BY_MESSAGE:
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         name = name_of(presented, self._settings.keys)
         if name is None:
-            detail = "This server wants a key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
-            return Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+            return unauthorized("send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
         seen.key = name
         wait = 0.0 if self._rates is None else self._rates.wait_for(name)
         if wait > 0:

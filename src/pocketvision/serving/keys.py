@@ -1,5 +1,6 @@
 """API keys: kept as SHA-256, compared in constant time, each with a name; and how often each may ask."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -98,3 +99,8 @@ class RateLimit:
             return (1 - tokens) / self._rate
         self._buckets[name] = (tokens - 1, now)
         return 0.0
+
+    async def turn(self, name: str) -> None:
+        """Wait until there is a token, and take it."""
+        while (wait := self.wait_for(name)) > 0:
+            await asyncio.sleep(wait)

@@ -8,6 +8,7 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
+from pocketvision.serving.keys import RateLimit
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
@@ -48,13 +49,19 @@ class BodyBudget:
 
 @dataclass(frozen=True)
 class Service:
-    """One server's parts. `service_of` finds it from a request."""
+    """One server's parts. `service_of` finds it from a request.
+
+    rates: how often each key may ask, None without a limit. sockets: places for WebSockets; strangers: those of them that may be
+    taken by connections that have yet to bring their key.
+    """
 
     settings: ServerSettings
     models: ServedModels
     telemetry: Telemetry
     bodies: BodyBudget
+    rates: RateLimit | None
     sockets: asyncio.Semaphore
+    strangers: asyncio.Semaphore
 
 
 def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
@@ -62,7 +69,14 @@ def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Se
     telemetry = Telemetry()
     models = ServedModels(sources, settings, telemetry)
     return Service(
-        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets)
+        settings=settings,
+        models=models,
+        telemetry=telemetry,
+        bodies=BodyBudget(settings.max_bodies),
+        rates=None if settings.rate is None else RateLimit(settings.rate),
+        sockets=asyncio.Semaphore(settings.max_sockets),
+        # A quarter: those who have no key can not shut out those who have one.
+        strangers=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
     )
 
 

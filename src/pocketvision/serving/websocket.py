@@ -1,15 +1,15 @@
 """/ws: many images over one connection, several of them in work at once, answered as they are ready.
 
 A text message is a JSON object with a `type`: `image_analysis` (request_id, and image as base64, or none: the next binary
-message is the image; top_k, model, version, tasks) or `health_check`. A binary message alone is an image to be analysed. Answers
-are `analysis_result`, `health_response` and `error`, each with the request's id.
+message is the image; top_k, model, version, tasks), `health_check` or `authenticate` (key). A binary message alone is an image to
+be analysed. Answers are `analysis_result`, `health_response`, `authenticated` and `error`, each with the request's id.
 """
 
 import asyncio
 import json
 import logging
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
@@ -17,13 +17,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
-from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.keys import RateLimit, name_of
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
-from pocketvision.serving.problems import problem_of, refused
+from pocketvision.serving.problems import Problem, ProblemError, problem_of, refused, unauthorized
 from pocketvision.serving.service import Service, service_of
 
 TASKS = ("classification",)
-SLOW_READER = 1008
+POLICY = 1008  # the code for who has no key, and for who does not read
+LONGEST_INTRODUCTION = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
 
 logger = logging.getLogger(__name__)
@@ -36,22 +37,58 @@ async def socket(websocket: WebSocket) -> None:
     service = service_of(websocket)
     origin = websocket.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-        await websocket.close(1008)
+        await websocket.close(POLICY)
         return
-    if service.sockets.locked():
+    stranger = bool(service.settings.keys) and not websocket.scope["state"]["key"]
+    if service.sockets.locked() or (stranger and service.strangers.locked()):
         await websocket.close(1013)
         return
-    async with service.sockets:
-        await _serve_connection(websocket, service)
+    async with service.sockets, AsyncExitStack() as place:
+        if stranger:
+            await place.enter_async_context(service.strangers)
+        await websocket.accept()
+        service.telemetry.sockets.inc()
+        try:
+            if stranger and not await _introduced(websocket, service):
+                return
+            await place.aclose()
+            await _Conversation(websocket, service).hold()
+        finally:
+            service.telemetry.sockets.dec()
 
 
-async def _serve_connection(websocket: WebSocket, service: Service) -> None:
-    await websocket.accept()
-    service.telemetry.sockets.inc()
+async def _introduced(websocket: WebSocket, service: Service) -> bool:
+    """Whether the first message brought a key in time; the connection is closed otherwise. Nothing else is taken before."""
+    asked: dict[str, Any] = {}
     try:
-        await _Conversation(websocket, service).hold()
-    finally:
-        service.telemetry.sockets.dec()
+        async with asyncio.timeout(service.settings.header_timeout):
+            message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return False
+        text = message.get("text") or ""
+        how = 'send {"type": "authenticate", "key": KEY} as the first message, or the key in a header'
+        if not text or len(text) > LONGEST_INTRODUCTION:
+            raise ProblemError(unauthorized(how))
+        asked = await parsed(text.encode("utf-8", "surrogatepass"), service.settings.max_json_depth)
+        name = name_of(str(asked.get("key", "")), service.settings.keys)
+        if asked.get("type") != "authenticate" or name is None:
+            raise ProblemError(unauthorized(how))
+        if service.rates is not None:
+            await service.rates.turn(name)
+        websocket.scope["state"]["key"] = name
+        await websocket.send_text(json.dumps(_authenticated(asked)))
+        return True
+    except (WebSocketDisconnect, RuntimeError):  # the client has gone
+        return False
+    except TimeoutError:
+        problem = unauthorized(f"it did not come within {service.settings.header_timeout:g} s")
+    except ProblemError as error:
+        problem = error.problem
+    service.telemetry.rejected.labels(problem.kind).inc()
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await websocket.send_text(json.dumps(_error(problem, asked)))
+        await websocket.close(POLICY, problem.kind)
+    return False
 
 
 class _Conversation:
@@ -72,11 +109,10 @@ class _Conversation:
         try:
             while True:
                 await self._free.acquire()
-                # A client that sends too often is slowed down: it is read from later.
-                await asyncio.sleep(self._rate.wait_for(""))
                 message = await self._websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
+                await self._rate.turn("")  # a client that sends too often is slowed down: it is read from later
                 await self._begin(message)
         except (WebSocketDisconnect, RuntimeError):  # closed while it was being read or written
             return
@@ -99,6 +135,8 @@ class _Conversation:
                     return
             else:
                 asked, self._announced = self._announced or {"type": "image_analysis"}, None
+            if self._service.rates is not None and (key := self._websocket.scope["state"]["key"]):
+                await self._service.rates.turn(key)
         except Exception as error:
             work = self._failed(asked, error)
         else:
@@ -126,16 +164,17 @@ class _Conversation:
         if problem.status == 500:
             logger.error("a request on a WebSocket failed", exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
-        document = problem.document(_id_of(asked))
-        await self._send({**document, "problem": document["type"], "type": "error"})
+        await self._send(_error(problem, asked))
 
     async def _told(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
         kind = asked.get("type")
         if kind == "health_check":
             ready = self._service.models.ready
             return {"type": "health_response", "request_id": _id_of(asked), "status": "ready" if ready else "not-ready"}
+        if kind == "authenticate":  # it may ask already
+            return _authenticated(asked)
         if kind != "image_analysis":
-            raise refused(422, "unknown-type", "The type must be image_analysis or health_check.")
+            raise refused(422, "unknown-type", "The type must be image_analysis, health_check or authenticate.")
         tasks = asked.get("tasks", list(TASKS))
         if not isinstance(tasks, list) or not tasks or any(task not in TASKS for task in tasks):
             raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(TASKS)}.")
@@ -155,9 +194,18 @@ class _Conversation:
                 await self._websocket.send_text(text)
         except TimeoutError:
             with suppress(Exception):
-                await self._websocket.close(SLOW_READER)
+                await self._websocket.close(POLICY)
         except (WebSocketDisconnect, RuntimeError):  # the client has gone
             pass
+
+
+def _authenticated(asked: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "authenticated", "request_id": _id_of(asked)}
+
+
+def _error(problem: Problem, asked: dict[str, Any]) -> dict[str, Any]:
+    document = problem.document(_id_of(asked))
+    return {**document, "problem": document["type"], "type": "error"}
 
 
 def _id_of(asked: dict[str, Any]) -> str:

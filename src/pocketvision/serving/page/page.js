@@ -22,6 +22,7 @@ const rows = [];
 let language = navigator.language.startsWith("ko") ? "ko" : "en";
 let models = [];
 let camera = null;
+let starting = false;
 
 const text = (name) => TEXTS[language][name];
 const say = (words, wrong = false) => { at("status").textContent = words; at("status").className = wrong ? "wrong" : ""; };
@@ -152,6 +153,8 @@ function save() {
 }
 
 async function startCamera() {
+  if (starting) return;
+  starting = true;
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640 } });
     const video = at("video");
@@ -161,12 +164,12 @@ async function startCamera() {
     camera = { stream, socket: null };
     at("camera").setAttribute("aria-pressed", "true");
     at("camera").textContent = text("stop");
-    // A browser sends no header with a WebSocket, so with a key the frames go by ordinary requests.
-    if (at("key").value) while (camera) await byRequest(video);
-    else bySocket(video);
+    analyse(video);
   } catch (error) {
     say(text("nocamera") + error.message, true);
     stopCamera();
+  } finally {
+    starting = false;
   }
 }
 
@@ -182,29 +185,27 @@ function live(prediction) {
   at("status").replaceChildren(...bars(prediction));
 }
 
-async function byRequest(video) {
-  const answer = await ask(`/predict?${new URLSearchParams(question())}`, {
-    method: "POST", body: await frameOf(video), headers: { "Content-Type": "image/jpeg" },
-  });
-  live(answer.predictions[0]);
-}
-
-function bySocket(video) {
+function analyse(video) {
   const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`);
   camera.socket = socket;
   const next = async () => {
     if (!camera || socket.readyState !== WebSocket.OPEN) return;
+    const frame = await frameOf(video);
+    if (!camera || socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify({ type: "image_analysis", request_id: "camera", ...question() }));
-    socket.send(await frameOf(video));
+    socket.send(frame);
   };
-  socket.onopen = next;
+  // A browser sends no header with a WebSocket: the key is the first message, and its answer begins the rest.
+  socket.onopen = () => (at("key").value ? socket.send(JSON.stringify({ type: "authenticate", key: at("key").value })) : next());
+  let wrong = "";
   socket.onmessage = (message) => {
     const answer = JSON.parse(message.data);
-    if (answer.type === "error") say(answer.detail, true);
-    else live(answer.predictions[0]);
-    setTimeout(next, answer.type === "error" ? 1000 : 0);
+    wrong = answer.type === "error" ? answer.detail : "";
+    if (wrong) say(wrong, true);
+    else if (answer.type === "analysis_result") live(answer.predictions[0]);
+    setTimeout(next, wrong ? 1000 : 0);
   };
-  socket.onclose = () => { if (camera) { stopCamera(); say(text("lost"), true); } };
+  socket.onclose = () => { if (camera?.socket === socket) { stopCamera(); say(wrong || text("lost"), true); } };
 }
 
 function stopCamera() {
