@@ -2,7 +2,9 @@
 
 import base64
 import json
+import signal
 import time
+from contextlib import suppress
 
 import pytest
 from fastapi.testclient import TestClient
@@ -176,10 +178,15 @@ def test_a_keys_rate_holds_for_messages_too(tiny_bundle: Bundle, monkeypatch: py
 
 
 def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
     server = start()
-    with connect(f"ws://127.0.0.1:{server.port}/ws", max_size=None, compression=None) as socket:
+    url = f"ws://127.0.0.1:{server.port}/ws"
+    with (
+        suppress(ConnectionClosed),
+        connect(url, max_size=None, compression=None, close_timeout=0.1) as socket,
+    ):
         socket.socket.settimeout(2)
         sent, text = (
             0,
@@ -196,19 +203,68 @@ def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: i
         assert memory(server.process.pid) - resident < 60 * 1024
 
 
-def test_a_stopping_server_closes_with_the_code_of_a_restart(start) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("in_flight", [0, 3])
+def test_a_stopping_server_answers_what_it_has_read_and_closes_with_the_code_of_a_restart(  # type: ignore[no-untyped-def]
+    start, in_flight: int
+) -> None:
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
-    server = start()
+    server = start("--max-delay", "1500", "--max-batch", "8")
     with connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
-        socket.send(json.dumps({"type": "health_check"}))
+        for _ in range(in_flight):
+            socket.send(picture("red"))
+        socket.send(json.dumps({"type": "health_check"}))  # messages are read in their order: the images are in work
         assert json.loads(socket.recv(timeout=5))["status"] == "ready"
-        code, _ = server.stop()
+        server.process.send_signal(signal.SIGTERM)
+        answers = [json.loads(socket.recv(timeout=10)) for _ in range(in_flight)]
+        assert [answer["type"] for answer in answers] == ["analysis_result"] * in_flight
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=5)
         assert closed.value.rcvd is not None
-        assert (closed.value.rcvd.code, code) == (1012, 0)
+        assert closed.value.rcvd.code == 1012
+    code, log = server.stop()
+    assert code == 0
+    assert "Traceback" not in log
+
+
+def test_what_is_not_done_when_draining_ends_is_given_up(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start("--max-delay", "60000", "--deadline", "100", "--drain", "1")
+    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket:
+        socket.send(picture("red"))
+        socket.send(json.dumps({"type": "health_check"}))
+        assert json.loads(socket.recv(timeout=5))["status"] == "ready"
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    code, log = server.stop()
+    assert code == 0
+    assert "Traceback" not in log
+
+
+def test_a_client_that_reads_nothing_does_not_keep_a_stopping_server(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    server = start("--drain", "2")
+    url = f"ws://127.0.0.1:{server.port}/ws"
+    with (
+        suppress(ConnectionClosed),
+        connect(url, max_size=None, compression=None, max_queue=1, close_timeout=0.1) as socket,
+    ):
+        socket.socket.settimeout(1)
+        text = json.dumps({"type": "image_analysis", "top_k": 3, "image": encoded("red"), "request_id": "x" * 128})
+        with suppress(TimeoutError, OSError, ConnectionClosed):
+            while True:
+                socket.send(text)
+        code, log = server.stop()
+        assert code == 0
+        assert "Traceback" not in log
 
 
 def test_a_message_that_is_too_long_ends_the_connection(start) -> None:  # type: ignore[no-untyped-def]

@@ -8,17 +8,14 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import ClassVar
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
+from pocketvision.serving.connections import MAX_HEADERS, PatientProtocol, PatientSocket
 from pocketvision.serving.service import Service
 
-MAX_HEADERS = 32 * 1024  # bytes of a request's headers
 MAX_CONNECTIONS = 1024
 
 
@@ -60,6 +57,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     config = uvicorn.Config(
         app_for(service),
         http=type("TimedProtocol", (PatientProtocol,), {"header_timeout": settings.header_timeout}),
+        ws=PatientSocket,
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
         h11_max_incomplete_event_size=MAX_HEADERS,
@@ -70,7 +68,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         server_header=False,
         lifespan="on",
     )
-    server = _Server(config)
+    server = _Server(config, service.stopping)
     waiting = asyncio.create_task(_told(server, on_ready))
     try:
         await server.serve(sockets=[bound])
@@ -85,7 +83,17 @@ async def _told(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but a signal that was obeyed is not raised again: a stop that was asked for is no failure."""
+    """uvicorn's, but WebSockets are told when it stops, and a signal that was obeyed is not raised again: a stop that was asked
+    for is no failure."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, finish what is in flight, and end."""
+        self._stopping.set()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -99,50 +107,3 @@ class _Server(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-class PatientProtocol(H11Protocol):
-    """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
-    send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris)."""
-
-    header_timeout: ClassVar[float] = 10.0
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
-        super().connection_made(transport)
-        self._wait()
-
-    def handle_events(self) -> None:
-        """Stop waiting once a request is there."""
-        super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """The connection is another protocol's from here on."""
-        self._stop_waiting()
-        super().handle_websocket_upgrade(event)
-
-    def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
-        self._wait()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        self._stop_waiting()
-        self._patience = self.loop.call_later(self.header_timeout, self._lose_patience)
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _lose_patience(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()

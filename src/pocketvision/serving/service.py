@@ -52,7 +52,8 @@ class Service:
     """One server's parts. `service_of` finds it from a request.
 
     rates: how often each key may ask, None without a limit. sockets: places for WebSockets; strangers: those of them that may be
-    taken by connections that have yet to bring their key.
+    taken by connections that have yet to bring their key. stopping: set when the server stops; what lasts as long as its client
+    wishes ends by itself then.
     """
 
     settings: ServerSettings
@@ -62,6 +63,7 @@ class Service:
     rates: RateLimit | None
     sockets: asyncio.Semaphore
     strangers: asyncio.Semaphore
+    stopping: asyncio.Event
 
 
 def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
@@ -77,6 +79,7 @@ def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Se
         sockets=asyncio.Semaphore(settings.max_sockets),
         # A quarter: those who have no key can not shut out those who have one.
         strangers=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
+        stopping=asyncio.Event(),
     )
 
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
+from pocketvision.serving.connections import FINISHES
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
 from pocketvision.serving.keys import RateLimit, name_of
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
@@ -24,6 +25,8 @@ from pocketvision.serving.service import Service, service_of
 
 TASKS = ("classification",)
 POLICY = 1008  # the code for who has no key, and for who does not read
+RESTART = 1012  # the code for everybody when the server stops
+CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
 LONGEST_INTRODUCTION = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
 
@@ -103,23 +106,59 @@ class _Conversation:
         self._working: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._announced: dict[str, Any] | None = None
+        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
 
     async def hold(self) -> None:
-        """Read and answer until the client leaves; what is still in work then is cancelled."""
+        """Read and answer until the client leaves; what is still in work then is cancelled. Or until the server stops: then no
+        more is read, what was read is answered as long as there is time, and the connection is closed."""
+        self._websocket.scope["state"][FINISHES] = True
+        watching = asyncio.create_task(self._watch())
         try:
-            while True:
-                await self._free.acquire()
-                message = await self._websocket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
+            while (message := await self._next()) is not None:
                 await self._rate.turn("")  # a client that sends too often is slowed down: it is read from later
                 await self._begin(message)
+            if self._over.done():
+                await self._close(self._over.result())
         except (WebSocketDisconnect, RuntimeError):  # closed while it was being read or written
             return
         finally:
-            for task in self._working:
+            unfinished = {watching, *self._working}
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(*self._working, return_exceptions=True)
+            await asyncio.wait(unfinished)
+
+    async def _watch(self) -> None:
+        await self._service.stopping.wait()
+        self._end(RESTART)
+
+    def _end(self, code: int) -> None:
+        if not self._over.done():
+            self._over.set_result(code)
+
+    async def _next(self) -> Any:
+        """The next message, None when there will be none."""
+        await self._free.acquire()
+        if self._over.done():
+            return None
+        receiving = asyncio.ensure_future(self._websocket.receive())
+        try:
+            either: tuple[asyncio.Future[Any], ...] = (receiving, self._over)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                return None
+            message = receiving.result()
+            return None if message["type"] == "websocket.disconnect" else message
+        finally:
+            receiving.cancel()
+
+    async def _close(self, code: int) -> None:
+        """Close, after what is in work where the server stops: within `drain`, less what the closing itself takes."""
+        if code == RESTART and self._working:
+            drain = self._service.settings.drain
+            await asyncio.wait(self._working, timeout=max(drain - 2 * CLOSE_TIMEOUT, drain / 2))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._websocket.close(code)
 
     async def _begin(self, message: Any) -> None:
         """Understand a message, in order with the others, and start to answer it beside them."""
@@ -193,8 +232,7 @@ class _Conversation:
             async with asyncio.timeout(SEND_TIMEOUT), self._sending:
                 await self._websocket.send_text(text)
         except TimeoutError:
-            with suppress(Exception):
-                await self._websocket.close(POLICY)
+            self._end(POLICY)
         except (WebSocketDisconnect, RuntimeError):  # the client has gone
             pass
 
