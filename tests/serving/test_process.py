@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -51,6 +52,31 @@ def test_it_serves_logs_and_stops_with_the_code_of_success(start) -> None:  # ty
     assert [(line["method"], line["status"]) for line in requests] == [("POST", 200), ("GET", 404)]
     assert all(line["request_id"] for line in requests)
     assert "secret" not in log
+
+
+def test_sockets_have_lines_in_the_log(start) -> None:  # type: ignore[no-untyped-def]
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    key, kept = new_key("a")
+    server = start(POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
+    address = f"ws://127.0.0.1:{server.port}/ws"
+    with connect(address, additional_headers={"x-request-id": "one"}) as socket:
+        socket.send(json.dumps({"type": "authenticate", "key": key}))
+        assert json.loads(socket.recv(timeout=5))["type"] == "authenticated"
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(address, additional_headers={"x-api-key": "x", "x-request-id": "two"}),
+    ):
+        pass
+    assert refused.value.response.status_code == 401
+    assert refused.value.response.headers["x-request-id"] == "two"
+    _, log = server.stop()
+    lines = [line.partition(" ")[2] for line in log.splitlines()]
+    assert re.fullmatch(r"127\.0\.0\.1 - WEBSOCKET '/ws' 101 [\d.]+ ms one", lines[0])
+    assert re.fullmatch(r"127\.0\.0\.1 a WEBSOCKET '/ws' 1000 [\d.]+ ms one messages=1 answers=1", lines[1])
+    assert re.fullmatch(r"127\.0\.0\.1 - WEBSOCKET '/ws' 401 [\d.]+ ms two unauthorized", lines[2])
+    assert len(lines) == 3
 
 
 def test_a_body_of_100_megabytes_is_refused_without_being_kept(start) -> None:  # type: ignore[no-untyped-def]

@@ -1,18 +1,24 @@
 """/ws: the messages, their errors, many in flight, bounds."""
 
+import asyncio
 import base64
 import json
+import re
 import signal
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from served import memory, picture, serving
+from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.bundle import Bundle
+from pocketvision.serving.app import create_app
 from pocketvision.serving.keys import RateLimit, new_key
+from pocketvision.serving.models import BundleSource
 from pocketvision.serving.settings import ServerSettings
 
 
@@ -135,6 +141,84 @@ def test_who_brings_no_key_may_send_nothing(tiny_bundle: Bundle, first: str | by
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == 1008
+
+
+def test_sockets_are_logged_and_counted(tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    key, kept = new_key("page")
+    caplog.set_level("INFO", logger="pocketvision.access")
+    with serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), max_sockets=1)) as client:
+        with client.websocket_connect("/ws?token=secret", headers={"x-request-id": "one"}) as socket:
+            socket.send_json({"type": "authenticate", "key": key})
+            socket.send_json({"type": "health_check"})
+            socket.send_bytes(picture("red"))
+            socket.send_bytes(b"no image")
+            assert {socket.receive_json()["type"] for _ in range(4)} > {"authenticated", "error"}
+            with pytest.raises(WebSocketDenialResponse) as full, client.websocket_connect("/ws"):
+                pass
+            assert (full.value.status_code, full.value.json()["type"].rpartition(":")[2]) == (
+                503,
+                "too-many-websockets",
+            )
+        with (
+            pytest.raises(WebSocketDenialResponse) as wrong,
+            client.websocket_connect("/ws", headers={"x-api-key": "x"}),
+        ):
+            pass
+        assert (wrong.value.status_code, wrong.value.json()["type"].rpartition(":")[2]) == (401, "unauthorized")
+        other = {"x-api-key": key, "origin": "https://x.org"}
+        with pytest.raises(WebSocketDenialResponse) as foreign, client.websocket_connect("/ws", headers=other):
+            pass
+        assert (foreign.value.status_code, foreign.value.json()["type"].rpartition(":")[2]) == (403, "foreign-origin")
+        figures = client.get("/metrics", headers={"x-api-key": key}).text
+    lines = [record.request for record in caplog.records if record.name == "pocketvision.access"]  # type: ignore[attr-defined]
+    sockets = [line for line in lines if line["method"] == "WEBSOCKET"]
+    assert [(line["status"], line["problem"]) for line in sockets] == [
+        (101, ""),
+        (503, "too-many-websockets"),
+        (1000, ""),
+        (401, "unauthorized"),
+        (403, "foreign-origin"),
+    ]
+    opened, closed = sockets[0], sockets[2]
+    assert opened["request_id"] == closed["request_id"] == "one"
+    assert (closed["key"], closed["messages"], closed["answers"], closed["path"]) == ("page", 4, 4, "/ws")
+    assert closed["ms"] >= opened["ms"] > 0
+    assert "secret" not in repr(lines)
+    assert key not in repr(lines)
+    counted = {
+        found[1]: float(found[2]) for found in re.finditer(r"pocketvision_websocket_messages_total{(.*)} (.*)", figures)
+    }
+    assert counted == {
+        'outcome="answered",type="authenticate"': 1.0,
+        'outcome="answered",type="health_check"': 1.0,
+        'outcome="answered",type="image_analysis"': 1.0,
+        'outcome="unreadable-image",type="image_analysis"': 1.0,
+    }
+
+
+def test_a_client_that_does_not_read_loses_its_place(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketvision.serving.websocket.SEND_TIMEOUT", 0.1)
+
+    async def scene() -> int:
+        app = create_app([BundleSource("tiny", tiny_bundle.folder)])
+        messages: list[dict[str, object]] = [
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": '{"type": "health_check"}'},
+        ]
+
+        async def receive() -> dict[str, object]:
+            return messages.pop(0) if messages else await asyncio.Event().wait()  # type: ignore[return-value]
+
+        async def send(message: Any) -> None:
+            if message["type"] != "websocket.accept":
+                await asyncio.Event().wait()  # as uvicorn does while its buffer is full
+
+        async with app.router.lifespan_context(app):
+            scope = {"type": "websocket", "path": "/ws", "headers": [], "query_string": b"", "extensions": {}}
+            await asyncio.wait_for(app(scope, receive, send), 10)
+            return int(app.state.service.sockets._value)
+
+    assert asyncio.run(scene()) == ServerSettings().max_sockets
 
 
 def test_strangers_do_not_take_all_places(tiny_bundle: Bundle) -> None:

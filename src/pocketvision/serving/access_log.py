@@ -28,10 +28,15 @@ class _Lines(logging.Formatter):
                 {"time": stamp, "level": record.levelname, "logger": record.name, **fields}, ensure_ascii=False
             )
         if request is not None:
-            return (
-                f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r} "
-                f"{request['status']} {request['ms']:.1f} ms {request['request_id']} {request['problem']}".rstrip()
-            )
+            rest = [f"{name}={request[name]}" for name in ("messages", "answers") if name in request]
+            return " ".join(
+                [
+                    f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r}",
+                    f"{request['status']} {request['ms']:.1f} ms {request['request_id']}",
+                    *rest,
+                    request["problem"],
+                ]
+            ).rstrip()
         text = f"{stamp} {record.levelname} {record.name}: {record.getMessage()!s}"
         return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -74,6 +75,12 @@ class PatientSocket(WebSocketsSansIOProtocol):
         """Run the route, and leave no connection behind."""
         await super().run_asgi()
         self.loop.call_later(self.close_timeout + 1, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send one of the route's messages. A refusal that was told is the end of the handshake: uvicorn would miss it."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def keepalive_timeout(self) -> None:
         """No answer to a ping: what could not be sent so far will not be."""

@@ -1,6 +1,5 @@
 """What every request passes: an id, keys and rates, security headers, the access log, metrics; no error is without a document."""
 
-import json
 import logging
 import re
 import secrets
@@ -20,6 +19,7 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("pocketvision.access")
 
 REQUEST_ID = "X-Request-ID"
+NO_CODE = 1006  # of a WebSocket that ended without saying so
 LEFT = 499  # as other servers log a client that closed the connection before its answer
 # Probes and the page's own files; the page asks its user for a key and sends it with what it asks.
 OPEN_PATHS = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
@@ -46,6 +46,21 @@ class _Seen:
     key: str = ""
     kind: str = ""
     answering: bool = False
+
+
+@dataclass
+class _SocketSeen:
+    """What is known of a WebSocket, for the log. code: of its close, or the HTTP status it was refused with."""
+
+    messages: int = 0
+    answers: int = 0
+    code: int | None = None
+    opened: bool = False
+
+    def closed_with(self, code: int) -> None:
+        """The first code counts: that of who closed."""
+        if self.code is None:
+            self.code = code
 
 
 class RequestGate:
@@ -125,18 +140,48 @@ class RequestGate:
         return None
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
-        if problem is None:
-            await self._app(scope, receive, send)
-            return
-        self._telemetry.rejected.labels(problem.kind).inc()
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": problem.kind})
-            return
-        document = json.dumps(problem.document(scope["state"]["request_id"])).encode()
-        headers = {"content-type": "application/problem+json", **problem.headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "websocket.http.response.start", "status": problem.status, "headers": raw})
-        await send({"type": "websocket.http.response.body", "body": document})
+        """Let a WebSocket through, or refuse it here. The log has a line when it was opened and one when it was closed."""
+        started = time.perf_counter()
+        seen = _SocketSeen()
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                seen.messages += 1
+            elif message["type"] == "websocket.disconnect":
+                seen.closed_with(message.get("code", NO_CODE))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            if message["type"] == "websocket.http.response.start":
+                seen.closed_with(message["status"])
+                MutableHeaders(scope=message).update({REQUEST_ID: scope["state"]["request_id"], **_HEADERS})
+            elif message["type"] == "websocket.close":
+                seen.closed_with(message.get("code", 1000))
+            await send(message)
+            if message["type"] == "websocket.accept":
+                seen.opened = True
+                self._log_socket(scope, 101, started)
+            elif message["type"] == "websocket.send":
+                seen.answers += 1
+
+        try:
+            if problem is not None:
+                scope["state"]["problem"] = problem.kind
+                await problem_response(problem, scope["state"]["request_id"])(scope, receive, counted_send)
+            else:
+                await self._app(scope, counted_receive, counted_send)
+        finally:
+            if not seen.opened and (kind := scope["state"].get("problem")):
+                self._telemetry.rejected.labels(kind).inc()
+            counts = {"messages": seen.messages, "answers": seen.answers} if seen.opened else {}
+            self._log_socket(scope, seen.code or NO_CODE, started, **counts)
+
+    def _log_socket(self, scope: Scope, status: int, started: float, **counts: int) -> None:
+        if access.isEnabledFor(logging.INFO):
+            key, problem = scope["state"].get("key", ""), scope["state"].get("problem", "")
+            fields = self._fields(scope, _Seen(started, status, key, problem), time.perf_counter() - started)
+            access.info("%s", "request", extra={"request": {**fields, **counts}})
 
     def _record(self, scope: Scope, seen: _Seen) -> None:
         seconds = time.perf_counter() - seen.started
@@ -157,7 +202,7 @@ class RequestGate:
             "request_id": scope["state"]["request_id"],
             "client": client[0] if client else "",
             "key": seen.key,
-            "method": scope["method"],
+            "method": scope.get("method", "WEBSOCKET"),
             "path": scope["path"][:200],
             "status": seen.status,
             "ms": round(seconds * 1000, 2),

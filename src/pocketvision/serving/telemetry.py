@@ -56,6 +56,11 @@ class Telemetry:
         )
         self.sockets = Gauge("pocketvision_websockets", "Open WebSockets.", registry=self.registry)
 
+        self.messages = Counter(
+            "pocketvision_websocket_messages", "Messages of WebSockets, by type, and `answered` or the problem's kind.",
+            ["type", "outcome"], registry=self.registry,
+        )  # fmt: skip
+
     def watch_queue(self, model: str, depth: Callable[[], float]) -> None:
         """Ask `depth` for a model's queue whenever the metrics are read."""
         self.queue.labels(model).set_function(depth)

@@ -20,9 +20,19 @@ from pocketvision.serving.connections import FINISHES
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
 from pocketvision.serving.keys import RateLimit, name_of
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
-from pocketvision.serving.problems import Problem, ProblemError, problem_of, refused, unauthorized
-from pocketvision.serving.service import Service, service_of
+from pocketvision.serving.problems import (
+    Problem,
+    ProblemError,
+    problem_of,
+    problem_response,
+    refused,
+    retry_after,
+    unauthorized,
+)
+from pocketvision.serving.service import Service, request_id_of, service_of
 
+TYPES = ("image_analysis", "health_check", "authenticate")
+ANSWERED = "answered"
 TASKS = ("classification",)
 POLICY = 1008  # the code for who has no key, and for who does not read
 RESTART = 1012  # the code for everybody when the server stops
@@ -40,11 +50,12 @@ async def socket(websocket: WebSocket) -> None:
     service = service_of(websocket)
     origin = websocket.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-        await websocket.close(POLICY)
+        await _deny(websocket, refused(403, "foreign-origin", "Pages of other sites may not connect.").problem)
         return
     stranger = bool(service.settings.keys) and not websocket.scope["state"]["key"]
     if service.sockets.locked() or (stranger and service.strangers.locked()):
-        await websocket.close(1013)
+        detail = "There is no place for another WebSocket; try again later."
+        await _deny(websocket, refused(503, "too-many-websockets", detail, retry_after(1)).problem)
         return
     async with service.sockets, AsyncExitStack() as place:
         if stranger:
@@ -58,6 +69,11 @@ async def socket(websocket: WebSocket) -> None:
             await _Conversation(websocket, service).hold()
         finally:
             service.telemetry.sockets.dec()
+
+
+async def _deny(websocket: WebSocket, problem: Problem) -> None:
+    websocket.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
 
 
 async def _introduced(websocket: WebSocket, service: Service) -> bool:
@@ -80,6 +96,7 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
             await service.rates.turn(name)
         websocket.scope["state"]["key"] = name
         await websocket.send_text(json.dumps(_authenticated(asked)))
+        service.telemetry.messages.labels("authenticate", ANSWERED).inc()
         return True
     except (WebSocketDisconnect, RuntimeError):  # the client has gone
         return False
@@ -88,6 +105,8 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
     except ProblemError as error:
         problem = error.problem
     service.telemetry.rejected.labels(problem.kind).inc()
+    service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
+    websocket.scope["state"]["problem"] = problem.kind
     with suppress(WebSocketDisconnect, RuntimeError):
         await websocket.send_text(json.dumps(_error(problem, asked)))
         await websocket.close(POLICY, problem.kind)
@@ -196,6 +215,7 @@ class _Conversation:
         except Exception as error:  # one request's error is its own; the connection goes on
             await self._failed(asked, error)
         else:
+            self._service.telemetry.messages.labels(_type_of(asked), ANSWERED).inc()
             await self._send(answer)
 
     async def _failed(self, asked: dict[str, Any], error: Exception) -> None:
@@ -203,6 +223,7 @@ class _Conversation:
         if problem.status == 500:
             logger.error("a request on a WebSocket failed", exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
+        self._service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
         await self._send(_error(problem, asked))
 
     async def _told(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
@@ -244,6 +265,12 @@ def _authenticated(asked: dict[str, Any]) -> dict[str, Any]:
 def _error(problem: Problem, asked: dict[str, Any]) -> dict[str, Any]:
     document = problem.document(_id_of(asked))
     return {**document, "problem": document["type"], "type": "error"}
+
+
+def _type_of(asked: dict[str, Any]) -> str:
+    """A message's type for the metrics: one of ours, whatever a client sends."""
+    kind = asked.get("type")
+    return kind if isinstance(kind, str) and kind in TYPES else "other"
 
 
 def _id_of(asked: dict[str, Any]) -> str:
