@@ -351,11 +351,14 @@ def test_a_client_that_reads_nothing_does_not_keep_a_stopping_server(start) -> N
         assert "Traceback" not in log
 
 
-def test_a_message_that_is_too_long_ends_the_connection(start) -> None:  # type: ignore[no-untyped-def]
+def test_a_message_that_is_too_long_ends_the_connection_and_the_client_hears_why(start) -> None:  # type: ignore[no-untyped-def]
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
     server = start()
-    with connect(f"ws://127.0.0.1:{server.port}/ws") as socket, pytest.raises(ConnectionClosed):
-        socket.send(b"x" * 5_000_000)
-        socket.recv(timeout=10)
+    for _ in range(5):
+        with connect(f"ws://127.0.0.1:{server.port}/ws") as socket, pytest.raises(ConnectionClosed) as closed:
+            socket.send(b"x" * 5_000_000)
+            socket.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009

@@ -39,6 +39,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (415, "The content type is not one of those that are taken."),
         (422, "The image, or a field of the request, can not be read."),
         (429, "The queue is full, or the key's rate is used up; `Retry-After` says when to return."),
+        (431, "The headers are too large."),
         (500, "The server's own fault; its log has it under the request's id."),
         (503, "The server is shutting down."),
         (504, "The answer did not come within the deadline."),

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pocketvision.serving.connections import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
 from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after, unauthorized
 from pocketvision.serving.service import Service
@@ -121,6 +122,8 @@ class RequestGate:
     def _refusal(self, scope: Scope, headers: Headers, seen: _Seen) -> Problem | None:
         """Why a request may not pass: no key, a wrong one, or too many requests with it."""
         path = scope["path"]
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADERS:
+            return headers_too_large()
         if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return None
         keyless = "authorization" not in headers and "x-api-key" not in headers
