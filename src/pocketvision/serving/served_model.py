@@ -106,7 +106,14 @@ class ServedModel:
         self._own = threading.local()
         batches = replace(settings.batches, runners=settings.threads or usable_cores())
         self.batcher: Batcher[Input, Image.Image | NDArray[np.float32], tuple[Classification, NDArray[np.float32]]]
-        self.batcher = Batcher(self._prepare, self._run, batches, pool, on_batch=self._on_batch)
+        self.batcher = Batcher(
+            self._prepare,
+            self._run,
+            batches,
+            pool,
+            on_batch=self._on_batch,
+            on_lingering=telemetry.lingering.labels(name).inc,
+        )
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""

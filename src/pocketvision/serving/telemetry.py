@@ -44,6 +44,10 @@ class Telemetry:
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
         self.queue = Gauge("pocketvision_queue_images", "Images in work or waiting.", ["model"], registry=self.registry)
+        self.lingering = Gauge(
+            "pocketvision_lingering_decodes", "Decodes that run on though nobody waits for them any more.", ["model"],
+            registry=self.registry, multiprocess_mode="livesum",
+        )  # fmt: skip
         self.confidence = Histogram(
             "pocketvision_confidence", "Probability of the most probable class.", ["model"],
             buckets=_SHARES, registry=self.registry,
