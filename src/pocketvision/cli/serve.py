@@ -45,6 +45,9 @@ def serve(
     watch: Annotated[float, typer.Option(min=0, help="Seconds between looks for changed bundles; 0: never.")] = 0.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds to finish what is in flight when stopped.")] = 20.0,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log requests as JSON Lines.")] = False,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT.")
+    ] = False,
 ) -> None:
     """Serve bundles over HTTP and WebSocket, until Ctrl-C or SIGTERM.
 
@@ -61,7 +64,7 @@ def serve(
         batches=BatchSettings(max_batch, max_delay / 1000, queue), backend=backend, threads=threads, decoders=decoders,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
-        log_json=log_json,
+        log_json=log_json, traces=traces,
     )  # fmt: skip
 
     def ready(url: str, models: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 import time
 import warnings
@@ -41,15 +42,39 @@ class _Lines(logging.Formatter):
         return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
 
 
-def log_to_stderr(*, as_json: bool) -> None:
-    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+class _Seldom(logging.Filter):
+    """One line a minute: a collector that can not be reached is worth no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a minute has passed. The error's traceback, which is the library's inside, is left out."""
+        record.exc_info = None
+        if time.monotonic() - self._last < 60:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+def _handler(*, as_json: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(as_json=as_json))
+    return handler
+
+
+def log_to_stderr(*, as_json: bool) -> None:
+    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+    handler = _handler(as_json=as_json)
     for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+    exporting = logging.getLogger("opentelemetry")
+    exporting.handlers, exporting.propagate = [_handler(as_json=as_json)], False
+    exporting.handlers[0].addFilter(_Seldom())
     access.setLevel(logging.INFO)
     # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
     warnings.filterwarnings("ignore", module=r"PIL\.")

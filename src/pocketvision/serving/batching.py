@@ -69,12 +69,13 @@ class BatchSettings:
 @dataclass(frozen=True)
 class Timing:
     """Seconds that preparing took (with the wait for a thread), that the item then waited, and that its run took with `batch`
-    items."""
+    items; and when that was finished, by `time.monotonic`."""
 
     prepare: float
     wait: float
     run: float
     batch: int
+    finished: float
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Batcher(Generic[Raw, Item, Result]):
             raise DeadlineError("the model did not answer in time") from None
         finally:
             self._waiting.pop(waiting, None)
-        return Answer(value, Timing(ready - started, began - ready, seconds, batch))
+        return Answer(value, Timing(ready - started, began - ready, seconds, batch, began + seconds))
 
     async def _prepared(self, raw: Raw, deadline: float) -> Item:
         """The item, prepared in the pool. Not started any more once nobody waits for it."""

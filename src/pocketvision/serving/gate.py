@@ -92,6 +92,8 @@ class RequestGate:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen.status, seen.answering = message["status"], True
+                if self._telemetry.tracing is not None:  # the span ends with the answer
+                    self._telemetry.tracing.note_request(*_route_of(scope), request_id)
                 MutableHeaders(scope=message).update({REQUEST_ID: request_id, **_HEADERS})
             await send(message)
 
@@ -191,8 +193,7 @@ class RequestGate:
         seen.kind = scope["state"].get("problem", "")
         if seen.kind:
             self._telemetry.rejected.labels(seen.kind).inc()
-        route = getattr(scope.get("route"), "path", "unmatched")  # never the path itself: clients could make any number
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        method, route = _route_of(scope)
         self._telemetry.requests.labels(route, method, str(seen.status)).inc()
         self._telemetry.seconds.labels(route).observe(seconds)
         if access.isEnabledFor(logging.INFO):
@@ -211,3 +212,9 @@ class RequestGate:
             "ms": round(seconds * 1000, 2),
             "problem": seen.kind,
         }
+
+
+def _route_of(scope: Scope) -> tuple[str, str]:
+    """Method and route as metrics and spans call them: never the path itself, of which clients could make any number."""
+    method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+    return method, getattr(scope.get("route"), "path", "unmatched")

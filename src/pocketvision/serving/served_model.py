@@ -125,6 +125,8 @@ class ServedModel:
         self._telemetry.decode_seconds.labels(self.name).observe(answer.timing.prepare)
         self._telemetry.queue_seconds.labels(self.name).observe(answer.timing.wait)
         self._telemetry.confidence.labels(self.name).observe(classification.probability)
+        if self._telemetry.tracing is not None:
+            self._telemetry.tracing.note_image(self.name, self.version, answer.timing)
         return Prediction(classification, logits, answer.timing)
 
     def _prepare(self, source: Input) -> Image.Image | NDArray[np.float32]:

@@ -13,6 +13,7 @@ from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.tracing import start_tracing
 
 
 class Reservation:
@@ -68,7 +69,7 @@ class Service:
 
 def service_for(sources: Sequence[BundleSource], settings: ServerSettings) -> Service:
     """A service whose models are not loaded yet."""
-    telemetry = Telemetry()
+    telemetry = Telemetry(start_tracing() if settings.traces else None)
     models = ServedModels(sources, settings, telemetry)
     return Service(
         settings=settings,

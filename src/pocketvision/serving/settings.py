@@ -21,6 +21,7 @@ class ServerSettings:
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
     second; socket_message: bytes of one; max_sockets: WebSockets at once. log_json: log JSON Lines.
+    traces: send OpenTelemetry spans.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -45,6 +46,7 @@ class ServerSettings:
     socket_message: int = 4 * MEBIBYTE
     max_sockets: int = 64
     log_json: bool = False
+    traces: bool = False
 
     def __post_init__(self) -> None:
         for name in (

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pocketvision.serving.tracing import Tracing
+
 # Seconds. From a small network on a fast core to a request that waited for its deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -13,7 +15,9 @@ _SHARES = tuple(share / 10 for share in range(1, 11))
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        """tracing: where spans go, None for nowhere."""
+        self.tracing = tracing
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "pocketvision_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry

@@ -211,12 +211,19 @@ class _Conversation:
         try:
             with self._service.bodies.reserve() as reservation:
                 reservation.take(len(content if content is not None else str(asked.get("image", ""))))
-                answer = await self._told(asked, content)
+                answer = await self._traced(asked, content)
         except Exception as error:  # one request's error is its own; the connection goes on
             await self._failed(asked, error)
         else:
             self._service.telemetry.messages.labels(_type_of(asked), ANSWERED).inc()
             await self._send(answer)
+
+    async def _traced(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+        tracing = self._service.telemetry.tracing
+        if tracing is None or asked.get("type") != "image_analysis":
+            return await self._told(asked, content)
+        with tracing.message("image_analysis", request_id_of(self._websocket)):
+            return await self._told(asked, content)
 
     async def _failed(self, asked: dict[str, Any], error: Exception) -> None:
         problem = problem_of(error)
