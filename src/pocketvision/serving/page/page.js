@@ -6,6 +6,9 @@ const TEXTS = {
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
+    files: "Choose images", measured: "Measured",
+    figures: { set: "on", images: "images", accuracy: "accuracy", balanced_accuracy: "balanced accuracy", macro_f1: "macro F1",
+      top5_accuracy: "top-5 accuracy" },
     times: (t) => `decode ${t.decode_ms} ms · queue ${t.queue_ms} ms · inference ${t.inference_ms} ms · batch ${t.batch}`,
   },
   ko: {
@@ -13,6 +16,9 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
+    files: "이미지 선택", measured: "측정값",
+    figures: { set: "데이터", images: "이미지 수", accuracy: "정확도", balanced_accuracy: "균형 정확도", macro_f1: "매크로 F1",
+      top5_accuracy: "상위 5개 정확도" },
     times: (t) => `디코딩 ${t.decode_ms} ms · 대기 ${t.queue_ms} ms · 추론 ${t.inference_ms} ms · 배치 ${t.batch}`,
   },
 };
@@ -74,6 +80,11 @@ function showCard() {
     version: model.version, architecture: model.architecture, size: `${model.width} × ${model.height}`,
     classes: `${model.labels.length}: ${model.labels.join(", ")}`,
   };
+  const figures = Object.entries(model.metrics).map(([name, value]) => {
+    const share = typeof value === "number" && name !== "images";
+    return `${text("figures")[name]} ${share ? `${(value * 100).toFixed(1)} %` : value}`;
+  });
+  if (figures.length) facts.measured = figures.join(" · ");
   at("card").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)]),
   );
@@ -182,7 +193,9 @@ function frameOf(video) {
 }
 
 function live(prediction) {
-  at("status").replaceChildren(...bars(prediction));
+  at("live").replaceChildren(...bars(prediction));
+  // Bars change with every frame; only another label is worth to be read out.
+  if (at("status").textContent !== prediction.label) say(prediction.label);
 }
 
 function analyse(video) {
@@ -214,6 +227,7 @@ function stopCamera() {
   stopped?.socket?.close();
   for (const track of stopped?.stream.getTracks() ?? []) track.stop();
   at("video").hidden = true;
+  at("live").replaceChildren();
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");
 }
