@@ -153,6 +153,7 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     server: Running = start()
     browser.open(server.url)
     browser.until("document.querySelectorAll('#models option').length === 1")
+    browser.screenshots("start")
     assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
     choose = "document.getElementById('files').onchange({target: {files: data.files}})"
     browser.run(f"(() => {{ {files(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
@@ -185,6 +186,7 @@ def test_the_camera_is_live_with_a_key(start, browser: Browser) -> None:  # type
     server: Running = start(POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
     browser.open(server.url)
     browser.until("document.getElementById('status').textContent.includes('wants a key')")
+    browser.screenshots("key-wanted")
     browser.run("document.getElementById('key').value = 'wrong'")
     browser.run("say(''); document.getElementById('camera').click()")
     browser.until("document.getElementById('status').textContent.includes('wants a key') && !camera")
@@ -244,6 +246,10 @@ def test_the_page_is_used_by_keyboard_and_tells_what_it_does(start, browser: Bro
     assert browser.run("!document.getElementById('live').closest('[aria-live], [role=status]')")
     browser.press("Enter")
     browser.until("camera === null")
+    browser.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no camera here')); 1")
+    browser.press("Enter")
+    browser.until("document.getElementById('status').textContent.endsWith('no camera here')")
+    browser.screenshots("no-camera")
     # Every control has a name, every meter its class, and the language that is spoken is the one that is written.
     nameless = (
         "[...document.querySelectorAll('input, select')].filter(each => !each.labels.length).map(each => each.id)"
