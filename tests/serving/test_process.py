@@ -208,6 +208,25 @@ def test_draining_ends_when_its_time_is_over(start) -> None:  # type: ignore[no-
         assert time.monotonic() - started < 5
 
 
+def test_a_decode_that_hangs_does_not_keep_the_process(tiny_bundle: Bundle) -> None:
+    code = (
+        "import threading\nfrom pocketvision.serving.served_model import ServedModel\n"
+        "ServedModel._prepare = lambda *_: threading.Event().wait()\n"
+        "from pocketvision.cli.main import main\nmain()"
+    )
+    command = [sys.executable, "-c", code, "serve", str(tiny_bundle.folder), "--port", "0", "--deadline", "0.2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        try:
+            assert process.stderr is not None
+            url = next(found[0] for line in process.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+            assert httpx.post(f"{url}/predict", content=picture("red"), headers=JPEG).status_code == 504
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+            assert "/predict" in process.stderr.read()
+        finally:
+            process.kill()
+
+
 def test_a_bundle_deleted_while_it_is_served_goes_on(start, tiny_bundle: Bundle) -> None:  # type: ignore[no-untyped-def]
     import shutil
 

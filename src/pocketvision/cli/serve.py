@@ -1,5 +1,9 @@
 """`pocketvision serve` and `pocketvision new-key`."""
 
+import logging
+import os
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +75,18 @@ def serve(
         stderr().print(f"Serving {', '.join(models)} on {url} (API: {url}/docs)", soft_wrap=True)
 
     run_serve(bundles, settings=settings, host=host, port=port, on_ready=ready)
+    _leave_hung_threads()
+
+
+def _leave_hung_threads() -> None:
+    """End the process although a decode or a run of the network hangs: Python would wait for its thread for ever."""
+    ends = time.monotonic() + 1
+    for thread in threading.enumerate():
+        if thread.name.startswith(("decode", "inference")):
+            thread.join(max(ends - time.monotonic(), 0))
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(0)
 
 
 def new_key(
