@@ -1,5 +1,6 @@
 """API keys and rates."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from served import picture, serving
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import UsageError
-from pocketvision.serving.keys import RateLimit, name_of, new_key, parse_keys, read_keys
+from pocketvision.serving.keys import RateLimit, name_of, new_key, parse_keys, read_keys, turn
 from pocketvision.serving.settings import ServerSettings
 
 JPEG = {"content-type": "image/jpeg"}
@@ -62,6 +63,17 @@ def test_tokens_come_back_with_time() -> None:
     slow = RateLimit(0.1)
     assert slow.wait_for("a", 0.0) == 0
     assert slow.wait_for("a", 5.0) == pytest.approx(5.0)
+
+
+def test_a_turn_takes_its_token() -> None:
+    async def scene() -> float:
+        limit, loop = RateLimit(50.0), asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(75):  # fifty at once, and one every 20 ms
+            await turn(limit, "a")
+        return loop.time() - began
+
+    assert asyncio.run(scene()) >= 0.48
 
 
 def test_keys_are_read_from_lines_and_wrong_lines_are_not_repeated(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The page in a real browser, headless Chromium driven over its own protocol, with a camera that is not one."""
 
 import base64
+import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +17,10 @@ from fastapi.testclient import TestClient
 from served import Running, picture
 from websockets.sync.client import ClientConnection, connect
 
+from pocketvision.serving.keys import new_key
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ARTEFACTS = Path(os.environ.get("POCKETVISION_TEST_ARTEFACTS", "test-artefacts"))
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
@@ -61,11 +66,52 @@ class Browser:
             if value := self.run(script):
                 return value
             time.sleep(0.1)
-        raise AssertionError(f"never true: {script}\n{self.run('document.body.innerText')}")
+        raise AssertionError(f"never true: {script}\n{self.run('document.body?.innerText')}")
 
-    def screenshot(self, path: Path) -> None:
-        """Keep what the tab shows."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def open(self, url: str) -> None:
+        """Go to a page and wait until its script has run."""
+        self.call("Page.navigate", url=url)
+        self.until(f"location.href.startsWith({url!r}) && document.readyState === 'complete'")
+
+    def screenshots(self, name: str) -> None:
+        """Keep what the page looks like: light and dark, on a desk and on a telephone; nothing sticks out of the screen."""
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        for look, scheme, width in (("light", "light", 1000), ("dark", "dark", 1000), ("phone", "light", 360)):
+            self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            self.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=800,
+                deviceScaleFactor=1,
+                mobile=look == "phone",
+            )
+            assert self.run("document.documentElement.scrollWidth <= innerWidth"), (
+                f"{name} is wider than {width} pixels"
+            )
+            content = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+            (ARTEFACTS / f"page-{name}-{look}.png").write_bytes(base64.b64decode(content))
+        self.call("Emulation.clearDeviceMetricsOverride")
+
+    def press(self, key: str) -> None:
+        """A key, as a keyboard sends it."""
+        codes = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " ")}
+        code, typed = codes[key]
+        sent = (
+            {"key": key, "windowsVirtualKeyCode": code, "text": typed}
+            if typed
+            else {"key": key, "windowsVirtualKeyCode": code}
+        )
+        self.call("Input.dispatchKeyEvent", type="keyDown", **sent)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def tab_to(self, identity: str) -> None:
+        """Go on with Tab until an element has the focus, and can be seen to have it."""
+        for _ in range(12):
+            self.press("Tab")
+            if self.run("document.activeElement.id") == identity:
+                assert self.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+                return
+        raise AssertionError(f"Tab does not reach {identity}")
 
 
 @pytest.fixture
@@ -103,10 +149,11 @@ def files(*contents: bytes) -> str:
 
 
 @in_a_browser
-def test_upload_paste_drop_camera_and_errors(start, browser: Browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
     server: Running = start()
-    browser.call("Page.navigate", url=server.url)
+    browser.open(server.url)
     browser.until("document.querySelectorAll('#models option').length === 1")
+    browser.screenshots("start")
     assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
     choose = "document.getElementById('files').onchange({target: {files: data.files}})"
     browser.run(f"(() => {{ {files(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
@@ -119,14 +166,96 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser, tmp_path: 
     drop = "document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))"
     browser.run(f"(() => {{ {files(b'<b>no image</b>')} {drop}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers .wrong').length === 1")
-    browser.screenshot(tmp_path / "answers.png")
+    browser.screenshots("answers")
     browser.run("document.getElementById('camera').click()")
-    browser.until("document.querySelectorAll('#status meter').length === 3")
-    browser.screenshot(tmp_path / "camera.png")
+    browser.until("document.querySelectorAll('#live meter').length === 3")
+    browser.screenshots("camera")
     browser.run("document.getElementById('camera').click()")
     browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
     assert browser.run("document.querySelector('#answers-heading').textContent") == "결과"
+    browser.screenshots("korean")
     server.stop()
     browser.run(f"(() => {{ {files(picture('red'))} {choose}; return 1 }})()")
     browser.until("document.getElementById('status').textContent.includes('연결할 수 없습니다')")
-    browser.screenshot(tmp_path / "lost.png")
+    browser.screenshots("lost-korean")
+
+
+@in_a_browser
+def test_the_camera_is_live_with_a_key(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
+    key, kept = new_key("page")
+    server: Running = start(POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
+    browser.open(server.url)
+    browser.until("document.getElementById('status').textContent.includes('wants a key')")
+    browser.screenshots("key-wanted")
+    browser.run("document.getElementById('key').value = 'wrong'")
+    browser.run("say(''); document.getElementById('camera').click()")
+    browser.until("document.getElementById('status').textContent.includes('wants a key') && !camera")
+    browser.run(f"document.getElementById('key').value = {key!r}")
+    browser.run("document.getElementById('key').dispatchEvent(new Event('change'))")
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    browser.run("document.getElementById('camera').click()")
+    browser.until("document.querySelectorAll('#live meter').length === 3")
+    assert browser.run("camera.socket.readyState") == 1
+    browser.run("document.getElementById('camera').click()")
+    _, log = server.stop()
+    assert key not in log
+    assert "POST" not in log
+
+
+@in_a_browser
+def test_answers_are_saved_for_a_spreadsheet_by_keyboard(start, browser: Browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start()
+    browser.open(server.url)
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    named = files(picture("파랑"), picture("red")).replace("'picture 0.jpg'", "'=1+1 \"사진\".jpg'")
+    browser.run(f"(() => {{ {named} classify(data.files); return 1 }})()")
+    browser.until("document.querySelectorAll('#answers li').length === 2")
+    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.tab_to("save")
+    browser.press("Enter")
+    ends = time.monotonic() + 20
+    while not (tmp_path / "answers.csv").is_file():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    content = (tmp_path / "answers.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.reader(content.decode("utf-8-sig").splitlines()))
+    assert rows[0] == ["time", "image", "label", "probability", "problem"]
+    assert [row[1:3] for row in rows[1:]] == [['\'=1+1 "사진".jpg', "파랑"], ["picture 1.jpg", "red"]]
+    assert all(0.5 < float(row[3]) <= 1 for row in rows[1:])
+
+
+@in_a_browser
+def test_the_page_is_used_by_keyboard_and_tells_what_it_does(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start()
+    browser.open(server.url)
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    browser.call("Page.enable")
+    browser.call("Page.setInterceptFileChooserDialog", enabled=True)
+    browser.run(
+        "window.chosen = 0; document.getElementById('files').addEventListener('click', () => { window.chosen += 1 }); 1"
+    )
+    browser.tab_to("files")
+    browser.press("Enter")
+    browser.until("window.chosen === 1")
+    browser.tab_to("camera")
+    browser.press("Enter")
+    browser.until("document.querySelectorAll('#live meter').length === 3")
+    assert browser.run("document.getElementById('camera').getAttribute('aria-pressed')") == "true"
+    assert browser.run("document.getElementById('status').textContent") in ("red", "green", "파랑")  # what is read out
+    assert browser.run("!document.getElementById('live').closest('[aria-live], [role=status]')")
+    browser.press("Enter")
+    browser.until("camera === null")
+    browser.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no camera here')); 1")
+    browser.press("Enter")
+    browser.until("document.getElementById('status').textContent.endsWith('no camera here')")
+    browser.screenshots("no-camera")
+    # Every control has a name, every meter its class, and the language that is spoken is the one that is written.
+    nameless = (
+        "[...document.querySelectorAll('input, select')].filter(each => !each.labels.length).map(each => each.id)"
+    )
+    assert browser.run(nameless) == []
+    assert browser.run("[...document.querySelectorAll('button')].every(each => each.textContent.trim())")
+    browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
+    assert browser.run("document.documentElement.lang") == "ko"
+    assert "undefined" not in browser.run("document.body.innerText")

@@ -14,6 +14,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.serving.app import create_app
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.models import BundleSource
+from pocketvision.serving.served_model import ServedModel
 from pocketvision.serving.settings import ServerSettings
 
 JPEG = {"content-type": "image/jpeg"}
@@ -80,6 +81,39 @@ def test_what_takes_too_long_is_told(tiny_bundle: Bundle, monkeypatch: pytest.Mo
         slow = client.post("/predict", content=picture("red"), headers=JPEG)
         assert (slow.status_code, slow.json()["type"]) == (422, "urn:pocketvision:problem:decode-timeout")
         hanging.set()
+
+
+def test_decoders_that_all_hang_are_told(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, decode = threading.Event(), ServedModel._prepare
+
+    def prepare(model: ServedModel, source: bytes) -> Any:
+        if source == b"hang":
+            hanging.wait(30)
+        return decode(model, source)
+
+    monkeypatch.setattr(ServedModel, "_prepare", prepare)
+    settings = ServerSettings(BatchSettings(prepare_timeout=0.05), decoders=2)
+    with serving(tiny_bundle.folder, settings=settings) as client:
+
+        def state() -> tuple[int, int, int, bool]:
+            answers = [client.get(path).status_code for path in ("/health", "/ready", "/v2/health/ready")]
+            figures = client.get("/metrics").text
+            return (*answers, f'lingering_decodes{{model="tiny"}} {hung}.0' in figures)  # type: ignore[return-value]
+
+        hung = 1
+        assert client.post("/predict", content=b"hang", headers=JPEG).status_code == 422
+        assert state() == (200, 200, 200, True)  # another thread is left
+        assert client.post("/predict", content=picture("red"), headers=JPEG).status_code == 200
+        hung = 2
+        assert client.post("/predict", content=b"hang", headers=JPEG).status_code == 422
+        assert state() == (200, 503, 503, True)
+        monkeypatch.setattr("pocketvision.serving.status_routes.STUCK", 0.0)
+        assert state() == (503, 503, 503, True)
+        hanging.set()
+        hung, ends = 0, time.monotonic() + 10
+        while state() != (200, 200, 200, True):
+            assert time.monotonic() < ends
+        assert client.post("/predict", content=picture("red"), headers=JPEG).status_code == 200
 
 
 def test_a_clock_that_jumps_changes_nothing(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

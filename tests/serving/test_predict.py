@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import struct
 import zlib
 
@@ -179,3 +180,18 @@ def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(
     document = problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
     assert document["request_id"]
+
+
+def test_a_models_measured_figures_are_told(tiny_bundle: Bundle) -> None:
+    manifest = tiny_bundle.folder / "manifest.json"
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    measured = {"name": "test", "images": 40, "accuracy": 0.9, "macro_f1": None, "per_class": {"red": {}}}
+    values["tasks"]["classification"]["metrics"] = measured
+    manifest.write_text(json.dumps(values), encoding="utf-8")
+    with serving(tiny_bundle.folder) as client:
+        told = client.get("/models").json()["models"][0]["metrics"]
+    assert told == {"set": "test", "images": 40, "accuracy": 0.9}
+
+
+def test_a_model_without_figures_tells_none(client: TestClient) -> None:
+    assert client.get("/models").json()["models"][0]["metrics"] == {}

@@ -58,6 +58,9 @@ def serve(
         bool, typer.Option("--live", help="Take and show live streams (`pocketvision stream --out URL/live/NAME`).")
     ] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log requests as JSON Lines.")] = False,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT.")
+    ] = False,
 ) -> None:
     """Serve bundles over HTTP and WebSocket, until Ctrl-C or SIGTERM.
 
@@ -67,7 +70,7 @@ def serve(
 
         pocketvision serve leaves=runs/leaves/bundle faces=runs/faces/bundle --port 9000 --keys keys.txt --watch 2
     """
-    from pocketvision.workflows.serve import BatchSettings, LiveSettings, ServerSettings, keys_from
+    from pocketvision.workflows.serve import BatchSettings, LiveSettings, ServerSettings, keys_from, leave_hung_threads
     from pocketvision.workflows.serve import serve as run_serve
 
     settings = ServerSettings(
@@ -75,13 +78,14 @@ def serve(
         backend=backend, threads=threads, decoders=decoders,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
-        log_json=log_json, live=LiveSettings() if live else None, workers=workers,
+        log_json=log_json, live=LiveSettings() if live else None, workers=workers, traces=traces,
     )  # fmt: skip
 
     def ready(url: str, models: list[str]) -> None:
         stderr().print(f"Serving {', '.join(models)} on {url} (API: {url}/docs)", soft_wrap=True)
 
     run_serve(bundles, settings=settings, host=host, port=port, on_ready=ready)
+    leave_hung_threads()
 
 
 def new_key(

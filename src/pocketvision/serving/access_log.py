@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 import time
 import warnings
@@ -28,23 +29,52 @@ class _Lines(logging.Formatter):
                 {"time": stamp, "level": record.levelname, "logger": record.name, **fields}, ensure_ascii=False
             )
         if request is not None:
-            return (
-                f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r} "
-                f"{request['status']} {request['ms']:.1f} ms {request['request_id']} {request['problem']}".rstrip()
-            )
+            rest = [f"{name}={request[name]}" for name in ("messages", "answers") if name in request]
+            return " ".join(
+                [
+                    f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r}",
+                    f"{request['status']} {request['ms']:.1f} ms {request['request_id']}",
+                    *rest,
+                    request["problem"],
+                ]
+            ).rstrip()
         text = f"{stamp} {record.levelname} {record.name}: {record.getMessage()!s}"
         return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
 
 
-def log_to_stderr(*, as_json: bool) -> None:
-    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+class _Seldom(logging.Filter):
+    """One line a minute: a collector that can not be reached is worth no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a minute has passed. The error's traceback, which is the library's inside, is left out."""
+        record.exc_info = None
+        if time.monotonic() - self._last < 60:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+def _handler(*, as_json: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(as_json=as_json))
+    return handler
+
+
+def log_to_stderr(*, as_json: bool) -> None:
+    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+    handler = _handler(as_json=as_json)
     for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+    exporting = logging.getLogger("opentelemetry")
+    exporting.handlers, exporting.propagate = [_handler(as_json=as_json)], False
+    exporting.handlers[0].addFilter(_Seldom())
     access.setLevel(logging.INFO)
     # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,11 +1,14 @@
 """The shapes of answers, for the API's description, and how predictions become them."""
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from pocketvision.serving.problems import problem_of
 from pocketvision.serving.served_model import Prediction, ServedModel
+
+METRICS = ("images", "accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy")
 
 
 class ModelName(BaseModel):
@@ -89,6 +92,7 @@ class ModelState(BaseModel):
     height: int
     width: int
     loaded_at: float = Field(description="Seconds since 1970.")
+    metrics: dict[str, float | str] = Field(description="Measured figures of its manifest; empty where it has none.")
 
 
 class ModelList(BaseModel):
@@ -162,4 +166,14 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "height": preprocessing.height,
         "width": preprocessing.width,
         "loaded_at": model.loaded,
+        "metrics": _measured(model.bundle.manifest.tasks["classification"].metrics),
+    }
+
+
+def _measured(metrics: dict[str, Any]) -> dict[str, float | str]:
+    """The figures that tell how good a model is, without their details."""
+    texts = {"set": str(metrics["name"])} if metrics.get("name") else {}
+    numbers = {name: metrics.get(name) for name in METRICS}
+    return texts | {
+        name: value for name, value in numbers.items() if isinstance(value, int | float) and math.isfinite(value)
     }

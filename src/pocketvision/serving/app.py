@@ -23,6 +23,8 @@ from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.watch import watch_folders
 
+FLUSH = 3.0  # seconds for the last spans to be sent
+
 logger = logging.getLogger(__name__)
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -39,6 +41,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (415, "The content type is not one of those that are taken."),
         (422, "The image, or a field of the request, can not be read."),
         (429, "The queue is full, or another limit is reached; `Retry-After` says when to return."),
+        (431, "The headers are too large."),
         (500, "The server's own fault; its log has it under the request's id."),
         (503, "The server is shutting down."),
         (504, "The answer did not come within the deadline."),
@@ -73,6 +76,8 @@ def app_for(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _as_problem)
     app.add_exception_handler(RequestValidationError, _as_problem)
     app.add_middleware(RequestGate, service=service)
+    if service.telemetry.tracing is not None:
+        app.add_middleware(service.telemetry.tracing.around)
     return app
 
 
@@ -92,6 +97,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError):
                 await watching
         await service.models.close()
+        if service.telemetry.tracing is not None:  # requests are done: what is left of the time is not needed for them
+            await asyncio.to_thread(service.telemetry.tracing.shutdown, min(service.settings.drain, FLUSH))
 
 
 async def _as_problem(request: Request, error: Exception) -> Response:

@@ -73,12 +73,13 @@ class BatchSettings:
 @dataclass(frozen=True)
 class Timing:
     """Seconds that preparing took (with the wait for a thread), that the item then waited, and that its run took with `batch`
-    items."""
+    items; and when that was finished, by `time.monotonic`."""
 
     prepare: float
     wait: float
     run: float
     batch: int
+    finished: float
 
 
 @dataclass(frozen=True)
@@ -123,19 +124,23 @@ class Batcher(Generic[Raw, Item, Result]):
         pool: ThreadPoolExecutor,
         *,
         on_batch: Callable[[int, float], None] | None = None,
+        on_lingering: Callable[[int], None] | None = None,
     ) -> None:
         """prepare: called in `pool`, which several batchers may share and the caller shuts down. run: called in `runners` threads
-        of the batcher's own with 1 to max_batch items; one result for each. on_batch: called with each run's size and seconds."""
+        of the batcher's own with 1 to max_batch items; one result for each. on_batch: called with each run's size and seconds.
+        on_lingering: called with 1 when a preparation runs on though nobody waits for it, and with -1 when it ends."""
         self._prepare = prepare
         self._run = run
         self._settings = settings
         self._pool = pool
         self._runner = ThreadPoolExecutor(settings.runners, thread_name_prefix="inference")
         self._on_batch = on_batch
+        self._on_lingering = on_lingering
         self._waiting: OrderedDict[_Waiting[Item, Result], None] = OrderedDict()
         self._workers: set[asyncio.Task[None]] = set()
         self._admitted = 0
-        self._lingering = 0  # preparations that still run though nobody waits for them: a thread can not be stopped
+        # Preparations that still run though nobody waits for them: a thread can not be stopped.
+        self._lingering: set[_Preparation[Raw, Item]] = set()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -145,7 +150,12 @@ class Batcher(Generic[Raw, Item, Result]):
     @property
     def depth(self) -> int:
         """Items in work or waiting."""
-        return self._admitted + self._lingering
+        return self._admitted + len(self._lingering)
+
+    def stuck(self) -> list[float]:
+        """For each preparation that has not ended within its time: the seconds since then. Its thread can do nothing else."""
+        late = time.monotonic() - self._settings.prepare_timeout
+        return [late - each.began for each in self._lingering if each.began is not None and each.began <= late]
 
     @property
     def closing(self) -> bool:
@@ -227,7 +237,7 @@ class Batcher(Generic[Raw, Item, Result]):
             raise DeadlineError("the model did not answer in time") from None
         finally:
             self._waiting.pop(waiting, None)
-        return Answer(value, Timing(ready - started, began - ready, seconds, batch))
+        return Answer(value, Timing(ready - started, began - ready, seconds, batch, began + seconds))
 
     async def _prepared(self, raw: Raw, deadline: float) -> Item:
         """The item, prepared in the pool. Not started any more once nobody waits for it."""
@@ -253,23 +263,27 @@ class Batcher(Generic[Raw, Item, Result]):
         finally:
             if not result.done():
                 result.cancel()
-                self._leave_behind(future)
+                self._leave_behind(preparation, future)
 
-    def _leave_behind(self, future: "Future[Item]") -> None:
+    def _leave_behind(self, preparation: _Preparation[Raw, Item], future: "Future[Item]") -> None:
         """Count a preparation that can not be stopped until it ends by itself, so that memory stays bounded."""
         if future.cancel() or future.done():
             return
-        self._lingering += 1
+        self._lingering.add(preparation)
+        if self._on_lingering is not None:
+            self._on_lingering(1)
         loop = asyncio.get_running_loop()
 
         def ended(_: "Future[Item]") -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody counts any more
-                loop.call_soon_threadsafe(self._forget_one)
+                loop.call_soon_threadsafe(self._forget, preparation)
 
         future.add_done_callback(ended)
 
-    def _forget_one(self) -> None:
-        self._lingering -= 1
+    def _forget(self, preparation: _Preparation[Raw, Item]) -> None:
+        self._lingering.discard(preparation)
+        if self._on_lingering is not None:
+            self._on_lingering(-1)
 
     def _enqueue(self, waiting: _Waiting[Item, Result]) -> None:
         self._waiting[waiting] = None

@@ -1,12 +1,53 @@
-"""Connections that are not waited for for ever: neither for what a client sends, nor for it to read what it is sent."""
+"""Connections that are not waited for for ever, neither for what a client sends nor for it to read what it is sent; and
+WebSockets that finish their work when the server stops."""
 
 import asyncio
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from pocketvision.serving.problems import MEDIA_TYPE, Problem
 from pocketvision.serving.stalled_writes import StalledWrites
+
+access = logging.getLogger("pocketvision.access")
+
+LINGER = 2.0  # seconds for a client to read why it was refused
+MAX_HEADERS = 32 * 1024  # bytes of a request's headers
+MAX_HEADER_LINES, MAX_HEADER_LINE = 128, 8192  # of a WebSocket's request: the library's own limits
+FINISHES = "finishes"  # what a WebSocket's route writes into the connection's state when it closes by itself as the server stops
+
+
+def headers_too_large() -> Problem:
+    """A request whose headers are more than is taken."""
+    detail = f"The headers may have {MAX_HEADERS:,} bytes; those of a WebSocket {MAX_HEADER_LINES} lines of {MAX_HEADER_LINE:,}."
+    return Problem(431, "headers-too-large", detail)
+
+
+class _Deaf(asyncio.Protocol):
+    """What a connection is handed to after its last answer: what the client still sends is read and forgotten until it closes,
+    for `LINGER` seconds at most. Closed with something unread, the system would send a reset, which may overtake the answer."""
+
+    def __init__(self, transport: asyncio.Transport, lost: Callable[[Exception | None], None]) -> None:
+        self._lost = lost
+        self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
+        transport.set_protocol(self)
+        if transport.can_write_eof():
+            transport.write_eof()
+        transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the protocol that had the connection."""
+        self._timer.cancel()
+        self._lost(exc)
 
 
 class PatientProtocol(H11Protocol):
@@ -34,6 +75,57 @@ class PatientProtocol(H11Protocol):
         """The connection is another protocol's from here on."""
         self._stop_waiting()
         super().handle_websocket_upgrade(event)
+        opened = self.transport.get_protocol()
+        if isinstance(opened, PatientSocket) and not opened.handshake_initiated:
+            # Its parser of headers, which is another and has limits of its own, took them for none; it would keep the connection.
+            self.connections.discard(opened)
+            self.connections.add(self)
+            self.transport.set_protocol(self)
+            self._refuse(headers_too_large() if _beyond_websockets(self.headers) else _broken())
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Refuse what is no HTTP, or has headers that are too long: with a document, and so that the client can read it."""
+        error = sys.exception()  # uvicorn calls this where it handles what h11 raised
+        too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
+        self._refuse(headers_too_large() if too_large else _broken())
+
+    def _refuse(self, problem: Problem) -> None:
+        self._stop_waiting()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the rest of its body will not come
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            request_id = secrets.token_hex(8)
+            body = json.dumps(problem.document(request_id)).encode()
+            headers = [
+                ("content-type", MEDIA_TYPE),
+                ("content-length", str(len(body))),
+                ("x-request-id", request_id),
+                ("connection", "close"),
+            ]
+            reason = HTTPStatus(problem.status).phrase.encode()
+            for event in (
+                h11.Response(status_code=problem.status, headers=headers, reason=reason),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+            self._log(problem, request_id)
+        _Deaf(self.transport, self.connection_lost)
+
+    def _log(self, problem: Problem, request_id: str) -> None:
+        """The gate, which logs all others, never sees these."""
+        fields = {
+            "request_id": request_id,
+            "client": self.client[0] if self.client else "",
+            "key": "",
+            "method": "-",
+            "path": "",
+            "status": problem.status,
+            "ms": 0.0,
+            "problem": problem.kind,
+        }
+        access.info("%s", "request", extra={"request": fields})
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -76,19 +168,17 @@ class PatientProtocol(H11Protocol):
 
 
 class PatientSocket(WebSocketsSansIOProtocol):
-    """A WebSocket whose client has `write_timeout` seconds to read some of what it is sent."""
+    """A WebSocket that is closed by its route when the server stops, once what it has read is answered; uvicorn alone would
+    close it at once. And one whose client reads nothing of what it is sent for `write_timeout` seconds is cut, where uvicorn
+    would keep it for ever."""
 
     write_timeout = 20.0
+    _deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A new connection."""
         super().connection_made(transport)
         self._stalled = StalledWrites(self.loop, self.transport, self.write_timeout)
-
-    def shutdown(self) -> None:
-        """The server stops."""
-        super().shutdown()
-        self._stalled.hurry()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
@@ -104,3 +194,57 @@ class PatientSocket(WebSocketsSansIOProtocol):
         """Nothing more to wait for."""
         self._stalled.end()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, but forget what comes after the end."""
+        if not self._deaf:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """A message is too long, or no WebSocket's. The client hears the code although it still sends: see `_Deaf`."""
+        ended = self.conn.close_sent
+        code, reason = (ended.code, ended.reason) if ended is not None else (1002, "")
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._deaf = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        self._stalled.hurry()
+        state: dict[str, Any] = self.scope.get("state", {}) if self.handshake_initiated else {}
+        if state.get(FINISHES) and not self.close_sent and not self.disconnected:
+            self.close_timeout = 1.0  # what the client may take to agree to the end
+            return
+        super().shutdown()
+
+    async def run_asgi(self) -> None:
+        """Run the route, and leave no connection behind."""
+        await super().run_asgi()
+        self.loop.call_later(self.close_timeout + 1, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send one of the route's messages. A refusal that was told is the end of the handshake: uvicorn would miss it."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
+    def keepalive_timeout(self) -> None:
+        """No answer to a ping: what could not be sent so far will not be."""
+        super().keepalive_timeout()
+        self.loop.call_later(1, self.transport.abort)
+
+
+def _broken() -> Problem:
+    return Problem(400, "bad-request", "What was sent is not HTTP/1.1.")
+
+
+def _beyond_websockets(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether headers are more than the WebSocket library reads: 128 of 8 KiB each."""
+    return len(headers) > MAX_HEADER_LINES or any(
+        len(name) + len(value) + 4 > MAX_HEADER_LINE for name, value in headers
+    )

@@ -1,6 +1,5 @@
 """What every request passes: an id, keys and rates, security headers, the access log, metrics; no error is without a document."""
 
-import json
 import logging
 import re
 import secrets
@@ -12,18 +11,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pocketvision.serving.connections import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
-from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after
+from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after, unauthorized
 from pocketvision.serving.service import Service
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("pocketvision.access")
 
 REQUEST_ID = "X-Request-ID"
+NO_CODE = 1006  # of a WebSocket that ended without saying so
 LEFT = 499  # as other servers log a client that closed the connection before its answer
 # Probes and the page's own files; the page asks its user for a key and sends it with what it asks.
 OPEN_PATHS = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+# WebSockets that take the key as their first message where no header brought one: browsers can send no header with them.
+INTRODUCED_BY_MESSAGE = ("/ws",)
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,6 +49,21 @@ class _Seen:
     answering: bool = False
 
 
+@dataclass
+class _SocketSeen:
+    """What is known of a WebSocket, for the log. code: of its close, or the HTTP status it was refused with."""
+
+    messages: int = 0
+    answers: int = 0
+    code: int | None = None
+    opened: bool = False
+
+    def closed_with(self, code: int) -> None:
+        """The first code counts: that of who closed."""
+        if self.code is None:
+            self.code = code
+
+
 class RequestGate:
     """ASGI middleware around the whole application."""
 
@@ -65,7 +83,7 @@ class RequestGate:
         request_id = asked if _SAFE_ID.fullmatch(asked) else secrets.token_hex(8)
         seen = _Seen(time.perf_counter())
         scope.setdefault("state", {})["request_id"] = request_id
-        problem = self._refusal(scope["path"], headers, seen)
+        problem = self._refusal(scope, headers, seen)
         scope["state"]["key"] = seen.key
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, problem)
@@ -74,6 +92,8 @@ class RequestGate:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen.status, seen.answering = message["status"], True
+                if self._telemetry.tracing is not None:  # the span ends with the answer
+                    self._telemetry.tracing.note_request(*_route_of(scope), request_id)
                 MutableHeaders(scope=message).update({REQUEST_ID: request_id, **_HEADERS})
             await send(message)
 
@@ -101,16 +121,21 @@ class RequestGate:
             return problem
         return None
 
-    def _refusal(self, path: str, headers: Headers, seen: _Seen) -> Problem | None:
+    def _refusal(self, scope: Scope, headers: Headers, seen: _Seen) -> Problem | None:
         """Why a request may not pass: no key, a wrong one, or too many requests with it."""
+        path = scope["path"]
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADERS:
+            return headers_too_large()
         if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return None
+        keyless = "authorization" not in headers and "x-api-key" not in headers
+        if keyless and scope["type"] == "websocket" and path in INTRODUCED_BY_MESSAGE:
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         name = name_of(presented, self._settings.keys)
         if name is None:
-            detail = "This server wants a key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
-            return Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+            return unauthorized("send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
         seen.key = name
         wait = 0.0 if self._rates is None else self._rates.wait_for(name)
         if wait > 0:
@@ -120,26 +145,55 @@ class RequestGate:
         return None
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, problem: Problem | None) -> None:
-        if problem is None:
-            await self._app(scope, receive, send)
-            return
-        self._telemetry.rejected.labels(problem.kind).inc()
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": problem.kind})
-            return
-        document = json.dumps(problem.document(scope["state"]["request_id"])).encode()
-        headers = {"content-type": "application/problem+json", **problem.headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "websocket.http.response.start", "status": problem.status, "headers": raw})
-        await send({"type": "websocket.http.response.body", "body": document})
+        """Let a WebSocket through, or refuse it here. The log has a line when it was opened and one when it was closed."""
+        started = time.perf_counter()
+        seen = _SocketSeen()
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                seen.messages += 1
+            elif message["type"] == "websocket.disconnect":
+                seen.closed_with(message.get("code", NO_CODE))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            if message["type"] == "websocket.http.response.start":
+                seen.closed_with(message["status"])
+                MutableHeaders(scope=message).update({REQUEST_ID: scope["state"]["request_id"], **_HEADERS})
+            elif message["type"] == "websocket.close":
+                seen.closed_with(message.get("code", 1000))
+            await send(message)
+            if message["type"] == "websocket.accept":
+                seen.opened = True
+                self._log_socket(scope, 101, started)
+            elif message["type"] == "websocket.send":
+                seen.answers += 1
+
+        try:
+            if problem is not None:
+                scope["state"]["problem"] = problem.kind
+                await problem_response(problem, scope["state"]["request_id"])(scope, receive, counted_send)
+            else:
+                await self._app(scope, counted_receive, counted_send)
+        finally:
+            if not seen.opened and (kind := scope["state"].get("problem")):
+                self._telemetry.rejected.labels(kind).inc()
+            counts = {"messages": seen.messages, "answers": seen.answers} if seen.opened else {}
+            self._log_socket(scope, seen.code or NO_CODE, started, **counts)
+
+    def _log_socket(self, scope: Scope, status: int, started: float, **counts: int) -> None:
+        if access.isEnabledFor(logging.INFO):
+            key, problem = scope["state"].get("key", ""), scope["state"].get("problem", "")
+            fields = self._fields(scope, _Seen(started, status, key, problem), time.perf_counter() - started)
+            access.info("%s", "request", extra={"request": {**fields, **counts}})
 
     def _record(self, scope: Scope, seen: _Seen) -> None:
         seconds = time.perf_counter() - seen.started
         seen.kind = scope["state"].get("problem", "")
         if seen.kind:
             self._telemetry.rejected.labels(seen.kind).inc()
-        route = getattr(scope.get("route"), "path", "unmatched")  # never the path itself: clients could make any number
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        method, route = _route_of(scope)
         self._telemetry.requests.labels(route, method, str(seen.status)).inc()
         self._telemetry.seconds.labels(route).observe(seconds)
         if access.isEnabledFor(logging.INFO):
@@ -152,9 +206,15 @@ class RequestGate:
             "request_id": scope["state"]["request_id"],
             "client": client[0] if client else "",
             "key": seen.key,
-            "method": scope["method"],
+            "method": scope.get("method", "WEBSOCKET"),
             "path": scope["path"][:200],
             "status": seen.status,
             "ms": round(seconds * 1000, 2),
             "problem": seen.kind,
         }
+
+
+def _route_of(scope: Scope) -> tuple[str, str]:
+    """Method and route as metrics and spans call them: never the path itself, of which clients could make any number."""
+    method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+    return method, getattr(scope.get("route"), "path", "unmatched")

@@ -1,5 +1,6 @@
 """API keys: kept as SHA-256, compared in constant time, each with a name; and how often each may ask."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pocketvision.errors import UsageError
 
@@ -80,6 +82,14 @@ def _hashed(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+class Rates(Protocol):
+    """How often each key may ask."""
+
+    def wait_for(self, name: str) -> float:
+        """Take a token: 0 when there was one, otherwise the seconds until there is."""
+        ...
+
+
 class RateLimit:
     """A bucket of `rate` tokens a second (at most a second's worth, at least one) for every name. One event loop's."""
 
@@ -98,3 +108,9 @@ class RateLimit:
             return (1 - tokens) / self._rate
         self._buckets[name] = (tokens - 1, now)
         return 0.0
+
+
+async def turn(rates: Rates, name: str = "") -> None:
+    """Wait until there is a token, and take it."""
+    while (wait := rates.wait_for(name)) > 0:
+        await asyncio.sleep(wait)

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
-from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.keys import RateLimit, turn
 from pocketvision.serving.live import LiveStream, Shown
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_of
@@ -129,7 +129,7 @@ async def _left(websocket: WebSocket, service: Service) -> None:
     rate = RateLimit(service.settings.socket_rate)
     with suppress(RuntimeError):
         while (await websocket.receive())["type"] != "websocket.disconnect":
-            await asyncio.sleep(rate.wait_for(""))
+            await turn(rate)
 
 
 @router.websocket("/live/{name}/publish")
@@ -202,7 +202,7 @@ async def _take(websocket: WebSocket, stream: LiveStream, service: Service) -> N
         stream.show(answer, picture)
         service.telemetry.live.frames.inc()
         answer = None
-        await asyncio.sleep(rate.wait_for(""))
+        await turn(rate)
         with suppress(WebSocketDisconnect, RuntimeError):
             await websocket.send_json({"type": "taken", "frame": stream.count})
 

@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.runtime.backends import usable_cores
+from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
+
+AnyBatcher = Batcher[Any, Any, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +63,9 @@ class ServedModels:
         self._settings = settings
         self._telemetry = telemetry
         self._opener = opener
-        self._pool = ThreadPoolExecutor(
-            settings.decoders or usable_cores(), thread_name_prefix="decode", initializer=_after_inference
-        )
+        self._decoders = settings.decoders or usable_cores()
+        self._pool = ThreadPoolExecutor(self._decoders, thread_name_prefix="decode", initializer=_after_inference)
+        self._batchers: list[AnyBatcher] = []  # retired ones too: what they left behind still has its threads
         self._models: dict[BundleSource, ServedModel] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -80,8 +83,14 @@ class ServedModels:
 
     @property
     def ready(self) -> bool:
-        """Whether every model is warm and none is being shut down."""
-        return not self.closing and len(self._models) == len(self._sources)
+        """Whether every model is warm, none is being shut down, and there is a thread to decode with."""
+        return not self.closing and len(self._models) == len(self._sources) and self.stuck_for == 0
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds for which every decoding thread has been at an image that takes too long; 0 while one is free."""
+        stuck = [seconds for batcher in self._batchers for seconds in batcher.stuck()]
+        return max(min(stuck), 1e-9) if len(stuck) >= self._decoders else 0.0
 
     def described(self) -> list[str]:
         """A line about each, for people."""
@@ -169,6 +178,8 @@ class ServedModels:
         self._models[source] = ServedModel(
             source.name, source.folder, warm, self._settings, self._pool, self._telemetry, drift
         )
+        self._batchers = [each for each in self._batchers if not each.closing or each.depth]
+        self._batchers.append(self._models[source].batcher)
         self._telemetry.model.labels(source.name, warm.version).set(1)
 
     def _counted(self, reload: Reload) -> Reload:

@@ -64,6 +64,11 @@ def refused(status: int, kind: str, detail: str, headers: Mapping[str, str] | No
     return ProblemError(Problem(status, kind, detail, headers or {}, more))
 
 
+def unauthorized(how: str) -> Problem:
+    """No key, or a wrong one; `how` says how one is sent."""
+    return Problem(401, "unauthorized", f"This server wants a key: {how}.", {"WWW-Authenticate": "Bearer"})
+
+
 def retry_after(seconds: float) -> dict[str, str]:
     """The header that tells a client when to come back."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -127,7 +127,10 @@ class ServedModel:
         self._own = threading.local()
         batches = replace(settings.batches, runners=settings.threads or usable_cores())
         self.batcher: Batcher[Input, _Prepared, _Answered]
-        self.batcher = Batcher(self._prepare, self._run, batches, pool, on_batch=self._on_batch)
+        self.batcher = Batcher(
+            self._prepare, self._run, batches, pool,
+            on_batch=self._on_batch, on_lingering=telemetry.lingering.labels(name).inc,
+        )  # fmt: skip
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
@@ -155,6 +158,8 @@ class ServedModel:
             self._drift.record(CONFIDENCE, confidence)
             if answered.brightness is not None:
                 self._drift.record(BRIGHTNESS, answered.brightness)
+        if self._telemetry.tracing is not None:
+            self._telemetry.tracing.note_image(self.name, self.version, answer.timing)
         return Prediction(answered.classification, answered.logits, answer.timing)
 
     def _prepare(self, source: Input) -> _Prepared:

@@ -2,10 +2,13 @@
 
 import asyncio
 import errno
+import logging
 import math
+import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -13,10 +16,9 @@ import uvicorn
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
-from pocketvision.serving.connections import PatientProtocol, PatientSocket
+from pocketvision.serving.connections import MAX_HEADERS, PatientProtocol, PatientSocket
 from pocketvision.serving.service import Service
 
-MAX_HEADERS = 32 * 1024  # bytes of a request's headers
 MAX_CONNECTIONS = 1024
 
 
@@ -78,7 +80,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         server_header=False,
         lifespan="on",
     )
-    server = _Server(config, service.live.close)
+    server = _Server(config, service)
     waiting = asyncio.create_task(_told(server, on_ready))
     try:
         await server.serve(sockets=[bound])
@@ -93,16 +95,17 @@ async def _told(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but a signal that was obeyed is not raised again: a stop that was asked for is no failure. And when it stops,
-    answers that would go on for ever are ended before it waits for them."""
+    """uvicorn's, but what lasts as long as its client wishes is told when it stops, and a signal that was obeyed is not raised
+    again: a stop that was asked for is no failure."""
 
-    def __init__(self, config: uvicorn.Config, end_live: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._end_live = end_live
+        self._service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, finish what is in flight, close."""
-        self._end_live()
+        self._service.stopping.set()
+        self._service.live.close()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -117,3 +120,17 @@ class _Server(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def leave_hung_threads() -> None:
+    """End the process, with success, although a decode or a run of the network hangs: Python would wait for its thread for ever.
+
+    The last thing that a process of its own does.
+    """
+    ends = time.monotonic() + 1
+    for thread in threading.enumerate():
+        if thread.name.startswith(("decode", "inference")):
+            thread.join(max(ends - time.monotonic(), 0))
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(0)

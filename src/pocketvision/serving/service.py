@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 from starlette.requests import HTTPConnection
 
-from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.keys import RateLimit, Rates
 from pocketvision.serving.live import LiveStreams
 from pocketvision.serving.models import BundleSource, Reload, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.tracing import start_tracing
 
 
 class Reservation:
@@ -48,23 +49,22 @@ class BodyBudget:
             self.used -= reservation.taken
 
 
-class Rates(Protocol):
-    """How often each key may ask."""
-
-    def wait_for(self, name: str) -> float:
-        """Take a token: 0 when there was one, otherwise the seconds until there is."""
-        ...
-
-
 @dataclass(frozen=True)
 class Service:
-    """One server's parts. `service_of` finds it from a request. reload: as ServedModels.reload, in every process that serves."""
+    """One server's parts. `service_of` finds it from a request.
+
+    sockets: places for WebSockets; strangers: those of them that may be taken by connections that have yet to bring their key.
+    stopping: set when the server stops; what lasts as long as its client wishes ends by itself then. rates: how often each key
+    may ask, None without a limit. reload: as ServedModels.reload, in every process that serves.
+    """
 
     settings: ServerSettings
     models: ServedModels
     telemetry: Telemetry
     bodies: BodyBudget
     sockets: asyncio.Semaphore
+    strangers: asyncio.Semaphore
+    stopping: asyncio.Event
     live: LiveStreams
     rates: Rates | None
     reload: Callable[[str], Awaitable[list[Reload]]]
@@ -78,14 +78,23 @@ def service_for(
     reload: Callable[[str], Awaitable[list[Reload]]] | None = None,
 ) -> Service:
     """A service whose models are not loaded yet. rates, reload: where several processes serve; otherwise its own."""
-    telemetry = Telemetry()
+    telemetry = Telemetry(start_tracing() if settings.traces else None)
     models = ServedModels(sources, settings, telemetry)
     if rates is None and settings.rate is not None:
         rates = RateLimit(settings.rate)
     return Service(
-        settings, models, telemetry, BodyBudget(settings.max_bodies), asyncio.Semaphore(settings.max_sockets),
-        LiveStreams(settings.live), rates, reload or models.reload,
-    )  # fmt: skip
+        settings=settings,
+        models=models,
+        telemetry=telemetry,
+        bodies=BodyBudget(settings.max_bodies),
+        sockets=asyncio.Semaphore(settings.max_sockets),
+        # A quarter: those who have no key can not shut out those who have one.
+        strangers=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
+        stopping=asyncio.Event(),
+        live=LiveStreams(settings.live),
+        rates=rates,
+        reload=reload or models.reload,
+    )
 
 
 def service_of(connection: HTTPConnection) -> Service:

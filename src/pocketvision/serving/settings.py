@@ -22,8 +22,8 @@ class ServerSettings:
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
     second; socket_message: bytes of one; max_sockets: WebSockets at once. write_timeout: for a client to read some of what it was
-    sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines. workers: processes;
-    every limit but `rate` is each process' own.
+    sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines. traces: send OpenTelemetry
+    spans. workers: processes; every limit but `rate` is each process' own.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -51,6 +51,7 @@ class ServerSettings:
     live: LiveSettings | None = None
     log_json: bool = False
     workers: int = 1
+    traces: bool = False
 
     def __post_init__(self) -> None:
         for name in (

@@ -8,18 +8,22 @@ from pocketvision.serving.answers import Health, ModelList, ReloadList, model_st
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.service import service_of
 
+STUCK = 60.0  # seconds
+
 router = APIRouter()
 
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
-async def health() -> JSONResponse:
-    """Answers as long as the event loop turns."""
+async def health(request: Request) -> JSONResponse:
+    """200 as long as the event loop turns; 503 when every decoding thread has hung for a minute: only a restart helps then."""
+    if service_of(request).models.stuck_for > STUCK:
+        raise refused(503, "decoders-stuck", "Every decoding thread hangs.")
     return JSONResponse({"status": "alive"})
 
 
 @router.get("/ready", summary="Are the models ready?", response_model=Health)
 async def ready(request: Request) -> JSONResponse:
-    """200 once every model has answered its warm-up, 503 while the server is being shut down."""
+    """200 once every model has answered its warm-up; 503 while the server is being shut down, or has no thread to decode with."""
     if not service_of(request).models.ready:
         raise refused(503, "not-ready", "The models are not ready.", retry_after(1))
     return JSONResponse({"status": "ready"})

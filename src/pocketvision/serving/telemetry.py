@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, EDGES, Distribution
+from pocketvision.serving.tracing import Tracing
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that prometheus_client looks at when it is imported."""
@@ -67,7 +68,9 @@ class LiveTelemetry:
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        """tracing: where spans go, None for nowhere."""
+        self.tracing = tracing
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "pocketvision_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
@@ -94,6 +97,10 @@ class Telemetry:
         self.batch_seconds = Histogram(
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
+        self.lingering = Gauge(
+            "pocketvision_lingering_decodes", "Decodes that run on though nobody waits for them any more.", ["model"],
+            registry=self.registry, multiprocess_mode="livesum",
+        )  # fmt: skip
         self.queue = Gauge(
             "pocketvision_queue_images", "Images in work or waiting.", ["model"],
             registry=self.registry, multiprocess_mode="livesum",
@@ -122,6 +129,10 @@ class Telemetry:
             "pocketvision_workers", "Processes that serve.", registry=self.registry, multiprocess_mode="livesum"
         )
         self.workers.set(1)
+        self.messages = Counter(
+            "pocketvision_websocket_messages", "Messages of WebSockets, by type, and `answered` or the problem's kind.",
+            ["type", "outcome"], registry=self.registry,
+        )  # fmt: skip
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""

@@ -1,29 +1,43 @@
 """/ws: many images over one connection, several of them in work at once, answered as they are ready.
 
 A text message is a JSON object with a `type`: `image_analysis` (request_id, and image as base64, or none: the next binary
-message is the image; top_k, model, version, tasks) or `health_check`. A binary message alone is an image to be analysed. Answers
-are `analysis_result`, `health_response` and `error`, each with the request's id.
+message is the image; top_k, model, version, tasks), `health_check` or `authenticate` (key). A binary message alone is an image to
+be analysed. Answers are `analysis_result`, `health_response`, `authenticated` and `error`, each with the request's id.
 """
 
 import asyncio
 import json
 import logging
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
+from pocketvision.serving.connections import FINISHES
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
-from pocketvision.serving.keys import RateLimit
+from pocketvision.serving.keys import RateLimit, name_of, turn
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
-from pocketvision.serving.problems import problem_of, refused
-from pocketvision.serving.service import Service, service_of
+from pocketvision.serving.problems import (
+    Problem,
+    ProblemError,
+    problem_of,
+    problem_response,
+    refused,
+    retry_after,
+    unauthorized,
+)
+from pocketvision.serving.service import Service, request_id_of, service_of
 
+TYPES = ("image_analysis", "health_check", "authenticate")
+ANSWERED = "answered"
 TASKS = ("classification",)
-SLOW_READER = 1008
+POLICY = 1008  # the code for who has no key, and for who does not read
+RESTART = 1012  # the code for everybody when the server stops
+CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
+LONGEST_INTRODUCTION = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
 
 logger = logging.getLogger(__name__)
@@ -36,22 +50,67 @@ async def socket(websocket: WebSocket) -> None:
     service = service_of(websocket)
     origin = websocket.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-        await websocket.close(1008)
+        await _deny(websocket, refused(403, "foreign-origin", "Pages of other sites may not connect.").problem)
         return
-    if service.sockets.locked():
-        await websocket.close(1013)
+    stranger = bool(service.settings.keys) and not websocket.scope["state"]["key"]
+    if service.sockets.locked() or (stranger and service.strangers.locked()):
+        detail = "There is no place for another WebSocket; try again later."
+        await _deny(websocket, refused(503, "too-many-websockets", detail, retry_after(1)).problem)
         return
-    async with service.sockets:
-        await _serve_connection(websocket, service)
+    async with service.sockets, AsyncExitStack() as place:
+        if stranger:
+            await place.enter_async_context(service.strangers)
+        await websocket.accept()
+        service.telemetry.sockets.inc()
+        try:
+            if stranger and not await _introduced(websocket, service):
+                return
+            await place.aclose()
+            await _Conversation(websocket, service).hold()
+        finally:
+            service.telemetry.sockets.dec()
 
 
-async def _serve_connection(websocket: WebSocket, service: Service) -> None:
-    await websocket.accept()
-    service.telemetry.sockets.inc()
+async def _deny(websocket: WebSocket, problem: Problem) -> None:
+    websocket.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
+
+
+async def _introduced(websocket: WebSocket, service: Service) -> bool:
+    """Whether the first message brought a key in time; the connection is closed otherwise. Nothing else is taken before."""
+    asked: dict[str, Any] = {}
     try:
-        await _Conversation(websocket, service).hold()
-    finally:
-        service.telemetry.sockets.dec()
+        async with asyncio.timeout(service.settings.header_timeout):
+            message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return False
+        text = message.get("text") or ""
+        how = 'send {"type": "authenticate", "key": KEY} as the first message, or the key in a header'
+        if not text or len(text) > LONGEST_INTRODUCTION:
+            raise ProblemError(unauthorized(how))
+        asked = await parsed(text.encode("utf-8", "surrogatepass"), service.settings.max_json_depth)
+        name = name_of(str(asked.get("key", "")), service.settings.keys)
+        if asked.get("type") != "authenticate" or name is None:
+            raise ProblemError(unauthorized(how))
+        if service.rates is not None:
+            await turn(service.rates, name)
+        websocket.scope["state"]["key"] = name
+        await websocket.send_text(json.dumps(_authenticated(asked)))
+        service.telemetry.messages.labels("authenticate", ANSWERED).inc()
+        return True
+    except (WebSocketDisconnect, RuntimeError):  # the client has gone
+        return False
+    except TimeoutError:
+        problem = unauthorized(f"it did not come within {service.settings.header_timeout:g} s")
+    except ProblemError as error:
+        problem = error.problem
+    service.telemetry.rejected.labels(problem.kind).inc()
+    service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
+    websocket.scope["state"]["problem"] = problem.kind
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await websocket.send_text(json.dumps(_error(problem, asked)))
+        await websocket.close(POLICY, problem.kind)
+    return False
 
 
 class _Conversation:
@@ -66,24 +125,59 @@ class _Conversation:
         self._working: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._announced: dict[str, Any] | None = None
+        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
 
     async def hold(self) -> None:
-        """Read and answer until the client leaves; what is still in work then is cancelled."""
+        """Read and answer until the client leaves; what is still in work then is cancelled. Or until the server stops: then no
+        more is read, what was read is answered as long as there is time, and the connection is closed."""
+        self._websocket.scope["state"][FINISHES] = True
+        watching = asyncio.create_task(self._watch())
         try:
-            while True:
-                await self._free.acquire()
-                # A client that sends too often is slowed down: it is read from later.
-                await asyncio.sleep(self._rate.wait_for(""))
-                message = await self._websocket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
+            while (message := await self._next()) is not None:
+                await turn(self._rate)  # a client that sends too often is slowed down: it is read from later
                 await self._begin(message)
+            if self._over.done():
+                await self._close(self._over.result())
         except (WebSocketDisconnect, RuntimeError):  # closed while it was being read or written
             return
         finally:
-            for task in self._working:
+            unfinished = {watching, *self._working}
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(*self._working, return_exceptions=True)
+            await asyncio.wait(unfinished)
+
+    async def _watch(self) -> None:
+        await self._service.stopping.wait()
+        self._end(RESTART)
+
+    def _end(self, code: int) -> None:
+        if not self._over.done():
+            self._over.set_result(code)
+
+    async def _next(self) -> Any:
+        """The next message, None when there will be none."""
+        await self._free.acquire()
+        if self._over.done():
+            return None
+        receiving = asyncio.ensure_future(self._websocket.receive())
+        try:
+            either: tuple[asyncio.Future[Any], ...] = (receiving, self._over)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                return None
+            message = receiving.result()
+            return None if message["type"] == "websocket.disconnect" else message
+        finally:
+            receiving.cancel()
+
+    async def _close(self, code: int) -> None:
+        """Close, after what is in work where the server stops: within `drain`, less what the closing itself takes."""
+        if code == RESTART and self._working:
+            drain = self._service.settings.drain
+            await asyncio.wait(self._working, timeout=max(drain - 2 * CLOSE_TIMEOUT, drain / 2))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._websocket.close(code)
 
     async def _begin(self, message: Any) -> None:
         """Understand a message, in order with the others, and start to answer it beside them."""
@@ -99,6 +193,8 @@ class _Conversation:
                     return
             else:
                 asked, self._announced = self._announced or {"type": "image_analysis"}, None
+            if self._service.rates is not None and (key := self._websocket.scope["state"]["key"]):
+                await turn(self._service.rates, key)
         except Exception as error:
             work = self._failed(asked, error)
         else:
@@ -115,27 +211,37 @@ class _Conversation:
         try:
             with self._service.bodies.reserve() as reservation:
                 reservation.take(len(content if content is not None else str(asked.get("image", ""))))
-                answer = await self._told(asked, content)
+                answer = await self._traced(asked, content)
         except Exception as error:  # one request's error is its own; the connection goes on
             await self._failed(asked, error)
         else:
+            self._service.telemetry.messages.labels(_type_of(asked), ANSWERED).inc()
             await self._send(answer)
+
+    async def _traced(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+        tracing = self._service.telemetry.tracing
+        if tracing is None or asked.get("type") != "image_analysis":
+            return await self._told(asked, content)
+        with tracing.message("image_analysis", request_id_of(self._websocket)):
+            return await self._told(asked, content)
 
     async def _failed(self, asked: dict[str, Any], error: Exception) -> None:
         problem = problem_of(error)
         if problem.status == 500:
             logger.error("a request on a WebSocket failed", exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
-        document = problem.document(_id_of(asked))
-        await self._send({**document, "problem": document["type"], "type": "error"})
+        self._service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
+        await self._send(_error(problem, asked))
 
     async def _told(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
         kind = asked.get("type")
         if kind == "health_check":
             ready = self._service.models.ready
             return {"type": "health_response", "request_id": _id_of(asked), "status": "ready" if ready else "not-ready"}
+        if kind == "authenticate":  # it may ask already
+            return _authenticated(asked)
         if kind != "image_analysis":
-            raise refused(422, "unknown-type", "The type must be image_analysis or health_check.")
+            raise refused(422, "unknown-type", "The type must be image_analysis, health_check or authenticate.")
         tasks = asked.get("tasks", list(TASKS))
         if not isinstance(tasks, list) or not tasks or any(task not in TASKS for task in tasks):
             raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(TASKS)}.")
@@ -154,10 +260,24 @@ class _Conversation:
             async with asyncio.timeout(SEND_TIMEOUT), self._sending:
                 await self._websocket.send_text(text)
         except TimeoutError:
-            with suppress(Exception):
-                await self._websocket.close(SLOW_READER)
+            self._end(POLICY)
         except (WebSocketDisconnect, RuntimeError):  # the client has gone
             pass
+
+
+def _authenticated(asked: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "authenticated", "request_id": _id_of(asked)}
+
+
+def _error(problem: Problem, asked: dict[str, Any]) -> dict[str, Any]:
+    document = problem.document(_id_of(asked))
+    return {**document, "problem": document["type"], "type": "error"}
+
+
+def _type_of(asked: dict[str, Any]) -> str:
+    """A message's type for the metrics: one of ours, whatever a client sends."""
+    kind = asked.get("type")
+    return kind if isinstance(kind, str) and kind in TYPES else "other"
 
 
 def _id_of(asked: dict[str, Any]) -> str:

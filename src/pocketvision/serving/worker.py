@@ -12,7 +12,7 @@ from pocketvision.errors import PocketVisionError
 from pocketvision.serving.access_log import log_to_stderr
 from pocketvision.serving.models import BundleSource, Reload
 from pocketvision.serving.problems import refused
-from pocketvision.serving.server import listening_socket, serve
+from pocketvision.serving.server import leave_hung_threads, listening_socket, serve
 from pocketvision.serving.service import Service, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_rates import SharedRateLimit
@@ -83,6 +83,8 @@ def work(plan: WorkerPlan, pipe: Connection) -> None:
         asyncio.run(_Working(plan, pipe).live())
     except PocketVisionError as error:
         pipe.send(Failed(str(error)))
+        return
+    leave_hung_threads()
 
 
 class _Working:

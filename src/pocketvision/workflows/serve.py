@@ -18,7 +18,7 @@ try:
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
     from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
-    from pocketvision.serving.server import listening_socket
+    from pocketvision.serving.server import leave_hung_threads, listening_socket
     from pocketvision.serving.server import serve as serve_until_stopped
     from pocketvision.serving.service import service_for
     from pocketvision.serving.settings import ServerSettings
@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(f"Serving (it uses {error.name})", "serve") from error
 
-__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "keys_from", "serve", "source_of"]
+__all__ = ["BatchSettings", "LiveSettings", "ServerSettings", "keys_from", "leave_hung_threads", "serve", "source_of"]
 
 KEYS_VARIABLE = "POCKETVISION_API_KEYS"
 

@@ -1,19 +1,26 @@
 "use strict";
 // One page, no build, no library: images in, answers out. Everything that came from outside is shown as text, never as HTML.
+const ms = (value) => `${value.toFixed(1)} ms`;
 const TEXTS = {
   en: {
     language: "Language", images: "Images", drop: "Drop images here, paste them, or choose them.", camera: "Use the camera",
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
-    times: (t) => `decode ${t.decode_ms} ms · queue ${t.queue_ms} ms · inference ${t.inference_ms} ms · batch ${t.batch}`,
+    files: "Choose images", measured: "Measured",
+    figures: { set: "on", images: "images", accuracy: "accuracy", balanced_accuracy: "balanced accuracy", macro_f1: "macro F1",
+      top5_accuracy: "top-5 accuracy" },
+    times: (t) => `decode ${ms(t.decode_ms)} · queue ${ms(t.queue_ms)} · inference ${ms(t.inference_ms)} · batch ${t.batch}`,
   },
   ko: {
     language: "언어", images: "이미지", drop: "이미지를 끌어다 놓거나, 붙여 넣거나, 선택하세요.", camera: "카메라 사용",
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
-    times: (t) => `디코딩 ${t.decode_ms} ms · 대기 ${t.queue_ms} ms · 추론 ${t.inference_ms} ms · 배치 ${t.batch}`,
+    files: "이미지 선택", measured: "측정값",
+    figures: { set: "데이터", images: "이미지 수", accuracy: "정확도", balanced_accuracy: "균형 정확도", macro_f1: "매크로 F1",
+      top5_accuracy: "상위 5개 정확도" },
+    times: (t) => `디코딩 ${ms(t.decode_ms)} · 대기 ${ms(t.queue_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
   },
 };
 const LONGEST_HISTORY = 200;
@@ -22,6 +29,7 @@ const rows = [];
 let language = navigator.language.startsWith("ko") ? "ko" : "en";
 let models = [];
 let camera = null;
+let starting = false;
 
 const text = (name) => TEXTS[language][name];
 const say = (words, wrong = false) => { at("status").textContent = words; at("status").className = wrong ? "wrong" : ""; };
@@ -73,6 +81,11 @@ function showCard() {
     version: model.version, architecture: model.architecture, size: `${model.width} × ${model.height}`,
     classes: `${model.labels.length}: ${model.labels.join(", ")}`,
   };
+  const figures = Object.entries(model.metrics).map(([name, value]) => {
+    const share = typeof value === "number" && name !== "images";
+    return `${text("figures")[name]} ${share ? `${(value * 100).toFixed(1)} %` : value}`;
+  });
+  if (figures.length) facts.measured = figures.join(" · ");
   at("card").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)]),
   );
@@ -152,6 +165,8 @@ function save() {
 }
 
 async function startCamera() {
+  if (starting) return;
+  starting = true;
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640 } });
     const video = at("video");
@@ -161,12 +176,12 @@ async function startCamera() {
     camera = { stream, socket: null };
     at("camera").setAttribute("aria-pressed", "true");
     at("camera").textContent = text("stop");
-    // A browser sends no header with a WebSocket, so with a key the frames go by ordinary requests.
-    if (at("key").value) while (camera) await byRequest(video);
-    else bySocket(video);
+    analyse(video);
   } catch (error) {
     say(text("nocamera") + error.message, true);
     stopCamera();
+  } finally {
+    starting = false;
   }
 }
 
@@ -179,32 +194,32 @@ function frameOf(video) {
 }
 
 function live(prediction) {
-  at("status").replaceChildren(...bars(prediction));
+  at("live").replaceChildren(...bars(prediction));
+  // Bars change with every frame; only another label is worth to be read out.
+  if (at("status").textContent !== prediction.label) say(prediction.label);
 }
 
-async function byRequest(video) {
-  const answer = await ask(`/predict?${new URLSearchParams(question())}`, {
-    method: "POST", body: await frameOf(video), headers: { "Content-Type": "image/jpeg" },
-  });
-  live(answer.predictions[0]);
-}
-
-function bySocket(video) {
+function analyse(video) {
   const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`);
   camera.socket = socket;
   const next = async () => {
     if (!camera || socket.readyState !== WebSocket.OPEN) return;
+    const frame = await frameOf(video);
+    if (!camera || socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify({ type: "image_analysis", request_id: "camera", ...question() }));
-    socket.send(await frameOf(video));
+    socket.send(frame);
   };
-  socket.onopen = next;
+  // A browser sends no header with a WebSocket: the key is the first message, and its answer begins the rest.
+  socket.onopen = () => (at("key").value ? socket.send(JSON.stringify({ type: "authenticate", key: at("key").value })) : next());
+  let wrong = "";
   socket.onmessage = (message) => {
     const answer = JSON.parse(message.data);
-    if (answer.type === "error") say(answer.detail, true);
-    else live(answer.predictions[0]);
-    setTimeout(next, answer.type === "error" ? 1000 : 0);
+    wrong = answer.type === "error" ? answer.detail : "";
+    if (wrong) say(wrong, true);
+    else if (answer.type === "analysis_result") live(answer.predictions[0]);
+    setTimeout(next, wrong ? 1000 : 0);
   };
-  socket.onclose = () => { if (camera) { stopCamera(); say(text("lost"), true); } };
+  socket.onclose = () => { if (camera?.socket === socket) { stopCamera(); say(wrong || text("lost"), true); } };
 }
 
 function stopCamera() {
@@ -213,6 +228,7 @@ function stopCamera() {
   stopped?.socket?.close();
   for (const track of stopped?.stream.getTracks() ?? []) track.stop();
   at("video").hidden = true;
+  at("live").replaceChildren();
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");
 }
