@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pocketvision.workflows.train import train
     from pocketvision.workflows.verify import verify
 
-# Since 1.29 ONNX Runtime tells its maker of every session and keeps an id in the user's cache, unless this was set before it is
+# Since 1.29 ONNX Runtime tells its maker of every session and keeps an id in the user's cache, unless this is set before it is
 # loaded. Nothing here calls home; whoever wants it to sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
