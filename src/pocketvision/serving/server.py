@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
+from pocketvision.serving.last_call import LastCallProtocol, take_up_connections
 from pocketvision.serving.service import Service
 
 MAX_HEADERS = 32 * 1024  # bytes of a request's headers
@@ -92,6 +92,11 @@ async def _told(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's, but a signal that was obeyed is not raised again: a stop that was asked for is no failure."""
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door behind who has come in."""
+        await take_up_connections(sockets or [])
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Stop at SIGINT and SIGTERM."""
@@ -106,7 +111,7 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(LastCallProtocol):
     """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris)."""
 
