@@ -12,9 +12,9 @@ from typing import Any
 
 import h11
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from pocketvision.serving.last_call import LastCallProtocol
 from pocketvision.serving.problems import MEDIA_TYPE, Problem
 from pocketvision.serving.stalled_writes import StalledWrites
 
@@ -50,7 +50,7 @@ class _Deaf(asyncio.Protocol):
         self._lost(exc)
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(LastCallProtocol):
     """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
     `write_timeout` seconds to read some of what it is sent."""

@@ -17,6 +17,7 @@ import uvicorn
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
 from pocketvision.serving.connections import MAX_HEADERS, PatientProtocol, PatientSocket
+from pocketvision.serving.last_call import take_up_connections
 from pocketvision.serving.service import Service
 
 MAX_CONNECTIONS = 1024
@@ -103,7 +104,8 @@ class _Server(uvicorn.Server):
         self._service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, finish what is in flight, close."""
+        """Close the door behind who has come in, finish what is in flight, end."""
+        await take_up_connections(sockets or [])
         self._service.stopping.set()
         self._service.live.close()
         await super().shutdown(sockets)

@@ -1,0 +1,119 @@
+"""A server that stops: whoever has connected before the door is shut is answered."""
+
+import asyncio
+import socket
+import sys
+import threading
+from collections import Counter
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import pytest
+import uvicorn
+from served import picture
+
+from pocketvision.serving.last_call import LastCallProtocol
+from pocketvision.serving.server import PatientProtocol, listening_socket
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class LongCall(LastCallProtocol):
+    """Waits for longer than any test."""
+
+    last_call: ClassVar[float] = 600.0
+
+
+class ShortCall(LastCallProtocol):
+    """Waits for no time at all."""
+
+    last_call: ClassVar[float] = 0.0
+
+
+async def answer(_: Any, receive: Any, send: Any) -> None:
+    """An application that says `here`."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": b"here"})
+
+
+async def said_after_the_door_is_shut(protocol: type[LastCallProtocol], request: bytes) -> bytes:
+    """What a connection gets to hear that was made before the server was told to stop, and asks afterwards."""
+    bound = listening_socket("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(answer, http=protocol, lifespan="off", log_config=None))
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while not server.server_state.connections:
+        await asyncio.sleep(0.01)
+    server.should_exit = True
+    while server.servers[0].is_serving():
+        await asyncio.sleep(0.01)
+    with suppress(ConnectionError):
+        writer.write(request)
+        await writer.drain()
+    heard = b""
+    with suppress(ConnectionError):
+        heard = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    await asyncio.wait_for(serving, 20)
+    return heard
+
+
+def test_a_connection_that_has_asked_nothing_may_ask_once() -> None:
+    assert issubclass(PatientProtocol, LastCallProtocol)
+    heard = asyncio.run(said_after_the_door_is_shut(LongCall, REQUEST))
+    assert heard.startswith(b"HTTP/1.1 200")
+    assert heard.endswith(b"here")
+
+
+def test_one_that_stays_silent_does_not_hold_the_server() -> None:
+    assert asyncio.run(said_after_the_door_is_shut(ShortCall, b"")) == b""
+
+
+def test_no_conversation_begins_any_more() -> None:
+    upgrade = (
+        b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n\r\n"
+    )
+    asked = REQUEST.removesuffix(b"\r\n") + upgrade
+    assert asyncio.run(said_after_the_door_is_shut(LongCall, asked)) == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a connection may come in while the door is being shut")
+def test_of_many_that_come_while_it_stops_none_is_let_in_and_forgotten(start) -> None:  # type: ignore[no-untyped-def]
+    body = picture("red", size=(600, 400))
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
+    for _ in range(2):
+        server = start()
+        seen: Counter[str] = Counter()
+        enough = threading.Event()
+        asking = [
+            threading.Thread(target=knock, args=(server.port, head % len(body) + body, seen, enough)) for _ in range(8)
+        ]
+        for each in asking:
+            each.start()
+        enough.wait(30)
+        assert server.stop()[0] == 0
+        for each in asking:
+            each.join(60)
+        assert set(seen) == {"answered"}, seen
+
+
+def knock(port: int, request: bytes, seen: "Counter[str]", enough: threading.Event) -> None:
+    """Ask over and over, a connection each, until there is no door any more."""
+    while True:
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        except ConnectionRefusedError:
+            return
+        with connection:
+            heard = b""
+            with suppress(ConnectionError):
+                connection.sendall(request)
+                while chunk := connection.recv(65536):
+                    heard += chunk
+        seen["answered" if heard.startswith(b"HTTP/1.1 200") else f"lost: {heard[:15]!r}"] += 1
+        if seen["answered"] > 60:
+            enough.set()
