@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pocketvision.workflows.train import train
     from pocketvision.workflows.verify import verify
 
-# Since 1.29 ONNX Runtime's telemetry is on by default (seen: an id of the machine and a database in the user's cache), unless this is
-# set before it is loaded. Nothing here calls home; whoever wants it to sets the variable to 0.
+# Since 1.29 ONNX Runtime's telemetry is on by default (seen: an id of the machine and a database in the user's cache) unless
+# this is set before it is loaded. Nothing here calls home; whoever wants it to sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "stream", "train", "verify"]

@@ -48,6 +48,10 @@ class Running:
     def stop(self, by: int = signal.SIGTERM) -> tuple[int, str]:
         """Ask it to stop: its exit code, and what it had written since it was ready."""
         self.process.send_signal(by)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        """The same for one that was asked already: a second signal would end it at once."""
         _, log = self.process.communicate(timeout=30)
         return self.process.returncode, log
 

@@ -127,7 +127,6 @@ def test_a_server_without_the_switch_ends_the_command(tiny_bundle: Bundle, start
 def test_the_page_shows_streams_while_there_are_any(
     tiny_bundle: Bundle,
     browser: Browser,  # noqa: F811
-    tmp_path: Path,
     with_key: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -151,7 +150,7 @@ def test_the_page_shows_streams_while_there_are_any(
             browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
             browser.until("document.querySelector('#live h2').textContent === '실시간'")
             browser.run("document.getElementById('live').scrollIntoView()")
-            browser.screenshot(tmp_path / "live.png")
+            browser.screenshots("live")
             end()
         browser.until("document.getElementById('live') === null")
 

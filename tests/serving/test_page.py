@@ -168,7 +168,7 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     browser.until("document.querySelectorAll('#answers .wrong').length === 1")
     browser.screenshots("answers")
     browser.run("document.getElementById('camera').click()")
-    browser.until("document.querySelectorAll('#live meter').length === 3")
+    browser.until("document.querySelectorAll('#seen meter').length === 3")
     browser.screenshots("camera")
     browser.run("document.getElementById('camera').click()")
     browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
@@ -194,7 +194,7 @@ def test_the_camera_is_live_with_a_key(start, browser: Browser) -> None:  # type
     browser.run("document.getElementById('key').dispatchEvent(new Event('change'))")
     browser.until("document.querySelectorAll('#models option').length === 1")
     browser.run("document.getElementById('camera').click()")
-    browser.until("document.querySelectorAll('#live meter').length === 3")
+    browser.until("document.querySelectorAll('#seen meter').length === 3")
     assert browser.run("camera.socket.readyState") == 1
     browser.run("document.getElementById('camera').click()")
     _, log = server.stop()
@@ -240,10 +240,10 @@ def test_the_page_is_used_by_keyboard_and_tells_what_it_does(start, browser: Bro
     browser.until("window.chosen === 1")
     browser.tab_to("camera")
     browser.press("Enter")
-    browser.until("document.querySelectorAll('#live meter').length === 3")
+    browser.until("document.querySelectorAll('#seen meter').length === 3")
     assert browser.run("document.getElementById('camera').getAttribute('aria-pressed')") == "true"
     assert browser.run("document.getElementById('status').textContent") in ("red", "green", "파랑")  # what is read out
-    assert browser.run("!document.getElementById('live').closest('[aria-live], [role=status]')")
+    assert browser.run("!document.getElementById('seen').closest('[aria-live], [role=status]')")
     browser.press("Enter")
     browser.until("camera === null")
     browser.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no camera here')); 1")

@@ -308,7 +308,7 @@ def test_a_stopping_server_answers_what_it_has_read_and_closes_with_the_code_of_
             socket.recv(timeout=5)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
-    code, log = server.stop()
+    code, log = server.end()
     assert code == 0
     assert "Traceback" not in log
 
@@ -327,7 +327,7 @@ def test_what_is_not_done_when_draining_ends_is_given_up(start) -> None:  # type
             socket.recv(timeout=10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
-    code, log = server.stop()
+    code, log = server.end()
     assert code == 0
     assert "Traceback" not in log
 

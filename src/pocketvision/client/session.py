@@ -187,7 +187,8 @@ class _Link:
                 return await answered
         except TimeoutError:
             raise ConnectionFailedError(self._base, f"no answer within {timeout:.3g} s", True) from None
-        except ConnectionClosed:
+        # AttributeError: websockets aborts a transport that asyncio has closed already, which Python 3.11 does not expect.
+        except (ConnectionClosed, AttributeError):
             await self._reading  # it knows why, and tells it to everyone who waits
             return await answered
         finally:

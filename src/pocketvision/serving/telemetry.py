@@ -65,6 +65,17 @@ class LiveTelemetry:
         )
 
 
+class SocketFigures:
+    """WebSockets that are open, and what came of their messages."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("pocketvision_websockets", "Open WebSockets.", registry=registry, multiprocess_mode="livesum")
+        self.messages = Counter(
+            "pocketvision_websocket_messages", "Messages of WebSockets, by type, and `answered` or the problem's kind.",
+            ["type", "outcome"], registry=registry,
+        )  # fmt: skip
+
+
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""
 
@@ -122,17 +133,11 @@ class Telemetry:
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )
         self.live = LiveTelemetry(self.registry)
-        self.sockets = Gauge(
-            "pocketvision_websockets", "Open WebSockets.", registry=self.registry, multiprocess_mode="livesum"
-        )
+        self.sockets = SocketFigures(self.registry)
         self.workers = Gauge(
             "pocketvision_workers", "Processes that serve.", registry=self.registry, multiprocess_mode="livesum"
         )
         self.workers.set(1)
-        self.messages = Counter(
-            "pocketvision_websocket_messages", "Messages of WebSockets, by type, and `answered` or the problem's kind.",
-            ["type", "outcome"], registry=self.registry,
-        )  # fmt: skip
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""

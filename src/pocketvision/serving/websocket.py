@@ -61,14 +61,14 @@ async def socket(websocket: WebSocket) -> None:
         if stranger:
             await place.enter_async_context(service.strangers)
         await websocket.accept()
-        service.telemetry.sockets.inc()
+        service.telemetry.sockets.open.inc()
         try:
             if stranger and not await _introduced(websocket, service):
                 return
             await place.aclose()
             await _Conversation(websocket, service).hold()
         finally:
-            service.telemetry.sockets.dec()
+            service.telemetry.sockets.open.dec()
 
 
 async def _deny(websocket: WebSocket, problem: Problem) -> None:
@@ -96,7 +96,7 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
             await turn(service.rates, name)
         websocket.scope["state"]["key"] = name
         await websocket.send_text(json.dumps(_authenticated(asked)))
-        service.telemetry.messages.labels("authenticate", ANSWERED).inc()
+        service.telemetry.sockets.messages.labels("authenticate", ANSWERED).inc()
         return True
     except (WebSocketDisconnect, RuntimeError):  # the client has gone
         return False
@@ -105,7 +105,7 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
     except ProblemError as error:
         problem = error.problem
     service.telemetry.rejected.labels(problem.kind).inc()
-    service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
+    service.telemetry.sockets.messages.labels(_type_of(asked), problem.kind).inc()
     websocket.scope["state"]["problem"] = problem.kind
     with suppress(WebSocketDisconnect, RuntimeError):
         await websocket.send_text(json.dumps(_error(problem, asked)))
@@ -215,7 +215,7 @@ class _Conversation:
         except Exception as error:  # one request's error is its own; the connection goes on
             await self._failed(asked, error)
         else:
-            self._service.telemetry.messages.labels(_type_of(asked), ANSWERED).inc()
+            self._service.telemetry.sockets.messages.labels(_type_of(asked), ANSWERED).inc()
             await self._send(answer)
 
     async def _traced(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class _Conversation:
         if problem.status == 500:
             logger.error("a request on a WebSocket failed", exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
-        self._service.telemetry.messages.labels(_type_of(asked), problem.kind).inc()
+        self._service.telemetry.sockets.messages.labels(_type_of(asked), problem.kind).inc()
         await self._send(_error(problem, asked))
 
     async def _told(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:

@@ -194,7 +194,7 @@ function frameOf(video) {
 }
 
 function live(prediction) {
-  at("live").replaceChildren(...bars(prediction));
+  at("seen").replaceChildren(...bars(prediction));
   // Bars change with every frame; only another label is worth to be read out.
   if (at("status").textContent !== prediction.label) say(prediction.label);
 }
@@ -228,7 +228,7 @@ function stopCamera() {
   stopped?.socket?.close();
   for (const track of stopped?.stream.getTracks() ?? []) track.stop();
   at("video").hidden = true;
-  at("live").replaceChildren();
+  at("seen").replaceChildren();
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");
 }
