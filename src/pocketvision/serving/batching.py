@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pocketvision.errors import PocketVisionError, UsageError
 
@@ -243,26 +243,25 @@ class Batcher(Generic[Raw, Item, Result]):
         """The item, prepared in the pool. Not started any more once nobody waits for it."""
         preparation = _Preparation(self._prepare, raw)
         future = self._pool.submit(preparation)
-        result = asyncio.wrap_future(future)
+        ended = _ended(future)
         try:
             while True:
                 now = time.monotonic()
                 began = now if preparation.began is None else preparation.began
-                await asyncio.wait(
-                    {result}, timeout=max(min(deadline, began + self._settings.prepare_timeout) - now, 0)
-                )
-                if result.cancelled():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(min(deadline, began + self._settings.prepare_timeout) - now, 0)):
+                        await ended.wait()
+                if future.cancelled():
                     raise ClosedError("the server is being shut down")
-                if result.done():
-                    return result.result()
+                if future.done():
+                    return future.result()
                 now = time.monotonic()
                 if preparation.began is not None and now - preparation.began >= self._settings.prepare_timeout:
                     raise PreparationTimeoutError(f"decoding took more than {self._settings.prepare_timeout:g} s")
                 if now >= deadline:
                     raise DeadlineError("the image was not decoded in time")
         finally:
-            if not result.done():
-                result.cancel()
+            if not future.done():
                 self._leave_behind(preparation, future)
 
     def _leave_behind(self, preparation: _Preparation[Raw, Item], future: "Future[Item]") -> None:
@@ -349,3 +348,15 @@ class Batcher(Generic[Raw, Item, Result]):
             failure = ModelError(f"the model failed on the image ({type(error).__name__})")
             failure.__cause__ = error
             return [failure]
+
+
+def _ended(future: "Future[Any]") -> asyncio.Event:
+    """Set when a thread's work is done. asyncio's own bridge, a second future, takes two turns of the loop more."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: "Future[Any]") -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    return ended

@@ -54,18 +54,24 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Re
 
     The body must have been read.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_until_gone(request))
+    this, gone = asyncio.current_task(), False
+    assert this is not None
+
+    async def watch() -> None:
+        nonlocal gone
+        await _until_gone(request)
+        gone = True
+        this.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
+        return await work
+    except asyncio.CancelledError:
+        if gone and this.uncancel() == 0:  # cancelled by `watch` and by nobody else
+            raise ClientDisconnect from None
+        raise
     finally:
-        leaving.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        watching.cancel()
 
 
 async def _until_gone(request: Request) -> None:
