@@ -146,7 +146,12 @@ class AsyncClient:
 
     async def _send(self, request: Request[Answer], timeout: float, attempt: int) -> Answer:
         try:
-            reply = reply_from(await self._http.request(**sending(request, self._settings, timeout)))
+            async with asyncio.timeout(timeout):  # of the whole attempt; httpx's own is of each read and write
+                reply = reply_from(await self._http.request(**sending(request, self._settings, timeout)))
+        except TimeoutError as error:
+            late = ConnectionFailedError(self._settings.base, f"no answer within {timeout:.3g} s", True)
+            late.request_id = request.request_id
+            raise late from error
         except httpx.RequestError as error:
             failed = connection_failed(error, self._settings.base, timeout)
             failed.request_id = request.request_id

@@ -110,10 +110,15 @@ class AsyncSession:
                     raise problem_from(answer, settings.base, request_id, member="problem")
                 return parsed_answer(parse, answer, tries.count, settings.base, "a message on /ws")
             except RequestFailedError as error:
+                if not self._is_open:  # closed meanwhile: nobody is to be asked again
+                    raise self._closed() from error
                 if not isinstance(error, ConnectionFailedError) or error.sent:  # others are those of every request
                     error.request_id = error.request_id or request_id
                 pause = settings.pause_after(tries, error)
             await settings.pace.sleep_async(pause)
+
+    def _closed(self) -> ConnectionFailedError:
+        return ConnectionFailedError(self._settings.base, "the session was closed", sent=True, lasting=True)
 
     async def _linked(self) -> "_Link":
         """The connection, opened if there is none; who asks meanwhile waits for the same attempt."""
@@ -121,8 +126,14 @@ class AsyncSession:
             raise UsageError("The session is not open; use it within `with client.session() as session:`.")
         if self._opening is None or (self._opening.done() and _has_failed(self._opening)):
             self._opening = asyncio.ensure_future(_open_link(self._settings))
-        # Shielded: one request that is given up must not take the connection from the others.
-        return await asyncio.shield(self._opening)
+        try:
+            # Shielded: one request that is given up must not take the connection from the others.
+            return await asyncio.shield(self._opening)
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if self._is_open or (this is not None and this.cancelling()):
+                raise
+            raise self._closed() from None
 
 
 def _has_failed(opening: "asyncio.Task[_Link]") -> bool:

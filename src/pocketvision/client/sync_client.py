@@ -57,7 +57,8 @@ class Client:
         """url: http://HOST:PORT or https://HOST, with a path where a proxy adds one. key: sent as `Authorization:
         Bearer KEY`.
 
-        timeout: seconds of an attempt; deadline: of a request with all its attempts; retries: attempts after the first.
+        timeout: seconds of an attempt (here: without a byte sent or come; in `predict_many`, a session and AsyncClient: in all);
+        deadline: of a request with all its attempts, so counted; retries: attempts after the first.
         headers: further ones. ssl_context: for a certificate authority of one's own. on_retry: called with the error
         and the seconds until the next attempt, by several threads at once. pace, transport: the clocks and the
         network, for tests. Raises UsageError.

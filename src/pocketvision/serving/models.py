@@ -181,6 +181,7 @@ class ServedModels:
         self._batchers = [each for each in self._batchers if not each.closing or each.depth]
         self._batchers.append(self._models[source].batcher)
         self._telemetry.model.labels(source.name, warm.version).set(1)
+        self._telemetry.expect_reloads(source.name)
 
     def _counted(self, reload: Reload) -> Reload:
         self._telemetry.reloads.labels(reload.name, reload.outcome).inc()

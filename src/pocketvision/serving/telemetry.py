@@ -139,6 +139,13 @@ class Telemetry:
         )
         self.workers.set(1)
 
+    def expect_reloads(self, model: str) -> None:
+        """Tell a model's counters from zero on: a series that begins at 1 has not increased for Prometheus."""
+        for outcome in ("reloaded", "unchanged", "failed"):
+            self.reloads.labels(model, outcome)
+        for kind in ("queue-full", "unauthorized"):
+            self.rejected.labels(kind)
+
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
         told = self.registry

@@ -228,7 +228,7 @@ class _Conversation:
     async def _failed(self, asked: dict[str, Any], error: Exception) -> None:
         problem = problem_of(error)
         if problem.status == 500:
-            logger.error("a request on a WebSocket failed", exc_info=error)
+            logger.error("request %r on a WebSocket failed", _id_of(asked), exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
         self._service.telemetry.sockets.messages.labels(_type_of(asked), problem.kind).inc()
         await self._send(_error(problem, asked))

@@ -68,7 +68,8 @@ def open_publisher(url: str, reconnecting: Reconnecting | None = None) -> Iterat
         import websockets.sync.client  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError("Publishing to a server", "stream") from error
-    publisher = Publisher(url, os.environ.get(KEY_VARIABLE), reconnecting or Reconnecting(wanted=True))
+    key = os.environ.get(KEY_VARIABLE, "").strip() or None  # what comes from a file ends in a line's end
+    publisher = Publisher(url, key, reconnecting or Reconnecting(wanted=True))
     try:
         yield publisher
     finally:
@@ -191,7 +192,7 @@ class Publisher:
         return proved
 
     def _connect(self) -> "ClientConnection":
-        from websockets.exceptions import InvalidStatus
+        from websockets.exceptions import InvalidStatus, InvalidURI
         from websockets.sync.client import connect
 
         address = "ws" + self._url.removeprefix("http") + "/publish"
@@ -204,8 +205,14 @@ class Publisher:
             )  # fmt: skip
         except InvalidStatus as error:
             status = error.response.status_code
-            if not self._accepted and 400 <= status < 500 and status not in (408, 429):
+            if not self._accepted and 300 <= status < 500 and status not in (408, 429):
                 raise _RefusedError(f"{self._url}: {_refusal(error.response)}") from error
+            raise
+        except InvalidURI as error:  # where it was sent on to
+            if not self._accepted:
+                raise _RefusedError(
+                    f"{self._url}: it leads to {error.uri}; give that address, with https://"
+                ) from error
             raise
         if os.name == "posix":  # a server that stops to read would hold the thread for ever
             timeout = struct.pack("@ll", int(CONFIRM_TIMEOUT), 0)

@@ -169,7 +169,7 @@ def _row(outcome: Outcome, seen: int) -> RemoteRow:
         or isinstance(error, UnexpectedAnswerError)
         or (isinstance(error, ServerProblemError) and error.status not in _ABOUT_THE_IMAGE)
     ):
-        answered = f"; {seen} images have their rows, no other was asked" if seen else ""
+        answered = f"; {seen} images have their rows, the others have none" if seen else ""
         raise PocketVisionError(f"{error}{answered}") from error
     reason = error.reason if isinstance(error, ImageError | ServerProblemError | ConnectionFailedError) else str(error)
     return RemoteRow(outcome.path, None, reason)
