@@ -351,3 +351,21 @@ def test_pictures_are_sent_whole() -> None:
     assert seen[0].content == picture("red")
     assert dict(seen[0].url.params) == {"top_k": "3", "model": "m/ä", "version": "1"}
     assert seen[0].headers["content-type"] == "application/octet-stream"
+
+
+def test_an_answer_that_drips_is_bounded_by_the_timeout_of_the_whole_attempt() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    async def work() -> None:
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with AsyncClient(f"http://127.0.0.1:{port}", timeout=0.3, retries=0) as client:
+                with pytest.raises(ConnectionFailedError, match=r"no answer within 0\.3 s"):
+                    await client.health()
+
+    asyncio.run(work())

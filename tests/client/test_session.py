@@ -276,10 +276,37 @@ def test_closing_fails_what_waits_and_leaves_nothing_running() -> None:
                 cancelled.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await cancelled
-            with pytest.raises(ConnectionFailedError, match="lost"):
+            with pytest.raises(ConnectionFailedError, match="the session was closed"):
                 await waiting
             with pytest.raises(UsageError, match="not open"):
                 await session.predict(b"z")
+
+    asyncio.run(work())
+
+
+def test_closing_while_it_connects_again_is_no_cancellation(clock: Clock) -> None:
+    async def breaking(connection: ServerConnection) -> None:
+        await next_request(connection)
+        await connection.close()
+
+    async def work() -> None:
+        opened = 0
+        silence = asyncio.Event()
+
+        async def once(_: ServerConnection, __: Request) -> None:
+            nonlocal opened
+            opened += 1
+            if opened > 1:
+                await silence.wait()
+
+        async with served(breaking, process_request=once) as url, AsyncClient(url, pace=clock.pace()) as client:
+            async with client.session() as session:
+                waiting = asyncio.ensure_future(session.predict(b"x"))
+                while opened < 2:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(ConnectionFailedError, match="the session was closed"):
+                await waiting
+            silence.set()
 
     asyncio.run(work())
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class LiveServer:
 
     port: int
     service: Service
+    running: Any = None  # uvicorn.Server
 
     @property
     def url(self) -> str:
@@ -57,13 +59,17 @@ def socket_to(url: str, **headers: str) -> ClientConnection:
 
 @contextmanager
 def live_server(
-    bundle: Bundle, live: LiveSettings | None = None, *, port: int = 0, **settings: Any
+    bundle: Bundle, live: LiveSettings | None = None, *, port: int = 0, send_buffer: int = 0, **settings: Any
 ) -> Iterator[LiveServer]:
     """Serve `bundle` until the block ends; then the server has 20 s to stop as it does on a signal."""
     service = service_for(
         [BundleSource("tiny", bundle.folder)], ServerSettings(live=live or LiveSettings(), **settings)
     )
+    # send_buffer: bytes that the system takes from the server for a client that does not read.
     bound, ready, made = server.listening_socket("127.0.0.1", port), threading.Event(), []
+
+    if send_buffer:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
 
     class Known(server._Server):
         def __init__(self, *arguments: Any) -> None:
@@ -76,7 +82,7 @@ def live_server(
         thread.start()
         assert ready.wait(20)
     try:
-        yield LiveServer(bound.getsockname()[1], service)
+        yield LiveServer(bound.getsockname()[1], service, made[0])
     finally:
         made[0].should_exit = True
         thread.join(20)

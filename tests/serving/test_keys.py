@@ -85,6 +85,7 @@ def test_keys_are_read_from_lines_and_wrong_lines_are_not_repeated(tmp_path: Pat
     assert name_of(key, keys) == "a"
     assert name_of("", keys) is None
     assert name_of("\udcff", keys) is None
+    assert name_of("\ud800", keys) is None
     for lines, place in (
         (["a:" + key], "line 1"),
         (["", f"a b:{kept.sha256}"], "line 2"),

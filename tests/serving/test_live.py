@@ -23,9 +23,9 @@ from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.workflows.serve import serve
 
-PLAIN = b"GET /live/door.mjpeg HTTP/1.1\r\nhost: x\r\n\r\n"
+PLAIN = b"GET /live/door.mjpeg HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 UPGRADE = (
-    b"GET /live/door HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"GET /live/door HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: aaaaaaaaaaaaaaaaaaaaaa==\r\n\r\n"
 )
 
@@ -288,6 +288,30 @@ def test_other_sites_and_other_machines_are_refused(server: LiveServer) -> None:
         for site in ("cross-site", "same-site"):
             shown = httpx.get(f"{server.url}/live/door.mjpeg", headers={"sec-fetch-site": site})
             assert (shown.status_code, shown.json()["type"].rpartition(":")[2]) == (403, "other-site")
+
+
+def test_a_name_that_was_pointed_at_this_machine_is_refused_without_keys(server: LiveServer) -> None:
+    with server.publisher() as publisher:
+        send_frame(publisher, 1)
+        for host in ("evil.example", "evil.example:8000", ""):
+            shown = httpx.get(f"{server.url}/live/door.mjpeg", headers={"host": host})
+            assert (shown.status_code, shown.json()["type"].rpartition(":")[2]) == (403, "unknown-host")
+        for host in ("localhost:1", "127.0.0.1", "[::1]:8000"):
+            with httpx.stream("GET", f"{server.url}/live/door.mjpeg", headers={"host": host}) as opened:
+                assert opened.status_code == 200
+
+
+def test_who_reads_none_of_a_short_answer_is_cut_off_too(tiny_bundle: Bundle) -> None:
+    """Less than the transport's mark waits, so it never asks for a pause, and its closing would wait for ever."""
+    with live_server(tiny_bundle, send_buffer=4096, write_timeout=0.2, header_timeout=0.3) as server:
+        connections = server.running.server_state.connections
+        with socket.socket() as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            rude.connect(("127.0.0.1", server.port))
+            rude.sendall(b"GET /page/page.js HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 3)
+            until(lambda: any(each.transport.get_write_buffer_size() for each in connections))
+            assert all(each.transport.get_write_buffer_size() < 65536 for each in connections)
+            until(lambda: not connections)
 
 
 def test_where_there_are_keys_they_are_needed(tiny_bundle: Bundle) -> None:

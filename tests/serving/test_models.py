@@ -15,7 +15,7 @@ from pocketvision.errors import BundleError, UsageError
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import UnknownModelError
-from pocketvision.serving.served_model import Prediction, open_warm
+from pocketvision.serving.served_model import Prediction, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 from pocketvision.serving.watch import watch_folders
@@ -131,6 +131,27 @@ def test_a_bad_bundle_leaves_the_old_one_at_work(tiny_bundle: Bundle, spoil) -> 
         assert answer.json()["predictions"][0]["label"] == "red"
         assert client.get("/ready").status_code == 200
         assert 'pocketvision_reloads_total{model="tiny",outcome="failed"} 1.0' in client.get("/metrics").text
+
+
+def test_what_a_runtime_raises_leaves_the_old_one_at_work_too(tiny_bundle: Bundle) -> None:
+    def opener(folder: Path, settings: ServerSettings) -> WarmModel:
+        if wrong:
+            raise MemoryError("no room")
+        return open_warm(folder, settings)
+
+    async def scene() -> None:
+        models = ServedModels([BundleSource("tiny", tiny_bundle.folder)], ServerSettings(), Telemetry(), opener=opener)
+        await models.load()
+        wrong.append(True)
+        (reload,) = await models.reload("tiny")
+        assert (reload.outcome, reload.reason) == ("failed", "MemoryError")
+        wrong.clear()
+        (reload,) = await models.reload("tiny")
+        assert reload.outcome == "unchanged"
+        await models.close()
+
+    wrong: list[bool] = []
+    asyncio.run(scene())
 
 
 def test_a_reload_by_request_needs_keys(tiny_bundle: Bundle) -> None:

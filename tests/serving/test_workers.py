@@ -1,5 +1,6 @@
 """Several processes on one port: their figures are added up, one that dies is replaced, a reload and a rate hold in all."""
 
+import asyncio
 import multiprocessing
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +24,8 @@ from pocketvision.errors import PocketVisionError
 from pocketvision.serving.keys import RateLimit, new_key
 from pocketvision.serving.server import listening_socket
 from pocketvision.serving.shared_rates import SharedRateLimit
+from pocketvision.serving.status_routes import STUCK
+from pocketvision.serving.worker import _end_when_stuck
 from pocketvision.serving.workers import listening_everywhere
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port's connections")
@@ -189,3 +193,15 @@ def test_no_token_is_given_twice(tmp_path: Path) -> None:
     for each in processes:
         each.join()
     assert total == 50
+
+
+def test_a_worker_whose_decoders_all_hang_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
+    stuck = SimpleNamespace(models=SimpleNamespace(stuck_for=STUCK + 1))
+    asyncio.run(asyncio.wait_for(_end_when_stuck(stuck), 5))  # type: ignore[arg-type]
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+    free = SimpleNamespace(models=SimpleNamespace(stuck_for=0.0))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(_end_when_stuck(free), 0.1))  # type: ignore[arg-type]
+    assert len(sent) == 1

@@ -185,6 +185,27 @@ def test_a_server_that_is_none_of_ours_is_told() -> None:
             publisher.write(draw(0), 0.0, "{}")
 
 
+def test_an_address_that_leads_elsewhere_is_told() -> None:
+    to = "https://vision.example.org/live/door/publish"
+
+    def leading(listener: socket.socket) -> None:
+        while True:
+            with listener.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(
+                    f"HTTP/1.1 308 Permanent Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n".encode()
+                )
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=leading, args=(listener,), daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/live/door"
+        with (
+            pytest.raises(UsageError, match="leads to https://vision"),
+            open_publisher(address) as publisher,
+        ):
+            until(lambda: publisher.write(draw(0), 0.0, "{}"))
+
+
 def test_a_server_that_confirms_nothing_gets_no_more_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """They would be old when it shows them. It counts as away when it stays silent."""
     monkeypatch.setattr(publishing, "CONFIRM_TIMEOUT", 1.0)

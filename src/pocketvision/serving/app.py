@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -94,8 +94,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         service.live.close()
         if watching is not None:
             watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await asyncio.gather(watching, return_exceptions=True)
         await service.models.close()
         if service.telemetry.tracing is not None:  # requests are done: what is left of the time is not needed for them
             await asyncio.to_thread(service.telemetry.tracing.shutdown, min(service.settings.drain, FLUSH))

@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from pocketvision.serving.last_call import LastCallProtocol
 from pocketvision.serving.problems import MEDIA_TYPE, Problem
-from pocketvision.serving.stalled_writes import StalledWrites
+from pocketvision.serving.stalled_writes import StalledWrites, cut
 
 access = logging.getLogger("pocketvision.access")
 
@@ -38,7 +38,7 @@ class _Deaf(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport, lost: Callable[[Exception | None], None]) -> None:
         self._lost = lost
-        self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(LINGER, cut, transport)
         transport.set_protocol(self)
         if transport.can_write_eof():
             transport.write_eof()
@@ -131,6 +131,8 @@ class PatientProtocol(LastCallProtocol):
         """Begin to wait for the next request."""
         self._wait()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._stalled.leave()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
@@ -150,7 +152,7 @@ class PatientProtocol(LastCallProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
         self._stop_waiting()
-        self._stalled.end()
+        self._stalled.gone()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -165,6 +167,7 @@ class PatientProtocol(LastCallProtocol):
     def _lose_patience(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+        self._stalled.leave()
 
 
 class PatientSocket(WebSocketsSansIOProtocol):
@@ -192,7 +195,7 @@ class PatientSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
-        self._stalled.end()
+        self._stalled.gone()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -211,21 +214,23 @@ class PatientSocket(WebSocketsSansIOProtocol):
             self.transport.write_eof()
         self.transport.resume_reading()
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+            self.close_timer = self.loop.call_later(LINGER, cut, self.transport)
 
     def shutdown(self) -> None:
         """The server stops."""
-        self._stalled.hurry()
-        state: dict[str, Any] = self.scope.get("state", {}) if self.handshake_initiated else {}
+        # Refused before it had a scope, a connection may still be here.
+        state: dict[str, Any] = getattr(self, "scope", {}).get("state", {})
         if state.get(FINISHES) and not self.close_sent and not self.disconnected:
+            self._stalled.hurry()
             self.close_timeout = 1.0  # what the client may take to agree to the end
             return
         super().shutdown()
+        self._stalled.hurry()
 
     async def run_asgi(self) -> None:
         """Run the route, and leave no connection behind."""
         await super().run_asgi()
-        self.loop.call_later(self.close_timeout + 1, self.transport.abort)
+        self.loop.call_later(self.close_timeout + 1, cut, self.transport)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send one of the route's messages. A refusal that was told is the end of the handshake: uvicorn would miss it."""
@@ -236,7 +241,7 @@ class PatientSocket(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """No answer to a ping: what could not be sent so far will not be."""
         super().keepalive_timeout()
-        self.loop.call_later(1, self.transport.abort)
+        self.loop.call_later(1, cut, self.transport)
 
 
 def _broken() -> Problem:

@@ -79,7 +79,7 @@ def name_of(presented: str, keys: Sequence[ApiKey]) -> str | None:
 
 
 def _hashed(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Rates(Protocol):

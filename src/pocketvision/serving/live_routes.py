@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -58,6 +59,7 @@ async def mjpeg(request: Request, name: str) -> Response:
     """The stream's pictures one after another, `multipart/x-mixed-replace`, as an <img> shows them; it ends with the stream."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+    _check_host(request)
     return _Mjpeg(service_of(request), name)
 
 
@@ -95,12 +97,13 @@ async def watch(websocket: WebSocket, name: str) -> None:
         origin = websocket.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
             raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+        _check_host(websocket)
         with service.live.viewing(name) as stream:
             await websocket.accept()
-            with _counted(service):
+            with _counted(service), service.telemetry.sockets.open.track_inprogress():
                 await _show_until_left(websocket, stream, service)
     except ProblemError as error:
-        await _deny(websocket, error, service)
+        await _deny(websocket, error)
 
 
 async def _show_until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
@@ -142,11 +145,13 @@ async def publish(websocket: WebSocket, name: str) -> None:
         with service.live.publishing(name) as stream:
             await websocket.accept()
             accepted = True
-            await _take(websocket, stream, service)
+            with service.telemetry.sockets.open.track_inprogress():
+                await _take(websocket, stream, service)
     except ProblemError as error:
         if not accepted:
-            await _deny(websocket, error, service)
+            await _deny(websocket, error)
             return
+        websocket.scope["state"]["problem"] = error.problem.kind
         service.telemetry.rejected.labels(error.problem.kind).inc()
         with suppress(WebSocketDisconnect, RuntimeError):
             await websocket.close(WRONG_MESSAGE, error.problem.detail.encode()[:120].decode(errors="ignore"))
@@ -168,6 +173,22 @@ def _check_publisher(websocket: WebSocket, service: Service) -> None:
             "publishing-needs-keys",
             "Without keys this server is published to from its own machine only; see --keys.",
         )
+
+
+def _check_host(connection: HTTPConnection) -> None:
+    """Raise a problem where a page of another site might ask under a name of its own that it has pointed at this machine (DNS
+    rebinding): without keys, cameras are shown under an address or as localhost only."""
+    service = service_of(connection)
+    service.live.wanted()
+    host = connection.headers.get("host", "")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if service.settings.keys or name.lower() == "localhost":
+        return
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        detail = "Without keys, live streams are shown under localhost or an address of this machine."
+        raise refused(403, "unknown-host", detail) from None
 
 
 def _is_this_machine(address: str) -> bool:
@@ -232,10 +253,10 @@ def _counted(service: Service) -> Iterator[None]:
         service.telemetry.live.viewers.dec()
 
 
-async def _deny(websocket: WebSocket, error: ProblemError, service: Service) -> None:
+async def _deny(websocket: WebSocket, error: ProblemError) -> None:
     """Answer a WebSocket that is not accepted with a problem document, where the server can; otherwise close it."""
     problem = problem_of(error)
-    service.telemetry.rejected.labels(problem.kind).inc()
+    websocket.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
     else:

@@ -150,6 +150,9 @@ class ServedModels:
             except PocketVisionError as error:
                 logger.warning("%s stays at version %s: %s", source.name, old.version, error)
                 return self._counted(Reload(source.name, "failed", old.version, str(error)))
+            except Exception as error:  # whatever a runtime raises: the old one serves on, and who asked is answered
+                logger.exception("%s stays at version %s", source.name, old.version)
+                return self._counted(Reload(source.name, "failed", old.version, type(error).__name__))
             if not any(model.name == old.name and model.version == old.version for model in self.all):
                 self._telemetry.model.labels(old.name, old.version).set(0)
             task = asyncio.create_task(old.batcher.close(drain=self._settings.deadline))

@@ -58,7 +58,8 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     """
     settings = service.settings
     try:
-        await service.models.load()
+        with _ended_by_sigterm():
+            await service.models.load()
     except BaseException:
         await service.models.close()
         bound.close()
@@ -93,6 +94,19 @@ async def _told(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
     on_ready()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None, None, None]:
+    """End at once at SIGTERM: nothing is in flight. Without a handler a container's first process would not hear it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Server(uvicorn.Server):

@@ -193,8 +193,9 @@ class _Conversation:
                     return
             else:
                 asked, self._announced = self._announced or {"type": "image_analysis"}, None
-            if self._service.rates is not None and (key := self._websocket.scope["state"]["key"]):
-                await turn(self._service.rates, key)
+            if not await self._allowed():
+                self._free.release()
+                return
         except Exception as error:
             work = self._failed(asked, error)
         else:
@@ -202,6 +203,16 @@ class _Conversation:
         task = asyncio.create_task(work)
         self._working.add(task)
         task.add_done_callback(self._ended)
+
+    async def _allowed(self) -> bool:
+        """Wait for the key's turn. False when the connection is to end before."""
+        key = self._websocket.scope["state"]["key"]
+        if self._service.rates is None or not key:
+            return True
+        turning = asyncio.ensure_future(turn(self._service.rates, key))
+        either: tuple[asyncio.Future[Any], ...] = (turning, self._over)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return turning.done() or not turning.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pocketvision.serving.server import leave_hung_threads, listening_socket, se
 from pocketvision.serving.service import Service, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_rates import SharedRateLimit
+from pocketvision.serving.status_routes import STUCK
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,11 @@ class _Working:
             rates = SharedRateLimit(self._plan.folder / "rates", names, settings.rate)
         service = service_for(self._plan.sources, settings, rates=rates, reload=self._reload_everywhere)
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear, service)
-        await serve(service, bound, lambda: self._pipe.send(Ready(service.models.described())))
+        watching = asyncio.create_task(_end_when_stuck(service))
+        try:
+            await serve(service, bound, lambda: self._pipe.send(Ready(service.models.described())))
+        finally:
+            watching.cancel()
 
     async def _reload_everywhere(self, name: str) -> list[Reload]:
         """One state for each folder: the least good of all workers', so that `reloaded` means everywhere."""
@@ -119,6 +127,8 @@ class _Working:
             raise refused(503, "shutting-down", "The server is shutting down.") from error
         finally:
             del self._asked[ticket]
+        if not everywhere:  # all that were asked died
+            raise refused(503, "workers-lost", "The processes that were to reload are gone; try again.")
         rank = {"failed": 0, "reloaded": 1, "unchanged": 2}
         return [min(states, key=lambda state: rank[state.outcome]) for states in zip(*everywhere, strict=True)]
 
@@ -138,3 +148,11 @@ class _Working:
 
     async def _obey(self, service: Service, order: ReloadOrder) -> None:
         self._pipe.send(ReloadDone(order.order, await service.models.reload(order.name)))
+
+
+async def _end_when_stuck(service: Service) -> None:
+    """End the process when every decoding thread hangs: who asks /health may reach another worker, so it is its own judge."""
+    while service.models.stuck_for <= STUCK:
+        await asyncio.sleep(1)
+    logger.error("every decoding thread hangs; this worker ends, and another takes its place")
+    os.kill(os.getpid(), signal.SIGTERM)

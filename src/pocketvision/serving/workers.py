@@ -173,7 +173,7 @@ class _Group:
                 logger.error("a worker can not start: %s", message.reason)
             case ReloadAsked():
                 order = next(self._numbers)
-                ready = [each for each in self._workers if each.ready]
+                ready = [each for each in self._workers if each.ready or each is worker]
                 self._orders[order] = _Order(worker, message.ticket, set(ready))
                 for each in ready:
                     _tell(each, ReloadOrder(order, message.name))
@@ -191,7 +191,10 @@ class _Group:
 
     def _bury(self, worker: _Worker) -> None:
         """A worker ended: what it left is taken away, and another takes its place unless all are to end."""
-        worker.process.join()
+        worker.process.join(GRACE)
+        if worker.process.exitcode is None:  # a thread of it hangs
+            worker.process.kill()
+            worker.process.join()
         self._workers.remove(worker)
         worker.pipe.close()
         pid, code = worker.process.pid, worker.process.exitcode
