@@ -94,7 +94,9 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         service.live.close()
         if watching is not None:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            (ended,) = await asyncio.gather(watching, return_exceptions=True)
+            if isinstance(ended, Exception):  # it must not keep the models from being closed, nor be passed over
+                logger.error("the folders were not watched to the end", exc_info=ended)
         await service.models.close()
         if service.telemetry.tracing is not None:  # requests are done: what is left of the time is not needed for them
             await asyncio.to_thread(service.telemetry.tracing.shutdown, min(service.settings.drain, FLUSH))
