@@ -276,6 +276,23 @@ def test_decoders_come_after_inference(tiny_bundle: Bundle) -> None:
         assert nice["decode"] > nice["inference"]
 
 
+def test_a_server_that_is_still_loading_ends_at_once(tiny_bundle: Bundle) -> None:
+    script = (
+        "import asyncio, sys\nfrom pathlib import Path\n"
+        "from pocketvision.serving import server\nfrom pocketvision.serving.models import BundleSource, ServedModels\n"
+        "from pocketvision.serving.service import service_for\nfrom pocketvision.serving.settings import ServerSettings\n"
+        "async def load(self):\n    print('loading', flush=True)\n    await asyncio.sleep(60)\n"
+        "ServedModels.load = load\n"
+        "service = service_for([BundleSource('tiny', Path(sys.argv[1]))], ServerSettings())\n"
+        "asyncio.run(server.serve(service, server.listening_socket('127.0.0.1', 0), print))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(tiny_bundle.folder)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "loading\n"
+    child.terminate()
+    assert child.wait(20) == 0
+
+
 # What can not be served ------------------------------------------------------------------------------------------------
 
 
