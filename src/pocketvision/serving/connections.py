@@ -5,12 +5,10 @@ import asyncio
 import json
 import logging
 import secrets
-import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-import h11
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -53,11 +51,14 @@ class _Deaf(asyncio.Protocol):
 class PatientProtocol(LastCallProtocol):
     """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
-    `write_timeout` seconds to read some of what it is sent."""
+    `write_timeout` seconds to read some of what it is sent. What comes between bodies (headers, chunks' sizes and extensions,
+    trailers) is kept by the parser while it is incomplete: more than MAX_HEADERS bytes of it are refused."""
 
     header_timeout = 10.0
     write_timeout = 20.0
     _patience: asyncio.TimerHandle | None = None
+    _in_between = 0  # bytes that were read and are neither a body nor complete
+    _trailing = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -65,16 +66,47 @@ class PatientProtocol(LastCallProtocol):
         super().connection_made(transport)
         self._wait()
 
-    def handle_events(self) -> None:
-        """Stop waiting once a request is there."""
-        super().handle_events()
+    def data_received(self, data: bytes) -> None:
+        """Read, as long as it comes to something."""
+        self._in_between += len(data)
+        super().data_received(data)
+        if self._in_between > MAX_HEADERS and self.transport.get_protocol() is self:
+            self._refuse(headers_too_large())
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._trailing = False
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; but not a trailer, which would join those that were looked at before."""
+        if not self._trailing:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting: a request is there. One without a host, or with several, is none (RFC 9112, 3.2)."""
+        self._in_between, self._trailing = 0, True
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("expected one host")
+        super().on_headers_complete()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def on_body(self, body: bytes) -> None:
+        """Hand a part of the body on."""
+        self._in_between = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has come to its end."""
+        self._in_between = 0
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here on."""
         self._stop_waiting()
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
         opened = self.transport.get_protocol()
         if isinstance(opened, PatientSocket) and not opened.handshake_initiated:
             # Its parser of headers, which is another and has limits of its own, took them for none; it would keep the connection.
@@ -84,33 +116,24 @@ class PatientProtocol(LastCallProtocol):
             self._refuse(headers_too_large() if _beyond_websockets(self.headers) else _broken())
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Refuse what is no HTTP, or has headers that are too long: with a document, and so that the client can read it."""
-        error = sys.exception()  # uvicorn calls this where it handles what h11 raised
-        too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
-        self._refuse(headers_too_large() if too_large else _broken())
+        """Refuse what is no HTTP, with a document, and so that the client can read it."""
+        self._refuse(_broken())
 
     def _refuse(self, problem: Problem) -> None:
         self._stop_waiting()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the rest of its body will not come
-            self.cycle.message_event.set()
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if not (answering and self.cycle.response_started):
             request_id = secrets.token_hex(8)
             body = json.dumps(problem.document(request_id)).encode()
-            headers = [
-                ("content-type", MEDIA_TYPE),
-                ("content-length", str(len(body))),
-                ("x-request-id", request_id),
-                ("connection", "close"),
-            ]
-            reason = HTTPStatus(problem.status).phrase.encode()
-            for event in (
-                h11.Response(status_code=problem.status, headers=headers, reason=reason),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
+            head = (
+                f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+                f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
             self._log(problem, request_id)
+        if answering:
+            self.cycle.disconnected = True  # the rest of its body will not come
+            self.cycle.message_event.set()
         _Deaf(self.transport, self.connection_lost)
 
     def _log(self, problem: Problem, request_id: str) -> None:

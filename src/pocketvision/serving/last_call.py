@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _SO_ATTACH_FILTER = 26  # Linux's; Python has no name for it
 _RETURN_CONSTANT = 0x06  # the one instruction of a filter that keeps 0 bytes of every packet
@@ -37,7 +36,7 @@ async def take_up_connections(sockets: Sequence[socket.socket]) -> None:
         await asyncio.sleep(0)
 
 
-class LastCallProtocol(H11Protocol):
+class LastCallProtocol(HttpToolsProtocol):
     """HTTP/1.1 where a connection that has not asked anything yet has `last_call` seconds to do so after the server was told to
     stop, and is closed after its answer. uvicorn alone closes it at once, also when its request has arrived and is not read."""
 
@@ -52,18 +51,18 @@ class LastCallProtocol(H11Protocol):
         self._leaving = True
         self.loop.call_later(self.last_call, self._leave)
 
-    def handle_events(self) -> None:
+    def on_headers_complete(self) -> None:
         """Take a request; while leaving, its connection has no other."""
-        super().handle_events()
+        super().on_headers_complete()
         if self._leaving and self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def handle_websocket_upgrade(self) -> None:
         """No conversation begins while leaving."""
         if self._leaving:
             self.transport.close()
             return
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
 
     def _leave(self) -> None:
         if self.cycle is None and not self.transport.is_closing():

@@ -16,7 +16,7 @@ import uvicorn
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
-from pocketvision.serving.connections import MAX_HEADERS, PatientProtocol, PatientSocket
+from pocketvision.serving.connections import PatientProtocol, PatientSocket
 from pocketvision.serving.last_call import take_up_connections
 from pocketvision.serving.service import Service
 
@@ -74,7 +74,6 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         ws=type("TimedSocket", (PatientSocket,), {"write_timeout": settings.write_timeout}),
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
-        h11_max_incomplete_event_size=MAX_HEADERS,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(settings.drain),
         log_config=None,
