@@ -26,8 +26,8 @@ from served import Running, picture
 
 import pocketvision
 from pocketvision.bundle import Bundle
-from pocketvision.serving.keys import new_key
 from pocketvision.serving.connections import MAX_HEADERS
+from pocketvision.serving.keys import new_key
 from pocketvision.serving.settings import ServerSettings
 
 CADDYFILE = DEPLOY / "Caddyfile"

@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pocketvision.errors import ImageError, UsageError
+from pocketvision.serving.batch_threads import ModelError
 from pocketvision.serving.batching import (
     Answer,
     Batcher,
     BatchSettings,
     ClosedError,
     DeadlineError,
-    ModelError,
     PreparationTimeoutError,
     QueueFullError,
 )
@@ -40,15 +39,13 @@ async def batcher(
     prepare: Callable[[int], int] = same,
     *,
     on_batch: Callable[[int, float], None] | None = None,
-    threads: int = 2,
     **how: float,
 ) -> AsyncIterator[Ints]:
-    with ThreadPoolExecutor(threads) as pool:
-        made = Batcher(prepare, run, BatchSettings(**how), pool, on_batch=on_batch)  # type: ignore[arg-type]
-        try:
-            yield made
-        finally:
-            await made.close(drain=5)
+    made = Batcher(prepare, run, BatchSettings(**how), on_batch=on_batch)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        await made.close(drain=5)
 
 
 def soon(seconds: float = 5) -> float:
@@ -82,11 +79,11 @@ class Gate:
     requests=some.lists(some.lists(some.integers(), min_size=1, max_size=5), min_size=1, max_size=12),
     max_batch=some.integers(1, 7),
     max_delay=some.sampled_from([0.0, 0.002]),
-    runners=some.integers(1, 3),
+    threads=some.integers(1, 3),
     failing=some.integers(2, 5),
 )
 def test_every_item_gets_its_own_answer(
-    requests: list[list[int]], max_batch: int, max_delay: float, runners: int, failing: int
+    requests: list[list[int]], max_batch: int, max_delay: float, threads: int, failing: int
 ) -> None:
     sizes: list[int] = []
 
@@ -98,7 +95,7 @@ def test_every_item_gets_its_own_answer(
 
     async def scene() -> None:
         async with batcher(
-            run, on_batch=lambda size, _: sizes.append(size), max_batch=max_batch, max_delay=max_delay, runners=runners
+            run, on_batch=lambda size, _: sizes.append(size), max_batch=max_batch, max_delay=max_delay, threads=threads
         ) as made:
             answers = await asyncio.gather(*(made.submit(request, deadline=soon()) for request in requests))
             assert made.depth == 0
@@ -118,7 +115,7 @@ def test_every_item_gets_its_own_answer(
 def test_what_waits_is_run_together_and_in_order() -> None:
     async def scene() -> None:
         gate = Gate()
-        async with batcher(gate, max_batch=4, threads=1) as made:
+        async with batcher(gate, max_batch=4) as made:
             first = asyncio.create_task(made.submit([0], deadline=soon()))
             await gate.is_entered()
             others = [asyncio.create_task(made.submit([number], deadline=soon())) for number in range(1, 7)]
@@ -221,7 +218,7 @@ def test_a_deadline_ends_the_wait_and_frees_the_place() -> None:
 def test_a_client_that_leaves_takes_its_items_out() -> None:
     async def scene() -> None:
         gate = Gate()
-        async with batcher(gate, max_batch=8, queue=3, threads=1) as made:
+        async with batcher(gate, max_batch=8, queue=3) as made:
             first = asyncio.create_task(made.submit([1], deadline=soon()))
             await gate.is_entered()
             leaver = asyncio.create_task(made.submit([2, 3], deadline=soon()))
@@ -279,7 +276,7 @@ def test_a_preparation_that_hangs_is_left_and_counted_until_it_ends() -> None:
         return raw
 
     async def scene() -> None:
-        async with batcher(prepare=prepare, prepare_timeout=0.05, queue=2) as made:
+        async with batcher(prepare=prepare, prepare_timeout=0.05, queue=2, threads=2) as made:
             (outcome,) = await made.submit([2], deadline=soon())
             assert isinstance(outcome, PreparationTimeoutError)
             assert made.depth == 1
@@ -299,7 +296,7 @@ def test_waiting_for_a_thread_is_not_decoding() -> None:
         return raw
 
     async def scene() -> None:
-        async with batcher(prepare=prepare, prepare_timeout=0.15, threads=1) as made:
+        async with batcher(prepare=prepare, prepare_timeout=0.15) as made:
             outcomes = await made.submit([1, 2, 3, 4], deadline=soon())
             assert [value(outcome) for outcome in outcomes] == [-1, -2, -3, -4]
 
@@ -340,10 +337,10 @@ def test_closing_fails_what_does_not_end_in_time() -> None:
     asyncio.run(scene())
 
 
-def test_as_many_batches_run_at_once_as_there_are_runners() -> None:
+def test_as_many_batches_run_at_once_as_there_are_threads() -> None:
     async def scene() -> None:
         gate = Gate()
-        async with batcher(gate, max_batch=1, runners=2) as made:
+        async with batcher(gate, max_batch=1, threads=2) as made:
             running = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
             await gate.is_entered()
             await asyncio.sleep(0.05)

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import schemathesis
-from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from schemathesis.checks import not_a_server_error
@@ -13,7 +12,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from served import serving
+from served import Start, serving
 
 from pocketvision.bundle import Bundle
 from pocketvision.serving.settings import ServerSettings
@@ -22,8 +21,8 @@ MUTATIONS = 5000
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def test_the_api_answers_as_its_description_says(client: TestClient) -> None:
-    description = schemathesis.openapi.from_asgi("/openapi.json", client.app)
+def test_the_api_answers_as_its_description_says(start: Start) -> None:
+    description = schemathesis.openapi.from_url(f"{start().url}/openapi.json")
     operations = [result.ok() for result in description.get_all_operations()]
     assert len(operations) >= 15
     for operation in operations:

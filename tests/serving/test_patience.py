@@ -92,7 +92,7 @@ def test_decoders_that_all_hang_are_told(tiny_bundle: Bundle, monkeypatch: pytes
         return decode(model, source)
 
     monkeypatch.setattr(ServedModel, "_prepare", prepare)
-    settings = ServerSettings(BatchSettings(prepare_timeout=0.05), decoders=2)
+    settings = ServerSettings(BatchSettings(prepare_timeout=0.05), threads=2)
     with serving(tiny_bundle.folder, settings=settings) as client:
 
         def state() -> tuple[int, int, int, bool]:

@@ -162,11 +162,11 @@ def test_limits_of_size_and_count(tiny_bundle: Bundle) -> None:
 def test_more_images_than_the_queue_holds_are_refused_with_a_time_to_return(tiny_bundle: Bundle) -> None:
     with serving(tiny_bundle.folder, settings=ServerSettings(BatchSettings(queue=2), max_images=2)) as client:
         batcher = client.app.state.service.models.get().batcher  # type: ignore[attr-defined]
-        batcher._admitted = 2
+        batcher._jobs.update(object() for _ in range(2))
         answer = client.post("/predict", content=picture("red"), headers={"content-type": "image/jpeg"})
         problem(answer, 429, "queue-full")
         assert int(answer.headers["retry-after"]) >= 1
-        batcher._admitted = 0
+        batcher._jobs.clear()
 
 
 def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(

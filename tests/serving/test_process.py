@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import Running, memory, picture, serving
+from served import Running, memory, picture
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import PocketVisionError
@@ -262,18 +262,6 @@ def test_answers_are_sent_without_waiting_for_more_to_send() -> None:
             return no_delay
 
     assert asyncio.run(scene()) == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
-def test_decoders_come_after_inference(tiny_bundle: Bundle) -> None:
-    with serving(tiny_bundle.folder) as client:
-        assert client.post("/predict", content=picture("red"), headers=JPEG).status_code == 200
-        nice = {
-            thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id)
-            for thread in threading.enumerate()
-            if thread.native_id is not None
-        }
-        assert nice["decode"] > nice["inference"]
 
 
 def test_a_server_that_is_still_loading_ends_at_once(tiny_bundle: Bundle) -> None:

@@ -26,9 +26,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
     backend: BackendName = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Batches that run at once, each on one core.  [default: one a core]")
+        int | None,
+        typer.Option(min=1, help="Threads that decode and run the network, one core each.  [default: one a core]"),
     ] = None,
-    decoders: Annotated[int | None, typer.Option(min=1, help="Threads that decode.  [default: one a core]")] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the port and the cores; each opens the bundles (Linux).")
     ] = 1,
@@ -75,7 +75,7 @@ def serve(
 
     settings = ServerSettings(
         batches=BatchSettings(max_batch, max_delay / 1000, queue, max_wait or deadline),
-        backend=backend, threads=threads, decoders=decoders,
+        backend=backend, threads=threads,
         deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
         max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
         log_json=log_json, live=LiveSettings() if live else None, workers=workers, traces=traces,

@@ -28,8 +28,8 @@ class ClassProbability(BaseModel):
 class ImageTimings(BaseModel):
     """Milliseconds that an image took."""
 
-    decode_ms: float = Field(description="Decoding and cropping, with the wait for a thread.")
-    queue_ms: float = Field(description="Then waiting for its batch.")
+    queue_ms: float = Field(description="Waiting for a thread, and for its batch.")
+    decode_ms: float = Field(description="Decoding and cropping.")
     inference_ms: float = Field(description="The batch's run of the network.")
     batch: int = Field(description="How many images ran together.")
 
@@ -147,8 +147,8 @@ def _predicted(prediction: Prediction, top_k: int) -> dict[str, Any]:
         **top[0],
         "top": top,
         "timings": {
-            "decode_ms": round(timing.prepare * 1000, 3),
             "queue_ms": round(timing.wait * 1000, 3),
+            "decode_ms": round(timing.prepare * 1000, 3),
             "inference_ms": round(timing.run * 1000, 3),
             "batch": timing.batch,
         },

@@ -2,30 +2,19 @@
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
-from pocketvision.runtime.backends import usable_cores
-from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 
-AnyBatcher = Batcher[Any, Any, Any]
-
 logger = logging.getLogger(__name__)
-
-DECODERS_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,6 @@ class ServedModels:
         self._settings = settings
         self._telemetry = telemetry
         self._opener = opener
-        self._decoders = settings.decoders or usable_cores()
-        self._pool = ThreadPoolExecutor(self._decoders, thread_name_prefix="decode", initializer=_after_inference)
-        self._batchers: list[AnyBatcher] = []  # retired ones too: what they left behind still has its threads
         self._models: dict[BundleSource, ServedModel] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -83,14 +69,13 @@ class ServedModels:
 
     @property
     def ready(self) -> bool:
-        """Whether every model is warm, none is being shut down, and there is a thread to decode with."""
+        """Whether every model is warm, none is being shut down, and each has a thread to decode with."""
         return not self.closing and len(self._models) == len(self._sources) and self.stuck_for == 0
 
     @property
     def stuck_for(self) -> float:
-        """Seconds for which every decoding thread has been at an image that takes too long; 0 while one is free."""
-        stuck = [seconds for batcher in self._batchers for seconds in batcher.stuck()]
-        return max(min(stuck), 1e-9) if len(stuck) >= self._decoders else 0.0
+        """Seconds for which every thread of a model has been at an image that takes too long to decode; 0 while each has one."""
+        return max((model.batcher.stuck_for for model in self._models.values()), default=0.0)
 
     def described(self) -> list[str]:
         """A line about each, for people."""
@@ -166,7 +151,6 @@ class ServedModels:
         self.closing = True
         closing = [model.batcher.close(drain=self._settings.drain) for model in self._models.values()]
         await asyncio.gather(*closing, *self._retiring)
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _serve(self, source: BundleSource, warm: WarmModel) -> None:
         """Put a model in its source's place; the old one, if any, is not closed."""
@@ -178,11 +162,7 @@ class ServedModels:
         # Of several versions the one that answers by default is watched: a name has one line of figures, whatever is reloaded.
         watched = source == [each for each in self._sources if each.name == source.name][-1]
         drift = DriftMonitor(source.name, warm.bundle.manifest.baseline, self._telemetry.drift) if watched else None
-        self._models[source] = ServedModel(
-            source.name, source.folder, warm, self._settings, self._pool, self._telemetry, drift
-        )
-        self._batchers = [each for each in self._batchers if not each.closing or each.depth]
-        self._batchers.append(self._models[source].batcher)
+        self._models[source] = ServedModel(source.name, source.folder, warm, self._settings, self._telemetry, drift)
         self._telemetry.model.labels(source.name, warm.version).set(1)
         self._telemetry.expect_reloads(source.name)
 
@@ -194,16 +174,3 @@ class ServedModels:
 def _shown(text: str | None) -> str:
     """What a client sent, short enough and without control characters."""
     return repr((text or "")[:64])
-
-
-def _after_inference() -> None:
-    """Give the calling thread, a decoder, a lower priority than those that run the network (Linux has one for each thread).
-
-    Where cores are few, images would otherwise be decoded at the cost of those that are nearly done. On one core at half load
-    the 99th percentile was 1.5 to 1.8 times that of an ideal queue without this, 1.1 to 1.3 times with it.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it; it is not needed for right answers
-            os.setpriority(
-                os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + DECODERS_NICE
-            )

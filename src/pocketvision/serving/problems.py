@@ -10,13 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from pocketvision.errors import BundleError, ImageError, PocketVisionError, UsageError
-from pocketvision.serving.batching import (
-    ClosedError,
-    DeadlineError,
-    ModelError,
-    PreparationTimeoutError,
-    QueueFullError,
-)
+from pocketvision.serving.batch_threads import ModelError
+from pocketvision.serving.batching import ClosedError, DeadlineError, PreparationTimeoutError, QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
 

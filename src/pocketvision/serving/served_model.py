@@ -4,7 +4,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,7 +105,6 @@ class ServedModel:
         folder: Path,
         warm: WarmModel,
         settings: ServerSettings,
-        pool: ThreadPoolExecutor,
         telemetry: Telemetry,
         drift: DriftMonitor | None = None,
     ) -> None:
@@ -125,10 +123,10 @@ class ServedModel:
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
-        batches = replace(settings.batches, runners=settings.threads or usable_cores())
+        batches = replace(settings.batches, threads=settings.threads or usable_cores())
         self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(
-            self._prepare, self._run, batches, pool,
+            self._prepare, self._run, batches,
             on_batch=self._on_batch, on_lingering=telemetry.lingering.labels(name).inc,
         )  # fmt: skip
 
@@ -163,7 +161,7 @@ class ServedModel:
         return Prediction(answered.classification, answered.logits, answer.timing)
 
     def _prepare(self, source: Input) -> _Prepared:
-        """In the decoders' threads. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
+        """In a batch thread. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
         if not isinstance(source, bytes):
             return _Prepared(source, None)
         preprocessing = self.bundle.preprocessing
@@ -172,7 +170,7 @@ class ServedModel:
         return _Prepared(crop, brightness_of_crop(crop))
 
     def _run(self, items: Sequence[_Prepared]) -> list[_Answered]:
-        """In an inference thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
+        """In a batch thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
         if images is None:
             images = self._own.images = np.empty(self._shape, np.float32)

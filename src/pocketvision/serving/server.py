@@ -144,7 +144,7 @@ def leave_hung_threads() -> None:
     """
     ends = time.monotonic() + 1
     for thread in threading.enumerate():
-        if thread.name.startswith(("decode", "inference")):
+        if thread.name.startswith("batch_"):
             thread.join(max(ends - time.monotonic(), 0))
             if thread.is_alive():
                 logging.shutdown()

@@ -17,8 +17,8 @@ class ServerSettings:
 
     backend: see runtime.backends. max_body: a request's body; max_bodies: all bodies in memory together. max_images: images a
     request. max_pixels, formats: see preprocessing.decode. max_json_depth: brackets within brackets. deadline: from a request's
-    body to its answer. header_timeout, body_timeout: for a client to send them. threads: batches that run at once, each on one
-    core; decoders: threads that decode; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
+    body to its answer. header_timeout, body_timeout: for a client to send them. threads: of every model, each of which decodes
+    and runs the network on one core; None: one a core. keys: who may ask; everybody may when there are none. rate: requests
     a second and key, None without a limit. watch: seconds between looks at the bundles' folders, 0 for never. drain: for what is
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
     second; socket_message: bytes of one; max_sockets: WebSockets at once. write_timeout: for a client to read some of what it was
@@ -38,7 +38,6 @@ class ServerSettings:
     header_timeout: float = 10.0
     body_timeout: float = 30.0
     threads: int | None = None
-    decoders: int | None = None
     keys: tuple[ApiKey, ...] = ()
     rate: float | None = None
     watch: float = 0.0

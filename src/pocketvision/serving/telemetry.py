@@ -94,11 +94,11 @@ class Telemetry:
             "pocketvision_rejected", "Requests refused, by the problem's kind.", ["kind"], registry=self.registry
         )
         self.decode_seconds = Histogram(
-            "pocketvision_decode_seconds", "Decoding an image, with the wait for a thread.", ["model"],
+            "pocketvision_decode_seconds", "Decoding and cropping an image.", ["model"],
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.queue_seconds = Histogram(
-            "pocketvision_queue_seconds", "A decoded image's wait for its batch.", ["model"],
+            "pocketvision_queue_seconds", "An image's wait for a thread, and for its batch.", ["model"],
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.batch_images = Histogram(

@@ -80,22 +80,22 @@ class Tracing:
             yield
 
     def note_image(self, model: str, version: str, timing: Timing) -> None:
-        """Spans for an image that was just answered: decode, queue and inference, from what was measured."""
+        """Spans for an image that was just answered: queue, decode and inference, from what was measured. Between the last two it
+        waited for its batch."""
         attributes: dict[str, str | int] = {
             "pocketvision.model": model,
             "pocketvision.version": version,
             "pocketvision.batch": timing.batch,
         }
-        ended = time.time_ns() - int((time.monotonic() - timing.finished) * 1e9)
-        inference = ended - int(timing.run * 1e9)
-        queue = inference - int(timing.wait * 1e9)
-        decode = queue - int(timing.prepare * 1e9)
+        epoch = time.time_ns() - time.monotonic_ns()
+        decoded = timing.prepared_from + timing.prepare
         for name, begins, ends in (
-            ("decode", decode, queue),
-            ("queue", queue, inference),
-            ("inference", inference, ended),
+            ("queue", timing.asked, timing.prepared_from),
+            ("decode", timing.prepared_from, decoded),
+            ("inference", timing.run_from, timing.finished),
         ):
-            self._tracer.start_span(name, start_time=begins, attributes=attributes).end(ends)
+            span = self._tracer.start_span(name, start_time=epoch + int(begins * 1e9), attributes=attributes)
+            span.end(epoch + int(ends * 1e9))
 
     def shutdown(self, seconds: float) -> None:
         """Send what is left within `seconds`. Blocks: call it in a thread."""

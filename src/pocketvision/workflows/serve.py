@@ -76,7 +76,7 @@ def _serve_with_workers(
     )  # not every system has what it needs
 
     bound, each = listening_everywhere(host, port), max(usable_cores() // settings.workers, 1)
-    settings = replace(settings, threads=settings.threads or each, decoders=settings.decoders or each)
+    settings = replace(settings, threads=settings.threads or each)
     serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
 
 

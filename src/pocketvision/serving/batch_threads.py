@@ -1,0 +1,182 @@
+"""The threads that prepare items and run them together.
+
+Each thread does both, one after the other: what it has prepared is still in its core's cache when it is run, and no time goes
+into handing it to another. Items are prepared beside the runs of the other threads. The event loop is told once a batch.
+"""
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pocketvision.errors import PocketVisionError
+
+Raw = TypeVar("Raw")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ModelError(PocketVisionError):
+    """The model failed on an image. Its own error is the cause."""
+
+
+@dataclass(eq=False, slots=True)
+class Job(Generic[Raw, Item]):
+    """An item on its way. Times are those of `time.monotonic`.
+
+    outcome: an Answer or an Exception, set in the event loop. began, ready: when its preparation began and ended, None before.
+    running, withdrawn: in a batch; wanted no more. What the threads change, they change under their lock. timer: the next look
+    at its deadline.
+    """
+
+    raw: Raw
+    deadline: float
+    asked: float
+    outcome: "asyncio.Future[Any]"
+    began: float | None = None
+    ready: float | None = None
+    item: Item | None = None
+    running: bool = False
+    withdrawn: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(frozen=True)
+class Batch(Generic[Raw, Item, Result]):
+    """Jobs that ran together: one result or ModelError for each, when the run began and the seconds that it took."""
+
+    jobs: list[Job[Raw, Item]]
+    outcomes: "Sequence[Result | ModelError]"
+    began: float
+    seconds: float
+
+
+class BatchThreads(Generic[Raw, Item, Result]):
+    """Threads that work on what was put into their line, first come first served. Safe to use from any thread."""
+
+    def __init__(
+        self,
+        prepare: Callable[[Raw], Item],
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        max_batch: int,
+        max_delay: float,
+        threads: int,
+        on_batch: Callable[[Batch[Raw, Item, Result]], None],
+        on_failure: Callable[[Job[Raw, Item], Exception], None],
+        on_left: Callable[[Job[Raw, Item]], None],
+    ) -> None:
+        """max_batch, max_delay: see BatchSettings. The last three are called in the threads: with what came of a run; with a job
+        whose preparation failed; with one that was withdrawn while it was prepared, once that has ended."""
+        self._prepare = prepare
+        self._run = run
+        self._max_batch = max_batch
+        self._max_delay = max_delay
+        self._on_batch = on_batch
+        self._on_failure = on_failure
+        self._on_left = on_left
+        self._asked: OrderedDict[Job[Raw, Item], None] = OrderedDict()
+        self._ready: OrderedDict[Job[Raw, Item], None] = OrderedDict()
+        self._changed = threading.Condition()
+        self._hurried = self._closed = False
+        for number in range(threads):  # daemons: an image that hangs its decoder must not keep the process
+            threading.Thread(target=self._work, name=f"batch_{number}", daemon=True).start()
+
+    def put(self, job: Job[Raw, Item]) -> None:
+        """Let a job wait for a thread."""
+        with self._changed:
+            self._asked[job] = None
+            self._changed.notify()
+
+    def withdraw(self, job: Job[Raw, Item]) -> bool:
+        """It is wanted no more: nothing of it is begun any more. Whether it is being prepared, which can not be stopped."""
+        with self._changed:
+            job.withdrawn = True
+            self._asked.pop(job, None)
+            self._ready.pop(job, None)
+            return job.began is not None and job.ready is None
+
+    def hurry(self) -> None:
+        """Let no item wait for others any more."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Begin nothing more, and end the threads once they have done what they have begun."""
+        with self._changed:
+            self._closed = True
+            self._asked.clear()
+            self._ready.clear()
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while (step := self._next()) is not None:
+            if isinstance(step, Job):
+                self._prepare_job(step)
+            else:
+                began = time.monotonic()
+                outcomes = self._outcomes([job.item for job in step])  # type: ignore[misc]  # all are prepared
+                self._on_batch(Batch(step, outcomes, began, time.monotonic() - began))
+
+    def _next(self) -> Job[Raw, Item] | list[Job[Raw, Item]] | None:
+        """What to do next, as soon as there is something: a job to prepare, or jobs to run together; None at the end."""
+        with self._changed:
+            while not self._closed:
+                full = len(self._ready) >= self._max_batch
+                if self._asked and not full:
+                    job = self._asked.popitem(last=False)[0]
+                    job.began = time.monotonic()
+                    return job
+                left = 0.0 if full else self._left()
+                if left == 0:
+                    size = min(len(self._ready), self._max_batch)
+                    jobs = [self._ready.popitem(last=False)[0] for _ in range(size)]
+                    for job in jobs:
+                        job.running = True
+                    return jobs
+                self._changed.wait(left)
+            return None
+
+    def _left(self) -> float | None:
+        """Seconds that the oldest prepared job may still wait for others; None where there is none."""
+        if not self._ready:
+            return None
+        if self._max_delay == 0 or self._hurried:
+            return 0.0
+        oldest = next(iter(self._ready)).ready or 0.0
+        return max(oldest + self._max_delay - time.monotonic(), 0.0)
+
+    def _prepare_job(self, job: Job[Raw, Item]) -> None:
+        failure = None
+        try:
+            job.item = self._prepare(job.raw)
+        except Exception as error:  # whatever it is, it belongs to this item alone
+            failure = error
+        with self._changed:
+            job.ready = time.monotonic()
+            if job.withdrawn:
+                job.item = None
+            elif failure is None and not self._closed:
+                self._ready[job] = None
+        if job.withdrawn:
+            self._on_left(job)
+        elif failure is not None:
+            self._on_failure(job, failure)
+
+    def _outcomes(self, items: Sequence[Item]) -> "Sequence[Result | ModelError]":
+        """Results. Where a batch fails, its items are run one by one: the others are not to blame."""
+        try:
+            results = self._run(items)
+            if len(results) != len(items):
+                raise ValueError(f"the model gave {len(results)} results for {len(items)} images")
+            return results
+        except Exception as error:
+            if len(items) > 1:
+                return [self._outcomes([item])[0] for item in items]
+            failure = ModelError(f"the model failed on the image ({type(error).__name__})")
+            failure.__cause__ = error
+            return [failure]
