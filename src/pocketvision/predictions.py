@@ -1,6 +1,7 @@
 """What a model says about an image: label names with their probabilities. Numpy only; no torch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Classification:
                 f"probabilities have the shape {self.probabilities.shape}; expected ({len(self.labels)},), one a label"
             )
 
-    @property
+    @cached_property
     def index(self) -> int:
         """The most probable class's place in `labels`; the first one when several are equal."""
         return int(self.probabilities.argmax())
@@ -43,7 +44,10 @@ class Classification:
         All classes when there are fewer than k.
         """
         order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
-        return [(self.labels[index], float(self.probabilities[index])) for index in order]
+        return [
+            (self.labels[index], probability)
+            for index, probability in zip(order.tolist(), self.probabilities[order].tolist(), strict=True)
+        ]
 
     def __repr__(self) -> str:
         return f"Classification({self.label!r}, probability={self.probability:.4f}, classes={len(self.labels)})"

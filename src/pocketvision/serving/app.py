@@ -21,6 +21,7 @@ from pocketvision.serving.models import BundleSource
 from pocketvision.serving.problems import http_problem, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.short_way import ShortWay
 from pocketvision.serving.watch import watch_folders
 
 FLUSH = 3.0  # seconds for the last spans to be sent
@@ -75,7 +76,8 @@ def app_for(service: Service) -> FastAPI:
     app.add_exception_handler(PocketVisionError, _as_problem)
     app.add_exception_handler(HTTPException, _as_problem)
     app.add_exception_handler(RequestValidationError, _as_problem)
-    app.add_middleware(RequestGate, service=service)
+    app.add_middleware(ShortWay, routes=predict_routes.router.routes)
+    app.add_middleware(RequestGate, service=service)  # around the short way: what is added last comes first
     if service.telemetry.tracing is not None:
         app.add_middleware(service.telemetry.tracing.around)
     return app

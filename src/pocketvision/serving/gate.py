@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,6 +36,9 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
+_RAW_ID = REQUEST_ID.lower().encode()
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+_RAW_NAMES = {_RAW_ID, *(name for name, _ in _RAW_HEADERS)}
 
 
 @dataclass
@@ -94,7 +97,7 @@ class RequestGate:
                 seen.status, seen.answering = message["status"], True
                 if self._telemetry.tracing is not None:  # the span ends with the answer
                     self._telemetry.tracing.note_request(*_route_of(scope), request_id)
-                MutableHeaders(scope=message).update({REQUEST_ID: request_id, **_HEADERS})
+                _add_headers(message, request_id)
             await send(message)
 
         try:
@@ -160,7 +163,7 @@ class RequestGate:
         async def counted_send(message: Message) -> None:
             if message["type"] == "websocket.http.response.start":
                 seen.closed_with(message["status"])
-                MutableHeaders(scope=message).update({REQUEST_ID: scope["state"]["request_id"], **_HEADERS})
+                _add_headers(message, scope["state"]["request_id"])
             elif message["type"] == "websocket.close":
                 seen.closed_with(message.get("code", 1000))
             await send(message)
@@ -212,6 +215,12 @@ class RequestGate:
             "ms": round(seconds * 1000, 2),
             "problem": seen.kind,
         }
+
+
+def _add_headers(message: Message, request_id: str) -> None:
+    """Put the gate's headers in the place of any that a route has set."""
+    kept = [each for each in message.get("headers", ()) if each[0] not in _RAW_NAMES]
+    message["headers"] = [*kept, *_RAW_HEADERS, (_RAW_ID, request_id.encode("latin-1"))]
 
 
 def _route_of(scope: Scope) -> tuple[str, str]:

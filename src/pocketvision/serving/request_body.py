@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from pocketvision.serving.problems import refused
+from pocketvision.serving.problems import ProblemError, refused
 from pocketvision.serving.service import Reservation, Service
 
 Result = TypeVar("Result")
@@ -18,16 +18,15 @@ async def chunks(request: Request, service: Service, reservation: Reservation) -
     settings = service.settings
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise refused(415, "compressed-body", "Compressed bodies are not taken; send it as it is.")
-    too_long = refused(413, "body-too-large", f"The body is larger than {settings.max_body:,} bytes.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body:
-        raise too_long
+        raise _too_long(settings.max_body)
     ends = asyncio.get_running_loop().time() + settings.body_timeout
-    stream = request.stream()
-    while True:
+    more = True
+    while more:
         try:
             async with asyncio.timeout_at(ends):
-                chunk = await anext(stream, None)
+                message = await request.receive()
         except TimeoutError:
             raise refused(
                 408,
@@ -35,12 +34,18 @@ async def chunks(request: Request, service: Service, reservation: Reservation) -
                 f"The body did not come within {settings.body_timeout:g} s.",
                 {"Connection": "close"},
             ) from None
-        if chunk is None:
-            return
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         if reservation.taken + len(chunk) > settings.max_body:
-            raise too_long
+            raise _too_long(settings.max_body)
         reservation.take(len(chunk))
-        yield chunk
+        if chunk:
+            yield chunk
+
+
+def _too_long(most: int) -> ProblemError:
+    return refused(413, "body-too-large", f"The body is larger than {most:,} bytes.")
 
 
 async def whole_body(request: Request, service: Service, reservation: Reservation) -> bytes:

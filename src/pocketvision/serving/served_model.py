@@ -21,7 +21,7 @@ from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
 from pocketvision.serving.batching import Answer, Batcher, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.telemetry import Telemetry
+from pocketvision.serving.telemetry import ModelFigures, Telemetry
 
 Input = bytes | NDArray[np.float32]
 """An image file's content, or a network's input (3, H, W)."""
@@ -117,9 +117,9 @@ class ServedModel:
         self.loaded = time.time()
         self._backend = warm.backend
         self._settings = settings
-        self._telemetry = telemetry
+        self._tracing = telemetry.tracing
+        self._figures = ModelFigures(telemetry, name)
         self._drift = drift
-        self._queue = telemetry.queue.labels(name)
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
@@ -127,16 +127,16 @@ class ServedModel:
         self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(
             self._prepare, self._run, batches,
-            on_batch=self._on_batch, on_lingering=telemetry.lingering.labels(name).inc,
+            on_batch=self._on_batch, on_lingering=self._figures.lingering.inc,
         )  # fmt: skip
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
-        self._queue.inc(len(images))
+        self._figures.queue.inc(len(images))
         try:
             outcomes = await self.batcher.submit(images, deadline=deadline)
         finally:
-            self._queue.dec(len(images))
+            self._figures.queue.dec(len(images))
         return [self._told(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes]
 
     def stop_watching(self) -> None:
@@ -147,17 +147,17 @@ class ServedModel:
     def _told(self, answer: Answer[_Answered]) -> Prediction:
         answered = answer.value
         confidence = answered.classification.probability
-        self._telemetry.decode_seconds.labels(self.name).observe(answer.timing.prepare)
-        self._telemetry.queue_seconds.labels(self.name).observe(answer.timing.wait)
-        self._telemetry.confidence.labels(self.name).observe(confidence)
+        self._figures.decode_seconds.observe(answer.timing.prepare)
+        self._figures.queue_seconds.observe(answer.timing.wait)
+        self._figures.confidence.observe(confidence)
         if answered.brightness is not None:
-            self._telemetry.brightness.labels(self.name).observe(answered.brightness)
+            self._figures.brightness.observe(answered.brightness)
         if self._drift is not None:
             self._drift.record(CONFIDENCE, confidence)
             if answered.brightness is not None:
                 self._drift.record(BRIGHTNESS, answered.brightness)
-        if self._telemetry.tracing is not None:
-            self._telemetry.tracing.note_image(self.name, self.version, answer.timing)
+        if self._tracing is not None:
+            self._tracing.note_image(self.name, self.version, answer.timing)
         return Prediction(answered.classification, answered.logits, answer.timing)
 
     def _prepare(self, source: Input) -> _Prepared:
@@ -184,5 +184,5 @@ class ServedModel:
         return [_Answered(classification, logits, item.brightness) for classification, logits, item in answers]
 
     def _on_batch(self, size: int, seconds: float) -> None:
-        self._telemetry.batch_images.labels(self.name).observe(size)
-        self._telemetry.batch_seconds.labels(self.name).observe(seconds)
+        self._figures.batch_images.observe(size)
+        self._figures.batch_seconds.observe(seconds)

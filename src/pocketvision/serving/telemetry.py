@@ -76,6 +76,20 @@ class SocketFigures:
         )  # fmt: skip
 
 
+class ModelFigures:
+    """What is told of a model's images, looked up once: by name it costs as much again as telling it."""
+
+    def __init__(self, telemetry: "Telemetry", model: str) -> None:
+        self.queue = telemetry.queue.labels(model)
+        self.lingering = telemetry.lingering.labels(model)
+        self.decode_seconds = telemetry.decode_seconds.labels(model)
+        self.queue_seconds = telemetry.queue_seconds.labels(model)
+        self.batch_images = telemetry.batch_images.labels(model)
+        self.batch_seconds = telemetry.batch_seconds.labels(model)
+        self.confidence = telemetry.confidence.labels(model)
+        self.brightness = telemetry.brightness.labels(model)
+
+
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""
 
