@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pocketvision.errors import ImageError, UsageError
-from pocketvision.serving.batch_threads import ModelError
+from pocketvision.serving.batch_threads import BEHIND, ModelError
 from pocketvision.serving.batching import (
     Answer,
     Batcher,
@@ -112,22 +112,67 @@ def test_every_item_gets_its_own_answer(
     asyncio.run(scene())
 
 
-def test_what_waits_is_run_together_and_in_order() -> None:
+def test_the_more_wait_the_more_are_run_together_and_in_order() -> None:
     async def scene() -> None:
         gate = Gate()
         async with batcher(gate, max_batch=4) as made:
             first = asyncio.create_task(made.submit([0], deadline=soon()))
             await gate.is_entered()
-            others = [asyncio.create_task(made.submit([number], deadline=soon())) for number in range(1, 7)]
+            others = [asyncio.create_task(made.submit([number], deadline=soon())) for number in range(1, 18)]
             await asyncio.sleep(0.05)
             gate.opened.set()
             answers = await asyncio.gather(first, *others)
-        assert gate.batches == [[0], [1, 2, 3, 4], [5, 6]]
-        assert [value(answer[0]) for answer in answers] == [0, -1, -2, -3, -4, -5, -6]
+        waiting, expected = list(range(1, 18)), [[0]]
+        while waiting:
+            size = min(max(len(waiting) // BEHIND, 1), 4)
+            expected.append(waiting[:size])
+            del waiting[:size]
+        assert gate.batches == expected
+        assert {len(batch) for batch in expected} >= {1, 2, 4}
+        assert [value(answer[0]) for answer in answers] == [-number for number in range(18)]
         assert isinstance(answers[1][0], Answer)
         timing = answers[1][0].timing
         assert timing.batch == 4
         assert timing.wait >= 0.04
+
+    asyncio.run(scene())
+
+
+def test_what_waits_is_shared_by_the_threads() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        async with batcher(gate, max_batch=8, threads=2) as made:
+            running = asyncio.create_task(made.submit([0, 1], deadline=soon()))
+            while len(gate.batches) < 2:
+                await asyncio.sleep(0.01)
+            others = asyncio.create_task(made.submit(range(2, 14), deadline=soon()))
+            await asyncio.sleep(0.05)
+            gate.opened.set()
+            await running
+            assert [value(outcome) for outcome in await others] == [-number for number in range(2, 14)]
+        assert max(len(batch) for batch in gate.batches) == 12 // 2 // BEHIND
+
+    asyncio.run(scene())
+
+
+def test_one_that_hangs_its_preparation_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketvision.serving.batch_threads.BEHIND", 1)
+    hanging = threading.Event()
+
+    def prepare(raw: int) -> int:
+        if raw == 2:
+            hanging.wait(5)
+        return raw
+
+    async def scene() -> None:
+        # Two are prepared and would be run with the third: another thread takes them.
+        async with batcher(prepare=prepare, max_batch=4, threads=2) as made:
+            others = asyncio.create_task(made.submit([0, 1], deadline=soon()))
+            hangs = asyncio.create_task(made.submit([2], deadline=soon()))
+            assert [value(outcome) for outcome in await others] == [0, -1]
+            assert made.stuck_for == 0
+            hanging.set()
+            assert [value(outcome) for outcome in await hangs] == [-2]
 
     asyncio.run(scene())
 

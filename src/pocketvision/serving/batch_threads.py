@@ -19,6 +19,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+BEHIND = 3
+"""An item of a batch for so many that wait for a thread.
+
+A batch keeps its first for its last, and spares the event loop a turn for each: worth it only where many wait. Measured with
+EfficientNet-Lite0 on one core, batches of at most 4, at 65 and 105 requests a second (half and three quarters of what it can do),
+medians of 4 rounds: 99th percentiles of 30 and 70 ms so; 52 and 116 ms with all that is there in a batch; 32 and 76 ms with one
+at a time, which answers 126 a second at most instead of 138.
+"""
+
+
 class ModelError(PocketVisionError):
     """The model failed on an image. Its own error is the cause."""
 
@@ -81,6 +91,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         self._asked: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._ready: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._changed = threading.Condition()
+        self._threads = threads
         self._hurried = self._closed = False
         for number in range(threads):  # daemons: an image that hangs its decoder must not keep the process
             threading.Thread(target=self._work, name=f"batch_{number}", daemon=True).start()
@@ -126,20 +137,27 @@ class BatchThreads(Generic[Raw, Item, Result]):
         """What to do next, as soon as there is something: a job to prepare, or jobs to run together; None at the end."""
         with self._changed:
             while not self._closed:
-                full = len(self._ready) >= self._max_batch
-                if self._asked and not full:
+                wanted = self._wanted()
+                if self._asked and len(self._ready) < wanted:
                     job = self._asked.popitem(last=False)[0]
                     job.began = time.monotonic()
                     return job
-                left = 0.0 if full else self._left()
+                left = 0.0 if len(self._ready) >= wanted else self._left()
                 if left == 0:
-                    size = min(len(self._ready), self._max_batch)
+                    size = min(len(self._ready), wanted)
                     jobs = [self._ready.popitem(last=False)[0] for _ in range(size)]
                     for job in jobs:
                         job.running = True
                     return jobs
                 self._changed.wait(left)
             return None
+
+    def _wanted(self) -> int:
+        """How many jobs to run together now."""
+        if self._max_delay > 0 and not self._hurried:
+            return self._max_batch
+        waiting = (len(self._asked) + len(self._ready)) // self._threads
+        return min(max(waiting // BEHIND, 1), self._max_batch)
 
     def _left(self) -> float | None:
         """Seconds that the oldest prepared job may still wait for others; None where there is none."""

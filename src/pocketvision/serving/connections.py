@@ -5,10 +5,12 @@ import asyncio
 import json
 import logging
 import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -59,6 +61,8 @@ class PatientProtocol(LastCallProtocol):
     _patience: asyncio.TimerHandle | None = None
     _in_between = 0  # bytes that were read and are neither a body nor complete
     _trailing = False
+    _data = b""
+    _wishes = False  # for another protocol, which is not spoken here
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -69,7 +73,9 @@ class PatientProtocol(LastCallProtocol):
     def data_received(self, data: bytes) -> None:
         """Read, as long as it comes to something."""
         self._in_between += len(data)
+        self._data = data
         super().data_received(data)
+        self._data = b""
         if self._in_between > MAX_HEADERS and self.transport.get_protocol() is self:
             self._refuse(headers_too_large())
 
@@ -89,6 +95,9 @@ class PatientProtocol(LastCallProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("expected one host")
+        self._wishes = bool(self.parser.should_upgrade()) and not self._should_upgrade()
+        if self._wishes:
+            return
         super().on_headers_complete()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
@@ -101,7 +110,25 @@ class PatientProtocol(LastCallProtocol):
     def on_message_complete(self) -> None:
         """A request has come to its end."""
         self._in_between = 0
-        super().on_message_complete()
+        if not self._wishes:
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Take a request whose wish for another protocol is not granted as one without it (RFC 9110, 7.8): Java's client has that
+        wish in every one. The parser has left the body unread, so the request is read anew by another parser."""
+        ended = sys.exception()  # uvicorn calls this where it handles what the parser raised
+        method = self.parser.get_method()
+        if method == b"CONNECT" or not isinstance(ended, httptools.HttpParserUpgrade):
+            self._refuse(_broken())
+            return
+        kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            kept.append((b"connection", b"close"))
+        head = b"".join(b"%s: %s\r\n" % each for each in kept)
+        version = self.parser.get_http_version().encode()
+        self.parser = httptools.HttpRequestParser(self)
+        rest = self._data[ended.args[0] :]
+        super().data_received(b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self.url, version, head, rest))
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here on."""

@@ -1,0 +1,98 @@
+"""What is not quite HTTP, or more of it than anybody needs: on a real socket, before the application sees anything."""
+
+import json
+import socket
+from contextlib import suppress
+
+import pytest
+from served import Running, Start, memory, picture
+
+IMAGE = picture("red")
+POST = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\n"
+LENGTH = b"content-length: %d\r\n" % len(IMAGE)
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CHUNK = b"%x\r\n%s\r\n" % (len(IMAGE), IMAGE)
+CLOSE = b"connection: close\r\n\r\n"
+
+
+def talk(server: Running, *parts: bytes) -> list[tuple[int, bytes]]:
+    """Status and body of every answer on one connection, until the server closes it."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        with suppress(ConnectionError):
+            for part in parts:
+                connection.sendall(part)
+        with suppress(ConnectionError):
+            while chunk := connection.recv(65536):
+                heard += chunk
+    answers = []
+    while heard:
+        head, _, heard = heard.partition(b"\r\n\r\n")
+        if head.startswith(b"HTTP/1.1 100"):
+            continue
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+        answers.append((int(head.split()[1]), heard[:length]))
+        heard = heard[length:]
+    return answers
+
+
+@pytest.fixture
+def server(start: Start) -> Running:
+    """A server process."""
+    return start()
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        pytest.param(POST + LENGTH + CLOSE + IMAGE, [200], id="as it should be"),
+        pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\n\r\n", [200], id="in chunks"),
+        pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx-api-key: y\r\n\r\n", [200], id="with a trailer"),
+        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + POST + LENGTH + CLOSE + IMAGE, [200, 200], id="two at once"),
+        pytest.param(POST + LENGTH + b"expect: 100-continue\r\n" + CLOSE + IMAGE, [200], id="expecting a word"),
+        pytest.param(
+            POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n")
+            + LENGTH + b"\r\n" + IMAGE, [200], id="a wish for another protocol is passed over",
+        ),
+        pytest.param(
+            POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
+            + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n" + POST + LENGTH + CLOSE + IMAGE, [200, 200], id="and again",
+        ),
+        pytest.param(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n", [400], id="a tunnel"),
+        pytest.param(POST.replace(b"host: x\r\n", b"") + LENGTH + CLOSE + IMAGE, [400], id="no host"),
+        pytest.param(POST + b"host: y\r\n" + LENGTH + CLOSE + IMAGE, [400], id="two hosts"),
+        pytest.param(POST + LENGTH + CHUNKED + CLOSE + IMAGE, [400], id="two lengths"),
+        pytest.param(POST + LENGTH + b"content-length: 1\r\n" + CLOSE + IMAGE, [400], id="two other lengths"),
+        pytest.param(POST + b"content-length: -1\r\n" + CLOSE, [400], id="a negative length"),
+        pytest.param(POST + CHUNKED + CLOSE + b"zz\r\n", [400], id="a chunk of no size"),
+        pytest.param(POST + b"x: a\r\n b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a folded header"),
+        pytest.param(POST + b"x y: a\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a name with a space"),
+        pytest.param(POST + b"x: a\x00b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a null character"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400], id="HTTP/2"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", [400], id="TLS"),
+        pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx: " + b"z" * 700_000, [431], id="a trailer without end"),
+        pytest.param(POST + CHUNKED + CLOSE + b"5;x=" + b"z" * 700_000, [431], id="a chunk's extension without end"),
+        pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\n" + b"x: z\r\n" * 100_000, [431], id="trailers without end"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_is_told_apart_from_what_only_looks_like_it(
+    server: Running, sent: bytes, statuses: list[int]
+) -> None:
+    answers = talk(server, sent)
+    assert [status for status, _ in answers] == statuses
+    for status, body in answers:
+        if status == 200:
+            assert json.loads(body)["predictions"][0]["label"] == "red"
+        else:
+            kind = {400: "bad-request", 431: "headers-too-large"}[status]
+            assert json.loads(body)["type"] == f"urn:pocketvision:problem:{kind}"
+
+
+def test_what_never_comes_to_an_end_takes_no_memory(server: Running) -> None:
+    talk(server, POST + LENGTH + CLOSE + IMAGE)
+    before = memory(server.process.pid)
+    for _ in range(20):
+        for beginning in (b"GET /health HTTP/1.1\r\nx: ", POST + CHUNKED + b"\r\n" + CHUNK + b"0\r\nx: "):
+            assert [status for status, _ in talk(server, beginning, *[b"z" * 100_000] * 50)] == [431]
+    assert memory(server.process.pid) - before < 8 * 1024
+    assert talk(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
