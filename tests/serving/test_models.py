@@ -2,9 +2,11 @@
 
 import asyncio
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from served import picture, serving
 
 from pocketvision.bundle import MANIFEST, Bundle, rewrite_bundle
 from pocketvision.errors import BundleError, UsageError
+from pocketvision.preprocessing import Preprocessing
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import UnknownModelError
@@ -49,6 +52,34 @@ def test_models_are_found_by_name_and_version(tiny_bundle: Bundle, tmp_path: Pat
         assert client.post("/predict?model=x", content=picture("red"), headers=JPEG).status_code == 404
         metrics = client.get("/metrics").text
         assert f'pocketvision_model_info{{model="tiny",version="{new["version"]}"}} 1.0' in metrics
+
+
+def test_no_more_pictures_are_decoded_at_once_than_one_model_has_threads(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = renamed(tiny_bundle, "a", "b", "c", folder=tmp_path / "newer")
+    decode, decoding, most = Preprocessing.decode, threading.Semaphore(0), []
+
+    def slowly(self: Preprocessing, *source: Any, **how: Any) -> Any:
+        decoding.release()
+        time.sleep(0.05)
+        most.append(decoding._value)  # how many are in here
+        decoding.acquire()
+        return decode(self, *source, **how)
+
+    async def scene(threads: int) -> int:
+        models = loaded(*sources, settings=ServerSettings(threads=threads))
+        await models.load()
+        monkeypatch.setattr(Preprocessing, "decode", slowly)
+        most.clear()
+        await asyncio.gather(*(
+            models.predict([picture("red")] * 4, deadline=soon(), name=source.name) for source in sources
+        ))  # fmt: skip
+        await models.close()
+        return max(most)
+
+    sources = [BundleSource("old", tiny_bundle.folder), BundleSource("new", newer.folder)]
+    assert [asyncio.run(scene(threads)) for threads in (1, 2)] == [1, 2]
 
 
 def test_the_same_bundle_twice_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:

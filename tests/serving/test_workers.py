@@ -22,11 +22,23 @@ from served import Running, picture
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.keys import RateLimit, new_key
+from pocketvision.serving.models import Reload
 from pocketvision.serving.server import listening_socket
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.shared_figures import keep_figures_of_ended, shared_exposition
 from pocketvision.serving.shared_rates import SharedRateLimit
 from pocketvision.serving.status_routes import STUCK
-from pocketvision.serving.worker import _end_when_stuck
-from pocketvision.serving.workers import listening_everywhere
+from pocketvision.serving.worker import (
+    Ready,
+    ReloadAnswer,
+    ReloadAsked,
+    ReloadDone,
+    ReloadOrder,
+    WorkerPlan,
+    _end_when_stuck,
+    _Working,
+)
+from pocketvision.serving.workers import _Group, _Worker, listening_everywhere
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port's connections")
 
@@ -88,6 +100,37 @@ def test_figures_are_those_of_all_and_a_dead_worker_is_replaced(start) -> None: 
     assert "Traceback" not in log
 
 
+COUNTS = """
+import sys
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+registry = CollectorRegistry()
+Counter("asked", "x", ["who"], registry=registry).labels("a").inc(float(sys.argv[1]))
+Histogram("took", "x", buckets=(1, 2), registry=registry).observe(float(sys.argv[1]))
+Gauge("open", "x", registry=registry, multiprocess_mode="livesum").set(1)
+"""
+
+
+def test_what_many_that_ended_had_counted_is_kept_in_two_files(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        child = subprocess.Popen(
+            [sys.executable, "-c", COUNTS, str(number)], env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        )
+        assert child.wait(30) == 0
+        keep_figures_of_ended(child.pid, tmp_path)
+    lines = shared_exposition(tmp_path).decode().splitlines()
+    assert 'asked_total{who="a"} 6.0' in lines
+    assert {'took_bucket{le="1.0"} 1.0', 'took_bucket{le="2.0"} 2.0', "took_count 3.0", "took_sum 6.0"} <= set(lines)
+    assert not any(line.startswith("open ") for line in lines)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "counter_ended.db",
+        "figures.lock",
+        "histogram_ended.db",
+    ]
+    (tmp_path / "counter_1.db").write_bytes(b"\xff\xff\xff\x00" * 9)  # as one that died in the middle of writing
+    keep_figures_of_ended(1, tmp_path)
+    assert shared_exposition(tmp_path).decode().splitlines() == lines
+
+
 def test_a_reload_is_one_of_all_workers(start, tiny_bundle: Bundle) -> None:  # type: ignore[no-untyped-def]
     key, kept = new_key("a")
     server: Running = start("--workers", "2", POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
@@ -112,6 +155,53 @@ def test_a_reload_is_one_of_all_workers(start, tiny_bundle: Bundle) -> None:  # 
     assert labels() == {"x"}
     assert httpx.post(f"{server.url}/models/none/reload", headers=headers).status_code == 404
     assert metric(server, 'pocketvision_reloads_total{model="tiny",outcome="reloaded"', headers) == 2  # one a worker
+
+
+class Pipe:
+    """One end of a worker's pipe: what is to be heard, and what was said."""
+
+    def __init__(self, *messages: object) -> None:
+        self.messages, self.sent = list(messages), []  # type: ignore[var-annotated]
+
+    def recv(self) -> object:
+        return self.messages.pop(0)
+
+    def send(self, message: object) -> None:
+        self.sent.append(message)
+
+
+def test_a_worker_that_is_starting_reloads_too_and_is_not_waited_for(tmp_path: Path) -> None:
+    plan = WorkerPlan((), ServerSettings(), "127.0.0.1", 0, tmp_path)
+    group = _Group(plan, lambda _: None)
+    asker, starting = (_Worker(None, Pipe(), 0) for _ in range(2))  # type: ignore[arg-type]
+    asker.ready = 1.0
+    group._workers = [asker, starting]
+    done = [Reload("tiny", "reloaded", "1")]
+    asker.pipe.messages = [ReloadAsked(7, "tiny"), ReloadDone(0, done)]  # type: ignore[attr-defined]
+    starting.pipe.messages = [ReloadDone(0, [Reload("tiny", "unchanged", "1")])]  # type: ignore[attr-defined]
+    for worker in (asker, asker, starting):
+        group._hear(worker)
+    order = ReloadOrder(0, "tiny")
+    assert asker.pipe.sent == [order, ReloadAnswer(7, [done])]  # type: ignore[attr-defined]
+    assert starting.pipe.sent == [order]  # type: ignore[attr-defined]
+
+    async def scene() -> None:
+        reloaded: list[str] = []
+
+        async def reload(name: str) -> list[Reload]:
+            reloaded.append(name)
+            return done
+
+        models = SimpleNamespace(reload=reload, described=lambda: ["tiny"])
+        working, service = _Working(plan, Pipe(order)), SimpleNamespace(models=models)  # type: ignore[arg-type]
+        working._hear(service)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert reloaded == []
+        working._ready(service)  # type: ignore[arg-type]
+        await asyncio.gather(*working._tasks)
+        assert working._pipe.sent == [Ready(["tiny"]), ReloadDone(0, done)]  # type: ignore[attr-defined]
+
+    asyncio.run(scene())
 
 
 def test_a_rate_counts_in_all_workers_together(start) -> None:  # type: ignore[no-untyped-def]

@@ -17,8 +17,8 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class ImageTimings:
-    """Milliseconds on the server. decode_ms: decoding and cropping, with the wait for a thread; queue_ms: then waiting
-    for its batch; inference_ms: the batch's run of the network. batch: how many images ran together."""
+    """Milliseconds on the server. decode_ms: decoding and cropping; queue_ms: waiting for a thread, and for its batch;
+    inference_ms: the batch's run of the network. batch: how many images ran together."""
 
     decode_ms: float
     queue_ms: float

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
@@ -52,6 +54,8 @@ class ServedModels:
         self._settings = settings
         self._telemetry = telemetry
         self._opener = opener
+        # Every model has its own threads; but pictures are large, so no more are decoded at once than there are threads for one.
+        self._decoding = threading.Semaphore(settings.threads or usable_cores())
         self._models: dict[BundleSource, ServedModel] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -162,7 +166,9 @@ class ServedModels:
         # Of several versions the one that answers by default is watched: a name has one line of figures, whatever is reloaded.
         watched = source == [each for each in self._sources if each.name == source.name][-1]
         drift = DriftMonitor(source.name, warm.bundle.manifest.baseline, self._telemetry.drift) if watched else None
-        self._models[source] = ServedModel(source.name, source.folder, warm, self._settings, self._telemetry, drift)
+        self._models[source] = ServedModel(
+            source.name, source.folder, warm, self._settings, self._telemetry, self._decoding, drift
+        )
         self._telemetry.model.labels(source.name, warm.version).set(1)
         self._telemetry.expect_reloads(source.name)
 

@@ -106,9 +106,11 @@ class ServedModel:
         warm: WarmModel,
         settings: ServerSettings,
         telemetry: Telemetry,
+        decoding: threading.Semaphore,
         drift: DriftMonitor | None = None,
     ) -> None:
-        """drift: watches what this model answers; None for a version that does not answer by default."""
+        """decoding: held while an image is decoded. drift: watches what this model answers; None for a version that does not
+        answer by default."""
         self.name = name
         self.folder = folder
         self.version = warm.version
@@ -119,6 +121,7 @@ class ServedModel:
         self._settings = settings
         self._tracing = telemetry.tracing
         self._figures = ModelFigures(telemetry, name)
+        self._decoding = decoding
         self._drift = drift
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
@@ -165,8 +168,10 @@ class ServedModel:
         if not isinstance(source, bytes):
             return _Prepared(source, None)
         preprocessing = self.bundle.preprocessing
-        image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
-        crop = preprocessing.crop(image)
+        with self._decoding:
+            image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
+            crop = preprocessing.crop(image)
+            del image
         return _Prepared(crop, brightness_of_crop(crop))
 
     def _run(self, items: Sequence[_Prepared]) -> list[_Answered]:

@@ -15,9 +15,9 @@ router = APIRouter()
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
 async def health(request: Request) -> JSONResponse:
-    """200 as long as the event loop turns; 503 when every decoding thread has hung for a minute: only a restart helps then."""
+    """200 as long as the event loop turns; 503 when a model's threads have all hung for a minute: only a restart helps then."""
     if service_of(request).models.stuck_for > STUCK:
-        raise refused(503, "decoders-stuck", "Every decoding thread hangs.")
+        raise refused(503, "decoders-stuck", "Every thread of a model hangs in decoding an image.")
     return JSONResponse({"status": "alive"})
 
 

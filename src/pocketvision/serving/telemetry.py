@@ -5,9 +5,9 @@ figures are those of all workers whichever is asked. There, gauges say how they 
 """
 
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, EDGES, Distribution
 from pocketvision.serving.tracing import Tracing
@@ -162,9 +162,11 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
-        told = self.registry
         if SHARED_FOLDER in os.environ:
-            told = CollectorRegistry()
-            MultiProcessCollector(told)  # type: ignore[no-untyped-call]
-        lines = generate_latest(told).splitlines(keepends=True)
+            from pocketvision.serving.shared_figures import shared_exposition  # not every system has what it needs
+
+            text = shared_exposition(Path(os.environ[SHARED_FOLDER]))
+        else:
+            text = generate_latest(self.registry)
+        lines = text.splitlines(keepends=True)
         return b"".join(line for line in lines if not line.rstrip().endswith(_UNKNOWN_END))

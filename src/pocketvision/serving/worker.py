@@ -100,6 +100,7 @@ class _Working:
         self._tickets = itertools.count()
         self._asked: dict[int, asyncio.Future[list[list[Reload]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = asyncio.Event()
 
     async def live(self) -> None:
         settings = self._plan.settings
@@ -112,9 +113,13 @@ class _Working:
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear, service)
         watching = asyncio.create_task(_end_when_stuck(service))
         try:
-            await serve(service, bound, lambda: self._pipe.send(Ready(service.models.described())))
+            await serve(service, bound, lambda: self._ready(service))
         finally:
             watching.cancel()
+
+    def _ready(self, service: Service) -> None:
+        self._serving.set()
+        self._pipe.send(Ready(service.models.described()))
 
     async def _reload_everywhere(self, name: str) -> list[Reload]:
         """One state for each folder: the least good of all workers', so that `reloaded` means everywhere."""
@@ -147,12 +152,13 @@ class _Working:
             self._asked[message.ticket].set_result(message.reloads)
 
     async def _obey(self, service: Service, order: ReloadOrder) -> None:
+        await self._serving.wait()  # what a worker that is starting has read may be the old bundle
         self._pipe.send(ReloadDone(order.order, await service.models.reload(order.name)))
 
 
 async def _end_when_stuck(service: Service) -> None:
-    """End the process when every decoding thread hangs: who asks /health may reach another worker, so it is its own judge."""
+    """End the process when a model's threads all hang in decoding: /health may reach another worker, so it judges itself."""
     while service.models.stuck_for <= STUCK:
         await asyncio.sleep(1)
-    logger.error("every decoding thread hangs; this worker ends, and another takes its place")
+    logger.error("every thread of a model hangs in decoding; this worker ends, and another takes its place")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -19,12 +19,11 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.models import BundleSource, Reload
 from pocketvision.serving.server import listening_socket
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.shared_figures import keep_figures_of_ended
 from pocketvision.serving.telemetry import SHARED_FOLDER
 from pocketvision.serving.worker import (
     Failed,
@@ -175,11 +174,13 @@ class _Group:
                 order = next(self._numbers)
                 ready = [each for each in self._workers if each.ready or each is worker]
                 self._orders[order] = _Order(worker, message.ticket, set(ready))
-                for each in ready:
+                for each in self._workers:  # one that is starting reloads too, when it can, and is not waited for
                     _tell(each, ReloadOrder(order, message.name))
             case ReloadDone():
-                self._orders[message.order].reloads.append(message.reloads)
-                self._without(worker, message.order)
+                known = self._orders.get(message.order)
+                if known is not None and worker in known.awaited:
+                    known.reloads.append(message.reloads)
+                    self._without(worker, message.order)
 
     def _without(self, worker: _Worker, number: int) -> None:
         """An order no longer waits for a worker; when it waits for none, who asked is answered."""
@@ -198,7 +199,8 @@ class _Group:
         self._workers.remove(worker)
         worker.pipe.close()
         pid, code = worker.process.pid, worker.process.exitcode
-        mark_process_dead(pid, str(self._plan.folder))  # type: ignore[no-untyped-call]
+        if pid is not None:
+            keep_figures_of_ended(pid, self._plan.folder)
         for number in list(self._orders):
             self._without(worker, number)
         if self._stopping is not None:

@@ -10,7 +10,7 @@ const TEXTS = {
     files: "Choose images", measured: "Measured",
     figures: { set: "on", images: "images", accuracy: "accuracy", balanced_accuracy: "balanced accuracy", macro_f1: "macro F1",
       top5_accuracy: "top-5 accuracy" },
-    times: (t) => `decode ${ms(t.decode_ms)} · queue ${ms(t.queue_ms)} · inference ${ms(t.inference_ms)} · batch ${t.batch}`,
+    times: (t) => `queue ${ms(t.queue_ms)} · decode ${ms(t.decode_ms)} · inference ${ms(t.inference_ms)} · batch ${t.batch}`,
   },
   ko: {
     language: "언어", images: "이미지", drop: "이미지를 끌어다 놓거나, 붙여 넣거나, 선택하세요.", camera: "카메라 사용",
@@ -20,7 +20,7 @@ const TEXTS = {
     files: "이미지 선택", measured: "측정값",
     figures: { set: "데이터", images: "이미지 수", accuracy: "정확도", balanced_accuracy: "균형 정확도", macro_f1: "매크로 F1",
       top5_accuracy: "상위 5개 정확도" },
-    times: (t) => `디코딩 ${ms(t.decode_ms)} · 대기 ${ms(t.queue_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
+    times: (t) => `대기 ${ms(t.queue_ms)} · 디코딩 ${ms(t.decode_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
   },
 };
 const LONGEST_HISTORY = 200;

@@ -1,0 +1,56 @@
+"""The figures of several processes, which prometheus_client keeps in a file for each kind and process (its multiprocess mode)."""
+
+import fcntl
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+logger = logging.getLogger(__name__)
+
+COUNTING = ("counter", "histogram")  # kinds whose values go on counting after the process that counted has ended
+
+
+def shared_exposition(folder: Path) -> bytes:
+    """The figures of all processes, those that ended included, in the text format that Prometheus scrapes."""
+    told = CollectorRegistry()
+    MultiProcessCollector(told, str(folder))  # type: ignore[no-untyped-call]
+    with _locked(folder, fcntl.LOCK_SH):
+        return generate_latest(told)
+
+
+def keep_figures_of_ended(process: int, folder: Path) -> None:
+    """Take away what an ended process left, its counts in one file with those of all that ended before: there may be many."""
+    with _locked(folder, fcntl.LOCK_EX):
+        mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+        for kind in COUNTING:
+            left = folder / f"{kind}_{process}.db"
+            if left.exists():
+                try:
+                    _add(left, folder / f"{kind}_ended.db")
+                except (RuntimeError, ValueError, struct.error) as error:  # it died while it wrote
+                    logger.warning("what process %s counted can not be read and is lost: %s", process, error)
+                left.unlink()  # one that can not be read would keep all others from being told
+
+
+def _add(left: Path, kept: Path) -> None:
+    values = list(MmapedDict.read_all_values_from_file(str(left)))  # type: ignore[no-untyped-call]
+    sums = MmapedDict(str(kept))  # type: ignore[no-untyped-call]
+    try:
+        for key, value, timestamp, _ in values:
+            sums.write_value(key, sums.read_value(key)[0] + value, timestamp)  # type: ignore[no-untyped-call]
+    finally:
+        sums.close()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Files are moved together by one at a time, while nobody reads them. The system gives the lock back when its holder dies."""
+    with (folder / "figures.lock").open("a", encoding="ascii") as lock:
+        fcntl.flock(lock, how)
+        yield
