@@ -7,11 +7,17 @@ from contextlib import suppress
 import pytest
 from served import Running, Start, memory, picture
 
+from pocketvision.serving.unchunked import Unchunked
+
 IMAGE = picture("red")
 POST = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\n"
 LENGTH = b"content-length: %d\r\n" % len(IMAGE)
 CHUNKED = b"transfer-encoding: chunked\r\n"
 CHUNK = b"%x\r\n%s\r\n" % (len(IMAGE), IMAGE)
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 CLOSE = b"connection: close\r\n\r\n"
 
 
@@ -48,7 +54,14 @@ def server(start: Start) -> Running:
         pytest.param(POST + LENGTH + CLOSE + IMAGE, [200], id="as it should be"),
         pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\n\r\n", [200], id="in chunks"),
         pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx-api-key: y\r\n\r\n", [200], id="with a trailer"),
-        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + POST + LENGTH + CLOSE + IMAGE, [200, 200], id="two at once"),
+        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + POST + LENGTH + CLOSE + IMAGE, [200], id="one too early"),
+        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + b"\x16\x03\x01", [200], id="something else too early"),
+        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + b"GET / HTTP/1.1\r\n\r\n", [200], id="one without a host too early"),
+        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + UPGRADE, [200], id="a WebSocket too early"),
+        pytest.param(b"\r\n" + POST + LENGTH + CLOSE + IMAGE + b"\r\n", [200], id="empty lines around it"),
+        pytest.param(
+            POST.replace(b"1.1", b"1.0").replace(b"host: x\r\n", b"") + LENGTH + b"\r\n" + IMAGE, [200], id="HTTP/1.0"
+        ),
         pytest.param(POST + LENGTH + b"expect: 100-continue\r\n" + CLOSE + IMAGE, [200], id="expecting a word"),
         pytest.param(
             POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n")
@@ -56,7 +69,7 @@ def server(start: Start) -> Running:
         ),
         pytest.param(
             POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
-            + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n" + POST + LENGTH + CLOSE + IMAGE, [200, 200], id="and again",
+            + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n" + POST + LENGTH + CLOSE + IMAGE, [200], id="and one too early",
         ),
         pytest.param(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n", [400], id="a tunnel"),
         pytest.param(POST.replace(b"host: x\r\n", b"") + LENGTH + CLOSE + IMAGE, [400], id="no host"),
@@ -86,6 +99,72 @@ def test_what_is_asked_is_told_apart_from_what_only_looks_like_it(
         else:
             kind = {400: "bad-request", 431: "headers-too-large"}[status]
             assert json.loads(body)["type"] == f"urn:pocketvision:problem:{kind}"
+
+
+WISH = POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
+
+
+@pytest.mark.parametrize("request_", [POST + LENGTH + b"\r\n" + IMAGE, WISH + LENGTH + b"\r\n" + IMAGE])
+def test_one_after_the_other_keeps_the_connection(server: Running, request_: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for _ in range(5):
+            connection.sendall(request_)
+            assert answer_on(connection)[0] == 200
+
+
+def test_what_is_refused_early_is_answered_once(server: Running) -> None:
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\n" + CHUNKED + b"\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head)
+        assert answer_on(connection)[0] == 415
+        connection.sendall(b"what is no chunk\r\n")
+        assert connection.recv(100) == b""
+
+
+def answer_on(connection: socket.socket) -> tuple[int, bytes]:
+    """The next answer on a connection that stays."""
+    heard = b""
+    while b"\r\n\r\n" not in heard:
+        heard += connection.recv(65536)
+    head, _, body = heard.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(head.split()[1]), body
+
+
+def test_thousands_that_come_too_early_are_not_kept(server: Running) -> None:
+    talk(server, POST + LENGTH + CLOSE + IMAGE)
+    before = memory(server.process.pid)
+    for _ in range(5):
+        answers = talk(
+            server, POST + LENGTH + b"\r\n" + IMAGE, *[b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000] * 20
+        )
+        assert [status for status, _ in answers] == [200]
+    assert memory(server.process.pid) - before < 8 * 1024
+    assert talk(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
+
+
+def test_chunks_are_taken_off_for_those_who_know_none() -> None:
+    class Kept:
+        written = b""
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+    for head, body, expected in (
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\na: b\r\n\r\n",
+            [b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n"],
+            b"abcde",
+        ),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\na: b\r\n\r\n", [b"2\r\n"], b"2\r\n"),
+    ):
+        kept = Kept()
+        written = Unchunked(kept)  # type: ignore[arg-type]
+        for part in (head, *body):
+            written.write(part)
+        assert kept.written == head.replace(b"transfer-encoding: chunked\r\n", b"") + expected
 
 
 def test_what_never_comes_to_an_end_takes_no_memory(server: Running) -> None:

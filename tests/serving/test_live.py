@@ -36,6 +36,21 @@ def server(tiny_bundle: Bundle) -> Iterator[LiveServer]:
         yield running
 
 
+def test_who_speaks_http_1_0_is_sent_no_chunks(server: LiveServer) -> None:
+    with server.publisher() as publisher, socket.create_connection(("127.0.0.1", server.port), timeout=20) as viewer:
+        send_frame(publisher, 100)
+        viewer.sendall(PLAIN.replace(b"1.1", b"1.0"))
+        heard = b""
+        while b"\xff\xd9" not in heard:
+            heard += viewer.recv(65536)
+        head, _, body = heard.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"transfer-encoding" not in head
+        boundary = re.search(rb"boundary=(\S+)", head)
+        assert boundary is not None
+        assert body.startswith(b"--" + boundary[1] + b"\r\n")
+
+
 def watched(server: LiveServer, numbers: list[int]) -> list[tuple[dict[str, str], bytes]]:
     """What a viewer of the MJPEG stream is shown while these frames are published, each when the one before was seen."""
     seen = []

@@ -1,9 +1,11 @@
 """Several bundles, versions, reloading under load, and what becomes of a bundle that is no good."""
 
 import asyncio
+import gc
 import shutil
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from served import picture, serving
 from pocketvision.bundle import MANIFEST, Bundle, rewrite_bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.serving.batching import BatchSettings, DeadlineError, PreparationTimeoutError
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import UnknownModelError
@@ -80,6 +83,77 @@ def test_no_more_pictures_are_decoded_at_once_than_one_model_has_threads(
 
     sources = [BundleSource("old", tiny_bundle.folder), BundleSource("new", newer.folder)]
     assert [asyncio.run(scene(threads)) for threads in (1, 2)] == [1, 2]
+
+
+def test_one_image_that_hangs_is_a_decoder_less_for_all(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = renamed(tiny_bundle, "a", "b", "c", folder=tmp_path / "newer")
+    hanging, decode = threading.Event(), Preprocessing.decode
+
+    def decoded(self: Preprocessing, source: Any, **how: Any) -> Any:
+        if source == b"hang":
+            assert hanging.wait(30)
+        return decode(self, source, **how)
+
+    async def scene() -> None:
+        sources = [BundleSource("old", tiny_bundle.folder), BundleSource("new", newer.folder)]
+        models = loaded(*sources, settings=ServerSettings(BatchSettings(prepare_timeout=0.1), threads=2))
+        await models.load()
+        monkeypatch.setattr(Preprocessing, "decode", decoded)
+        for name, free in (
+            ("old", True),
+            ("new", False),
+        ):  # one hangs in each: both places are taken, and both have a thread
+            _, (outcome,) = await models.predict([b"hang"], deadline=soon(), name=name)
+            assert isinstance(outcome, PreparationTimeoutError)
+            assert models.ready == free
+        _, (outcome,) = await models.predict([picture("red")], deadline=time.monotonic() + 0.3, name="new")
+        assert isinstance(outcome, DeadlineError)  # it waited, which is no fault of the image
+        hanging.set()
+        while not models.ready:
+            await asyncio.sleep(0.01)
+        _, (outcome,) = await models.predict([picture("red")], deadline=soon(), name="new")
+        assert isinstance(outcome, Prediction)
+        await models.close()
+
+    asyncio.run(scene())
+
+
+def test_a_model_that_was_exchanged_is_forgotten_without_a_collection(tiny_bundle: Bundle) -> None:
+    async def scene() -> None:
+        source = BundleSource("tiny", tiny_bundle.folder)
+        models = loaded(source)
+        await models.load()
+        backend = weakref.ref(models.get()._backend)
+        await models.predict([picture("red")], deadline=soon())
+        renamed(tiny_bundle, "a", "b", "c")
+        assert [each.outcome for each in await models.reload("tiny")] == ["reloaded"]
+        for _ in range(200):
+            if backend() is None:
+                break
+            await asyncio.sleep(0.01)
+        assert backend() is None
+        await models.close()
+
+    gc.disable()  # as gc.freeze has it for what was loaded at the start
+    try:
+        asyncio.run(scene())
+    finally:
+        gc.enable()
+
+
+def test_what_is_no_number_is_no_answer(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tiny_bundle.folder) as client:
+        backend = client.app.state.service.models.get()._backend  # type: ignore[attr-defined]
+        run = backend.run
+
+        def broken(images: Any) -> Any:
+            return {name: values * np.nan for name, values in run(images).items()}
+
+        monkeypatch.setattr(backend, "run", broken)
+        answer = client.post("/predict", content=picture("red"), headers=JPEG)
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:pocketvision:problem:model-failed")
 
 
 def test_the_same_bundle_twice_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:

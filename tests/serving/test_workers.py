@@ -1,6 +1,7 @@
 """Several processes on one port: their figures are added up, one that dies is replaced, a reload and a rate hold in all."""
 
 import asyncio
+import fcntl
 import multiprocessing
 import os
 import re
@@ -129,6 +130,20 @@ def test_what_many_that_ended_had_counted_is_kept_in_two_files(tmp_path: Path) -
     (tmp_path / "counter_1.db").write_bytes(b"\xff\xff\xff\x00" * 9)  # as one that died in the middle of writing
     keep_figures_of_ended(1, tmp_path)
     assert shared_exposition(tmp_path).decode().splitlines() == lines
+
+
+def test_figures_that_can_not_be_kept_are_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketvision.serving.shared_figures.PATIENCE", 0.05)
+    with (tmp_path / "figures.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            keep_figures_of_ended(1, tmp_path)
+    group = _Group(WorkerPlan((), ServerSettings(), "127.0.0.1", 0, tmp_path / "gone"), lambda _: None)
+    process = SimpleNamespace(join=lambda _: None, exitcode=1, pid=1)
+    worker = _Worker(process, SimpleNamespace(close=lambda: None), 0)  # type: ignore[arg-type]
+    group._workers, group._told = [worker], True
+    group._bury(worker)
+    assert len(group._due) == 1
 
 
 def test_a_reload_is_one_of_all_workers(start, tiny_bundle: Bundle) -> None:  # type: ignore[no-untyped-def]

@@ -1,7 +1,8 @@
 """The threads that prepare items and run them together.
 
-Each thread does both, one after the other: what it has prepared is still in its core's cache when it is run, and no time goes
-into handing it to another. Items are prepared beside the runs of the other threads. The event loop is told once a batch.
+Each thread does both, one after the other: as a rule what it has prepared is still in its core's cache when it runs it, and no
+time goes into handing it to another. Items are prepared beside the runs of the other threads. The event loop is told once a
+batch.
 """
 
 import asyncio
@@ -37,12 +38,12 @@ class ModelError(PocketVisionError):
 class Job(Generic[Raw, Item]):
     """An item on its way. Times are those of `time.monotonic`.
 
-    outcome: an Answer or an Exception, set in the event loop. began, ready: when its preparation began and ended, None before.
-    running, withdrawn: in a batch; wanted no more. What the threads change, they change under their lock. timer: the next look
-    at its deadline.
+    raw: None once it is prepared. outcome: an Answer or an Exception, set in the event loop. began, ready: when its preparation
+    began and ended, None before. running, withdrawn: in a batch; wanted no more. What the threads change, they change under their
+    lock. timer: the next look at its deadline.
     """
 
-    raw: Raw
+    raw: Raw | None
     deadline: float
     asked: float
     outcome: "asyncio.Future[Any]"
@@ -75,14 +76,15 @@ class BatchThreads(Generic[Raw, Item, Result]):
         max_batch: int,
         max_delay: float,
         threads: int,
+        preparing: threading.Semaphore | None,
         on_batch: Callable[[Batch[Raw, Item, Result]], None],
         on_failure: Callable[[Job[Raw, Item], Exception], None],
         on_left: Callable[[Job[Raw, Item]], None],
     ) -> None:
-        """max_batch, max_delay: see BatchSettings. The last three are called in the threads: with what came of a run; with a job
-        whose preparation failed; with one that was withdrawn while it was prepared, once that has ended."""
-        self._prepare = prepare
-        self._run = run
+        """max_batch, max_delay: see BatchSettings. preparing: held by a thread while it prepares; None for no such bound. The
+        last three are called in the threads: with what came of a run; with a job whose preparation failed; with one that was
+        withdrawn while it was prepared, once that has ended."""
+        self._preparing = preparing or threading.Semaphore(threads)
         self._max_batch = max_batch
         self._max_delay = max_delay
         self._on_batch = on_batch
@@ -93,8 +95,11 @@ class BatchThreads(Generic[Raw, Item, Result]):
         self._changed = threading.Condition()
         self._threads = threads
         self._hurried = self._closed = False
-        for number in range(threads):  # daemons: an image that hangs its decoder must not keep the process
-            threading.Thread(target=self._work, name=f"batch_{number}", daemon=True).start()
+        # Daemons: an image that hangs its decoder must not keep the process. What they call is theirs alone, so that it is free
+        # when they end: it holds the model, and this object is in a circle that no collection may look at (gc.freeze).
+        for number in range(threads):
+            arguments = (prepare, run)
+            threading.Thread(target=self._work, args=arguments, name=f"batch_{number}", daemon=True).start()
 
     def put(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread."""
@@ -124,26 +129,29 @@ class BatchThreads(Generic[Raw, Item, Result]):
             self._ready.clear()
             self._changed.notify_all()
 
-    def _work(self) -> None:
+    def _work(self, prepare: Callable[[Raw], Item], run: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         while (step := self._next()) is not None:
             if isinstance(step, Job):
-                self._prepare_job(step)
+                self._prepare_job(step, prepare)
             else:
-                began = time.monotonic()
-                outcomes = self._outcomes([job.item for job in step])  # type: ignore[misc]  # all are prepared
-                self._on_batch(Batch(step, outcomes, began, time.monotonic() - began))
+                self._run_jobs(step, run)
+            del step  # nothing of an image stays while the thread waits for the next
+
+    def _run_jobs(self, jobs: list[Job[Raw, Item]], run: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
+        began = time.monotonic()
+        items: list[Any] = [job.item for job in jobs]
+        outcomes = _outcomes(items, run)
+        self._on_batch(Batch(jobs, outcomes, began, time.monotonic() - began))
 
     def _next(self) -> Job[Raw, Item] | list[Job[Raw, Item]] | None:
         """What to do next, as soon as there is something: a job to prepare, or jobs to run together; None at the end."""
         with self._changed:
             while not self._closed:
-                wanted = self._wanted()
-                if self._asked and len(self._ready) < wanted:
-                    job = self._asked.popitem(last=False)[0]
-                    job.began = time.monotonic()
-                    return job
-                left = 0.0 if len(self._ready) >= wanted else self._left()
-                if left == 0:
+                wanted, left = self._wanted(), self._left()
+                due = self._max_delay > 0 and left == 0
+                if self._asked and len(self._ready) < wanted and not due:
+                    return self._asked.popitem(last=False)[0]
+                if self._ready and (len(self._ready) >= wanted or left == 0):
                     size = min(len(self._ready), wanted)
                     jobs = [self._ready.popitem(last=False)[0] for _ in range(size)]
                     for job in jobs:
@@ -168,33 +176,43 @@ class BatchThreads(Generic[Raw, Item, Result]):
         oldest = next(iter(self._ready)).ready or 0.0
         return max(oldest + self._max_delay - time.monotonic(), 0.0)
 
-    def _prepare_job(self, job: Job[Raw, Item]) -> None:
+    def _prepare_job(self, job: Job[Raw, Item], prepare: Callable[[Raw], Item]) -> None:
         failure = None
-        try:
-            job.item = self._prepare(job.raw)
-        except Exception as error:  # whatever it is, it belongs to this item alone
-            failure = error
+        with self._preparing:
+            with self._changed:
+                if job.withdrawn or self._closed or job.raw is None:
+                    return
+                job.began = time.monotonic()
+            try:
+                job.item = prepare(job.raw)
+            except Exception as error:  # whatever it is, it belongs to this item alone
+                failure = error
         with self._changed:
-            job.ready = time.monotonic()
-            if job.withdrawn:
+            job.ready, job.raw = time.monotonic(), None
+            left_behind = job.withdrawn
+            if left_behind:
                 job.item = None
             elif failure is None and not self._closed:
                 self._ready[job] = None
-        if job.withdrawn:
+        if left_behind:
             self._on_left(job)
         elif failure is not None:
             self._on_failure(job, failure)
+        del failure  # it holds this frame, which would hold it
 
-    def _outcomes(self, items: Sequence[Item]) -> "Sequence[Result | ModelError]":
-        """Results. Where a batch fails, its items are run one by one: the others are not to blame."""
-        try:
-            results = self._run(items)
-            if len(results) != len(items):
-                raise ValueError(f"the model gave {len(results)} results for {len(items)} images")
-            return results
-        except Exception as error:
-            if len(items) > 1:
-                return [self._outcomes([item])[0] for item in items]
-            failure = ModelError(f"the model failed on the image ({type(error).__name__})")
-            failure.__cause__ = error
-            return [failure]
+
+def _outcomes(
+    items: Sequence[Item], run: Callable[[Sequence[Item]], Sequence[Result]]
+) -> "Sequence[Result | ModelError]":
+    """Results. Where a batch fails, its items are run one by one: the others are not to blame."""
+    try:
+        results = run(items)
+        if len(results) != len(items):
+            raise ValueError(f"the model gave {len(results)} results for {len(items)} images")
+        return results
+    except Exception as error:
+        if len(items) > 1:
+            return [_outcomes([item], run)[0] for item in items]
+        failure = ModelError(f"the model failed on the image ({type(error).__name__})")
+        failure.__cause__ = error
+        return [failure]

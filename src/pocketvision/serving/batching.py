@@ -5,6 +5,7 @@ This is the event loop's side: who is let in, deadlines, what becomes of those w
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,7 +40,7 @@ class ClosedError(PocketVisionError):
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """max_batch: items a run at most. max_delay: seconds that the oldest item waits for others; 0 takes what is there.
+    """max_batch: items a run at most. max_delay: seconds that the oldest prepared item waits for a full batch; 0: it does not.
     queue: items in work or waiting at most, of all requests together. max_wait: seconds that an answer may be expected to take,
     None without a limit; what would take longer is refused. prepare_timeout: seconds that preparing one may take. threads:
     that prepare items and run batches, each on its own."""
@@ -107,19 +108,21 @@ class Batcher(Generic[Raw, Item, Result]):
         run: Callable[[Sequence[Item]], Sequence[Result]],
         settings: BatchSettings,
         *,
+        preparing: threading.Semaphore | None = None,
         on_batch: Callable[[int, float], None] | None = None,
         on_lingering: Callable[[int], None] | None = None,
     ) -> None:
-        """prepare, run: called in threads of the batcher's own; run with 1 to max_batch items, one result for each. on_batch:
-        called with each run's size and seconds. on_lingering: called with 1 when a preparation runs on though nobody waits for
-        it, and with -1 when it ends."""
+        """prepare, run: called in threads of the batcher's own; run with 1 to max_batch items, one result for each. preparing:
+        held by a thread while it prepares, where several batchers together are to prepare no more at once than it lets.
+        on_batch: called with each run's size and seconds. on_lingering: called with 1 when a preparation runs on though nobody
+        waits for it, and with -1 when it ends."""
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._on_batch = on_batch
         self._on_lingering = on_lingering
         self._threads: BatchThreads[Raw, Item, Result] = BatchThreads(
             prepare, run, max_batch=settings.max_batch, max_delay=settings.max_delay, threads=settings.threads,
-            on_batch=lambda batch: self._call(self._deliver, batch),
+            preparing=preparing, on_batch=lambda batch: self._call(self._deliver, batch),
             on_failure=lambda job, error: self._call(_set, job, error),
             on_left=lambda job: self._call(self._forget, job),
         )  # fmt: skip
@@ -136,12 +139,10 @@ class Batcher(Generic[Raw, Item, Result]):
         """Items in work or waiting."""
         return len(self._jobs) + len(self._lingering)
 
-    @property
-    def stuck_for(self) -> float:
-        """Seconds for which every thread has been at an item whose preparation takes too long; 0 while one is free."""
+    def stuck(self) -> list[float]:
+        """For each preparation that has not ended within its time: the seconds since then. Its thread can do nothing else."""
         late = time.monotonic() - self._settings.prepare_timeout
-        stuck = [late - each.began for each in self._lingering if each.began is not None and each.began <= late]
-        return max(min(stuck), 1e-9) if len(stuck) >= self._settings.threads else 0.0
+        return [late - each.began for each in self._lingering if each.began is not None and each.began <= late]
 
     @property
     def closing(self) -> bool:
@@ -266,6 +267,8 @@ class Batcher(Generic[Raw, Item, Result]):
                 self._on_lingering(1)
 
     def _forget(self, job: Job[Raw, Item]) -> None:
+        if job not in self._lingering:
+            return
         self._lingering.discard(job)
         if self._on_lingering is not None:
             self._on_lingering(-1)

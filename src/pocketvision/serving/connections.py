@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGISendEvent
@@ -17,6 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from pocketvision.serving.last_call import LastCallProtocol
 from pocketvision.serving.problems import MEDIA_TYPE, Problem
 from pocketvision.serving.stalled_writes import StalledWrites, cut
+from pocketvision.serving.unchunked import Unchunked
 
 access = logging.getLogger("pocketvision.access")
 
@@ -54,15 +55,21 @@ class PatientProtocol(LastCallProtocol):
     """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
     `write_timeout` seconds to read some of what it is sent. What comes between bodies (headers, chunks' sizes and extensions,
-    trailers) is kept by the parser while it is incomplete: more than MAX_HEADERS bytes of it are refused."""
+    trailers) is kept by the parser while it is incomplete: it is refused when it goes on for more than MAX_HEADERS bytes.
+
+    One request at a time: what comes before the one before it is answered is not read any more, and the connection is closed
+    after that answer, as RFC 9112 (9.3.2) lets a server do. Hardly a client does so, and one that wished to could have a
+    server keep thousands of requests for one connection.
+    """
 
     header_timeout = 10.0
     write_timeout = 20.0
     _patience: asyncio.TimerHandle | None = None
     _in_between = 0  # bytes that were read and are neither a body nor complete
-    _trailing = False
-    _data = b""
+    _in_message = False  # its headers are complete, its body is not
+    _hasty = False  # another request came too early
     _wishes = False  # for another protocol, which is not spoken here
+    _data = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -72,50 +79,68 @@ class PatientProtocol(LastCallProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read, as long as it comes to something."""
+        if self._hasty:
+            return
         self._in_between += len(data)
         self._data = data
         super().data_received(data)
         self._data = b""
-        if self._in_between > MAX_HEADERS and self.transport.get_protocol() is self:
+        if self._in_between > MAX_HEADERS and not self._hasty and self.transport.get_protocol() is self:
             self._refuse(headers_too_large())
 
     def on_message_begin(self) -> None:
-        """A request begins."""
-        self._trailing = False
+        """A request begins; if that is too early, the one that is being answered is the last."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._hasty, self.cycle.keep_alive = True, False
+            return
+        self._in_message = False
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Keep a part of the target."""
+        if not self._hasty:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; but not a trailer, which would join those that were looked at before."""
-        if not self._trailing:
+        if not self._in_message and not self._hasty:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Stop waiting: a request is there. One without a host, or with several, is none (RFC 9112, 3.2)."""
-        self._in_between, self._trailing = 0, True
+        if self._hasty:
+            return
         hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        version = self.parser.get_http_version()
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise ValueError("expected one host")
+        self._in_between, self._in_message = 0, True
         self._wishes = bool(self.parser.should_upgrade()) and not self._should_upgrade()
         if self._wishes:
             return
         super().on_headers_complete()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
+            if version == "1.0":
+                self.cycle.transport = cast(asyncio.Transport, Unchunked(self.transport))
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
         self._in_between = 0
-        super().on_body(body)
+        if not self._hasty:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request has come to its end."""
-        self._in_between = 0
-        if not self._wishes:
+        self._in_between, self._in_message = 0, False
+        if not self._hasty and not self._wishes:
             super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Take a request whose wish for another protocol is not granted as one without it (RFC 9110, 7.8): Java's client has that
         wish in every one. The parser has left the body unread, so the request is read anew by another parser."""
+        if self._hasty:
+            return
         ended = sys.exception()  # uvicorn calls this where it handles what the parser raised
         method = self.parser.get_method()
         if method == b"CONNECT" or not isinstance(ended, httptools.HttpParserUpgrade):
@@ -127,8 +152,11 @@ class PatientProtocol(LastCallProtocol):
         head = b"".join(b"%s: %s\r\n" % each for each in kept)
         version = self.parser.get_http_version().encode()
         self.parser = httptools.HttpRequestParser(self)
-        rest = self._data[ended.args[0] :]
-        super().data_received(b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self.url, version, head, rest))
+        self.parser.set_dangerous_leniencies(
+            lenient_data_after_close=True
+        )  # as uvicorn's: what comes too early is no error
+        self._data = b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self.url, version, head, self._data[ended.args[0] :])
+        super().data_received(self._data)
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here on."""
@@ -144,12 +172,15 @@ class PatientProtocol(LastCallProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Refuse what is no HTTP, with a document, and so that the client can read it."""
-        self._refuse(_broken())
+        if not self._hasty:
+            self._refuse(_broken())
 
     def _refuse(self, problem: Problem) -> None:
+        """Say why, unless an answer has begun or was given, and read no more."""
         self._stop_waiting()
         answering = self.cycle is not None and not self.cycle.response_complete
-        if not (answering and self.cycle.response_started):
+        answered = self.cycle is not None and self.cycle.response_complete and self._in_message
+        if not answered and not (answering and self.cycle.response_started):
             request_id = secrets.token_hex(8)
             body = json.dumps(problem.document(request_id)).encode()
             head = (

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.runtime.backends import usable_cores
+from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
+
+AnyBatcher = Batcher[Any, Any, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,9 @@ class ServedModels:
         self._telemetry = telemetry
         self._opener = opener
         # Every model has its own threads; but pictures are large, so no more are decoded at once than there are threads for one.
-        self._decoding = threading.Semaphore(settings.threads or usable_cores())
+        self._threads = settings.threads or usable_cores()
+        self._decoding = threading.Semaphore(self._threads)
+        self._batchers: list[AnyBatcher] = []  # retired ones too, while they have something left: it may hang
         self._models: dict[BundleSource, ServedModel] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -73,13 +78,14 @@ class ServedModels:
 
     @property
     def ready(self) -> bool:
-        """Whether every model is warm, none is being shut down, and each has a thread to decode with."""
+        """Whether every model is warm, none is being shut down, and there is a thread to decode with."""
         return not self.closing and len(self._models) == len(self._sources) and self.stuck_for == 0
 
     @property
     def stuck_for(self) -> float:
-        """Seconds for which every thread of a model has been at an image that takes too long to decode; 0 while each has one."""
-        return max((model.batcher.stuck_for for model in self._models.values()), default=0.0)
+        """Seconds for which as many images as may be decoded at once have taken too long to decode; 0 while another may be."""
+        stuck = [seconds for batcher in self._batchers for seconds in batcher.stuck()]
+        return max(min(stuck), 1e-9) if len(stuck) >= self._threads else 0.0
 
     def described(self) -> list[str]:
         """A line about each, for people."""
@@ -169,6 +175,8 @@ class ServedModels:
         self._models[source] = ServedModel(
             source.name, source.folder, warm, self._settings, self._telemetry, self._decoding, drift
         )
+        self._batchers = [each for each in self._batchers if not each.closing or each.depth]
+        self._batchers.append(self._models[source].batcher)
         self._telemetry.model.labels(source.name, warm.version).set(1)
         self._telemetry.expect_reloads(source.name)
 

@@ -109,7 +109,8 @@ def _top_k_of(text: str | None) -> int:
     """The query's top_k. Raises a 422 problem unless it is absent or a whole number in the range."""
     if text is None:
         return DEFAULT_TOP_K
-    values = {"top_k": int(text) if text.isascii() and text.isdecimal() and len(text) <= 4 else None}
+    digits = text.strip()
+    values = {"top_k": int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 9 else None}
     return whole_number(values, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
 
 

@@ -121,7 +121,6 @@ class ServedModel:
         self._settings = settings
         self._tracing = telemetry.tracing
         self._figures = ModelFigures(telemetry, name)
-        self._decoding = decoding
         self._drift = drift
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
@@ -130,7 +129,7 @@ class ServedModel:
         self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(
             self._prepare, self._run, batches,
-            on_batch=self._on_batch, on_lingering=self._figures.lingering.inc,
+            preparing=decoding, on_batch=self._figures.tell_batch, on_lingering=self._figures.lingering.inc,
         )  # fmt: skip
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
@@ -168,10 +167,8 @@ class ServedModel:
         if not isinstance(source, bytes):
             return _Prepared(source, None)
         preprocessing = self.bundle.preprocessing
-        with self._decoding:
-            image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
-            crop = preprocessing.crop(image)
-            del image
+        image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
+        crop = preprocessing.crop(image)
         return _Prepared(crop, brightness_of_crop(crop))
 
     def _run(self, items: Sequence[_Prepared]) -> list[_Answered]:
@@ -185,9 +182,7 @@ class ServedModel:
             else:
                 place[...] = item.content
         outputs = self._backend.run(images[: len(items)])
+        if not np.isfinite(outputs["probabilities"]).all():
+            raise ValueError("the network's answer is not a number")
         answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], items, strict=True)
         return [_Answered(classification, logits, item.brightness) for classification, logits, item in answers]
-
-    def _on_batch(self, size: int, seconds: float) -> None:
-        self._figures.batch_images.observe(size)
-        self._figures.batch_seconds.observe(seconds)

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 2.0  # seconds: whoever holds the lock does so for milliseconds, unless it is stopped
 COUNTING = ("counter", "histogram")  # kinds whose values go on counting after the process that counted has ended
 
 
@@ -25,7 +27,10 @@ def shared_exposition(folder: Path) -> bytes:
 
 
 def keep_figures_of_ended(process: int, folder: Path) -> None:
-    """Take away what an ended process left, its counts in one file with those of all that ended before: there may be many."""
+    """Take away what an ended process left, its counts in one file with those of all that ended before: there may be many.
+
+    Raises OSError when the folder is gone, full or locked.
+    """
     with _locked(folder, fcntl.LOCK_EX):
         mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
         for kind in COUNTING:
@@ -50,7 +55,18 @@ def _add(left: Path, kept: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Files are moved together by one at a time, while nobody reads them. The system gives the lock back when its holder dies."""
+    """Files are moved together by one at a time, while nobody reads them. The system gives the lock back when its holder dies.
+
+    Raises BlockingIOError, an OSError, when another holds it for longer than PATIENCE.
+    """
     with (folder / "figures.lock").open("a", encoding="ascii") as lock:
-        fcntl.flock(lock, how)
+        ends = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.01)
         yield

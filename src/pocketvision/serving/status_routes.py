@@ -15,9 +15,9 @@ router = APIRouter()
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
 async def health(request: Request) -> JSONResponse:
-    """200 as long as the event loop turns; 503 when a model's threads have all hung for a minute: only a restart helps then."""
+    """200 as long as the event loop turns; 503 when nothing could be decoded for a minute: only a restart helps then."""
     if service_of(request).models.stuck_for > STUCK:
-        raise refused(503, "decoders-stuck", "Every thread of a model hangs in decoding an image.")
+        raise refused(503, "decoders-stuck", "Every image that may be decoded at once hangs.")
     return JSONResponse({"status": "alive"})
 
 

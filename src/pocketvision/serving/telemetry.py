@@ -89,6 +89,11 @@ class ModelFigures:
         self.confidence = telemetry.confidence.labels(model)
         self.brightness = telemetry.brightness.labels(model)
 
+    def tell_batch(self, size: int, seconds: float) -> None:
+        """A run of the network, of `size` images."""
+        self.batch_images.observe(size)
+        self.batch_seconds.observe(seconds)
+
 
 class Telemetry:
     """The metrics of one server. Labels are routes, models and reasons of our own: no client can make new ones."""

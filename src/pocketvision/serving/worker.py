@@ -157,8 +157,8 @@ class _Working:
 
 
 async def _end_when_stuck(service: Service) -> None:
-    """End the process when a model's threads all hang in decoding: /health may reach another worker, so it judges itself."""
+    """End the process when every decode hangs: who asks /health may reach another worker, so it is its own judge."""
     while service.models.stuck_for <= STUCK:
         await asyncio.sleep(1)
-    logger.error("every thread of a model hangs in decoding; this worker ends, and another takes its place")
+    logger.error("every decode hangs; this worker ends, and another takes its place")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -199,8 +199,10 @@ class _Group:
         self._workers.remove(worker)
         worker.pipe.close()
         pid, code = worker.process.pid, worker.process.exitcode
-        if pid is not None:
-            keep_figures_of_ended(pid, self._plan.folder)
+        try:
+            keep_figures_of_ended(pid or 0, self._plan.folder)
+        except OSError as error:  # figures are no reason to stop serving
+            logger.warning("what worker %s counted is not kept: %s", pid, error)
         for number in list(self._orders):
             self._without(worker, number)
         if self._stopping is not None:
