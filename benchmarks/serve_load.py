@@ -5,7 +5,8 @@ same code and put at most four in a batch. They have one core, the clients anoth
 running reach in one process without HTTP. Open loop: latency counts from the time a request was to be sent; shares are of
 each server's own capacity, its best throughput of the round's closed loops. `ideal` is the queue that wastes nothing
 (load/queueing.py), given the same arrivals and the times of the round's one-client requests, scaled so that their mean is 1
-/ capacity. Prints JSON.
+/ capacity; `single` the same, scaled to the processor time that those requests took: more, where requests that come together cost
+less. Prints JSON.
 """
 
 import argparse
@@ -158,6 +159,7 @@ def one_round(name: str, options: argparse.Namespace, threads: int, seed: int) -
             found[f"closed, {clients} clients"], service[clients] = figures, np.array(latencies)
         capacity = max(figures["images_per_second"] for figures in found.values())
         singles = service[min(service)]
+        alone = singles * (found[f"closed, {min(service)} clients"]["server_cpu_ms_an_image"] / singles.mean())
         singles = singles * (1000 / capacity / singles.mean())
         for share in options.shares:
             rate = share * capacity
@@ -165,6 +167,9 @@ def one_round(name: str, options: argparse.Namespace, threads: int, seed: int) -
             arrivals = poisson_times(rate, options.open_seconds, seed) * 1000
             figures["ideal_p99_ms"] = float(np.percentile(ideal_latencies(arrivals, singles, seed), 99))
             figures["p99_to_ideal"] = figures["p99_ms"] / figures["ideal_p99_ms"]
+            figures["p99_to_single"] = figures["p99_ms"] / float(
+                np.percentile(ideal_latencies(arrivals, alone, seed), 99)
+            )
             found[f"open, {share:.0%}"] = figures
         found["start"] = {"ready_seconds": ready}
     return found
@@ -181,7 +186,7 @@ def in_process(options: argparse.Namespace) -> dict[str, Any]:
 def median_figures(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Medians over rounds; of the p99's ratio and the throughput also the lowest and highest."""
     found = {field: round(statistics.median(each[field] for each in rounds), 3) for field in rounds[0]}
-    for field in ("images_per_second", "p99_to_ideal"):
+    for field in ("images_per_second", "p99_to_ideal", "p99_to_single"):
         if field in rounds[0]:
             values = [each[field] for each in rounds]
             found |= {f"{field}_lowest": round(min(values), 3), f"{field}_highest": round(max(values), 3)}
