@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pocketvision.errors import ImageError, UsageError
+from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.batch_threads import BEHIND, Job, ModelError
 from pocketvision.serving.batching import (
     Answer,
@@ -219,16 +220,26 @@ def test_one_that_leaves_as_it_is_ready_is_counted_once_or_not_at_all() -> None:
     asyncio.run(scene())
 
 
-def test_nothing_of_an_image_stays_with_an_idle_thread() -> None:
+@pytest.mark.parametrize("broken", [False, True])
+def test_nothing_of_an_image_stays_with_an_idle_thread_or_an_error(broken: bool) -> None:
     class Body:
         pass
 
+    def prepare(body: Body) -> Body:
+        if broken:
+            raise ImageError("image bytes", "it is not an image")
+        return body
+
     async def scene() -> None:
-        made = Batcher(lambda body: body, lambda items: list(range(len(items))), BatchSettings())
+        made = Batcher(prepare, lambda items: list(range(len(items))), BatchSettings())
         body = Body()
         seen = weakref.ref(body)
-        await made.submit([body], deadline=soon())
-        del body
+        outcomes = await made.submit([body], deadline=soon())
+        assert isinstance(outcomes[0], ImageError) == broken
+        if broken:
+            with pytest.raises(ImageError):
+                prediction_answer(None, outcomes, 5, "x")  # type: ignore[arg-type]
+        del body, outcomes
         await asyncio.sleep(0.1)
         assert seen() is None
         await made.close(drain=1)
@@ -238,6 +249,39 @@ def test_nothing_of_an_image_stays_with_an_idle_thread() -> None:
         asyncio.run(scene())
     finally:
         gc.enable()
+
+
+def test_what_is_ready_does_not_wait_for_the_images_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketvision.serving.batch_threads.BEHIND", 1)
+    places = threading.Semaphore(1)
+
+    def prepare(raw: int) -> int:
+        if raw == 1:
+            taken.set()
+        return raw
+
+    async def scene() -> None:
+        made = Batcher(prepare, negated, BatchSettings(max_batch=2), preparing=places)
+        running = asyncio.create_task(made.submit([1, 2], deadline=soon()))
+        await asyncio.to_thread(taken.wait, 5)
+        outcomes = await running
+        assert [value(outcome) for outcome in outcomes] == [-1, -2]
+        # One is ready and another asked for while somebody else has the only place.
+        threads = made._threads
+        ready, asked = (Job(number, soon(), 0.0, asyncio.get_running_loop().create_future()) for number in (3, 4))
+        places.acquire()
+        with threads._changed:
+            ready.ready, ready.began, ready.item = 1.0, 1.0, 3
+            threads._ready[ready], threads._asked[asked] = None, None
+            threads._changed.notify()
+        assert value(await asyncio.wait_for(ready.outcome, 5)) == -3
+        assert not asked.outcome.done()
+        places.release()
+        assert value(await asyncio.wait_for(asked.outcome, 5)) == -4
+        await made.close(drain=1)
+
+    taken = threading.Event()
+    asyncio.run(scene())
 
 
 def test_an_answer_comes_at_once_without_a_delay_and_after_it_with_one() -> None:

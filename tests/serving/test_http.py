@@ -62,6 +62,10 @@ def server(start: Start) -> Running:
         pytest.param(
             POST.replace(b"1.1", b"1.0").replace(b"host: x\r\n", b"") + LENGTH + b"\r\n" + IMAGE, [200], id="HTTP/1.0"
         ),
+        pytest.param(
+            POST.replace(b"1.1", b"1.0") + LENGTH + b"expect: 100-continue\r\n\r\n" + IMAGE, [200],
+            id="HTTP/1.0 that expects a word",
+        ),
         pytest.param(POST + LENGTH + b"expect: 100-continue\r\n" + CLOSE + IMAGE, [200], id="expecting a word"),
         pytest.param(
             POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n")
@@ -131,6 +135,19 @@ def answer_on(connection: socket.socket) -> tuple[int, bytes]:
     while len(body) < length:
         body += connection.recv(65536)
     return int(head.split()[1]), body
+
+
+def test_the_answer_reaches_a_client_that_sends_on(server: Running) -> None:
+    more = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 3_000
+    for _ in range(20):  # closed with something unread, the system would send a reset, which may overtake the answer
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(POST + LENGTH + b"\r\n" + IMAGE + more)
+            status, body = answer_on(connection)
+            with suppress(ConnectionError):
+                for _ in range(5):
+                    connection.sendall(more)
+            assert (status, json.loads(body)["predictions"][0]["label"]) == (200, "red")
+            assert connection.recv(100) == b""  # an end, not a reset
 
 
 def test_thousands_that_come_too_early_are_not_kept(server: Running) -> None:

@@ -127,7 +127,10 @@ def prediction_answer(
 ) -> dict[str, Any]:
     """A PredictionAnswer. Raises the error of an only image; one image's error among several is told in its place."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
-        raise outcomes[0]
+        try:
+            raise outcomes[0]
+        finally:
+            outcomes.clear()  # an error holds the frames it comes through: they are not to hold it, or its image stays with it
     return {
         "model": {"name": model.name, "version": model.version},
         "predictions": [

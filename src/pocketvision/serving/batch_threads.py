@@ -149,7 +149,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
             while not self._closed:
                 wanted, left = self._wanted(), self._left()
                 due = self._max_delay > 0 and left == 0
-                if self._asked and len(self._ready) < wanted and not due:
+                if self._asked and len(self._ready) < wanted and not due and (not self._ready or self._may_prepare()):
                     return self._asked.popitem(last=False)[0]
                 if self._ready and (len(self._ready) >= wanted or left == 0):
                     size = min(len(self._ready), wanted)
@@ -159,6 +159,13 @@ class BatchThreads(Generic[Raw, Item, Result]):
                     return jobs
                 self._changed.wait(left)
             return None
+
+    def _may_prepare(self) -> bool:
+        """Whether a preparation could begin now: what is ready is not to wait for others' images."""
+        if self._preparing.acquire(blocking=False):
+            self._preparing.release()
+            return True
+        return False
 
     def _wanted(self) -> int:
         """How many jobs to run together now."""
@@ -198,7 +205,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
             self._on_left(job)
         elif failure is not None:
             self._on_failure(job, failure)
-        del failure  # it holds this frame, which would hold it
+        del failure, job  # an error holds the frames it came through: this one is not to hold it, nor who has it
 
 
 def _outcomes(

@@ -51,14 +51,23 @@ class _Deaf(asyncio.Protocol):
         self._lost(exc)
 
 
+class _Last:
+    """The connection of an answer after which none comes, though its client sends on: it is closed as `_Deaf` does it."""
+
+    def __init__(self, inner: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = inner.write
+        self.is_closing = inner.is_closing
+        self.close = close
+
+
 class PatientProtocol(LastCallProtocol):
     """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
     send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
     `write_timeout` seconds to read some of what it is sent. What comes between bodies (headers, chunks' sizes and extensions,
     trailers) is kept by the parser while it is incomplete: it is refused when it goes on for more than MAX_HEADERS bytes.
 
-    One request at a time: what comes before the one before it is answered is not read any more, and the connection is closed
-    after that answer, as RFC 9112 (9.3.2) lets a server do. Hardly a client does so, and one that wished to could have a
+    One request at a time: what comes before the one before it is answered is thrown away, and the connection is closed after
+    that answer, as RFC 9112 (9.3.2) lets a server do. Hardly a client does so, and one that wished to could have a
     server keep thousands of requests for one connection.
     """
 
@@ -91,10 +100,16 @@ class PatientProtocol(LastCallProtocol):
     def on_message_begin(self) -> None:
         """A request begins; if that is too early, the one that is being answered is the last."""
         if self.cycle is not None and not self.cycle.response_complete:
-            self._hasty, self.cycle.keep_alive = True, False
+            if not self._hasty:
+                self._hasty, self.cycle.keep_alive = True, False
+                self.cycle.transport = cast(asyncio.Transport, _Last(self.cycle.transport, self._leave_hasty))
             return
         self._in_message = False
         super().on_message_begin()
+
+    def _leave_hasty(self) -> None:
+        if self.transport.get_protocol() is self and not self.transport.is_closing():
+            _Deaf(self.transport, self.connection_lost)
 
     def on_url(self, url: bytes) -> None:
         """Keep a part of the target."""
@@ -123,6 +138,7 @@ class PatientProtocol(LastCallProtocol):
             self._stop_waiting()
             if version == "1.0":
                 self.cycle.transport = cast(asyncio.Transport, Unchunked(self.transport))
+                self.cycle.waiting_for_100_continue = False  # which HTTP/1.0 does not know (RFC 9110, 10.1.1)
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
@@ -214,6 +230,11 @@ class PatientProtocol(LastCallProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._stalled.leave()
+
+    def eof_received(self) -> None:
+        """The client sends no more, and asyncio closes the connection once all is sent."""
+        super().eof_received()
+        self._stalled.leave()
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""

@@ -109,7 +109,7 @@ class ServedModel:
         decoding: threading.Semaphore,
         drift: DriftMonitor | None = None,
     ) -> None:
-        """decoding: held while an image is decoded. drift: watches what this model answers; None for a version that does not
+        """decoding: held while an input is prepared. drift: watches what this model answers; None for a version that does not
         answer by default."""
         self.name = name
         self.folder = folder

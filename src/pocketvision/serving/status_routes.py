@@ -1,5 +1,7 @@
 """How the server is, which models it has, and their reload."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
@@ -58,4 +60,5 @@ async def reload(request: Request, name: str) -> JSONResponse:
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus' text format."""
-    return Response(service_of(request).telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+    text = await asyncio.to_thread(service_of(request).telemetry.exposition)  # with workers it reads files under a lock
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

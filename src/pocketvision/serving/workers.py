@@ -202,7 +202,7 @@ class _Group:
         try:
             keep_figures_of_ended(pid or 0, self._plan.folder)
         except OSError as error:  # figures are no reason to stop serving
-            logger.warning("what worker %s counted is not kept: %s", pid, error)
+            logger.warning("the figures of worker %s are left as they are: %s", pid, error)
         for number in list(self._orders):
             self._without(worker, number)
         if self._stopping is not None:
