@@ -168,9 +168,8 @@ class PatientProtocol(LastCallProtocol):
         head = b"".join(b"%s: %s\r\n" % each for each in kept)
         version = self.parser.get_http_version().encode()
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(
-            lenient_data_after_close=True
-        )  # as uvicorn's: what comes too early is no error
+        # As uvicorn's own parser has it: what comes too early is no error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._data = b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self.url, version, head, self._data[ended.args[0] :])
         super().data_received(self._data)
 
