@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pocketvision.serving.keys import new_key
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARTEFACTS = Path(os.environ.get("POCKETVISION_TEST_ARTEFACTS", "test-artefacts"))
+AXE = files("axe_playwright_python") / "axe.min.js"
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
@@ -74,7 +76,8 @@ class Browser:
         self.until(f"location.href.startsWith({url!r}) && document.readyState === 'complete'")
 
     def screenshots(self, name: str) -> None:
-        """Keep what the page looks like: light and dark, on a desk and on a telephone; nothing sticks out of the screen."""
+        """Keep what the page looks like: light and dark, on a desk and on a telephone. In each, nothing sticks out of the screen
+        and axe-core finds nothing that shuts somebody out (contrast, names, roles, landmarks, order of headings …)."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         for look, scheme, width in (("light", "light", 1000), ("dark", "dark", 1000), ("phone", "light", 360)):
             self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -88,9 +91,20 @@ class Browser:
             assert self.run("document.documentElement.scrollWidth <= innerWidth"), (
                 f"{name} is wider than {width} pixels"
             )
+            assert self.barriers() == [], f"{name}, {look}"
             content = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
             (ARTEFACTS / f"page-{name}-{look}.png").write_bytes(base64.b64decode(content))
         self.call("Emulation.clearDeviceMetricsOverride")
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds, a line each: the rule, and the element."""
+        if not self.run("typeof axe === 'object'"):
+            self.run(AXE.read_text(encoding="utf-8") + "; 1")
+        found = self.run(
+            "axe.run().then(found => found.violations.flatMap(rule => rule.nodes.map(node => rule.id + ': ' + node.html)))"
+        )
+        assert isinstance(found, list)
+        return found
 
     def press(self, key: str) -> None:
         """A key, as a keyboard sends it."""
@@ -138,7 +152,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         process.communicate()
 
 
-def files(*contents: bytes) -> str:
+def transfer(*contents: bytes) -> str:
     """JavaScript that makes a DataTransfer `data` with these files."""
     parts = [
         f"data.items.add(new File([Uint8Array.from(atob('{base64.b64encode(content).decode()}'), c => c.charCodeAt(0))], "
@@ -156,15 +170,15 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     browser.screenshots("start")
     assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
     choose = "document.getElementById('files').onchange({target: {files: data.files}})"
-    browser.run(f"(() => {{ {files(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
+    browser.run(f"(() => {{ {transfer(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers li').length === 2")
     said = browser.run("document.getElementById('answers').innerText")
     assert said.index("파랑") < said.index("picture 0.jpg")
     paste = "document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))"
-    browser.run(f"(() => {{ {files(picture('green'))} {paste}; return 1 }})()")
+    browser.run(f"(() => {{ {transfer(picture('green'))} {paste}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers li').length === 3")
     drop = "document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))"
-    browser.run(f"(() => {{ {files(b'<b>no image</b>')} {drop}; return 1 }})()")
+    browser.run(f"(() => {{ {transfer(b'<b>no image</b>')} {drop}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers .wrong').length === 1")
     browser.screenshots("answers")
     browser.run("document.getElementById('camera').click()")
@@ -175,7 +189,7 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     assert browser.run("document.querySelector('#answers-heading').textContent") == "결과"
     browser.screenshots("korean")
     server.stop()
-    browser.run(f"(() => {{ {files(picture('red'))} {choose}; return 1 }})()")
+    browser.run(f"(() => {{ {transfer(picture('red'))} {choose}; return 1 }})()")
     browser.until("document.getElementById('status').textContent.includes('연결할 수 없습니다')")
     browser.screenshots("lost-korean")
 
@@ -207,7 +221,7 @@ def test_answers_are_saved_for_a_spreadsheet_by_keyboard(start, browser: Browser
     server: Running = start()
     browser.open(server.url)
     browser.until("document.querySelectorAll('#models option').length === 1")
-    named = files(picture("파랑"), picture("red")).replace("'picture 0.jpg'", "'=1+1 \"사진\".jpg'")
+    named = transfer(picture("파랑"), picture("red")).replace("'picture 0.jpg'", "'=1+1 \"사진\".jpg'")
     browser.run(f"(() => {{ {named} classify(data.files); return 1 }})()")
     browser.until("document.querySelectorAll('#answers li').length === 2")
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
@@ -259,3 +273,6 @@ def test_the_page_is_used_by_keyboard_and_tells_what_it_does(start, browser: Bro
     browser.run("document.getElementById('language').onchange({target: {value: 'ko'}})")
     assert browser.run("document.documentElement.lang") == "ko"
     assert "undefined" not in browser.run("document.body.innerText")
+    assert browser.barriers() == []
+    browser.run("document.body.firstElementChild.append(new Image()); 1")
+    assert browser.barriers() == ["image-alt: <img>"]  # it does look
