@@ -56,7 +56,7 @@ def stream(
     low_latency: Annotated[
         bool,
         typer.Option(
-            "--low-latency", help="Network streams a frame time sooner, if each packet holds a whole picture."
+            "--low-latency", help="Network streams a frame time sooner; each packet has to hold a whole picture."
         ),
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the network.  [default: one a core]")] = None,

@@ -28,8 +28,8 @@ Damaged = Callable[[], None]
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """fps: pictures a second of sources without a clock. low_latency: take it that every packet of a network stream holds a whole
-    picture, and do not wait for the next one to know where it ends: a frame time sooner, and wrong where it is not so."""
+    """fps: pictures a second of sources without a clock. low_latency: every packet of a network stream holds a whole picture, so
+    the next one need not be waited for to know where it ends: a frame time sooner. A stream where it is not so is refused."""
 
     fps: float = 30.0
     low_latency: bool = False
@@ -55,11 +55,10 @@ def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Itera
     options = {
         key: value for key, value in NETWORK_OPTIONS.items() if key != "rtsp_transport" or scheme in ("rtsp", "rtsps")
     }
-    if settings.low_latency:
-        options["fflags"] = "noparse"
     video = Video(
-        url, without_password(url), live=True, options=options, open_timeout=OPEN_TIMEOUT, read_timeout=READ_TIMEOUT
-    )
+        url, without_password(url), live=True, parsed=not settings.low_latency, options=options,
+        open_timeout=OPEN_TIMEOUT, read_timeout=READ_TIMEOUT,
+    )  # fmt: skip
     return read_video(video, damaged)
 
 

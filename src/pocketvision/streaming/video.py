@@ -3,18 +3,21 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.errors import MissingExtraError, SourceError
+from pocketvision.errors import MissingExtraError, SourceError, UsageError
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.streaming.access_units import Beginning, beginning
 from pocketvision.streaming.picture import Picture, Pixels
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 DAMAGED_AT_MOST = 1000
@@ -24,18 +27,24 @@ KEY_FRAME_WITHIN = 300
 """Pictures that are left out at most while a key frame is waited for: there are streams without any."""
 
 
+LOOKED_AT = 10
+"""Packets from the first key picture on, in a stream that is not parsed, before any is decoded. Parameters may be packets."""
+
+
 @dataclass(frozen=True)
 class Video:
     """How a video is opened. place: a path, URL or device. shown: the same for messages, without passwords.
 
     format: FFmpeg's name of its container, None to find out. live: it arrives by its own clock, so nothing may be read ahead, and
-    its end is a break unless it tells a duration. open_timeout, read_timeout: seconds without a byte, None for files.
+    its end is a break unless it tells a duration. parsed: packets are put together to pictures; otherwise each has to be one.
+    open_timeout, read_timeout: seconds without a byte, None for files.
     """
 
     place: str
     shown: str
     format: str | None = None
     live: bool = False
+    parsed: bool = True
     options: dict[str, str] = field(default_factory=dict)
     open_timeout: float | None = None
     read_timeout: float | None = None
@@ -44,14 +53,15 @@ class Video:
 def read_video(video: Video, damaged: Callable[[], None]) -> Iterator[Picture]:
     """The pictures of a video, in order; `damaged` is called for every packet or picture that can not be decoded.
 
-    Raises SourceError when it can not be opened, holds no video, or breaks; MissingExtraError without PyAV.
+    Raises SourceError when it can not be opened, holds no video, or breaks; UsageError when it is not to be parsed and has to be;
+    MissingExtraError without PyAV.
     """
     av = imported_av()
+    options = {"max_pixels": str(MAX_PIXELS), **({} if video.parsed else {"fflags": "noparse"}), **video.options}
     try:
         container = av.open(
-            video.place, "r", format=video.format, options={"max_pixels": str(MAX_PIXELS), **video.options},
-            timeout=(video.open_timeout, video.read_timeout),
-        )  # fmt: skip
+            video.place, "r", format=video.format, options=options, timeout=(video.open_timeout, video.read_timeout)
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{video.shown}: it can not be opened as a video ({reason(error)})") from error
     with container:
@@ -81,7 +91,7 @@ def _frames(
     until the first whole picture (key frame) they are changes to something that was never seen.
     """
     av = imported_av()
-    packets = container.demux(stream)
+    packets = container.demux(stream) if video.parsed else _whole_packets(container, stream, video)
     in_a_row, seen, whole = 0, 0, False
     while True:
         try:
@@ -108,6 +118,27 @@ def _frames(
                 damaged()
                 continue
             yield frame
+
+
+def _whole_packets(container: "InputContainer", stream: "VideoStream", video: Video) -> "Iterator[Packet]":
+    """The packets of a stream that is not parsed, held back until the first key picture, the largest there is, shows that
+    pictures are not cut. Until then there is nothing to be shown anyway."""
+    codec, parameters = stream.codec_context.name, stream.codec_context.extradata or b""
+    packets = container.demux(stream)
+    held: list[Packet] = []
+    after_key = 0
+    for packet in islice(packets, KEY_FRAME_WITHIN):
+        held.append(packet)
+        begun = beginning(codec, parameters, bytes(packet)) if packet.size else Beginning.PICTURE  # empty: the end
+        if begun is Beginning.NOTHING:
+            raise UsageError(
+                f"{video.shown}: each picture comes in several packets, and only the next one tells where it ends; "
+                "leave --low-latency off"
+            )
+        after_key += begun is Beginning.KEY_PICTURE or after_key > 0
+        if after_key == LOOKED_AT:
+            break
+    yield from chain(held, packets)
 
 
 def video_pixels(frame: "av.VideoFrame") -> Pixels:
