@@ -120,12 +120,12 @@ def _frames(
             yield frame
 
 
-def _whole_packets(container: "InputContainer", stream: "VideoStream", video: Video) -> "Iterator[Packet]":
+def _whole_packets(container: "InputContainer", stream: "VideoStream", video: Video) -> "Iterator[Packet[VideoStream]]":
     """The packets of a stream that is not parsed, held back until the first key picture, the largest there is, shows that
     pictures are not cut. Until then there is nothing to be shown anyway."""
     codec, parameters = stream.codec_context.name, stream.codec_context.extradata or b""
     packets = container.demux(stream)
-    held: list[Packet] = []
+    held: list[Packet[VideoStream]] = []
     after_key = 0
     for packet in islice(packets, KEY_FRAME_WITHIN):
         held.append(packet)
