@@ -229,7 +229,8 @@ def test_figures_are_what_measuring_again_gives(name: str, exported: ExportResul
         "drop": 100 * (right.mean() - right_too.mean()),
         "bytes": sum((bundle.folder / file).stat().st_size for file in TARGETS[name].files),
     }
-    assert {key: figures[key] for key in expected} == pytest.approx(expected, abs=2e-6)
+    # Torch adds in another order when it has other threads: 2.3e-6 was seen.
+    assert {key: figures[key] for key in expected} == pytest.approx(expected, abs=1e-5)
     assert figures["drop_interval_low"] < figures["drop"] < figures["drop_interval_high"]
     assert 0 < figures["latency_ms"] <= figures["latency_p95_ms"] and figures["images_per_second"] > 0
     rest = {"drop_interval_low", "drop_interval_high", "latency_ms", "latency_p95_ms", "images_per_second"}
