@@ -1,4 +1,4 @@
-"""`pocketvision …`: the verbs, and how errors end them (0 done, 1 work failed or findings, 2 wrong use; no traceback)."""
+"""`pocketvision …`: the verbs, and how errors end them: 0 done, 1 work failed or findings, 2 wrong use, 130 Ctrl-C."""
 
 import os
 import sys
@@ -26,7 +26,9 @@ from pocketvision.cli.display import stderr
 from pocketvision.cli.models import app as models
 from pocketvision.errors import MissingExtraError, PocketVisionError
 
-INTERRUPTED = 1
+INTERRUPTED = 130
+"""As Typer ends on Ctrl-C, and shells count: 128 and the signal's number."""
+
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
 TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")
 EXTRA_OF = {**dict.fromkeys((*TRAIN_PACKAGES, "pyarrow"), "train"), "av": "stream"}
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail(str(MissingExtraError(f"This command (it uses {error.name})", extra)), MissingExtraError.exit_code)
     except KeyboardInterrupt:
-        _fail("Interrupted.", INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `pocketvision predict … | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

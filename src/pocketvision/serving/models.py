@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pocketvision.errors import PocketVisionError, UsageError
-from pocketvision.runtime.backends import usable_cores
 from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
@@ -58,8 +57,7 @@ class ServedModels:
         self._telemetry = telemetry
         self._opener = opener
         # Every model has its own threads; but pictures are large, so no more are decoded at once than there are threads for one.
-        self._threads = settings.threads or usable_cores()
-        self._decoding = threading.Semaphore(self._threads)
+        self._decoding = threading.Semaphore(settings.model_threads)
         self._batchers: list[AnyBatcher] = []  # retired ones too, while they have something left: it may hang
         self._models: dict[BundleSource, ServedModel] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -85,7 +83,7 @@ class ServedModels:
     def stuck_for(self) -> float:
         """Seconds for which as many images as may be decoded at once have taken too long to decode; 0 while another may be."""
         stuck = [seconds for batcher in self._batchers for seconds in batcher.stuck()]
-        return max(min(stuck), 1e-9) if len(stuck) >= self._threads else 0.0
+        return max(min(stuck), 1e-9) if len(stuck) >= self._settings.model_threads else 0.0
 
     def described(self) -> list[str]:
         """A line about each, for people."""

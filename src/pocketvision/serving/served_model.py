@@ -16,7 +16,7 @@ from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
 from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
-from pocketvision.runtime.backends import Backend, open_backend, usable_cores
+from pocketvision.runtime.backends import Backend, open_backend
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
 from pocketvision.serving.batching import Answer, Batcher, Timing
 from pocketvision.serving.drift import DriftMonitor
@@ -125,7 +125,7 @@ class ServedModel:
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
-        batches = replace(settings.batches, threads=settings.threads or usable_cores())
+        batches = replace(settings.batches, threads=settings.model_threads)
         self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(
             self._prepare, self._run, batches,

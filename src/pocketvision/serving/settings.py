@@ -1,9 +1,11 @@
 """Everything a server can be told, in one frozen value. The defaults are what `pocketvision serve` uses."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FORMATS, MAX_PIXELS
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.keys import ApiKey
 from pocketvision.serving.live import LiveSettings
@@ -51,6 +53,11 @@ class ServerSettings:
     log_json: bool = False
     workers: int = 1
     traces: bool = False
+
+    @cached_property
+    def model_threads(self) -> int:
+        """Of every model; the same for as long as the server runs."""
+        return self.threads or usable_cores()
 
     def __post_init__(self) -> None:
         for name in (
