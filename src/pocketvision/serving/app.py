@@ -39,6 +39,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (408, "The body took too long to come."),
         (409, "The new bundle was refused; the old one serves on. Or a stream's name is taken."),
         (413, "The body is too large, or has too many images."),
+        (414, "The target is too long."),
         (415, "The content type is not one of those that are taken."),
         (422, "The image, or a field of the request, can not be read."),
         (429, "The queue is full, or another limit is reached; `Retry-After` says when to return."),
@@ -59,7 +60,7 @@ def app_for(service: Service) -> FastAPI:
     """The application of a service whose models may have been loaded already."""
     app = FastAPI(
         title="PocketVision", version=version("pocketvision"), lifespan=_life, responses=PROBLEMS,
-        docs_url=None, redoc_url=None,
+        docs_url=None, redoc_url=None, redirect_slashes=False,  # to where the client's Host header says
     )  # fmt: skip
     app.state.service = service
     app.include_router(predict_routes.router)

@@ -1,5 +1,4 @@
-"""Connections that are not waited for for ever, neither for what a client sends nor for it to read what it is sent; and
-WebSockets that finish their work when the server stops."""
+"""Connections that are not waited for for ever, neither for what a client sends nor for it to read what it is sent."""
 
 import asyncio
 import json
@@ -8,23 +7,21 @@ import secrets
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 import httptools
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from pocketvision.serving.last_call import LastCallProtocol
-from pocketvision.serving.problems import MEDIA_TYPE, Problem
-from pocketvision.serving.stalled_writes import StalledWrites, cut
+from pocketvision.serving.lingering import Lingering
+from pocketvision.serving.patient_socket import MAX_HEADER_LINE, MAX_HEADER_LINES, PatientSocket
+from pocketvision.serving.problems import MEDIA_TYPE, Problem, retry_after
+from pocketvision.serving.stalled_writes import StalledWrites
 from pocketvision.serving.unchunked import Unchunked
 
 access = logging.getLogger("pocketvision.access")
 
-LINGER = 2.0  # seconds for a client to read why it was refused
-MAX_HEADERS = 32 * 1024  # bytes of a request's headers
-MAX_HEADER_LINES, MAX_HEADER_LINE = 128, 8192  # of a WebSocket's request: the library's own limits
-FINISHES = "finishes"  # what a WebSocket's route writes into the connection's state when it closes by itself as the server stops
+MAX_HEADERS = 32 * 1024  # bytes of a request's headers; its target may have as many
+TOLD = 64  # connections too many that are told so, and heard out; others are closed at once
 
 
 def headers_too_large() -> Problem:
@@ -33,26 +30,8 @@ def headers_too_large() -> Problem:
     return Problem(431, "headers-too-large", detail)
 
 
-class _Deaf(asyncio.Protocol):
-    """What a connection is handed to after its last answer: what the client still sends is read and forgotten until it closes,
-    for `LINGER` seconds at most. Closed with something unread, the system would send a reset, which may overtake the answer."""
-
-    def __init__(self, transport: asyncio.Transport, lost: Callable[[Exception | None], None]) -> None:
-        self._lost = lost
-        self._timer = asyncio.get_running_loop().call_later(LINGER, cut, transport)
-        transport.set_protocol(self)
-        if transport.can_write_eof():
-            transport.write_eof()
-        transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the protocol that had the connection."""
-        self._timer.cancel()
-        self._lost(exc)
-
-
-class _Last:
-    """The connection of an answer after which none comes, though its client sends on: it is closed as `_Deaf` does it."""
+class _Answer:
+    """A connection as an answer uses it. close: what is done when it is the last."""
 
     def __init__(self, inner: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = inner.write
@@ -73,22 +52,31 @@ class PatientProtocol(LastCallProtocol):
 
     header_timeout = 10.0
     write_timeout = 20.0
+    max_connections = 1024
+    on_refused: Callable[[Problem], None] = staticmethod(lambda _: None)
     _patience: asyncio.TimerHandle | None = None
     _in_between = 0  # bytes that were read and are neither a body nor complete
     _in_message = False  # its headers are complete, its body is not
     _hasty = False  # another request came too early
     _wishes = False  # for another protocol, which is not spoken here
+    _wrong: Problem | None = None  # what was found while the parser was at work
     _data = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         self._stalled = StalledWrites(self.loop, transport, self.write_timeout)
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) <= self.max_connections:
+            self._wait()
+        elif len(self.connections) <= self.max_connections + TOLD:
+            detail = f"The server has {self.max_connections:,} connections, which is all it takes."
+            self._refuse(Problem(503, "too-many-connections", detail, retry_after(1)))
+        else:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Read, as long as it comes to something."""
-        if self._hasty:
+        if self._hasty or self.transport.is_closing():
             return
         self._in_between += len(data)
         self._data = data
@@ -102,19 +90,18 @@ class PatientProtocol(LastCallProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             if not self._hasty:
                 self._hasty, self.cycle.keep_alive = True, False
-                self.cycle.transport = cast(asyncio.Transport, _Last(self.cycle.transport, self._leave_hasty))
             return
         self._in_message = False
         super().on_message_begin()
 
-    def _leave_hasty(self) -> None:
-        if self.transport.get_protocol() is self and not self.transport.is_closing():
-            _Deaf(self.transport, self.connection_lost)
-
     def on_url(self, url: bytes) -> None:
         """Keep a part of the target."""
-        if not self._hasty:
-            super().on_url(url)
+        if self._hasty:
+            return
+        super().on_url(url)
+        if len(self.url) > MAX_HEADERS:
+            self._wrong = Problem(414, "target-too-long", f"The target may have {MAX_HEADERS:,} bytes.")
+            raise ValueError(self._wrong.detail)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; but not a trailer, which would join those that were looked at before."""
@@ -122,23 +109,73 @@ class PatientProtocol(LastCallProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop waiting: a request is there. One without a host, or with several, is none (RFC 9112, 3.2)."""
+        """Stop waiting: a request is there."""
         if self._hasty:
             return
-        hosts = sum(name == b"host" for name, _ in self.headers)
         version = self.parser.get_http_version()
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            raise ValueError("expected one host")
+        self._check_framing(version)
         self._in_between, self._in_message = 0, True
         self._wishes = bool(self.parser.should_upgrade()) and not self._should_upgrade()
         if self._wishes:
             return
+        if self.url.count(b"/") == 2 and b"://" in self.url:  # of a proxy, without a path (RFC 9112, 3.2.2)
+            self.url += b"/"
         super().on_headers_complete()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-            if version == "1.0":
-                self.cycle.transport = cast(asyncio.Transport, Unchunked(self.transport))
-                self.cycle.waiting_for_100_continue = False  # which HTTP/1.0 does not know (RFC 9110, 10.1.1)
+        if self.cycle is None or self.cycle.response_complete:
+            return
+        self._stop_waiting()
+        answer = _Answer(self.transport, self._close_after)
+        self.cycle.transport = cast(asyncio.Transport, answer)
+        if version == "1.0":
+            self.cycle.transport = cast(asyncio.Transport, Unchunked(self.cycle.transport))
+            self.cycle.waiting_for_100_continue = False  # which HTTP/1.0 does not know (RFC 9110, 10.1.1)
+        elif self.cycle.waiting_for_100_continue:
+            answer.write = self._write_unexpected
+
+    def _check_framing(self, version: str) -> None:
+        """Raise ValueError unless it is HTTP/1 with one host, and its length is told in a way that everybody reads the same
+        (RFC 9112, 3.2 and 6)."""
+        if version not in ("1.0", "1.1"):
+            raise ValueError("expected HTTP/1")
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise ValueError("expected one host")
+        if b"transfer-encoding" in names:
+            codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+            if codings != [b"chunked"] or version == "1.0":
+                raise ValueError("expected chunks alone")
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is asked for, on however many lines. HTTP/1.0 knows no other protocol (RFC 9110, 7.8)."""
+        if self.parser.get_http_version() != "1.1":
+            return False
+        wished = {
+            (name, token.strip().lower())
+            for name, value in self.headers
+            if name in (b"connection", b"upgrade")
+            for token in value.split(b",")
+        }
+        return (b"connection", b"upgrade") in wished and (b"upgrade", b"websocket") in wished
+
+    def _write_unexpected(self, data: bytes | bytearray | memoryview) -> None:
+        """Write for a client that waits for a word before it sends its body. When an answer comes instead, nobody knows whether
+        the body still does: nothing more can be read from this connection (RFC 9110, 10.1.1)."""
+        cast(_Answer, self.cycle.transport).write = self.transport.write
+        if self._in_message and self.cycle.keep_alive and not bytes(data).startswith(b"HTTP/1.1 100 "):
+            self.cycle.keep_alive = False
+            data = bytes(data).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
+        self.transport.write(data)
+
+    def _close_after(self) -> None:
+        """Close after the last answer, once the client, if it still sends, can have read it."""
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
+            return
+        if self._hasty or self._in_message:
+            Lingering(self.transport, self.connection_lost)
+        else:
+            self.transport.close()
+            self._stalled.leave()
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
@@ -176,19 +213,22 @@ class PatientProtocol(LastCallProtocol):
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here on."""
         self._stop_waiting()
+        kept = [each for each in self.headers if each[0] not in (b"connection", b"upgrade")]
+        self.scope["headers"] = [*kept, (b"connection", b"upgrade"), (b"upgrade", b"websocket")]
         super().handle_websocket_upgrade()
         opened = self.transport.get_protocol()
         if isinstance(opened, PatientSocket) and not opened.handshake_initiated:
-            # Its parser of headers, which is another and has limits of its own, took them for none; it would keep the connection.
+            # It is no handshake, or its parser of headers, which is another and has limits of its own, took them for none.
             self.connections.discard(opened)
             self.connections.add(self)
             self.transport.set_protocol(self)
-            self._refuse(headers_too_large() if _beyond_websockets(self.headers) else _broken())
+            large = headers_too_large() if _beyond_websockets(self.headers) else _broken()
+            self._refuse(opened.refused or large)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Refuse what is no HTTP, with a document, and so that the client can read it."""
         if not self._hasty:
-            self._refuse(_broken())
+            self._refuse(self._wrong or _broken())
 
     def _refuse(self, problem: Problem) -> None:
         """Say why, unless an answer has begun or was given, and read no more."""
@@ -198,16 +238,19 @@ class PatientProtocol(LastCallProtocol):
         if not answered and not (answering and self.cycle.response_started):
             request_id = secrets.token_hex(8)
             body = json.dumps(problem.document(request_id)).encode()
-            head = (
-                f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-                f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode("ascii") + body)
+            headers = {
+                **problem.headers, "Content-Type": MEDIA_TYPE, "Content-Length": len(body), "X-Request-ID": request_id,
+                "Connection": "close",
+            }  # fmt: skip
+            head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+            head += "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+            self.transport.write(head.encode("ascii") + b"\r\n" + body)
             self._log(problem, request_id)
+            self.on_refused(problem)
         if answering:
             self.cycle.disconnected = True  # the rest of its body will not come
             self.cycle.message_event.set()
-        _Deaf(self.transport, self.connection_lost)
+        Lingering(self.transport, self.connection_lost)
 
     def _log(self, problem: Problem, request_id: str) -> None:
         """The gate, which logs all others, never sees these."""
@@ -224,7 +267,10 @@ class PatientProtocol(LastCallProtocol):
         access.info("%s", "request", extra={"request": fields})
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Begin to wait for the next request, if there is to be one."""
+        if self.transport.get_protocol() is not self:
+            self.server_state.total_requests += 1
+            return
         self._wait()
         super().on_response_complete()
         if self.transport.is_closing():
@@ -269,80 +315,6 @@ class PatientProtocol(LastCallProtocol):
         if not self.transport.is_closing():
             self.transport.close()
         self._stalled.leave()
-
-
-class PatientSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that is closed by its route when the server stops, once what it has read is answered; uvicorn alone would
-    close it at once. And one whose client reads nothing of what it is sent for `write_timeout` seconds is cut, where uvicorn
-    would keep it for ever."""
-
-    write_timeout = 20.0
-    _deaf = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A new connection."""
-        super().connection_made(transport)
-        self._stalled = StalledWrites(self.loop, self.transport, self.write_timeout)
-
-    def pause_writing(self) -> None:
-        """Begin to wait for the client to read."""
-        super().pause_writing()
-        self._stalled.begin()
-
-    def resume_writing(self) -> None:
-        """It reads."""
-        self._stalled.end()
-        super().resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
-        self._stalled.gone()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read, but forget what comes after the end."""
-        if not self._deaf:
-            super().data_received(data)
-
-    def handle_parser_exception(self) -> None:
-        """A message is too long, or no WebSocket's. The client hears the code although it still sends: see `_Deaf`."""
-        ended = self.conn.close_sent
-        code, reason = (ended.code, ended.reason) if ended is not None else (1002, "")
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = self._deaf = True
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.transport.resume_reading()
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(LINGER, cut, self.transport)
-
-    def shutdown(self) -> None:
-        """The server stops."""
-        # Refused before it had a scope, a connection may still be here.
-        state: dict[str, Any] = getattr(self, "scope", {}).get("state", {})
-        if state.get(FINISHES) and not self.close_sent and not self.disconnected:
-            self._stalled.hurry()
-            self.close_timeout = 1.0  # what the client may take to agree to the end
-            return
-        super().shutdown()
-        self._stalled.hurry()
-
-    async def run_asgi(self) -> None:
-        """Run the route, and leave no connection behind."""
-        await super().run_asgi()
-        self.loop.call_later(self.close_timeout + 1, cut, self.transport)
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send one of the route's messages. A refusal that was told is the end of the handshake: uvicorn would miss it."""
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            self.handshake_complete = True
-
-    def keepalive_timeout(self) -> None:
-        """No answer to a ping: what could not be sent so far will not be."""
-        super().keepalive_timeout()
-        self.loop.call_later(1, cut, self.transport)
 
 
 def _broken() -> Problem:

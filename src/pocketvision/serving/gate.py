@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pocketvision.serving.connections import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
-from pocketvision.serving.problems import Problem, problem_of, problem_response, retry_after, unauthorized
+from pocketvision.serving.problems import Problem, http_problem, problem_of, problem_response, retry_after, unauthorized
 from pocketvision.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ LEFT = 499  # as other servers log a client that closed the connection before it
 # Probes and the page's own files; the page asks its user for a key and sends it with what it asks.
 OPEN_PATHS = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+ENDLESS = "/live/"  # streams: an answer without its body would never be done
 # WebSockets that take the key as their first message where no header brought one: browsers can send no header with them.
 INTRODUCED_BY_MESSAGE = ("/ws",)
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -111,8 +112,13 @@ class RequestGate:
 
     async def _through(self, scope: Scope, receive: Receive, send: Send, seen: _Seen) -> Problem | None:
         """Call the application. The problem to answer with when it raised before it answered."""
+        asked = scope
+        if scope["method"] == "HEAD" and not scope["path"].startswith(
+            ENDLESS
+        ):  # as GET, and the server leaves the body out
+            asked = {**scope, "method": "GET"}
         try:
-            await self._app(scope, receive, send)
+            await self._app(asked, receive, send)
         except ClientDisconnect:
             seen.status = LEFT
         except Exception as error:
@@ -122,6 +128,8 @@ class RequestGate:
             if seen.answering:  # half an answer can not be taken back
                 raise
             return problem
+        finally:
+            scope.setdefault("route", asked.get("route"))
         return None
 
     def _refusal(self, scope: Scope, headers: Headers, seen: _Seen) -> Problem | None:
@@ -164,6 +172,13 @@ class RequestGate:
             if message["type"] == "websocket.http.response.start":
                 seen.closed_with(message["status"])
                 _add_headers(message, scope["state"]["request_id"])
+            elif (
+                message["type"] == "websocket.close" and not seen.opened
+            ):  # the framework's way to say that there is no such path
+                problem = http_problem(404, "Not Found", None)
+                scope["state"]["problem"] = problem.kind
+                await problem_response(problem, scope["state"]["request_id"])(scope, receive, counted_send)
+                return
             elif message["type"] == "websocket.close":
                 seen.closed_with(message.get("code", 1000))
             await send(message)

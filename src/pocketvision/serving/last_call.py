@@ -37,22 +37,30 @@ async def take_up_connections(sockets: Sequence[socket.socket]) -> None:
 
 
 class LastCallProtocol(HttpToolsProtocol):
-    """HTTP/1.1 where a connection that has not asked anything yet has `last_call` seconds to do so after the server was told to
-    stop, and is closed after its answer. uvicorn alone closes it at once, also when its request has arrived and is not read."""
+    """HTTP/1.1 where a connection that has not asked anything yet, or has begun to ask again, has `last_call` seconds to do so
+    after the server was told to stop, and is closed after its answer. uvicorn alone closes it at once, also when its request
+    has arrived and is not read."""
 
     last_call: ClassVar[float] = 1.0
     _leaving = False
+    _asking = False  # the headers of a request have begun, and are not complete
 
     def shutdown(self) -> None:
         """Finish what is being answered, close what is idle, wait for who is new."""
-        if self.cycle is not None:
+        if self.cycle is not None and not (self.cycle.response_complete and self._asking):
             super().shutdown()
             return
         self._leaving = True
         self.loop.call_later(self.last_call, self._leave)
 
+    def on_message_begin(self) -> None:
+        """Somebody asks."""
+        self._asking = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Take a request; while leaving, its connection has no other."""
+        self._asking = False
         super().on_headers_complete()
         if self._leaving and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -65,5 +73,5 @@ class LastCallProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _leave(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
             self.transport.close()

@@ -144,6 +144,8 @@ async def _files(request: Request, service: Service, reservation: Reservation) -
         if error.message.startswith("Too many"):
             raise _too_many(most) from None
         raise refused(422, "invalid-form", f"The form can not be read: {error.message}") from None
+    except UnicodeError:  # what some of Python's codecs raise, which a charset may name
+        raise refused(422, "invalid-form", "The form's names can not be read in its charset; leave that out.") from None
     try:
         uploads: list[tuple[str, Any]] = [
             (name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)

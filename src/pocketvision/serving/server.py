@@ -11,17 +11,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
-from pocketvision.serving.connections import PatientProtocol, PatientSocket
+from pocketvision.serving.connections import TOLD, PatientProtocol
 from pocketvision.serving.last_call import take_up_connections
+from pocketvision.serving.patient_socket import PatientSocket
+from pocketvision.serving.problems import Problem
 from pocketvision.serving.service import Service
 
 MAX_CONNECTIONS = 1024
+OTHER_FILES = 64 + 2 * TOLD
+"""Open files that are no connections: libraries, bundles, figures; and who is told that there are too many, or waits for that."""
 
 
 def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -52,6 +56,23 @@ def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.so
         raise PocketVisionError(f"{host}:{port} can not be served on: {hint}") from error
 
 
+def connections_allowed(wanted: int) -> int:
+    """How many connections this process may have, `wanted` at most, after its limit of open files was raised as far as it may be.
+    Without a file for the next connection, asyncio would log that it has none thousands of times a second."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return wanted
+    needed = wanted + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - OTHER_FILES), 1)
+
+
 async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is in flight. Raises BundleError before it listens.
 
@@ -69,17 +90,22 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     # What lives as long as the server is looked at no more: a full collection would take 20 to 36 ms of some request's time.
     gc.collect()
     gc.freeze()
+
+    def count(problem: Problem) -> None:
+        service.telemetry.rejected.labels(problem.kind).inc()
+
+    limits = {
+        "header_timeout": settings.header_timeout,
+        "write_timeout": settings.write_timeout,
+        "max_connections": connections_allowed(MAX_CONNECTIONS),
+        "on_refused": staticmethod(count),
+    }
     config = uvicorn.Config(
         app,
-        http=type(
-            "TimedProtocol",
-            (PatientProtocol,),
-            {"header_timeout": settings.header_timeout, "write_timeout": settings.write_timeout},
-        ),
-        ws=type("TimedSocket", (PatientSocket,), {"write_timeout": settings.write_timeout}),
+        http=type("LimitedProtocol", (PatientProtocol,), limits),
+        ws=type("LimitedSocket", (PatientSocket,), {"write_timeout": settings.write_timeout}),
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(settings.drain),
         log_config=None,
         access_log=False,

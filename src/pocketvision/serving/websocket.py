@@ -16,9 +16,9 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
-from pocketvision.serving.connections import FINISHES
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
 from pocketvision.serving.keys import RateLimit, name_of, turn
+from pocketvision.serving.patient_socket import FINISHES
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
 from pocketvision.serving.problems import (
     Problem,
