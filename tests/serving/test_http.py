@@ -5,8 +5,12 @@ import socket
 from contextlib import suppress
 
 import pytest
+from live_server import live_server
 from served import Running, Start, memory, picture
 
+from pocketvision.bundle import Bundle
+from pocketvision.serving.keys import new_key
+from pocketvision.serving.server import BACKLOG, OTHER_FILES, connections_allowed
 from pocketvision.serving.unchunked import Unchunked
 
 IMAGE = picture("red")
@@ -85,6 +89,13 @@ def server(start: Start) -> Running:
         pytest.param(POST + b"x: a\r\n b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a folded header"),
         pytest.param(POST + b"x y: a\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a name with a space"),
         pytest.param(POST + b"x: a\x00b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a null character"),
+        pytest.param(POST + b"transfer-encoding: gzip, chunked\r\n" + CLOSE + CHUNK + b"0\r\n\r\n", [400], id="a coding"),
+        pytest.param(
+            POST + b"transfer-encoding: identity\r\n" + CHUNKED + CLOSE + CHUNK + b"0\r\n\r\n", [400], id="codings on two lines"
+        ),
+        pytest.param(POST.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n", [400], id="chunks in HTTP/1.0"),
+        pytest.param(POST.replace(b"1.1", b"2.0") + LENGTH + CLOSE + IMAGE, [400], id="HTTP/2 in HTTP/1's form"),
+        pytest.param(POST.replace(b"1.1", b"0.9") + LENGTH + CLOSE + IMAGE, [400], id="HTTP/0.9"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400], id="HTTP/2"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", [400], id="TLS"),
         pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx: " + b"z" * 700_000, [431], id="a trailer without end"),
@@ -123,6 +134,79 @@ def test_what_is_refused_early_is_answered_once(server: Running) -> None:
         assert answer_on(connection)[0] == 415
         connection.sendall(b"what is no chunk\r\n")
         assert connection.recv(100) == b""
+
+
+def test_a_proxys_target_may_be_without_a_path(server: Running) -> None:
+    assert [status for status, _ in talk(server, b"GET http://x HTTP/1.1\r\nhost: x\r\n" + CLOSE)] == [200]
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_early_refusal_reaches_a_client_that_closes_afterwards(start: Start, version: bytes) -> None:
+    """As Python's urllib, which sends all before it reads: closed with something unread, the system would send a reset."""
+    key = new_key("me")[1]
+    server = start(POCKETVISION_API_KEYS=f"{key.name}:{key.sha256}")
+    large = POST.replace(b"1.1", version) + b"content-length: %d\r\n" % (50 * 65536) + CLOSE
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(large)
+            for _ in range(50):
+                connection.sendall(bytes(65536))
+            assert answer_on(connection)[0] == 401
+            assert connection.recv(100) == b""
+
+
+def test_who_waits_for_a_word_and_gets_an_answer_instead_has_to_come_again(server: Running) -> None:
+    """It may send its body or not: what comes next on the connection could be either."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(POST.replace(b"image/jpeg", b"text/plain") + LENGTH + b"expect: 100-continue\r\n\r\n")
+        heard = b""
+        while chunk := connection.recv(65536):
+            heard += chunk
+    assert heard.startswith(b"HTTP/1.1 415") and b"connection: close" in heard
+
+
+def test_connections_beyond_the_most_are_told_so(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketvision.serving.server.MAX_CONNECTIONS", 3)
+    monkeypatch.setattr("pocketvision.serving.connections.TOLD", 2)
+    with live_server(tiny_bundle) as running:
+        address = ("127.0.0.1", running.port)
+        held = [socket.create_connection(address, timeout=20) for _ in range(3)]
+        for connection in held:  # so that it is sure that they were taken
+            connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert answer_on(connection)[0] == 200
+        for _ in range(2):
+            held.append(socket.create_connection(address, timeout=20))
+            status, body = answer_on(held[-1])
+            assert (status, json.loads(body)["type"]) == (503, "urn:pocketvision:problem:too-many-connections")
+        with socket.create_connection(address, timeout=20) as connection, suppress(ConnectionError):
+            assert connection.recv(100) == b""  # not even told
+        held[0].sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b'"too-many-connections"} 2.0' in answer_on(held[0])[1]
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed", "asked"),
+    [
+        (1024, 1024, 1024 - OTHER_FILES, None),
+        (1024, 4096, 1024, 1024 + OTHER_FILES + BACKLOG),
+        (256, 512, 512 - OTHER_FILES, 512),
+        (64, 64, 1, None),
+        (1_000_000, 1_000_000, 1024, None),
+        (-1, -1, 1024, None),
+        (1024, -1, 1024, 1024 + OTHER_FILES + BACKLOG),
+    ],
+)
+def test_there_are_no_more_connections_than_files(
+    soft: int, hard: int, allowed: int, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    assert connections_allowed(1024) == allowed
+    assert [limits[0] for limits in set_to if limits[0] != soft] == ([] if asked is None else [asked])
 
 
 def answer_on(connection: socket.socket) -> tuple[int, bytes]:

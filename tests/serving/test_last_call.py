@@ -37,8 +37,11 @@ async def answer(_: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"here"})
 
 
-async def said_after_the_door_is_shut(protocol: type[LastCallProtocol], request: bytes) -> bytes:
-    """What a connection gets to hear that was made before the server was told to stop, and asks afterwards."""
+async def said_after_the_door_is_shut(
+    protocol: type[LastCallProtocol], request: bytes, *, before: bytes = b"", read_before: int = 0
+) -> bytes:
+    """What a connection gets to hear that was made before the server was told to stop, and asks afterwards. before: what it had
+    sent until then. read_before: bytes that it had been answered with."""
     bound = listening_socket("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(answer, http=protocol, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -48,6 +51,10 @@ async def said_after_the_door_is_shut(protocol: type[LastCallProtocol], request:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while not server.server_state.connections:
         await asyncio.sleep(0.01)
+    writer.write(before)
+    await reader.readexactly(read_before)
+    if before:  # all of it is read
+        await asyncio.sleep(0.1)
     server.should_exit = True
     while server.servers[0].is_serving():
         await asyncio.sleep(0.01)
@@ -67,6 +74,18 @@ def test_a_connection_that_has_asked_nothing_may_ask_once() -> None:
     heard = asyncio.run(said_after_the_door_is_shut(LongCall, REQUEST))
     assert heard.startswith(b"HTTP/1.1 200")
     assert heard.endswith(b"here")
+
+
+def test_one_that_was_about_to_ask_again_may() -> None:
+    again = REQUEST[:10]
+    told = asyncio.run(said_after_the_door_is_shut(LongCall, b"", before=REQUEST))
+    assert told.startswith(b"HTTP/1.1 200") and told.endswith(b"here")
+    heard = asyncio.run(
+        said_after_the_door_is_shut(LongCall, REQUEST[10:], before=REQUEST + again, read_before=len(told))
+    )
+    assert heard.startswith(b"HTTP/1.1 200") and heard.endswith(b"here")
+    waited = asyncio.run(said_after_the_door_is_shut(ShortCall, b"", before=REQUEST + again, read_before=len(told)))
+    assert waited == b""
 
 
 def test_one_that_stays_silent_does_not_hold_the_server() -> None:

@@ -3,13 +3,15 @@
 import base64
 import io
 import json
+import re
 import struct
 import zlib
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from served import picture, serving
+from served import Start, picture, serving
 
 import pocketvision
 from pocketvision.bundle import Bundle
@@ -195,3 +197,47 @@ def test_a_models_measured_figures_are_told(tiny_bundle: Bundle) -> None:
 
 def test_a_model_without_figures_tells_none(client: TestClient) -> None:
     assert client.get("/models").json()["models"][0]["metrics"] == {}
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "utf-16", "nonsense"])
+def test_a_forms_charset_is_no_fault_of_the_server(client: TestClient, charset: str) -> None:
+    body = (
+        b'--X\r\ncontent-disposition: form-data; name="xn--a-"; filename="a.jpg"\r\n\r\n'
+        + picture("red")
+        + b"\r\n--X--\r\n"
+    )
+    answer = client.post(
+        "/predict", content=body, headers={"content-type": f"multipart/form-data; boundary=X; charset={charset}"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["type"].rpartition(":")[2] in ("invalid-form", "wrong-field")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/ready", "/models", "/metrics", "/docs", "/openapi.json", "/page/page.css"]
+)
+def test_what_can_be_got_can_be_asked_for_without_its_body(start: Start, path: str) -> None:
+    url = start().url + path
+    got, asked = httpx.get(url), httpx.head(url)
+    assert asked.status_code == got.status_code == 200
+    assert asked.content == b"" and asked.headers["content-type"] == got.headers["content-type"]
+    assert httpx.head(url).headers["x-request-id"]
+
+
+def test_what_can_not_be_got_has_no_head_either(start: Start) -> None:
+    server = start("--live")
+    assert [httpx.head(server.url + path).status_code for path in ("/predict", "/nothing", "/live/door.mjpeg")] == [
+        405,
+        404,
+        405,
+    ]
+    httpx.head(f"{server.url}/health")
+    found = httpx.get(f"{server.url}/metrics").text
+    assert re.search(r'requests_total{method="HEAD",route="/health",status="200"} 1.0', found)
+
+
+def test_a_slash_too_many_is_not_sent_elsewhere(client: TestClient) -> None:
+    """The framework would send on to where the client's Host header says."""
+    for path in ("/health/", "/predict/", "/v2/models/tiny/"):
+        answer = client.get(path, follow_redirects=False)
+        assert answer.status_code == 404 and "location" not in answer.headers

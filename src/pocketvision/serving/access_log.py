@@ -43,14 +43,17 @@ class _Lines(logging.Formatter):
 
 
 class _Seldom(logging.Filter):
-    """One line a minute: a collector that can not be reached is worth no more."""
+    """One line a minute of what begins like this, without the traceback: thousands would say no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, beginning: str = "") -> None:
         super().__init__()
+        self._beginning = beginning
         self._last = -math.inf
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a minute has passed. The error's traceback, which is the library's inside, is left out."""
+        """Whether a minute has passed, or it is about something else."""
+        if not record.getMessage().startswith(self._beginning):
+            return True
         record.exc_info = None
         if time.monotonic() - self._last < 60:
             return False
@@ -65,16 +68,18 @@ def _handler(*, as_json: bool) -> logging.Handler:
 
 
 def log_to_stderr(*, as_json: bool) -> None:
-    """Send our log, the access log and uvicorn's warnings to standard error. For a process of its own: loggers are global."""
+    """Send our log, the access log, uvicorn's and asyncio's warnings to standard error. For a process of its own: loggers are
+    global."""
     handler = _handler(as_json=as_json)
-    for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+    logging.getLogger("asyncio").filters = [_Seldom("socket.accept() out of system resource")]
     exporting = logging.getLogger("opentelemetry")
     exporting.handlers, exporting.propagate = [_handler(as_json=as_json)], False
-    exporting.handlers[0].addFilter(_Seldom())
+    exporting.handlers[0].addFilter(_Seldom())  # of a collector that can not be reached
     access.setLevel(logging.INFO)
     # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -24,6 +24,7 @@ from pocketvision.serving.problems import Problem
 from pocketvision.serving.service import Service
 
 MAX_CONNECTIONS = 1024
+BACKLOG = 2048  # of the system's queue of connections, which asyncio takes up at once
 OTHER_FILES = 64 + 2 * TOLD
 """Open files that are no connections: libraries, bundles, figures; and who is told that there are too many, or waits for that."""
 
@@ -63,7 +64,7 @@ def connections_allowed(wanted: int) -> int:
         import resource
     except ModuleNotFoundError:  # Windows
         return wanted
-    needed = wanted + OTHER_FILES
+    needed = wanted + OTHER_FILES + BACKLOG
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -106,6 +107,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         ws=type("LimitedSocket", (PatientSocket,), {"write_timeout": settings.write_timeout}),
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
+        backlog=BACKLOG,
         timeout_graceful_shutdown=math.ceil(settings.drain),
         log_config=None,
         access_log=False,
