@@ -1,10 +1,12 @@
 """Files are written whole or not at all: to a temporary name beside the target, flushed to disk, then renamed."""
 
+import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,18 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it takes `path`'s place, else it is removed.
 
-    The parent folder is made if absent. Raises OSError (for example a full disk) with `path` left as it was.
+    The parent folder is made if absent. A symbolic link stays one, and its target is replaced. What is no file (a device, a pipe:
+    /dev/stdout) can not be replaced, and is written to in the end. Raises OSError (for example a full disk) with `path` left as
+    it was.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            with temporary.open("rb") as content, path.open("wb") as device:
+                shutil.copyfileobj(content, device)
+        return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     os.close(descriptor)
@@ -35,6 +47,21 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def append_whole(file: io.FileIO, content: bytes) -> None:
+    """Write `content` to an unbuffered file, whole or not at all: a full disk may take a part of it. Raises OSError."""
+    start = file.tell() if file.seekable() else None
+    written = 0
+    try:
+        while written < len(content):
+            written += file.write(content[written:])
+    except OSError:
+        if start is not None:
+            with suppress(OSError):
+                file.seek(start)
+                file.truncate()
+        raise
 
 
 def write_text(path: Path, content: str) -> None:

@@ -99,7 +99,7 @@ def parsed_answer(parse: Parse[Answer], document: dict[str, Any] | None, attempt
         if document is None:
             raise ValueError("it is no JSON object")
         return parse(document, attempts)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         said = f"{type(error).__name__}: {str(error)[:80]}"
         raise UnexpectedAnswerError(
             base, f"the answer to {to} is none of `pocketvision serve` ({said}); is the address right?"

@@ -219,6 +219,11 @@ class _Link:
                 self._take(message)
         except ConnectionClosed:
             pass
+        finally:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Tell everyone who waits."""
         self.lost = True
         code, why = self._connection.close_code, self._connection.close_reason
         # The largest one that waits is at least as large as the one that was too large.
@@ -239,7 +244,7 @@ class _Link:
         try:
             answer = json.loads(message)
             waiting = self._waiting[answer["request_id"]][0]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             logger.warning("%s: a message that answers no request of this session", self._base)
             return
         if not waiting.done():

@@ -1,5 +1,6 @@
 """What a server answers, as values with the API's names."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,8 @@ class Outcome:
     error: PocketVisionError | None
 
 
-# From JSON. KeyError, TypeError, ValueError and IndexError say that it has another shape; new members are passed over. -------
+# From JSON. KeyError, TypeError, ValueError, IndexError and OverflowError say that it has another shape; new members are
+# passed over. ------------------------------------------------------------------------------------------------------------
 
 
 def prediction_from(document: Mapping[str, Any], attempts: int) -> Prediction:
@@ -93,12 +95,12 @@ def prediction_from(document: Mapping[str, Any], attempts: int) -> Prediction:
     timings = predicted["timings"]
     return Prediction(
         label=_text(predicted["label"]),
-        probability=float(predicted["probability"]),
-        top=tuple(ClassProbability(_text(each["label"]), float(each["probability"])) for each in predicted["top"]),
+        probability=_number(predicted["probability"]),
+        top=tuple(ClassProbability(_text(each["label"]), _number(each["probability"])) for each in predicted["top"]),
         timings=ImageTimings(
-            float(timings["decode_ms"]),
-            float(timings["queue_ms"]),
-            float(timings["inference_ms"]),
+            _number(timings["decode_ms"]),
+            _number(timings["queue_ms"]),
+            _number(timings["inference_ms"]),
             int(timings["batch"]),
         ),
         model=ModelName(_text(document["model"]["name"]), _text(document["model"]["version"])),
@@ -117,7 +119,7 @@ def models_from(document: Mapping[str, Any], _attempts: int) -> tuple[ModelState
             architecture=_text(each["architecture"]),
             height=int(each["height"]),
             width=int(each["width"]),
-            loaded_at=float(each["loaded_at"]),
+            loaded_at=_number(each["loaded_at"]),
         )
         for each in document["models"]
     )
@@ -134,6 +136,13 @@ def reloads_from(document: Mapping[str, Any], _attempts: int) -> tuple[ReloadSta
 def status_from(document: Mapping[str, Any], _attempts: int) -> str:
     """How the server is, in a word."""
     return _text(document["status"])
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} where a number is expected")
+    return number
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Generic
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.serving.batch_threads import Batch, BatchThreads, Item, Job, ModelError, Raw, Result
 
+LEARNED = 0.1  # of what is known of the model's speed, from each answer
 LONGEST_RETRY = 60  # seconds: what a rejected client is told to wait at most
 
 
@@ -132,7 +133,8 @@ class Batcher(Generic[Raw, Item, Result]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
-        self._seconds_an_item = 0.01
+        self._seconds_an_item = 0.01  # to its answer, for each that was there before it
+        self._busy_an_item: float | None = None  # of a thread, for its answer or for none
 
     @property
     def depth(self) -> int:
@@ -204,8 +206,12 @@ class Batcher(Generic[Raw, Item, Result]):
                 _set(job, ClosedError("the model was shut down before it could answer"))
 
     def _expected(self, depth: int) -> float:
-        """Seconds to the answer of an item that makes it `depth` items in work or waiting."""
-        return self._seconds_an_item * max(depth / self._settings.threads, 1)
+        """Seconds to the answer of an item that makes it `depth` items in work or waiting.
+
+        What answers took says it best; but where they all come too late there are none, and what threads take for an item is
+        known even then. Without that, an overload that had once begun went on for ever: all was taken, and nothing answered.
+        """
+        return max(self._seconds_an_item, self._busy_an_item or 0.0) * max(depth / self._settings.threads, 1)
 
     def _learn(
         self, outcomes: Sequence[Answer[Result] | Exception], jobs: Sequence[Job[Raw, Item]], depth: int
@@ -214,7 +220,18 @@ class Batcher(Generic[Raw, Item, Result]):
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, Answer):
                 seconds = (outcome.timing.finished - job.asked) / max(depth / self._settings.threads, 1)
-                self._seconds_an_item += 0.1 * (seconds - self._seconds_an_item)
+                self._seconds_an_item += LEARNED * (seconds - self._seconds_an_item)
+            elif isinstance(outcome, DeadlineError):
+                self._learn_at_least(job)
+
+    def _learn_busy(self, seconds: float) -> None:
+        known = self._busy_an_item
+        self._busy_an_item = seconds if known is None else known + LEARNED * (seconds - known)
+
+    def _learn_at_least(self, job: Job[Raw, Item]) -> None:
+        """Preparing took this long, for nothing; running would have come on top."""
+        if job.began is not None and job.ready is not None and job.ready - job.began > (self._busy_an_item or 0.0):
+            self._learn_busy(job.ready - job.began)
 
     def _begin(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread, and look after it."""
@@ -248,6 +265,8 @@ class Batcher(Generic[Raw, Item, Result]):
         size = len(batch.jobs)
         if self._on_batch is not None:
             self._on_batch(size, batch.seconds)
+        preparing = [job.ready - job.began for job in batch.jobs if job.began is not None and job.ready is not None]
+        self._learn_busy((sum(preparing) + batch.seconds) / size)
         for job, outcome in zip(batch.jobs, batch.outcomes, strict=True):
             if isinstance(outcome, ModelError):
                 _set(job, outcome)
@@ -269,6 +288,7 @@ class Batcher(Generic[Raw, Item, Result]):
     def _forget(self, job: Job[Raw, Item]) -> None:
         if job not in self._lingering:
             return
+        self._learn_at_least(job)
         self._lingering.discard(job)
         if self._on_lingering is not None:
             self._on_lingering(-1)

@@ -1,5 +1,6 @@
 """What every request passes: an id, keys and rates, security headers, the access log, metrics; no error is without a document."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -11,8 +12,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pocketvision.serving.batching import ClosedError
 from pocketvision.serving.connections import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
+from pocketvision.serving.patient_socket import RESTART
 from pocketvision.serving.problems import Problem, http_problem, problem_of, problem_response, retry_after, unauthorized
 from pocketvision.serving.service import Service
 
@@ -76,6 +79,7 @@ class RequestGate:
         self._settings = service.settings
         self._telemetry = service.telemetry
         self._rates = service.rates
+        self._stopping = service.stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -119,6 +123,10 @@ class RequestGate:
             asked = {**scope, "method": "GET"}
         try:
             await self._app(asked, receive, send)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set() or seen.answering:
+                raise
+            return problem_of(ClosedError())  # the time to finish in is over
         except ClientDisconnect:
             seen.status = LEFT
         except Exception as error:
@@ -194,6 +202,10 @@ class RequestGate:
                 await problem_response(problem, scope["state"]["request_id"])(scope, receive, counted_send)
             else:
                 await self._app(scope, counted_receive, counted_send)
+        except asyncio.CancelledError:
+            if self._stopping.is_set() and seen.opened:  # the time to finish in is over
+                await counted_send({"type": "websocket.close", "code": RESTART})
+            raise
         finally:
             if not seen.opened and (kind := scope["state"].get("problem")):
                 self._telemetry.rejected.labels(kind).inc()

@@ -19,7 +19,7 @@ FINISHES = "finishes"  # what a WebSocket's route writes into the connection's s
 LINGER = 2.0  # seconds for a client to read why it was closed
 MAX_HEADER_LINES, MAX_HEADER_LINE = 128, 8192  # of a request: the library's own limits
 VERSION = "13"
-INVALID_TEXT, POLICY = 1007, 1008  # codes of a close
+INVALID_TEXT, POLICY, RESTART = 1007, 1008, 1012  # codes of a close; the last is for everybody when the server stops
 
 SLICE = 8192
 """Bytes that are parsed at once. The parser is Python, and a frame may have 6 bytes: at 256 KiB at once, four clients that sent

@@ -48,13 +48,17 @@ def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.so
         return bound
     except (OSError, OverflowError) as error:
         bound.close()
-        code = getattr(error, "errno", None)
-        hint = {
-            errno.EADDRINUSE: "another program listens there already; choose another --port, or 0 for any free one",
-            errno.EACCES: "no permission for that port; those below 1024 belong to the system, choose a higher --port",
-            errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
-        }.get(code or 0, str(error))
-        raise PocketVisionError(f"{host}:{port} can not be served on: {hint}") from error
+        raise not_had(host, port, error) from error
+
+
+def not_had(host: str, port: int, error: Exception) -> PocketVisionError:
+    """The error for an address that can not be had."""
+    hint = {
+        errno.EADDRINUSE: "another program listens there already; choose another --port, or 0 for any free one",
+        errno.EACCES: "no permission for that port; those below 1024 belong to the system, choose a higher --port",
+        errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
+    }.get(getattr(error, "errno", None) or 0, str(error))
+    return PocketVisionError(f"{host}:{port} can not be served on: {hint}")
 
 
 def connections_allowed(wanted: int) -> int:
@@ -75,7 +79,8 @@ def connections_allowed(wanted: int) -> int:
 
 
 async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what is in flight. Raises BundleError before it listens.
+    """Serve until SIGINT or SIGTERM, then finish what is in flight. Raises BundleError before it listens, and PocketVisionError
+    when it can not.
 
     on_ready: called when the first request can be answered.
     """
@@ -83,6 +88,11 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     try:
         with _ended_by_sigterm():
             await service.models.load()
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:  # somebody was faster
+            host, port = bound.getsockname()[:2]
+            raise not_had(host, port, error) from error
     except BaseException:
         await service.models.close()
         bound.close()

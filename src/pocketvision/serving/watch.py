@@ -4,7 +4,9 @@ import asyncio
 import logging
 from pathlib import Path
 
+from pocketvision.errors import BundleError
 from pocketvision.serving.models import ServedModels
+from pocketvision.serving.served_model import manifest_version
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +18,12 @@ async def watch_folders(models: ServedModels, seconds: float) -> None:
 
     A folder that is gone, or that holds no good bundle, leaves the old one at work. Ends only by being cancelled.
     """
-    served = {source: await asyncio.to_thread(signature, source.folder) for source in models.sources}
-    last = dict(served)
+    last = {source: await asyncio.to_thread(signature, source.folder) for source in models.sources}
+    # What was exchanged since it was loaded has changed, though nobody has looked yet.
+    served = {
+        source: last[source] if await asyncio.to_thread(_holds, source.folder, model.version) else ()
+        for source, model in zip(models.sources, models.all, strict=True)
+    }
     while True:
         await asyncio.sleep(seconds)
         for source in models.sources:
@@ -27,6 +33,14 @@ async def watch_folders(models: ServedModels, seconds: float) -> None:
             if now and still and now != served[source]:
                 served[source] = now  # tried once, whatever comes of it; the next change is the next try
                 await models.reload_source(source)
+
+
+def _holds(folder: Path, version: str) -> bool:
+    """Whether it is the bundle of this version that a folder holds. If there is none, there is nothing to be loaded either."""
+    try:
+        return manifest_version(folder) == version
+    except BundleError:
+        return True
 
 
 def signature(folder: Path) -> Signature:

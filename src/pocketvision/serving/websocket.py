@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
 from pocketvision.serving.keys import RateLimit, name_of, turn
-from pocketvision.serving.patient_socket import FINISHES
+from pocketvision.serving.patient_socket import FINISHES, POLICY, RESTART
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
 from pocketvision.serving.problems import (
     Problem,
@@ -34,8 +34,6 @@ from pocketvision.serving.service import Service, request_id_of, service_of
 TYPES = ("image_analysis", "health_check", "authenticate")
 ANSWERED = "answered"
 TASKS = ("classification",)
-POLICY = 1008  # the code for who has no key, and for who does not read
-RESTART = 1012  # the code for everybody when the server stops
 CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
 LONGEST_INTRODUCTION = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
@@ -114,8 +112,8 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
 
 
 class _Conversation:
-    """One connection. At most `socket_in_flight` requests are in work; while they are, nothing more is read from it, so neither
-    a fast sender nor a slow reader can fill the server's memory."""
+    """One connection. At most `socket_in_flight` requests are in work; while they are, one more message is read from it, by which
+    it is seen when the client leaves, so neither a fast sender nor a slow reader can fill the server's memory."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
@@ -155,8 +153,7 @@ class _Conversation:
             self._over.set_result(code)
 
     async def _next(self) -> Any:
-        """The next message, None when there will be none."""
-        await self._free.acquire()
+        """The next message, once it may be begun; None when there will be none."""
         if self._over.done():
             return None
         receiving = asyncio.ensure_future(self._websocket.receive())
@@ -166,9 +163,12 @@ class _Conversation:
             if not receiving.done():
                 return None
             message = receiving.result()
-            return None if message["type"] == "websocket.disconnect" else message
         finally:
             receiving.cancel()
+        if message["type"] == "websocket.disconnect":
+            return None
+        await self._free.acquire()
+        return message
 
     async def _close(self, code: int) -> None:
         """Close, after what is in work where the server stops: within `drain`, less what the closing itself takes."""
@@ -188,9 +188,12 @@ class _Conversation:
                 text = message.get("text") or ""
                 asked = await parsed(text.encode("utf-8", "surrogatepass"), self._service.settings.max_json_depth)
                 if asked.get("type") == "image_analysis" and asked.get("image") is None:
-                    self._announced = asked
-                    self._free.release()
-                    return
+                    before, self._announced = self._announced, asked
+                    if before is None:
+                        self._free.release()
+                        return
+                    asked = before
+                    raise refused(422, "image-missing", "Its image did not come before the next request.")
             else:
                 asked, self._announced = self._announced or {"type": "image_analysis"}, None
             if not await self._allowed():
@@ -226,8 +229,8 @@ class _Conversation:
         except Exception as error:  # one request's error is its own; the connection goes on
             await self._failed(asked, error)
         else:
-            self._service.telemetry.sockets.messages.labels(_type_of(asked), ANSWERED).inc()
-            await self._send(answer)
+            if await self._send(answer):
+                self._service.telemetry.sockets.messages.labels(_type_of(asked), ANSWERED).inc()
 
     async def _traced(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
         tracing = self._service.telemetry.tracing
@@ -265,15 +268,18 @@ class _Conversation:
         )
         return {"type": "analysis_result", **prediction_answer(model, outcomes, top_k, _id_of(asked))}
 
-    async def _send(self, answer: dict[str, Any]) -> None:
+    async def _send(self, answer: dict[str, Any]) -> bool:
+        """Whether the client was still there."""
         text = json.dumps(answer)
         try:
             async with asyncio.timeout(SEND_TIMEOUT), self._sending:
                 await self._websocket.send_text(text)
+            return True
         except TimeoutError:
             self._end(POLICY)
         except (WebSocketDisconnect, RuntimeError):  # the client has gone
             pass
+        return False
 
 
 def _authenticated(asked: dict[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ class ReloadAnswer:
 def work(plan: WorkerPlan, pipe: Connection) -> None:
     """A worker's whole life: serve until SIGTERM, or until the process at the other end of `pipe` is gone."""
     os.setpgrp()  # a terminal's Ctrl-C is the supervisor's to pass on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what came meanwhile is forgotten; a serving uvicorn hears it again
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     log_to_stderr(as_json=plan.settings.log_json)
     try:
         asyncio.run(_Working(plan, pipe).live())

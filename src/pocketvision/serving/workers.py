@@ -138,7 +138,7 @@ class _Group:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(self._plan, theirs), name="pocketvision-worker")
-        with _environment(SHARED_FOLDER, str(self._plan.folder)):
+        with _environment(SHARED_FOLDER, str(self._plan.folder)), _deaf_to_ctrl_c():
             process.start()
         theirs.close()
         worker = _Worker(process, ours, deaths)
@@ -239,6 +239,17 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Generator[None, None, None]:
+    """A terminal's Ctrl-C is not heard by the processes that are started meanwhile until they say so, and by this one a little
+    later: it is ours to pass on, and they would end in the middle of an import."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

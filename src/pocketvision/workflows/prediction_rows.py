@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from pocketvision.atomic_files import append_whole
 from pocketvision.errors import PocketVisionError, UsageError
 
 DECIMALS = 6
@@ -46,7 +47,7 @@ def row_sink(path: Path | None, top_k: int) -> Iterator[Callable[[Row], object]]
 
         def write(content: bytes) -> None:
             with _explained(path):
-                file.write(content)
+                append_whole(file, content)
 
         write(header)
         yield lambda row: write(to_line(row, top_k))

@@ -4,7 +4,8 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ try:
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
     from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
-    from pocketvision.serving.server import leave_hung_threads, listening_socket
+    from pocketvision.serving.port_claim import claimed
+    from pocketvision.serving.server import leave_hung_threads, listening_socket, not_had
     from pocketvision.serving.server import serve as serve_until_stopped
     from pocketvision.serving.service import service_for
     from pocketvision.serving.settings import ServerSettings
@@ -56,10 +58,24 @@ def serve(
             on_ready(f"http://{shown_host}:{bound.getsockname()[1]}", models)
 
     if settings.workers == 1:
-        bound, service = listening_socket(host, port), service_for(sources, settings)
-        asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
+        with _claimed(listening_socket(host, port)) as bound:
+            service = service_for(sources, settings)
+            asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
     else:
         _serve_with_workers(sources, settings, host, port, ready)
+
+
+@contextmanager
+def _claimed(bound: socket.socket) -> Iterator[socket.socket]:
+    """A socket whose address no other server of ours has. Raises PocketVisionError when one has it."""
+    with ExitStack() as kept:
+        try:
+            kept.enter_context(claimed(bound))
+        except OSError as error:
+            host, port = bound.getsockname()[:2]
+            bound.close()
+            raise not_had(host, port, error) from error
+        yield bound
 
 
 def _serve_with_workers(
@@ -75,9 +91,10 @@ def _serve_with_workers(
         serve_with_workers,
     )  # not every system has what it needs
 
-    bound, each = listening_everywhere(host, port), max(usable_cores() // settings.workers, 1)
+    each = max(usable_cores() // settings.workers, 1)
     settings = replace(settings, threads=settings.threads or each)
-    serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
+    with _claimed(listening_everywhere(host, port)) as bound:
+        serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
 
 
 def _check_live(settings: ServerSettings, host: str) -> None:

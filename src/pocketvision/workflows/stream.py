@@ -22,6 +22,7 @@ from pocketvision.streaming.summary import StreamSummary, Tally, milliseconds
 from pocketvision.workflows.load import load
 from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
 
+LOWEST_FPS, HIGHEST_FPS = 0.001, 1000.0
 POLICIES = ("newest", "wait")
 WAITING_SOURCES = ("video file", "folder")
 """Whose frames are all answered unless the user says otherwise."""
@@ -69,8 +70,10 @@ def stream(
     text, output, part = str(source), find_output(str(out)), None if crop is None else parse_crop(crop)
     name, kind = find_source(text)
     keep_all = _keeps_all(policy, name, kind)
-    if not fps > 0 or top_k < 1:
-        raise UsageError(f"fps is {fps:g} and top_k {top_k}; expected a number above 0, and at least 1")
+    if not LOWEST_FPS <= fps <= HIGHEST_FPS or top_k < 1:
+        raise UsageError(
+            f"fps is {fps:g} and top_k {top_k}; expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, and at least 1"
+        )
     view, settings = _View(smoothing), SourceSettings(fps, low_latency)
     predictor = load(bundle, backend=backend, device=device, threads=threads)
     _warm_up(predictor)

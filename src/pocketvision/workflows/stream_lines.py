@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pocketvision.atomic_files import append_whole
 from pocketvision.errors import PocketVisionError
 from pocketvision.streaming.answers import Answer
 from pocketvision.workflows.prediction_rows import DECIMALS
@@ -69,7 +70,7 @@ def open_lines(path: Path | None, top_k: int) -> Iterator[Callable[[StreamAnswer
 
         def write(shown: StreamAnswer) -> None:
             with _explained(path):
-                file.write(stream_line(shown, top_k))
+                append_whole(file, stream_line(shown, top_k))
 
         yield write
 
