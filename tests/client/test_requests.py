@@ -72,6 +72,9 @@ def without(*path: str | int) -> dict[str, Any]:
         json.dumps(without("predictions", 0, "timings")).encode(),
         json.dumps(without("predictions", 0, "top", 0, "probability")).encode(),
         json.dumps({**ANSWER, "predictions": [{**ANSWER["predictions"][0], "probability": "high"}]}).encode(),
+        json.dumps({**ANSWER, "predictions": [{**ANSWER["predictions"][0], "probability": float("nan")}]}).encode(),
+        json.dumps({**ANSWER, "predictions": [{**ANSWER["predictions"][0], "probability": 10**4000}]}).encode(),
+        json.dumps(ANSWER).replace('"batch": 3', '"batch": 1e999').encode(),
     ],
 )
 def test_another_programs_answer_is_told_as_that(body: bytes) -> None:
@@ -111,6 +114,13 @@ def test_a_proxys_page_is_an_error_without_its_html(body: bytes) -> None:
     assert error.request_id == PREDICT.request_id
     assert "nginx" not in str(error)
     assert "proxy" in str(error)
+
+
+def test_a_problem_without_its_status_has_that_of_the_answer() -> None:
+    body = json.dumps({"type": "urn:pocketvision:problem:queue-full", "detail": "Full."}).encode()
+    with pytest.raises(ServerProblemError) as refused:
+        answered(429, body, {"content-type": "application/problem+json"})
+    assert (refused.value.status, refused.value.kind) == (429, "queue-full")
 
 
 def test_redirects_are_not_followed_but_told() -> None:

@@ -243,6 +243,21 @@ def test_a_key_that_is_refused_after_the_handshake_is_told_when_the_session_open
     assert asked == 1
 
 
+def test_a_message_that_is_too_deep_harms_nobody(clock: Clock) -> None:
+    async def deep(connection: ServerConnection) -> None:
+        while True:
+            message, _ = await next_request(connection)
+            await connection.send("[" * 200_000)
+            await connection.send(analysis(message["request_id"], "red"))
+
+    async def work() -> None:
+        async with served(deep) as url, AsyncClient(url, pace=clock.pace()) as client, client.session() as session:
+            found = await session.predict(b"x")
+            assert (found.label, found.attempts) == ("red", 1)
+
+    asyncio.run(work())
+
+
 def test_another_programs_answers_are_told(clock: Clock) -> None:
     async def foreign(connection: ServerConnection) -> None:
         while True:

@@ -516,3 +516,45 @@ def test_a_model_that_gives_too_few_results_is_an_error() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         BatchSettings(**wrong)
+
+
+def test_an_overload_that_answers_nobody_ends_by_itself() -> None:
+    """Where all come too late there is no answer to learn from, and the model would be taken for as fast as it was at first."""
+
+    def slow(raw: int) -> int:
+        time.sleep(0.1)
+        return raw
+
+    async def scene() -> None:
+        async with batcher(prepare=slow, queue=16, max_wait=0.35) as made:
+            for _ in range(2):
+                found = await made.submit([1, 2], deadline=soon(0.05))
+                assert {type(each) for each in found} == {DeadlineError}
+                while made.depth:
+                    await asyncio.sleep(0.01)
+            waiting = asyncio.create_task(made.submit([1], deadline=soon()))
+            await asyncio.sleep(0)
+            made.check_room(1)
+            with pytest.raises(QueueFullError, match="an answer would take about"):
+                made.check_room(6)
+            value((await waiting)[0])
+
+    asyncio.run(scene())
+
+
+def test_a_model_is_as_fast_as_its_threads_work_whoever_waits() -> None:
+    def slow(items: Sequence[int]) -> list[int]:
+        time.sleep(0.1 * len(items))
+        return negated(items)
+
+    async def scene() -> None:
+        async with batcher(slow, queue=16, max_wait=0.5, max_batch=1) as made:
+            found = await made.submit([1, 2], deadline=soon(0.05))  # the first is run all the same
+            assert {type(each) for each in found} == {DeadlineError}
+            waiting = asyncio.create_task(made.submit([1, 2, 3], deadline=soon()))
+            await asyncio.sleep(0.1)
+            with pytest.raises(QueueFullError):
+                made.check_room(8)
+            value((await waiting)[0])
+
+    asyncio.run(scene())

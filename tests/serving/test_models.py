@@ -289,8 +289,10 @@ def test_a_changed_folder_is_reloaded_once_it_is_still(tiny_bundle: Bundle, tmp_
     async def scene() -> None:
         models = loaded(BundleSource("tiny", tiny_bundle.folder))
         await models.load()
+        # Exchanged before anybody looked, as while the next of several bundles was loaded.
+        await asyncio.to_thread(renamed, tiny_bundle, "g", "h", "i")
         watching = asyncio.create_task(watch_folders(models, 0.03))
-        await asyncio.sleep(0.1)
+        assert await until(models, "g")
         await asyncio.to_thread(renamed, tiny_bundle, "a", "b", "c")
         assert await until(models, "a")
         # Copied file by file, the manifest first, as rsync might: refused while it is half there, taken when it is whole.

@@ -205,9 +205,13 @@ def test_draining_ends_when_its_time_is_over(start) -> None:  # type: ignore[no-
         )
         time.sleep(0.3)
         started = time.monotonic()
-        code, _ = server.stop()
+        code, log = server.stop()
         assert code == 0
         assert time.monotonic() - started < 5
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")  # a time to come back, for who is still there
+    assert head.startswith(b"HTTP/1.1 503") and b"retry-after: 1" in head
+    assert json.loads(body)["type"] == "urn:pocketvision:problem:shutting-down"
+    assert "Traceback" not in log and " 503 " in log
 
 
 def test_a_decode_that_hangs_does_not_keep_the_process(tiny_bundle: Bundle) -> None:

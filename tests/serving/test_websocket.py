@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import signal
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.serving.app import create_app
 from pocketvision.serving.keys import RateLimit, new_key
 from pocketvision.serving.models import BundleSource
+from pocketvision.serving.served_model import ServedModel
 from pocketvision.serving.settings import ServerSettings
 
 
@@ -76,6 +78,51 @@ def test_a_wrong_message_is_an_error_and_the_connection_goes_on(
         assert (answer["type"], answer["problem"]) == ("error", f"urn:pocketvision:problem:{kind}")
         socket.send_bytes(picture("green"))
         assert socket.receive_json()["type"] == "analysis_result"
+
+
+def test_an_image_that_does_not_come_after_it_was_announced_is_an_error(client: TestClient) -> None:
+    with client.websocket_connect("/ws") as socket:
+        for number in (1, 2):
+            socket.send_json({"type": "image_analysis", "request_id": number})
+        answer = socket.receive_json()
+        assert (answer["type"], answer["request_id"]) == ("error", "1")
+        assert answer["problem"] == "urn:pocketvision:problem:image-missing"
+        socket.send_bytes(picture("green"))
+        answer = socket.receive_json()
+        assert (answer["type"], answer["request_id"]) == ("analysis_result", "2")
+
+
+def test_a_client_that_leaves_with_all_places_taken_leaves_nothing(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The most that may be in work: whether it has left is then still seen."""
+    hold, begun, prepare, prepared = threading.Event(), threading.Event(), ServedModel._prepare, []
+
+    def slow(self: ServedModel, raw: Any) -> Any:
+        prepared.append(None)
+        begun.set()
+        assert hold.wait(20)
+        return prepare(self, raw)
+
+    monkeypatch.setattr(ServedModel, "_prepare", slow)
+    with serving(tiny_bundle.folder, settings=ServerSettings(threads=1, socket_in_flight=4)) as client:
+        (model,) = client.app.state.service.models.all  # type: ignore[attr-defined]
+        ends = time.monotonic() + 20
+
+        def until_no_more_than(depth: int) -> None:
+            while model.batcher.depth > depth:
+                assert time.monotonic() < ends
+                time.sleep(0.01)
+
+        with client.websocket_connect("/ws") as socket:
+            for _ in range(4):
+                socket.send_bytes(picture("red"))
+            assert begun.wait(20)
+        until_no_more_than(1)  # the one that is being decoded can not be stopped
+        hold.set()
+        until_no_more_than(0)
+        assert len(prepared) == 1
+        assert re.search(r'websocket_messages_total\{outcome="answered"', client.get("/metrics").text) is None
 
 
 def test_keys_origins_and_the_number_of_sockets(tiny_bundle: Bundle) -> None:

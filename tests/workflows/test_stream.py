@@ -91,6 +91,8 @@ def test_time_ends_a_source_without_end(tiny_bundle: Bundle) -> None:
         {"source": "test-pattern", "policy": "oldest"},
         {"source": "tcp://127.0.0.1:9", "policy": "wait"},
         {"source": "test-pattern", "fps": 0},
+        {"source": "test-pattern", "fps": 1e-300},
+        {"source": "test-pattern", "fps": 1e300},
         {"source": "test-pattern", "fps": float("nan")},
         {"source": "test-pattern", "out": "film.avi"},
         {"source": "test-pattern", "smoothing": Smoothing("mean")},

@@ -112,7 +112,7 @@ def problem_of(reply: Reply, base: str, request_id: str, today: float) -> Server
     known = reply.headers.get("x-request-id", request_id)
     document = _object(reply.body)
     if document is not None and str(document.get("type", "")).startswith(_PROBLEM_TYPE):
-        return problem_from(document, base, known, told)
+        return problem_from({"status": reply.status, **document}, base, known, told)
     try:
         name = HTTPStatus(reply.status).phrase
     except ValueError:

@@ -211,7 +211,10 @@ class Batcher(Generic[Raw, Item, Result]):
         What answers took says it best; but where they all come too late there are none, and what threads take for an item is
         known even then. Without that, an overload that had once begun went on for ever: all was taken, and nothing answered.
         """
-        return max(self._seconds_an_item, self._busy_an_item or 0.0) * max(depth / self._settings.threads, 1)
+        return self._speed() * max(depth / self._settings.threads, 1)
+
+    def _speed(self) -> float:
+        return max(self._seconds_an_item, self._busy_an_item or 0.0)
 
     def _learn(
         self, outcomes: Sequence[Answer[Result] | Exception], jobs: Sequence[Job[Raw, Item]], depth: int
@@ -230,7 +233,7 @@ class Batcher(Generic[Raw, Item, Result]):
 
     def _learn_at_least(self, job: Job[Raw, Item]) -> None:
         """Preparing took this long, for nothing; running would have come on top."""
-        if job.began is not None and job.ready is not None and job.ready - job.began > (self._busy_an_item or 0.0):
+        if job.began is not None and job.ready is not None and job.ready - job.began > self._speed():
             self._learn_busy(job.ready - job.began)
 
     def _begin(self, job: Job[Raw, Item]) -> None:

@@ -20,13 +20,14 @@ from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.keys import RateLimit, turn
 from pocketvision.serving.live import LiveStream, Shown
+from pocketvision.serving.patient_socket import RESTART
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_of
 
 BOUNDARY = "pocketvision-frame"
 LONGEST_ANSWER = 256 * 1024  # bytes of an answer's JSON
 JPEG = b"\xff\xd8\xff"
-NORMAL, GOING_AWAY, WRONG_MESSAGE, RESTART = 1000, 1001, 1008, 1012
+NORMAL, GOING_AWAY, WRONG_MESSAGE = 1000, 1001, 1008
 _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Accel-Buffering": "no",  # a proxy that collects an answer before it passes it on would never be done

@@ -1,0 +1,26 @@
+"""One server of ours an address: sockets alone do not see to that.
+
+Linux lets two sockets have one address as long as neither listens, and ours listen only when the models are loaded; those of
+workers share it even then, with whoever else of the same user shares ports, and clients would be answered by either server.
+"""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def claimed(bound: socket.socket) -> Iterator[None]:
+    """Keep an address to this process while the block lasts. Raises OSError (EADDRINUSE) when another one has it.
+
+    By a name that the system forgets with the process ("abstract" socket), and that each network namespace has for itself, as it
+    has the port. Linux only; elsewhere no ports are shared.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    host, port = bound.getsockname()[:2]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        claim.bind(f"\0pocketvision-serves-{host}-{port}")
+        yield

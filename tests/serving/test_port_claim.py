@@ -1,0 +1,36 @@
+"""One server an address, from the moment it is bound."""
+
+import socket
+import sys
+
+import pytest
+from served import Start
+
+from pocketvision.serving.port_claim import claimed
+from pocketvision.serving.server import listening_socket
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere an address is nobody else's once it is bound"
+)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_is_still_loading_has_its_port_already(start: Start, workers: str) -> None:
+    """Bound and not listened on, as while its models are loaded."""
+    shared = workers != "1"
+    with listening_socket("127.0.0.1", 0, shared=shared) as loading, claimed(loading):
+        port = loading.getsockname()[1]
+        with pytest.raises(AssertionError, match="another program listens there already"):
+            start("--port", str(port), "--workers", workers)
+    assert start("--port", str(port), "--workers", workers).stop()[0] == 0
+
+
+def test_a_program_that_was_faster_is_told_of(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program's, which claims nothing: it listens before the models are loaded."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PYTHONSTARTUP", "")
+        bound.listen()
+        with pytest.raises(AssertionError, match="another program listens there already"):
+            start("--port", str(bound.getsockname()[1]))
