@@ -300,6 +300,29 @@ def test_no_token_is_given_twice(tmp_path: Path) -> None:
     assert total == 50
 
 
+def test_a_worker_that_says_nothing_is_killed_and_replaced(tiny_bundle: Bundle) -> None:
+    """It is stopped in the middle: what hangs so deep, no thread of its own can tell."""
+    code = (
+        "from pocketvision.serving import workers\nfrom pocketvision.cli.main import main\n"
+        "workers.ASKED_EVERY, workers.SILENT = 0.2, 3.0\nmain()"
+    )
+    command = [sys.executable, "-c", code, "serve", f"tiny={tiny_bundle.folder}", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        try:
+            assert process.stderr is not None
+            found = next(match for line in process.stderr if (match := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
+            server = Running(found[0], int(found[1]), process)
+            first, second = workers_of(server)
+            os.kill(first, signal.SIGSTOP)
+            until(lambda: first not in workers_of(server) and len(workers_of(server)) == 2)
+            assert second in workers_of(server)  # whose answers are heard
+            code_, log = server.stop()
+            assert code_ == 0
+            assert f"worker {first} has not answered for" in log
+        finally:
+            process.kill()
+
+
 def test_a_worker_whose_decoders_all_hang_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))

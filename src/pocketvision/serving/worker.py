@@ -79,6 +79,11 @@ class ReloadAnswer:
     reloads: list[list[Reload]]
 
 
+@dataclass(frozen=True)
+class Alive:
+    """A question, and its answer: the worker's event loop turns."""
+
+
 def work(plan: WorkerPlan, pipe: Connection) -> None:
     """A worker's whole life: serve until SIGTERM, or until the process at the other end of `pipe` is gone."""
     os.setpgrp()  # a terminal's Ctrl-C is the supervisor's to pass on
@@ -146,7 +151,9 @@ class _Working:
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        if isinstance(message, ReloadOrder):
+        if isinstance(message, Alive):
+            self._pipe.send(message)
+        elif isinstance(message, ReloadOrder):
             task = asyncio.get_running_loop().create_task(self._obey(service, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

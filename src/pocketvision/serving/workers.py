@@ -26,6 +26,7 @@ from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_figures import keep_figures_of_ended
 from pocketvision.serving.telemetry import SHARED_FOLDER
 from pocketvision.serving.worker import (
+    Alive,
     Failed,
     Ready,
     ReloadAnswer,
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a worker that died is replaced; they double
 WELL = 60.0  # seconds of service after which a death is the first one again
+ASKED_EVERY, SILENT = (
+    5.0,
+    60.0,
+)  # seconds between questions whether a worker is alive, and without an answer until it is killed
 GRACE = 5.0  # seconds beyond the drain after which a worker is killed
 
 
@@ -49,6 +54,8 @@ class _Worker:
     pipe: Connection
     deaths: int  # of its predecessors, one soon after another
     ready: float | None = None
+    asked: float = 0.0  # when it was last asked whether it is alive
+    silent: bool = False  # since then
 
 
 @dataclass
@@ -120,6 +127,7 @@ class _Group:
                     self._hear(pipes[found])
                 elif isinstance(found, int) and sentinels[found] in self._workers:
                     self._bury(sentinels[found])
+            self._ask_whether_alive()
             now = time.monotonic()
             for each in [due for due in self._due if due[0] <= now and self._stopping is None]:
                 self._due.remove(each)
@@ -146,6 +154,20 @@ class _Group:
         if self._stopping is not None:  # meanwhile
             _send_signal(worker, signal.SIGTERM)
 
+    def _ask_whether_alive(self) -> None:
+        """Kill those whose event loop does not turn: nobody else can tell, and they keep the connections they are given."""
+        now = time.monotonic()
+        for worker in [each for each in self._workers if each.ready and self._stopping is None]:
+            if not worker.silent and now - worker.asked > ASKED_EVERY:
+                worker.asked, worker.silent = now, True
+                _tell(worker, Alive())
+            elif worker.silent and now - worker.asked > SILENT:
+                logger.error(
+                    "worker %s has not answered for %.0f s, and is killed", worker.process.pid, now - worker.asked
+                )
+                worker.asked = now
+                worker.process.kill()
+
     def _patience(self) -> float:
         """Seconds to the next thing that happens by itself."""
         now = time.monotonic()
@@ -166,6 +188,8 @@ class _Group:
                 if not self._told and all(each.ready for each in self._workers):
                     self._told = True
                     self._on_ready(message.models)
+            case Alive():
+                worker.silent = False
             case Failed():
                 if not self._told:
                     raise PocketVisionError(message.reason)
