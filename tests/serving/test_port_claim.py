@@ -1,5 +1,6 @@
 """One server an address, from the moment it is bound."""
 
+import errno
 import socket
 import sys
 
@@ -25,12 +26,23 @@ def test_a_server_that_is_still_loading_has_its_port_already(start: Start, worke
     assert start("--port", str(port), "--workers", workers).stop()[0] == 0
 
 
-def test_a_program_that_was_faster_is_told_of(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_was_faster_is_told_of(start: Start) -> None:
     """Another program's, which claims nothing: it listens before the models are loaded."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("PYTHONSTARTUP", "")
         bound.listen()
         with pytest.raises(AssertionError, match="another program listens there already"):
             start("--port", str(bound.getsockname()[1]))
+
+
+def test_a_sandbox_without_such_names_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of deploy/pocketvision.service, which has no sockets but those of networks."""
+    with listening_socket("127.0.0.1", 0) as bound:
+
+        def none_of_these(*_: object) -> socket.socket:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+        monkeypatch.setattr("pocketvision.serving.port_claim.socket.socket", none_of_these)
+        with claimed(bound):
+            pass

@@ -4,10 +4,14 @@ Linux lets two sockets have one address as long as neither listens, and ours lis
 workers share it even then, with whoever else of the same user shares ports, and clients would be answered by either server.
 """
 
+import errno
+import logging
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -17,10 +21,14 @@ def claimed(bound: socket.socket) -> Iterator[None]:
     By a name that the system forgets with the process ("abstract" socket), and that each network namespace has for itself, as it
     has the port. Linux only; elsewhere no ports are shared.
     """
-    if sys.platform != "linux":
-        yield
-        return
     host, port = bound.getsockname()[:2]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-        claim.bind(f"\0pocketvision-serves-{host}-{port}")
+    with ExitStack() as kept:
+        if sys.platform == "linux":
+            try:
+                claim = kept.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+                claim.bind(f"\0pocketvision-serves-{host}-{port}")
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise
+                logger.debug("%s:%s is not claimed: %s", host, port, error)  # a sandbox without such sockets
         yield
