@@ -69,7 +69,10 @@ def connections_allowed(wanted: int) -> int:
     except ModuleNotFoundError:  # Windows
         return wanted
     needed = wanted + OTHER_FILES + BACKLOG
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:  # a sandbox that does not tell
+        return wanted
     if soft != resource.RLIM_INFINITY and soft < needed:
         most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with suppress(ValueError, OSError):
