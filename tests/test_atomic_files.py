@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def test_a_file_takes_the_place_of_another_or_leaves_it(tmp_path: Path) -> None:
     assert [each.name for each in file.parent.iterdir()] == ["file.txt"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs a privilege there")
 @pytest.mark.parametrize("there", [True, False])
 def test_a_symbolic_link_stays_one(tmp_path: Path, there: bool) -> None:
     target, link = tmp_path / "target.txt", tmp_path / "link.txt"
@@ -40,6 +42,17 @@ def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> N
     write_text(pipe, "said")
     reading.join(20)
     assert heard == [b"said"] and pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="open files have no names here")
+def test_what_is_open_already_is_written_on(tmp_path: Path) -> None:
+    """As /dev/stdout of a command whose output goes into a file, which is that command's, and not to be replaced."""
+    path = tmp_path / "log"
+    path.write_bytes(b"before\n")
+    with path.open("ab") as file:
+        write_text(Path(f"/dev/fd/{file.fileno()}"), "content\n")
+        file.write(b"after\n")
+    assert path.read_bytes() == b"before\ncontent\nafter\n"
 
 
 class FullDisk(io.FileIO):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,20 +11,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_OPENED = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
+_STANDARD = {"stdout": 1, "stderr": 2}
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it takes `path`'s place, else it is removed.
 
-    The parent folder is made if absent. A symbolic link stays one, and its target is replaced. What is no file (a device, a pipe:
-    /dev/stdout) can not be replaced, and is written to in the end. Raises OSError (for example a full disk) with `path` left as
-    it was.
+    The parent folder is made if absent. A symbolic link stays one, and its target is replaced. What is no file (a device, a pipe)
+    can not be replaced, and is written to in the end; so is what is open already (/dev/stdout), after what it holds. Raises
+    OSError (for example a full disk) with `path` left as it was.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    opened = _OPENED.fullmatch(str(path))
+    if opened or (path.exists() and not path.is_file() and not path.is_dir()):
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            with temporary.open("rb") as content, path.open("wb") as device:
+            to: int | Path = path
+            if opened:
+                to = os.dup(_STANDARD.get(opened[1]) or int(opened[2]))
+            with temporary.open("rb") as content, open(to, "wb") as device:  # noqa: PTH123
                 shutil.copyfileobj(content, device)
         return
     path = Path(os.path.realpath(path))

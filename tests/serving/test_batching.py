@@ -526,7 +526,7 @@ def test_an_overload_that_answers_nobody_ends_by_itself() -> None:
         return raw
 
     async def scene() -> None:
-        async with batcher(prepare=slow, queue=16, max_wait=0.35) as made:
+        async with batcher(prepare=slow, queue=32, max_wait=1.0) as made:
             for _ in range(2):
                 found = await made.submit([1, 2], deadline=soon(0.05))
                 assert {type(each) for each in found} == {DeadlineError}
@@ -536,7 +536,7 @@ def test_an_overload_that_answers_nobody_ends_by_itself() -> None:
             await asyncio.sleep(0)
             made.check_room(1)
             with pytest.raises(QueueFullError, match="an answer would take about"):
-                made.check_room(6)
+                made.check_room(20)
             value((await waiting)[0])
 
     asyncio.run(scene())
@@ -556,5 +556,33 @@ def test_a_model_is_as_fast_as_its_threads_work_whoever_waits() -> None:
             with pytest.raises(QueueFullError):
                 made.check_room(8)
             value((await waiting)[0])
+
+    asyncio.run(scene())
+
+
+def test_a_decode_that_hangs_does_not_shut_the_others_out() -> None:
+    """However long it took, and though it counts as being there, an image that nobody else waits before is tried."""
+    hung = threading.Event()
+
+    def prepare(raw: int) -> int:
+        if raw < 0:
+            assert hung.wait(20)
+        return raw
+
+    async def scene() -> None:
+        async with batcher(prepare=prepare, queue=16, max_wait=0.2, prepare_timeout=0.3, threads=2) as made:
+            for _ in range(2):
+                (found,) = await made.submit([-1], deadline=soon())
+                assert isinstance(found, PreparationTimeoutError)
+                hung.set()
+                while made.depth:
+                    await asyncio.sleep(0.01)
+                hung.clear()
+            await made.submit([-1], deadline=soon())
+            assert made.depth == 1
+            made._busy_an_item = 5.0
+            for raw in range(5):
+                assert value((await made.submit([raw], deadline=soon()))[0]) == -raw
+            hung.set()
 
     asyncio.run(scene())

@@ -304,7 +304,7 @@ def test_a_worker_that_says_nothing_is_killed_and_replaced(tiny_bundle: Bundle) 
     """It is stopped in the middle: what hangs so deep, no thread of its own can tell."""
     code = (
         "from pocketvision.serving import workers\nfrom pocketvision.cli.main import main\n"
-        "workers.ASKED_EVERY, workers.SILENT = 0.2, 3.0\nmain()"
+        "workers.ASKED_EVERY, workers.SILENT = 0.2, 8.0\nmain()"
     )
     command = [sys.executable, "-c", code, "serve", f"tiny={tiny_bundle.folder}", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:

@@ -33,5 +33,13 @@ def test_what_the_container_or_nobody_can_tell_is_taken_for_whole() -> None:
 
 
 def test_odd_bytes_are_no_beginning() -> None:
-    for odd in (b"", b"\0\0\1", b"\0\0\1\x65", b"\0\0\1\x65\x88", b"no start code", bytes(50)):
+    for odd in (b"", b"\0\0\1", b"\0\0\1\x65", b"\0\0\1\x68", b"no start code", bytes(50)):
         assert beginning("h264", b"", odd) is beginning("hevc", b"", odd) is Beginning.NOTHING
+
+
+def test_a_delimiter_may_be_a_packet() -> None:
+    assert (
+        beginning("h264", b"", b"\0\0\0\1\x09\xf0")
+        is beginning("hevc", b"", b"\0\0\0\1\x46\x01\x50")
+        is Beginning.PICTURE
+    )

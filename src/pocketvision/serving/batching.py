@@ -164,7 +164,8 @@ class Batcher(Generic[Raw, Item, Result]):
             )
         most, expected = self._settings.max_wait, self._expected(self.depth + count)
         # Nobody waits for what an idle model would do: it is tried, and what is known of its speed mends itself.
-        if most is not None and self.depth > 0 and expected > most:
+        # A decode that hangs is nobody's wait.
+        if most is not None and self._jobs and expected > most:
             raise QueueFullError(
                 f"an answer would take about {expected:.2g} s, and at most {most:g} are allowed", retry_after
             )
@@ -233,8 +234,10 @@ class Batcher(Generic[Raw, Item, Result]):
 
     def _learn_at_least(self, job: Job[Raw, Item]) -> None:
         """Preparing took this long, for nothing; running would have come on top."""
-        if job.began is not None and job.ready is not None and job.ready - job.began > self._speed():
-            self._learn_busy(job.ready - job.began)
+        if job.began is not None and job.ready is not None:
+            seconds = min(job.ready - job.began, self._settings.prepare_timeout)
+            if seconds > self._speed():
+                self._learn_busy(seconds)
 
     def _begin(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread, and look after it."""

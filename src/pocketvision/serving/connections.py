@@ -82,7 +82,8 @@ class PatientProtocol(LastCallProtocol):
         self._data = data
         super().data_received(data)
         self._data = b""
-        if self._in_between > MAX_HEADERS and not self._hasty and self.transport.get_protocol() is self:
+        target = min(len(getattr(self, "url", b"")), MAX_HEADERS) if self._asking else 0
+        if self._in_between > MAX_HEADERS + target and not self._hasty and self.transport.get_protocol() is self:
             self._refuse(headers_too_large())
 
     def on_message_begin(self) -> None:

@@ -121,8 +121,13 @@ class RequestGate:
             ENDLESS
         ):  # as GET, and the server leaves the body out
             asked = {**scope, "method": "GET"}
+
+        async def send_as_asked(message: Message) -> None:
+            scope.setdefault("route", asked.get("route"))
+            await send(message)
+
         try:
-            await self._app(asked, receive, send)
+            await self._app(asked, receive, send if asked is scope else send_as_asked)
         except asyncio.CancelledError:
             if not self._stopping.is_set() or seen.answering:
                 raise
@@ -136,8 +141,6 @@ class RequestGate:
             if seen.answering:  # half an answer can not be taken back
                 raise
             return problem
-        finally:
-            scope.setdefault("route", asked.get("route"))
         return None
 
     def _refusal(self, scope: Scope, headers: Headers, seen: _Seen) -> Problem | None:

@@ -21,6 +21,7 @@ class Lingering(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._ends = self._heard + LONGEST
+        self._unsent = transport.get_write_buffer_size() + 1  # bytes, at the last look
         self._timer = self._loop.call_later(QUIET, self._look)
         transport.set_protocol(self)
         if transport.can_write_eof():
@@ -37,6 +38,11 @@ class Lingering(asyncio.Protocol):
         self._lost(exc)
 
     def _look(self) -> None:
+        left = self._transport.get_write_buffer_size()
+        if 0 < left < self._unsent:  # it reads what it was sent, slowly
+            self._heard = self._loop.time()
+            self._ends = self._heard + LONGEST
+        self._unsent = left
         until = min(self._heard + QUIET, self._ends)
         if self._loop.time() < until:
             self._timer = self._loop.call_at(until, self._look)

@@ -112,8 +112,8 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
 
 
 class _Conversation:
-    """One connection. At most `socket_in_flight` requests are in work; while they are, one more message is read from it, by which
-    it is seen when the client leaves, so neither a fast sender nor a slow reader can fill the server's memory."""
+    """One connection. At most `socket_in_flight` requests are in work; while they are, one more message is read from it (while
+    there is none, it is seen when the client leaves), so neither a fast sender nor a slow reader can fill the server's memory."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
@@ -167,8 +167,13 @@ class _Conversation:
             receiving.cancel()
         if message["type"] == "websocket.disconnect":
             return None
-        await self._free.acquire()
-        return message
+        acquiring = asyncio.ensure_future(self._free.acquire())
+        either = (acquiring, self._over)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if acquiring.done():
+            return message
+        acquiring.cancel()
+        return None
 
     async def _close(self, code: int) -> None:
         """Close, after what is in work where the server stops: within `drain`, less what the closing itself takes."""

@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -152,7 +153,8 @@ class _Working:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         if isinstance(message, Alive):
-            self._pipe.send(message)
+            with suppress(OSError):  # who asked has just died, which the next read tells
+                self._pipe.send(message)
         elif isinstance(message, ReloadOrder):
             task = asyncio.get_running_loop().create_task(self._obey(service, message))
             self._tasks.add(task)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -146,6 +147,7 @@ class _Group:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(self._plan, theirs), name="pocketvision-worker")
+        resource_tracker.ensure_running()  # which lets Ctrl-C through when it starts
         with _environment(SHARED_FOLDER, str(self._plan.folder)), _deaf_to_ctrl_c():
             process.start()
         theirs.close()

@@ -26,7 +26,7 @@ def beginning(codec: str, parameters: bytes, packet: bytes) -> Beginning:
     if units is None or parameters.startswith(_CONFIGURATION):
         return Beginning.KEY_PICTURE
     before, *found = packet.split(_START_CODE)
-    found = [unit for unit in found if len(unit) > 2]
+    found = [unit for unit in found if len(unit) > 1]
     if before.strip(b"\0") or not found or not units.begins(found[0]):
         return Beginning.NOTHING
     return (
@@ -59,7 +59,7 @@ _UNITS = {
         kind=lambda unit: unit[0] & 0x1F,
         before=frozenset([*range(6, 10), *range(14, 19)]),
         slices=frozenset([1, 2, 5]),
-        is_first=lambda unit: unit[1] >= 0x80,
+        is_first=lambda unit: unit[1] >= 0x80,  # a delimiter has two bytes, a slice more
         of_key_pictures=frozenset([5, 7]),
     ),
     # ITU-T H.265, tables 7-1, 7.3.6.1 (the first bit of a slice) and 7.4.2.4.4.
@@ -67,7 +67,7 @@ _UNITS = {
         kind=lambda unit: (unit[0] >> 1) & 0x3F,
         before=frozenset([*range(32, 36), 39, *range(41, 45), *range(48, 56)]),
         slices=frozenset(range(32)),
-        is_first=lambda unit: unit[2] >= 0x80,
+        is_first=lambda unit: unit[2:3] >= b"\x80",
         of_key_pictures=frozenset([*range(16, 22), 33]),
     ),
 }  # fmt: skip
