@@ -168,7 +168,9 @@ def test_who_waits_for_a_word_and_gets_an_answer_instead_has_to_come_again(serve
 def test_connections_beyond_the_most_are_told_so(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketvision.serving.server.MAX_CONNECTIONS", 3)
     monkeypatch.setattr("pocketvision.serving.connections.TOLD", 2)
-    monkeypatch.setattr("pocketvision.serving.lingering.QUIET", 10.0)  # those that were told are there until this test leaves
+    monkeypatch.setattr(
+        "pocketvision.serving.lingering.QUIET", 10.0
+    )  # those that were told are there until this test leaves
     with live_server(tiny_bundle) as running:
         address = ("127.0.0.1", running.port)
         held = [socket.create_connection(address, timeout=20) for _ in range(3)]
