@@ -212,6 +212,19 @@ def test_there_are_no_more_connections_than_files(
     assert [limits[0] for limits in set_to if limits[0] != soft] == ([] if asked is None else [asked])
 
 
+def test_a_sandbox_that_tells_no_limit_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+
+    def not_told(_: int) -> tuple[int, int]:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(resource, "getrlimit", not_told)
+    assert connections_allowed(1024) == 1024
+    assert "is not known" in caplog.text
+
+
 def answer_on(connection: socket.socket) -> tuple[int, bytes]:
     """The next answer on a connection that stays."""
     heard = b""

@@ -36,7 +36,9 @@ def test_a_program_that_was_faster_is_told_of(start: Start) -> None:
             start("--port", str(bound.getsockname()[1]))
 
 
-def test_a_sandbox_without_such_names_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_without_such_names_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """As that of deploy/pocketvision.service, which has no sockets but those of networks."""
     with listening_socket("127.0.0.1", 0) as bound:
 
@@ -44,5 +46,5 @@ def test_a_sandbox_without_such_names_serves_all_the_same(monkeypatch: pytest.Mo
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
         monkeypatch.setattr("pocketvision.serving.port_claim.socket.socket", none_of_these)
-        with claimed(bound):
-            pass
+        with caplog.at_level("INFO", "pocketvision"), claimed(bound):
+            assert "is not kept while models are loaded" in caplog.text

@@ -30,5 +30,6 @@ def claimed(bound: socket.socket) -> Iterator[None]:
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise
-                logger.debug("%s:%s is not claimed: %s", host, port, error)  # a sandbox without such sockets
+                # A sandbox without such sockets: the port is kept by the system's own rules alone.
+                logger.info("%s:%s is not kept while models are loaded: %s", host, port, error)
         yield

@@ -23,6 +23,8 @@ from pocketvision.serving.patient_socket import PatientSocket
 from pocketvision.serving.problems import Problem
 from pocketvision.serving.service import Service
 
+logger = logging.getLogger(__name__)
+
 MAX_CONNECTIONS = 1024
 BACKLOG = 2048  # of the system's queue of connections, which asyncio takes up at once
 OTHER_FILES = 64 + 2 * TOLD
@@ -71,7 +73,8 @@ def connections_allowed(wanted: int) -> int:
     needed = wanted + OTHER_FILES + BACKLOG
     try:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    except OSError:  # a sandbox that does not tell
+    except OSError as error:  # a sandbox that does not tell
+        logger.warning("how many files may be open is not known (%s); up to %d connections are taken", error, wanted)
         return wanted
     if soft != resource.RLIM_INFINITY and soft < needed:
         most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)

@@ -45,7 +45,7 @@ WELL = 60.0  # seconds of service after which a death is the first one again
 ASKED_EVERY, SILENT = (
     5.0,
     60.0,
-)  # seconds between questions whether a worker is alive, and without an answer until it is killed
+)  # seconds between asking a worker whether it is alive; and of silence until it is killed
 GRACE = 5.0  # seconds beyond the drain after which a worker is killed
 
 
