@@ -42,10 +42,8 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a worker that died is replaced; they double
 WELL = 60.0  # seconds of service after which a death is the first one again
-ASKED_EVERY, SILENT = (
-    5.0,
-    60.0,
-)  # seconds between asking a worker whether it is alive; and of silence until it is killed
+ASKED_EVERY = 5.0  # seconds between asking a worker whether it is alive
+SILENT = 60.0  # seconds without an answer after which it is killed
 GRACE = 5.0  # seconds beyond the drain after which a worker is killed
 
 
