@@ -81,9 +81,14 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
     seconds = time.perf_counter() - started
     test, truth = read(data, "t10k")
     ship(
-        network, out, labels=LABELS, preprocessing=PREPROCESSING, names=[str(index) for index in range(400)],
-        load=lambda index: PREPROCESSING(Image.fromarray(test[index])), truth=truth[:400],
-    )  # fmt: skip
+        network,
+        out,
+        labels=LABELS,
+        preprocessing=PREPROCESSING,
+        names=[str(index) for index in range(400)],
+        load=lambda index: PREPROCESSING(Image.fromarray(test[index])),
+        truth=truth[:400],
+    )
     return seconds
 
 

@@ -95,9 +95,7 @@ COPIES: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
 }
 
 
-def thumbnails_and_sizes(
-    files: list[Path],
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[bytes]]:
+def thumbnails_and_sizes(files: list[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[bytes]]:
     """(n, 1 + copies, 2400) thumbnails and (n, 1 + copies, 2) sizes of originals and copies; content hashes (n)."""
 
     def one(index: int) -> tuple[list[NDArray[np.uint8]], list[tuple[int, int]], bytes]:

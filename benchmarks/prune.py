@@ -56,9 +56,15 @@ def pruning(model: str, folder: Path, pruned: Path, arguments: argparse.Namespac
     """Train where it is needed, prune, and say what was lost."""
     trained = trained_bundle(model, arguments.data, folder, minutes=arguments.minutes, seed=arguments.seed)
     settings = PruneSettings(
-        keep_macs=BARS["macs"], rounds=arguments.rounds, epochs=arguments.epochs, lr=arguments.lr, batch=BATCH,
-        importance=arguments.importance, max_accuracy_drop=100.0, seed=arguments.seed,
-    )  # fmt: skip
+        keep_macs=BARS["macs"],
+        rounds=arguments.rounds,
+        epochs=arguments.epochs,
+        lr=arguments.lr,
+        batch=BATCH,
+        importance=arguments.importance,
+        max_accuracy_drop=100.0,
+        seed=arguments.seed,
+    )
     started = time.perf_counter()
     found = prune(folder, settings, data=table, out=pruned, on_event=lambda event: print(_text(event), flush=True))
     compared = found.comparison

@@ -99,9 +99,13 @@ def running(peer: Peer, options: argparse.Namespace, threads: int) -> Iterator[t
     words = {"BUNDLE": str(options.bundle), "THREADS": str(threads)}
     began = time.perf_counter()
     process = subprocess.Popen(
-        on_core(options.core, *(words.get(word, word) for word in peer.command)), start_new_session=True,
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        on_core(options.core, *(words.get(word, word) for word in peer.command)),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert process.stderr is not None
     try:
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://127[\d.]+:\d+", line)))
@@ -142,11 +146,16 @@ def measured(
         slope = float(np.polyfit(sent, latencies, 1)[0])
     return {
         "images_per_second": len(latencies) / seen["seconds"],
-        "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99), "latency_slope_ms_a_second": slope,
-        "refused": seen["refused"], "failed": seen["failed"],
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
+        "latency_slope_ms_a_second": slope,
+        "refused": seen["refused"],
+        "failed": seen["failed"],
         "server_cpu_ms_an_image": used * 1000 / max(len(latencies), 1),
-        "client_cpu_share": seen["client_cpu_share"], "memory_mib": tree_mib(process),
-    }, latencies  # fmt: skip
+        "client_cpu_share": seen["client_cpu_share"],
+        "memory_mib": tree_mib(process),
+    }, latencies
 
 
 def one_round(name: str, options: argparse.Namespace, threads: int, seed: int) -> dict[str, dict[str, float]]:

@@ -62,8 +62,10 @@ def main() -> None:
     options = parser.parse_args()
     process = subprocess.Popen(
         [sys.executable, "-m", "pocketvision", "serve", str(options.bundle), "--port", "0"],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stderr is not None
     try:
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://127[\d.]+:\d+", line)))

@@ -49,9 +49,12 @@ def main() -> None:
     predict = slow_model(arguments.model_ms) if arguments.bundle is None else real_model(arguments.bundle)
     until = time.monotonic() + arguments.seconds
     with streaming(
-        lambda damaged: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", settings, damaged), predict,
-        stopped=lambda: time.monotonic() >= until, keep_all=False, reconnecting=Reconnecting(wanted=True),
-    ) as running:  # fmt: skip
+        lambda damaged: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", settings, damaged),
+        predict,
+        stopped=lambda: time.monotonic() >= until,
+        keep_all=False,
+        reconnecting=Reconnecting(wanted=True),
+    ) as running:
         rows = watch(running, started, arguments.fps)
         sender.terminate()  # before its reader is gone, which it would complain of
     result = figures(rows, arguments.fps)
@@ -80,10 +83,7 @@ def figures(rows: np.ndarray, fps: int) -> dict[str, Any]:
         "glass_to_answer_ms": percentiles(age),
         "read_to_answer_ms": percentiles(latency),
         "inference_ms": percentiles(inference),
-        "within_2_frames_and_inference": {
-            "glass": float((age <= bar).mean()),
-            "read": float((latency <= bar).mean()),
-        },
+        "within_2_frames_and_inference": {"glass": float((age <= bar).mean()), "read": float((latency <= bar).mean())},
         "age_slope_ms_a_minute": 60e3 * float(np.polyfit(times, age, 1)[0]),
         "memory_slope_mb_a_minute": 60 * float(np.polyfit(times, memory, 1)[0]),
         "memory_mb_by_quarters": [round(float(part.mean()), 1) for part in np.array_split(memory, 4)],

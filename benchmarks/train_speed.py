@@ -74,9 +74,19 @@ def run_side(side: str, table: Path, seed: int, limit: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [
-            sys.executable, str(HERE), "--table", str(table.resolve()), "--side", side, "--seed", str(seed),
-            "--limit", str(limit), "--result", str(result),
-        ]  # fmt: skip
+            sys.executable,
+            str(HERE),
+            "--table",
+            str(table.resolve()),
+            "--side",
+            side,
+            "--seed",
+            str(seed),
+            "--limit",
+            str(limit),
+            "--result",
+            str(result),
+        ]
         process = subprocess.Popen(command, stdout=sys.stderr, cwd=folder)
         peak = [0]
         watcher = threading.Thread(target=watch_memory, args=(process, peak), daemon=True)
@@ -125,24 +135,33 @@ def compare(measure: str, plain: dict[str, Any], ours: dict[str, Any]) -> dict[s
         statistics.median(seconds) * EPOCHS[int(stage)] for stage, seconds in plain["epoch_seconds"].items()
     )
     result: dict[str, Any] = {
-        "plain_epochs_seconds": plain_seconds, "ours_epochs_seconds": ours["equal_epochs_seconds"],
+        "plain_epochs_seconds": plain_seconds,
+        "ours_epochs_seconds": ours["equal_epochs_seconds"],
         "epochs_ratio": plain_seconds / ours["equal_epochs_seconds"],
-        "plain_images_per_second": plain["rates"], "ours_images_per_second": ours["rates"],
-        "plain_peak_mb": plain["peak_anonymous_mb"], "ours_peak_mb": ours["peak_anonymous_mb"],
-    }  # fmt: skip
+        "plain_images_per_second": plain["rates"],
+        "ours_images_per_second": ours["rates"],
+        "plain_peak_mb": plain["peak_anonymous_mb"],
+        "ours_peak_mb": ours["peak_anonymous_mb"],
+    }
     if measure == "epochs":
         return result
     target = max(accuracy for _, accuracy in plain["history"]) - TARGET_POINTS
     plain_time, our_time = reached(plain["history"], target), reached(ours["history"], target)
     return result | {
-        "target": target, "plain_seconds": plain_time, "ours_seconds": our_time,
+        "target": target,
+        "plain_seconds": plain_time,
+        "ours_seconds": our_time,
         "accuracy_ratio": None if our_time is None or plain_time is None else plain_time / our_time,
-        "plain_end_seconds": plain["history"][-1][0], "ours_end_seconds": ours["history"][-1][0],
-        "plain_best": target + TARGET_POINTS, "ours_best": max(accuracy for _, accuracy in ours["history"]),
-        "plain_test": plain["test_accuracy"], "ours_test": ours["test_accuracy"],
+        "plain_end_seconds": plain["history"][-1][0],
+        "ours_end_seconds": ours["history"][-1][0],
+        "plain_best": target + TARGET_POINTS,
+        "ours_best": max(accuracy for _, accuracy in ours["history"]),
+        "plain_test": plain["test_accuracy"],
+        "ours_test": ours["test_accuracy"],
         "test_difference": ours["test_accuracy"] - plain["test_accuracy"],
-        "plain_history": plain["history"], "ours_history": ours["history"],
-    }  # fmt: skip
+        "plain_history": plain["history"],
+        "ours_history": ours["history"],
+    }
 
 
 def reached(history: list[list[float]], target: float) -> float | None:
@@ -151,8 +170,11 @@ def reached(history: list[list[float]], target: float) -> float | None:
 
 def summary(arguments: argparse.Namespace, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {
-        "measure": arguments.measure, "table": arguments.table.name, "cores": os.cpu_count(), "rounds": rounds,
-    }  # fmt: skip
+        "measure": arguments.measure,
+        "table": arguments.table.name,
+        "cores": os.cpu_count(),
+        "rounds": rounds,
+    }
     for name in ("epochs_ratio", "accuracy_ratio"):
         ratios = [each[name] for each in rounds if each.get(name) is not None]
         result |= {f"median_{name}": statistics.median(ratios), f"smallest_{name}": min(ratios)} if ratios else {}
@@ -193,9 +215,12 @@ def our_side(table: Path, seed: int, limit: int, result: Path) -> None:
         steady = records[Recipe.views if stage == 2 else 1 :] or records
         seconds += (epochs - len(records)) * statistics.median(record.seconds for record in steady)
     values = {
-        "history": history, "test_accuracy": test.metrics.accuracy, "equal_epochs_seconds": seconds, "rates": rates,
+        "history": history,
+        "test_accuracy": test.metrics.accuracy,
+        "equal_epochs_seconds": seconds,
+        "rates": rates,
         "epochs": [record.stage for record in trained.history],
-    }  # fmt: skip
+    }
     result.write_text(json.dumps(values))
 
 

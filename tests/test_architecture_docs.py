@@ -55,9 +55,15 @@ def members(page: str) -> list[ModelSummary]:
 def stage_cells(number: int, row: StageRow) -> list[str]:
     squeeze = f"{row.squeeze_ratio:g}" if row.squeeze_ratio else "–"
     return [
-        str(number), row.block, f"{row.kernel}x{row.kernel}", str(row.stride), f"{row.expansion:g}", str(row.channels),
-        str(row.repeats), squeeze,
-    ]  # fmt: skip
+        str(number),
+        row.block,
+        f"{row.kernel}x{row.kernel}",
+        str(row.stride),
+        f"{row.expansion:g}",
+        str(row.channels),
+        str(row.repeats),
+        squeeze,
+    ]
 
 
 def transformer_cells(row: VisionTransformer) -> list[str]:

@@ -155,8 +155,13 @@ def run(script: str, *arguments: str, cwd: Path | None = None) -> str:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE.parent), "PYTHONIOENCODING": "utf-8"}
     child = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        capture_output=True, text=True, encoding="utf-8", env=environment, cwd=cwd, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        cwd=cwd,
+        check=False,
+    )
     assert child.returncode == 0, child.stderr
     return child.stdout
 

@@ -153,10 +153,7 @@ def read_bundle(folder: Path, *, check_hashes: bool = True) -> Bundle:
 
 
 def _fill(
-    building: Path,
-    manifest: Manifest,
-    files: Mapping[str, Path | bytes],
-    golden: Mapping[str, NDArray[np.float32]],
+    building: Path, manifest: Manifest, files: Mapping[str, Path | bytes], golden: Mapping[str, NDArray[np.float32]]
 ) -> None:
     """Write every file of the bundle into `building`, the manifest last."""
     building.chmod(0o755)  # mkdtemp makes folders that only their owner may enter

@@ -93,8 +93,12 @@ def test_predict_reads_a_list_from_standard_input_without_torch(
     files = sorted((photos / "teasing").iterdir())[:3]
     finished = subprocess.run(
         [sys.executable, "-m", "pocketvision", "predict", str(trained.bundle.folder), "-"],
-        input="\n".join(map(str, files)), capture_output=True, text=True, env=environment, timeout=120,
-    )  # fmt: skip
+        input="\n".join(map(str, files)),
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
     assert finished.returncode == 0, finished.stderr
     assert [line.split("\t")[0] for line in finished.stdout.splitlines()] == [str(file) for file in files]
 
@@ -181,8 +185,12 @@ def test_an_absent_extra_is_named_with_its_install_line(photos: Path, tmp_path: 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     finished = subprocess.run(
         [sys.executable, "-m", "pocketvision", "train", str(photos)],
-        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+    )
     assert finished.returncode == 2
     assert 'pip install "pocketvision[train]"' in finished.stderr.replace("\n", "")
 
@@ -205,10 +213,12 @@ def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(photos: Path, tmp_path: Pa
     ]
     process = subprocess.Popen(
         [*command, "--epochs1", "1", "--epochs2", "5000", "--patience", "5000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # A parent that runs in the background may have switched the signal off for its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("Stage 2, epoch  2"):

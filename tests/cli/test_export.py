@@ -61,9 +61,13 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     preprocessing = Preprocessing(32, 32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     torch.manual_seed(0)
     ship(
-        build("small_cnn", num_classes=2), folder / "bundle", labels=samples.class_names, preprocessing=preprocessing,
-        load=lambda index: preprocessing(samples.file(index)), names=list(samples.paths[:8]),
-    )  # fmt: skip
+        build("small_cnn", num_classes=2),
+        folder / "bundle",
+        labels=samples.class_names,
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(samples.file(index)),
+        names=list(samples.paths[:8]),
+    )
     return folder
 
 

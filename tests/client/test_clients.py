@@ -176,8 +176,14 @@ def test_a_reload_is_repeated_only_where_it_was_not_begun(ask: Ask) -> None:
 
 def test_models_and_states(ask: Ask, clock: Clock) -> None:
     model = {
-        "name": "m", "version": "v", "labels": ["red", "파랑"], "architecture": "a", "height": 16, "width": 32, "loaded_at": 1.5,
-    }  # fmt: skip
+        "name": "m",
+        "version": "v",
+        "labels": ["red", "파랑"],
+        "architecture": "a",
+        "height": 16,
+        "width": 32,
+        "loaded_at": 1.5,
+    }
     handle, _ = one_after_another(refusal(503, "busy"), httpx.Response(200, json={"models": [model]}))
     (state,) = ask(handle, "models")
     assert vars(state) == {**model, "labels": ("red", "파랑")}
@@ -208,8 +214,12 @@ def test_many_keep_their_order_and_failures_their_place(ask: Ask, tmp_path: Path
     images = [b"0", b"bad", file, tmp_path / "missing.jpg", *(str(number).encode() for number in range(4, 60))]
     outcomes = ask(echo, "predict_many", images)
     assert [each.prediction.label if each.prediction else None for each in outcomes] == [
-        "0", None, "from a file", None, *map(str, range(4, 60)),
-    ]  # fmt: skip
+        "0",
+        None,
+        "from a file",
+        None,
+        *map(str, range(4, 60)),
+    ]
     assert isinstance(outcomes[1].error, ServerProblemError)
     assert isinstance(outcomes[3].error, ImageError)
     assert [outcomes[1].path, outcomes[2].path] == ["", str(file)]

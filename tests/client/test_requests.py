@@ -84,15 +84,23 @@ def test_another_programs_answer_is_told_as_that(body: bytes) -> None:
 
 def test_a_problem_document_is_an_error_with_its_members() -> None:
     document = {
-        "type": "urn:pocketvision:problem:queue-full", "title": "Queue full", "status": 429, "detail": "The queue is full.",
-        "request_id": "r1", "error": "The queue is full.",
-    }  # fmt: skip
+        "type": "urn:pocketvision:problem:queue-full",
+        "title": "Queue full",
+        "status": 429,
+        "detail": "The queue is full.",
+        "request_id": "r1",
+        "error": "The queue is full.",
+    }
     with pytest.raises(ServerProblemError) as raised:
         answered(429, json.dumps(document).encode(), {"retry-after": "3"})
     error = raised.value
     assert (error.status, error.kind, error.detail, error.request_id, error.retry_after) == (
-        429, "queue-full", "The queue is full.", "r1", 3.0,
-    )  # fmt: skip
+        429,
+        "queue-full",
+        "The queue is full.",
+        "r1",
+        3.0,
+    )
     assert str(error) == "http://server:8000: The queue is full. [429 queue-full] (request r1)"
 
 
@@ -158,9 +166,22 @@ def test_addresses(url: str, base: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost:8000", "127.0.0.1", "ftp://x", "http://", "http://x:99999", "http://x:y", "http://x?a=b", "http://x#a",
-     "http://[::1", "http://a b/", "http://user:secret@x/", "http://user@x"],
-)  # fmt: skip
+    [
+        "",
+        "localhost:8000",
+        "127.0.0.1",
+        "ftp://x",
+        "http://",
+        "http://x:99999",
+        "http://x:y",
+        "http://x?a=b",
+        "http://x#a",
+        "http://[::1",
+        "http://a b/",
+        "http://user:secret@x/",
+        "http://user@x",
+    ],
+)
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(UsageError) as raised:
         base_url(url)

@@ -100,9 +100,12 @@ LASTING = ConnectionFailedError(URL, "no such host", sent=False, lasting=True)
         (LOST, True, True),
         (LASTING, False, False),
         (UnexpectedAnswerError(URL, "not ours"), False, False),
-        *[(problem(status), False, False) for status in (301, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 504)],
+        *[
+            (problem(status), False, False)
+            for status in (301, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 504)
+        ],
     ],
-)  # fmt: skip
+)
 def test_what_is_repeated(error: RequestFailedError, repeated: bool, repeated_only_if_harmless: bool) -> None:
     for repeatable in (True, False):
         tries = Tries(3, 60.0, Pace())

@@ -231,13 +231,7 @@ def test_keys_come_from_a_file_or_the_environment(
     assert run("client", "predict", server.url, image) == 1
     assert "401 unauthorized" in capsys.readouterr().err
     file = tmp_path / "key.txt"
-    for content, code in (
-        (f"{key}\n", 0),
-        ("wrong", 1),
-        ("", 2),
-        ("two keys", 2),
-        (f"{kept.name}:{kept.sha256}", 2),
-    ):
+    for content, code in ((f"{key}\n", 0), ("wrong", 1), ("", 2), ("two keys", 2), (f"{kept.name}:{kept.sha256}", 2)):
         file.write_text(content, encoding="utf-8")
         assert run("client", "predict", server.url, image, "--key-file", file) == code
         said = capsys.readouterr()
@@ -283,8 +277,11 @@ def test_ctrl_c_ends_it_while_nothing_answers(pictures: Path) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         child = subprocess.Popen(
             [sys.executable, "-c", script, "client", "predict", url, str(pictures)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
         silent.settimeout(30)
         connection, _ = silent.accept()
         with connection:

@@ -23,8 +23,9 @@ def test_cheap_rungs_come_first_and_each_is_followed_by_its_8_bits() -> None:
 def test_the_second_pruning_begins_with_the_first() -> None:
     pruned = [group[0] for group in rungs(LITE0, 224, [], ("pruning",))[1:]]
     assert [(each.name, each.of, each.value) for each in pruned] == [
-        ("pruned-60", "as-it-is", 0.6), ("pruned-36", "pruned-60", 0.6),
-    ]  # fmt: skip
+        ("pruned-60", "as-it-is", 0.6),
+        ("pruned-36", "pruned-60", 0.6),
+    ]
 
 
 def test_sizes_are_smaller_ones_that_the_network_takes() -> None:
@@ -40,8 +41,9 @@ def test_a_network_of_one_size_gets_no_other(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(type(LITE0), "check_size", only)
     assert [each.name for group in rungs(LITE0, 224, [], ("size", "int8")) for each in group] == [
-        "as-it-is", "as-it-is-int8",
-    ]  # fmt: skip
+        "as-it-is",
+        "as-it-is-int8",
+    ]
 
 
 def test_an_unknown_step_is_named() -> None:
@@ -58,9 +60,10 @@ def test_smaller_networks_cost_less_and_have_published_weights(name: str) -> Non
         assert cost(architecture(network), size=224).macs <= share * whole
         # None of the catalogue that is as cheap was published with a higher accuracy.
         better = [
-            other for other, rows in PUBLISHED_WEIGHTS.items()
+            other
+            for other, rows in PUBLISHED_WEIGHTS.items()
             if (rows[0].top1 or 0) > (PUBLISHED_WEIGHTS[network][0].top1 or 0) and not other.startswith("vit")
-        ]  # fmt: skip
+        ]
         assert all(cost(architecture(other), size=224).macs > share * whole for other in better)
 
 

@@ -121,9 +121,12 @@ def test_layers_are_measured_one_by_one_and_only_that_one_changes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pocketvision.compression.sensitivity.weighted_layers", lambda _: some)
         found = layer_sensitivities(
-            path, CANDIDATES["onnxruntime"][0], measuring.calibration_batches(), measuring.images[:4],
+            path,
+            CANDIDATES["onnxruntime"][0],
+            measuring.calibration_batches(),
+            measuring.images[:4],
             on_layer=lambda done, total: told.append((done, total)),
-        )  # fmt: skip
+        )
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert {each.layer: each.weights for each in found} == some
     assert [each.difference for each in found] == sorted((each.difference for each in found), reverse=True)

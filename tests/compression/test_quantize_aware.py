@@ -247,9 +247,15 @@ def test_a_bundle_is_made_of_tuned_weights_and_says_so(
         told.extend([event.text] if isinstance(event, Note) else [])
 
     found = quantize(
-        bundle.folder, out=tmp_path / "small", method="onnxruntime", max_accuracy_drop=100, tune_epochs=3, tune_lr=2e-4,
-        seconds=0.02, on_event=hear,
-    )  # fmt: skip
+        bundle.folder,
+        out=tmp_path / "small",
+        method="onnxruntime",
+        max_accuracy_drop=100,
+        tune_epochs=3,
+        tune_lr=2e-4,
+        seconds=0.02,
+        on_event=hear,
+    )
     plain, tuned = found.search.candidates
     assert [each.settings.tuned for each in (plain, tuned)] == [False, True]
     assert tuned.settings.title == "tuned onnxruntime, per tensor, uint8, minmax"

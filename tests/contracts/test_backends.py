@@ -58,9 +58,13 @@ def shipped(network: Network, folder: Path) -> Bundle:
     preprocessing = Preprocessing(HEIGHT, WIDTH, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     pictures = some_pictures(8)
     return ship(
-        network, folder, labels=list("abcde"), preprocessing=preprocessing,
-        load=lambda index: preprocessing(pictures[index]), names=[each.name for each in pictures],
-    ).bundle  # fmt: skip
+        network,
+        folder,
+        labels=list("abcde"),
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(pictures[index]),
+        names=[each.name for each in pictures],
+    ).bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +138,9 @@ def test_batches_of_any_size(name: str, batch: int, case: Case, opened: Callable
     if batch == 0:
         found = opened(name).run(case.images()[:0])
         assert {output: values.shape for output, values in found.items()} == {
-            "logits": (0, CLASSES), "probabilities": (0, CLASSES),
-        }  # fmt: skip
+            "logits": (0, CLASSES),
+            "probabilities": (0, CLASSES),
+        }
         assert all(values.dtype == np.float32 for values in found.values())
     else:
         case.assert_answers(opened(name), case.images()[:batch])

@@ -82,9 +82,13 @@ def given() -> Given:
         photo[top : top + height, left : left + width]
         for photo in load_sample_images().images
         for top, left, height, width in (
-            (0, 0, 427, 640), (0, 0, 300, 200), (50, 80, 64, 96), (100, 200, 40, 50), (100, 400, 240, 240)
+            (0, 0, 427, 640),
+            (0, 0, 300, 200),
+            (50, 80, 64, 96),
+            (100, 200, 40, 50),
+            (100, 400, 240, 240),
         )
-    ]  # fmt: skip
+    ]
     images = np.stack([preprocessing(picture) for picture in pictures])
     others = [photo[top:, left:] for photo in load_sample_images().images for top in (20, 90) for left in (0, 150, 340)]
     calibration = np.stack([preprocessing(picture) for picture in others])

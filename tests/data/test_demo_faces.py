@@ -135,13 +135,7 @@ def test_no_face_and_no_design_leaks_between_the_parts(seed: int, unseen_design:
 
 def test_every_part_holds_a_fifth_of_teasing_faces() -> None:
     partition = demo_partition(0)
-    parts = (
-        partition.train,
-        partition.val,
-        partition.unseen_faces,
-        partition.unseen_design,
-        partition.both_unseen,
-    )
+    parts = (partition.train, partition.val, partition.unseen_faces, partition.unseen_design, partition.both_unseen)
     assert [len(part) for part in parts] == [225, 57, 72, 75, 24]
     for part in parts:
         assert 0.2 <= partition.samples.labels[part].mean() <= 0.22

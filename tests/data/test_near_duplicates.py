@@ -92,11 +92,13 @@ def test_copies_of_demo_faces_are_found() -> None:
     originals = faces()[::2]
     dice = random.Random(0)
     copies = [
-        encoded(image, dice.randint(60, 90)) if index % 3 == 0
-        else shared_crop(image, 0.02) if index % 3 == 1
+        encoded(image, dice.randint(60, 90))
+        if index % 3 == 0
+        else shared_crop(image, 0.02)
+        if index % 3 == 1
         else ImageEnhance.Brightness(image).enhance(dice.choice((0.95, 1.05)))
         for index, image in enumerate(originals)
-    ]  # fmt: skip
+    ]
     count = len(originals)
     pairs, clusters = search(originals + copies)
     assert np.mean(clusters[:count] == clusters[count:]) >= 0.95
@@ -139,8 +141,10 @@ def test_one_small_detail_makes_another_picture_but_not_in_a_corner() -> None:
 
 def test_blank_pictures_and_skies_are_not_compared() -> None:
     blank = [Image.new("RGB", (100, 80), (level, level, level)) for level in (0, 128, 250, 255)]
-    sky = [Image.fromarray(np.linspace(a, b, 90).astype(np.uint8)[:, None, None].repeat(90, 1).repeat(3, 2))
-           for a, b in ((120, 200), (125, 205), (118, 190))]  # fmt: skip
+    sky = [
+        Image.fromarray(np.linspace(a, b, 90).astype(np.uint8)[:, None, None].repeat(90, 1).repeat(3, 2))
+        for a, b in ((120, 200), (125, 205), (118, 190))
+    ]
     assert not has_detail(np.array([thumbnail(image) for image in blank + sky])).any()
     pairs, clusters = search(blank + sky)
     assert not pairs and clusters.tolist() == list(range(7))

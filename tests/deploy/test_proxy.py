@@ -109,8 +109,10 @@ def behind(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[Behind]:
     with log.open("w", encoding="utf-8") as written:
         proxy = subprocess.Popen(
             [program, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
-            env={**os.environ, **places, **site}, stderr=written, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            env={**os.environ, **places, **site},
+            stderr=written,
+            stdout=subprocess.DEVNULL,
+        )
     answered = Behind(f"https://localhost:{https}", f"http://localhost:{http}", key, log, stop, start)
     try:
         wait_until_ready(answered, proxy)

@@ -3,11 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from pocketvision.evaluation.calibration import (
-    calibration,
-    cross_fitted_probabilities,
-    reliability,
-)
+from pocketvision.evaluation.calibration import calibration, cross_fitted_probabilities, reliability
 from pocketvision.evaluation.classification_metrics import log_loss
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.postprocessing.temperature import fit_temperature

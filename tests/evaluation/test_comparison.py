@@ -85,8 +85,11 @@ def test_without_labels_there_is_no_accuracy() -> None:
     assert (found.accuracy, found.reference_accuracy, found.drop) == (None, None, None)
     assert (found.interval, found.reference_interval, found.drop_interval) == (None, None, None)
     assert found.figures().keys() == {
-        "images", "top1_agreement", "max_probability_difference", "mean_probability_difference",
-    }  # fmt: skip
+        "images",
+        "top1_agreement",
+        "max_probability_difference",
+        "mean_probability_difference",
+    }
 
 
 def test_unlabelled_answers_that_changed_stand_for_the_drop() -> None:

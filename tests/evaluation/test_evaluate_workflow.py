@@ -63,10 +63,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             GraphManifest(
                 "colour",
                 (TensorInfo("images", "float32", ("batch", 3, 8, 8)),),
-                (
-                    TensorInfo("logits", "float32", ("batch", 3)),
-                    TensorInfo("probabilities", "float32", ("batch", 3)),
-                ),
+                (TensorInfo("logits", "float32", ("batch", 3)), TensorInfo("probabilities", "float32", ("batch", 3))),
                 ("model.onnx",),
             ),
         ),

@@ -101,6 +101,7 @@ def test_bytes_stay_bytes(clock: Clock) -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 4, 5, 3), np.uint8)
     measure_latency({"run": clock.run("run", lambda *_: 1.0)}, image, seconds=0)  # type: ignore[arg-type]
     assert {(images.dtype, images.shape) for _, images in clock.calls} == {
-        (np.dtype(np.uint8), (1, 4, 5, 3)), (np.dtype(np.uint8), (BATCH, 4, 5, 3)),
-    }  # fmt: skip
+        (np.dtype(np.uint8), (1, 4, 5, 3)),
+        (np.dtype(np.uint8), (BATCH, 4, 5, 3)),
+    }
     assert all(np.array_equal(each, image[0]) for each in clock.calls[-1][1])

@@ -19,9 +19,20 @@ from pocketvision.evaluation.report.write import write_report
 MakeEvaluation = Callable[..., Evaluation]
 
 ALL_SECTIONS = {
-    "evaluations", "confusion", "classes", "mistakes", "curves", "calibration", "intervals", "learning", "recipe", "audit",
-    "split", "bundle", "timings",
-}  # fmt: skip
+    "evaluations",
+    "confusion",
+    "classes",
+    "mistakes",
+    "curves",
+    "calibration",
+    "intervals",
+    "learning",
+    "recipe",
+    "audit",
+    "split",
+    "bundle",
+    "timings",
+}
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
 
@@ -85,9 +96,20 @@ def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
     main = full_record.main
     assert main.name == "test"
     for told in (
-        f"{main.metrics.accuracy * 100:.1f}%", "untouched", "selection", "Epochs were capped.", "class_weights", "yes: 2",
-        "Duplicates", "+20", "stage 2, epoch 1", "2.0e-06", "13.7 MB", "1 h 6 min", "pocketvision 0.1.0",
-    ):  # fmt: skip
+        f"{main.metrics.accuracy * 100:.1f}%",
+        "untouched",
+        "selection",
+        "Epochs were capped.",
+        "class_weights",
+        "yes: 2",
+        "Duplicates",
+        "+20",
+        "stage 2, epoch 1",
+        "2.0e-06",
+        "13.7 MB",
+        "1 h 6 min",
+        "pocketvision 0.1.0",
+    ):
         assert told in text, told
     assert "None" not in text and "nan" not in text
 

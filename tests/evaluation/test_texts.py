@@ -13,9 +13,20 @@ REPORT = Path(render.__file__).parent
 SAME_IN_BOTH: set[str] = set()
 # Groups whose keys are put together from a name: `named("audit", kind)`, `t("section." ~ id)` …
 COMPOSED = (
-    "section.", "figure.", "evaluation.", "recipe.", "agreement.", "timing.", "audit.", "severity.", "tag.", "headline.",
-    "metric.", "intervals.", "calibration.",
-)  # fmt: skip
+    "section.",
+    "figure.",
+    "evaluation.",
+    "recipe.",
+    "agreement.",
+    "timing.",
+    "audit.",
+    "severity.",
+    "tag.",
+    "headline.",
+    "metric.",
+    "intervals.",
+    "calibration.",
+)
 
 
 def placeholders(text: str) -> set[str]:

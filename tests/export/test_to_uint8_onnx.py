@@ -72,8 +72,13 @@ def quiet_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 )
 @pytest.mark.parametrize("size", [(64, 64), (60, 96), (160, 160)], ids=str)
 def test_pixels_are_those_of_our_preprocessing(
-    size: tuple[int, int], interpolation: Interpolation, photographs: int, noisy: int, on_average: float, crop_share: float
-) -> None:  # fmt: skip
+    size: tuple[int, int],
+    interpolation: Interpolation,
+    photographs: int,
+    noisy: int,
+    on_average: float,
+    crop_share: float,
+) -> None:
     """At the borders as in the middle."""
     ours = preprocessing(size, interpolation, crop_share)
     session = quiet_session(onnx.parser.parse_model(_graph(ours)))
@@ -102,9 +107,11 @@ def test_resized_size_and_crop_are_the_same_for_every_image_size(size: tuple[int
             kept.append(node)
             needed |= set(node.input)
     graph = onnx.helper.make_graph(
-        kept[::-1], "sizes", list(model.graph.input),
+        kept[::-1],
+        "sizes",
+        list(model.graph.input),
         [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [2]) for name in wanted],
-    )  # fmt: skip
+    )
     opsets = [onnx.helper.make_opsetid("", 20)]
     session = quiet_session(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10))
     generator = np.random.default_rng(0)

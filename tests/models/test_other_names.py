@@ -21,9 +21,13 @@ LIBRARIES = {
 }
 # Rows that neither library has.
 OWN = {
-    "efficientnet_b0_small", "mobilenet_v1_small", "mobile_efficientnet_small", "mobile_efficientnet_medium",
-    "mobile_efficientnet_large", "small_cnn",
-}  # fmt: skip
+    "efficientnet_b0_small",
+    "mobilenet_v1_small",
+    "mobile_efficientnet_small",
+    "mobile_efficientnet_medium",
+    "mobile_efficientnet_large",
+    "small_cnn",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,8 +122,10 @@ def test_other_paddings_and_epsilons_are_refused(changes: dict[str, object], lib
 
 @pytest.mark.parametrize("library", list(LIBRARIES))
 @pytest.mark.parametrize(
-    "changes", [{"activation": "silu"}, {"width": 0.5}, {"depth": 1.5}, {"head_channels": 640}, {"stem_stride": 1}], ids=str
-)  # fmt: skip
+    "changes",
+    [{"activation": "silu"}, {"width": 0.5}, {"depth": 1.5}, {"head_channels": 640}, {"stem_stride": 1}],
+    ids=str,
+)
 def test_other_rows_under_a_known_name_are_refused(changes: dict[str, object], library: str) -> None:
     """A file of rows, and a pruned network, may be called as what they were made from."""
     with pytest.raises(UsageError, match=f"{library} has no network that computes what mobilenet_v2 does"):

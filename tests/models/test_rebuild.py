@@ -36,9 +36,12 @@ def written(network: Network, folder: Path, *, weights: bytes | None = None, nam
     content = safetensors.torch.save(network.state_dict()) if weights is None else weights
     blank = np.zeros((1, 3), np.float32)
     return write_bundle(
-        folder, manifest, {"model.onnx": b"graph", name: content}, np.zeros((1, 3, 32, 32), np.float32),
+        folder,
+        manifest,
+        {"model.onnx": b"graph", name: content},
+        np.zeros((1, 3, 32, 32), np.float32),
         {"logits": blank, "probabilities": blank},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

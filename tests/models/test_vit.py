@@ -76,12 +76,7 @@ def test_other_multiples_of_the_patch_give_that_many_tokens_and_an_answer() -> N
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "sizes"),
-    [
-        (225, 225, [224, 240]),
-        (64, 100, [64, 80, 96, 112]),
-        (8, 8, [16]),
-    ],
+    ("height", "width", "sizes"), [(225, 225, [224, 240]), (64, 100, [64, 80, 96, 112]), (8, 8, [16])]
 )
 def test_a_size_that_patches_do_not_fill_is_refused_with_sizes_that_work(
     height: int, width: int, sizes: list[int]

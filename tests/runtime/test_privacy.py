@@ -22,8 +22,10 @@ def test_onnx_runtime_leaves_no_identifier_behind(tiny_bundle: Bundle, tmp_path:
         "print(pocketvision.load(sys.argv[1])(image).label)"
     )
     said = subprocess.check_output(
-        [sys.executable, "-c", script, str(tiny_bundle.folder)], text=True, timeout=60,
+        [sys.executable, "-c", script, str(tiny_bundle.folder)],
+        text=True,
+        timeout=60,
         env={**kept, **places, "PYTHONPATH": str(Path(pocketvision.__file__).parents[1])},
-    )  # fmt: skip
+    )
     assert said.split()[0] == "red"
     assert list((tmp_path / "home").rglob("*.db")) == list((tmp_path / "home").rglob("deviceid")) == []

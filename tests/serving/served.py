@@ -68,9 +68,14 @@ def starting(bundle: Path, folder: Path, name: str = "tiny") -> Iterator[Start]:
         command = [sys.executable, "-m", "pocketvision", "serve", f"{name}={bundle}", "--port", "0", *arguments]
         paths = {"PYTHONPATH": str(Path(pocketvision.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, encoding="utf-8",
-            env={**os.environ, **paths, **environment}, cwd=folder,
-        )  # fmt: skip
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **paths, **environment},
+            cwd=folder,
+        )
         running.append(process)
         assert process.stderr is not None
         seen = ""

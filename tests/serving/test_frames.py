@@ -18,9 +18,12 @@ from pocketvision.serving import patient_socket
 from pocketvision.serving.patient_socket import PatientSocket
 
 HANDSHAKE = {
-    "host": "x", "connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+    "host": "x",
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
     "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-}  # fmt: skip
+}
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FINAL = 0x80
 
@@ -36,8 +39,12 @@ def frame(kind: int, content: bytes = b"", first: int = FINAL) -> bytes:
     """A frame as clients send it, with a mask that changes nothing."""
     size = len(content)
     length = (
-        bytes([FINAL | size]) if size < 126 else struct.pack(">BH", 254, size) if size < 65536 else struct.pack(">BQ", 255, size)
-    )  # fmt: skip
+        bytes([FINAL | size])
+        if size < 126
+        else struct.pack(">BH", 254, size)
+        if size < 65536
+        else struct.pack(">BQ", 255, size)
+    )
     return bytes([first | kind]) + length + bytes(4) + content
 
 

@@ -60,24 +60,40 @@ def server(start: Start) -> Running:
         pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx-api-key: y\r\n\r\n", [200], id="with a trailer"),
         pytest.param(POST + LENGTH + b"\r\n" + IMAGE + POST + LENGTH + CLOSE + IMAGE, [200], id="one too early"),
         pytest.param(POST + LENGTH + b"\r\n" + IMAGE + b"\x16\x03\x01", [200], id="something else too early"),
-        pytest.param(POST + LENGTH + b"\r\n" + IMAGE + b"GET / HTTP/1.1\r\n\r\n", [200], id="one without a host too early"),
+        pytest.param(
+            POST + LENGTH + b"\r\n" + IMAGE + b"GET / HTTP/1.1\r\n\r\n", [200], id="one without a host too early"
+        ),
         pytest.param(POST + LENGTH + b"\r\n" + IMAGE + UPGRADE, [200], id="a WebSocket too early"),
         pytest.param(b"\r\n" + POST + LENGTH + CLOSE + IMAGE + b"\r\n", [200], id="empty lines around it"),
         pytest.param(
             POST.replace(b"1.1", b"1.0").replace(b"host: x\r\n", b"") + LENGTH + b"\r\n" + IMAGE, [200], id="HTTP/1.0"
         ),
         pytest.param(
-            POST.replace(b"1.1", b"1.0") + LENGTH + b"expect: 100-continue\r\n\r\n" + IMAGE, [200],
+            POST.replace(b"1.1", b"1.0") + LENGTH + b"expect: 100-continue\r\n\r\n" + IMAGE,
+            [200],
             id="HTTP/1.0 that expects a word",
         ),
         pytest.param(POST + LENGTH + b"expect: 100-continue\r\n" + CLOSE + IMAGE, [200], id="expecting a word"),
         pytest.param(
             POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n")
-            + LENGTH + b"\r\n" + IMAGE, [200], id="a wish for another protocol is passed over",
+            + LENGTH
+            + b"\r\n"
+            + IMAGE,
+            [200],
+            id="a wish for another protocol is passed over",
         ),
         pytest.param(
             POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
-            + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n" + POST + LENGTH + CLOSE + IMAGE, [200], id="and one too early",
+            + CHUNKED
+            + b"\r\n"
+            + CHUNK
+            + b"0\r\n\r\n"
+            + POST
+            + LENGTH
+            + CLOSE
+            + IMAGE,
+            [200],
+            id="and one too early",
         ),
         pytest.param(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n", [400], id="a tunnel"),
         pytest.param(POST.replace(b"host: x\r\n", b"") + LENGTH + CLOSE + IMAGE, [400], id="no host"),
@@ -89,20 +105,28 @@ def server(start: Start) -> Running:
         pytest.param(POST + b"x: a\r\n b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a folded header"),
         pytest.param(POST + b"x y: a\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a name with a space"),
         pytest.param(POST + b"x: a\x00b\r\n" + LENGTH + CLOSE + IMAGE, [400], id="a null character"),
-        pytest.param(POST + b"transfer-encoding: gzip, chunked\r\n" + CLOSE + CHUNK + b"0\r\n\r\n", [400], id="a coding"),
         pytest.param(
-            POST + b"transfer-encoding: identity\r\n" + CHUNKED + CLOSE + CHUNK + b"0\r\n\r\n", [400], id="codings on two lines"
+            POST + b"transfer-encoding: gzip, chunked\r\n" + CLOSE + CHUNK + b"0\r\n\r\n", [400], id="a coding"
         ),
-        pytest.param(POST.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n", [400], id="chunks in HTTP/1.0"),
+        pytest.param(
+            POST + b"transfer-encoding: identity\r\n" + CHUNKED + CLOSE + CHUNK + b"0\r\n\r\n",
+            [400],
+            id="codings on two lines",
+        ),
+        pytest.param(
+            POST.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n", [400], id="chunks in HTTP/1.0"
+        ),
         pytest.param(POST.replace(b"1.1", b"2.0") + LENGTH + CLOSE + IMAGE, [400], id="HTTP/2 in HTTP/1's form"),
         pytest.param(POST.replace(b"1.1", b"0.9") + LENGTH + CLOSE + IMAGE, [400], id="HTTP/0.9"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400], id="HTTP/2"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", [400], id="TLS"),
         pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\nx: " + b"z" * 700_000, [431], id="a trailer without end"),
         pytest.param(POST + CHUNKED + CLOSE + b"5;x=" + b"z" * 700_000, [431], id="a chunk's extension without end"),
-        pytest.param(POST + CHUNKED + CLOSE + CHUNK + b"0\r\n" + b"x: z\r\n" * 100_000, [431], id="trailers without end"),
+        pytest.param(
+            POST + CHUNKED + CLOSE + CHUNK + b"0\r\n" + b"x: z\r\n" * 100_000, [431], id="trailers without end"
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_asked_is_told_apart_from_what_only_looks_like_it(
     server: Running, sent: bytes, statuses: list[int]
 ) -> None:

@@ -54,10 +54,7 @@ def test_who_speaks_http_1_0_is_sent_no_chunks(server: LiveServer) -> None:
 def watched(server: LiveServer, numbers: list[int]) -> list[tuple[dict[str, str], bytes]]:
     """What a viewer of the MJPEG stream is shown while these frames are published, each when the one before was seen."""
     seen = []
-    with (
-        server.publisher() as publisher,
-        httpx.Client() as client,
-    ):
+    with server.publisher() as publisher, httpx.Client() as client:
         send_frame(publisher, numbers[0])
         with client.stream("GET", f"{server.url}/live/door.mjpeg") as answer:
             assert answer.status_code == 200

@@ -62,19 +62,27 @@ def test_the_commands_show_a_stream(start, tiny_bundle: Bundle, tmp_path: Path) 
     running = start("--live")
     server = LiveServer(running.port, None)  # type: ignore[arg-type]
     command = [
-        sys.executable, "-m", "pocketvision", "stream", str(tiny_bundle.folder), "--source", "test-pattern",
-        "--out", f"{server.url}/live/door", "--jsonl", str(tmp_path / "door.jsonl"), "--seconds", "20",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pocketvision",
+        "stream",
+        str(tiny_bundle.folder),
+        "--source",
+        "test-pattern",
+        "--out",
+        f"{server.url}/live/door",
+        "--jsonl",
+        str(tmp_path / "door.jsonl"),
+        "--seconds",
+        "20",
+    ]
     paths = {"PYTHONPATH": str(Path(pocketvision.__file__).parents[1])}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env={**os.environ, **paths})
     try:
         until(lambda: server.streams() and server.streams()[0]["frames"] > 3)
         with server.viewer() as viewer:
             seen = [(json.loads(viewer.recv(timeout=10)), viewer.recv(timeout=10)) for _ in range(5)]
-        with (
-            httpx.Client() as client,
-            client.stream("GET", f"{server.url}/live/door.mjpeg") as answer,
-        ):
+        with httpx.Client() as client, client.stream("GET", f"{server.url}/live/door.mjpeg") as answer:
             parts = parts_of(answer.iter_raw(), "pocketvision-frame")
             numbers = [picture_number(next(parts)[1]) for _ in range(5)]
     finally:

@@ -75,9 +75,9 @@ def test_no_more_pictures_are_decoded_at_once_than_one_model_has_threads(
         await models.load()
         monkeypatch.setattr(Preprocessing, "decode", slowly)
         most.clear()
-        await asyncio.gather(*(
-            models.predict([picture("red")] * 4, deadline=soon(), name=source.name) for source in sources
-        ))  # fmt: skip
+        await asyncio.gather(
+            *(models.predict([picture("red")] * 4, deadline=soon(), name=source.name) for source in sources)
+        )
         await models.close()
         return max(most)
 

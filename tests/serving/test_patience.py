@@ -21,9 +21,12 @@ JPEG = {"content-type": "image/jpeg"}
 
 
 def asked(
-    bundle: Bundle, settings: ServerSettings, messages: list[dict[str, Any]], leave_after: float | None = None,
+    bundle: Bundle,
+    settings: ServerSettings,
+    messages: list[dict[str, Any]],
+    leave_after: float | None = None,
     while_waiting: Callable[[], None] = lambda: None,
-) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+) -> tuple[list[dict[str, Any]], int]:
     """What the application sends to a POST whose messages come at once and then no more; and what stays in its queue."""
 
     async def scene() -> tuple[list[dict[str, Any]], int]:
@@ -45,12 +48,21 @@ def asked(
         async with app.router.lifespan_context(app):
             await app(
                 {
-                    "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"",
-                    "headers": [(b"content-type", b"image/jpeg")], "http_version": "1.1", "scheme": "http",
-                    "server": ("x", 1), "client": ("y", 2), "root_path": "",
+                    "type": "http",
+                    "method": "POST",
+                    "path": "/predict",
+                    "raw_path": b"/predict",
+                    "query_string": b"",
+                    "headers": [(b"content-type", b"image/jpeg")],
+                    "http_version": "1.1",
+                    "scheme": "http",
+                    "server": ("x", 1),
+                    "client": ("y", 2),
+                    "root_path": "",
                 },
-                receive, send,
-            )  # fmt: skip
+                receive,
+                send,
+            )
             await asyncio.sleep(0.05)
             return sent, app.state.service.models.get().batcher.depth
 

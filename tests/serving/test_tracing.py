@@ -49,8 +49,10 @@ def test_a_request_has_a_span_with_its_parts(tiny_bundle: Bundle, monkeypatch: p
         for name in ("decode", "queue", "inference"):
             assert spans[name].parent == request.context
             assert spans[name].attributes == {
-                "pocketvision.model": "tiny", "pocketvision.version": version, "pocketvision.batch": 1
-            }  # fmt: skip
+                "pocketvision.model": "tiny",
+                "pocketvision.version": version,
+                "pocketvision.batch": 1,
+            }
         assert request.start_time <= spans["queue"].start_time + 10_000_000  # type: ignore[operator]
         assert spans["queue"].end_time == spans["decode"].start_time
         assert spans["decode"].end_time <= spans["inference"].start_time  # type: ignore[operator]

@@ -315,10 +315,7 @@ def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: i
 
     server = start()
     url = f"ws://127.0.0.1:{server.port}/ws"
-    with (
-        suppress(ConnectionClosed),
-        connect(url, max_size=None, compression=None, close_timeout=0.1) as socket,
-    ):
+    with suppress(ConnectionClosed), connect(url, max_size=None, compression=None, close_timeout=0.1) as socket:
         socket.socket.settimeout(2)
         sent, text = (
             0,

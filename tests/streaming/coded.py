@@ -15,9 +15,7 @@ def coded(encoder: str, frames: int, slices: int = 1) -> list[bytes]:
     context.width, context.height, context.pix_fmt = 640, 480, "yuv420p"
     context.framerate, context.time_base = Fraction(30), Fraction(1, 30)
     options = f"slices={slices}:log-level=none" if encoder == "libx265" else f"slices={slices}:sliced-threads=0"
-    context.options = {
-        "preset": "ultrafast", "tune": "zerolatency", "g": "10", ONE_SLICE_OR_MORE[encoder]: options,
-    }  # fmt: skip
+    context.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "10", ONE_SLICE_OR_MORE[encoder]: options}
     packets: list[bytes] = []
     for index in range(frames):
         frame = av.VideoFrame.from_ndarray(draw(index), format="rgb24")

@@ -197,10 +197,7 @@ def test_an_address_that_leads_elsewhere_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=leading, args=(listener,), daemon=True).start()
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/live/door"
-        with (
-            pytest.raises(UsageError, match="leads to https://vision"),
-            open_publisher(address) as publisher,
-        ):
+        with pytest.raises(UsageError, match="leads to https://vision"), open_publisher(address) as publisher:
             until(lambda: publisher.write(draw(0), 0.0, "{}"))
 
 
@@ -257,10 +254,16 @@ def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, ca
 @pytest.mark.parametrize(
     "text",
     [
-        "http://host/door", "http://host/live/", "http://host/live/a.b", "https://me:secret@host/live/door",
-        "http://host/live/door?key=secret", "http://host:99999/live/door", "http://host:x/live/door", "http:///live/door",
+        "http://host/door",
+        "http://host/live/",
+        "http://host/live/a.b",
+        "https://me:secret@host/live/door",
+        "http://host/live/door?key=secret",
+        "http://host:99999/live/door",
+        "http://host:x/live/door",
+        "http:///live/door",
     ],
-)  # fmt: skip
+)
 def test_an_address_that_is_none_says_what_is_expected(text: str) -> None:
     with pytest.raises(UsageError, match="live/NAME") as refused, find_output(text).open(text):
         pass

@@ -127,10 +127,12 @@ def test_an_rtsp_stream_that_is_cut_five_times_resumes(sent: Sent) -> None:
     ended = time.monotonic() + 60
     with rtsp_server(sent, connections=6) as url:
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged), lambda _: answer,
+            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged),
+            lambda _: answer,
             stopped=lambda: time.monotonic() > ended or running.counts.reconnects == 5,
-            keep_all=True, reconnecting=Reconnecting(wanted=True, first_pause=0.02),
-        ) as running:  # fmt: skip
+            keep_all=True,
+            reconnecting=Reconnecting(wanted=True, first_pause=0.02),
+        ) as running:
             answers = [each for each in running if each.pixels is not None]
         assert running.counts.reconnects == 5
     assert {number_of(each.pixels) for each in answers if each.pixels is not None} <= set(range(40))

@@ -98,9 +98,12 @@ def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Ca
             return time.monotonic() > ended or running.counts.reconnects >= 5
 
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged), lambda _: ANSWER, stopped=stopped,
-            keep_all=False, reconnecting=Reconnecting(wanted=True, first_pause=0.02),
-        ) as running:  # fmt: skip
+            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged),
+            lambda _: ANSWER,
+            stopped=stopped,
+            keep_all=False,
+            reconnecting=Reconnecting(wanted=True, first_pause=0.02),
+        ) as running:
             answered = sum(1 for _ in running)
     assert running.counts.reconnects == 5
     assert answered > 6
@@ -118,10 +121,7 @@ def test_a_network_stream_gives_its_pictures(transport: bytes, serve: Callable[.
 def test_damage_on_the_way_does_not_end_a_network_stream(transport: bytes, serve: Callable[..., Any]) -> None:
     broken = damage(transport, range(60_000, len(transport) - 40_000, 20_000))
     pictures: list[Picture] = []
-    with (
-        serve([broken]) as url,
-        pytest.raises(SourceError, match="the stream ended"),
-    ):
+    with serve([broken]) as url, pytest.raises(SourceError, match="the stream ended"):
         # Not extend: what came before the error counts.
         for picture in SOURCES["network"].read(url, SourceSettings(), nothing):
             pictures.append(picture)

@@ -13,13 +13,7 @@ from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, Plain
 from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import (
-    Entries,
-    TrainedStages,
-    cut_for,
-    train_two_stages,
-    view_number,
-)
+from pocketvision.training.two_stage import Entries, TrainedStages, cut_for, train_two_stages, view_number
 
 CUT = 1
 STAGES = [StageSettings(1, 4, 1e-2, batch=8), StageSettings(2, 5, 2e-3, batch=8)]
@@ -58,10 +52,19 @@ def run(
             raise KeyboardInterrupt
 
     return train_two_stages(
-        network, inputs, entries=entries(images, 0, 36), validation=entries(images, 36, 48), cut=CUT, stages=stages,
-        class_weights=None, seed=5, precision=precision, name_of=lambda index: images.samples.paths[index],
-        checkpoints=checkpoints, on_epoch=on_epoch,
-    )  # fmt: skip
+        network,
+        inputs,
+        entries=entries(images, 0, 36),
+        validation=entries(images, 36, 48),
+        cut=CUT,
+        stages=stages,
+        class_weights=None,
+        seed=5,
+        precision=precision,
+        name_of=lambda index: images.samples.paths[index],
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
 
 
 def same_weights(one: Network, other: Network) -> bool:

@@ -72,9 +72,13 @@ def shipped(folder: Path, images: list[Path]) -> Bundle:
         linear.bias.copy_((linear.bias - centre) * scale)
         linear.weight.mul_(scale)
     return ship(
-        network, folder, labels=LABELS, preprocessing=preprocessing, load=lambda index: preprocessing(images[index]),
+        network,
+        folder,
+        labels=LABELS,
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(images[index]),
         names=[str(image) for image in images],
-    ).bundle  # fmt: skip
+    ).bundle
 
 
 @pytest.fixture(scope="module")
@@ -505,9 +509,13 @@ def fails_when_renaming(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("out", [None, "copy"])
 @pytest.mark.parametrize(("fails", "name"), [(fails_when_copying, "model.pt2"), (fails_when_renaming, None)])
 def test_a_disk_that_is_full_or_closed_leaves_nothing_behind(
-    fails: Callable[[str, pytest.MonkeyPatch], None], name: str | None, out: str | None, run: Path, tmp_path: Path,
+    fails: Callable[[str, pytest.MonkeyPatch], None],
+    name: str | None,
+    out: str | None,
+    run: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     before = content(tmp_path)
     folder = run / "bundle" if out is None else tmp_path / out
     with monkeypatch.context() as patch, pytest.raises(OSError, match=r"No space|Permission denied"):

@@ -108,10 +108,12 @@ def test_the_table_the_front_and_the_plot_are_left(fitted: FitResult) -> None:
     assert front
     for each in fitted.tried:
         beaten = any(
-            other.bytes <= each.bytes and other.latency.latency_ms <= each.latency.latency_ms
-            and (other.comparison.drop or 0) <= (each.comparison.drop or 0) and other is not each
+            other.bytes <= each.bytes
+            and other.latency.latency_ms <= each.latency.latency_ms
+            and (other.comparison.drop or 0) <= (each.comparison.drop or 0)
+            and other is not each
             for other in fitted.tried
-        )  # fmt: skip
+        )
         assert each.best_of_its_cost == (not beaten)
     assert fitted.plot.read_bytes().startswith(b"\x89PNG")
 
@@ -185,8 +187,12 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundl
     found = fit(bundle.folder, Budget(None, 1000, 100), out=tmp_path / "tiny", **options)
     assert found.bundle is None and found.chosen is None and not (tmp_path / "tiny").exists()
     assert [each.rung for each in found.tried] == [
-        "as-it-is", "tuned-size-32", "pruned-60", "pruned-36", "efficientnet_lite0",
-    ]  # fmt: skip
+        "as-it-is",
+        "tuned-size-32",
+        "pruned-60",
+        "pruned-36",
+        "efficientnet_lite0",
+    ]
     assert "No weights of small_cnn are published" in found.failed["small_cnn"]
     assert found.nearest.rung == "pruned-36" == min(found.tried, key=lambda each: each.bytes).rung
     assert found.nearest.misses == {"size": found.nearest.bytes / 1000}

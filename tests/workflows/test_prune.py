@@ -33,13 +33,16 @@ def test_a_pruned_bundle_is_smaller_and_stands_for_itself(bundle: Bundle, photos
     told: list[str] = []
     settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8)
     found = prune(
-        bundle.folder, settings, out=tmp_path / "small",
+        bundle.folder,
+        settings,
+        out=tmp_path / "small",
         on_event=lambda event: told.append(event.text) if isinstance(event, Note) else None,
-    )  # fmt: skip
+    )
     assert found.after.macs <= 0.7 * found.before.macs and found.after.parameters < found.before.parameters
     assert [text for text in told if text.startswith("Pruning")] == [
-        "Pruning to 84% of the multiply-accumulates", "Pruning to 70% of the multiply-accumulates",
-    ]  # fmt: skip
+        "Pruning to 84% of the multiply-accumulates",
+        "Pruning to 70% of the multiply-accumulates",
+    ]
     assert any(text.startswith("Tuning") for text in told)
     small = read_bundle(tmp_path / "small")
     network = rebuilt(small)

@@ -57,9 +57,13 @@ def test_video_becomes_video_and_lines(tiny_bundle: Bundle, tmp_path: Path) -> N
     stream(tiny_bundle.folder, "test-pattern", fps=20, seconds=1, out=source)
     shown: list[StreamAnswer] = []
     summary = stream(
-        tiny_bundle.folder, source, crop="100,50,301,200", out=out, on_answer=shown.append,
+        tiny_bundle.folder,
+        source,
+        crop="100,50,301,200",
+        out=out,
+        on_answer=shown.append,
         smoothing=Smoothing("majority", 0.3, 0.1),
-    )  # fmt: skip
+    )
     assert summary.answered == summary.read == len(shown) > 5
     with av.open(str(out)) as file:
         frames = list(file.decode(video=0))
@@ -134,10 +138,13 @@ def test_a_signal_ends_it_with_whole_files_and_a_summary(
     command = [sys.executable, "-m", "pocketvision", "stream", str(tiny_bundle.folder)]
     process = subprocess.Popen(
         [*command, "--source", "test-pattern", "--jsonl", "-", "--out", str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     for _ in range(10):
         process.stdout.readline()

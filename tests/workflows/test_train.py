@@ -27,10 +27,21 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_holds_everything(trained: TrainResult) -> None:
     names = {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*")}
     assert {
-        "report.html", "metrics.json", "history.csv", "log.jsonl", "split.csv", "audit.json", "run.json",
-        "plots/learning_curves.png", "plots/confusion_matrix.png", "plots/probability_distribution.png",
-        "stage1/best.safetensors", "stage2/best.safetensors", "bundle/manifest.json", "bundle/model.onnx",
-    } <= names  # fmt: skip
+        "report.html",
+        "metrics.json",
+        "history.csv",
+        "log.jsonl",
+        "split.csv",
+        "audit.json",
+        "run.json",
+        "plots/learning_curves.png",
+        "plots/confusion_matrix.png",
+        "plots/probability_distribution.png",
+        "stage1/best.safetensors",
+        "stage2/best.safetensors",
+        "bundle/manifest.json",
+        "bundle/model.onnx",
+    } <= names
     assert "cache" not in names  # gone with the training that needed it
     events = [json.loads(line) for line in (trained.run / "log.jsonl").read_text().splitlines()]
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3, 1, 2]

@@ -53,10 +53,16 @@ def check(
 
     with TrainingDisplay() as display:
         audit = run_check(
-            data, labels=parse_labels(labels), path_column=path_column, label_column=label_column,
-            split_column=split_column, group_column=group_column, workers=workers, max_pixels=max_pixels,
+            data,
+            labels=parse_labels(labels),
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            workers=workers,
+            max_pixels=max_pixels,
             on_progress=lambda done, total: display(Counted("audit", done, total)),
-        )  # fmt: skip
+        )
     write_json_option(json, audit.to_dict())
     if json is None or str(json) != "-":
         _print_findings(audit)

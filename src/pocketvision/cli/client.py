@@ -57,10 +57,21 @@ def predict(
 
     to_terminal = out is None and str(json) != "-"
     summary = predict_remotely(
-        url, images, key=read_key(key_file), out=out, top_k=top_k, model=model, version=version, concurrency=concurrency,
-        timeout=timeout, retries=retries, deadline=deadline, lines=sys.stdin,
-        on_row=(lambda row: print_row(row, top_k)) if to_terminal else None, on_retry=_retry_printer(),
-    )  # fmt: skip
+        url,
+        images,
+        key=read_key(key_file),
+        out=out,
+        top_k=top_k,
+        model=model,
+        version=version,
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        deadline=deadline,
+        lines=sys.stdin,
+        on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
+        on_retry=_retry_printer(),
+    )
     write_json_option(json, summary.to_dict())
     if not to_terminal:
         rate = summary.images / summary.seconds

@@ -68,11 +68,7 @@ def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
         )
 
 
-SEEN = {
-    True: "selection: these images chose the epoch",
-    False: "untouched by the training",
-    None: "given images",
-}
+SEEN = {True: "selection: these images chose the epoch", False: "untouched by the training", None: "given images"}
 # Steps that recur within a training: they have a bar, and no line.
 QUIET_STEPS = {"cache"}
 STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evaluate": "Evaluating"}
@@ -94,9 +90,14 @@ class TrainingDisplay:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"), TimeRemainingColumn(), console=self._console, transient=True,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
             self._progress.start()
         return self
 

@@ -64,11 +64,24 @@ def evaluate(
 
     with TrainingDisplay() as display:
         evaluation = run_evaluate(
-            bundle, data, split=split, out=out, positive=positive, path_column=path_column, label_column=label_column,
-            split_column=split_column, group_column=group_column, batch=batch, workers=workers, threads=threads,
-            backend=backend, device=device, lang=lang, baseline=baseline,
+            bundle,
+            data,
+            split=split,
+            out=out,
+            positive=positive,
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            batch=batch,
+            workers=workers,
+            threads=threads,
+            backend=backend,
+            device=device,
+            lang=lang,
+            baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
-        )  # fmt: skip
+        )
     write_json_option(json, evaluation.to_dict())
     if json is None or str(json) != "-":
         print_evaluations([evaluation])

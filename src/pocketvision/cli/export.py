@@ -47,9 +47,13 @@ def export(
 
     with TrainingDisplay() as display:
         found = run_export(
-            bundle, [name.strip() for name in to.split(",") if name.strip()], data=data, out=out,
-            max_accuracy_drop=max_accuracy_drop, on_event=display,
-        )  # fmt: skip
+            bundle,
+            [name.strip() for name in to.split(",") if name.strip()],
+            data=data,
+            out=out,
+            max_accuracy_drop=max_accuracy_drop,
+            on_event=display,
+        )
     write_json_option(json, found.to_dict())
     if str(json) != "-":
         _print(found.exported)
@@ -60,9 +64,17 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
     from rich.table import Table
 
     table = Table(
-        "Target", "Size", "Same answers", "Largest difference", "Accuracy", "Drop (95 %)", "One image", "Batches", box=None,
+        "Target",
+        "Size",
+        "Same answers",
+        "Largest difference",
+        "Accuracy",
+        "Drop (95 %)",
+        "One image",
+        "Batches",
+        box=None,
         header_style="bold",
-    )  # fmt: skip
+    )
     for each in exported:
         found, drop = each.comparison, ""
         if found is None or each.latency is None:
@@ -71,8 +83,13 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
         if found.drop is not None and found.drop_interval is not None:
             drop = f"{found.drop:.2f} points ({found.drop_interval.low:.2f} to {found.drop_interval.high:.2f})"
         table.add_row(
-            each.target, f"{each.bytes / 1e6:.1f} MB", f"{found.top1_agreement:.2%}", f"{found.max_probability_difference:.1e}",
-            "" if found.accuracy is None else f"{found.accuracy:.2%}", drop, f"{each.latency.latency_ms:.1f} ms",
+            each.target,
+            f"{each.bytes / 1e6:.1f} MB",
+            f"{found.top1_agreement:.2%}",
+            f"{found.max_probability_difference:.1e}",
+            "" if found.accuracy is None else f"{found.accuracy:.2%}",
+            drop,
+            f"{each.latency.latency_ms:.1f} ms",
             f"{each.latency.images_per_second:.0f} images/s",
-        )  # fmt: skip
+        )
     stdout().print(table)

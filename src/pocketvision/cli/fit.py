@@ -75,10 +75,18 @@ def fit(
     )
     with TrainingDisplay() as display:
         found = run_fit(
-            bundle, budget, data=data, out=out, tried=_names(tried) or tuple(KINDS), networks=_names(networks),
-            backends=_names(backends), everything=everything, settings=StepSettings(epochs=epochs, seed=seed), plot=plot,
+            bundle,
+            budget,
+            data=data,
+            out=out,
+            tried=_names(tried) or tuple(KINDS),
+            networks=_names(networks),
+            backends=_names(backends),
+            everything=everything,
+            settings=StepSettings(epochs=epochs, seed=seed),
+            plot=plot,
             on_event=display,
-        )  # fmt: skip
+        )
     write_json_option(json, found.to_dict())
     if str(json) != "-":
         _print(found)
@@ -99,11 +107,15 @@ def _print(found: "FitResult") -> None:
         compared = each.comparison
         interval = compared.drop_interval
         table.add_row(
-            "*" if each.best_of_its_cost else "", each.title, f"{each.bytes / 1e6:.2f} MB",
-            f"{each.latency.latency_ms:.2f} ms", "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
+            "*" if each.best_of_its_cost else "",
+            each.title,
+            f"{each.bytes / 1e6:.2f} MB",
+            f"{each.latency.latency_ms:.2f} ms",
+            "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
             "" if interval is None else f"{compared.drop:.2f} points ({interval.low:.2f} to {interval.high:.2f})",
-            ", ".join(each.misses), style="bold" if each is found.chosen else "",
-        )  # fmt: skip
+            ", ".join(each.misses),
+            style="bold" if each is found.chosen else "",
+        )
     stdout().print(table)
     stdout().print("* no other is as fast, as small and as accurate (the Pareto front)", soft_wrap=True)
     for rung, reason in found.failed.items():

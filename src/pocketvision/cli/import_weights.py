@@ -44,9 +44,16 @@ def import_weights(
 
     names = parse_labels(labels)
     bundle = run_import(
-        weights, model=model, labels=names or [], out=out, size=size, crop_share=crop_share, interpolation=interpolation,
-        mean=_three(mean, "--mean"), std=_three(std, "--std"),
-    )  # fmt: skip
+        weights,
+        model=model,
+        labels=names or [],
+        out=out,
+        size=size,
+        crop_share=crop_share,
+        interpolation=interpolation,
+        mean=_three(mean, "--mean"),
+        std=_three(std, "--std"),
+    )
     summary = {
         "bundle": str(bundle.folder),
         "labels": list(bundle.labels),

@@ -41,10 +41,19 @@ def predict(
 
     to_terminal = out is None and str(json) != "-"
     summary = run_predict(
-        bundle, images, out=out, top_k=top_k, batch=batch, workers=workers, threads=threads, backend=backend,
-        device=device, max_pixels=max_pixels, lines=sys.stdin,
+        bundle,
+        images,
+        out=out,
+        top_k=top_k,
+        batch=batch,
+        workers=workers,
+        threads=threads,
+        backend=backend,
+        device=device,
+        max_pixels=max_pixels,
+        lines=sys.stdin,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
-    )  # fmt: skip
+    )
     write_json_option(json, summary.to_dict())
     if not to_terminal:
         rate = summary.images / summary.seconds

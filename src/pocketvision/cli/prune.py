@@ -57,10 +57,19 @@ def prune(
     from pocketvision.workflows.prune import prune as run_prune
 
     settings = PruneSettings(
-        keep_macs=keep_macs, keep_parameters=keep_parameters, latency_ms=latency_ms, unstructured=unstructured,
-        importance=importance, rounds=rounds, epochs=epochs, augmentation=augmentation,
-        distill=distill, lr=lr, max_accuracy_drop=max_accuracy_drop, seed=seed,
-    )  # fmt: skip
+        keep_macs=keep_macs,
+        keep_parameters=keep_parameters,
+        latency_ms=latency_ms,
+        unstructured=unstructured,
+        importance=importance,
+        rounds=rounds,
+        epochs=epochs,
+        augmentation=augmentation,
+        distill=distill,
+        lr=lr,
+        max_accuracy_drop=max_accuracy_drop,
+        seed=seed,
+    )
     with TrainingDisplay() as display:
         found = run_prune(bundle, settings, data=data, out=out, on_event=display)
     write_json_option(json, found.to_dict())

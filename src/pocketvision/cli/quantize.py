@@ -46,9 +46,16 @@ def quantize(
 
     with TrainingDisplay() as display:
         found = run_quantize(
-            bundle, data=data, out=out, method=method, max_accuracy_drop=max_accuracy_drop, calibration=calibration,
-            tune_epochs=tune_epochs, tune_lr=tune_lr, on_event=display,
-        )  # fmt: skip
+            bundle,
+            data=data,
+            out=out,
+            method=method,
+            max_accuracy_drop=max_accuracy_drop,
+            calibration=calibration,
+            tune_epochs=tune_epochs,
+            tune_lr=tune_lr,
+            on_event=display,
+        )
     write_json_option(json, found.to_dict())
     if str(json) != "-":
         _print(found)
@@ -63,21 +70,29 @@ def _print(found: "QuantizeResult") -> None:
     size, float_latency = found.float_bytes, found.search.float_latency
     reference = found.chosen.comparison.reference_accuracy
     table.add_row(
-        "float32", f"{size / 1e6:.1f} MB", "", "" if reference is None else f"{reference:.2%}", "",
-        f"{float_latency.latency_ms:.1f} ms", f"{float_latency.images_per_second:.0f} images/s",
-    )  # fmt: skip
+        "float32",
+        f"{size / 1e6:.1f} MB",
+        "",
+        "" if reference is None else f"{reference:.2%}",
+        "",
+        f"{float_latency.latency_ms:.1f} ms",
+        f"{float_latency.images_per_second:.0f} images/s",
+    )
     for each in found.search.candidates:
         compared, drop = each.comparison, ""
         if compared.drop is not None and compared.drop_interval is not None:
             drop = f"{compared.drop:.2f} points ({compared.drop_interval.low:.2f} to {compared.drop_interval.high:.2f})"
         timed = each.latency
         table.add_row(
-            each.settings.title, f"{each.bytes / 1e6:.1f} MB", f"{compared.top1_agreement:.2%}",
-            "" if compared.accuracy is None else f"{compared.accuracy:.2%}", drop,
+            each.settings.title,
+            f"{each.bytes / 1e6:.1f} MB",
+            f"{compared.top1_agreement:.2%}",
+            "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
+            drop,
             "" if timed is None else f"{timed.latency_ms:.1f} ms",
             "" if timed is None else f"{timed.images_per_second:.0f} images/s",
             style="bold" if each is found.chosen or each.settings == found.chosen.settings else "",
-        )  # fmt: skip
+        )
     stdout().print(table)
     for title, reason in found.search.failed.items():
         stdout().print(f"Not tried: {title}: {reason}", soft_wrap=True)

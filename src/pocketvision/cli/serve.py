@@ -75,11 +75,22 @@ def serve(
 
     settings = ServerSettings(
         batches=BatchSettings(max_batch, max_delay / 1000, queue, max_wait or deadline),
-        backend=backend, threads=threads,
-        deadline=deadline, max_body=max_body * _MEBIBYTE, max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
-        max_images=min(max_images, queue), max_pixels=max_pixels, keys=keys_from(keys), rate=rate, watch=watch, drain=drain,
-        log_json=log_json, live=LiveSettings() if live else None, workers=workers, traces=traces,
-    )  # fmt: skip
+        backend=backend,
+        threads=threads,
+        deadline=deadline,
+        max_body=max_body * _MEBIBYTE,
+        max_bodies=max(8 * max_body, 160) * _MEBIBYTE,
+        max_images=min(max_images, queue),
+        max_pixels=max_pixels,
+        keys=keys_from(keys),
+        rate=rate,
+        watch=watch,
+        drain=drain,
+        log_json=log_json,
+        live=LiveSettings() if live else None,
+        workers=workers,
+        traces=traces,
+    )
 
     def ready(url: str, models: list[str]) -> None:
         stderr().print(f"Serving {', '.join(models)} on {url} (API: {url}/docs)", soft_wrap=True)

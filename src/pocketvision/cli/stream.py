@@ -33,7 +33,7 @@ def stream(
         str | None,
         typer.Option(
             help="newest: the model gets the newest frame, older ones are dropped; wait: every frame is answered.  "
-            "[default: wait for files and folders, else newest]",
+            "[default: wait for files and folders, else newest]"
         ),
     ] = None,
     jsonl: Annotated[
@@ -85,12 +85,23 @@ def stream(
     show = _line_printer(top_k) if to_stdout else _change_printer()
     with _ended_by_signals() as stop:
         summary = run_stream(
-            bundle, source, crop=crop, policy=policy, fps=fps, low_latency=low_latency,
+            bundle,
+            source,
+            crop=crop,
+            policy=policy,
+            fps=fps,
+            low_latency=low_latency,
             seconds=seconds,
             smoothing=None if smooth is None else Smoothing(smooth, smooth_seconds, hysteresis),
-            jsonl=None if to_stdout else jsonl, top_k=top_k, out=out, backend=backend, device=device, threads=threads,
-            stop=stop, on_answer=None if str(json) == STANDARD_OUTPUT and not to_stdout else show,
-        )  # fmt: skip
+            jsonl=None if to_stdout else jsonl,
+            top_k=top_k,
+            out=out,
+            backend=backend,
+            device=device,
+            threads=threads,
+            stop=stop,
+            on_answer=None if str(json) == STANDARD_OUTPUT and not to_stdout else show,
+        )
     write_json_option(json, summary.to_dict())
     _print_summary(summary)
 
@@ -139,9 +150,11 @@ def _change_printer() -> Any:
 
 
 def _print_summary(summary: "StreamSummary") -> None:
-    latency = "" if summary.latency_ms_p50 is None else (
-        f"; latency {summary.latency_ms_p50:.1f} ms (p95 {summary.latency_ms_p95:.1f} ms)"
-    )  # fmt: skip
+    latency = (
+        ""
+        if summary.latency_ms_p50 is None
+        else (f"; latency {summary.latency_ms_p50:.1f} ms (p95 {summary.latency_ms_p95:.1f} ms)")
+    )
     unpublished = f", {summary.unpublished} not published" if summary.unpublished else ""
     stderr().print(
         f"{summary.read} frames read, {summary.answered} answered ({summary.failed} could not be), {summary.dropped} dropped, "

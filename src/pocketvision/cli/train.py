@@ -62,8 +62,7 @@ def train(
         int, typer.Option(help="How many of the last stages learn in stage 2.", rich_help_panel=_STAGES)
     ] = 3,
     precision: Annotated[
-        str,
-        typer.Option(help="Number format of stage 2: auto, float32 or bfloat16.", rich_help_panel=_CACHE),
+        str, typer.Option(help="Number format of stage 2: auto, float32 or bfloat16.", rich_help_panel=_CACHE)
     ] = "auto",
     views: Annotated[int, typer.Option(help="Cached views of every training image.", rich_help_panel=_CACHE)] = 4,
     augmentation: Annotated[
@@ -123,16 +122,47 @@ def train(
 
     with TrainingDisplay() as display:
         result = run_train(
-            data, model=model, out=out, weights=weights, size=size,
-            interpolation=interpolation, epochs1=epochs1, epochs2=epochs2, lr1=lr1, lr2=lr2,
-            batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing, schedule=schedule,
-            schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze, precision=precision, views=views,
-            augmentation=augmentation, class_weights=parse_class_weights(class_weights), balance_to=balance_to,
-            val_share=val_share, test_share=test_share, labels=parse_labels(labels), path_column=path_column,
-            label_column=label_column, split_column=split_column, group_column=group_column, positive=positive, seed=seed,
-            workers=workers, max_pixels=max_pixels, cache=cache, cache_dir=cache_dir,
-            cache_limit=int(cache_limit * 1e9), resume=resume, lang=lang, on_event=display,
-        )  # fmt: skip
+            data,
+            model=model,
+            out=out,
+            weights=weights,
+            size=size,
+            interpolation=interpolation,
+            epochs1=epochs1,
+            epochs2=epochs2,
+            lr1=lr1,
+            lr2=lr2,
+            batch=batch,
+            dropout=dropout,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            schedule=schedule,
+            schedule_patience=schedule_patience,
+            patience=patience,
+            unfreeze=unfreeze,
+            precision=precision,
+            views=views,
+            augmentation=augmentation,
+            class_weights=parse_class_weights(class_weights),
+            balance_to=balance_to,
+            val_share=val_share,
+            test_share=test_share,
+            labels=parse_labels(labels),
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            positive=positive,
+            seed=seed,
+            workers=workers,
+            max_pixels=max_pixels,
+            cache=cache,
+            cache_dir=cache_dir,
+            cache_limit=int(cache_limit * 1e9),
+            resume=resume,
+            lang=lang,
+            on_event=display,
+        )
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
         print_evaluations(result.evaluations)

@@ -9,10 +9,7 @@ from pocketvision.cli.display import stdout, write_json_option
 from pocketvision.cli.options import JsonFile
 
 
-def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    json: JsonFile = None,
-) -> None:
+def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], json: JsonFile = None) -> None:
     """Recompute a bundle's hashes and rerun its golden inputs on this machine.
 
     Exit code 0: it answers as it was measured; 1: it does not.

@@ -32,13 +32,7 @@ class ServerProblemError(RequestFailedError):
     """
 
     def __init__(
-        self,
-        url: str,
-        detail: str,
-        status: int,
-        kind: str,
-        request_id: str = "",
-        retry_after: float | None = None,
+        self, url: str, detail: str, status: int, kind: str, request_id: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(url, detail, status, kind, request_id, retry_after)
         self.status = status

@@ -155,9 +155,13 @@ async def _open_link(settings: ClientSettings) -> "_Link":
         secure = {}  # websockets refuses a context that it has no use for
     try:
         connection = await _Straight(
-            settings.socket_url, additional_headers=dict(settings.headers), open_timeout=timeout, max_size=MAX_ANSWER,
-            compression=None, **secure,
-        )  # fmt: skip
+            settings.socket_url,
+            additional_headers=dict(settings.headers),
+            open_timeout=timeout,
+            max_size=MAX_ANSWER,
+            compression=None,
+            **secure,
+        )
     except InvalidStatus as refusal:
         said = refusal.response
         headers = {name.lower(): value for name, value in said.headers.raw_items()}

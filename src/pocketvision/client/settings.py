@@ -73,9 +73,7 @@ def client_settings(
                 "The key holds characters that no key has (spaces, line breaks, other scripts), or is empty."
             )
         sent["Authorization"] = f"Bearer {key}"
-    return ClientSettings(
-        base_url(url), sent, timeout, retries, deadline, pace or Pace(), on_retry, ssl_context
-    )  # fmt: skip
+    return ClientSettings(base_url(url), sent, timeout, retries, deadline, pace or Pace(), on_retry, ssl_context)
 
 
 def base_url(url: str) -> str:

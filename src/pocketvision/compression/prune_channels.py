@@ -160,8 +160,10 @@ def _rebuilt(smaller: Network, rows: Architecture) -> Network:
     """A network of the rows with the weights: strict, so that rows that do not describe what is left are an error."""
     with torch.random.fork_rng(devices=[]):
         network = Network(
-            rows, num_classes=smaller.num_classes, in_channels=smaller.stem.conv.in_channels,  # type: ignore[union-attr, arg-type]
+            rows,
+            num_classes=smaller.num_classes,
+            in_channels=smaller.stem.conv.in_channels,  # type: ignore[union-attr, arg-type]
             dropout=smaller.classifier[0].p,  # type: ignore[arg-type]
-        )  # fmt: skip
+        )
     network.load_state_dict(smaller.state_dict())
     return network.eval()

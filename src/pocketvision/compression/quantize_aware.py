@@ -34,9 +34,10 @@ class RoundingNetwork(nn.Module):
             except ImportError:
                 raise MissingExtraError("Tuning for 8 bits", "tune") from None
             program = torch.export.export(
-                copy.deepcopy(network).eval(), (torch.zeros(2, 3, *size),),
+                copy.deepcopy(network).eval(),
+                (torch.zeros(2, 3, *size),),
                 dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-            )  # fmt: skip
+            )
             self.graph = prepare_qat_pt2e(program.module(), Rounding())
 
     def forward(self, images: Tensor) -> Tensor:

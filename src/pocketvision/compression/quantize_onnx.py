@@ -28,22 +28,32 @@ def quantize_onnx(
     with quiet(), replacing(out) as written:
         if settings.tool == "onnxruntime-dynamic":
             quantize_dynamic(
-                path, written, op_types_to_quantize=["MatMul", "Gemm"], per_channel=settings.per_channel,
-                reduce_range=settings.reduce_range, nodes_to_exclude=list(settings.float_layers),
-            )  # fmt: skip
+                path,
+                written,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=settings.per_channel,
+                reduce_range=settings.reduce_range,
+                nodes_to_exclude=list(settings.float_layers),
+            )
             return
         quantize_static(
-            path, written, _Reader(calibration), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(OPERATORS),
-            per_channel=settings.per_channel, reduce_range=settings.reduce_range,
+            path,
+            written,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(OPERATORS),
+            per_channel=settings.per_channel,
+            reduce_range=settings.reduce_range,
             activation_type=QuantType.QUInt8 if settings.activations == "uint8" else QuantType.QInt8,
-            weight_type=QuantType.QInt8, nodes_to_quantize=None if only is None else list(only),
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=None if only is None else list(only),
             nodes_to_exclude=list(settings.float_layers),
             calibrate_method={
                 "minmax": CalibrationMethod.MinMax,
                 "entropy": CalibrationMethod.Entropy,
                 "percentile": CalibrationMethod.Percentile,
             }[settings.calibration],
-        )  # fmt: skip
+        )
 
 
 def prepare_onnx(path: Path, out: Path) -> None:

@@ -21,8 +21,11 @@ def quantize_openvino(path: Path, out: Path, settings: Settings, calibration: Ba
             raise MissingExtraError("Quantizing for OpenVINO", "openvino") from None
         images = [image[None] for batch in calibration for image in batch]
         model = nncf.quantize(
-            openvino.Core().read_model(path), nncf.Dataset(images), preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(images), fast_bias_correction=not settings.bias_correction,
+            openvino.Core().read_model(path),
+            nncf.Dataset(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            fast_bias_correction=not settings.bias_correction,
             ignored_scope=nncf.IgnoredScope(names=list(settings.float_layers)) if settings.float_layers else None,
-        )  # fmt: skip
+        )
         openvino.save_model(model, out)

@@ -21,22 +21,38 @@ WEIGHTED = (_ATEN.conv2d.default, _ATEN.conv2d.padding, _ATEN.linear.default)
 
 # What convolutions and linear layers put out is rounded where it is taken in: after the clipping that runtimes fuse with them.
 ROUNDED = (
-    *WEIGHTED, _ATEN.add.Tensor, _ATEN.mul.Tensor, _ATEN.matmul.default, _ATEN.mean.dim, _ATEN.hardswish.default,
-    _ATEN.hardsigmoid.default, _ATEN.sigmoid.default, _ATEN.silu.default, _ATEN.max_pool2d.default,
-    _ATEN.adaptive_avg_pool2d.default, _ATEN.scaled_dot_product_attention.default,
-)  # fmt: skip
+    *WEIGHTED,
+    _ATEN.add.Tensor,
+    _ATEN.mul.Tensor,
+    _ATEN.matmul.default,
+    _ATEN.mean.dim,
+    _ATEN.hardswish.default,
+    _ATEN.hardsigmoid.default,
+    _ATEN.sigmoid.default,
+    _ATEN.silu.default,
+    _ATEN.max_pool2d.default,
+    _ATEN.adaptive_avg_pool2d.default,
+    _ATEN.scaled_dot_product_attention.default,
+)
 """Operators whose inputs are rounded: those of OPERATORS in settings.py, under their names in torch."""
 
 _ACTIVATIONS = QuantizationSpec(
-    torch.uint8, FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
-    quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine,
-)  # fmt: skip
+    torch.uint8,
+    FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
+    quant_min=0,
+    quant_max=255,
+    qscheme=torch.per_tensor_affine,
+)
 # The range of a weight is its own, now: an average over steps would lag behind what is exported. Not by the fused kernel, whose
 # symmetric scale is 255/254 of ONNX Runtime's: so the grid is the same to the last bit.
 _WEIGHTS = QuantizationSpec(
-    torch.int8, FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0),
-    quant_min=-127, quant_max=127, qscheme=torch.per_channel_symmetric, ch_axis=0,
-)  # fmt: skip
+    torch.int8,
+    FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0),
+    quant_min=-127,
+    quant_max=127,
+    qscheme=torch.per_channel_symmetric,
+    ch_axis=0,
+)
 
 
 class Rounding(Quantizer):  # type: ignore[misc]  # torchao has no types

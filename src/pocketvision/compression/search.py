@@ -73,9 +73,16 @@ class Search:
 
 
 def search(
-    path: Path, folder: Path, ways: Sequence[Settings], measuring: Measuring, *, max_drop: float, seconds: float, tell: Tell,
+    path: Path,
+    folder: Path,
+    ways: Sequence[Settings],
+    measuring: Measuring,
+    *,
+    max_drop: float,
+    seconds: float,
+    tell: Tell,
     tuned: Path | None = None,
-) -> Search:  # fmt: skip
+) -> Search:
     """Try every one of `ways` on the ONNX file `path`; leave the chosen one's files in `folder`.
 
     max_drop: percentage points of accuracy. Where none stays within it, the most accurate candidate of ONNX Runtime's is tried

@@ -10,9 +10,21 @@ Activations = Literal["uint8", "int8"]
 # What is quantized: every operator that ONNX Runtime has 8-bit kernels for. Left in float: softmax and the temperature's
 # division, whose outputs are the answer itself.
 OPERATORS = (
-    "Conv", "Gemm", "MatMul", "Add", "Mul", "Clip", "Relu", "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool",
-    "HardSigmoid", "Sigmoid", "HardSwish",
-)  # fmt: skip
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "Add",
+    "Mul",
+    "Clip",
+    "Relu",
+    "AveragePool",
+    "GlobalAveragePool",
+    "ReduceMean",
+    "MaxPool",
+    "HardSigmoid",
+    "Sigmoid",
+    "HardSwish",
+)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,7 @@ from numpy.typing import NDArray
 SPLITS = ("train", "val", "test")
 
 # Names that people give their splits, in folders and in tables, compared in lower case.
-SPLIT_NAMES = {
-    "train": 0,
-    "training": 0,
-    "val": 1,
-    "valid": 1,
-    "validation": 1,
-    "test": 2,
-    "testing": 2,
-}
+SPLIT_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
 
 
 @dataclass(frozen=True, eq=False)

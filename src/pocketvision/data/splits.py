@@ -74,10 +74,7 @@ def make_split(
 
 
 def _can_not_be_split(
-    labels: NDArray[np.integer],
-    owners: NDArray[np.integer],
-    without: Sequence[int],
-    class_names: Sequence[str] | None,
+    labels: NDArray[np.integer], owners: NDArray[np.integer], without: Sequence[int], class_names: Sequence[str] | None
 ) -> UsageError:
     named = [repr(class_names[label]) if class_names else str(label) for label in without]
     some = ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")

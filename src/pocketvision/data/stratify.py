@@ -160,12 +160,7 @@ def _repair(
 
 
 def _loss(
-    table: _Table,
-    cluster: int,
-    split: int,
-    split_of: NDArray[np.int8],
-    present: Integers,
-    required: NDArray[np.bool_],
+    table: _Table, cluster: int, split: int, split_of: NDArray[np.int8], present: Integers, required: NDArray[np.bool_]
 ) -> float:
     """How many classes a split would lose, less how many it would win, if `cluster` moved to `split`; test counts half."""
     source = int(split_of[cluster])

@@ -36,11 +36,12 @@ def measure_latency(
     alone, batched = _durations(runs, one, seconds), _durations(runs, many, seconds)
     return {
         name: Latency(
-            1e3 * statistics.median(alone[name]), 1e3 * float(np.percentile(alone[name], 95)),
+            1e3 * statistics.median(alone[name]),
+            1e3 * float(np.percentile(alone[name], 95)),
             batch / statistics.median(batched[name]),
         )
         for name in runs
-    }  # fmt: skip
+    }
 
 
 def _durations(runs: Mapping[str, Run], images: NDArray[Any], seconds: float) -> dict[str, list[float]]:

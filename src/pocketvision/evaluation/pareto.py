@@ -60,9 +60,14 @@ def write_plot(
         if each.best or each.marked or len(points) <= _NAMED:
             right = each.cost > middle  # its name goes to the left of it, and stays inside the picture
             axes.annotate(
-                each.name, (each.cost, each.accuracy), xytext=(-6 if right else 6, 5), textcoords="offset points",
-                ha="right" if right else "left", fontsize=9, color=color,
-            )  # fmt: skip
+                each.name,
+                (each.cost, each.accuracy),
+                xytext=(-6 if right else 6, 5),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                fontsize=9,
+                color=color,
+            )
     front = _steps(points)
     axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")
     if limit is not None:

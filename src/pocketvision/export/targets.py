@@ -54,51 +54,83 @@ class Target:
 TARGETS: dict[str, Target] = {
     "onnx": Target((to_onnx.FILE,), to_onnx.write_onnx, to_onnx.open_onnx_answers, "ONNX, any runtime"),
     "onnx-uint8": Target(
-        (to_uint8_onnx.FILE,), to_uint8_onnx.write_uint8_onnx, to_uint8_onnx.open_uint8_answers,
-        "ONNX that takes an image of any size and preprocesses it itself", lossless=False, batch=1, takes_pixels=True,
+        (to_uint8_onnx.FILE,),
+        to_uint8_onnx.write_uint8_onnx,
+        to_uint8_onnx.open_uint8_answers,
+        "ONNX that takes an image of any size and preprocesses it itself",
+        lossless=False,
+        batch=1,
+        takes_pixels=True,
     ),
     "onnx-free-size": Target(
-        (to_free_size_onnx.FILE,), to_free_size_onnx.write_free_size_onnx, to_free_size_onnx.open_free_size_answers,
-        "ONNX for preprocessed images of any size", free_size=True,
+        (to_free_size_onnx.FILE,),
+        to_free_size_onnx.write_free_size_onnx,
+        to_free_size_onnx.open_free_size_answers,
+        "ONNX for preprocessed images of any size",
+        free_size=True,
     ),
     "openvino": Target(
         to_openvino.FILES, to_openvino.write_openvino, to_openvino.open_openvino_answers, "OpenVINO, float32 weights"
     ),
     "openvino-fp16": Target(
-        to_openvino.FILES, to_openvino.write_openvino_fp16, to_openvino.open_openvino_answers,
-        "OpenVINO, float16 weights", lossless=False,
+        to_openvino.FILES,
+        to_openvino.write_openvino_fp16,
+        to_openvino.open_openvino_answers,
+        "OpenVINO, float16 weights",
+        lossless=False,
     ),
     "program": Target(
         (to_program.FILE,), to_program.write_program, to_program.open_program_answers, "torch.export's program"
     ),
     "torchscript": Target(
-        (to_torchscript.FILE,), to_torchscript.write_torchscript, to_torchscript.open_torchscript_answers,
-        "TorchScript, for old hosts", legacy=True,
+        (to_torchscript.FILE,),
+        to_torchscript.write_torchscript,
+        to_torchscript.open_torchscript_answers,
+        "TorchScript, for old hosts",
+        legacy=True,
     ),
     "executorch": Target(
-        (to_executorch.FILE,), to_executorch.write_executorch, to_executorch.open_executorch_answers,
-        "ExecuTorch on XNNPACK, for phones", batch=1,
+        (to_executorch.FILE,),
+        to_executorch.write_executorch,
+        to_executorch.open_executorch_answers,
+        "ExecuTorch on XNNPACK, for phones",
+        batch=1,
     ),
     "executorch-int8": Target(
-        (to_executorch.FILE,), to_executorch.write_executorch_int8, to_executorch.open_executorch_answers,
-        "the same in 8 bits", lossless=False, batch=1, calibrated=True,
+        (to_executorch.FILE,),
+        to_executorch.write_executorch_int8,
+        to_executorch.open_executorch_answers,
+        "the same in 8 bits",
+        lossless=False,
+        batch=1,
+        calibrated=True,
     ),
     "litert": Target(
         (to_litert.FILE,), to_litert.write_litert, to_litert.open_litert_answers, "LiteRT, for Android", batch=1
     ),
     "coreml": Target(
-        to_coreml.FILES, to_coreml.write_coreml, to_coreml.open_coreml_answers, "Core ML, for Apple's devices", batch=1,
+        to_coreml.FILES,
+        to_coreml.write_coreml,
+        to_coreml.open_coreml_answers,
+        "Core ML, for Apple's devices",
+        batch=1,
         system=to_coreml.SYSTEM,
     ),
     "timm": Target(
-        to_weights.TIMM_FILES, to_weights.write_timm, to_weights.open_timm_answers, "weights in timm's key layout",
+        to_weights.TIMM_FILES,
+        to_weights.write_timm,
+        to_weights.open_timm_answers,
+        "weights in timm's key layout",
         is_graph=False,
     ),
     "torchvision": Target(
-        to_weights.TORCHVISION_FILES, to_weights.write_torchvision, to_weights.open_torchvision_answers,
-        "weights in torchvision's key layout", is_graph=False,
+        to_weights.TORCHVISION_FILES,
+        to_weights.write_torchvision,
+        to_weights.open_torchvision_answers,
+        "weights in torchvision's key layout",
+        is_graph=False,
     ),
-}  # fmt: skip
+}
 
 
 def target_named(name: str) -> Target:

@@ -42,7 +42,7 @@ def write_coreml(source: Exportable, folder: Path) -> None:
                 minimum_deployment_target=coremltools.target.iOS15,
                 compute_precision=coremltools.precision.FLOAT32,
                 skip_model_load=True,
-            )  # fmt: skip
+            )
 
         model = converted(convert, source.graph(), source.example(batch=1), into="Core ML")
         model.user_defined_metadata.update(to_onnx.metadata(source))

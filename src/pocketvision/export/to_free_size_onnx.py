@@ -32,9 +32,13 @@ def write_free_size_onnx(source: Exportable, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / FILE
         to_onnx.write_graph(
-            graph, path, example=source.example(), outputs=to_onnx.OUTPUTS, metadata=to_onnx.metadata(source),
+            graph,
+            path,
+            example=source.example(),
+            outputs=to_onnx.OUTPUTS,
+            metadata=to_onnx.metadata(source),
             free_size=True,
-        )  # fmt: skip
+        )
         model = onnx.load(path)
     if rows.padding == "same":
         _pad_as_tensorflow(model)

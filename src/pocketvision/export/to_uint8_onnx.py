@@ -83,8 +83,9 @@ def write_uint8_onnx(source: Exportable, folder: Path) -> None:
     first.ir_version = network.ir_version
     merged = compose.merge_models(
         compose.add_prefix(first, "preprocessing/", rename_inputs=False, rename_outputs=False),
-        network, io_map=[("images", "images")],
-    )  # fmt: skip
+        network,
+        io_map=[("images", "images")],
+    )
     onnx.helper.set_model_props(merged, {each.key: each.value for each in network.metadata_props})
     with replacing(folder / FILE) as temporary_file:
         onnx.save(merged, temporary_file)

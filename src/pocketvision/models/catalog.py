@@ -33,11 +33,19 @@ if TYPE_CHECKING:
 ARCHITECTURES: dict[str, ModelSpec] = {
     row.name: row
     for family in (
-        efficientnet, efficientnet_v2, mobilenet_v1, mobilenet_v2, mobilenet_v3, mobile_efficientnet, mnasnet, small_cnn,
-        resnet, vit,
+        efficientnet,
+        efficientnet_v2,
+        mobilenet_v1,
+        mobilenet_v2,
+        mobilenet_v3,
+        mobile_efficientnet,
+        mnasnet,
+        small_cnn,
+        resnet,
+        vit,
     )
     for row in family.ROWS
-}  # fmt: skip
+}
 
 # MobileNets of any width: `mobilenet_v2_075` is mobilenet_v2 with alpha 0.75.
 _ALPHA = re.compile(r"(mobilenet_v\w+)_(\d{3})")

@@ -76,9 +76,18 @@ def _library_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """PyTorch's own gradients: of the images, or of the weight, in that place of the result."""
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        gradient, images, weight, None, [stride, stride], padding, [1, 1], False, [0, 0], len(weight),
+        gradient,
+        images,
+        weight,
+        None,
+        [stride, stride],
+        padding,
+        [1, 1],
+        False,
+        [0, 0],
+        len(weight),
         [of_images, not of_images, False],
-    )  # fmt: skip
+    )
     return gradients
 
 

@@ -47,12 +47,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self,
-        architecture: ModelSpec,
-        *,
-        num_classes: int = 1000,
-        in_channels: int = 3,
-        dropout: float | None = None,
+        self, architecture: ModelSpec, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
     ) -> None:
         super().__init__()
         self.architecture = architecture

@@ -55,9 +55,13 @@ def _is_the_catalogues(spec: ModelSpec) -> bool:
         return False
     if isinstance(spec, Architecture) and isinstance(original, Architecture):
         original = replace(
-            original, padding=spec.padding, norm_epsilon=spec.norm_epsilon, input_size=spec.input_size,
-            dropout=spec.dropout, drop_path=spec.drop_path,
-        )  # fmt: skip
+            original,
+            padding=spec.padding,
+            norm_epsilon=spec.norm_epsilon,
+            input_size=spec.input_size,
+            dropout=spec.dropout,
+            drop_path=spec.drop_path,
+        )
     return original == spec
 
 

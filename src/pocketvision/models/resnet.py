@@ -12,11 +12,15 @@ def _resnet(depth: int, block: Block, repeats: tuple[int, int, int, int]) -> Arc
     widest = 4 if block == "bottleneck" else 1
     stages = tuple(
         StageRow(
-            kernel=3, stride=1 if stage == 0 else 2, expansion=1 / widest, channels=64 * 2**stage * widest,
-            repeats=repeats[stage], block=block,
+            kernel=3,
+            stride=1 if stage == 0 else 2,
+            expansion=1 / widest,
+            channels=64 * 2**stage * widest,
+            repeats=repeats[stage],
+            block=block,
         )
         for stage in range(4)
-    )  # fmt: skip
+    )
     return Architecture(
         name=f"resnet{depth}",
         family="resnet",

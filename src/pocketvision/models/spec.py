@@ -277,11 +277,25 @@ def has_shortcut(row: StageRow, in_channels: int, stride: int) -> bool:
 _CHOICES = (Padding, Activation, Gate, Block, SqueezeOf)
 # Smallest and largest value of a number, where not every one makes sense.
 _RANGES: dict[str, tuple[float, float]] = {
-    "kernel": (1, 31), "stride": (1, 4), "expansion": (0.05, 64), "channels": (1, 65_536), "repeats": (1, 1000),
-    "squeeze_ratio": (0, 1), "stem_channels": (1, 65_536), "head_channels": (0, 65_536), "hidden_channels": (0, 65_536),
-    "norm_epsilon": (1e-12, 1), "input_size": (8, 4096), "dropout": (0, 0.95), "width": (0.01, 100), "depth": (0.01, 100),
-    "stem_kernel": (1, 31), "stem_stride": (1, 4), "round_limit": (0, 1), "drop_path": (0, 0.95),
-}  # fmt: skip
+    "kernel": (1, 31),
+    "stride": (1, 4),
+    "expansion": (0.05, 64),
+    "channels": (1, 65_536),
+    "repeats": (1, 1000),
+    "squeeze_ratio": (0, 1),
+    "stem_channels": (1, 65_536),
+    "head_channels": (0, 65_536),
+    "hidden_channels": (0, 65_536),
+    "norm_epsilon": (1e-12, 1),
+    "input_size": (8, 4096),
+    "dropout": (0, 0.95),
+    "width": (0.01, 100),
+    "depth": (0.01, 100),
+    "stem_kernel": (1, 31),
+    "stem_stride": (1, 4),
+    "round_limit": (0, 1),
+    "drop_path": (0, 0.95),
+}
 
 
 def checked(

@@ -155,9 +155,13 @@ def timm_layers(spec: TimmBackbone, side: int) -> list[Layer]:
                 part = found[name.split(".")[0] if stage is None else str(stage)]
 
                 def note(
-                    layer: nn.Module, _: object, output: Tensor, name: str = name, stage: int | None = stage,
+                    layer: nn.Module,
+                    _: object,
+                    output: Tensor,
+                    name: str = name,
+                    stage: int | None = stage,
                     part: list[Layer] = part,
-                ) -> None:  # fmt: skip
+                ) -> None:
                     part.append(_layer(layer, output, name, stage))
 
                 hooks.append(module.register_forward_hook(note))
@@ -189,9 +193,17 @@ def _layer(module: nn.Module, output: Tensor, name: str, stage: int | None) -> L
     if isinstance(module, nn.Conv2d):
         (kernel, wide), stride = module.kernel_size, module.stride[0]
         layer = Layer(
-            name, stage, module.in_channels, module.out_channels, kernel, stride, module.groups, output.shape[-1], False,
+            name,
+            stage,
+            module.in_channels,
+            module.out_channels,
+            kernel,
+            stride,
+            module.groups,
+            output.shape[-1],
+            False,
             kernel_width=None if wide == kernel else wide,
-        )  # fmt: skip
+        )
     else:
         assert isinstance(module, nn.Linear)
         tokens = output.numel() // module.out_features

@@ -13,8 +13,12 @@ from pocketvision.models.spec import StageLine, checked
 
 # Smallest and largest value of a number; those that have to fit each other are checked together.
 _RANGES: dict[str, tuple[float, float]] = {
-    "mlp_ratio": (0.05, 64), "norm_epsilon": (1e-12, 1), "input_size": (1, 4096), "dropout": (0, 0.95), "drop_path": (0, 0.95),
-}  # fmt: skip
+    "mlp_ratio": (0.05, 64),
+    "norm_epsilon": (1e-12, 1),
+    "input_size": (1, 4096),
+    "dropout": (0, 0.95),
+    "drop_path": (0, 0.95),
+}
 
 
 @dataclass(frozen=True)

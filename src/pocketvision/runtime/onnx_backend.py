@@ -92,8 +92,10 @@ def providers_for(device: str, available: list[str], path: Path) -> list[tuple[s
         logging.getLogger(__name__).warning(
             "ONNX Runtime has no %s here, so the device %s can not be used: running on the CPU. Installed are %s; the packages "
             "onnxruntime-gpu, onnxruntime-openvino and onnxruntime-directml bring others.",
-            provider, device, ", ".join(available),
-        )  # fmt: skip
+            provider,
+            device,
+            ", ".join(available),
+        )
         return [(CPU, {})]
     if options:
         with path.open("rb") as file:

@@ -65,6 +65,9 @@ def _opened(bundle: Bundle, threads: int, device: str, *, compiles: bool) -> Tor
         network = torch.compile(network, dynamic=True)
     preprocessing = bundle.preprocessing
     return TorchBackend(
-        network, (preprocessing.height, preprocessing.width), len(bundle.labels),
-        bundle.task.postprocessing.get("temperature", 1.0), device,
-    )  # fmt: skip
+        network,
+        (preprocessing.height, preprocessing.width),
+        len(bundle.labels),
+        bundle.task.postprocessing.get("temperature", 1.0),
+        device,
+    )

@@ -59,9 +59,14 @@ def create_app(sources: Sequence[BundleSource], settings: ServerSettings | None 
 def app_for(service: Service) -> FastAPI:
     """The application of a service whose models may have been loaded already."""
     app = FastAPI(
-        title="PocketVision", version=version("pocketvision"), lifespan=_life, responses=PROBLEMS,
-        docs_url=None, redoc_url=None, redirect_slashes=False,  # to where the client's Host header says
-    )  # fmt: skip
+        title="PocketVision",
+        version=version("pocketvision"),
+        lifespan=_life,
+        responses=PROBLEMS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # to where the client's Host header says
+    )
     app.state.service = service
     app.include_router(predict_routes.router)
     app.include_router(status_routes.router)

@@ -122,11 +122,16 @@ class Batcher(Generic[Raw, Item, Result]):
         self._on_batch = on_batch
         self._on_lingering = on_lingering
         self._threads: BatchThreads[Raw, Item, Result] = BatchThreads(
-            prepare, run, max_batch=settings.max_batch, max_delay=settings.max_delay, threads=settings.threads,
-            preparing=preparing, on_batch=lambda batch: self._call(self._deliver, batch),
+            prepare,
+            run,
+            max_batch=settings.max_batch,
+            max_delay=settings.max_delay,
+            threads=settings.threads,
+            preparing=preparing,
+            on_batch=lambda batch: self._call(self._deliver, batch),
             on_failure=lambda job, error: self._call(_set, job, error),
             on_left=lambda job: self._call(self._forget, job),
-        )  # fmt: skip
+        )
         self._jobs: set[Job[Raw, Item]] = set()
         # Preparations that still run though nobody waits for them: a thread can not be stopped.
         self._lingering: set[Job[Raw, Item]] = set()

@@ -240,9 +240,12 @@ class PatientProtocol(LastCallProtocol):
             request_id = secrets.token_hex(8)
             body = json.dumps(problem.document(request_id)).encode()
             headers = {
-                **problem.headers, "Content-Type": MEDIA_TYPE, "Content-Length": len(body), "X-Request-ID": request_id,
+                **problem.headers,
+                "Content-Type": MEDIA_TYPE,
+                "Content-Length": len(body),
+                "X-Request-ID": request_id,
                 "Connection": "close",
-            }  # fmt: skip
+            }
             head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
             head += "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
             self.transport.write(head.encode("ascii") + b"\r\n" + body)

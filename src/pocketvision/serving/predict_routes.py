@@ -35,12 +35,14 @@ _IMAGES = {
 # Read by hand: it is what the framework would take longest for (a tenth of the event loop's time for a request).
 _QUERY: list[dict[str, Any]] = [
     {
-        "name": "top_k", "in": "query", "description": "How many classes an image's answer names.",
+        "name": "top_k",
+        "in": "query",
+        "description": "How many classes an image's answer names.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
     },
     {"name": "model", "in": "query", "description": "A name of /models.", "schema": {"type": "string"}},
     {"name": "version", "in": "query", "description": "A version of that name.", "schema": {"type": "string"}},
-]  # fmt: skip
+]
 _BASE64 = {
     "application/json": {
         "schema": {
@@ -77,9 +79,10 @@ async def predict(request: Request) -> Response:
             images = [await whole_body(request, service, reservation)]
         else:
             raise refused(
-                415, "unsupported-media-type",
+                415,
+                "unsupported-media-type",
                 f"The content type is {kind[:100]!r}; expected multipart/form-data with `{FIELD}` fields, or image/….",
-            )  # fmt: skip
+            )
         return await _answered(request, service, images, top_k, model, version)
 
 
@@ -133,9 +136,12 @@ async def _files(request: Request, service: Service, reservation: Reservation) -
     """The contents of a form's `file` fields, kept in memory: nothing a client sends is written to a file."""
     most = service.settings.max_images
     parser = MultiPartParser(
-        request.headers, chunks(request, service, reservation),
-        max_files=most + 1, max_fields=most, max_part_size=_FIELD_SIZE,
-    )  # fmt: skip
+        request.headers,
+        chunks(request, service, reservation),
+        max_files=most + 1,
+        max_fields=most,
+        max_part_size=_FIELD_SIZE,
+    )
     # Starlette would otherwise put what is larger than a megabyte on the disk.
     parser.spool_max_size = service.settings.max_body + 1
     try:

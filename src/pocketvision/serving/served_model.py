@@ -128,9 +128,13 @@ class ServedModel:
         batches = replace(settings.batches, threads=settings.model_threads)
         self.batcher: Batcher[Input, _Prepared, _Answered]
         self.batcher = Batcher(
-            self._prepare, self._run, batches,
-            preparing=decoding, on_batch=self._figures.tell_batch, on_lingering=self._figures.lingering.inc,
-        )  # fmt: skip
+            self._prepare,
+            self._run,
+            batches,
+            preparing=decoding,
+            on_batch=self._figures.tell_batch,
+            on_lingering=self._figures.lingering.inc,
+        )
 
     async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""

@@ -28,13 +28,19 @@ class DriftFigures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.baseline = Gauge(
-            "pocketvision_baseline_share", "Share of the bundle's baseline images up to this edge.",
-            ["model", "feature", "le"], registry=registry, multiprocess_mode="livemax",
-        )  # fmt: skip
+            "pocketvision_baseline_share",
+            "Share of the bundle's baseline images up to this edge.",
+            ["model", "feature", "le"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.index = Gauge(
-            "pocketvision_drift_psi", "Population stability index of the last images against the baseline.",
-            ["model", "feature"], registry=registry, multiprocess_mode="livemax",
-        )  # fmt: skip
+            "pocketvision_drift_psi",
+            "Population stability index of the last images against the baseline.",
+            ["model", "feature"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._shown: set[tuple[str, str]] = set()
 
     def show(self, model: str, feature: str, baseline: Distribution) -> None:
@@ -71,9 +77,11 @@ class SocketFigures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.open = Gauge("pocketvision_websockets", "Open WebSockets.", registry=registry, multiprocess_mode="livesum")
         self.messages = Counter(
-            "pocketvision_websocket_messages", "Messages of WebSockets, by type, and `answered` or the problem's kind.",
-            ["type", "outcome"], registry=registry,
-        )  # fmt: skip
+            "pocketvision_websocket_messages",
+            "Messages of WebSockets, by type, and `answered` or the problem's kind.",
+            ["type", "outcome"],
+            registry=registry,
+        )
 
 
 class ModelFigures:
@@ -106,48 +114,75 @@ class Telemetry:
             "pocketvision_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
         )
         self.seconds = Histogram(
-            "pocketvision_request_seconds", "From a request's headers to the end of its answer.", ["route"],
-            buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_request_seconds",
+            "From a request's headers to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.rejected = Counter(
             "pocketvision_rejected", "Requests refused, by the problem's kind.", ["kind"], registry=self.registry
         )
         self.decode_seconds = Histogram(
-            "pocketvision_decode_seconds", "Decoding and cropping an image.", ["model"],
-            buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_decode_seconds",
+            "Decoding and cropping an image.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.queue_seconds = Histogram(
-            "pocketvision_queue_seconds", "An image's wait for a thread, and for its batch.", ["model"],
-            buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_queue_seconds",
+            "An image's wait for a thread, and for its batch.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.batch_images = Histogram(
-            "pocketvision_batch_images", "Images a run of the network.", ["model"],
-            buckets=_SIZES, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_batch_images",
+            "Images a run of the network.",
+            ["model"],
+            buckets=_SIZES,
+            registry=self.registry,
+        )
         self.batch_seconds = Histogram(
             "pocketvision_batch_seconds", "A run of the network.", ["model"], buckets=_SECONDS, registry=self.registry
         )
         self.lingering = Gauge(
-            "pocketvision_lingering_decodes", "Decodes that run on though nobody waits for them any more.", ["model"],
-            registry=self.registry, multiprocess_mode="livesum",
-        )  # fmt: skip
+            "pocketvision_lingering_decodes",
+            "Decodes that run on though nobody waits for them any more.",
+            ["model"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.queue = Gauge(
-            "pocketvision_queue_images", "Images in work or waiting.", ["model"],
-            registry=self.registry, multiprocess_mode="livesum",
-        )  # fmt: skip
+            "pocketvision_queue_images",
+            "Images in work or waiting.",
+            ["model"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.confidence = Histogram(
-            "pocketvision_confidence", "Probability of the most probable class.", ["model"],
-            buckets=CONFIDENCE_EDGES, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_confidence",
+            "Probability of the most probable class.",
+            ["model"],
+            buckets=CONFIDENCE_EDGES,
+            registry=self.registry,
+        )
         self.brightness = Histogram(
-            "pocketvision_brightness", "Mean luma of an image's crop, from 0 to 1.", ["model"],
-            buckets=BRIGHTNESS_EDGES, registry=self.registry,
-        )  # fmt: skip
+            "pocketvision_brightness",
+            "Mean luma of an image's crop, from 0 to 1.",
+            ["model"],
+            buckets=BRIGHTNESS_EDGES,
+            registry=self.registry,
+        )
         self.drift = DriftFigures(self.registry)
         self.model = Gauge(
-            "pocketvision_model_info", "1 for every model that is served, 0 for one that was.", ["model", "version"],
-            registry=self.registry, multiprocess_mode="livemax",
-        )  # fmt: skip
+            "pocketvision_model_info",
+            "1 for every model that is served, 0 for one that was.",
+            ["model", "version"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self.reloads = Counter(
             "pocketvision_reloads", "Reloads, by outcome.", ["model", "outcome"], registry=self.registry
         )

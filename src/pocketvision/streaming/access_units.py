@@ -70,4 +70,4 @@ _UNITS = {
         is_first=lambda unit: unit[2:3] >= b"\x80",
         of_key_pictures=frozenset([*range(16, 22), 33]),
     ),
-}  # fmt: skip
+}

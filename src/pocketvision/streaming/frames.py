@@ -56,9 +56,14 @@ def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Itera
         key: value for key, value in NETWORK_OPTIONS.items() if key != "rtsp_transport" or scheme in ("rtsp", "rtsps")
     }
     video = Video(
-        url, without_password(url), live=True, parsed=not settings.low_latency, options=options,
-        open_timeout=OPEN_TIMEOUT, read_timeout=READ_TIMEOUT,
-    )  # fmt: skip
+        url,
+        without_password(url),
+        live=True,
+        parsed=not settings.low_latency,
+        options=options,
+        open_timeout=OPEN_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+    )
     return read_video(video, damaged)
 
 

@@ -10,8 +10,13 @@ from pocketvision.streaming.picture import Pixels
 
 # Pillow's own font has no letters beyond the Latin ones. Pillow looks for these names in the system's font folders.
 FONTS = (
-    "NotoSansCJK-Regular.ttc", "NanumGothic.ttf", "malgun.ttf", "AppleSDGothicNeo.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf",
-)  # fmt: skip
+    "NotoSansCJK-Regular.ttc",
+    "NanumGothic.ttf",
+    "malgun.ttf",
+    "AppleSDGothicNeo.ttc",
+    "Arial Unicode.ttf",
+    "DejaVuSans.ttf",
+)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

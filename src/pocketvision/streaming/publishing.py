@@ -199,10 +199,14 @@ class Publisher:
         try:
             connection = self._opened.enter_context(
                 connect(
-                    address, additional_headers=self._headers, compression=None, open_timeout=OPEN_TIMEOUT,
-                    close_timeout=CLOSE_TIMEOUT, max_size=4096,
+                    address,
+                    additional_headers=self._headers,
+                    compression=None,
+                    open_timeout=OPEN_TIMEOUT,
+                    close_timeout=CLOSE_TIMEOUT,
+                    max_size=4096,
                 )
-            )  # fmt: skip
+            )
         except InvalidStatus as error:
             status = error.response.status_code
             if not self._accepted and 300 <= status < 500 and status not in (408, 429):

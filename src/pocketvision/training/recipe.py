@@ -92,13 +92,19 @@ class Recipe:
         rates = ((1, self.epochs1, self.lr1), (2, self.epochs2, self.lr2))
         return [
             StageSettings(
-                number=number, epochs=epochs, lr=lr, batch=self.batch, weight_decay=self.weight_decay,
-                patience=self.patience, schedule=self.schedule, schedule_patience=self.schedule_patience,
+                number=number,
+                epochs=epochs,
+                lr=lr,
+                batch=self.batch,
+                weight_decay=self.weight_decay,
+                patience=self.patience,
+                schedule=self.schedule,
+                schedule_patience=self.schedule_patience,
                 label_smoothing=self.label_smoothing,
             )
             for number, epochs, lr in rates
             if epochs > 0
-        ]  # fmt: skip
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

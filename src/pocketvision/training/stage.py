@@ -117,10 +117,16 @@ def run_stage(
         with average.in_place():
             validation = validate()
         record = EpochRecord(
-            stage=settings.number, epoch=epoch, train_loss=loss, train_accuracy=accuracy,
-            val_loss=validation.loss, val_accuracy=validation.accuracy, lr=current_lr(optimizer),
-            seconds=time.perf_counter() - started, images_per_second=rate,
-        )  # fmt: skip
+            stage=settings.number,
+            epoch=epoch,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            val_loss=validation.loss,
+            val_accuracy=validation.accuracy,
+            lr=current_lr(optimizer),
+            seconds=time.perf_counter() - started,
+            images_per_second=rate,
+        )
         schedule.step(validation.loss)
         state = _advance(
             state, record, settings, trained, average.weights, optimizer.state_dict(), schedule.state_dict()

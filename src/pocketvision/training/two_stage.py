@@ -20,15 +20,7 @@ from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import Inputs
-from pocketvision.training.stage import (
-    Batch,
-    OnStep,
-    StageSettings,
-    StageState,
-    Validation,
-    extended,
-    run_stage,
-)
+from pocketvision.training.stage import Batch, OnStep, StageSettings, StageState, Validation, extended, run_stage
 from pocketvision.training.trunk_runtime import CUT, POOLED
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.

@@ -72,9 +72,13 @@ def evaluate(
         positive = predictor.bundle.task.metrics.get("positive")
     positive_index(predictor.labels, positive)
     read = partial(
-        read_samples, data, path_column=path_column, label_column=label_column, split_column=split_column,
+        read_samples,
+        data,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
         group_column=group_column,
-    )  # fmt: skip
+    )
     samples = _by_synset(read) if predictor.labels == imagenet_classes() else None
     samples = samples or read(labels=predictor.labels)
     if split is None and samples.splits is not None and len(samples.split_indices("test")):

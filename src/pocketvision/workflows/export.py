@@ -175,8 +175,14 @@ def _network_answers(source: Exportable) -> Answers:
 
 
 def _measured(
-    name: str, target: Target, folder: Path, answers: Answers, images: BundleImages, comparison: Comparison, seconds: float,
-) -> ExportedFile:  # fmt: skip
+    name: str,
+    target: Target,
+    folder: Path,
+    answers: Answers,
+    images: BundleImages,
+    comparison: Comparison,
+    seconds: float,
+) -> ExportedFile:
     example: NDArray[Any] = _pixels(images.files[0])[None] if target.takes_pixels else images.load(0)[None]
     timed = _one_by_one(answers) if target.batch == 1 else answers
     latency = measure_latency({name: timed}, example, seconds=seconds)[name]
@@ -217,9 +223,14 @@ def _pixels(file: Path) -> NDArray[Any]:
 
 
 def _require(
-    exported: ExportedFile, target: Target, images: BundleImages, reference: NDArray[np.float32],
-    found: NDArray[np.float32], max_accuracy_drop: float, out: Path,
-) -> None:  # fmt: skip
+    exported: ExportedFile,
+    target: Target,
+    images: BundleImages,
+    reference: NDArray[np.float32],
+    found: NDArray[np.float32],
+    max_accuracy_drop: float,
+    out: Path,
+) -> None:
     """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
     try:
         if target.lossless:
@@ -255,8 +266,13 @@ def too_large(found: Comparison, points: float) -> str:
 
 
 def _added(
-    bundle: Bundle, source: Exportable, targets: dict[str, Target], exported: list[ExportedFile], folder: Path, out: Path
-) -> Bundle:  # fmt: skip
+    bundle: Bundle,
+    source: Exportable,
+    targets: dict[str, Target],
+    exported: list[ExportedFile],
+    folder: Path,
+    out: Path,
+) -> Bundle:
     """The bundle with the files, their graphs and figures."""
     files = {file: folder / name / file for name, target in targets.items() for file in target.files}
     graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]

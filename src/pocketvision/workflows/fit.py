@@ -176,9 +176,14 @@ class _Work:
     """Goes up the ladder and judges what is made."""
 
     def __init__(
-        self, steps: Steps, budget: Budget, backends: list[str], truth: NDArray[np.int64] | None, seconds: float,
+        self,
+        steps: Steps,
+        budget: Budget,
+        backends: list[str],
+        truth: NDArray[np.int64] | None,
+        seconds: float,
         on_event: OnEvent,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._steps, self._budget, self._backends, self._truth = steps, budget, backends, truth
         self._seconds, self._on_event = seconds, on_event
         self._made: dict[tuple[str, str], tuple[Bundle, Comparison]] = {}
@@ -275,9 +280,11 @@ def _worth(tried: Tried) -> tuple[float, float]:
 def _write(chosen: Tried, folder: Path, budget: Budget, found: Sequence[Tried], failed: dict[str, str]) -> Bundle:
     bundle = read_bundle(chosen.folder)
     record = {
-        "budget": budget.to_dict(), "chosen": chosen.title, "failed": failed,
+        "budget": budget.to_dict(),
+        "chosen": chosen.title,
+        "failed": failed,
         "tried": [{name: value for name, value in each.to_dict().items() if name != "folder"} for each in found],
-    }  # fmt: skip
+    }
     manifest = replace(
         bundle.manifest, backend=chosen.backend, compression={**bundle.manifest.compression, "fit": record}
     )
@@ -287,11 +294,14 @@ def _write(chosen: Tried, folder: Path, budget: Budget, found: Sequence[Tried], 
 def _plot(result: FitResult) -> None:
     points = [
         PlotPoint(
-            each.title, each.latency.latency_ms, 100 * (each.comparison.accuracy or 0.0), each.best_of_its_cost,
+            each.title,
+            each.latency.latency_ms,
+            100 * (each.comparison.accuracy or 0.0),
+            each.best_of_its_cost,
             each is result.chosen,
         )
         for each in result.tried
-    ]  # fmt: skip
+    ]
     write_plot(
         result.plot, points, cost="milliseconds of one image", accuracy="accuracy, %", limit=result.budget.latency_ms
     )

@@ -59,9 +59,15 @@ class Steps:
     """Makes rungs of one bundle on one table of images; 8 bits by `method` (quantize's)."""
 
     def __init__(
-        self, bundle: Bundle, folder: Path, table: Path, images: BundleImages, settings: StepSettings, method: str,
+        self,
+        bundle: Bundle,
+        folder: Path,
+        table: Path,
+        images: BundleImages,
+        settings: StepSettings,
+        method: str,
         on_event: OnEvent,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._method = method
         self._way: Settings | None = None
         self._folder, self._table, self._images = folder, table, images
@@ -147,9 +153,15 @@ class Steps:
             ).tune(network, epochs)
         judged = BundleImages(self._images.files, self._images.truth, preprocessing)
         return ship(
-            network, folder, labels=base.labels, preprocessing=preprocessing, load=judged.load,
-            names=[str(file) for file in judged.files], truth=judged.truth, split="val",
-        ).bundle  # fmt: skip
+            network,
+            folder,
+            labels=base.labels,
+            preprocessing=preprocessing,
+            load=judged.load,
+            names=[str(file) for file in judged.files],
+            truth=judged.truth,
+            split="val",
+        ).bundle
 
     def _tuned(self, pixels: Value, base: Bundle, folder: Path) -> Bundle:
         return self._resized(pixels, base, folder, epochs=self._settings.epochs)
@@ -163,17 +175,28 @@ class Steps:
 
     def _by(self, base: Bundle, folder: Path, ways: list[Settings] | None) -> Bundle:
         return quantize(
-            base.folder, data=self._table, out=folder, method=self._method, ways=ways,
-            calibration=self._settings.calibration, max_accuracy_drop=self._settings.max_accuracy_drop,
+            base.folder,
+            data=self._table,
+            out=folder,
+            method=self._method,
+            ways=ways,
+            calibration=self._settings.calibration,
+            max_accuracy_drop=self._settings.max_accuracy_drop,
             on_event=self._on_event,
-        ).bundle  # fmt: skip
+        ).bundle
 
     def _pruned(self, share: Value, base: Bundle, folder: Path) -> Bundle:
         settings = self._settings
         wanted = PruneSettings(
-            keep_macs=float(share), importance=settings.importance, rounds=2, epochs=settings.epochs, lr=settings.lr,
-            batch=settings.batch, seed=settings.seed, max_accuracy_drop=100,
-        )  # fmt: skip
+            keep_macs=float(share),
+            importance=settings.importance,
+            rounds=2,
+            epochs=settings.epochs,
+            lr=settings.lr,
+            batch=settings.batch,
+            seed=settings.seed,
+            max_accuracy_drop=100,
+        )
         return prune(base.folder, wanted, data=self._table, out=folder, on_event=self._on_event).bundle
 
     def _trained(self, name: Value, base: Bundle, folder: Path) -> Bundle:
@@ -182,10 +205,17 @@ class Steps:
             return train(resume=folder, on_event=self._on_event).bundle
         settings = self._settings
         return train(
-            self._table, model=str(name), out=folder, size=base.preprocessing.height, labels=base.labels,
-            epochs1=settings.epochs1, epochs2=settings.epochs2, batch=settings.batch, seed=settings.seed,
+            self._table,
+            model=str(name),
+            out=folder,
+            size=base.preprocessing.height,
+            labels=base.labels,
+            epochs1=settings.epochs1,
+            epochs2=settings.epochs2,
+            batch=settings.batch,
+            seed=settings.seed,
             on_event=self._on_event,
-        ).bundle  # fmt: skip
+        ).bundle
 
 
 _MAKERS: dict[Kind, Callable[[Steps, Value, Bundle, Path], Bundle]] = {

@@ -195,10 +195,7 @@ def scale_model(
         scale, found = fit_coefficients(row, macs=macs, phi=1.0 if phi is None else phi)
     elif phi is not None:
         scale = CompoundScale(
-            phi,
-            ALPHA if alpha is None else alpha,
-            BETA if beta is None else beta,
-            GAMMA if gamma is None else gamma,
+            phi, ALPHA if alpha is None else alpha, BETA if beta is None else beta, GAMMA if gamma is None else gamma
         )
         found = scaled(row, scale)
     elif width:
@@ -284,9 +281,13 @@ def _stage_infos(row: ModelSpec, found: Sequence[Layer], side: int) -> tuple[Sta
     ends = [layer for layer in found if layer.stage is None and layer not in stem]
     one = len(stem) == 1  # timm's may have blocks in it, or be the whole network
     stem_line = StageLine(
-        "convolution" if one else "timm", _kernel_of(stem), stem[0].stride if one else strides[0], 1.0 if one else None,
-        channels[0], 1,
-    )  # fmt: skip
+        "convolution" if one else "timm",
+        _kernel_of(stem),
+        stem[0].stride if one else strides[0],
+        1.0 if one else None,
+        channels[0],
+        1,
+    )
     convolutions = [layer for layer in ends if layer.name.startswith("head.") and layer.name != "head.linear"]
     kernel = _kernel_of(convolutions)
     head_line = StageLine("linear" if kernel is None else "convolution", kernel, 1, 1.0, row.feature_channels(), 1)
@@ -321,9 +322,20 @@ def _line(name: str, line: StageLine, own: list[Layer], pixels: int) -> StageInf
     # Not those of squeeze-and-excitation, after pooling, nor linear layers on tokens.
     sizes = [layer.size for layer in own if layer.tokens is None and layer.size > 1]
     return StageInfo(
-        name, line.block, line.kernel, line.stride, line.expansion, line.channels, line.repeats,
-        sizes[-1] if sizes and name != "head" else pixels, sums.parameters, sums.macs, separable, standard, theory,
-    )  # fmt: skip
+        name,
+        line.block,
+        line.kernel,
+        line.stride,
+        line.expansion,
+        line.channels,
+        line.repeats,
+        sizes[-1] if sizes and name != "head" else pixels,
+        sums.parameters,
+        sums.macs,
+        separable,
+        standard,
+        theory,
+    )
 
 
 def _separable_pairs(own: list[Layer]) -> list[tuple[Layer, Layer]]:

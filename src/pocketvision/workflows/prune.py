@@ -229,9 +229,14 @@ def _judged(
     counted, labels = sparsity(network), len(bundle.labels)
     costs = [cost(each.architecture, size=size, num_classes=labels) for each in (before, network)]
     record = {
-        "settings": asdict(settings), "before": asdict(costs[0]), "after": asdict(costs[1]), **asdict(counted),
-        "comparison": comparison.to_dict(), "latency": asdict(latency["pruned"]), "float_latency": asdict(latency["float"]),
-    }  # fmt: skip
+        "settings": asdict(settings),
+        "before": asdict(costs[0]),
+        "after": asdict(costs[1]),
+        **asdict(counted),
+        "comparison": comparison.to_dict(),
+        "latency": asdict(latency["pruned"]),
+        "float_latency": asdict(latency["float"]),
+    }
     if not comparison.within(settings.max_accuracy_drop):
         report = folder.parent / f"{folder.name}.{REPORT}"
         write_json(report, finite(record))
@@ -240,9 +245,15 @@ def _judged(
             "Tune it longer (--epochs), in more rounds, or prune less."
         )
     shipped = ship(
-        network, folder, labels=bundle.labels, preprocessing=bundle.preprocessing, load=images.load,
-        names=[str(file) for file in images.files], truth=images.truth, split="val",
-    ).bundle  # fmt: skip
+        network,
+        folder,
+        labels=bundle.labels,
+        preprocessing=bundle.preprocessing,
+        load=images.load,
+        names=[str(file) for file in images.files],
+        truth=images.truth,
+        split="val",
+    ).bundle
     figures = {**shipped.manifest.agreement[FILE], **comparison.figures()}
     manifest = replace(
         shipped.manifest, compression={"pruning": record}, agreement={**shipped.manifest.agreement, FILE: figures}

@@ -122,9 +122,15 @@ def quantize(
         )
         tuned = _tuned(read, learning, tuning, Path(temporary) / "tuned", on_event) if tuning.epochs else None
         found = search(
-            path, Path(temporary), ways, measuring, max_drop=max_accuracy_drop, seconds=seconds,
-            tell=lambda text: on_event(Note(text)), tuned=tuned,
-        )  # fmt: skip
+            path,
+            Path(temporary),
+            ways,
+            measuring,
+            max_drop=max_accuracy_drop,
+            seconds=seconds,
+            tell=lambda text: on_event(Note(text)),
+            tuned=tuned,
+        )
         record = _record(found, len(calibrating), len(judged), max_accuracy_drop, path.stat().st_size)
         if tuned is not None:
             record["tuning"] = {**asdict(tuning), "images": len(learning)}
@@ -166,10 +172,13 @@ def _tuned(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path,
     # Taught by the network as it is and in light views, EfficientNet-Lite0 on Fashion-MNIST lost 0.01 points in 8 bits after
     # 5,000 images (0.51 untuned); by labels alone in standard views 2.24.
     tuned = tune_for_8_bits(
-        network, batches, LoopSettings(steps, tuning.lr), size=(size.height, size.width),
+        network,
+        batches,
+        LoopSettings(steps, tuning.lr),
+        size=(size.height, size.width),
         teacher=fold_norms(network).to(memory_format=torch.channels_last),
         on_step=lambda step: told_tuning(on_event, step, steps),
-    )  # fmt: skip
+    )
     folder.mkdir()
     write_onnx(Exportable(tuned, bundle.labels, size, bundle.task.postprocessing.get("temperature", 1.0)), folder)
     return folder / FILE
@@ -242,10 +251,15 @@ def _write(
     if chosen.latency is not None:
         figures |= {name: round(value, 3) for name, value in asdict(chosen.latency).items()}
     manifest = replace(
-        bundle.manifest, graphs=(replace(graph, name="openvino" if openvino else "onnx", files=names),),
-        agreement={names[0]: figures}, compression=record, commands={}, baseline=measured, files={},
+        bundle.manifest,
+        graphs=(replace(graph, name="openvino" if openvino else "onnx", files=names),),
+        agreement={names[0]: figures},
+        compression=record,
+        commands={},
+        baseline=measured,
+        files={},
         versions={},
-    )  # fmt: skip
+    )
     images = bundle.golden()["images"]
     files: dict[str, Path | bytes] = {name: folder / name for name in names}
     # Its own answers: they are what another machine has to give as well. First a bundle with none that are meant, to ask it.

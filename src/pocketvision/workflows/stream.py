@@ -88,10 +88,15 @@ def stream(
 
         running = opened.enter_context(
             streaming(
-                lambda damaged: kind.read(text, settings, damaged), predictor, stopped=stopped, keep_all=keep_all,
-                paced=not keep_all and not kind.live, reconnecting=Reconnecting(kind.reconnects), crop=part,
+                lambda damaged: kind.read(text, settings, damaged),
+                predictor,
+                stopped=stopped,
+                keep_all=keep_all,
+                paced=not keep_all and not kind.live,
+                reconnecting=Reconnecting(kind.reconnects),
+                crop=part,
             )
-        )  # fmt: skip
+        )
         for answer in running:
             tally.add(time.monotonic(), answer.latency, answer.inference, failed=answer.error is not None)
             # A camera's own clock may jump, and begins anew after a break; a file is smoothed and shown by its own.
@@ -106,12 +111,21 @@ def stream(
         ended_by = "stop" if stop.is_set() or sink.closed else "time" if stopped() else "end"
         counts, dropped = running.counts, running.frames.dropped
     return StreamSummary(
-        read=counts.read, answered=tally.answered, failed=tally.failed, dropped=dropped, damaged=counts.damaged,
-        reconnects=counts.reconnects, seconds=round(time.monotonic() - started, 3), fps=round(tally.fps, 2),
-        latency_ms_p50=milliseconds(tally.latency, 50), latency_ms_p95=milliseconds(tally.latency, 95),
-        inference_ms_p50=milliseconds(tally.inference, 50), inference_ms_p95=milliseconds(tally.inference, 95),
-        ended_by=ended_by, unpublished=sink.lost,
-    )  # fmt: skip
+        read=counts.read,
+        answered=tally.answered,
+        failed=tally.failed,
+        dropped=dropped,
+        damaged=counts.damaged,
+        reconnects=counts.reconnects,
+        seconds=round(time.monotonic() - started, 3),
+        fps=round(tally.fps, 2),
+        latency_ms_p50=milliseconds(tally.latency, 50),
+        latency_ms_p95=milliseconds(tally.latency, 95),
+        inference_ms_p50=milliseconds(tally.inference, 50),
+        inference_ms_p95=milliseconds(tally.inference, 95),
+        ended_by=ended_by,
+        unpublished=sink.lost,
+    )
 
 
 class _View:

@@ -67,27 +67,56 @@ def train(
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
     recipe = Recipe(
-        model=model, weights=weights, size=size, interpolation=interpolation,
-        epochs1=Recipe.epochs1 if epochs1 is None else epochs1, epochs2=Recipe.epochs2 if epochs2 is None else epochs2,
-        lr1=lr1, lr2=lr2, batch=batch, dropout=dropout, weight_decay=weight_decay, label_smoothing=label_smoothing,
-        schedule=schedule, schedule_patience=schedule_patience, patience=patience, unfreeze=unfreeze,
-        precision=precision, views=views, augmentation=augmentation, class_weights=class_weights,
-        balance_to=balance_to, val_share=val_share, test_share=test_share, seed=seed, workers=workers,
-        max_pixels=max_pixels, cache=cache, cache_limit=cache_limit,
-    )  # fmt: skip
+        model=model,
+        weights=weights,
+        size=size,
+        interpolation=interpolation,
+        epochs1=Recipe.epochs1 if epochs1 is None else epochs1,
+        epochs2=Recipe.epochs2 if epochs2 is None else epochs2,
+        lr1=lr1,
+        lr2=lr2,
+        batch=batch,
+        dropout=dropout,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        schedule=schedule,
+        schedule_patience=schedule_patience,
+        patience=patience,
+        unfreeze=unfreeze,
+        precision=precision,
+        views=views,
+        augmentation=augmentation,
+        class_weights=class_weights,
+        balance_to=balance_to,
+        val_share=val_share,
+        test_share=test_share,
+        seed=seed,
+        workers=workers,
+        max_pixels=max_pixels,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
     cache_folder = None if cache_dir is None else Path(cache_dir)
     if resume is not None:
         return _resume(Path(resume), data, recipe, epochs1, epochs2, cache_folder, on_event)
     if data is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
     columns = {
-        "path_column": path_column, "label_column": label_column,
-        "split_column": split_column, "group_column": group_column,
-    }  # fmt: skip
+        "path_column": path_column,
+        "label_column": label_column,
+        "split_column": split_column,
+        "group_column": group_column,
+    }
     settings = RunSettings(
-        data=str(Path(data).resolve()), columns=columns, labels=None if labels is None else list(labels), recipe=recipe,
-        data_fingerprint="", status="started", lang=lang, positive=positive,
-    )  # fmt: skip
+        data=str(Path(data).resolve()),
+        columns=columns,
+        labels=None if labels is None else list(labels),
+        recipe=recipe,
+        data_fingerprint="",
+        status="started",
+        lang=lang,
+        positive=positive,
+    )
     run = new_run_folder(None if out is None else Path(out), Path(data))
     if model.lower().endswith(ARCHITECTURE_SUFFIXES):  # the run keeps the rows, whatever becomes of the file
         write_json(run.architecture, architecture(model).to_dict())

@@ -96,10 +96,14 @@ def prepare_data(
     else:
         kept = kept.with_splits(
             make_split(
-                kept.labels, clusters=clusters, val_share=recipe.val_share, test_share=recipe.test_share,
-                seed=recipe.seed, class_names=kept.class_names,
+                kept.labels,
+                clusters=clusters,
+                val_share=recipe.val_share,
+                test_share=recipe.test_share,
+                seed=recipe.seed,
+                class_names=kept.class_names,
             )
-        )  # fmt: skip
+        )
     _require_training_images(kept, data)
     return TrainingData(kept, found.content_hashes[readable], found, given)
 
@@ -112,9 +116,13 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     if len(train) == 0:
         return samples
     drawn = make_split(
-        samples.labels[train], clusters=clusters[train], val_share=recipe.val_share, test_share=0.0,
-        seed=recipe.seed, class_names=samples.class_names,
-    )  # fmt: skip
+        samples.labels[train],
+        clusters=clusters[train],
+        val_share=recipe.val_share,
+        test_share=0.0,
+        seed=recipe.seed,
+        class_names=samples.class_names,
+    )
     splits = np.array(samples.splits, np.int8)
     splits[train] = drawn
     return samples.with_splits(splits)

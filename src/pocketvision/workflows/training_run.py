@@ -115,9 +115,16 @@ def run_training(
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
     result = TrainResult(
-        run.folder, bundle, run.report, tuple(trained.history), trained.best, tuple(evaluations),
-        trained.interrupted, timings["total"], tuple(log.notes),
-    )  # fmt: skip
+        run.folder,
+        bundle,
+        run.report,
+        tuple(trained.history),
+        trained.best,
+        tuple(evaluations),
+        trained.interrupted,
+        timings["total"],
+        tuple(log.notes),
+    )
     write_run_report(run, settings, data, result.history, trained.best, evaluations, bundle, timings, log.notes)
     _finish(run, settings, trained.interrupted)
     return result
@@ -160,9 +167,16 @@ def _fit(
     cut = cut_for(network, recipe.unfreeze)
     entries, validation = data.entries("train", recipe.balance_to, recipe.seed), data.entries("val")
     inputs = make_inputs(
-        recipe, data, network, preprocessing, cut=cut, entries=entries, validation=validation,
-        folder=run.cache if cache_folder is None else cache_folder, log=log,
-    )  # fmt: skip
+        recipe,
+        data,
+        network,
+        preprocessing,
+        cut=cut,
+        entries=entries,
+        validation=validation,
+        folder=run.cache if cache_folder is None else cache_folder,
+        log=log,
+    )
     epochs = {stage.number: stage.epochs for stage in recipe.stages()}
 
     def tell(state: StageState) -> None:
@@ -170,10 +184,20 @@ def _fit(
         log(EpochEnded(record, epochs[record.stage], best=state.best_epoch == record.epoch))
 
     trained = train_two_stages(
-        network, inputs, entries=entries, validation=validation, cut=cut, stages=recipe.stages(),
-        class_weights=data.loss_weights(recipe.class_weights), seed=recipe.seed, precision=PRECISIONS[recipe.precision],
-        name_of=lambda index: str(data.samples.file(index)), checkpoints=run.folder, on_epoch=tell, on_step=log,
-    )  # fmt: skip
+        network,
+        inputs,
+        entries=entries,
+        validation=validation,
+        cut=cut,
+        stages=recipe.stages(),
+        class_weights=data.loss_weights(recipe.class_weights),
+        seed=recipe.seed,
+        precision=PRECISIONS[recipe.precision],
+        name_of=lambda index: str(data.samples.file(index)),
+        checkpoints=run.folder,
+        on_epoch=tell,
+        on_step=log,
+    )
     return trained, time.perf_counter() - started
 
 

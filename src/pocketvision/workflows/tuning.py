@@ -19,9 +19,16 @@ class Tuner:
     several tunings see different views."""
 
     def __init__(
-        self, images: BundleImages, preprocessing: Preprocessing, *, batch: int, lr: float, seed: int, on_event: OnEvent,
+        self,
+        images: BundleImages,
+        preprocessing: Preprocessing,
+        *,
+        batch: int,
+        lr: float,
+        seed: int,
+        on_event: OnEvent,
         augmentation: str = "standard",
-    ) -> None:  # fmt: skip
+    ) -> None:
         truth = images.truth
         assert truth is not None, "only labelled images are handed over"
         self._images = len(images)
@@ -36,9 +43,13 @@ class Tuner:
         return [next(self._batches) for _ in range(count)]
 
     def tune(
-        self, network: Network, epochs: float, *, teacher: Network | None = None,
+        self,
+        network: Network,
+        epochs: float,
+        *,
+        teacher: Network | None = None,
         after_step: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
         answers (run_loop). Raises TrainingError, ImageError."""
         steps = round(epochs * self._images / self._batch)

@@ -51,7 +51,12 @@ def compare(
             for text in (f"{timing.latency_ms:.1f} ms", f"{timing.images_per_second:.0f}/s")
         ]
         table.add_row(
-            line.name, f"{each.size} px", f"{line.parameters / 1e6:.2f} M", f"{each.macs / 1e6:,.0f} M",
-            f"{each.megabytes:.1f} MB", top1, *timings,
-        )  # fmt: skip
+            line.name,
+            f"{each.size} px",
+            f"{line.parameters / 1e6:.2f} M",
+            f"{each.macs / 1e6:,.0f} M",
+            f"{each.megabytes:.1f} MB",
+            top1,
+            *timings,
+        )
     stdout().print(table)

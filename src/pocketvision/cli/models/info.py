@@ -40,9 +40,20 @@ def info(
     if str(json) == "-":
         return
     table = Table(
-        "Stage", "Block", "Output", "Channels", "Repeats", "Stride", "Kernel", "Expansion", "Parameters", "MACs",
-        "Separable / standard", box=None, header_style="bold",
-    )  # fmt: skip
+        "Stage",
+        "Block",
+        "Output",
+        "Channels",
+        "Repeats",
+        "Stride",
+        "Kernel",
+        "Expansion",
+        "Parameters",
+        "MACs",
+        "Separable / standard",
+        box=None,
+        header_style="bold",
+    )
     for column in range(2, 11):
         table.columns[column].justify = "right"
     for stage in found.stages:
@@ -50,11 +61,18 @@ def info(
         if stage.separable_theory is not None:
             share = f"{stage.separable_macs / stage.standard_macs:.1%} (theory {stage.separable_theory:.1%})"
         table.add_row(
-            stage.name, stage.block, f"{stage.size} px", str(stage.channels), str(stage.repeats), str(stage.stride),
+            stage.name,
+            stage.block,
+            f"{stage.size} px",
+            str(stage.channels),
+            str(stage.repeats),
+            str(stage.stride),
             "–" if stage.kernel is None else f"{stage.kernel}x{stage.kernel}",
-            "–" if stage.expansion is None else f"{stage.expansion:g}", f"{stage.parameters:,}", f"{stage.macs / 1e6:.1f} M",
+            "–" if stage.expansion is None else f"{stage.expansion:g}",
+            f"{stage.parameters:,}",
+            f"{stage.macs / 1e6:.1f} M",
             share,
-        )  # fmt: skip
+        )
     stdout().print(table)
     if layers:
         _print_layers(found.layers)
@@ -77,7 +95,13 @@ def _print_layers(layers: "tuple[Layer, ...]") -> None:
     for layer in layers:
         height, width = layer.kernel_sides
         table.add_row(
-            layer.name, str(layer.in_channels), str(layer.out_channels), f"{height}x{width}",
-            str(layer.stride), f"{layer.size} px", f"{layer.parameters:,}", f"{layer.macs / 1e6:.2f} M",
-        )  # fmt: skip
+            layer.name,
+            str(layer.in_channels),
+            str(layer.out_channels),
+            f"{height}x{width}",
+            str(layer.stride),
+            f"{layer.size} px",
+            f"{layer.parameters:,}",
+            f"{layer.macs / 1e6:.2f} M",
+        )
     stdout().print(table)

@@ -50,9 +50,17 @@ def scale(
     from pocketvision.workflows.models import published_scales, scale_model
 
     found = scale_model(
-        base, phi=phi, alpha=alpha, beta=beta, gamma=gamma, width=width, depth=depth,
-        coefficients=coefficients, max_macs=max_macs, max_parameters=max_parameters,
-    )  # fmt: skip
+        base,
+        phi=phi,
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        width=width,
+        depth=depth,
+        coefficients=coefficients,
+        max_macs=max_macs,
+        max_parameters=max_parameters,
+    )
     if out is not None:
         from pocketvision.atomic_files import write_json
 
@@ -68,16 +76,22 @@ def scale(
     for each in (found, *published_scales()):
         row, cost = each.architecture, each.cost
         table.add_row(
-            row.name, f"{row.depth:.3g}", f"{row.width:.3g}", f"{row.input_size} px", f"{cost.parameters / 1e6:.2f} M",
-            f"{cost.macs / 1e6:,.0f} M", style="bold" if each is found else "",
-        )  # fmt: skip
+            row.name,
+            f"{row.depth:.3g}",
+            f"{row.width:.3g}",
+            f"{row.input_size} px",
+            f"{cost.parameters / 1e6:.2f} M",
+            f"{cost.macs / 1e6:,.0f} M",
+            style="bold" if each is found else "",
+        )
     stdout().print(table)
     if found.alpha is not None and found.beta is not None and found.gamma is not None:
         growth = found.alpha * found.beta**2 * found.gamma**2
         stdout().print(
             f"phi {found.phi:g}: alpha {found.alpha:g} (depth), beta {found.beta:g} (width), gamma {found.gamma:g} (resolution); "
             f"alpha · beta² · gamma² = {growth:.2f}",
-            soft_wrap=True, highlight=False,
-        )  # fmt: skip
+            soft_wrap=True,
+            highlight=False,
+        )
     if out is not None:
         stdout().print(f"Rows: {out}", soft_wrap=True)

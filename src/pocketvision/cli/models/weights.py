@@ -9,10 +9,7 @@ from pocketvision.cli.display import stdout, write_json_option
 from pocketvision.cli.options import JsonFile
 
 
-def weights(
-    name: Annotated[str, typer.Argument(help="An architecture.")],
-    json: JsonFile = None,
-) -> None:
+def weights(name: Annotated[str, typer.Argument(help="An architecture.")], json: JsonFile = None) -> None:
     """Show where an architecture's ImageNet weights are published, what they reach, and the preprocessing they want.
 
     The first line is what `--weights auto` takes (an installed package before anything that has to be fetched); any other is had
@@ -42,7 +39,13 @@ def weights(
         mean = "/".join(f"{value:g}" for value in each.mean)
         top1 = "" if row.top1 is None else f"{row.top1:.1f} %"
         table.add_row(
-            KINDS[row.kind], row.location, top1, f"{each.height} px", f"{each.crop_share:.3f}",
-            each.interpolation, mean, row.licence,
-        )  # fmt: skip
+            KINDS[row.kind],
+            row.location,
+            top1,
+            f"{each.height} px",
+            f"{each.crop_share:.3f}",
+            each.interpolation,
+            mean,
+            row.licence,
+        )
     stdout().print(table)

@@ -43,11 +43,7 @@ class Look:
 
 
 def draw_history(
-    axes: "Axes",
-    history: Sequence[EpochFigures],
-    chosen: EpochFigures | None,
-    quantity: str,
-    look: Look,
+    axes: "Axes", history: Sequence[EpochFigures], chosen: EpochFigures | None, quantity: str, look: Look
 ) -> None:
     """The learning curve of `quantity` ("loss" or "accuracy") over the epochs of all stages, one after the other."""
     epochs = np.arange(1, len(history) + 1)
