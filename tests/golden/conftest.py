@@ -1,0 +1,22 @@
+"""Golden runs and bundles of earlier formats, copied to where a test may write, with the pictures they were made from."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from golden_pictures import write_pictures
+
+HERE = Path(__file__).parent
+PLACE = "@GOLDEN@"
+
+
+@pytest.fixture
+def format1(tmp_path: Path) -> Path:
+    """The folder of everything that PocketVision 0.1.0 wrote; see README.md."""
+    folder = tmp_path / "format1"
+    shutil.copytree(HERE / "format1", folder)
+    write_pictures(folder / "pictures")
+    for pattern in ("*/*.json", "*/*.csv"):
+        for file in folder.glob(pattern):
+            file.write_text(file.read_text(encoding="utf-8").replace(PLACE, str(folder)), encoding="utf-8")
+    return folder
