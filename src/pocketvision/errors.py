@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from pocketvision.printable import LONGEST_VALUE, quoted, shortened
+
 
 class PocketVisionError(Exception):
     """Work that could not be done. The command line prints its message and exits with `exit_code`, never a traceback."""
@@ -58,7 +60,7 @@ class MissingExtraError(UsageError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table: lists near matches, or every name when none is near."""
     names = list(known)
-    near = get_close_matches(name, names, n=4, cutoff=0.5)
-    some = ", ".join(names[:60]) + (f" and {len(names) - 60} more" if len(names) > 60 else "")
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {some}."
-    return UsageError(f"Unknown {kind} {name!r}. {hint}")
+    near = get_close_matches(name[:LONGEST_VALUE], names, n=4, cutoff=0.5)
+    some = ", ".join(map(shortened, names[:60])) + (f" and {len(names) - 60} more" if len(names) > 60 else "")
+    hint = f"Did you mean {' or '.join(map(shortened, near))}?" if near else f"Known: {some}."
+    return UsageError(f"Unknown {kind} {quoted(name)}. {hint}")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import UsageError
+from pocketvision.printable import shortened
+from pocketvision.redaction import looks_like_url, redacted, redacted_url
 from pocketvision.streaming.camera import read_camera
 from pocketvision.streaming.image_frames import read_images
 from pocketvision.streaming.pattern import read_test_pattern
 from pocketvision.streaming.picture import Picture
-from pocketvision.streaming.video import Video, read_video, without_password
+from pocketvision.streaming.video import Video, read_video
 
 TEST_PATTERN = "test-pattern"
 SCHEMES = ("rtsp", "rtsps", "tcp", "udp", "rtp", "srt", "http", "https", "rtmp", "rtmps")
@@ -57,7 +59,7 @@ def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Itera
     }
     video = Video(
         url,
-        without_password(url),
+        redacted_url(url),
         live=True,
         parsed=not settings.low_latency,
         options=options,
@@ -106,7 +108,7 @@ def find_source(text: str) -> tuple[str, SourceKind]:
     for name, kind in SOURCES.items():
         if kind.accepts(text):
             return name, kind
-    if "://" in text:
-        raise UsageError(f"--source {without_password(text)}: expected one of the protocols {', '.join(SCHEMES)}")
+    if looks_like_url(text):
+        raise UsageError(f"--source {redacted_url(text)}: expected one of the protocols {', '.join(SCHEMES)}, and ://")
     expected = "; ".join(kind.expects for kind in SOURCES.values())
-    raise UsageError(f"--source {text}: there is no such file or folder. Expected {expected}.")
+    raise UsageError(f"--source {shortened(redacted(text))}: there is no such file or folder. Expected {expected}.")

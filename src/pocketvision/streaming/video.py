@@ -1,6 +1,5 @@
 """Video through PyAV (FFmpeg): files and network streams, packet by packet, past damaged ones."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -163,8 +162,3 @@ def reason(error: Exception) -> str:
     if type(error).__name__ == "ExitError":  # FFmpeg's own words, "Immediate exit requested", are those of our timeout
         return "nothing came for some seconds"
     return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown: name and password before the @ are left out, and values after the ?."""
-    return re.sub(r"\?.*", "?…", re.sub(r"(?<=://)[^/@]*@", "…@", url))

@@ -1,0 +1,105 @@
+"""No secret is shown, however a URL is written; what is plainly none stays."""
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from pocketvision.redaction import looks_like_url, redacted, redacted_url
+
+NASTY = st.text(alphabet="@/#%:?&=;,+$!'\"\\ []{}<>|^`~*()._-aZ09é\t", min_size=4, max_size=24)
+WITHOUT_SPACE = NASTY.filter(lambda text: not any(character.isspace() for character in text))
+
+USERINFO = (
+    "rtsp://admin:{}@cam.example:554/live",
+    "rtsp://{}@cam.example/live",
+    "http://user:{}@10.0.0.7:8000",
+    "rtsps://user:{}@[fe80::1]:322/x",
+    "rtsp:/admin:{}@cam.example/live",
+    "rtps//admin:{}@cam.example/live",
+    "rtsp//admin:{}@cam.example/live",
+    "rtsp;//admin:{}@cam.example/live",
+    "rstp://admin:{}@cam.example/live",
+    "rtsp:///admin:{}@cam.example/live",
+    "http:\\\\admin:{}@cam.example\\live",
+)
+PATHS = (
+    "rtsp://cam.example:554/user=admin_password={}_channel=1_stream=0.sdp",
+    "rtsp://cam.example/live?user=admin&password={}",
+    "http://cam.example/snapshot.cgi?pwd={}&x=1",
+    "https://cam.example/live#token={}",
+    "https://cam.example/live;key={}",
+    "rtsp:/cam.example/live?token={}",
+)
+BARE = ("admin:{}@cam.example/live", "rtsp:admin:{}@cam.example", "rtspx://admin:{}@cam.example")
+
+
+def _not_shown(password: str, template: str, shown: str) -> None:
+    assume(password not in template.replace("{}", ""))
+    assert password not in shown, f"{template} shows {password!r}: {shown}"
+
+
+@pytest.mark.parametrize("template", USERINFO + PATHS + BARE)
+@given(password=NASTY)
+@example(password="p@ss")
+@example(password="a/b@c")
+@example(password="a#b?c=d")
+@example(password="p%40ss")
+@example(password="554/x")
+@settings(max_examples=40, deadline=None)
+def test_a_url_is_shown_without_its_secret(template: str, password: str) -> None:
+    shown = redacted_url(template.format(password))
+    _not_shown(password, template, shown)
+    assert redacted_url(shown) == shown
+
+
+@pytest.mark.parametrize("template", USERINFO)
+@pytest.mark.parametrize(
+    "sentence", ["{}", "{}: refused", "can not open '{}' (404)", "http://other.example/a, then {}"]
+)
+@given(password=NASTY)
+@settings(max_examples=20, deadline=None)
+def test_a_text_is_shown_without_the_secret_of_its_url(sentence: str, template: str, password: str) -> None:
+    shown = redacted(sentence.format(template.format(password)))
+    _not_shown(password, sentence + template, shown)
+    assert redacted(shown) == shown
+
+
+@pytest.mark.parametrize("template", PATHS + BARE)
+@given(password=WITHOUT_SPACE)
+@settings(max_examples=20, deadline=None)
+def test_a_secret_in_a_path_or_query_is_hidden_in_a_text(template: str, password: str) -> None:
+    _not_shown(password, template, redacted(f"Error: {template.format(password)} can not be opened"))
+
+
+def test_what_is_plain_stays() -> None:
+    for text in (
+        "rtsp://cam.example:554/live",
+        "http://[::1]:8000/predict",
+        "https://hub.example/timm/a.b_c/resolve/main/model.safetensors: 404 Not Found",
+        "(see http://127.0.0.1:8000/docs).",
+        "data/photos@2x/cat.jpg: broken",
+        "C:\\data\\cat@home.jpg: broken",
+        "/data/x=1/y.jpg and data//z.jpg",
+        "ask admin@example.com",
+        "12:30: nothing @ all",
+        "runs/[x/bundle: folder is not there",
+    ):
+        assert redacted(text) == text
+
+
+def test_what_is_left_of_a_url_tells_which_it_was() -> None:
+    assert redacted_url("rtsp://me:secret@host:554/live?token=secret") == "rtsp://…@host:554/live?…"
+    assert redacted_url("rtsp://host/user=admin_password=x_channel=1.sdp") == "rtsp://host/user=…"
+    assert redacted_url("rtmp://host/app/live_1234") == "rtmp://host/app/…"
+    both = "rtsp://a:b@one.example/x or rtsp://c:d@two.example/y: refused"
+    assert redacted(both) == "rtsp://…@one.example/x or rtsp://…@two.example/y: refused"
+
+
+def test_values_beside_secret_names_are_hidden_without_a_url() -> None:
+    assert redacted("Authorization: Bearer abc.def") == "Authorization: Bearer …"
+    assert redacted("connect(password=hunter two)") == "connect(password=…"
+
+
+def test_a_misspelt_url_is_told_from_a_path() -> None:
+    assert all(map(looks_like_url, ("rtsp://x", "rtsp:/x", "rtps//x", "rstp://x", "htp://x", "rtsp;//x")))
+    assert not any(map(looks_like_url, ("runs/x", "data//x", "C:\\x", "C:/x", "/data/x", "x.mp4", "2024:/x")))
