@@ -2,13 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format golden bench clean
+.PHONY: demo test test-slow check format golden bench clean
 
 demo: .venv/train.installed
 	$(BIN)/pocketvision demo
 
+# Two processes of one thread each; what is left over at the end is shared out between them.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: .venv/dev.installed
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+# What takes too long for every change: the whole catalogue at full size, long runs, builds. `.ci/run` runs it too.
+test-slow: .venv/dev.installed
+	$(PYTEST) -m slow
 
 check: .venv/dev.installed
 	$(BIN)/ruff format --check .

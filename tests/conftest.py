@@ -1,12 +1,16 @@
 """Shared by the rooms: a bundle of a hand-made graph; real pictures, and one training of some seconds on the embedded faces."""
 
+import os
+import pickle
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pocketvision.bundle import Bundle, GraphManifest, Manifest, TaskManifest, TensorInfo, write_bundle
 from pocketvision.data.demo_faces import faces_folder
@@ -16,6 +20,58 @@ from pocketvision.preprocessing import Preprocessing
 TEMPERATURE = 2.0
 # Small enough to train in seconds, with every stage, split and step of a real run.
 TINY_TRAINING = {"size": 64, "epochs1": 3, "epochs2": 2, "views": 2, "batch": 8, "seed": 3, "workers": 2}
+SLOW_LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SLOW_LEFT_OUT] = 0
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[SLOW_LEFT_OUT] += item.get_closest_marker("slow") is not None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist tells the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["slow_left_out"] = session.config.stash[SLOW_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every process deselects the same tests."""
+    node.config.stash[SLOW_LEFT_OUT] = getattr(node, "workeroutput", {}).get("slow_left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if count := config.stash[SLOW_LEFT_OUT]:
+        terminalreporter.write_line(f"{count} slow tests were left out; run them with: make test-slow")
+
+
+MadeOnce = Callable[[str, Callable[[Path], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes a thing in a new folder of this name, once for all the processes of pytest-xdist: the others wait for it and read it.
+
+    The thing may hold that folder's path; it is copied between the processes by pickle.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], Any]) -> Any:
+        folder, kept = root / name, root / f"{name}.pickle"
+        with FileLock(root / f"{name}.lock"):
+            if not kept.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                kept.write_bytes(pickle.dumps(make(folder)))
+        return pickle.loads(kept.read_bytes())
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,14 +93,17 @@ def reachable(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(made_once: MadeOnce) -> Path:
     """An image folder: 20 teasing and 28 other faces in the Noto design."""
-    root = tmp_path_factory.mktemp("data") / "photos"
-    for label, count in (("teasing", 20), ("non_teasing", 28)):
-        (root / label).mkdir(parents=True)
-        for file in sorted((faces_folder() / label).glob("*-noto.png"))[:count]:
-            shutil.copy(file, root / label / file.name)
-    return root
+
+    def make(folder: Path) -> Path:
+        for label, count in (("teasing", 20), ("non_teasing", 28)):
+            (folder / label).mkdir()
+            for file in sorted((faces_folder() / label).glob("*-noto.png"))[:count]:
+                shutil.copy(file, folder / label / file.name)
+        return folder
+
+    return made_once("photos", make)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +113,11 @@ def tiny_training() -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def trained(photos: Path, made_once: MadeOnce):  # type: ignore[no-untyped-def]
     """A finished run on `photos`, with a test split."""
     from pocketvision.workflows.train import train
 
-    out = tmp_path_factory.mktemp("runs") / "photos"
-    return train(photos, out=out, test_share=0.2, **TINY_TRAINING)  # type: ignore[arg-type]
+    return made_once("run", lambda out: train(photos, out=out / "photos", test_share=0.2, **TINY_TRAINING))  # type: ignore[arg-type]
 
 
 @pytest.fixture
