@@ -18,7 +18,8 @@ from PIL import Image
 from served import starting
 
 import pocketvision
-from pocketvision.cli.main import app, main
+from pocketvision.cli.main import main
+from pocketvision.cli.verbs import app
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.data.findings import KINDS
 from pocketvision.models.catalog import ARCHITECTURES

@@ -19,6 +19,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
     "printable",
     "redaction",
+    "log_lines",
+    "json_text",
     "errors",
     "atomic_files",
     "prefetch",
@@ -48,6 +50,8 @@ DOORS = ("__init__", "__main__")  # the package's own: they name what is inside,
 TORCH_FREE = (
     "printable",
     "redaction",
+    "log_lines",
+    "json_text",
     "errors",
     "atomic_files",
     "prefetch",

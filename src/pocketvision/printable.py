@@ -8,17 +8,19 @@ LONGEST_VALUE = 120
 
 # Controls (C0, DEL, C1), line and paragraph separators, lone surrogates, what turns the direction of writing, and what is
 # invisible. The joiners U+200C and U+200D stay: emoji and several scripts are written with them.
-_UNPRINTABLE = re.compile(
+UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0001\U000e0020-\U000e007f]"
 )
+"""What is escaped wherever text is shown."""
+
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(text: object) -> str:
     r"""A text on one line: control characters as `\n`, `\x1b`, others as `\u202e`, and bytes of a file name that are not
     UTF-8 as `\xff`. Brackets, colons and backslashes stay as they are."""
-    return _UNPRINTABLE.sub(_escaped, str(text))
+    return UNPRINTABLE.sub(_escaped, str(text))
 
 
 def shortened(text: object, most: int = LONGEST_VALUE) -> str:

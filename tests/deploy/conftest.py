@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from pocketvision.cli.main import app
+from pocketvision.cli.verbs import app
 
 Parse = Callable[[list[str]], dict[str, Any]]
 

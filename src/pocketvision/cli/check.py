@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
     GroupColumn,
     JsonFile,
@@ -18,6 +17,7 @@ from pocketvision.cli.options import (
     Workers,
     parse_labels,
 )
+from pocketvision.cli.terminal import stdout, styled
 
 if TYPE_CHECKING:
     from pocketvision.data.audit import Audit
@@ -78,7 +78,7 @@ def _print_findings(audit: "Audit") -> None:
     readable = int(audit.readable.sum())
     console.print(f"{len(audit.samples)} images in {len(audit.samples.class_names)} classes, {readable} readable")
     if not audit.findings:
-        console.print("[green]Clean: nothing found.[/]")
+        console.print(styled("Clean: nothing found.", "green"))
         return
     table = Table("Finding", "Count", "Example", box=None, header_style="bold")
     table.columns[1].justify = "right"
@@ -86,14 +86,15 @@ def _print_findings(audit: "Audit") -> None:
         first = next(finding for finding in audit.findings if finding.kind == kind)
         example = f"{', '.join(first.files[:2])}: {first.message}" if first.files else first.message
         colour = COLOURS[first.severity]
-        table.add_row(f"[{colour}]{kind.replace('_', ' ')}[/]", str(count), escape(example))
+        table.add_row(styled(kind.replace("_", " "), colour), str(count), example)
     console.print(table)
     worst = Table("Worst files", "Findings", box=None, header_style="bold")
     for file, kinds in audit.worst_files(SHOWN_FILES):
-        worst.add_row(escape(file), ", ".join(kind.replace("_", " ") for kind in kinds))
+        worst.add_row(file, ", ".join(kind.replace("_", " ") for kind in kinds))
     if worst.row_count:
         console.print()
         console.print(worst)
+    console.print()
     console.print(
-        "\nThis would hurt a training or its figures." if audit.hurts else "\nNothing that would hurt a training."
+        "This would hurt a training or its figures." if audit.hurts else "Nothing that would hurt a training."
     )

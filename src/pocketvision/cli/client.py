@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.cli.display import print_row, stderr, stdout, write_json_option
+from pocketvision.cli.display import print_row, write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stderr, stdout, write_cells, write_line
 
 if TYPE_CHECKING:
     from pocketvision.client import RequestFailedError
@@ -122,7 +123,7 @@ def ready(
     from pocketvision.workflows.client import wait_until_ready
 
     is_ready = wait_until_ready(url, wait)
-    print("ready" if is_ready else "not ready")
+    write_line("ready" if is_ready else "not ready")
     if not is_ready:
         raise typer.Exit(1)
 
@@ -142,7 +143,7 @@ def reload(
     from pocketvision.workflows.client import read_key, reload_model
 
     for state in reload_model(url, name, key=read_key(key_file)):
-        print(f"{state.name}\t{state.version}\t{state.outcome}")
+        write_cells(state.name, state.version, state.outcome)
 
 
 def _retry_printer() -> Any:
@@ -152,6 +153,6 @@ def _retry_printer() -> Any:
     def show(error: "RequestFailedError", _pause: float) -> None:
         if error.reason not in told and len(told) < 5:
             told.add(error.reason)
-            stderr().print(f"Trying again: {error.url}: {error.reason}", soft_wrap=True, markup=False)
+            stderr().print(f"Trying again: {error.url}: {error.reason}", soft_wrap=True)
 
     return show

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import JsonFile, Lang
+from pocketvision.cli.terminal import joined, stdout, styled
 
 
 def demo(
@@ -30,14 +31,18 @@ def demo(
     if json is None or str(json) != "-":
         print_evaluations(training.evaluations)
         console = stdout()
-        console.print("\nThe bundle on faces it never saw:")
+        console.print()
+        console.print("The bundle on faces it never saw:")
         for path, truth, answer in result.predictions:
-            mark = "[green]right[/]" if answer.label == truth else "[red]wrong[/]"
-            console.print(f"  {path.name}: {answer.label} ({answer.probability:.0%}), {mark}", soft_wrap=True)
-        console.print(
-            f"\nDone in {training.seconds:.0f} s.\nReport: {training.report}\nBundle: {training.bundle.folder}\n"
+            mark = styled("right", "green") if answer.label == truth else styled("wrong", "red")
+            console.print(joined(f"  {path.name}: {answer.label} ({answer.probability:.0%}), ", mark), soft_wrap=True)
+        console.print()
+        for line in (
+            f"Done in {training.seconds:.0f} s.",
+            f"Report: {training.report}",
+            f"Bundle: {training.bundle.folder}",
             f"Try:    pocketvision predict {training.bundle.folder} IMAGE",
-            soft_wrap=True,
-        )
+        ):
+            console.print(line, soft_wrap=True)
     if training.interrupted:
         raise typer.Exit(1)

@@ -1,14 +1,13 @@
 """How the command line shows things: consoles, and a training's progress (live on a terminal, plain lines elsewhere)."""
 
-import json
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+from pocketvision.cli.terminal import Terminal, joined, stderr, stdout, styled, write_cells, write_json_line
+from pocketvision.json_text import json_text
+from pocketvision.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,25 +19,12 @@ if TYPE_CHECKING:
     from pocketvision.workflows.progress import Event
 
 
-_WIDE = 240
-
-
-def stdout() -> Console:
-    """Where results go. A file or a pipe has no width: tables are not cut there."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-
-
-def stderr() -> Console:
-    """Where progress and errors go, so that standard output can be piped."""
-    return Console(stderr=True, highlight=False)
-
-
 def write_json_option(path: Path | None, values: Any) -> None:
     """Serve --json FILE: `-` is standard output."""
     if path is None:
         return
     if str(path) == "-":
-        print(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+        write_json_line(json_text(values, indent=2) + "\n")
         return
     from pocketvision.atomic_files import write_json
 
@@ -48,10 +34,10 @@ def write_json_option(path: Path | None, values: Any) -> None:
 def print_row(row: "Row", top_k: int) -> None:
     """An image's line: its path and its classes, or its error, with tabs between them."""
     if row.error is not None:
-        print(f"{row.path}\tERROR\t{row.error}")
+        write_cells(row.path, "ERROR", row.error)
         return
-    answers = "\t".join(f"{label}\t{probability:.4f}" for label, probability in row.top(top_k))
-    print(f"{row.path}\t{answers}")
+    answers = (cell for label, probability in row.top(top_k) for cell in (label, f"{probability:.4f}"))
+    write_cells(row.path, *answers)
 
 
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
@@ -77,7 +63,7 @@ STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evalua
 class TrainingDisplay:
     """Shows a workflow's events. Use as a context manager, and hand the object itself over as `on_event`."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Terminal | None = None) -> None:
         self._console = console or stderr()
         self._live = self._console.is_terminal
         self._progress: Progress | None = None
@@ -90,10 +76,10 @@ class TrainingDisplay:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
@@ -112,7 +98,7 @@ class TrainingDisplay:
         from pocketvision.workflows.progress import Counted, EpochEnded, Note
 
         if isinstance(event, Note):
-            self._console.print(f"  {escape(event.text)}", soft_wrap=True)
+            self._console.print(f"  {event.text}", soft_wrap=True)
         elif isinstance(event, Counted):
             self._counted(event.step, event.done, event.total)
         elif isinstance(event, EpochEnded):
@@ -138,14 +124,14 @@ class TrainingDisplay:
 
     def _epoch(self, event: Any) -> None:
         record = event.record
-        best = "  [green]best[/]" if event.best else ""
+        best = styled("  best", "green") if event.best else ""
         left = (event.epochs - record.epoch) * record.seconds
-        self._console.print(
+        line = (
             f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  "
             f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}  "
-            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left{best}",
-            soft_wrap=True,
+            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left"
         )
+        self._console.print(joined(line, best), soft_wrap=True)
 
     def _bar(self, shown: tuple[object, ...], text: str, done: int, total: int, figures: str) -> None:
         if self._progress is None:
@@ -155,7 +141,7 @@ class TrainingDisplay:
             self._progress.remove_task(self._task)
             self._task = None
         if self._task is None:
-            self._task = self._progress.add_task(text, total=total, figures=figures)
+            self._task = self._progress.add_task(printable(text), total=total, figures=figures)
         self._progress.update(self._task, completed=done, figures=figures)
         self._shown = shown
 

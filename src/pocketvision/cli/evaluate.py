@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     BackendName,
     Device,
@@ -18,6 +18,7 @@ from pocketvision.cli.options import (
     Threads,
     Workers,
 )
+from pocketvision.cli.terminal import stdout
 
 
 def evaluate(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from pocketvision.workflows.fit import FitResult, Tried
@@ -119,7 +120,7 @@ def _print(found: "FitResult") -> None:
     stdout().print(table)
     stdout().print("* no other is as fast, as small and as accurate (the Pareto front)", soft_wrap=True)
     for rung, reason in found.failed.items():
-        stdout().print(f"Not had: {rung}: {reason}", soft_wrap=True, markup=False)
+        stdout().print(f"Not had: {rung}: {reason}", soft_wrap=True)
     stdout().print(f"Plot: {found.plot}; all steps: {found.steps}", soft_wrap=True)
     if found.chosen is not None and found.bundle is not None:
         if not found.chosen.comparison.is_sure(found.budget.max_accuracy_drop):

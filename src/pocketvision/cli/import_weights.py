@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile, parse_labels
+from pocketvision.cli.terminal import stdout
 
 
 def import_weights(
@@ -62,10 +63,8 @@ def import_weights(
     }
     write_json_option(json, summary)
     if json is None or str(json) != "-":
-        stdout().print(
-            f"Bundle: {bundle.folder} ({len(bundle.labels)} classes)\nPreprocessing: {bundle.preprocessing}",
-            soft_wrap=True,
-        )
+        stdout().print(f"Bundle: {bundle.folder} ({len(bundle.labels)} classes)", soft_wrap=True)
+        stdout().print(f"Preprocessing: {bundle.preprocessing}", soft_wrap=True)
 
 
 def _three(value: str | None, option: str) -> tuple[float, float, float] | None:

@@ -1,112 +1,133 @@
-"""`pocketvision …`: the verbs, and how errors end them: 0 done, 1 work failed or findings, 2 wrong use, 130 Ctrl-C."""
+"""`pocketvision …`: how a verb ends. 0 done, 1 work failed or findings, 2 wrong use; by a signal 128 and its number.
+
+Nothing is loaded before `main` runs, so that Ctrl-C ends it quietly while the libraries are loaded, too.
+"""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
-import typer
-
-from pocketvision.cli import (
-    check,
-    demo,
-    evaluate,
-    export,
-    fit,
-    import_weights,
-    predict,
-    prune,
-    quantize,
-    serve,
-    stream,
-    train,
-    verify,
-)
-from pocketvision.cli.client import app as client
-from pocketvision.cli.display import stderr
-from pocketvision.cli.models import app as models
-from pocketvision.errors import MissingExtraError, PocketVisionError
-
-INTERRUPTED = 130
-"""As Typer ends on Ctrl-C, and shells count: 128 and the signal's number."""
+INTERRUPTED, READER_GONE = 130, 141
+"""As shells count: 128 and the number of SIGINT, of SIGPIPE."""
 
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
 TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")
 EXTRA_OF = {**dict.fromkeys((*TRAIN_PACKAGES, "pyarrow"), "train"), "av": "stream"}
 
-app = typer.Typer(
-    name="pocketvision",
-    help="A folder of images in; a trained, measured and shippable vision model out, on a laptop CPU.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(name="demo")(demo.demo)
-app.command(name="check")(check.check)
-app.command(name="train")(train.train)
-app.command(name="evaluate")(evaluate.evaluate)
-app.command(name="predict")(predict.predict)
-app.command(name="stream")(stream.stream)
-app.command(name="import")(import_weights.import_weights)
-app.command(name="export")(export.export)
-app.command(name="prune")(prune.prune)
-app.command(name="fit")(fit.fit)
-app.command(name="quantize")(quantize.quantize)
-app.command(name="verify")(verify.verify)
-app.command(name="serve")(serve.serve)
-app.command(name="new-key")(serve.new_key)
-app.add_typer(client, name="client")
-app.add_typer(models, name="models")
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        print(f"pocketvision {version('pocketvision')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
-) -> None:
-    pass
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit. `PV_DEBUG=1` lets the traceback of an error through."""
+    """Run the command line and exit. `PV_DEBUG=1` shows the traceback of an error."""
     # torch's threads otherwise wait for one another by spinning, and beside any other busy process that is ruinous: training
     # ran at 11 to 14 images/s with spinning and 41 to 45 without, next to one busy process on 2 cores; on a quiet machine it
     # costs nothing that we could measure. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with _signals_interrupt() as received:
+        try:
+            code = _run(arguments)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code == INTERRUPTED:
+            with suppress(OSError):
+                sys.stderr.write("Interrupted.\n")
+            code = 128 + received[0] if received else INTERRUPTED
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from pocketvision.cli.terminal import ReaderGoneError, flush, forget_output, show_any_character
+    from pocketvision.errors import MissingExtraError, PocketVisionError
+
+    show_any_character()
+    _keep_secrets_out_of_messages()
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        from pocketvision.cli.verbs import run_verb
+
+        code = run_verb(None if arguments is None else list(arguments))
+        flush()
     except PocketVisionError as error:
-        _fail(str(error), error.exit_code)
+        return _failed(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         extra = EXTRA_OF.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        _fail(str(MissingExtraError(f"This command (it uses {error.name})", extra)), MissingExtraError.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # `pocketvision predict … | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:  # a full disk, a folder without permission: the system's own words say what and where
-        _fail(str(error), PocketVisionError.exit_code)
+        return _failed(
+            str(MissingExtraError(f"This command (it uses {error.name})", extra)), MissingExtraError.exit_code
+        )
+    except ReaderGoneError:
+        forget_output()
+        return READER_GONE
+    except OSError as error:  # a full disk, a folder without permission
+        forget_output()
+        return _failed(_system_words(error), PocketVisionError.exit_code)
+    return code
 
 
-def _fail(message: str, code: int) -> None:
-    if os.environ.get("PV_DEBUG") and (error := sys.exception()) is not None:
-        raise error
-    stderr().print(f"[bold red]Error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
-    sys.exit(code)
+def _failed(message: str, code: int) -> int:
+    from pocketvision.cli.terminal import joined, stderr, styled
+    from pocketvision.redaction import redacted
+
+    if os.environ.get("PV_DEBUG"):
+        sys.excepthook(*sys.exc_info())
+    stderr().print(joined(styled("Error: ", "bold red"), redacted(message)), soft_wrap=True)
+    return code
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
+def _system_words(error: OSError) -> str:
+    """What the operating system says, with the file's name where it tells one."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {said}" if isinstance(error.filename, str | bytes) else said
 
-    return escape(text)
+
+def _keep_secrets_out_of_messages() -> None:
+    """Tracebacks, and log lines and warnings that nothing else formats, are shown without secrets and control characters."""
+    import logging
+    import threading
+    import traceback
+    import warnings
+
+    from pocketvision.log_lines import LineFormatter, safe_lines
+
+    def show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+        sys.stderr.write(safe_lines("".join(traceback.format_exception(kind, error, trace)).rstrip("\n")) + "\n")
+
+    plain = warnings.formatwarning
+
+    def shown_warning(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return safe_lines(plain(message, category, filename, lineno, line).rstrip("\n")) + "\n"
+
+    sys.excepthook = show
+    threading.excepthook = lambda failed: show(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    warnings.formatwarning = shown_warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(LineFormatter())
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[list[int]]:
+    """SIGTERM and SIGHUP end a verb as Ctrl-C does, so that it keeps what it has. Gives the signals that came.
+
+    A signal that is ignored (nohup) or handled stays so.
+    """
+    import signal
+
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    with suppress(ValueError):  # only the main thread may
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import print_row, stderr, write_json_option
+from pocketvision.cli.display import print_row, write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels, Threads
+from pocketvision.cli.terminal import stderr
 
 
 def predict(

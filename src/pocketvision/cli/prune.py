@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 
 def prune(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile, MaxAccuracyDrop
+from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from pocketvision.workflows.quantize import QuantizeResult

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stderr, stdout
 from pocketvision.cli.options import BackendName, MaxPixels
+from pocketvision.cli.terminal import stderr, stdout
 
 _LIMITS = "Limits"
 _KEYS = "Keys"

@@ -1,7 +1,6 @@
 """`pocketvision stream`."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.cli.display import stderr, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile
+from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
 
 if TYPE_CHECKING:
     from pocketvision.streaming.summary import StreamSummary
@@ -128,8 +128,7 @@ def _line_printer(top_k: int) -> Any:
     from pocketvision.workflows.stream_lines import stream_line
 
     def show(shown: "StreamAnswer") -> None:
-        sys.stdout.write(stream_line(shown, top_k).decode("utf-8"))
-        sys.stdout.flush()  # who reads the other end of a pipe wants answers while they are new
+        write_json_line(stream_line(shown, top_k).decode("utf-8"))
 
     return show
 
@@ -144,7 +143,8 @@ def _change_printer() -> Any:
             last[:] = [name]
             answer = shown.answer
             where = answer.frame.picture.name or f"frame {answer.frame.index}"
-            print(f"{where}\t{name}\t{shown.score:.4f}\t{1e3 * answer.latency:.0f} ms", flush=True)
+            write_cells(where, name, f"{shown.score:.4f}", f"{1e3 * answer.latency:.0f} ms")
+            flush()
 
     return show
 

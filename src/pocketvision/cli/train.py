@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, print_evaluations, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     GroupColumn,
     JsonFile,
@@ -19,6 +19,7 @@ from pocketvision.cli.options import (
     parse_class_weights,
     parse_labels,
 )
+from pocketvision.cli.terminal import stdout
 
 _STAGES = "The two stages"
 _DATA = "Data"
@@ -166,6 +167,7 @@ def train(
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
         print_evaluations(result.evaluations)
-        stdout().print(f"Report: {result.report}\nBundle: {result.bundle.folder}", soft_wrap=True)
+        stdout().print(f"Report: {result.report}", soft_wrap=True)
+        stdout().print(f"Bundle: {result.bundle.folder}", soft_wrap=True)
     if result.interrupted:
         raise typer.Exit(1)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 
 def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], json: JsonFile = None) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import TrainingDisplay, stdout, write_json_option
+from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import lines, stdout
 
 
 def compare(
@@ -28,7 +29,7 @@ def compare(
 
         pocketvision models compare mobilenet_v3_small mobilenet_v3_large --measure --plot front.png
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from pocketvision.workflows.compare_models import compare_models
 
@@ -38,7 +39,7 @@ def compare(
     if str(json) == "-":
         return
     backends = [timing.backend for timing in compared[0].timings]
-    columns = [f"{backend}\n{figure}" for backend in backends for figure in ("1 image", "in batches")]
+    columns = [Column(lines(backend, figure)) for backend in backends for figure in ("1 image", "in batches")]
     table = Table("Model", "Input", "Parameters", "MACs", "float32", "Top-1", *columns, box=None, header_style="bold")
     for column in range(1, 6 + len(columns)):
         table.columns[column].justify = "right"

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from pocketvision.models.cost import Layer

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 
 def list_models(

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import joined, stdout, styled
 
 
 def recommend(
@@ -27,8 +28,12 @@ def recommend(
         return
     line = advice.summary
     top1 = "" if line.top1 is None else f", {line.top1:.1f} % top-1 with {line.weights[0]}"
-    stdout().print(
-        f"[bold]{advice.model}[/] at {advice.input_size} px in {advice.precision}\n{advice.reason}\n"
+    console = stdout()
+    console.print(
+        joined(styled(advice.model, "bold"), f" at {advice.input_size} px in {advice.precision}"), soft_wrap=True
+    )
+    console.print(advice.reason, soft_wrap=True)
+    console.print(
         f"{line.parameters / 1e6:.2f} M parameters, {line.macs / 1e6:,.0f} M multiply-accumulates at {line.input_size} px{top1}",
         soft_wrap=True,
     )

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 
 def scale(
@@ -91,7 +92,6 @@ def scale(
             f"phi {found.phi:g}: alpha {found.alpha:g} (depth), beta {found.beta:g} (width), gamma {found.gamma:g} (resolution); "
             f"alpha · beta² · gamma² = {growth:.2f}",
             soft_wrap=True,
-            highlight=False,
         )
     if out is not None:
         stdout().print(f"Rows: {out}", soft_wrap=True)

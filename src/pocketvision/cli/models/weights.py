@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import stdout, write_json_option
+from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
+from pocketvision.cli.terminal import stdout
 
 
 def weights(name: Annotated[str, typer.Argument(help="An architecture.")], json: JsonFile = None) -> None:
