@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketvision.baseline import baseline
-from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
+from pocketvision.bundle import Bundle, read_bundle, resolve, rewrite_bundle, write_bundle
 from pocketvision.errors import BundleError, UsageError
 
 GOLDEN = "golden.safetensors"
@@ -170,8 +170,8 @@ def test_what_is_no_bundle_says_what_one_is(tiny_bundle: Bundle, tmp_path: Path)
 
 
 def test_a_newer_format_says_upgrade(tiny_bundle: Bundle) -> None:
-    edit(tiny_bundle, lambda values: values.update(format_version=2, tasks="of another shape"))
-    with pytest.raises(BundleError, match=r"of format 2, and this PocketVision reads formats up to 1\. Upgrade it"):
+    edit(tiny_bundle, lambda values: values.update(format_version=3, tasks="of another shape"))
+    with pytest.raises(BundleError, match=r"of format 3, and this PocketVision reads formats up to 2\. Upgrade it"):
         read_bundle(tiny_bundle.folder)
 
 
@@ -242,3 +242,39 @@ def test_a_bundle_can_be_copied_anywhere(tiny_bundle: Bundle, tmp_path: Path) ->
     moved = tmp_path / "다른 곳 😀"
     shutil.copytree(tiny_bundle.folder, moved)
     assert read_bundle(moved).manifest == tiny_bundle.manifest
+
+
+def with_metrics(bundle: Bundle, **metrics: dict[str, Any]) -> Bundle:
+    task = replace(bundle.task, metrics=metrics)
+    return replace(bundle, manifest=replace(bundle.manifest, tasks={"classification": task}))
+
+
+def test_the_test_figure_is_the_headline_and_each_has_its_word(tiny_bundle: Bundle) -> None:
+    test = {"accuracy": 0.935, "images": 372, "intervals": {"accuracy": [0.906, 0.956]}, "left_out": 5}
+    measured = with_metrics(tiny_bundle, selection={"accuracy": 1.0, "images": 1}, test=test)
+    assert measured.headline == "Accuracy 93.5 % (90.6 to 95.6), test, 372 images"
+    assert [figure.text for figure in measured.figures][1] == "Accuracy 100.0 %, selection, 1 image"
+    assert measured.figures[0].left_out == 5 and measured.measured == test
+    assert with_metrics(tiny_bundle, selection=test).headline.endswith("selection, 372 images")
+    smaller = replace(measured, manifest=replace(measured.manifest, compression={"pruning": {}}))
+    assert smaller.headline.endswith("372 images, before compression")
+
+
+@pytest.mark.parametrize(
+    "metrics", [{}, {"test": {"accuracy": "high"}}, {"test": {"images": 3}}, {"other": {"accuracy": 1.0, "images": 2}}]
+)
+def test_what_is_no_figure_is_passed_over(tiny_bundle: Bundle, metrics: dict[str, dict[str, Any]]) -> None:
+    measured = with_metrics(tiny_bundle, **metrics)
+    assert (measured.headline, measured.figures, dict(measured.measured)) == ("", (), {})
+
+
+def test_a_runs_folder_stands_for_its_bundle(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"a run that has no bundle yet.*--resume"):
+        read_bundle(run)
+    shutil.copytree(tiny_bundle.folder, run / "bundle")
+    assert resolve(run) == resolve(run / "bundle") == run / "bundle"
+    assert read_bundle(run).folder == run / "bundle"
+    assert resolve(tmp_path / "absent") == tmp_path / "absent"

@@ -6,11 +6,15 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pocketvision.baseline import Distribution
+from pocketvision.bundle_figures import SELECTION
 from pocketvision.errors import BundleError
 from pocketvision.preprocessing import Preprocessing
 
-FORMAT_VERSION = 1
-"""The format this code writes, and the newest it reads. Raised when old code would misread a new manifest."""
+FORMAT_VERSION = 2
+"""The format this code writes, and the newest it reads. Raised when old code would misread a new manifest.
+
+2: a task's metrics are by set of images (`selection`, `test`); in 1 they were those of the selection, flat.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,16 @@ class TaskManifest:
     """What the bundle answers.
 
     kind: "classification". labels: class names in index order. outputs: names of the graph's outputs that belong to
-    the task. postprocessing: its numbers, such as temperature (already inside the graph's probabilities). metrics:
-    what was measured, on data with the fingerprint `data_fingerprint`; both empty when nothing was.
+    the task. postprocessing: its numbers, such as temperature (already inside the graph's probabilities). metrics: what was
+    measured, by set of images (bundle_figures.py), each with the `fingerprint` of its images; read them by Bundle.figures.
+    data_fingerprint: of all images of the training, whatever their split. Both empty when nothing was measured.
     """
 
     kind: str
     labels: tuple[str, ...]
     outputs: tuple[str, ...]
     postprocessing: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     data_fingerprint: str = ""
 
 
@@ -104,10 +109,26 @@ def manifest_from_dict(values: object, where: str) -> Manifest:
             "Upgrade it with: pip install --upgrade pocketvision"
         )
     try:
-        manifest: Manifest = _read(Manifest, values, "")
+        manifest: Manifest = _read(Manifest, _upgraded(values) if version < 2 else values, "")
     except BundleError as error:
         raise BundleError(f"{where}: {error}") from error
     return manifest
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 1 as one of format 2. What is not as format 1 has it is left for the reader to name."""
+    tasks = values.get("tasks")
+    if not isinstance(tasks, dict):
+        return values
+    return {**values, "format_version": FORMAT_VERSION, "tasks": {name: _by_set(task) for name, task in tasks.items()}}
+
+
+def _by_set(task: Any) -> Any:
+    """A task of format 1 with its flat metrics as those of the selection."""
+    metrics = task.get("metrics") if isinstance(task, dict) else None
+    if not metrics or not isinstance(metrics, dict):
+        return task
+    return {**task, "metrics": {SELECTION: metrics}}
 
 
 def _to_plain(value: Any) -> Any:

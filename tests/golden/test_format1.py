@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pocketvision
-from pocketvision.bundle import read_bundle
+from pocketvision.bundle import FORMAT_VERSION, read_bundle, rewrite_bundle
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.verify import OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.workflows.predict import predict
@@ -21,6 +21,21 @@ def test_a_bundle_is_read_and_answers_its_golden_images(format1: Path, name: str
     allowed = OTHER_CPU_TOLERANCE if name == "quantized" else TOLERANCE
     assert np.abs(answers - golden["probabilities"]).max() <= allowed
     assert pocketvision.verify(bundle.folder).images == 4
+
+
+@pytest.mark.parametrize(("name", "compressed"), [("finished/bundle", False), ("quantized", True)])
+def test_its_flat_figures_are_those_of_the_selection(format1: Path, name: str, compressed: bool) -> None:
+    bundle = read_bundle(format1 / name)
+    (figure,) = bundle.figures
+    assert (figure.word, figure.value, figure.images, figure.compressed) == ("selection", 1.0, 6, compressed)
+    assert bundle.measured["macro_f1"] == 1.0
+
+
+def test_it_is_written_again_in_the_format_of_today(format1: Path) -> None:
+    bundle = read_bundle(format1 / "finished")
+    again = rewrite_bundle(bundle, bundle.manifest)
+    assert again.manifest.format_version == FORMAT_VERSION
+    assert read_bundle(again.folder).figures == bundle.figures
 
 
 def test_a_bundle_predicts(format1: Path, tmp_path: Path) -> None:

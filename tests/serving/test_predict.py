@@ -188,11 +188,13 @@ def test_a_models_measured_figures_are_told(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.folder / "manifest.json"
     values = json.loads(manifest.read_text(encoding="utf-8"))
     measured = {"name": "test", "images": 40, "accuracy": 0.9, "macro_f1": None, "per_class": {"red": {}}}
-    values["tasks"]["classification"]["metrics"] = measured
+    chosen_by = {"name": "validation", "images": 30, "accuracy": 1.0}
+    values["tasks"]["classification"]["metrics"] = {"selection": chosen_by, "test": measured}
     manifest.write_text(json.dumps(values), encoding="utf-8")
     with serving(tiny_bundle.folder) as client:
-        told = client.get("/models").json()["models"][0]["metrics"]
-    assert told == {"set": "test", "images": 40, "accuracy": 0.9}
+        told = client.get("/models").json()["models"][0]
+    assert told["metrics"] == {"set": "test", "images": 40, "accuracy": 0.9}
+    assert told["headline"] == "Accuracy 90.0 %, test, 40 images"
 
 
 def test_a_model_without_figures_tells_none(client: TestClient) -> None:

@@ -74,11 +74,13 @@ def test_the_bundle_answers_as_it_was_measured(trained: TrainResult) -> None:
     assert agreement["images"] == len(validation.labels)
     assert agreement["max_probability_difference"] <= 1e-3
     assert agreement["top1_agreement"] == 1.0
-    assert trained.bundle.task.metrics["accuracy"] == validation.metrics.accuracy
-    measured = trained.bundle.manifest.baseline
-    assert {name: each.split for name, each in measured.items()} == {"confidence": "val", "brightness": "val"}
+    measured = trained.bundle.task.metrics
+    assert measured["selection"]["accuracy"] == validation.metrics.accuracy
+    assert measured["test"]["accuracy"] == test.metrics.accuracy == trained.bundle.figures[0].value
+    baselines = trained.bundle.manifest.baseline
+    assert {name: each.split for name, each in baselines.items()} == {"confidence": "val", "brightness": "val"}
     sure = (validation.probabilities.max(axis=1) > 0.9).sum()
-    assert sum(measured["confidence"].counts[9:]) == sure and measured["brightness"].images == len(validation.labels)
+    assert sum(baselines["confidence"].counts[9:]) == sure and baselines["brightness"].images == len(validation.labels)
 
 
 def test_no_file_names_of_the_training_ship_in_the_bundle(trained: TrainResult, photos: Path) -> None:

@@ -1,6 +1,7 @@
 """The shapes of answers, for the API's description, and how predictions become them."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -93,6 +94,7 @@ class ModelState(BaseModel):
     width: int
     loaded_at: float = Field(description="Seconds since 1970.")
     metrics: dict[str, float | str] = Field(description="Measured figures of its manifest; empty where it has none.")
+    headline: str = Field(description="How good it is, on which images: the test split's figure where there is one.")
 
 
 class ModelList(BaseModel):
@@ -169,11 +171,12 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "height": preprocessing.height,
         "width": preprocessing.width,
         "loaded_at": model.loaded,
-        "metrics": _measured(model.bundle.manifest.tasks["classification"].metrics),
+        "metrics": _measured(model.bundle.measured),
+        "headline": model.bundle.headline,
     }
 
 
-def _measured(metrics: dict[str, Any]) -> dict[str, float | str]:
+def _measured(metrics: Mapping[str, Any]) -> dict[str, float | str]:
     """The figures that tell how good a model is, without their details."""
     texts = {"set": str(metrics["name"])} if metrics.get("name") else {}
     numbers = {name: metrics.get(name) for name in METRICS}

@@ -69,7 +69,7 @@ def evaluate(
         raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
     predictor = load(bundle, backend=backend, threads=threads, device=device)
     if positive is None:
-        positive = predictor.bundle.task.metrics.get("positive")
+        positive = predictor.bundle.positive
     positive_index(predictor.labels, positive)
     read = partial(
         read_samples,

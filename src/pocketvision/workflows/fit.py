@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.bundle import Bundle, read_bundle, resolve, rewrite_bundle
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.ladder import KINDS, Rung, rungs, smaller_networks
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
@@ -112,7 +112,7 @@ def fit(
     names = _backends(backends)
     if not any(BACKENDS[name].file(read) for name in names):
         raise UsageError(f"{read.folder} has no file that {' or '.join(names)} runs; `pocketvision export` adds files.")
-    folder = Path(f"{Path(bundle)}-fit") if out is None else Path(out)
+    folder = Path(f"{resolve(bundle)}-fit") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a fitted bundle needs a folder of its own.")
     steps_folder = folder.parent / f"{folder.name}.steps"

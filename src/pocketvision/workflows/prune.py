@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.bundle import Bundle, resolve, rewrite_bundle
 from pocketvision.compression.prune_channels import IMPORTANCES, Importance, prune_channels
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
 from pocketvision.data.augment import augmentation_named
@@ -110,7 +110,7 @@ def prune(
     """
     read = open_bundle(bundle)
     network = rebuilt(read)
-    folder = Path(f"{Path(bundle)}-pruned") if out is None else Path(out)
+    folder = Path(f"{resolve(bundle)}-pruned") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
     learning, judged = calibration_images(read, data, on_event), measuring_images(read, data, on_event)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import Bundle, write_bundle
+from pocketvision.bundle import Bundle, resolve, write_bundle
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
@@ -109,7 +109,7 @@ def quantize(
     if calibration < 1:
         raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
     tuning = Tuning(tune_epochs, tune_lr)
-    folder = Path(f"{Path(bundle)}-int8") if out is None else Path(out)
+    folder = Path(f"{resolve(bundle)}-int8") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
     learning = calibration_images(read, data, on_event)

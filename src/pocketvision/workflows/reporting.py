@@ -1,10 +1,12 @@
 """What a run tells at its end: the bundle measured on the run's own splits, and the report."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pocketvision.bundle import Bundle
+from pocketvision.bundle_figures import SELECTION, TEST
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
 from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
@@ -49,6 +51,12 @@ def evaluate_run(
         )
         for name, (samples, selection) in sets.items()
     ]
+
+
+def figures_by_set(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
+    """What a manifest keeps of a run's evaluations: by the words of bundle_figures.py."""
+    words = {"validation": SELECTION, "test": TEST}
+    return {words[each.name]: each.summary() for each in evaluations if each.name in words}
 
 
 def write_run_report(

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.bundle import resolve
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.workflows.pretrained import open_bundle
@@ -120,7 +121,7 @@ def source_of(text: str) -> BundleSource:
         name, bundle = "", text
     if sign and not Path(text).exists() and not (name and bundle):
         raise UsageError(f"{text!r} is neither BUNDLE nor NAME=BUNDLE")
-    folder = Path(bundle)
+    folder = resolve(bundle)
     if not folder.is_dir():
         folder = open_bundle(bundle).folder
     real = folder.resolve()

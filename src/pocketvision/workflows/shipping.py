@@ -107,9 +107,9 @@ def ship(
 
 
 def with_metrics(
-    bundle: Bundle, metrics: Mapping[str, Any], data_fingerprint: str, measured: Mapping[str, Distribution]
+    bundle: Bundle, metrics: Mapping[str, dict[str, Any]], data_fingerprint: str, measured: Mapping[str, Distribution]
 ) -> Bundle:
-    """The same bundle with what was measured written into its manifest. measured: its baseline."""
+    """The same bundle with what was measured, by set of images, written into its manifest. measured: its baseline."""
     task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
     tasks = {**bundle.manifest.tasks, "classification": task}
     return rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks, baseline=dict(measured)))

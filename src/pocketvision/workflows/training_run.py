@@ -30,7 +30,7 @@ from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
 from pocketvision.workflows.progress import EpochEnded, OnEvent
-from pocketvision.workflows.reporting import evaluate_run, write_run_report
+from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.shipping import Shipped, ship, with_metrics
@@ -111,7 +111,7 @@ def run_training(
     timings["export"] = time.perf_counter() - shipping
     evaluations = evaluate_run(shipped.bundle, data, recipe, settings.positive, further or {}, on_event)
     validation = evaluations[0]
-    bundle = with_metrics(shipped.bundle, validation.summary(), data.fingerprint(), validation.baseline("val"))
+    bundle = with_metrics(shipped.bundle, figures_by_set(evaluations), data.fingerprint(), validation.baseline("val"))
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
     result = TrainResult(
