@@ -131,6 +131,8 @@ def test_json_and_back() -> None:
         ({"crop_share": "much"}, "much"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'"),
         ({"pad": 3}, "'pad' is unknown"),
+        ({"white_level": 4000}, "white_level is 4000; expected 255, 1023, 4095, 16383, 65535"),
+        ({"white_level": [1]}, r"white_level is \[1\]"),
     ],
 )
 def test_wrong_fields_are_named(change: dict[str, Any], message: str) -> None:
@@ -138,7 +140,14 @@ def test_wrong_fields_are_named(change: dict[str, Any], message: str) -> None:
         Preprocessing.from_dict({**IMAGENET.to_dict(), **change})
 
 
-@pytest.mark.parametrize("name", sorted(IMAGENET.to_dict()))
+def test_a_bundle_of_format_1_has_no_white_level_and_means_the_full_range() -> None:
+    values = IMAGENET.to_dict()
+    del values["white_level"]
+    assert Preprocessing.from_dict(values) == IMAGENET
+    assert Preprocessing.from_dict({**values, "white_level": 4095}).white_level == 4095
+
+
+@pytest.mark.parametrize("name", sorted(set(IMAGENET.to_dict()) - {"white_level"}))
 def test_missing_fields_are_named(name: str) -> None:
     values = IMAGENET.to_dict()
     del values[name]

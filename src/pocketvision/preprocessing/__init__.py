@@ -1,0 +1,33 @@
+"""From an image in whatever form to the network's input: the only decode, resize, crop and normalise of the project.
+
+Training, evaluation, prediction, serving and streaming all come through here, so a model sees at work what it saw while
+it was measured. Pillow and numpy only; safe to call from many threads at once (no global state of Pillow is set).
+"""
+
+from pocketvision.preprocessing.decoding import (
+    MAX_PIXELS,
+    DecodedImage,
+    ImageSource,
+    count_pictures,
+    decode,
+    read_image,
+)
+from pocketvision.preprocessing.formats import FORMATS, SUFFIXES, open_image_file
+from pocketvision.preprocessing.preprocessing import Interpolation, Preprocessing
+from pocketvision.preprocessing.white_level import FULL_RANGE, WHITE_LEVELS
+
+__all__ = [
+    "FORMATS",
+    "FULL_RANGE",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "WHITE_LEVELS",
+    "DecodedImage",
+    "ImageSource",
+    "Interpolation",
+    "Preprocessing",
+    "count_pictures",
+    "decode",
+    "open_image_file",
+    "read_image",
+]

@@ -1,0 +1,159 @@
+"""How an image becomes a network's input: resize, crop and normalise, as data that a bundle carries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pocketvision.errors import BundleError
+from pocketvision.preprocessing.decoding import MAX_PIXELS, ImageSource, decode
+from pocketvision.preprocessing.formats import FORMATS
+from pocketvision.preprocessing.white_level import FULL_RANGE, WHITE_LEVELS
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""Pillow's resampling filters by name, both with antialiasing."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a network's input, as data that a bundle carries.
+
+    The image is resized, keeping its shape, until the crop fills `crop_share` of the side that fits tighter (for a
+    square input: short side = round(size / crop_share)), the middle `height` x `width` pixels are kept, and each
+    channel, scaled to [0, 1], becomes (value - mean) / std. Rounding as torchvision's Resize and CenterCrop do it.
+    `white_level` is the value of a 16-bit picture that becomes white, the same for the whole data set (see white_level.py).
+    """
+
+    height: int
+    width: int
+    crop_share: float
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    white_level: int = FULL_RANGE
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"height and width are {self.height} and {self.width}; expected at least 1 pixel")
+        if not 0 < self.crop_share <= 1:
+            raise ValueError(f"crop_share is {self.crop_share}; expected a number above 0, at most 1")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(f'interpolation is {self.interpolation!r}; expected "bilinear" or "bicubic"')
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"mean and std are {self.mean} and {self.std}; expected three numbers each, std above 0")
+        if self.white_level not in WHITE_LEVELS:
+            raise ValueError(f"white_level is {self.white_level!r}; expected {', '.join(map(str, WHITE_LEVELS))}")
+
+    def __call__(
+        self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Decode, crop and normalise: (3, height, width) float32, written to `out` when given. Raises ImageError."""
+        return self.normalise(self.crop(self.decode(source, max_pixels=max_pixels)), out)
+
+    def decode(
+        self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
+    ) -> Image.Image:
+        """The image as RGB, at no less than twice the scale that `crop` resizes to. Raises ImageError."""
+        return decode(
+            source,
+            max_pixels=max_pixels,
+            formats=formats,
+            shortest_side=self._shortest_side(),
+            white_level=self.white_level,
+        )
+
+    def _shortest_side(self) -> int:
+        return round(max(self.height, self.width) / self.crop_share)
+
+    def resized_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in pixels that an image of width x height pixels is resized to before the centre crop."""
+        fit_width, fit_height = round(self.width / self.crop_share), round(self.height / self.crop_share)
+        if fit_width * height >= fit_height * width:  # the width fits tighter
+            return fit_width, max(int(fit_width * height / width), self.height)
+        return max(int(fit_height * width / height), self.width), fit_height
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """The resized centre crop, (width, height) pixels, of an RGB image.
+
+        One resampling straight from the source's pixels: those outside the crop are never computed. Within 1 grey level
+        of resizing first and cropping afterwards (tests/test_preprocessing.py), but for strips that are enlarged, where
+        Pillow may run its two passes in the other order and bicubic overshoots are clipped elsewhere.
+        """
+        resized_width, resized_height = self.resized_size(*image.size)
+        left, top = round((resized_width - self.width) / 2), round((resized_height - self.height) / 2)
+        across, down = image.width / resized_width, image.height / resized_height
+        box = (
+            left * across,
+            top * down,
+            min((left + self.width) * across, image.width),
+            min((top + self.height) * down, image.height),
+        )
+        resampling = Image.Resampling.BICUBIC if self.interpolation == "bicubic" else Image.Resampling.BILINEAR
+        return image.resize((self.width, self.height), resampling, box=box)
+
+    def normalise(self, image: Image.Image, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(3, height, width) float32 of an RGB image of any size; written to `out` when it is given."""
+        if out is None:
+            out = np.empty((3, image.height, image.width), dtype=np.float32)
+        # (value / 255 - mean) / std as one multiply-add. Measured at 224 x 224 on one core: 0.11 ms, by a table of 256
+        # values a channel 0.17 ms, as written in textbooks 1.0 ms.
+        std = np.asarray(self.std, dtype=np.float32).reshape(3, 1, 1)
+        mean = np.asarray(self.mean, dtype=np.float32).reshape(3, 1, 1)
+        np.multiply(np.asarray(image).transpose(2, 0, 1), 1 / (255 * std), out=out)
+        out -= mean / std
+        return out
+
+    def with_size(self, pixels: int) -> "Preprocessing":
+        """The same preprocessing for a square input of `pixels` x `pixels`."""
+        return replace(self, height=pixels, width=pixels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` is the way back."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "crop_share": self.crop_share,
+            "interpolation": self.interpolation,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "white_level": self.white_level,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """Read what `to_dict` wrote; bundles of format 1 have no `white_level`, and mean the full range.
+
+        Raises BundleError that names the field that is missing, unknown or wrong.
+        """
+        fields = ("height", "width", "crop_share", "interpolation", "mean", "std", "white_level")
+        for name in fields[:-1]:
+            if name not in values:
+                raise BundleError(f"preprocessing: the field {name!r} is missing")
+        for name in values:
+            if name not in fields:
+                raise BundleError(f"preprocessing: the field {name!r} is unknown; expected {', '.join(fields)}")
+        for name in ("height", "width"):
+            if type(values[name]) is not int:
+                raise BundleError(f"preprocessing.{name} is {values[name]!r}; expected a whole number of pixels")
+        try:
+            return cls(
+                height=values["height"],
+                width=values["width"],
+                crop_share=float(values["crop_share"]),
+                interpolation=values["interpolation"],
+                mean=_three("mean", values["mean"]),
+                std=_three("std", values["std"]),
+                white_level=values.get("white_level", FULL_RANGE),
+            )
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"preprocessing: {error}") from error
+
+
+def _three(name: str, values: object) -> tuple[float, float, float]:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ValueError(f"{name} is {values!r}; expected three numbers")
+    red, green, blue = map(float, values)
+    return red, green, blue
