@@ -13,7 +13,7 @@ from pocketvision.baseline import CONFIDENCE_EDGES, distribution
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression import search as search_module
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
-from pocketvision.compression.search import Measuring, answers_of, open_float, search
+from pocketvision.compression.search import SearchData, answers_of, open_float, search
 from pocketvision.compression.sensitivity import layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
@@ -32,13 +32,13 @@ def bundle(trained: TrainResult) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def measuring(bundle: Bundle) -> Measuring:
+def data(bundle: Bundle) -> SearchData:
     """Random pixels: what is compared is graphs, not their worth."""
     rng = np.random.default_rng(0)
     size = bundle.preprocessing
     images, calibration = (rng.standard_normal((n, 3, size.height, size.width), dtype=np.float32) for n in (24, 8))
     reference = answers_of(open_float(bundle.path("model.onnx")), images)
-    return Measuring(images, reference.argmax(1), reference, calibration)
+    return SearchData(images, reference.argmax(1), reference, calibration)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def node_types(path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("settings", CANDIDATES["onnxruntime"], ids=lambda settings: settings.title)
 def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
-    settings: Settings, bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path
+    settings: Settings, bundle: Bundle, prepared: Path, data: SearchData, tmp_path: Path
 ) -> None:
     path, out = bundle.path("model.onnx"), tmp_path / "small.onnx"
-    quantize_onnx(prepared, out, settings, measuring.calibration_batches())
+    quantize_onnx(prepared, out, settings, data.calibration_batches())
     weights = {each.name: each for each in onnx.load(out).graph.initializer}
     held = sum(np.prod(each.dims) for each in weights.values() if each.data_type == onnx.TensorProto.INT8)
     assert held > 0.95 * sum(weighted_layers(prepared).values())
@@ -77,17 +77,17 @@ def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
             onnx.numpy_helper.to_array(each) for each in weights.values() if each.data_type == onnx.TensorProto.INT8
         )
         assert max(int(np.abs(array).max()) for array in arrays) <= 64
-    difference = np.abs(answers_of(open_float(out), measuring.images) - measuring.reference)
+    difference = np.abs(answers_of(open_float(out), data.images) - data.reference)
     assert 0 < difference.mean() < 0.2
     assert out.stat().st_size < 0.4 * path.stat().st_size
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(16, [8, 8]), (28, [7] * 4), (11, [1] * 11)])
 def test_calibration_batches_are_equal(
-    count: int, sizes: list[int], bundle: Bundle, measuring: Measuring, tmp_path: Path
+    count: int, sizes: list[int], bundle: Bundle, data: SearchData, tmp_path: Path
 ) -> None:
     """ONNX Runtime stacks what it has seen for a histogram: a smaller last batch was a traceback."""
-    few = replace(measuring, calibration=np.resize(measuring.calibration, (count, *measuring.calibration.shape[1:])))
+    few = replace(data, calibration=np.resize(data.calibration, (count, *data.calibration.shape[1:])))
     assert [len(batch) for batch in few.calibration_batches()] == sizes
     assert np.array_equal(np.concatenate(few.calibration_batches()), few.calibration)
     if count == 28:
@@ -104,41 +104,41 @@ def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) 
 
 
 def test_dynamic_quantization_touches_linear_layers_only(
-    bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path
+    bundle: Bundle, prepared: Path, data: SearchData, tmp_path: Path
 ) -> None:
     out = tmp_path / "dynamic.onnx"
     quantize_onnx(prepared, out, CANDIDATES["dynamic"][0], [])
     before, after = node_types(bundle.path("model.onnx")), node_types(out)
     assert after["Conv"] == before["Conv"] and after["MatMulInteger"] >= 1
-    assert np.abs(answers_of(open_float(out), measuring.images) - measuring.reference).max() < 0.05
+    assert np.abs(answers_of(open_float(out), data.images) - data.reference).max() < 0.05
 
 
 def test_layers_are_measured_one_by_one_and_only_that_one_changes(
-    prepared: Path, measuring: Measuring, tmp_path: Path
+    prepared: Path, data: SearchData, tmp_path: Path
 ) -> None:
     path, some = prepared, dict(list(weighted_layers(prepared).items())[:3])
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pocketvision.compression.sensitivity.weighted_layers", lambda _: some)
         found = layer_sensitivities(
             path,
             CANDIDATES["onnxruntime"][0],
-            measuring.calibration_batches(),
-            measuring.images[:4],
-            on_layer=lambda done, total: told.append((done, total)),
+            data.calibration_batches(),
+            data.images[:4],
+            on_layer=lambda done, total: progress.append((done, total)),
         )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert {each.layer: each.weights for each in found} == some
     assert [each.difference for each in found] == sorted((each.difference for each in found), reverse=True)
     assert found[0].difference > 0
     one = tmp_path / "one.onnx"
-    quantize_onnx(path, one, CANDIDATES["onnxruntime"][0], measuring.calibration_batches(), only=(found[0].layer,))
+    quantize_onnx(path, one, CANDIDATES["onnxruntime"][0], data.calibration_batches(), only=(found[0].layer,))
     weights = [each for each in onnx.load(one).graph.initializer if each.data_type == onnx.TensorProto.INT8]
     assert sum(len(each.dims) == 4 for each in weights) == 1
 
 
 def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float(
-    bundle: Bundle, prepared: Path, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, prepared: Path, data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CANDIDATES, "onnxruntime", (Settings("onnxruntime", per_channel=False),))
     layers = weighted_layers(prepared)
@@ -155,21 +155,21 @@ def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float
         return comparison.mean_probability_difference <= 0.5 * seen[0]
 
     monkeypatch.setattr(Comparison, "within", within)
-    told: list[str] = []
+    progress: list[str] = []
     found = search(
         bundle.path("model.onnx"),
         tmp_path,
         CANDIDATES["onnxruntime"],
-        measuring,
+        data,
         max_drop=0.0,
         seconds=0.02,
-        tell=told.append,
+        on_progress=progress.append,
     )
     first, *rest = found.candidates
     assert not first.settings.float_layers and first.latency is None
     assert [len(each.settings.float_layers) for each in rest] == [2**power for power in range(len(rest))] and rest
     assert all(each.settings.float_layers == tuple(layers)[: len(each.settings.float_layers)] for each in rest)
-    assert found.sensitivities == ranked and any("left in float" in text for text in told)
+    assert found.sensitivities == ranked and any("left in float" in text for text in progress)
     assert found.chosen is not None and found.chosen.settings == rest[-1].settings
     floats = [each for each in onnx.load(tmp_path / "model.onnx").graph.initializer if len(each.dims) == 4]
     kept = sum(each.data_type == onnx.TensorProto.FLOAT for each in floats)
@@ -177,7 +177,7 @@ def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float
 
 
 def test_the_fastest_of_those_within_the_drop_is_taken(
-    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timings(runs: dict[str, object], *_: object, **__: object) -> dict[str, search_module.Latency]:
         return {name: search_module.Latency(9.0 - place, 9.0, 1.0) for place, name in enumerate(runs)}
@@ -188,33 +188,35 @@ def test_the_fastest_of_those_within_the_drop_is_taken(
         bundle.path("model.onnx"),
         tmp_path,
         CANDIDATES["onnxruntime"],
-        measuring,
+        data,
         max_drop=100,
         seconds=1,
-        tell=lambda _: None,
+        on_progress=lambda _: None,
     )
     assert found.chosen == found.candidates[-1]
     assert found.float_latency.latency_ms == 9.0
-    chosen = answers_of(open_float(tmp_path / "model.onnx"), measuring.images)
-    assert (chosen.argmax(1) == measuring.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
+    chosen = answers_of(open_float(tmp_path / "model.onnx"), data.images)
+    assert (chosen.argmax(1) == data.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
 
 
 def test_one_that_is_surely_within_the_drop_comes_before_a_faster_one_that_is_not(
-    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timings(runs: dict[str, object], *_: object, **__: object) -> dict[str, search_module.Latency]:
         return {name: search_module.Latency(9.0 - place, 9.0, 1.0) for place, name in enumerate(runs)}
 
     sure = iter([True, True, False])
-    ways = CANDIDATES["onnxruntime"][:3]
+    candidates = CANDIDATES["onnxruntime"][:3]
     monkeypatch.setattr(search_module, "measure_latency", timings)
     monkeypatch.setattr(Comparison, "is_sure", lambda *_: next(sure))
-    found = search(bundle.path("model.onnx"), tmp_path, ways, measuring, max_drop=100, seconds=1, tell=lambda _: None)
+    found = search(
+        bundle.path("model.onnx"), tmp_path, candidates, data, max_drop=100, seconds=1, on_progress=lambda _: None
+    )
     assert found.chosen == found.candidates[1], "the faster of the two; the third is faster still"
 
 
 def test_the_graph_is_prepared_once_for_all_candidates(
-    bundle: Bundle, measuring: Measuring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
 
@@ -228,10 +230,10 @@ def test_the_graph_is_prepared_once_for_all_candidates(
         bundle.path("model.onnx"),
         tmp_path,
         CANDIDATES["onnxruntime"],
-        measuring,
+        data,
         max_drop=100,
         seconds=0.02,
-        tell=print,
+        on_progress=print,
     )
     assert made == [bundle.path("model.onnx")]
 

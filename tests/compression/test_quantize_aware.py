@@ -20,7 +20,7 @@ from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression import quantize_aware
 from pocketvision.compression.quantize_aware import OBSERVED, RoundingNetwork, tune_for_8_bits
 from pocketvision.compression.quantize_onnx import quantize_onnx
-from pocketvision.compression.search import Measuring, answers_of, open_float, search
+from pocketvision.compression.search import SearchData, answers_of, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import MissingExtraError, UsageError
@@ -290,7 +290,7 @@ def test_the_better_of_two_weights_is_taken_from_its_own_file(
     onnx.save(model, bad)
     images = np.stack([bundle.preprocessing(picture) for picture in some_pictures(16)])
     reference = answers_of(open_float(good), images)
-    measuring = Measuring(images, None, reference, images)
+    measuring = SearchData(images, None, reference, images)
     for path, tuned in ((bad, good), (good, bad)):
         folder = tmp_path / path.stem
         folder.mkdir()
@@ -301,7 +301,7 @@ def test_the_better_of_two_weights_is_taken_from_its_own_file(
             measuring,
             max_drop=100,
             seconds=0.02,
-            tell=lambda _: None,
+            on_progress=lambda _: None,
             tuned=tuned,
         )
         assert found.chosen is not None and found.chosen.settings.tuned is (tuned is good)

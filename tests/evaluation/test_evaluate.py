@@ -13,7 +13,7 @@ from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.predictions import Classification
-from pocketvision.runtime.predictor import Predictor, Row
+from pocketvision.runtime.predictor import ImageResult, Predictor
 
 LABELS = ("ant", "bee", "cow")
 TEMPERATURE = 2.0
@@ -25,14 +25,14 @@ class Scripted:
     labels = LABELS
     bundle = SimpleNamespace(task=SimpleNamespace(postprocessing={"temperature": TEMPERATURE}))
 
-    def stream(self, sources: Iterable[Path], **_: object) -> Iterator[Row]:
+    def stream(self, sources: Iterable[Path], **_: object) -> Iterator[ImageResult]:
         for path in sources:
             if path.stem == "broken":
-                yield Row(str(path), None, None, "the file is truncated")
+                yield ImageResult(str(path), None, None, "the file is truncated")
                 continue
             logits: NDArray[np.float32] = np.array([float(part) for part in path.stem.split("_")], np.float32)
             prediction = Classification(LABELS, softmax(logits[None], TEMPERATURE)[0])
-            yield Row(str(path), prediction, logits, None)
+            yield ImageResult(str(path), prediction, logits, None)
 
 
 PREDICTOR = cast(Predictor, Scripted())

@@ -16,20 +16,20 @@ from pocketvision.compression.settings import CANDIDATES
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.runtime.backends import BACKENDS, BackendRow, default_backend
 from pocketvision.runtime.verify import verify_bundle
-from pocketvision.workflows import fit_steps
+from pocketvision.workflows import fit_trials
 from pocketvision.workflows.fit import FitResult, fit
-from pocketvision.workflows.fit_steps import StepSettings
+from pocketvision.workflows.fit_trials import TrialSettings
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 
-QUICK = StepSettings(epochs=0.2, batch=8, epochs1=1, epochs2=1, calibration=8)
-CHEAP: dict[str, Any] = {"tried": ("size", "int8"), "backends": ("onnxruntime",), "settings": QUICK, "seconds": 0.05}
+QUICK = TrialSettings(epochs=0.2, batch=8, epochs1=1, epochs2=1, calibration=8)
+CHEAP: dict[str, Any] = {"kinds": ("size", "int8"), "backends": ("onnxruntime",), "settings": QUICK, "seconds": 0.05}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_ways_to_8_bits() -> Iterator[None]:
+def two_candidates_for_8_bits() -> Iterator[None]:
     """Not all of them: their choice has tests of its own, and each takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:2])
@@ -54,7 +54,7 @@ def fitted(bundle: Bundle, half: Budget, tmp_path_factory: pytest.TempPathFactor
 
 def again(fitted: FitResult, folder: Path) -> Path:
     """A copy of the steps beside a place for another result."""
-    shutil.copytree(fitted.steps, folder / "small.steps")
+    shutil.copytree(fitted.trials_folder, folder / "small.steps")
     return folder / "small"
 
 
@@ -63,17 +63,17 @@ def making(notes: list[str]) -> list[str]:
 
 
 def collecting(notes: list[str]) -> Any:
-    def told(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, Note):
             notes.append(event.text)
 
-    return told
+    return on_event
 
 
 def test_the_most_accurate_within_the_budget_is_written(fitted: FitResult, half: Budget, photos: Path) -> None:
-    assert [each.rung for each in fitted.tried] == ["as-it-is", "size-32", "as-it-is-int8", "size-32-int8"]
-    within = [each for each in fitted.tried if half.bytes is not None and each.bytes <= half.bytes]
-    assert [each.rung for each in within] == ["as-it-is-int8", "size-32-int8"]
+    assert [each.trial for each in fitted.trials] == ["as-it-is", "size-32", "as-it-is-int8", "size-32-int8"]
+    within = [each for each in fitted.trials if half.bytes is not None and each.bytes <= half.bytes]
+    assert [each.trial for each in within] == ["as-it-is-int8", "size-32-int8"]
     assert fitted.chosen in within and not fitted.chosen.misses
     assert fitted.chosen.comparison.accuracy == max(each.comparison.accuracy or 0 for each in within)
     assert fitted.bundle is not None
@@ -90,29 +90,29 @@ def test_a_step_is_judged_by_its_own_answers(fitted: FitResult, bundle: Bundle) 
     """Accuracies are those that the written steps really have, on the run's own validation split."""
     with (bundle.folder.parent / "split.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-    for each in fitted.tried:
+    for each in fitted.trials:
         predictor = load(each.folder, backend=each.backend)
         right = [predictor(row["path"]).label == row["label"] for row in rows]
         assert each.comparison.accuracy == pytest.approx(sum(right) / len(right))
         assert each.comparison.images == len(rows)
-    resized = read_bundle(fitted.tried[1].folder)
+    resized = read_bundle(fitted.trials[1].folder)
     assert resized.preprocessing.height == 32
     assert resized.manifest.baseline["confidence"].images == len(rows)
     assert resized.manifest.baseline["confidence"] != bundle.manifest.baseline["confidence"]
 
 
 def test_the_table_the_front_and_the_plot_are_left(fitted: FitResult) -> None:
-    kept = json.loads((fitted.steps / "fit.json").read_text())
+    kept = json.loads((fitted.trials_folder / "fit.json").read_text())
     assert kept == json.loads(json.dumps(fitted.to_dict()))
-    front = [each for each in fitted.tried if each.best_of_its_cost]
+    front = [each for each in fitted.trials if each.best_of_its_cost]
     assert front
-    for each in fitted.tried:
+    for each in fitted.trials:
         beaten = any(
             other.bytes <= each.bytes
             and other.latency.latency_ms <= each.latency.latency_ms
             and (other.comparison.drop or 0) <= (each.comparison.drop or 0)
             and other is not each
-            for other in fitted.tried
+            for other in fitted.trials
         )
         assert each.best_of_its_cost == (not beaten)
     assert fitted.plot.read_bytes().startswith(b"\x89PNG")
@@ -124,14 +124,14 @@ def test_a_repeated_command_makes_nothing_again(
     notes: list[str] = []
     found = fit(bundle.folder, half, out=again(fitted, tmp_path), on_event=collecting(notes), **CHEAP)
     assert making(notes) == []
-    assert [each.comparison for each in found.tried] == [each.comparison for each in fitted.tried]
+    assert [each.comparison for each in found.trials] == [each.comparison for each in fitted.trials]
 
 
 def test_what_a_changed_setting_is_part_of_is_made_again(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path
 ) -> None:
     notes: list[str] = []
-    changed = CHEAP | {"settings": StepSettings(epochs=0.2, batch=8, calibration=9)}
+    changed = CHEAP | {"settings": TrialSettings(epochs=0.2, batch=8, calibration=9)}
     fit(bundle.folder, half, out=again(fitted, tmp_path), on_event=collecting(notes), **changed)
     assert making(notes) == ["as-it-is-int8", "size-32-int8"]
 
@@ -144,24 +144,24 @@ def test_a_damaged_step_is_made_again(fitted: FitResult, bundle: Bundle, half: B
     assert making(notes) == ["size-32"]
 
 
-def test_the_way_to_8_bits_that_won_is_tried_first_on_the_others(
+def test_the_8_bit_settings_that_won_are_tried_first_on_the_others(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def record(folder: Path, name: str) -> dict[str, Any]:
         return dict(read_bundle(folder / name).manifest.compression)
 
-    first, second = (record(fitted.steps, name) for name in ("as-it-is-int8", "size-32-int8"))
+    first, second = (record(fitted.trials_folder, name) for name in ("as-it-is-int8", "size-32-int8"))
     assert len(first["candidates"]) == 2
     assert [each["title"] for each in second["candidates"]] == [first["quantization"]["title"]]
 
-    def only_all(*given: Any, ways: object, **options: Any) -> object:
-        if ways is not None:
-            raise AgreementError("that way loses too much here")
-        return quantize(*given, ways=ways, **options)
+    def only_all(*given: Any, candidates: object, **options: Any) -> object:
+        if candidates is not None:
+            raise AgreementError("it loses too much here")
+        return quantize(*given, candidates=candidates, **options)
 
-    shutil.copytree(fitted.steps, tmp_path / "small.steps")
+    shutil.copytree(fitted.trials_folder, tmp_path / "small.steps")
     shutil.rmtree(tmp_path / "small.steps/size-32-int8")
-    monkeypatch.setattr(fit_steps, "quantize", only_all)
+    monkeypatch.setattr(fit_trials, "quantize", only_all)
     fit(bundle.folder, half, out=tmp_path / "small", **CHEAP)
     assert len(record(tmp_path / "small.steps", "size-32-int8")["candidates"]) == 2
 
@@ -173,7 +173,7 @@ def test_an_interrupted_command_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_steps, "quantize", interrupt)
+        patch.setattr(fit_trials, "quantize", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fit(bundle.folder, half, out=tmp_path / "small", **CHEAP)
     assert not (tmp_path / "small").exists()
@@ -183,10 +183,10 @@ def test_an_interrupted_command_goes_on(
 
 
 def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundle, tmp_path: Path) -> None:
-    options = CHEAP | {"tried": ("tuned-size", "pruning", "network"), "networks": ("efficientnet_lite0", "small_cnn")}
+    options = CHEAP | {"kinds": ("tuned-size", "pruning", "network"), "networks": ("efficientnet_lite0", "small_cnn")}
     found = fit(bundle.folder, Budget(None, 1000, 100), out=tmp_path / "tiny", **options)
     assert found.bundle is None and found.chosen is None and not (tmp_path / "tiny").exists()
-    assert [each.rung for each in found.tried] == [
+    assert [each.trial for each in found.trials] == [
         "as-it-is",
         "tuned-size-32",
         "pruned-60",
@@ -194,12 +194,12 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundl
         "efficientnet_lite0",
     ]
     assert "No weights of small_cnn are published" in found.failed["small_cnn"]
-    assert found.nearest.rung == "pruned-36" == min(found.tried, key=lambda each: each.bytes).rung
+    assert found.nearest.trial == "pruned-36" == min(found.trials, key=lambda each: each.bytes).trial
     assert found.nearest.misses == {"size": found.nearest.bytes / 1000}
     # Whatever trained learned from the run's own training split, and nothing else.
     with (bundle.folder.parent / "split.csv").open() as file:
         split = {row["path"]: row["split"] for row in csv.DictReader(file)}
-    for table in (found.steps / "images.csv", found.steps / "efficientnet_lite0/split.csv"):
+    for table in (found.trials_folder / "images.csv", found.trials_folder / "efficientnet_lite0/split.csv"):
         with table.open() as file:
             assert {row["path"]: row["split"] for row in csv.DictReader(file)} == split
 
@@ -207,12 +207,12 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundl
 def test_training_is_not_begun_when_something_cheaper_is_enough(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path
 ) -> None:
-    options = CHEAP | {"tried": ("size", "int8", "tuned-size", "pruning")}
+    options = CHEAP | {"kinds": ("size", "int8", "tuned-size", "pruning")}
     notes: list[str] = []
     out = again(fitted, tmp_path)
     found = fit(bundle.folder, half, out=out, on_event=collecting(notes), **options)
     assert making(notes) == [] and found.bundle is not None
-    options = options | {"tried": ("size", "int8", "tuned-size")}
+    options = options | {"kinds": ("size", "int8", "tuned-size")}
     fit(bundle.folder, half, out=out, everything=True, on_event=collecting(notes), **options)
     assert making(notes) == ["tuned-size-32", "tuned-size-32-int8"]
 
@@ -222,11 +222,11 @@ def test_a_refused_8_bits_is_a_line_of_the_table(
 ) -> None:
     monkeypatch.setattr("pocketvision.evaluation.comparison.Comparison.within", lambda *_: False)
     notes: list[str] = []
-    options = CHEAP | {"tried": ("int8",)}
+    options = CHEAP | {"kinds": ("int8",)}
     for _ in range(2):
         found = fit(bundle.folder, Budget(1e6, None), out=tmp_path / "small", on_event=collecting(notes), **options)
         assert "No bundle was written. The best of" in found.failed["as-it-is-int8"]
-        assert found.chosen is not None and found.chosen.rung == "as-it-is"
+        assert found.chosen is not None and found.chosen.trial == "as-it-is"
     assert making(notes) == ["as-it-is-int8"], "the second time the refusal is remembered"
 
 
@@ -246,7 +246,7 @@ def test_what_is_refused_before_the_work(bundle: Bundle, fitted: FitResult, tmp_
     budget, out = Budget(8, None), tmp_path / "out"
     assert fitted.bundle is not None
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"tried": ("shrink",)}, "Unknown step to --try 'shrink'"),
+        ({"kinds": ("shrink",)}, "Unknown step to --try 'shrink'"),
         ({"backends": ("onxruntime",)}, "Unknown backend 'onxruntime'. Did you mean onnxruntime"),
         ({"backends": ("executorch",)}, "has no file that executorch runs; `pocketvision export` adds files"),
         ({"networks": ("mobilenet_v9",)}, "Unknown"),
@@ -261,7 +261,7 @@ def test_what_is_refused_before_the_work(bundle: Bundle, fitted: FitResult, tmp_
     with pytest.raises(UsageError, match="it was quantized"):
         fit(fitted.bundle.folder, budget, out=out)
     with pytest.raises(UsageError, match="nothing of --try size,tuned-size makes it smaller: add int8, pruning"):
-        fit(bundle.folder, Budget(None, 1000), out=out, tried=("size", "tuned-size"))
+        fit(bundle.folder, Budget(None, 1000), out=out, kinds=("size", "tuned-size"))
     shutil.copytree(bundle.folder, tmp_path / "alone")
     with pytest.raises(UsageError, match="lies in no run, so it is not known which images to learn from: give --data"):
         fit(tmp_path / "alone", budget, out=out)

@@ -11,7 +11,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES, architecture
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import BACKENDS
-from pocketvision.workflows.compare_models import Compared, compare_models
+from pocketvision.workflows.compare_models import ComparedModel, compare_models
 from pocketvision.workflows.models import model_info, model_weights, models, published_scales, scale_model
 from pocketvision.workflows.recommend import GOALS, TARGETS, recommend
 
@@ -226,7 +226,7 @@ def test_every_installed_backend_is_timed_but_compiled_torch(tmp_path: Path) -> 
         assert_timed(each)
 
 
-def assert_timed(compared: Compared) -> None:
+def assert_timed(compared: ComparedModel) -> None:
     for timing in compared.timings:
         assert 0 < timing.latency_ms <= timing.latency_p95_ms and timing.images_per_second > 0
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
-from pocketvision.runtime.predictor import Row
+from pocketvision.runtime.predictor import ImageResult
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.predict import predict
@@ -71,7 +71,7 @@ def test_links_in_folders(photos: Path, tmp_path: Path) -> None:
 
 def test_csv(tiny_bundle: Bundle, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
-    seen: list[Row] = []
+    seen: list[ImageResult] = []
     summary = predict(tiny_bundle.folder, [photos], out=out, on_row=seen.append)
     assert (summary.images, summary.failed) == (5, 1)
     with out.open(encoding="utf-8", newline="") as file:
@@ -114,7 +114,7 @@ def test_json_lines(tiny_bundle: Bundle, photos: Path, tmp_path: Path) -> None:
 def test_rows_are_on_disk_before_the_next_is_asked_for(tiny_bundle: Bundle, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.jsonl"
 
-    def stop_after_two(row: Row) -> None:
+    def stop_after_two(row: ImageResult) -> None:
         lines = out.read_bytes().split(b"\n")
         assert lines[-1] == b"", "the last row is whole"
         assert json.loads(lines[-2])["path"] == row.path

@@ -10,7 +10,7 @@ from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
-    from pocketvision.workflows.fit import FitResult, Tried
+    from pocketvision.workflows.fit import FitResult, TrialResult
 
 
 def fit(
@@ -27,7 +27,7 @@ def fit(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
-    tried: Annotated[
+    kinds: Annotated[
         str | None,
         typer.Option(
             "--try",
@@ -65,9 +65,9 @@ def fit(
         pocketvision fit bundle --data photos/ --size 1MB --try int8,network --networks mobilenet_v3_small
     """
     from pocketvision.compression.budget import Budget, parse_latency, parse_size
-    from pocketvision.compression.ladder import KINDS
+    from pocketvision.compression.trials import KINDS
     from pocketvision.workflows.fit import fit as run_fit
-    from pocketvision.workflows.fit_steps import StepSettings
+    from pocketvision.workflows.fit_trials import TrialSettings
 
     budget = Budget(
         None if latency is None else parse_latency(latency),
@@ -80,11 +80,11 @@ def fit(
             budget,
             data=data,
             out=out,
-            tried=_names(tried) or tuple(KINDS),
+            kinds=_names(kinds) or tuple(KINDS),
             networks=_names(networks),
             backends=_names(backends),
             everything=everything,
-            settings=StepSettings(epochs=epochs, seed=seed),
+            settings=TrialSettings(epochs=epochs, seed=seed),
             plot=plot,
             on_event=display,
         )
@@ -104,7 +104,7 @@ def _print(found: "FitResult") -> None:
     from rich.table import Table
 
     table = Table("", "", "Size", "One image", "Accuracy", "Drop (95 %)", "Misses", box=None, header_style="bold")
-    for each in sorted(found.tried, key=lambda tried: tried.latency.latency_ms):
+    for each in sorted(found.trials, key=lambda trial: trial.latency.latency_ms):
         compared = each.comparison
         interval = compared.drop_interval
         table.add_row(
@@ -119,9 +119,9 @@ def _print(found: "FitResult") -> None:
         )
     stdout().print(table)
     stdout().print("* no other is as fast, as small and as accurate (the Pareto front)", soft_wrap=True)
-    for rung, reason in found.failed.items():
-        stdout().print(f"Not had: {rung}: {reason}", soft_wrap=True)
-    stdout().print(f"Plot: {found.plot}; all steps: {found.steps}", soft_wrap=True)
+    for trial, reason in found.failed.items():
+        stdout().print(f"Failed: {trial}: {reason}", soft_wrap=True)
+    stdout().print(f"Plot: {found.plot}; all trials: {found.trials_folder}", soft_wrap=True)
     if found.chosen is not None and found.bundle is not None:
         if not found.chosen.comparison.is_sure(found.budget.max_accuracy_drop):
             stdout().print(
@@ -131,15 +131,17 @@ def _print(found: "FitResult") -> None:
             )
         stdout().print(f"Bundle: {found.bundle.folder} ({found.chosen.title})", soft_wrap=True)
     else:
-        stdout().print(f"Nothing keeps to the budget. Nearest: {_how_near(found.nearest, found)}", soft_wrap=True)
+        stdout().print(
+            f"Nothing keeps to the budget. Nearest: {_exceeded_limits(found.nearest, found)}", soft_wrap=True
+        )
 
 
-def _how_near(tried: "Tried", found: "FitResult") -> str:
+def _exceeded_limits(trial: "TrialResult", found: "FitResult") -> str:
     budget, parts = found.budget, []
-    if "latency" in tried.misses:
-        parts.append(f"{tried.latency.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
-    if "size" in tried.misses:
-        parts.append(f"{tried.bytes / 1e6:.2f} MB of {(budget.bytes or 0) / 1e6:.2f} MB")
-    if "accuracy" in tried.misses:
-        parts.append(f"{tried.comparison.drop:.2f} points lost of {budget.max_accuracy_drop:g}")
-    return f"{tried.title}: {', '.join(parts)}. It lies in {tried.folder}."
+    if "latency" in trial.misses:
+        parts.append(f"{trial.latency.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
+    if "size" in trial.misses:
+        parts.append(f"{trial.bytes / 1e6:.2f} MB of {(budget.bytes or 0) / 1e6:.2f} MB")
+    if "accuracy" in trial.misses:
+        parts.append(f"{trial.comparison.drop:.2f} points lost of {budget.max_accuracy_drop:g}")
+    return f"{trial.title}: {', '.join(parts)}. It lies in {trial.folder}."

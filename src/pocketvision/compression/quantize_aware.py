@@ -82,12 +82,12 @@ def tune_for_8_bits(
     rounding = RoundingNetwork(tuned, size)
     last_observed = round(OBSERVED * settings.steps)
 
-    def told(step: LoopStep) -> None:
+    def after_each(step: LoopStep) -> None:
         if step.step == last_observed:
             rounding.stop_observing()
         on_step(step)
 
-    run_loop(rounding, batches, settings, teacher=teacher, on_step=told)
+    run_loop(rounding, batches, settings, teacher=teacher, on_step=after_each)
     weights = rounding.weights()
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():

@@ -39,7 +39,7 @@ def quantize_onnx(
         quantize_static(
             path,
             written,
-            _Reader(calibration),
+            _CalibrationReader(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(OPERATORS),
             per_channel=settings.per_channel,
@@ -89,7 +89,7 @@ def weighted_layers(path: Path) -> dict[str, int]:
     }
 
 
-class _Reader:
+class _CalibrationReader:
     """Calibration batches in the form the quantizer asks for them."""
 
     def __init__(self, batches: Batches) -> None:

@@ -1,4 +1,4 @@
-"""The search for 8 bits that cost little: every candidate is built, answers the same images, and is judged by its figures."""
+"""The search for 8 bits that cost little: every candidate is built, answers the same images, and is ranked by its figures."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,16 +19,16 @@ from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 _BATCH = 32
-# Images that single layers are judged on: with the 64 of a run, EfficientNet-Lite0's 50 layers take some 3 minutes.
+# Images that single layers are measured on: with the 64 of a run, EfficientNet-Lite0's 50 layers take some 3 minutes.
 _SENSITIVITY_IMAGES = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Measuring:
-    """What candidates are judged on: images (N, 3, H, W), true classes (N,), the float network's probabilities (N, classes), and
-    calibration images (M, 3, H, W), which are none of the former."""
+class SearchData:
+    """What candidates are compared on: images (N, 3, H, W), true classes (N,), the float network's probabilities (N, classes);
+    and calibration images (M, 3, H, W), which are none of the former."""
 
     images: NDArray[np.float32]
     truth: NDArray[np.int64] | None
@@ -43,7 +43,7 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to quantize, what it changed, and how fast it is here (None where it was not timed); `bytes` of its files."""
+    """Settings, what they changed, and how fast it is here (None where it was not timed); `bytes` of its files."""
 
     settings: Settings
     comparison: Comparison
@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried. chosen: the fastest of those whose drop is surely within what is allowed (its whole interval is), or, with
+    """The candidates. chosen: the fastest of those whose drop is surely within what is allowed (its whole interval is), or, with
     too few images for that, of those whose measured drop is; None when there is none. Its files lie in `folder`.
 
     sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from.
@@ -75,39 +75,39 @@ class Search:
 def search(
     path: Path,
     folder: Path,
-    ways: Sequence[Settings],
-    measuring: Measuring,
+    candidates: Sequence[Settings],
+    data: SearchData,
     *,
     max_drop: float,
     seconds: float,
-    tell: Tell,
+    on_progress: OnProgress,
     tuned: Path | None = None,
 ) -> Search:
-    """Try every one of `ways` on the ONNX file `path`; leave the chosen one's files in `folder`.
+    """Try every one of `candidates` on the ONNX file `path`; leave the chosen one's files in `folder`.
 
     max_drop: percentage points of accuracy. Where none stays within it, the most accurate candidate of ONNX Runtime's is tried
-    again with its most sensitive layers left in float, twice as many each time. tell: takes a sentence of progress. tuned: the
-    same graph with weights tuned for 8 bits; every candidate is tried on it too, and judged against `path` like the others.
+    again with its most sensitive layers left in float, twice as many each time. on_progress: takes a sentence.
+    tuned: the same graph with weights tuned for 8 bits; every candidate is built from it too, and compared with `path` as well.
     """
     rounds = (False,) if tuned is None else (False, True)
     with tempfile.TemporaryDirectory() as temporary:
-        builder = _Builder(path, tuned, Path(temporary), measuring)
+        builder = _Builder(path, tuned, Path(temporary), data)
         failed: dict[str, str] = {}
-        tried: list[tuple[Candidate, Path]] = []
-        for settings in (replace(each, tuned=is_tuned) for is_tuned in rounds for each in ways):
-            tell(f"Quantizing: {settings.title}")
+        built: list[tuple[Candidate, Path]] = []
+        for settings in (replace(each, tuned=is_tuned) for is_tuned in rounds for each in candidates):
+            on_progress(f"Quantizing: {settings.title}")
             try:
-                tried.append(builder.build(settings))
+                built.append(builder.build(settings))
             except PocketVisionError as error:
                 failed[settings.title] = str(error)
         sensitivities: tuple[Sensitivity, ...] = ()
-        if not any(candidate.comparison.within(max_drop) for candidate, _ in tried):
-            static = [each for each, _ in tried if each.settings.tool == "onnxruntime"]
+        if not any(candidate.comparison.within(max_drop) for candidate, _ in built):
+            static = [each for each, _ in built if each.settings.tool == "onnxruntime"]
             if static:
                 base = max(static, key=_accuracy)
-                sensitivities = builder.sensitivities(base.settings, tell)
-                tried += builder.with_float_layers(base.settings, sensitivities, max_drop, tell)
-        timed, float_latency = builder.timed(tried, max_drop, seconds)
+                sensitivities = builder.sensitivities(base.settings, on_progress)
+                built += builder.with_float_layers(base.settings, sensitivities, max_drop, on_progress)
+        timed, float_latency = builder.timed(built, max_drop, seconds)
         fitting = [each for each in timed if each[0].latency is not None]
         if not fitting:
             return Search(tuple(each for each, _ in timed), None, sensitivities, float_latency, failed)
@@ -119,9 +119,9 @@ def search(
 
 
 class _Builder:
-    """Builds candidates in a folder and judges them."""
+    """Builds candidates in a folder and compares their answers with the reference."""
 
-    def __init__(self, path: Path, tuned: Path | None, folder: Path, measuring: Measuring) -> None:
+    def __init__(self, path: Path, tuned: Path | None, folder: Path, data: SearchData) -> None:
         self._path = path
         # What candidates are made from, by whether it is tuned; ONNX Runtime's tools want it prepared, which is done once.
         self._sources = {False: path} if tuned is None else {False: path, True: tuned}
@@ -129,45 +129,45 @@ class _Builder:
         for is_tuned, file in self._prepared.items():
             prepare_onnx(self._sources[is_tuned], file)
         self._folder = folder
-        self._measuring = measuring
+        self._data = data
         self._built = 0
         self.confidences: dict[Path, NDArray[np.float32]] = {}
 
     def build(self, settings: Settings) -> tuple[Candidate, Path]:
-        """A candidate and its file, judged on all images."""
+        """A candidate and its file, compared on all images."""
         self._built += 1
         openvino = settings.tool == "openvino"
         out = self._folder / f"candidate{self._built}{'.xml' if openvino else '.onnx'}"
-        calibration = self._measuring.calibration_batches()
+        calibration = self._data.calibration_batches()
         if openvino:
             quantize_openvino(self._sources[settings.tuned], out, settings, calibration)
         else:
             quantize_onnx(self._prepared[settings.tuned], out, settings, calibration)
-        answers = answers_of(_open(out), self._measuring.images)
+        answers = answers_of(_open(out), self._data.images)
         self.confidences[out] = answers.max(axis=1)
-        comparison = compare(self._measuring.reference, answers, self._measuring.truth)
+        comparison = compare(self._data.reference, answers, self._data.truth)
         return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
 
-    def sensitivities(self, settings: Settings, tell: Tell) -> tuple[Sensitivity, ...]:
-        """Of every layer; on calibration images, so that what is judged is not chosen by the judge."""
-        images = self._measuring.calibration[:_SENSITIVITY_IMAGES]
+    def sensitivities(self, settings: Settings, on_progress: OnProgress) -> tuple[Sensitivity, ...]:
+        """Of every layer; on calibration images, which candidates are not compared on."""
+        images = self._data.calibration[:_SENSITIVITY_IMAGES]
 
-        def told(done: int, total: int) -> None:
+        def on_layer(done: int, total: int) -> None:
             if done % 10 == 0 or done == total:
-                tell(f"Measured {done} of {total} layers in 8 bits alone")
+                on_progress(f"Measured {done} of {total} layers in 8 bits alone")
 
         return layer_sensitivities(
-            self._prepared[settings.tuned], settings, self._measuring.calibration_batches()[:4], images, on_layer=told
+            self._prepared[settings.tuned], settings, self._data.calibration_batches()[:4], images, on_layer=on_layer
         )
 
     def with_float_layers(
-        self, settings: Settings, sensitivities: Sequence[Sensitivity], max_drop: float, tell: Tell
+        self, settings: Settings, sensitivities: Sequence[Sensitivity], max_drop: float, on_progress: OnProgress
     ) -> Iterator[tuple[Candidate, Path]]:
         """Candidates with 1, 2, 4 … of the most sensitive layers in float, until one is within the allowed drop."""
         count = 1
         while count < len(sensitivities):
             layers = tuple(each.layer for each in sensitivities[:count])
-            tell(f"Quantizing with the {count} most sensitive layers left in float")
+            on_progress(f"Quantizing with the {count} most sensitive layers left in float")
             candidate, path = self.build(replace(settings, float_layers=layers))
             yield candidate, path
             if candidate.comparison.within(max_drop):
@@ -175,13 +175,13 @@ class _Builder:
             count *= 2
 
     def timed(
-        self, tried: Sequence[tuple[Candidate, Path]], max_drop: float, seconds: float
+        self, built: Sequence[tuple[Candidate, Path]], max_drop: float, seconds: float
     ) -> tuple[list[tuple[Candidate, Path]], Latency]:
         """The candidates, those that may be chosen timed beside the float network, in turns; and its own latency."""
         runs = {"": open_float(self._path).run}
-        runs |= {str(path): _open(path).run for path in _contenders(tried, max_drop)}
-        latencies = measure_latency(runs, self._measuring.images[:1], seconds=seconds)
-        timed = [(replace(candidate, latency=latencies.get(str(path))), path) for candidate, path in tried]
+        runs |= {str(path): _open(path).run for path in _within_drop(built, max_drop)}
+        latencies = measure_latency(runs, self._data.images[:1], seconds=seconds)
+        timed = [(replace(candidate, latency=latencies.get(str(path))), path) for candidate, path in built]
         return timed, latencies[""]
 
 
@@ -191,11 +191,11 @@ def _accuracy(candidate: Candidate) -> tuple[float, float, float]:
     return -(found.drop or 0.0), found.top1_agreement, -found.mean_probability_difference
 
 
-def _contenders(tried: Sequence[tuple[Candidate, Path]], max_drop: float) -> list[Path]:
+def _within_drop(built: Sequence[tuple[Candidate, Path]], max_drop: float) -> list[Path]:
     """The files within the allowed drop. Of two that differ in their weights alone, the more accurate: they are equally fast, and
     which one happened to be timed faster is no reason."""
     best: dict[Settings, tuple[Candidate, Path]] = {}
-    for candidate, path in tried:
+    for candidate, path in built:
         graph = replace(candidate.settings, tuned=False)
         if candidate.comparison.within(max_drop) and (
             graph not in best or _accuracy(candidate) > _accuracy(best[graph][0])

@@ -32,7 +32,7 @@ def layer_sensitivities(
 ) -> tuple[Sensitivity, ...]:
     """Every convolution and linear layer of the ONNX file `path`, the most sensitive first, on a few `images` (N, 3, H, W).
 
-    path: what prepare_onnx wrote. on_layer: told the layers done and their total.
+    path: what prepare_onnx wrote. on_layer: called with the layers done and their total.
     """
     reference = open_onnx(path).run(images)["probabilities"]
     layers = weighted_layers(path)

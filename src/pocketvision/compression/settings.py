@@ -1,4 +1,4 @@
-"""The ways a graph can be quantized to 8 bits, as a table of settings. A new candidate is a row here."""
+"""Settings for quantizing a graph to 8 bits, and the table of candidates. A new candidate is a row here."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

@@ -19,10 +19,10 @@ from pocketvision.errors import UsageError
 from pocketvision.models.cost import Layer
 from pocketvision.models.timm_backbone import PREFIX, TimmBackbone
 
-Named = list[tuple[str, nn.Module]]
+NamedModules = list[tuple[str, nn.Module]]
 
 
-class Outside(nn.Sequential):
+class ForeignModules(nn.Sequential):
     """Modules of another library, one after the other. Half-precision activations are computed with their weights cast."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class _Features(nn.Module):
 
 
 class _Pooling(nn.Module):
-    """The rest of it, in half precision as Outside. The network's tensors belong to _Features: not registered here again."""
+    """The rest of it, in half precision as ForeignModules. Its tensors belong to _Features and are not registered here again."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn
     model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0, in_chans=in_channels)
     if len(spec.channels) == 1:
         return _Features(model), [], _Pooling(model)
-    stem, *stages, head = (_row(part) for part in _split(model))
+    stem, *stages, head = (_sequential(part) for part in _split(model))
     return stem, list(stages), head
 
 
@@ -218,9 +218,9 @@ def _runs_in_parts(model: nn.Module, images: Tensor, features: Tensor) -> bool:
     try:
         *trunk, head = _split(model)
         for part in trunk:
-            activations = _row(part)(activations)
+            activations = _sequential(part)(activations)
             shapes.append(tuple(activations.shape))
-        same = features.ndim == 2 and torch.equal(_row(head)(activations), features)
+        same = features.ndim == 2 and torch.equal(_sequential(head)(activations), features)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
         return False
     declared = [int(info["num_chs"]) for info in _feature_info(model)]
@@ -243,7 +243,7 @@ def _before_pooling(name: str, model: nn.Module, images: Tensor, features: Tenso
     return [channels], [stride if -(-size // stride) == side else round(size / side)]
 
 
-def _split(model: nn.Module) -> list[Named]:
+def _split(model: nn.Module) -> list[NamedModules]:
     """The network's modules in their order, cut after each that timm's features come out of; the last part is the rest.
 
     Raises LookupError when a feature's module is not among them, or a tensor belongs to none.
@@ -270,8 +270,8 @@ def _flattened(module: nn.Module, path: str, ends: list[str]) -> Iterator[tuple[
             yield place, child
 
 
-def _row(part: Named) -> Outside:
-    return Outside(OrderedDict((_flat(path), module) for path, module in part))
+def _sequential(part: NamedModules) -> ForeignModules:
+    return ForeignModules(OrderedDict((_flat(path), module) for path, module in part))
 
 
 def _flat(path: str) -> str:

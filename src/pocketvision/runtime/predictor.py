@@ -28,7 +28,7 @@ With fewer, decoding drives the network's weights out of the processor's cache; 
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ImageResult:
     """What became of one image of a stream: either a prediction with its logits (classes,), or an error.
 
     path: as it was given; empty for images that came without one. error: the cause, without the path. brightness: see
@@ -87,8 +87,8 @@ class Predictor:
         batch: int = BATCH,
         workers: int | None = None,
         max_pixels: int = MAX_PIXELS,
-    ) -> Iterator[Row]:
-        """One Row for every source, in order; an image that can not be read becomes a row with an error.
+    ) -> Iterator[ImageResult]:
+        """One ImageResult for every source, in order; an image that can not be read becomes a row with an error.
 
         Each of `workers` threads (None: one a core) decodes `batch` images and runs them; the cores are shared out
         among the workers. Answers do not depend on `batch` or `workers` (to 1e-5), and memory does not grow with the
@@ -108,7 +108,7 @@ class Predictor:
         for _ in range(workers):
             buffers.put(np.empty((batch, 3, size.height, size.width), dtype=np.float32))
 
-        def predict(chunk: list[ImageSource]) -> list[Row]:
+        def predict(chunk: list[ImageSource]) -> list[ImageResult]:
             images = buffers.get()
             try:
                 return self._predict_chunk(chunk, backend, images, max_pixels)
@@ -120,7 +120,7 @@ class Predictor:
 
     def _predict_chunk(
         self, chunk: list[ImageSource], backend: Backend, images: NDArray[np.float32], max_pixels: int
-    ) -> list[Row]:
+    ) -> list[ImageResult]:
         errors: list[str | None] = []
         read = 0
         for source in chunk:
@@ -134,7 +134,7 @@ class Predictor:
         brightness = brightness_of_inputs(images[:read], self.bundle.preprocessing).tolist()
         answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], brightness, strict=True)
         return [
-            _row(_path(source), *next(answers)) if error is None else Row(_path(source), None, None, error)
+            _result(_path(source), *next(answers)) if error is None else ImageResult(_path(source), None, None, error)
             for source, error in zip(chunk, errors, strict=True)
         ]
 
@@ -151,8 +151,8 @@ def _chunks(sources: Iterable[ImageSource], size: int) -> Iterator[list[ImageSou
         yield chunk
 
 
-def _row(path: str, prediction: Classification, logits: NDArray[np.float32], brightness: float) -> Row:
-    return Row(path, prediction, logits, None, brightness)
+def _result(path: str, prediction: Classification, logits: NDArray[np.float32], brightness: float) -> ImageResult:
+    return ImageResult(path, prediction, logits, None, brightness)
 
 
 def _path(source: ImageSource) -> str:

@@ -32,7 +32,7 @@ class Timing(Latency):
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModel:
     """One line of a comparison. `size` is the input in pixels at which the published accuracy was measured (without one, the
     architecture's), and `macs` are for it; `megabytes` of float32 weights; `timings` is empty when nothing was measured."""
 
@@ -62,7 +62,7 @@ def compare_models(
     seconds: float = 2.0,
     plot: str | Path | None = None,
     on_event: OnEvent = silent,
-) -> tuple[Compared, ...]:
+) -> tuple[ComparedModel, ...]:
     """Parameters, MACs and published accuracy of each name; with `measure` also its speed here, in ONNX Runtime, PyTorch
     and, where they are installed, OpenVINO and ExecuTorch.
 
@@ -83,7 +83,7 @@ def compare_models(
     price = {name: timings[name][0].latency_ms if measure else macs[name] / 1e6 for name in sizes}
     front = pareto_front({line.name: (price[line.name], -line.top1) for line in lines if line.top1 is not None})
     compared = tuple(
-        Compared(
+        ComparedModel(
             line, sizes[line.name], macs[line.name], 4 * line.parameters / 1e6, timings[line.name], line.name in front
         )
         for line in lines

@@ -134,8 +134,8 @@ def export(
             measured = _measured(
                 name, target, written, answers, images, compare(reference, found, images.truth), seconds
             )
-            exported.append(_with_allowance(measured, target, source, answers, read))
-            _require(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
+            exported.append(_with_golden_tolerance(measured, target, source, answers, read))
+            _raise_unless_close(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
         read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, images, reference)))
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
@@ -193,7 +193,7 @@ def _bytes(target: Target, folder: Path) -> int:
     return sum((folder / file).stat().st_size for file in target.files)
 
 
-def _with_allowance(
+def _with_golden_tolerance(
     exported: ExportedFile, target: Target, source: Exportable, answers: Answers, bundle: Bundle
 ) -> ExportedFile:
     """What a file that may differ is allowed on the golden images, whose answers are the network's: what it differs by here, and
@@ -222,7 +222,7 @@ def _pixels(file: Path) -> NDArray[Any]:
     return np.asarray(decode(file))
 
 
-def _require(
+def _raise_unless_close(
     exported: ExportedFile,
     target: Target,
     images: BundleImages,
@@ -236,23 +236,23 @@ def _require(
         if target.lossless:
             agreement(reference, found).require(exported.files[0], [str(file) for file in images.files])
         elif exported.comparison is not None and not exported.comparison.within(max_accuracy_drop):
-            raise AgreementError(f"{exported.files[0]}: {too_large(exported.comparison, max_accuracy_drop)}")
+            raise AgreementError(f"{exported.files[0]}: {describe_drop(exported.comparison, max_accuracy_drop)}")
     except AgreementError as error:
         report = out.parent / f"{out.name}.{REPORT}"
-        write_json(report, finite({**exported.to_dict(), "error": str(error)}))
+        write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))
         raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
 
 
-def finite(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """The value for JSON, which has no infinity: what is not finite is put in words."""
     if isinstance(value, dict):
-        return {name: finite(each) for name, each in value.items()}
+        return {name: json_safe(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [json_safe(each) for each in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def too_large(found: Comparison, points: float) -> str:
+def describe_drop(found: Comparison, points: float) -> str:
     """In words: by how much a candidate is above the limit."""
     if found.drop is None or found.drop_interval is None:
         return (

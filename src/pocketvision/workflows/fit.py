@@ -1,4 +1,4 @@
-"""fit: the most accurate bundle within a budget of milliseconds, bytes and accuracy, found by trying a ladder of ways."""
+"""fit: the most accurate bundle within a budget of milliseconds, bytes and accuracy, searched for in trials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, read_bundle, resolve, rewrite_bundle
 from pocketvision.compression.budget import Budget
-from pocketvision.compression.ladder import KINDS, Rung, rungs, smaller_networks
+from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
@@ -21,7 +21,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
-from pocketvision.workflows.fit_steps import Steps, StepSettings
+from pocketvision.workflows.fit_trials import TrialRunner, TrialSettings
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
@@ -30,11 +30,11 @@ _BACKENDS = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A rung's bundle in one backend: bytes of the files that it reads, its answers beside those of the bundle that was given,
+class TrialResult:
+    """A trial's bundle in one backend: bytes of the files that it reads, its answers beside those of the bundle that was given,
     its speed here, by which factors (and points) it misses the budget; best_of_its_cost: no other beats it in all three."""
 
-    rung: str
+    trial: str
     backend: str
     folder: Path
     bytes: int
@@ -45,26 +45,27 @@ class Tried:
 
     @property
     def title(self) -> str:
-        """The rung and the backend."""
-        return f"{self.rung}, {self.backend}"
+        """The trial and the backend."""
+        return f"{self.trial}, {self.backend}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(self), "folder": str(self.folder)}
+        # "rung" is what bundles have said since 0.1.
+        return {**asdict(self), "rung": self.trial, "folder": str(self.folder)}
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """bundle: what was written, None when nothing tried is within the budget; `nearest` then misses it by the least. chosen: what
-    the bundle holds. failed: rungs that could not be made, and why. plot and steps: the files of the plot and of all rungs."""
+    """bundle: what was written, None when no trial is within the budget; `nearest` then misses it by the least. chosen: what
+    the bundle holds. failed: trials that could not be made, and why. plot: a file. trials_folder: of all trials."""
 
     budget: Budget
     bundle: Bundle | None
-    chosen: Tried | None
-    nearest: Tried
-    tried: tuple[Tried, ...]
+    chosen: TrialResult | None
+    nearest: TrialResult
+    trials: tuple[TrialResult, ...]
     failed: dict[str, str]
-    steps: Path
+    trials_folder: Path
     plot: Path
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,9 +75,9 @@ class FitResult:
             "bundle": None if self.bundle is None else str(self.bundle.folder),
             "chosen": None if self.chosen is None else self.chosen.title,
             "nearest": self.nearest.title,
-            "tried": [each.to_dict() for each in self.tried],
+            "tried": [each.to_dict() for each in self.trials],
             "failed": self.failed,
-            "steps": str(self.steps),
+            "steps": str(self.trials_folder),
             "plot": str(self.plot),
         }
 
@@ -87,25 +88,25 @@ def fit(
     *,
     data: str | Path | None = None,
     out: str | Path | None = None,
-    tried: Sequence[str] = tuple(KINDS),
+    kinds: Sequence[str] = tuple(KINDS),
     networks: Sequence[str] | None = None,
     backends: Sequence[str] | None = None,
     everything: bool = False,
-    settings: StepSettings | None = None,
+    settings: TrialSettings | None = None,
     plot: str | Path | None = None,
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> FitResult:
     """Write the most accurate bundle within `budget` to `out` (None: the bundle's name with -fit).
 
-    Rungs of compression/ladder.py are made from the bundle, those that need no training first; the others, one after the other,
+    Trials (compression/trials.py) are made from the bundle, those that need no training first; the others, one after the other,
     only until something is within the budget, or all of them with `everything`. Each is run in every one of `backends` (None:
     ONNX Runtime and OpenVINO, as installed) on the validation split of `data` (None: of the run the bundle lies in), against the
     answers of the bundle as it is; training, tuning and calibration see the training split alone. At the end all are timed in
     turns. What was made lies in the folder `out`.steps, where the same command finds it again, also after it was interrupted.
 
-    networks: smaller rows to train (None: by their published accuracy). plot: a .png or .svg (None: in the steps' folder).
-    Raises UsageError (a quantized bundle, no data, a budget that `tried` can not reach), BundleError, MissingExtraError.
+    networks: smaller rows to train (None: by their published accuracy). plot: a .png or .svg (None: in the trials' folder).
+    Raises UsageError (a quantized bundle, no data, a budget that `kinds` can not reach), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
     rebuilt(read)  # a bundle without weights is refused before the work
@@ -115,23 +116,23 @@ def fit(
     folder = Path(f"{resolve(bundle)}-fit") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a fitted bundle needs a folder of its own.")
-    steps_folder = folder.parent / f"{folder.name}.steps"
-    picture = steps_folder / "plot.png" if plot is None else Path(plot)
+    trials_folder = folder.parent / f"{folder.name}.steps"
+    picture = trials_folder / "plot.png" if plot is None else Path(plot)
     check_plot(picture)
-    tried = [kind for kind in tried if kind != "int8" or _method(names)]
-    ladder = _ladder(read, budget, tried, networks, names)
-    table = steps_folder / "images.csv"
+    kinds = [kind for kind in kinds if kind != "int8" or _method(names)]
+    space = _search_space(read, budget, kinds, networks, names)
+    table = trials_folder / "images.csv"
     write_splits(read, data, table, on_event)
     images = measuring_images(read, table, on_event)
-    settings = replace(settings or StepSettings(), max_accuracy_drop=budget.max_accuracy_drop)
-    steps = Steps(read, steps_folder, table, images, settings, _method(names), on_event)
-    work = _Work(steps, budget, names, images.truth, seconds, on_event)
-    found = work.climb(ladder, everything=everything)
-    chosen = min((each for each in found if not each.misses), key=_worth, default=None)
+    settings = replace(settings or TrialSettings(), max_accuracy_drop=budget.max_accuracy_drop)
+    runner = TrialRunner(read, trials_folder, table, images, settings, _method(names), on_event)
+    study = _Study(runner, budget, names, images.truth, seconds, on_event)
+    found = study.run(space, everything=everything)
+    chosen = min((each for each in found if not each.misses), key=_most_accurate_first, default=None)
     nearest = chosen or min(found, key=lambda each: sum(each.misses.values()))
-    written = None if chosen is None else _write(chosen, folder, budget, found, work.failed)
-    result = FitResult(budget, written, chosen, nearest, tuple(found), work.failed, steps_folder, picture)
-    write_json(steps_folder / "fit.json", result.to_dict())
+    written = None if chosen is None else _write(chosen, folder, budget, found, study.failed)
+    result = FitResult(budget, written, chosen, nearest, tuple(found), study.failed, trials_folder, picture)
+    write_json(trials_folder / "fit.json", result.to_dict())
     _plot(result)
     return result
 
@@ -153,94 +154,96 @@ def _method(backends: Sequence[str]) -> str:
     return "auto" if len(able) == len(_BACKENDS) else "".join(able)
 
 
-def _ladder(
-    bundle: Bundle, budget: Budget, tried: Sequence[str], networks: Sequence[str] | None, backends: Sequence[str]
-) -> list[list[Rung]]:
+def _search_space(
+    bundle: Bundle, budget: Budget, kinds: Sequence[str], networks: Sequence[str] | None, backends: Sequence[str]
+) -> list[list[Trial]]:
     spec, size = spec_from_dict(bundle.manifest.architecture), bundle.preprocessing.height
     if networks is None:
-        networks = smaller_networks(spec, size) if "network" in tried else []
+        networks = smaller_networks(spec, size) if "network" in kinds else []
     for name in networks:
         architecture(name)  # an unknown name is an error
-    ladder = rungs(spec, size, networks, tried)
-    if budget.bytes is not None and not {"int8", "pruning", "network"} & set(tried):
+    space = search_space(spec, size, networks, kinds)
+    if budget.bytes is not None and not {"int8", "pruning", "network"} & set(kinds):
         sizes = [_bytes(bundle, name) for name in backends if BACKENDS[name].file(bundle)]
         if sizes and budget.bytes < min(sizes):
             raise UsageError(
                 f"--size is {budget.bytes / 1e6:.2f} MB, the bundle's graph has {min(sizes) / 1e6:.2f} MB, and nothing of "
-                f"--try {','.join(tried)} makes it smaller: add int8, pruning or network."
+                f"--try {','.join(kinds)} makes it smaller: add int8, pruning or network."
             )
-    return ladder
+    return space
 
 
-class _Work:
-    """Goes up the ladder and judges what is made."""
+class _Study:
+    """Runs the trials and evaluates what they make."""
 
     def __init__(
         self,
-        steps: Steps,
+        runner: TrialRunner,
         budget: Budget,
         backends: list[str],
         truth: NDArray[np.int64] | None,
         seconds: float,
         on_event: OnEvent,
     ) -> None:
-        self._steps, self._budget, self._backends, self._truth = steps, budget, backends, truth
+        self._runner, self._budget, self._backends, self._truth = runner, budget, backends, truth
         self._seconds, self._on_event = seconds, on_event
         self._made: dict[tuple[str, str], tuple[Bundle, Comparison]] = {}
         self._reference: NDArray[np.float32] | None = None
         self.failed: dict[str, str] = {}
 
-    def climb(self, ladder: list[list[Rung]], *, everything: bool) -> list[Tried]:
-        """All that was tried, timed together after each group, the last time for good."""
-        found: list[Tried] = []
-        for group in ladder:
+    def run(self, space: list[list[Trial]], *, everything: bool) -> list[TrialResult]:
+        """All results, timed together after each group, the last time for good."""
+        found: list[TrialResult] = []
+        for group in space:
             before = len(self._made)
-            for rung in group:
-                self._try(rung)
+            for trial in group:
+                self._try(trial)
             if len(self._made) > before:
                 found = self._timed()
             if not everything and any(not each.misses for each in found):
                 break
         return found
 
-    def _try(self, rung: Rung) -> None:
-        """Make a rung's bundle and compare its answers; what can not be made is noted, and the ladder goes on."""
-        if rung.of in self.failed:
-            self.failed[rung.name] = f"{rung.of} could not be made."
+    def _try(self, trial: Trial) -> None:
+        """Make a trial's bundle and compare its answers; what can not be made is noted, and the study goes on."""
+        if trial.of in self.failed:
+            self.failed[trial.name] = f"{trial.of} could not be made."
             return
         try:
-            bundle = self._steps.bundle(rung)
-            answers = self._steps.answers(bundle, [name for name in self._backends if BACKENDS[name].file(bundle)])
+            bundle = self._runner.bundle(trial)
+            answers = self._runner.answers(bundle, [name for name in self._backends if BACKENDS[name].file(bundle)])
         except PocketVisionError as error:
             if self._reference is None:  # the bundle that was given itself
                 raise
-            self.failed[rung.name] = str(error)
-            self._on_event(Note(f"{rung.name} can not be had: {error}"))
+            self.failed[trial.name] = str(error)
+            self._on_event(Note(f"{trial.name} failed: {error}"))
             return
         if self._reference is None:
             self._reference = next(iter(answers.values()))
         for backend, probabilities in answers.items():
-            self._made[rung.name, backend] = bundle, compare(self._reference, probabilities, self._truth)
+            self._made[trial.name, backend] = bundle, compare(self._reference, probabilities, self._truth)
 
-    def _timed(self) -> list[Tried]:
-        self._on_event(Note(f"Timing {len(self._made)} ways in turns"))
+    def _timed(self) -> list[TrialResult]:
+        self._on_event(Note(f"Timing {len(self._made)} candidates in turns"))
         inputs = _Inputs()
         runs = {
-            f"{rung}, {backend}": inputs.feeding(open_backend(bundle, backend))
-            for (rung, backend), (bundle, _) in self._made.items()
+            f"{trial}, {backend}": inputs.feeding(open_backend(bundle, backend))
+            for (trial, backend), (bundle, _) in self._made.items()
         }
         latencies = measure_latency(runs, np.zeros((1, 0), np.float32), seconds=self._seconds)
         found = [
-            self._tried(rung, backend, latencies[f"{rung}, {backend}"], *made)
-            for (rung, backend), made in self._made.items()
+            self._result(trial, backend, latencies[f"{trial}, {backend}"], *made)
+            for (trial, backend), made in self._made.items()
         ]
         front = pareto_front({each.title: _costs(each) for each in found})
         return [replace(each, best_of_its_cost=each.title in front) for each in found]
 
-    def _tried(self, rung: str, backend: str, latency: Latency, bundle: Bundle, comparison: Comparison) -> Tried:
+    def _result(
+        self, trial: str, backend: str, latency: Latency, bundle: Bundle, comparison: Comparison
+    ) -> TrialResult:
         size = _bytes(bundle, backend)
         misses = self._budget.misses(latency_ms=latency.latency_ms, bytes=size, drop=comparison.drop or 0.0)
-        return Tried(rung, backend, bundle.folder, size, comparison, latency, misses)
+        return TrialResult(trial, backend, bundle.folder, size, comparison, latency, misses)
 
 
 class _Inputs:
@@ -268,16 +271,18 @@ def _bytes(bundle: Bundle, backend: str) -> int:
     return sum(bundle.manifest.files[file].size for file in graph if file is not None)
 
 
-def _costs(tried: Tried) -> tuple[float, float, float]:
-    return (tried.latency.latency_ms, tried.bytes, tried.comparison.drop or 0.0)
+def _costs(trial: TrialResult) -> tuple[float, float, float]:
+    return (trial.latency.latency_ms, trial.bytes, trial.comparison.drop or 0.0)
 
 
-def _worth(tried: Tried) -> tuple[float, float]:
+def _most_accurate_first(trial: TrialResult) -> tuple[float, float]:
     """The most accurate first; of equals the fastest."""
-    return (tried.comparison.drop or 0.0, tried.latency.latency_ms)
+    return (trial.comparison.drop or 0.0, trial.latency.latency_ms)
 
 
-def _write(chosen: Tried, folder: Path, budget: Budget, found: Sequence[Tried], failed: dict[str, str]) -> Bundle:
+def _write(
+    chosen: TrialResult, folder: Path, budget: Budget, found: Sequence[TrialResult], failed: dict[str, str]
+) -> Bundle:
     bundle = read_bundle(chosen.folder)
     record = {
         "budget": budget.to_dict(),
@@ -300,7 +305,7 @@ def _plot(result: FitResult) -> None:
             each.best_of_its_cost,
             each is result.chosen,
         )
-        for each in result.tried
+        for each in result.trials
     ]
     write_plot(
         result.plot, points, cost="milliseconds of one image", accuracy="accuracy, %", limit=result.budget.latency_ms

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
-from pocketvision.runtime.predictor import BATCH, Row
+from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prediction_rows import row_sink
@@ -40,7 +40,7 @@ def predict(
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
     lines: Iterable[str] | None = None,
-    on_row: Callable[[Row], None] | None = None,
+    on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
     """Classify `images` (files, folders, globs, `-` for paths in `lines`) with a bundle or a pre-trained name, in order.
 

@@ -41,7 +41,7 @@ Event = Note | Counted | StepProgress | EpochEnded
 OnEvent = Callable[[Event], None]
 
 
-def told_tuning(on_event: OnEvent, step: "LoopStep", steps: int) -> None:
+def report_tuning_step(on_event: OnEvent, step: "LoopStep", steps: int) -> None:
     """A note of every fiftieth step of a tuning, and of its last."""
     if step.step % _TUNING_STEPS == 0 or step.step == steps:
         on_event(

@@ -24,7 +24,7 @@ from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
-from pocketvision.workflows.export import finite, too_large
+from pocketvision.workflows.export import describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
@@ -102,7 +102,7 @@ def prune(
     """Write a pruned bundle to `out` (None: the bundle's name with -pruned).
 
     Channels are removed in rounds, each followed by tuning all weights on the training split of `data` (None: of the run the
-    bundle lies in), then the accuracy is judged on its validation split against the bundle it was made from. The pruned network
+    bundle lies in), then the accuracy is measured on its validation split against the bundle it was made from. The pruned network
     is rows again, so its bundle needs nothing else to be built, exported or quantized.
 
     Raises AgreementError when the accuracy drops by more than `max_accuracy_drop` points: no bundle is written, and the figures
@@ -113,13 +113,13 @@ def prune(
     folder = Path(f"{resolve(bundle)}-pruned") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
-    learning, judged = calibration_images(read, data, on_event), measuring_images(read, data, on_event)
-    work = _Work(read, network, learning, settings, on_event)
-    smaller = work.without_weights(network) if settings.unstructured is not None else work.without_channels(network)
-    return _judged(read, smaller, judged, settings, folder, network)
+    learning, validation = calibration_images(read, data, on_event), measuring_images(read, data, on_event)
+    pruner = _Pruner(read, network, learning, settings, on_event)
+    smaller = pruner.without_weights(network) if settings.unstructured is not None else pruner.without_channels(network)
+    return _write_if_accurate(read, smaller, validation, settings, folder, network)
 
 
-class _Work:
+class _Pruner:
     """Prunes and tunes one bundle's network."""
 
     def __init__(
@@ -215,7 +215,7 @@ def _probabilities(backend: Backend) -> Answers:
     return lambda images: backend.run(images)["probabilities"]
 
 
-def _judged(
+def _write_if_accurate(
     bundle: Bundle, network: Network, images: BundleImages, settings: PruneSettings, folder: Path, before: Network
 ) -> PruneResult:
     """Measured against the bundle it was made from, and written when it may be."""
@@ -239,9 +239,9 @@ def _judged(
     }
     if not comparison.within(settings.max_accuracy_drop):
         report = folder.parent / f"{folder.name}.{REPORT}"
-        write_json(report, finite(record))
+        write_json(report, json_safe(record))
         raise AgreementError(
-            f"No bundle was written: {too_large(comparison, settings.max_accuracy_drop)} All figures are in {report}. "
+            f"No bundle was written: {describe_drop(comparison, settings.max_accuracy_drop)} All figures are in {report}. "
             "Tune it longer (--epochs), in more rounds, or prune less."
         )
     shipped = ship(

@@ -14,7 +14,7 @@ from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, resolve, write_bundle
 from pocketvision.compression.quantize_aware import tune_for_8_bits
-from pocketvision.compression.search import Candidate, Measuring, Search, answers_of, open_float, search
+from pocketvision.compression.search import Candidate, Search, SearchData, answers_of, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.export.exportable import Exportable
@@ -26,9 +26,9 @@ from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
 from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
-from pocketvision.workflows.export import MAX_ACCURACY_DROP, finite, too_large
+from pocketvision.workflows.export import MAX_ACCURACY_DROP, describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle
-from pocketvision.workflows.progress import Note, OnEvent, silent, told_tuning
+from pocketvision.workflows.progress import Note, OnEvent, report_tuning_step, silent
 
 METHODS = ("auto", *CANDIDATES)
 REPORT = "quantization-failed.json"
@@ -78,7 +78,7 @@ def quantize(
     data: str | Path | None = None,
     out: str | Path | None = None,
     method: str = "auto",
-    ways: Sequence[Settings] | None = None,
+    candidates: Sequence[Settings] | None = None,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     calibration: int = CALIBRATION,
     tune_epochs: float = 0.0,
@@ -89,20 +89,20 @@ def quantize(
     """Write an 8-bit bundle of a bundle (or of a pre-trained network by name) to `out` (None: its name with -int8).
 
     method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
-    are installed; `ways` in place of that: the candidates themselves. Each (compression/settings.py) is calibrated with
-    `calibration` images of the training split of `data` (None: of the run the bundle lies in) and judged on its whole validation
-    split; of those whose accuracy drops by at most `max_accuracy_drop` points (the whole paired interval, if there are images
+    are installed; `candidates` in place of that. Each (compression/settings.py) is calibrated with `calibration` images of the
+    training split of `data` (None: of the run the bundle lies in) and compared on its whole validation split; of those whose
+    accuracy drops by at most `max_accuracy_drop` points (the whole paired interval, if there are images
     enough for that to hold for any) the fastest here is taken. The settings, and what
     else was tried, go into the manifest. The 8-bit bundle holds no float weights, so it can not be exported further.
 
     tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. Every
-    candidate is then tried on the tuned weights as well, and both are judged against the bundle's own answers.
+    candidate is then tried on the tuned weights as well, and both are compared with the bundle's own answers.
 
     Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
     Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
-    ways = _ways(method) if ways is None else ways
+    candidates = _candidates(method) if candidates is None else candidates
     path = _float_file(read)
     if not 0 <= max_accuracy_drop <= 100:
         raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
@@ -114,35 +114,35 @@ def quantize(
         raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
     learning = calibration_images(read, data, on_event)
     calibrating = learning.some(calibration)
-    judged = measuring_images(read, data, on_event)
+    validation = measuring_images(read, data, on_event)
     with tempfile.TemporaryDirectory() as temporary:
-        images = _array(judged, Path(temporary) / "images.npy")
-        measuring = Measuring(
-            images, judged.truth, answers_of(open_float(path), images), np.concatenate(list(calibrating.batches()))
+        images = _array(validation, Path(temporary) / "images.npy")
+        data_for_search = SearchData(
+            images, validation.truth, answers_of(open_float(path), images), np.concatenate(list(calibrating.batches()))
         )
         tuned = _tuned(read, learning, tuning, Path(temporary) / "tuned", on_event) if tuning.epochs else None
         found = search(
             path,
             Path(temporary),
-            ways,
-            measuring,
+            candidates,
+            data_for_search,
             max_drop=max_accuracy_drop,
             seconds=seconds,
-            tell=lambda text: on_event(Note(text)),
+            on_progress=lambda text: on_event(Note(text)),
             tuned=tuned,
         )
-        record = _record(found, len(calibrating), len(judged), max_accuracy_drop, path.stat().st_size)
+        record = _record(found, len(calibrating), len(validation), max_accuracy_drop, path.stat().st_size)
         if tuned is not None:
             record["tuning"] = {**asdict(tuning), "images": len(learning)}
         if found.chosen is None:
             _refuse(found, folder, record, max_accuracy_drop)
         assert found.chosen is not None
-        measured = _baseline(found, images, judged)
+        measured = _baseline(found, images, validation)
         written = _write(read, folder, Path(temporary), found.chosen, record, measured)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
-def _ways(method: str) -> list[Settings]:
+def _candidates(method: str) -> list[Settings]:
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     auto = ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
@@ -177,7 +177,7 @@ def _tuned(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path,
         LoopSettings(steps, tuning.lr),
         size=(size.height, size.width),
         teacher=fold_norms(network).to(memory_format=torch.channels_last),
-        on_step=lambda step: told_tuning(on_event, step, steps),
+        on_step=lambda step: report_tuning_step(on_event, step, steps),
     )
     folder.mkdir()
     write_onnx(Exportable(tuned, bundle.labels, size, bundle.task.postprocessing.get("temperature", 1.0)), folder)
@@ -197,12 +197,12 @@ def _array(images: BundleImages, file: Path) -> NDArray[np.float32]:
     return array
 
 
-def _baseline(found: Search, images: NDArray[np.float32], judged: BundleImages) -> dict[str, Distribution]:
+def _baseline(found: Search, images: NDArray[np.float32], validation: BundleImages) -> dict[str, Distribution]:
     """Anew: 8 bits are not as sure of their answers as the float network was."""
     if found.confidences is None:
         return {}
     starts = range(0, len(images), 32)
-    brightness = [brightness_of_inputs(images[start : start + 32], judged.preprocessing) for start in starts]
+    brightness = [brightness_of_inputs(images[start : start + 32], validation.preprocessing) for start in starts]
     return baseline(found.confidences, np.concatenate(brightness), "val")
 
 
@@ -224,14 +224,14 @@ def _record(found: Search, calibrated: int, measured: int, max_drop: float, floa
 
 def _refuse(found: Search, folder: Path, record: dict[str, Any], max_drop: float) -> None:
     report = folder.parent / f"{folder.name}.{REPORT}"
-    write_json(report, finite(record))
+    write_json(report, json_safe(record))
     if not found.candidates:
         reasons = "; ".join(f"{title}: {reason}" for title, reason in found.failed.items())
         raise AgreementError(f"Nothing could be quantized ({reasons}).")
     best = min(found.candidates, key=lambda each: (each.comparison.drop or 0.0, -each.comparison.top1_agreement))
     raise AgreementError(
         f"No bundle was written. The best of {len(found.candidates)} candidates is {best.settings.title}: "
-        f"{too_large(best.comparison, max_drop)} All figures are in {report}."
+        f"{describe_drop(best.comparison, max_drop)} All figures are in {report}."
     )
 
 

@@ -11,7 +11,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.bundle_images import BundleImages
-from pocketvision.workflows.progress import OnEvent, told_tuning
+from pocketvision.workflows.progress import OnEvent, report_tuning_step
 
 
 class Tuner:
@@ -57,10 +57,10 @@ class Tuner:
             return
         network.requires_grad_(True)
 
-        def told(step: LoopStep) -> None:
+        def after_each(step: LoopStep) -> None:
             after_step()
-            told_tuning(self._on_event, step, steps)
+            report_tuning_step(self._on_event, step, steps)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            run_loop(network, self._batches, LoopSettings(steps, self._lr), teacher=teacher, on_step=told)
+            run_loop(network, self._batches, LoopSettings(steps, self._lr), teacher=teacher, on_step=after_each)

@@ -1,4 +1,4 @@
-"""The bundles of the ladder's rungs: each made once in a folder, and found there again when the command is repeated."""
+"""The bundles of the trials: each made once in a folder, and found there again when the command is repeated."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import Bundle, read_bundle
-from pocketvision.compression.ladder import Kind, Rung, Value
 from pocketvision.compression.settings import Settings
+from pocketvision.compression.trials import Kind, Trial, Value
 from pocketvision.errors import AgreementError, BundleError
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import Backend, open_backend
@@ -29,8 +29,8 @@ from pocketvision.workflows.tuning import Tuner
 
 
 @dataclass(frozen=True)
-class StepSettings:
-    """What the steps are done with. epochs, lr, batch: of one tuning. epochs1, epochs2: of the training of a smaller network.
+class TrialSettings:
+    """What the trials are made with. epochs, lr, batch: of one tuning. epochs1, epochs2: of the training of a smaller network.
     calibration: images for 8 bits. max_accuracy_drop: percentage points, of 8 bits against what they are made from."""
 
     epochs: float = 3.0
@@ -44,7 +44,7 @@ class StepSettings:
     seed: int = 0
 
 
-# Which settings a kind of rung depends on: when one changes, what was made with it is made again.
+# Which settings a kind of trial depends on: when one changes, what was made with it is made again.
 _DEPENDS: dict[Kind, tuple[str, ...]] = {
     "float": (),
     "size": (),
@@ -55,8 +55,8 @@ _DEPENDS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-class Steps:
-    """Makes rungs of one bundle on one table of images; 8 bits by `method` (quantize's)."""
+class TrialRunner:
+    """Makes trials of one bundle on one table of images; 8 bits by `method` (quantize's)."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class Steps:
         folder: Path,
         table: Path,
         images: BundleImages,
-        settings: StepSettings,
+        settings: TrialSettings,
         method: str,
         on_event: OnEvent,
     ) -> None:
         self._method = method
-        self._way: Settings | None = None
+        self._int8_settings: Settings | None = None
         self._folder, self._table, self._images = folder, table, images
         self._settings, self._on_event = settings, on_event
         self._bundles: dict[str, Bundle] = {}
@@ -77,21 +77,21 @@ class Steps:
         self._original = bundle
         self._data_key = _data_key(table, images)
 
-    def bundle(self, rung: Rung) -> Bundle:
-        """The rung's bundle, made now unless it is there. Raises PocketVisionError when it can not be made, or AgreementError
+    def bundle(self, trial: Trial) -> Bundle:
+        """The trial's bundle, made now unless it is there. Raises PocketVisionError when it can not be made, or AgreementError
         (now and whenever asked again) when 8 bits lose too much."""
-        base = self._bundles.get(rung.of, self._original)
-        self._keys[rung.name] = self._key(rung)
-        if rung.kind == "float":
-            self._bundles[rung.name] = base
+        base = self._bundles.get(trial.of, self._original)
+        self._keys[trial.name] = self._key(trial)
+        if trial.kind == "float":
+            self._bundles[trial.name] = base
         else:
-            self._bundles[rung.name] = self._kept(rung) or self._make(rung, base)
-        if rung.kind == "int8" and self._way is None:
-            self._way = _way_of(self._bundles[rung.name])
-        return self._bundles[rung.name]
+            self._bundles[trial.name] = self._kept(trial) or self._make(trial, base)
+        if trial.kind == "int8" and self._int8_settings is None:
+            self._int8_settings = _settings_of(self._bundles[trial.name])
+        return self._bundles[trial.name]
 
     def answers(self, bundle: Bundle, backends: list[str]) -> dict[str, NDArray[np.float32]]:
-        """Probabilities (N, classes) of the judged images, by backend."""
+        """Probabilities (N, classes) of the validation images, by backend."""
         files = sorted(file.sha256 for file in bundle.manifest.files.values())
         kept = {name: self._folder / "answers" / f"{_hash(files, name, self._data_key)}.npy" for name in backends}
         missing = {name: open_backend(bundle, name) for name in backends if not kept[name].exists()}
@@ -102,20 +102,22 @@ class Steps:
                     np.save(file, found)
         return {name: np.load(path) for name, path in kept.items()}
 
-    def _key(self, rung: Rung) -> str:
-        below = self._keys.get(rung.of) or _hash(sorted(each.sha256 for each in self._original.manifest.files.values()))
-        settings = [(name, getattr(self._settings, name)) for name in _DEPENDS[rung.kind]]
-        if rung.kind == "int8":
-            settings += [("method", self._method), ("way", self._way)]
-        return _hash(below, self._data_key, rung.kind, rung.value, settings)
+    def _key(self, trial: Trial) -> str:
+        below = self._keys.get(trial.of) or _hash(
+            sorted(each.sha256 for each in self._original.manifest.files.values())
+        )
+        settings = [(name, getattr(self._settings, name)) for name in _DEPENDS[trial.kind]]
+        if trial.kind == "int8":
+            settings += [("method", self._method), ("int8_settings", self._int8_settings)]
+        return _hash(below, self._data_key, trial.kind, trial.value, settings)
 
-    def _kept(self, rung: Rung) -> Bundle | None:
-        """What an earlier run made of this very rung. Raises AgreementError when it was refused."""
+    def _kept(self, trial: Trial) -> Bundle | None:
+        """What an earlier run made of this very trial. Raises AgreementError when it was refused."""
         try:
-            record: dict[str, Any] = json.loads(self._record(rung).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self._record(trial).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if record.get("key") != self._keys[rung.name]:
+        if record.get("key") != self._keys[trial.name]:
             return None
         if record.get("refused"):
             raise AgreementError(record["refused"])
@@ -124,19 +126,19 @@ class Steps:
         except BundleError:  # damaged since: it can be made again
             return None
 
-    def _make(self, rung: Rung, base: Bundle) -> Bundle:
-        self._on_event(Note(f"Making {rung.name}"))
+    def _make(self, trial: Trial, base: Bundle) -> Bundle:
+        self._on_event(Note(f"Making {trial.name}"))
         try:
-            made = _MAKERS[rung.kind](self, rung.value, base, self._folder / rung.name)
+            made = _MAKERS[trial.kind](self, trial.value, base, self._folder / trial.name)
         except AgreementError as error:
-            write_json(self._record(rung), {"key": self._keys[rung.name], "refused": str(error)})
+            write_json(self._record(trial), {"key": self._keys[trial.name], "refused": str(error)})
             raise
         place = made.folder.relative_to(self._folder)
-        write_json(self._record(rung), {"key": self._keys[rung.name], "bundle": place.as_posix()})
+        write_json(self._record(trial), {"key": self._keys[trial.name], "bundle": place.as_posix()})
         return made
 
-    def _record(self, rung: Rung) -> Path:
-        return self._folder / f"{rung.name}.json"
+    def _record(self, trial: Trial) -> Path:
+        return self._folder / f"{trial.name}.json"
 
     def _resized(self, pixels: Value, base: Bundle, folder: Path, *, epochs: float = 0) -> Bundle:
         network, preprocessing = rebuilt(base), base.preprocessing.with_size(int(pixels))
@@ -151,15 +153,15 @@ class Steps:
                 seed=settings.seed,
                 on_event=self._on_event,
             ).tune(network, epochs)
-        judged = BundleImages(self._images.files, self._images.truth, preprocessing)
+        validation = BundleImages(self._images.files, self._images.truth, preprocessing)
         return ship(
             network,
             folder,
             labels=base.labels,
             preprocessing=preprocessing,
-            load=judged.load,
-            names=[str(file) for file in judged.files],
-            truth=judged.truth,
+            load=validation.load,
+            names=[str(file) for file in validation.files],
+            truth=validation.truth,
             split="val",
         ).bundle
 
@@ -167,19 +169,19 @@ class Steps:
         return self._resized(pixels, base, folder, epochs=self._settings.epochs)
 
     def _quantized(self, _: Value, base: Bundle, folder: Path) -> Bundle:
-        """In the way that won for the bundle as it is, if that was found and does here too; else by the whole search."""
-        if self._way is not None:
+        """With the settings that won for the bundle as it is, if they were found and do here too; else by the whole search."""
+        if self._int8_settings is not None:
             with contextlib.suppress(AgreementError):
-                return self._by(base, folder, [self._way])
+                return self._by(base, folder, [self._int8_settings])
         return self._by(base, folder, None)
 
-    def _by(self, base: Bundle, folder: Path, ways: list[Settings] | None) -> Bundle:
+    def _by(self, base: Bundle, folder: Path, candidates: list[Settings] | None) -> Bundle:
         return quantize(
             base.folder,
             data=self._table,
             out=folder,
             method=self._method,
-            ways=ways,
+            candidates=candidates,
             calibration=self._settings.calibration,
             max_accuracy_drop=self._settings.max_accuracy_drop,
             on_event=self._on_event,
@@ -218,16 +220,16 @@ class Steps:
         ).bundle
 
 
-_MAKERS: dict[Kind, Callable[[Steps, Value, Bundle, Path], Bundle]] = {
-    "size": Steps._resized,
-    "int8": Steps._quantized,
-    "tuned-size": Steps._tuned,
-    "pruning": Steps._pruned,
-    "network": Steps._trained,
+_MAKERS: dict[Kind, Callable[[TrialRunner, Value, Bundle, Path], Bundle]] = {
+    "size": TrialRunner._resized,
+    "int8": TrialRunner._quantized,
+    "tuned-size": TrialRunner._tuned,
+    "pruning": TrialRunner._pruned,
+    "network": TrialRunner._trained,
 }
 
 
-def _way_of(bundle: Bundle) -> Settings:
+def _settings_of(bundle: Bundle) -> Settings:
     """How a bundle was quantized, all layers in 8 bits: which ones stayed in float is that network's own affair."""
     chosen = {name: value for name, value in bundle.manifest.compression["quantization"].items() if name != "title"}
     return Settings(**{**chosen, "float_layers": ()})
@@ -243,7 +245,7 @@ def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, ND
 
 
 def _data_key(table: Path, images: BundleImages) -> str:
-    """Names the table of images, and the files of those that judge by their sizes and times."""
+    """Names the table of images, and the validation images by their sizes and times."""
     stats = [(each.st_size, each.st_mtime_ns) for each in (file.stat() for file in images.files)]
     return _hash(table.read_text(encoding="utf-8", errors="surrogateescape"), stats)
 

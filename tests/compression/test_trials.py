@@ -1,8 +1,8 @@
-"""The ladder: which rungs there are, and which networks stand below another."""
+"""The search space: which trials there are, and which networks are smaller than another."""
 
 import pytest
 
-from pocketvision.compression.ladder import KINDS, rungs, smaller_networks
+from pocketvision.compression.trials import KINDS, search_space, smaller_networks
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import cost
@@ -11,9 +11,9 @@ from pocketvision.models.published_weights import PUBLISHED_WEIGHTS
 LITE0 = architecture("efficientnet_lite0")
 
 
-def test_cheap_rungs_come_first_and_each_is_followed_by_its_8_bits() -> None:
+def test_cheap_trials_come_first_and_each_is_followed_by_its_8_bits() -> None:
     first, *others = [
-        [each.name for each in group] for group in rungs(LITE0, 224, ["mobilenet_v3_small"], tuple(KINDS))
+        [each.name for each in group] for group in search_space(LITE0, 224, ["mobilenet_v3_small"], tuple(KINDS))
     ]
     assert first == ["as-it-is", "size-160", "size-128", "as-it-is-int8", "size-160-int8", "size-128-int8"]
     assert [group[0] for group in others][2:] == ["pruned-60", "pruned-36", "mobilenet_v3_small"]
@@ -21,7 +21,7 @@ def test_cheap_rungs_come_first_and_each_is_followed_by_its_8_bits() -> None:
 
 
 def test_the_second_pruning_begins_with_the_first() -> None:
-    pruned = [group[0] for group in rungs(LITE0, 224, [], ("pruning",))[1:]]
+    pruned = [group[0] for group in search_space(LITE0, 224, [], ("pruning",))[1:]]
     assert [(each.name, each.of, each.value) for each in pruned] == [
         ("pruned-60", "as-it-is", 0.6),
         ("pruned-36", "pruned-60", 0.6),
@@ -29,9 +29,11 @@ def test_the_second_pruning_begins_with_the_first() -> None:
 
 
 def test_sizes_are_smaller_ones_that_the_network_takes() -> None:
-    sizes = [each.value for group in rungs(LITE0, 96, [], ("size",)) for each in group if each.kind == "size"]
+    sizes = [each.value for group in search_space(LITE0, 96, [], ("size",)) for each in group if each.kind == "size"]
     assert sizes == [64], "of 96 three quarters and the half are both nearest to it"
-    assert [each.name for group in rungs(LITE0, 32, [], ("size", "tuned-size")) for each in group] == ["as-it-is"]
+    assert [each.name for group in search_space(LITE0, 32, [], ("size", "tuned-size")) for each in group] == [
+        "as-it-is"
+    ]
 
 
 def test_a_network_of_one_size_gets_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +42,7 @@ def test_a_network_of_one_size_gets_no_other(monkeypatch: pytest.MonkeyPatch) ->
             raise UsageError("It takes 224 x 224.")
 
     monkeypatch.setattr(type(LITE0), "check_size", only)
-    assert [each.name for group in rungs(LITE0, 224, [], ("size", "int8")) for each in group] == [
+    assert [each.name for group in search_space(LITE0, 224, [], ("size", "int8")) for each in group] == [
         "as-it-is",
         "as-it-is-int8",
     ]
@@ -48,7 +50,7 @@ def test_a_network_of_one_size_gets_no_other(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_unknown_step_is_named() -> None:
     with pytest.raises(UsageError, match=r"Unknown step to --try 'prunning'\. Did you mean pruning"):
-        rungs(LITE0, 224, [], ("prunning",))
+        search_space(LITE0, 224, [], ("prunning",))
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0", "vit_tiny_16", "mobilenet_v3_large"])
