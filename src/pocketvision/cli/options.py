@@ -29,6 +29,13 @@ MaxAccuracyDrop = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")
 ]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of several sets of weights in a checkpoint, such as state_dict_ema.  [default: the plain ones]",
+        metavar="NAME",
+    ),
+]
 Labels = Annotated[
     str | None,
     typer.Option(

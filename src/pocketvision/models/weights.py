@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from platformdirs import user_cache_path
 
-from pocketvision.errors import WeightsError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models import catalog, hub
 from pocketvision.models.download import download
 from pocketvision.models.imagenet_classes import imagenet_classes
@@ -25,7 +25,7 @@ from pocketvision.models.published_weights import (
     default_preprocessing,
 )
 from pocketvision.models.spec import Architecture, ModelSpec
-from pocketvision.models.state_files import SUFFIXES, load_state, rows_of
+from pocketvision.models.state_files import SUFFIXES, load_state, load_weight_set, rows_of
 from pocketvision.models.timm_backbone import TimmBackbone, timm_weights
 from pocketvision.preprocessing import Preprocessing
 
@@ -39,6 +39,7 @@ class Pretrained:
     `labels` are the classes' names in the order of the outputs, None when the weights do not tell. `origin` says in
     words where the weights come from; `sha256` is that of their file (of the tensors, when they are random).
     `untrained_classifier`: the weights held none, as timm's image encoders do, so the network's is a random one of one class.
+    `note`: what the user has to know of the file, such as which of its sets of weights was taken; mostly empty.
     """
 
     network: Network
@@ -47,20 +48,29 @@ class Pretrained:
     origin: str
     sha256: str
     untrained_classifier: bool = False
+    note: str = ""
 
 
-def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) -> Pretrained:
+def load_pretrained(
+    name: str, source: str | Path = "auto", *, seed: int = 0, weights_key: str | None = None
+) -> Pretrained:
     """The network called `name` with weights from `source`.
 
     source: "auto" (the first published weights that are at hand, see published_weights.py; for `timm:NAME` timm's own), "none"
     (random, drawn from `seed`), a Hugging Face repository ("timm/efficientnet_b0.ra_in1k"), a name of torchvision's
     ("MobileNet_V2_Weights.IMAGENET1K_V2"), or a .safetensors or .pth file in our, timm's, torchvision's or
-    efficientnet_pytorch's key layout, with any number of classes.
+    efficientnet_pytorch's key layout, with any number of classes. weights_key: which of several sets of weights in a file (None:
+    the plain ones, see weight_sets.py).
 
     Raises UsageError for an unknown name; WeightsError when weights can not be had or are of another architecture.
     Never falls back to a random start.
     """
     architecture = catalog.architecture(name)
+    path = Path(source)
+    if weights_key is not None and not path.is_file():
+        raise UsageError(
+            f"--weights-key {weights_key} chooses among the sets of weights in a file; {source} is none here."
+        )
     if isinstance(architecture, TimmBackbone) and source == "auto":
         published = timm_weights(architecture)
         if published is None:
@@ -75,9 +85,8 @@ def load_pretrained(name: str, source: str | Path = "auto", *, seed: int = 0) ->
     known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
     if known is not None:
         return _published(architecture, known)
-    path = Path(source)
     if path.exists() or path.suffix.lower() in SUFFIXES:
-        return _from_file(name, architecture, path)
+        return _from_file(name, architecture, path, weights_key)
     if isinstance(source, str) and _HUB_REPOSITORY.fullmatch(source):
         return _from_repository(name, architecture, source)
     raise WeightsError(
@@ -121,10 +130,11 @@ def _published(architecture: ModelSpec, published: PublishedWeights) -> Pretrain
     return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
 
 
-def _from_file(name: str, architecture: ModelSpec, path: Path) -> Pretrained:
+def _from_file(name: str, architecture: ModelSpec, path: Path, weights_key: str | None) -> Pretrained:
     """A local file, in a network with the conventions its maker's library has: our own files tell them; for timm's keys they are
     those of the first weights that timm publishes of this architecture."""
-    state = load_state(path)
+    taken = load_weight_set(path, weights_key)
+    state, note = taken.state, f"{path.name} holds {taken.note}" if taken.note else ""
     layout = recognise(architecture, state)
     own = rows_of(path)
     if isinstance(own, Architecture) and isinstance(architecture, Architecture):
@@ -135,7 +145,7 @@ def _from_file(name: str, architecture: ModelSpec, path: Path) -> Pretrained:
     network, _ = load_weights(architecture, state, str(path))
     preprocessing = default_preprocessing(name, architecture.input_size, _KIND_OF_LAYOUT.get(layout.name))
     untrained = not has_classifier(architecture, state)
-    return Pretrained(network, preprocessing, None, path.name, _sha256(path), untrained)
+    return Pretrained(network, preprocessing, None, path.name, _sha256(path), untrained, note)
 
 
 # Which published weights a local file in a library's key layout most likely resembles.

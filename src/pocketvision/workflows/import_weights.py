@@ -9,6 +9,7 @@ from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
+from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
 
 
@@ -23,11 +24,14 @@ def import_weights(
     interpolation: str | None = None,
     mean: tuple[float, float, float] | None = None,
     std: tuple[float, float, float] | None = None,
+    weights_key: str | None = None,
+    on_event: OnEvent = silent,
 ) -> Bundle:
     """Make a bundle of `weights` (a .safetensors or .pth file) for the architecture `model`.
 
     labels: class names in index order, as many as the weights have outputs. The preprocessing is that of the published weights
-    of the file's key layout, with what is given here in its place. Agreement is measured on the embedded face pictures.
+    of the file's key layout, with what is given here in its place. weights_key: which of several sets of weights in the file
+    (None: plain ones before averaged ones, which a note says). Agreement is measured on the embedded face pictures.
     Raises WeightsError for weights of another architecture, UsageError for a wrong number of labels and for weights that hold no
     classifier.
     """
@@ -36,7 +40,9 @@ def import_weights(
         raise UsageError(
             f"{path}: there is no such file. Expected a .safetensors or .pth file with weights of {model}."
         )
-    pretrained = load_pretrained(model, path)
+    pretrained = load_pretrained(model, path, weights_key=weights_key)
+    if pretrained.note:
+        on_event(Note(pretrained.note))
     if pretrained.untrained_classifier:
         raise UsageError(
             f"{path} holds no classifier, only the layers before it, so it has no outputs for labels. "
