@@ -339,5 +339,7 @@ def test_of_several_sets_of_weights_one_is_chosen_and_said(tmp_path: Path) -> No
     assert found.note.startswith("best.pth.tar holds 2 sets of weights: state_dict is taken, not model_ema")
     found = load_pretrained("small_cnn", path, weights_key="model_ema")
     assert torch.equal(found.network.state_dict()["classifier.1.weight"], averaged["classifier.1.weight"])
-    with pytest.raises(UsageError, match="--weights-key model_ema chooses among the sets of weights in a file; none is none"):
+    with pytest.raises(
+        UsageError, match="--weights-key model_ema chooses among the sets of weights in a file; none is none"
+    ):
         load_pretrained("small_cnn", "none", weights_key="model_ema")

@@ -15,6 +15,7 @@ from pocketvision.cli.options import (
     MaxPixels,
     PathColumn,
     SplitColumn,
+    WeightsKey,
     Workers,
     parse_class_weights,
     parse_labels,
@@ -35,6 +36,7 @@ def train(
     weights: Annotated[
         str, typer.Option(help="auto, a Hugging Face repository, a .safetensors or .pth file, or none (random start).")
     ] = "auto",
+    weights_key: WeightsKey = None,
     size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: that of the weights]")] = None,
     interpolation: Annotated[str, typer.Option(help="How images are resized: bilinear or bicubic.")] = "bilinear",
     epochs1: Annotated[
@@ -127,6 +129,7 @@ def train(
             model=model,
             out=out,
             weights=weights,
+            weights_key=weights_key,
             size=size,
             interpolation=interpolation,
             epochs1=epochs1,

@@ -26,11 +26,13 @@ class Recipe:
     without the cache every epoch augments afresh. `class_weights` is "none", "balanced" or weights by class name.
     `precision` is what the unfrozen layers are trained in: "float32", "bfloat16", or "auto" for what this CPU is faster in.
     `balance_to` N: classes of the training split with fewer than N images get augmented copies up to N.
-    `cache_limit` bounds the trunk cache in bytes. Raises UsageError for a value out of its range.
+    `weights_key` chooses among several sets of weights in a file. `cache_limit` bounds the trunk cache in bytes.
+    Raises UsageError for a value out of its range.
     """
 
     model: str = "efficientnet_lite0"
     weights: str = "auto"
+    weights_key: str | None = None
     size: int | None = None
     interpolation: str = "bilinear"
     epochs1: int = 15

@@ -23,6 +23,7 @@ def train(
     model: str = "efficientnet_lite0",
     out: str | Path | None = None,
     weights: str = "auto",
+    weights_key: str | None = None,
     size: int | None = None,
     interpolation: str = "bilinear",
     epochs1: int | None = None,
@@ -69,6 +70,7 @@ def train(
     recipe = Recipe(
         model=model,
         weights=weights,
+        weights_key=weights_key,
         size=size,
         interpolation=interpolation,
         epochs1=Recipe.epochs1 if epochs1 is None else epochs1,
