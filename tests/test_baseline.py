@@ -20,7 +20,7 @@ from pocketvision.baseline import (
 )
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.serving.drift import LEAST_BASELINE, LEAST_WINDOW
+from pocketvision.serving.drift import MIN_BASELINE, MIN_WINDOW
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -106,11 +106,11 @@ def indices(before: Draw, after: Draw, edges: tuple[float, ...], sizes: tuple[in
 @pytest.mark.parametrize("name", POPULATIONS)
 def test_chance_stays_below_the_alarm_and_a_change_does_not(name: str) -> None:
     same, changed, edges = POPULATIONS[name]
-    fewest = indices(same, same, edges, (LEAST_BASELINE, LEAST_WINDOW))
+    fewest = indices(same, same, edges, (MIN_BASELINE, MIN_WINDOW))
     assert np.quantile(fewest, 0.99) < 0.09 and fewest.mean() < 0.02
     usual = indices(same, same, edges, (500, 1000))
     assert usual.max() < 0.07 and usual.mean() < 0.01
-    assert np.quantile(indices(same, changed, edges, (LEAST_BASELINE, LEAST_WINDOW)), 0.01) > 0.15
+    assert np.quantile(indices(same, changed, edges, (MIN_BASELINE, MIN_WINDOW)), 0.01) > 0.15
     assert np.quantile(indices(same, changed, edges, (500, 1000)), 0.01) > 0.25
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pocketvision.client import Pace
+from pocketvision.client import Backoff
 
 
 @dataclass
@@ -20,9 +20,9 @@ class Clock:
     async def sleep_async(self, seconds: float) -> None:
         self.sleep(seconds)
 
-    def pace(self, jitter: float = 0.5) -> Pace:
+    def backoff(self, jitter: float = 0.5) -> Backoff:
         """jitter: the share of each pause's upper bound that it takes."""
-        return Pace(
+        return Backoff(
             jitter=lambda most: jitter * most,
             clock=lambda: self.now,
             today=lambda: self.today,

@@ -62,14 +62,14 @@ def ask(request: pytest.FixtureRequest, clock: Clock) -> Ask:
     """Call a client's method by name over a network of the test's making: the result of either client must be the same."""
 
     def through_threads(handler: Handler, method: str, *arguments: Any, **options: Any) -> Any:
-        with Client(URL, transport=httpx.MockTransport(handler), pace=clock.pace(), **options) as client:
+        with Client(URL, transport=httpx.MockTransport(handler), backoff=clock.backoff(), **options) as client:
             result = getattr(client, method)(*arguments)
             return list(result) if method == "predict_many" else result
 
     def through_asyncio(handler: Handler, method: str, *arguments: Any, **options: Any) -> Any:
         async def work() -> Any:
             transport = httpx.MockTransport(handler)
-            async with AsyncClient(URL, transport=transport, pace=clock.pace(), **options) as client:
+            async with AsyncClient(URL, transport=transport, backoff=clock.backoff(), **options) as client:
                 result = getattr(client, method)(*arguments)
                 return [each async for each in result] if method == "predict_many" else await result
 

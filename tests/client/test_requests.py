@@ -77,7 +77,7 @@ def without(*path: str | int) -> dict[str, Any]:
         json.dumps(ANSWER).replace('"batch": 3', '"batch": 1e999').encode(),
     ],
 )
-def test_another_programs_answer_is_told_as_that(body: bytes) -> None:
+def test_another_programs_answer_is_reported_as_that(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswerError, match=r"http://server:8000: the answer to POST /predict .*right\?"):
         answered(200, body, {"content-type": "text/html; charset=utf-8"})
 
@@ -131,7 +131,7 @@ def test_a_problem_without_its_status_has_that_of_the_answer() -> None:
     assert (refused.value.status, refused.value.kind) == (429, "queue-full")
 
 
-def test_redirects_are_not_followed_but_told() -> None:
+def test_redirects_are_not_followed_but_reported() -> None:
     with pytest.raises(ServerProblemError, match=r"leads on to 'https://server/'") as raised:
         answered(308, b"", {"location": "https://server/"})
     assert raised.value.kind == "permanent-redirect"

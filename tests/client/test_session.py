@@ -120,7 +120,7 @@ def test_a_lost_connection_loses_nothing(clock: Clock) -> None:
         await connection.close(1012, "restart")
 
     async def work() -> None:
-        async with served(breaking) as url, AsyncClient(url, pace=clock.pace(0), retries=30) as client:
+        async with served(breaking) as url, AsyncClient(url, backoff=clock.backoff(0), retries=30) as client:
             async with client.session(in_flight=4) as session:
                 images = [str(number).encode() for number in range(60)]
                 outcomes = [each async for each in session.predict_many(images)]
@@ -133,7 +133,7 @@ def test_a_lost_connection_loses_nothing(clock: Clock) -> None:
 
 def test_an_image_that_is_too_large_fails_alone(clock: Clock) -> None:
     async def work() -> None:
-        async with served(echo, max_size=1000) as url, AsyncClient(url, pace=clock.pace(0)) as client:
+        async with served(echo, max_size=1000) as url, AsyncClient(url, backoff=clock.backoff(0)) as client:
             async with client.session(in_flight=4) as session:
                 images = [b"a", b"b", b"x" * 2000, b"c", b"y" * 3000, b"d"]
                 outcomes = [each async for each in session.predict_many(images)]
@@ -146,7 +146,7 @@ def test_an_image_that_is_too_large_fails_alone(clock: Clock) -> None:
     asyncio.run(work())
 
 
-def test_a_busy_server_is_asked_again_and_a_refusal_told(clock: Clock) -> None:
+def test_a_busy_server_is_asked_again_and_a_refusal_reported(clock: Clock) -> None:
     seen: list[bytes] = []
 
     async def refusing(connection: ServerConnection) -> None:
@@ -161,7 +161,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_told(clock: Clock) -> None:
                 await connection.send(analysis(message["request_id"], "at last"))
 
     async def work() -> None:
-        async with served(refusing) as url, AsyncClient(url, pace=clock.pace()) as client:
+        async with served(refusing) as url, AsyncClient(url, backoff=clock.backoff()) as client:
             async with client.session() as session:
                 assert (await session.predict(b"good")).attempts == 3
                 assert clock.pauses == [0.125, 0.25]
@@ -182,7 +182,7 @@ def test_no_answer_in_time_is_asked_again_and_a_late_answer_harms_nobody(clock: 
         await echo(connection)
 
     async def work() -> None:
-        async with served(late) as url, AsyncClient(url, timeout=0.1, pace=clock.pace()) as client:
+        async with served(late) as url, AsyncClient(url, timeout=0.1, backoff=clock.backoff()) as client:
             async with client.session() as session:
                 answer = await session.predict(b"x")
                 assert (answer.label, answer.attempts) == ("1", 2)
@@ -191,7 +191,7 @@ def test_no_answer_in_time_is_asked_again_and_a_late_answer_harms_nobody(clock: 
     asyncio.run(work())
 
 
-def test_the_key_is_sent_and_refusals_of_the_handshake_are_told(clock: Clock) -> None:
+def test_the_key_is_sent_and_refusals_of_the_handshake_are_reported(clock: Clock) -> None:
     keys: list[str | None] = []
 
     def refuse(status: int, **headers: str) -> Any:
@@ -208,7 +208,7 @@ def test_the_key_is_sent_and_refusals_of_the_handshake_are_told(clock: Clock) ->
 
     async def opened(process: Any) -> None:
         async with served(echo, process_request=process) as url:
-            async with AsyncClient(url, key="secret", pace=clock.pace(0)) as client, client.session() as session:
+            async with AsyncClient(url, key="secret", backoff=clock.backoff(0)) as client, client.session() as session:
                 assert (await session.predict(b"x")).label == "x"
 
     asyncio.run(opened(refuse(503, Retry_After="7")))
@@ -222,10 +222,10 @@ def test_the_key_is_sent_and_refusals_of_the_handshake_are_told(clock: Clock) ->
         assert keys == ["Bearer secret"]  # once, and not at the place that a redirect leads to
 
 
-def test_a_key_that_is_refused_after_the_handshake_is_told_when_the_session_opens(clock: Clock) -> None:
+def test_a_key_that_is_refused_after_the_handshake_is_reported_when_the_session_opens(clock: Clock) -> None:
     asked = 0
 
-    async def stranger(connection: ServerConnection) -> None:
+    async def other_program(connection: ServerConnection) -> None:
         nonlocal asked
         asked += 1
         message = json.loads(await connection.recv())
@@ -234,7 +234,7 @@ def test_a_key_that_is_refused_after_the_handshake_is_told_when_the_session_open
         await connection.close(1008, "unauthorized")
 
     async def work() -> None:
-        async with served(stranger) as url, AsyncClient(url, pace=clock.pace()) as client:
+        async with served(other_program) as url, AsyncClient(url, backoff=clock.backoff()) as client:
             with pytest.raises(ServerProblemError, match="401 unauthorized"):
                 async with client.session():
                     pass
@@ -251,14 +251,18 @@ def test_a_message_that_is_too_deep_harms_nobody(clock: Clock) -> None:
             await connection.send(analysis(message["request_id"], "red"))
 
     async def work() -> None:
-        async with served(deep) as url, AsyncClient(url, pace=clock.pace()) as client, client.session() as session:
+        async with (
+            served(deep) as url,
+            AsyncClient(url, backoff=clock.backoff()) as client,
+            client.session() as session,
+        ):
             found = await session.predict(b"x")
             assert (found.label, found.attempts) == ("red", 1)
 
     asyncio.run(work())
 
 
-def test_another_programs_answers_are_told(clock: Clock) -> None:
+def test_another_programs_answers_are_reported(clock: Clock) -> None:
     async def foreign(connection: ServerConnection) -> None:
         while True:
             message, _ = await next_request(connection)
@@ -269,7 +273,7 @@ def test_another_programs_answers_are_told(clock: Clock) -> None:
             with pytest.raises(UnexpectedAnswerError):
                 await session.predict(b"x")
         # No server any more: each of these shares the attempts of the others.
-        async with AsyncClient(url, retries=2, pace=clock.pace()) as client:
+        async with AsyncClient(url, retries=2, backoff=clock.backoff()) as client:
             with pytest.raises(ConnectionFailedError, match=r"no WebSocket .*after 3 attempts"):
                 async with client.session():
                     pass
@@ -314,7 +318,7 @@ def test_closing_while_it_connects_again_is_no_cancellation(clock: Clock) -> Non
             if opened > 1:
                 await silence.wait()
 
-        async with served(breaking, process_request=once) as url, AsyncClient(url, pace=clock.pace()) as client:
+        async with served(breaking, process_request=once) as url, AsyncClient(url, backoff=clock.backoff()) as client:
             async with client.session() as session:
                 waiting = asyncio.ensure_future(session.predict(b"x"))
                 while opened < 2:
@@ -368,16 +372,16 @@ def test_a_certificate_of_ones_own_is_trusted_when_it_is_named_and_otherwise_ref
             async with AsyncClient(address, ssl_context=trusting) as client, client.session() as session:
                 assert (await client.health(), await session.health()) == ("alive", "ready")
                 assert (await session.predict(b"x")).label == "x"
-            async with AsyncClient(address, pace=clock.pace()) as client:
+            async with AsyncClient(address, backoff=clock.backoff()) as client:
                 for refused in (client.health, client.ready, client.session().__aenter__):
                     with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED") as raised:
                         await refused()
-                    assert (raised.value.lasting, raised.value.attempts) == (True, 1)
+                    assert (raised.value.permanent, raised.value.attempts) == (True, 1)
 
     asyncio.run(work())
 
 
-def test_https_where_the_server_speaks_http_is_told_at_once(clock: Clock) -> None:
+def test_https_where_the_server_speaks_http_is_reported_at_once(clock: Clock) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
@@ -387,7 +391,7 @@ def test_https_where_the_server_speaks_http_is_told_at_once(clock: Clock) -> Non
     async def work() -> None:
         async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
             url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with AsyncClient(url, pace=clock.pace()) as client:
+            async with AsyncClient(url, backoff=clock.backoff()) as client:
                 for refused in (client.health, client.session().__aenter__):
                     with pytest.raises(ConnectionFailedError, match="WRONG_VERSION_NUMBER") as raised:
                         await refused()

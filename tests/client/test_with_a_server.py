@@ -21,7 +21,7 @@ from stopped_clock import Clock
 
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.cli.main import main
-from pocketvision.client import AsyncClient, Client, ConnectionFailedError, Outcome, Pace, ServerProblemError
+from pocketvision.client import AsyncClient, Backoff, Client, ConnectionFailedError, Outcome, ServerProblemError
 from pocketvision.serving.keys import new_key
 from pocketvision.workflows.client import wait_until_ready
 
@@ -167,7 +167,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_no_image(start: Start, man
     images = (picture(LABELS[number % 3]) for number in range(150))
     replacing = threading.Thread(target=replace_server)
     outcomes: list[Outcome] = []
-    with Client(server.url, retries=100, pace=Pace(most=0.3)) as client:
+    with Client(server.url, retries=100, backoff=Backoff(most=0.3)) as client:
         for outcome in many(client, images):
             outcomes.append(outcome)
             if len(outcomes) == 30:
@@ -216,7 +216,7 @@ def test_what_is_served_and_whether_it_is_ready(start: Start, capsys: pytest.Cap
     starting.join()
 
 
-def test_a_host_that_is_unknown_is_waited_for_and_then_told(clock: Clock) -> None:
+def test_a_host_that_is_unknown_is_waited_for_and_then_reported(clock: Clock) -> None:
     with pytest.raises(ConnectionFailedError, match="no connection"):
         wait_until_ready("http://no.such.host.invalid", 1.0, clock=lambda: clock.now, sleep=clock.sleep)
     assert sum(clock.pauses) == pytest.approx(1.0)
@@ -269,7 +269,7 @@ def test_what_would_fail_for_every_image_ends_the_run(
 def test_ctrl_c_ends_it_while_nothing_answers(pictures: Path) -> None:
     script = (
         "import signal\n"
-        # A shell's background jobs are born deaf to it.
+        # A shell's background jobs ignore SIGINT.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pocketvision.cli.main import main\nmain()"
     )
@@ -291,7 +291,7 @@ def test_ctrl_c_ends_it_while_nothing_answers(pictures: Path) -> None:
     assert (child.returncode, out, error.strip()) == (130, "", "")
 
 
-def test_without_the_extra_the_install_line_is_told(pictures: Path) -> None:
+def test_without_the_extra_the_install_line_is_reported(pictures: Path) -> None:
     script = (
         "import sys\nclass Absent:\n    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in ('httpx', 'anyio', 'websockets'):\n"

@@ -55,11 +55,11 @@ def test_its_arguments_are_ones_that_the_server_takes(serve_options) -> None:  #
 
 
 def test_probes_ask_routes_that_need_no_key() -> None:
-    from pocketvision.serving.gate import OPEN_PATHS
+    from pocketvision.serving.request_middleware import PUBLIC_PATHS
 
     paths = {name: CONTAINER[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
     assert paths == {"startupProbe": "/ready", "readinessProbe": "/ready", "livenessProbe": "/health"}
-    assert set(paths.values()) <= set(create_app([BundleSource("any", DEPLOY)]).openapi()["paths"]) & set(OPEN_PATHS)
+    assert set(paths.values()) <= set(create_app([BundleSource("any", DEPLOY)]).openapi()["paths"]) & set(PUBLIC_PATHS)
     assert {CONTAINER[name]["httpGet"]["port"] for name in paths} == {CONTAINER["ports"][0]["name"]}
 
 

@@ -26,7 +26,7 @@ from served import Running, picture
 
 import pocketvision
 from pocketvision.bundle import Bundle
-from pocketvision.serving.connections import MAX_HEADERS
+from pocketvision.serving.http_protocol import MAX_HEADERS
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.settings import ServerSettings
 

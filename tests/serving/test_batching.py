@@ -14,15 +14,15 @@ from hypothesis import strategies as some
 
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.serving.answers import prediction_answer
-from pocketvision.serving.batch_threads import BEHIND, Job, ModelError
+from pocketvision.serving.batch_threads import WAITING_PER_ITEM, Job, ModelError
 from pocketvision.serving.batching import (
-    Answer,
     Batcher,
     BatchSettings,
     ClosedError,
     DeadlineError,
     PreparationTimeoutError,
     QueueFullError,
+    TimedResult,
 )
 
 Ints = Batcher[int, int, int]
@@ -55,8 +55,8 @@ def soon(seconds: float = 5) -> float:
     return time.monotonic() + seconds
 
 
-def value(outcome: Answer[int] | Exception) -> int:
-    assert isinstance(outcome, Answer), outcome
+def value(outcome: TimedResult[int] | Exception) -> int:
+    assert isinstance(outcome, TimedResult), outcome
     return outcome.value
 
 
@@ -127,13 +127,13 @@ def test_the_more_wait_the_more_are_run_together_and_in_order() -> None:
             answers = await asyncio.gather(first, *others)
         waiting, expected = list(range(1, 18)), [[0]]
         while waiting:
-            size = min(max(len(waiting) // BEHIND, 1), 4)
+            size = min(max(len(waiting) // WAITING_PER_ITEM, 1), 4)
             expected.append(waiting[:size])
             del waiting[:size]
         assert gate.batches == expected
         assert {len(batch) for batch in expected} >= {1, 2, 4}
         assert [value(answer[0]) for answer in answers] == [-number for number in range(18)]
-        assert isinstance(answers[1][0], Answer)
+        assert isinstance(answers[1][0], TimedResult)
         timing = answers[1][0].timing
         assert timing.batch == 4
         assert timing.wait >= 0.04
@@ -153,13 +153,13 @@ def test_what_waits_is_shared_by_the_threads() -> None:
             gate.opened.set()
             await running
             assert [value(outcome) for outcome in await others] == [-number for number in range(2, 14)]
-        assert max(len(batch) for batch in gate.batches) <= 12 // 2 // BEHIND
+        assert max(len(batch) for batch in gate.batches) <= 12 // 2 // WAITING_PER_ITEM
 
     asyncio.run(scene())
 
 
 def test_one_that_hangs_its_preparation_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketvision.serving.batch_threads.BEHIND", 1)
+    monkeypatch.setattr("pocketvision.serving.batch_threads.WAITING_PER_ITEM", 1)
     hanging, other = threading.Event(), threading.Event()
 
     def prepare(raw: int) -> int:
@@ -208,12 +208,12 @@ def test_one_that_leaves_as_it_is_ready_is_counted_once_or_not_at_all() -> None:
     counted: list[int] = []
 
     async def scene() -> None:
-        made = Batcher(same, negated, BatchSettings(), on_lingering=counted.append)
+        made = Batcher(same, negated, BatchSettings(), on_abandoned=counted.append)
         job = Job(1, soon(), time.monotonic(), asyncio.get_running_loop().create_future())
-        made._forget(job)
+        made._end_abandoned(job)
         assert counted == []
-        made._lingering.add(job)
-        made._forget(job)
+        made._abandoned.add(job)
+        made._end_abandoned(job)
         assert counted == [-1]
         await made.close(drain=1)
 
@@ -252,7 +252,7 @@ def test_nothing_of_an_image_stays_with_an_idle_thread_or_an_error(broken: bool)
 
 
 def test_what_is_ready_does_not_wait_for_the_images_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketvision.serving.batch_threads.BEHIND", 1)
+    monkeypatch.setattr("pocketvision.serving.batch_threads.WAITING_PER_ITEM", 1)
     places = threading.Semaphore(1)
 
     def prepare(raw: int) -> int:

@@ -23,7 +23,7 @@ from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, Distributi
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.preprocessing import decode
-from pocketvision.serving.drift import EVERY, LEAST_WINDOW, WINDOW, DriftMonitor
+from pocketvision.serving.drift import MIN_WINDOW, UPDATE_EVERY, WINDOW, DriftMonitor
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
@@ -78,12 +78,12 @@ def test_the_index_stays_low_until_the_pictures_change(tiny_bundle: Bundle, tmp_
         file.write_bytes(painted(chance))
     pocketvision.evaluate(tiny_bundle.folder, tmp_path / "photos", baseline=True)
     with serving(tiny_bundle.folder) as client:
-        send(client, [painted(chance) for _ in range(LEAST_WINDOW - 1)])
+        send(client, [painted(chance) for _ in range(MIN_WINDOW - 1)])
         assert told(client) == {}
         send(client, [painted(chance)])
         assert told(client).keys() == {("confidence",), ("brightness",)}
         assert max(told(client).values()) < 0.1
-        send(client, [painted(chance, 0.6) for _ in range(LEAST_WINDOW)])
+        send(client, [painted(chance, 0.6) for _ in range(MIN_WINDOW)])
         assert told(client)["brightness",] > 0.25  # by half of the window already
 
 
@@ -144,7 +144,7 @@ def test_real_pictures_darkened_or_blurred_move_it(
         change(image).save(file, "PNG")
         contents.append(file.getvalue())
     with serving(measured) as client:
-        send(client, (2 * contents)[: LEAST_WINDOW + EVERY])
+        send(client, (2 * contents)[: MIN_WINDOW + UPDATE_EVERY])
         found = {feature: index for (feature,), index in told(client).items()}
         assert found.keys() == {"confidence", "brightness"}
         assert all(found[feature] > 0.25 for feature in moved) and all(found[feature] < 0.1 for feature in still), found
@@ -181,10 +181,10 @@ def test_a_bundle_without_a_baseline_says_so_once_and_has_its_histograms(
     tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "pocketvision.serving.drift"), serving(tiny_bundle.folder) as client:
-        send(client, [picture("red")] * (LEAST_WINDOW + EVERY))
+        send(client, [picture("red")] * (MIN_WINDOW + UPDATE_EVERY))
         assert told(client) == {} and told(client, SHARE) == {}
         for feature in ("confidence", "brightness"):
-            assert told(client, f"pocketvision_{feature}_count", "model") == {("tiny",): LEAST_WINDOW + EVERY}
+            assert told(client, f"pocketvision_{feature}_count", "model") == {("tiny",): MIN_WINDOW + UPDATE_EVERY}
     (line,) = [record.getMessage() for record in caplog.records if record.name == "pocketvision.serving.drift"]
     assert line.startswith("tiny: the bundle has no baseline") and "--baseline" in line
 
@@ -192,10 +192,10 @@ def test_a_bundle_without_a_baseline_says_so_once_and_has_its_histograms(
 def test_too_small_a_baseline_is_shown_and_not_judged_by(tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     bundle = with_baseline(tiny_bundle, images=150)
     with caplog.at_level(logging.INFO, "pocketvision.serving.drift"), serving(bundle.folder) as client:
-        send(client, [picture("red")] * LEAST_WINDOW)
+        send(client, [picture("red")] * MIN_WINDOW)
         assert told(client) == {} and told(client, SHARE)
     assert sorted(record.getMessage() for record in caplog.records if record.name == "pocketvision.serving.drift") == [
-        f"tiny: drift of {feature} is not told: the baseline is of 150 images; 200 are the least"
+        f"tiny: drift of {feature} is not measured: the baseline is of 150 images; 200 are the least"
         for feature in ("brightness", "confidence")
     ]
 
@@ -204,7 +204,7 @@ def test_a_baseline_in_other_bins_is_passed_over(caplog: pytest.LogCaptureFixtur
     telemetry = Telemetry()
     with caplog.at_level(logging.INFO):
         monitor = DriftMonitor("tiny", {"confidence": Distribution((0.5, 1.0), (300, 300))}, telemetry.drift)
-    for _ in range(LEAST_WINDOW):
+    for _ in range(MIN_WINDOW):
         monitor.record("confidence", 0.1)
     assert figures(telemetry.exposition(), PSI, "feature") == {}
     assert "tiny: the bundle's baseline is in other bins" in caplog.text
@@ -214,11 +214,11 @@ def test_a_baseline_all_in_one_bin_can_not_be_judged_by(caplog: pytest.LogCaptur
     telemetry = Telemetry()
     with caplog.at_level(logging.INFO):
         monitor = DriftMonitor("tiny", baseline(np.full(300, 0.9999), np.linspace(0, 1, 300), "val"), telemetry.drift)
-    for _ in range(LEAST_WINDOW):
+    for _ in range(MIN_WINDOW):
         monitor.record("confidence", 0.1)
         monitor.record("brightness", 0.1)
     assert figures(telemetry.exposition(), PSI, "feature").keys() == {("brightness",)}
-    assert "drift of confidence is not told: nearly all" in caplog.text
+    assert "drift of confidence is not measured: nearly all" in caplog.text
 
 
 def test_a_reloaded_bundle_brings_its_baseline_and_an_empty_window(tiny_bundle: Bundle) -> None:
@@ -226,7 +226,7 @@ def test_a_reloaded_bundle_brings_its_baseline_and_an_empty_window(tiny_bundle: 
     bundle = with_baseline(tiny_bundle, brightness=0.9)
     with serving(bundle.folder, settings=ServerSettings(keys=(kept,))) as client:
         client.headers["x-api-key"] = key
-        send(client, [picture("red")] * LEAST_WINDOW)
+        send(client, [picture("red")] * MIN_WINDOW)
         assert told(client)["brightness",] > 1
         before = told(client, SHARE, "feature", "le")
         bundle = with_baseline(bundle, brightness=0.3)
@@ -234,11 +234,11 @@ def test_a_reloaded_bundle_brings_its_baseline_and_an_empty_window(tiny_bundle: 
         after = told(client, SHARE, "feature", "le")
         assert after.keys() == before.keys() and after["brightness", "0.6"] > 0.9 > before["brightness", "0.6"]
         assert told(client) == {}
-        send(client, [picture("red")] * LEAST_WINDOW)
+        send(client, [picture("red")] * MIN_WINDOW)
         assert len(told(client)) == 2
         rewrite_bundle(bundle, replace(bundle.manifest, baseline={}))
         client.post("/models/tiny/reload")
-        send(client, [picture("red")] * LEAST_WINDOW)
+        send(client, [picture("red")] * MIN_WINDOW)
         assert told(client) == told(client, SHARE) == {}
 
 
@@ -255,11 +255,11 @@ def test_the_window_forgets_what_is_long_ago() -> None:
     assert figures(telemetry.exposition(), PSI, "feature")["confidence",] < 0.1
 
 
-def test_what_an_exchanged_model_still_answers_is_not_told() -> None:
+def test_what_an_exchanged_model_still_answers_is_unknown() -> None:
     telemetry = Telemetry()
     chance = np.random.default_rng(0)
     old = DriftMonitor("tiny", baseline(chance.uniform(0.4, 1, 400), chance.uniform(0, 1, 400), "val"), telemetry.drift)
-    for _ in range(LEAST_WINDOW):
+    for _ in range(MIN_WINDOW):
         old.record("confidence", 0.5)
     before = figures(telemetry.exposition(), PSI, "feature")
     old.close()
@@ -275,11 +275,11 @@ def test_of_several_versions_the_one_that_answers_by_default_is_watched(tiny_bun
     with serving(tiny_bundle.folder, newer.folder) as client:
         assert told(client, SHARE, "feature", "le")["brightness", "0.3"] > 0.4
         older, _ = client.get("/models").json()["models"]
-        for _ in range(LEAST_WINDOW // 32 + 1):
+        for _ in range(MIN_WINDOW // 32 + 1):
             files = [("file", ("red.jpg", picture("red")))] * 32
             assert client.post(f"/predict?version={older['version']}", files=files).status_code == 200
         assert told(client) == {}
-        send(client, [picture("red")] * LEAST_WINDOW)
+        send(client, [picture("red")] * MIN_WINDOW)
         assert told(client)["brightness",] > 1
 
 
@@ -311,7 +311,7 @@ print(telemetry.exposition().decode())
 """
 
 
-def test_of_several_processes_the_most_drifted_is_told(tmp_path: Path) -> None:
+def test_of_several_processes_the_most_drifted_is_reported(tmp_path: Path) -> None:
     """Whether or not one of them has seen enough since its model was exchanged."""
     environment = {
         **os.environ,

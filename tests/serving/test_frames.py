@@ -14,8 +14,8 @@ from served import Running, Start, picture
 from websockets.sync.client import connect
 
 from pocketvision.bundle import Bundle
-from pocketvision.serving import patient_socket
-from pocketvision.serving.patient_socket import PatientSocket
+from pocketvision.serving import websocket_protocol
+from pocketvision.serving.websocket_protocol import WebSocketProtocol
 
 HANDSHAKE = {
     "host": "x",
@@ -184,15 +184,15 @@ def test_a_message_of_very_many_parts_is_not_kept_in_parts(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would be an object of its own: of a message of single bytes, a hundred times as many as it has."""
-    monkeypatch.setattr(patient_socket, "SMALL_FRAMES", 1e9)
+    monkeypatch.setattr(websocket_protocol, "MAX_SMALL_FRAMES", 1e9)
     with live_server(tiny_bundle) as running, connect(f"ws://127.0.0.1:{running.port}/ws") as client:
         client.socket.sendall(frame(TEXT, b"{", first=0) + frame(CONTINUATION, b" ", first=0) * 5000)
         httpx.get(f"{running.url}/health")
-        (kept,) = [each for each in running.running.server_state.connections if isinstance(each, PatientSocket)]
+        (kept,) = [each for each in running.running.server_state.connections if isinstance(each, WebSocketProtocol)]
         ends = time.monotonic() + 20
         while sum(map(len, kept.frames)) < 5001:
             assert time.monotonic() < ends
             time.sleep(0.01)
-        assert len(kept.frames) <= patient_socket.FRAGMENTS
+        assert len(kept.frames) <= websocket_protocol.MAX_FRAGMENTS
         client.socket.sendall(frame(CONTINUATION, b"}"))
         assert json.loads(client.recv(timeout=20))["problem"] == "urn:pocketvision:problem:unknown-type"

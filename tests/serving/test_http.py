@@ -10,7 +10,7 @@ from served import Running, Start, memory, picture
 
 from pocketvision.bundle import Bundle
 from pocketvision.serving.keys import new_key
-from pocketvision.serving.server import BACKLOG, OTHER_FILES, connections_allowed
+from pocketvision.serving.server import BACKLOG, RESERVED_FILES, connections_allowed
 from pocketvision.serving.unchunked import Unchunked
 
 IMAGE = picture("red")
@@ -127,7 +127,7 @@ def server(start: Start) -> Running:
         ),
     ],
 )
-def test_what_is_asked_is_told_apart_from_what_only_looks_like_it(
+def test_what_is_asked_is_distinguished_from_what_only_looks_like_it(
     server: Running, sent: bytes, statuses: list[int]
 ) -> None:
     answers = talk(server, sent)
@@ -189,11 +189,11 @@ def test_who_waits_for_a_word_and_gets_an_answer_instead_has_to_come_again(serve
     assert heard.startswith(b"HTTP/1.1 415") and b"connection: close" in heard
 
 
-def test_connections_beyond_the_most_are_told_so(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_beyond_the_most_are_refused(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketvision.serving.server.MAX_CONNECTIONS", 3)
-    monkeypatch.setattr("pocketvision.serving.connections.TOLD", 2)
+    monkeypatch.setattr("pocketvision.serving.http_protocol.EXCESS_ANSWERED", 2)
     monkeypatch.setattr(
-        "pocketvision.serving.lingering.QUIET", 10.0
+        "pocketvision.serving.lingering_close.LINGERING_TIMEOUT", 10.0
     )  # those that were told are there until this test leaves
     with live_server(tiny_bundle) as running:
         address = ("127.0.0.1", running.port)
@@ -216,13 +216,13 @@ def test_connections_beyond_the_most_are_told_so(tiny_bundle: Bundle, monkeypatc
 @pytest.mark.parametrize(
     ("soft", "hard", "allowed", "asked"),
     [
-        (1024, 1024, 1024 - OTHER_FILES, None),
-        (1024, 4096, 1024, 1024 + OTHER_FILES + BACKLOG),
-        (256, 512, 512 - OTHER_FILES, 512),
+        (1024, 1024, 1024 - RESERVED_FILES, None),
+        (1024, 4096, 1024, 1024 + RESERVED_FILES + BACKLOG),
+        (256, 512, 512 - RESERVED_FILES, 512),
         (64, 64, 1, None),
         (1_000_000, 1_000_000, 1024, None),
         (-1, -1, 1024, None),
-        (1024, -1, 1024, 1024 + OTHER_FILES + BACKLOG),
+        (1024, -1, 1024, 1024 + RESERVED_FILES + BACKLOG),
     ],
 )
 def test_there_are_no_more_connections_than_files(
@@ -236,15 +236,15 @@ def test_there_are_no_more_connections_than_files(
     assert [limits[0] for limits in set_to if limits[0] != soft] == ([] if asked is None else [asked])
 
 
-def test_a_sandbox_that_tells_no_limit_is_told_of(
+def test_a_sandbox_that_tells_no_limit_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     resource = pytest.importorskip("resource")
 
-    def not_told(_: int) -> tuple[int, int]:
+    def unknown(_: int) -> tuple[int, int]:
         raise PermissionError("Operation not permitted")
 
-    monkeypatch.setattr(resource, "getrlimit", not_told)
+    monkeypatch.setattr(resource, "getrlimit", unknown)
     assert connections_allowed(1024) == 1024
     assert "is not known" in caplog.text
 

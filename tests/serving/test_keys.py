@@ -9,7 +9,7 @@ from served import picture, serving
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import UsageError
-from pocketvision.serving.keys import RateLimit, name_of, new_key, parse_keys, read_keys, turn
+from pocketvision.serving.keys import TokenBuckets, acquire, name_of, new_key, parse_keys, read_keys
 from pocketvision.serving.settings import ServerSettings
 
 JPEG = {"content-type": "image/jpeg"}
@@ -55,22 +55,22 @@ def test_a_key_has_its_own_rate(tiny_bundle: Bundle) -> None:
 
 
 def test_tokens_come_back_with_time() -> None:
-    limit = RateLimit(2.0)
-    assert [limit.wait_for("a", now) for now in (0.0, 0.0)] == [0, 0]
-    assert limit.wait_for("a", 0.0) == pytest.approx(0.5)
-    assert limit.wait_for("a", 0.6) == 0
-    assert limit.wait_for("b", 0.6) == 0
-    slow = RateLimit(0.1)
-    assert slow.wait_for("a", 0.0) == 0
-    assert slow.wait_for("a", 5.0) == pytest.approx(5.0)
+    limit = TokenBuckets(2.0)
+    assert [limit.try_acquire("a", now) for now in (0.0, 0.0)] == [0, 0]
+    assert limit.try_acquire("a", 0.0) == pytest.approx(0.5)
+    assert limit.try_acquire("a", 0.6) == 0
+    assert limit.try_acquire("b", 0.6) == 0
+    slow = TokenBuckets(0.1)
+    assert slow.try_acquire("a", 0.0) == 0
+    assert slow.try_acquire("a", 5.0) == pytest.approx(5.0)
 
 
 def test_a_turn_takes_its_token() -> None:
     async def scene() -> float:
-        limit, loop = RateLimit(50.0), asyncio.get_running_loop()
+        limit, loop = TokenBuckets(50.0), asyncio.get_running_loop()
         began = loop.time()
         for _ in range(75):  # fifty at once, and one every 20 ms
-            await turn(limit, "a")
+            await acquire(limit, "a")
         return loop.time() - began
 
     assert asyncio.run(scene()) >= 0.48

@@ -183,7 +183,7 @@ def test_viewers_wait_for_a_publisher_that_comes_back(server: LiveServer) -> Non
 
 
 def test_a_stream_that_is_silent_is_forgotten_and_ends_its_viewers(tiny_bundle: Bundle) -> None:
-    with live_server(tiny_bundle, LiveSettings(linger=0.3)) as server, httpx.Client() as client:
+    with live_server(tiny_bundle, LiveSettings(idle_timeout=0.3)) as server, httpx.Client() as client:
         with (
             server.publisher() as publisher,
             client.stream("GET", shown_by(server, publisher)) as answer,
@@ -253,7 +253,7 @@ def test_names_and_numbers_are_bounded(tiny_bundle: Bundle) -> None:
 
 def test_a_publisher_that_hangs_is_replaced(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection may be dead without anybody having said so: after some seconds without a frame another one gets the name."""
-    monkeypatch.setattr("pocketvision.serving.live.TAKEN_WITHIN", 0.0)
+    monkeypatch.setattr("pocketvision.serving.live.PUBLISHER_TIMEOUT", 0.0)
     with server.publisher() as first:
         send_frame(first, 10)
         with server.publisher() as second:

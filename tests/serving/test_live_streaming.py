@@ -141,7 +141,7 @@ def test_the_page_shows_streams_while_there_are_any(
     key, kept = new_key("camera")
     monkeypatch.setenv("POCKETVISION_API_KEY", key)
     keys = (kept,) if with_key else ()
-    with live_server(tiny_bundle, LiveSettings(linger=1.0), keys=keys) as server:
+    with live_server(tiny_bundle, LiveSettings(idle_timeout=1.0), keys=keys) as server:
         browser.call("Page.navigate", url=server.url)
         browser.until("document.readyState === 'complete'")
         if with_key:

@@ -21,7 +21,7 @@ from pocketvision.serving.batching import BatchSettings, DeadlineError, Preparat
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.models import BundleSource, ServedModels
 from pocketvision.serving.problems import UnknownModelError
-from pocketvision.serving.served_model import Prediction, WarmModel, open_warm
+from pocketvision.serving.served_model import ServedPrediction, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 from pocketvision.serving.watch import watch_folders
@@ -114,7 +114,7 @@ def test_one_image_that_hangs_is_a_decoder_less_for_all(
         while not models.ready:
             await asyncio.sleep(0.01)
         _, (outcome,) = await models.predict([picture("red")], deadline=soon(), name="new")
-        assert isinstance(outcome, Prediction)
+        assert isinstance(outcome, ServedPrediction)
         await models.close()
 
     asyncio.run(scene())
@@ -182,7 +182,7 @@ def test_no_request_is_lost_while_versions_are_exchanged(tiny_bundle: Bundle) ->
         async def client() -> None:
             while going:
                 model, (outcome,) = await models.predict([picture("red")], deadline=soon())
-                assert isinstance(outcome, Prediction), outcome
+                assert isinstance(outcome, ServedPrediction), outcome
                 assert outcome.classification.label == model.labels[0]
                 seen.append(outcome.classification.label)
 

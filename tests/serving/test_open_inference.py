@@ -63,7 +63,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("asked", WRONG)
-def test_wrong_tensors_are_told_what_is_wrong(client: TestClient, asked: dict[str, object]) -> None:
+def test_wrong_tensors_are_answered_with_what_is_wrong(client: TestClient, asked: dict[str, object]) -> None:
     answer = client.post("/v2/models/tiny/infer", content=json.dumps(asked))
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"]

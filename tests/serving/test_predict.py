@@ -84,7 +84,7 @@ def gif_bomb() -> bytes:
     [b"", b"not an image", picture("red")[:200], png_header(60_000, 60_000), gif_bomb(), b"\x00" * 5000],
     ids=["empty", "text", "truncated", "decompression bomb", "GIF bomb", "zeros"],
 )
-def test_what_is_no_image_is_told_apart(client: TestClient, content: bytes) -> None:
+def test_what_is_no_image_is_distinguished(client: TestClient, content: bytes) -> None:
     for answer in (
         client.post("/predict", content=content, headers={"content-type": "image/png"}),
         client.post("/predict", files={"file": ("x", content)}),
@@ -99,7 +99,7 @@ def test_formats_can_be_narrowed(tiny_bundle: Bundle) -> None:
         assert "allowed formats" in problem(refused, 422, "unreadable-image")["detail"]
 
 
-def test_wrong_requests_are_told_what_is_wrong(client: TestClient) -> None:
+def test_wrong_requests_are_answered_with_what_is_wrong(client: TestClient) -> None:
     jpeg = {"content-type": "image/jpeg"}
     image = picture("red")
     assert "'image'" in problem(client.post("/predict", files={"image": ("x", image)}), 422, "wrong-field")["detail"]
@@ -135,7 +135,7 @@ def test_wrong_requests_are_told_what_is_wrong(client: TestClient) -> None:
         (b'{"image": "QUJD"}', "unreadable-image"),
     ],
 )
-def test_wrong_json_is_told_what_is_wrong(client: TestClient, body: bytes, kind: str) -> None:
+def test_wrong_json_is_reported_what_is_wrong(client: TestClient, body: bytes, kind: str) -> None:
     answer = client.post("/predict_base64", content=body, headers={"content-type": "application/json"})
     problem(answer, 422, kind)
 
@@ -184,7 +184,7 @@ def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(
     assert document["request_id"]
 
 
-def test_a_models_measured_figures_are_told(tiny_bundle: Bundle) -> None:
+def test_a_models_measured_figures_are_reported(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.folder / "manifest.json"
     values = json.loads(manifest.read_text(encoding="utf-8"))
     measured = {"name": "test", "images": 40, "accuracy": 0.9, "macro_f1": None, "per_class": {"red": {}}}

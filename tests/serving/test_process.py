@@ -127,7 +127,7 @@ TOO_LARGE = {
 }
 
 
-def test_huge_headers_are_told_every_time(start) -> None:  # type: ignore[no-untyped-def]
+def test_huge_headers_are_reported_every_time(start) -> None:  # type: ignore[no-untyped-def]
     server = start()
     for name, content in TOO_LARGE.items():
         status, kind = (414, "target-too-long") if name == "path" else (431, "headers-too-large")
@@ -161,7 +161,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(start) -> None
     assert classify(server).status_code == 200
 
 
-def test_under_overload_some_are_answered_and_the_rest_told_to_return(start) -> None:  # type: ignore[no-untyped-def]
+def test_under_overload_some_are_answered_and_the_rest_asked_to_return(start) -> None:  # type: ignore[no-untyped-def]
     server = start("--queue", "4", "--max-batch", "2", "--max-images", "1", "--max-delay", "20")
     image = picture("red", size=(1500, 1500))
     statuses: list[int] = []
@@ -304,7 +304,7 @@ def refusal(*arguments: str, code: str = "from pocketvision.cli.main import main
     return " ".join(child.stderr.split())
 
 
-def test_a_port_in_use_and_a_bad_bundle_are_told(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_port_in_use_and_a_bad_bundle_are_reported(tiny_bundle: Bundle, tmp_path: Path) -> None:
     with listening_socket("127.0.0.1", 0) as taken:
         taken.listen()
         said = refusal("serve", str(tiny_bundle.folder), "--port", str(taken.getsockname()[1]))
@@ -317,7 +317,7 @@ def test_a_port_in_use_and_a_bad_bundle_are_told(tiny_bundle: Bundle, tmp_path: 
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="drops the rights of root")
-def test_a_port_without_permission_is_told() -> None:
+def test_a_port_without_permission_is_reported() -> None:
     script = (
         "import os\nfrom pathlib import Path\n"
         "from pocketvision.serving.server import listening_socket\n"
@@ -335,7 +335,7 @@ def test_a_port_without_permission_is_told() -> None:
     assert "no permission for that port" in child.stderr
 
 
-def test_without_the_extra_the_install_line_is_told(tiny_bundle: Bundle) -> None:
+def test_without_the_extra_the_install_line_is_reported(tiny_bundle: Bundle) -> None:
     code = (
         "import sys\nclass Absent:\n    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in ('fastapi', 'uvicorn', 'starlette', 'prometheus_client'):\n"

@@ -114,7 +114,7 @@ def test_a_collector_that_is_not_there_neither_blocks_nor_floods(start) -> None:
     assert len([line for line in log.splitlines() if "opentelemetry" in line]) <= 1
 
 
-def test_without_the_extra_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_install_line_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(MissingExtraError, match=r"pocketvision\[otel\]"):
         start_tracing()

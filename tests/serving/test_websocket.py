@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.bundle import Bundle
 from pocketvision.serving.app import create_app
-from pocketvision.serving.keys import RateLimit, new_key
+from pocketvision.serving.keys import TokenBuckets, new_key
 from pocketvision.serving.models import BundleSource
 from pocketvision.serving.served_model import ServedModel
 from pocketvision.serving.settings import ServerSettings
@@ -268,7 +268,7 @@ def test_a_client_that_does_not_read_loses_its_place(tiny_bundle: Bundle, monkey
     assert asyncio.run(scene()) == ServerSettings().max_sockets
 
 
-def test_strangers_do_not_take_all_places(tiny_bundle: Bundle) -> None:
+def test_unauthenticated_sockets_do_not_take_all_places(tiny_bundle: Bundle) -> None:
     key, kept = new_key("page")
     with (
         serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), max_sockets=8)) as client,
@@ -282,7 +282,7 @@ def test_strangers_do_not_take_all_places(tiny_bundle: Bundle) -> None:
             assert known.receive_json()["status"] == "ready"
         first.send_json({"type": "authenticate", "key": key})
         assert first.receive_json()["type"] == "authenticated"
-        with client.websocket_connect("/ws") as other:  # the first one is no stranger any more
+        with client.websocket_connect("/ws") as other:  # the first one is authenticated now
             other.send_json({"type": "authenticate", "key": key})
             assert other.receive_json()["type"] == "authenticated"
 
@@ -291,11 +291,11 @@ def test_a_keys_rate_holds_for_messages_too(tiny_bundle: Bundle, monkeypatch: py
     key, kept = new_key("page")
     names: list[str] = []
 
-    def wait_for(_: RateLimit, name: str) -> float:
+    def try_acquire(_: TokenBuckets, name: str) -> float:
         names.append(name)
         return 0.0
 
-    monkeypatch.setattr(RateLimit, "wait_for", wait_for)
+    monkeypatch.setattr(TokenBuckets, "try_acquire", try_acquire)
     with (
         serving(tiny_bundle.folder, settings=ServerSettings(keys=(kept,), rate=100)) as client,
         client.websocket_connect("/ws") as socket,

@@ -22,24 +22,24 @@ from served import Running, picture
 
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
 from pocketvision.errors import PocketVisionError
-from pocketvision.serving.keys import RateLimit, new_key
+from pocketvision.serving.keys import TokenBuckets, new_key
 from pocketvision.serving.models import Reload
 from pocketvision.serving.server import listening_socket
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.shared_figures import keep_figures_of_ended, shared_exposition
-from pocketvision.serving.shared_rates import SharedRateLimit
+from pocketvision.serving.shared_metrics import merge_dead_process, shared_exposition
+from pocketvision.serving.shared_rate_limit import SharedTokenBuckets
 from pocketvision.serving.status_routes import STUCK
 from pocketvision.serving.worker import (
     Ready,
-    ReloadAnswer,
-    ReloadAsked,
-    ReloadDone,
-    ReloadOrder,
+    ReloadCommand,
+    ReloadRequest,
+    ReloadResponse,
+    ReloadResult,
     WorkerPlan,
     _end_when_stuck,
-    _Working,
+    _WorkerProcess,
 )
-from pocketvision.serving.workers import _Group, _Worker, listening_everywhere
+from pocketvision.serving.workers import _Supervisor, _Worker, shared_listening_socket
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port's connections")
 
@@ -117,7 +117,7 @@ def test_what_many_that_ended_had_counted_is_kept_in_two_files(tmp_path: Path) -
             [sys.executable, "-c", COUNTS, str(number)], env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
         )
         assert child.wait(30) == 0
-        keep_figures_of_ended(child.pid, tmp_path)
+        merge_dead_process(child.pid, tmp_path)
     lines = shared_exposition(tmp_path).decode().splitlines()
     assert 'asked_total{who="a"} 6.0' in lines
     assert {'took_bucket{le="1.0"} 1.0', 'took_bucket{le="2.0"} 2.0', "took_count 3.0", "took_sum 6.0"} <= set(lines)
@@ -128,21 +128,21 @@ def test_what_many_that_ended_had_counted_is_kept_in_two_files(tmp_path: Path) -
         "histogram_ended.db",
     ]
     (tmp_path / "counter_1.db").write_bytes(b"\xff\xff\xff\x00" * 9)  # as one that died in the middle of writing
-    keep_figures_of_ended(1, tmp_path)
+    merge_dead_process(1, tmp_path)
     assert shared_exposition(tmp_path).decode().splitlines() == lines
 
 
 def test_figures_that_can_not_be_kept_are_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketvision.serving.shared_figures.PATIENCE", 0.05)
+    monkeypatch.setattr("pocketvision.serving.shared_metrics.LOCK_TIMEOUT", 0.05)
     with (tmp_path / "figures.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
-            keep_figures_of_ended(1, tmp_path)
-    group = _Group(WorkerPlan((), ServerSettings(), "127.0.0.1", 0, tmp_path / "gone"), lambda _: None)
+            merge_dead_process(1, tmp_path)
+    group = _Supervisor(WorkerPlan((), ServerSettings(), "127.0.0.1", 0, tmp_path / "gone"), lambda _: None)
     process = SimpleNamespace(join=lambda _: None, exitcode=1, pid=1)
     worker = _Worker(process, SimpleNamespace(close=lambda: None), 0)  # type: ignore[arg-type]
-    group._workers, group._told = [worker], True
-    group._bury(worker)
+    group._workers, group._started = [worker], True
+    group._handle_exit(worker)
     assert len(group._due) == 1
 
 
@@ -187,17 +187,17 @@ class Pipe:
 
 def test_a_worker_that_is_starting_reloads_too_and_is_not_waited_for(tmp_path: Path) -> None:
     plan = WorkerPlan((), ServerSettings(), "127.0.0.1", 0, tmp_path)
-    group = _Group(plan, lambda _: None)
+    group = _Supervisor(plan, lambda _: None)
     asker, starting = (_Worker(None, Pipe(), 0) for _ in range(2))  # type: ignore[arg-type]
     asker.ready = 1.0
     group._workers = [asker, starting]
     done = [Reload("tiny", "reloaded", "1")]
-    asker.pipe.messages = [ReloadAsked(7, "tiny"), ReloadDone(0, done)]  # type: ignore[attr-defined]
-    starting.pipe.messages = [ReloadDone(0, [Reload("tiny", "unchanged", "1")])]  # type: ignore[attr-defined]
+    asker.pipe.messages = [ReloadRequest(7, "tiny"), ReloadResult(0, done)]  # type: ignore[attr-defined]
+    starting.pipe.messages = [ReloadResult(0, [Reload("tiny", "unchanged", "1")])]  # type: ignore[attr-defined]
     for worker in (asker, asker, starting):
-        group._hear(worker)
-    order = ReloadOrder(0, "tiny")
-    assert asker.pipe.sent == [order, ReloadAnswer(7, [done])]  # type: ignore[attr-defined]
+        group._receive(worker)
+    order = ReloadCommand(0, "tiny")
+    assert asker.pipe.sent == [order, ReloadResponse(7, [done])]  # type: ignore[attr-defined]
     assert starting.pipe.sent == [order]  # type: ignore[attr-defined]
 
     async def scene() -> None:
@@ -208,13 +208,13 @@ def test_a_worker_that_is_starting_reloads_too_and_is_not_waited_for(tmp_path: P
             return done
 
         models = SimpleNamespace(reload=reload, described=lambda: ["tiny"])
-        working, service = _Working(plan, Pipe(order)), SimpleNamespace(models=models)  # type: ignore[arg-type]
-        working._hear(service)  # type: ignore[arg-type]
+        working, service = _WorkerProcess(plan, Pipe(order)), SimpleNamespace(models=models)  # type: ignore[arg-type]
+        working._receive(service)  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
         assert reloaded == []
         working._ready(service)  # type: ignore[arg-type]
         await asyncio.gather(*working._tasks)
-        assert working._pipe.sent == [Ready(["tiny"]), ReloadDone(0, done)]  # type: ignore[attr-defined]
+        assert working._pipe.sent == [Ready(["tiny"]), ReloadResult(0, done)]  # type: ignore[attr-defined]
 
     asyncio.run(scene())
 
@@ -263,29 +263,29 @@ def test_what_can_not_start_says_why_once(tiny_bundle: Bundle) -> None:
         assert "Traceback" not in child.stderr
         return " ".join(child.stderr.split())
 
-    with listening_everywhere("127.0.0.1", 0) as taken:  # as another server with workers has it
+    with shared_listening_socket("127.0.0.1", 0) as taken:  # as another server with workers has it
         taken.listen()
         assert "another program listens" in refusal(str(tiny_bundle.folder), "--port", str(taken.getsockname()[1]))
     with listening_socket("127.0.0.1", 0) as taken:
         taken.listen()
         with pytest.raises(PocketVisionError, match="another program listens"):
-            listening_everywhere("127.0.0.1", taken.getsockname()[1])
+            shared_listening_socket("127.0.0.1", taken.getsockname()[1])
     (tiny_bundle.folder / "model.onnx").write_bytes(b"x")
     assert refusal(str(tiny_bundle.folder), "--port", "0").count("damaged") == 1
 
 
 def test_a_shared_bucket_is_an_ordinary_one(tmp_path: Path) -> None:
-    one, other = (SharedRateLimit(tmp_path / "rates", ["a", "b"], 2.0) for _ in range(2))
-    alone = RateLimit(2.0)
+    one, other = (SharedTokenBuckets(tmp_path / "rates", ["a", "b"], 2.0) for _ in range(2))
+    alone = TokenBuckets(2.0)
     for place, now in enumerate((10.0, 10.0, 10.0, 10.4, 10.6, 30.0, 30.0, 30.0)):
-        expected = alone.wait_for("a", now)
-        assert (one if place % 2 else other).wait_for("a", now) == pytest.approx(expected)
-    assert other.wait_for("b", 10.0) == 0
+        expected = alone.try_acquire("a", now)
+        assert (one if place % 2 else other).try_acquire("a", now) == pytest.approx(expected)
+    assert other.try_acquire("b", 10.0) == 0
 
 
 def take(path: Path, granted: "multiprocessing.Queue[int]") -> None:
-    limit = SharedRateLimit(path, ["a"], 50.0)
-    granted.put(sum(limit.wait_for("a", 1.0) == 0 for _ in range(2000)))
+    limit = SharedTokenBuckets(path, ["a"], 50.0)
+    granted.put(sum(limit.try_acquire("a", 1.0) == 0 for _ in range(2000)))
 
 
 def test_no_token_is_given_twice(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_worker_that_says_nothing_is_killed_and_replaced(tiny_bundle: Bundle) 
     """It is stopped in the middle: what hangs so deep, no thread of its own can tell."""
     code = (
         "from pocketvision.serving import workers\nfrom pocketvision.cli.main import main\n"
-        "workers.ASKED_EVERY, workers.SILENT = 0.2, 8.0\nmain()"
+        "workers.HEARTBEAT_INTERVAL, workers.HEARTBEAT_TIMEOUT = 0.2, 8.0\nmain()"
     )
     command = [sys.executable, "-c", code, "serve", f"tiny={tiny_bundle.folder}", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
@@ -327,9 +327,9 @@ def test_a_worker_whose_decoders_all_hang_ends_itself(monkeypatch: pytest.Monkey
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
     stuck = SimpleNamespace(models=SimpleNamespace(stuck_for=STUCK + 1))
-    asyncio.run(asyncio.wait_for(_end_when_stuck(stuck), 5))  # type: ignore[arg-type]
+    asyncio.run(asyncio.try_acquire(_end_when_stuck(stuck), 5))  # type: ignore[arg-type]
     assert sent == [(os.getpid(), signal.SIGTERM)]
     free = SimpleNamespace(models=SimpleNamespace(stuck_for=0.0))
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(_end_when_stuck(free), 0.1))  # type: ignore[arg-type]
+        asyncio.run(asyncio.try_acquire(_end_when_stuck(free), 0.1))  # type: ignore[arg-type]
     assert len(sent) == 1

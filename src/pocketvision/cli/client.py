@@ -147,12 +147,12 @@ def reload(
 
 
 def _retry_printer() -> Any:
-    """Says on standard error that a server is asked again, each cause once: otherwise one only sees that nothing happens."""
-    told: set[str] = set()
+    """Prints on standard error that a request is sent again, each cause once."""
+    shown: set[str] = set()
 
     def show(error: "RequestFailedError", _pause: float) -> None:
-        if error.reason not in told and len(told) < 5:
-            told.add(error.reason)
+        if error.reason not in shown and len(shown) < 5:
+            shown.add(error.reason)
             stderr().print(f"Trying again: {error.url}: {error.reason}", soft_wrap=True)
 
     return show

@@ -6,7 +6,7 @@ from pocketvision.client.errors import (
     ServerProblemError,
     UnexpectedAnswerError,
 )
-from pocketvision.client.retrying import Pace
+from pocketvision.client.retries import Backoff
 from pocketvision.client.values import (
     ClassProbability,
     ImageTimings,
@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "AsyncClient",
+    "Backoff",
     "ClassProbability",
     "Client",
     "ConnectionFailedError",
@@ -35,7 +36,6 @@ __all__ = [
     "ModelName",
     "ModelState",
     "Outcome",
-    "Pace",
     "Prediction",
     "ReloadState",
     "RequestFailedError",

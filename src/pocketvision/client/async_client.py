@@ -13,15 +13,15 @@ from pocketvision.client.http import LIMITS, connection_failed, reply_from, send
 from pocketvision.client.images import image_content
 from pocketvision.client.in_order import CONCURRENCY, check_many, in_order
 from pocketvision.client.requests import (
-    Answer,
     Request,
+    Value,
     answer_of,
     models_request,
     predict_request,
     reload_request,
     status_request,
 )
-from pocketvision.client.retrying import Pace
+from pocketvision.client.retries import Backoff
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, ClientSettings, OnRetry, client_settings
 from pocketvision.client.values import ModelState, Outcome, Prediction, ReloadState
 from pocketvision.preprocessing import ImageSource
@@ -48,12 +48,12 @@ class AsyncClient:
         deadline: float = DEADLINE,
         headers: Mapping[str, str] | None = None,
         ssl_context: SSLContext | None = None,
-        pace: Pace | None = None,
+        backoff: Backoff | None = None,
         on_retry: OnRetry | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """The options of Client."""
-        settings = client_settings(url, key, timeout, retries, deadline, headers, ssl_context, pace, on_retry)
+        settings = client_settings(url, key, timeout, retries, deadline, headers, ssl_context, backoff, on_retry)
         self._open(settings, transport)
 
     @classmethod
@@ -135,16 +135,16 @@ class AsyncClient:
 
         return AsyncSession(self._settings, in_flight)
 
-    async def _ask(self, request: Request[Answer]) -> Answer:
-        tries = self._settings.tries()
+    async def _ask(self, request: Request[Value]) -> Value:
+        attempts = self._settings.attempts()
         while True:
             try:
-                return await self._send(request, tries.timeout(self._settings.timeout), tries.count)
+                return await self._send(request, attempts.timeout(self._settings.timeout), attempts.count)
             except RequestFailedError as error:
-                pause = self._settings.pause_after(tries, error, repeatable=request.repeatable)
-            await self._settings.pace.sleep_async(pause)
+                pause = self._settings.pause_after(attempts, error, repeatable=request.repeatable)
+            await self._settings.backoff.sleep_async(pause)
 
-    async def _send(self, request: Request[Answer], timeout: float, attempt: int) -> Answer:
+    async def _send(self, request: Request[Value], timeout: float, attempt: int) -> Value:
         try:
             async with asyncio.timeout(timeout):  # of the whole attempt; httpx's own is of each read and write
                 reply = reply_from(await self._http.request(**sending(request, self._settings, timeout)))
@@ -156,11 +156,11 @@ class AsyncClient:
             failed = connection_failed(error, self._settings.base, timeout)
             failed.request_id = request.request_id
             raise failed from error
-        return answer_of(request, reply, self._settings.base, attempt, self._settings.pace.today())
+        return answer_of(request, reply, self._settings.base, attempt, self._settings.backoff.today())
 
 
 def is_not_ready(error: ConnectionFailedError | ServerProblemError) -> bool:
     """Whether an error only says that the server is not there yet, or is on its way out."""
     if isinstance(error, ServerProblemError):
         return error.status in (502, 503)
-    return not error.lasting
+    return not error.permanent

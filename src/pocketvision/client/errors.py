@@ -53,10 +53,10 @@ class ConnectionFailedError(RequestFailedError):
     host, a certificate that is not trusted).
     """
 
-    def __init__(self, url: str, reason: str, sent: bool, lasting: bool = False) -> None:
-        super().__init__(url, reason, sent, lasting)
+    def __init__(self, url: str, reason: str, sent: bool, permanent: bool = False) -> None:
+        super().__init__(url, reason, sent, permanent)
         self.sent = sent
-        self.lasting = lasting
+        self.permanent = permanent
 
 
 class UnexpectedAnswerError(RequestFailedError):

@@ -1,4 +1,4 @@
-"""What httpx is told, and what its errors mean: for both clients."""
+"""Arguments for httpx, and what its errors mean: for both clients."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from pocketvision.client.settings import CONNECT_TIMEOUT, ClientSettings
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 # Before anything of the request was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_OUR_OWN_FAULT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+_CLIENT_ERRORS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
 
 
 def sending(request: Request[Any], settings: ClientSettings, timeout: float) -> dict[str, Any]:
@@ -40,18 +40,18 @@ def connection_failed(error: httpx.RequestError, base: str, timeout: float) -> C
     """What became of an attempt that was not answered."""
     sent = not isinstance(error, _NOT_SENT)
     return ConnectionFailedError(
-        base, _reason(error, sent, timeout), sent, lasting=isinstance(error, _OUR_OWN_FAULT) or is_lasting(error)
+        base, _reason(error, sent, timeout), sent, permanent=isinstance(error, _CLIENT_ERRORS) or is_permanent(error)
     )
 
 
 def _reason(error: httpx.RequestError, sent: bool, timeout: float) -> str:
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {timeout:.3g} s" if sent else "no connection in time"
-    said = system_words(error) or str(error) or type(error).__name__
+    said = os_error_text(error) or str(error) or type(error).__name__
     return f"the connection was lost ({said})" if sent else f"no connection ({said})"
 
 
-def is_lasting(error: BaseException) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """Whether another attempt meets it too: an unknown host, a certificate that is not trusted, https:// where http:// is."""
     return any(
         isinstance(each, ssl.SSLCertVerificationError)
@@ -61,7 +61,7 @@ def is_lasting(error: BaseException) -> bool:
     )
 
 
-def system_words(error: BaseException) -> str:
+def os_error_text(error: BaseException) -> str:
     """What the operating system or OpenSSL said at the bottom of it ("Connection refused"); empty if it said nothing."""
     for each in reversed(list(causes(error))):
         if isinstance(each, ssl.SSLError):  # its number is OpenSSL's

@@ -10,7 +10,7 @@ from pocketvision.preprocessing import ImageSource, decode, open_image_file
 MAX_BYTES = 256 * 1024 * 1024
 """Larger files are not read: no server takes them, and several are in memory at once."""
 
-AS_IT_IS = "application/octet-stream"  # the server tells the format by the content
+AS_IT_IS = "application/octet-stream"  # the server detects the format by the content
 
 
 @dataclass(frozen=True)

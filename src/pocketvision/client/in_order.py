@@ -17,7 +17,7 @@ from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.preprocessing import ImageSource
 
 CONCURRENCY = 8
-AHEAD = 2
+READ_AHEAD = 2
 """Images that are taken from their source, for each that is in flight: one that is asked for again holds up fewer
 others."""
 
@@ -49,7 +49,7 @@ async def in_order(
         async for image in _each(images):
             waiting.append(asyncio.ensure_future(outcome(image)))
             await asyncio.sleep(0)  # lets it begin, and others end, before the next image is read
-            while waiting and (len(waiting) >= AHEAD * concurrency or waiting[0].done()):
+            while waiting and (len(waiting) >= READ_AHEAD * concurrency or waiting[0].done()):
                 yield await waiting[0]
                 waiting.popleft()
         while waiting:
@@ -70,7 +70,7 @@ def in_order_through(
     try:
         for image in images:
             waiting.append(portal.start_task_soon(outcome, image))
-            while waiting and (len(waiting) >= AHEAD * concurrency or waiting[0].done()):
+            while waiting and (len(waiting) >= READ_AHEAD * concurrency or waiting[0].done()):
                 yield waiting[0].result()
                 waiting.popleft()
         while waiting:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from pocketvision.client.errors import ServerProblemError, UnexpectedAnswerError
-from pocketvision.client.retrying import retry_after
+from pocketvision.client.retries import retry_after
 from pocketvision.client.values import (
     ModelState,
     Prediction,
@@ -20,22 +20,22 @@ from pocketvision.client.values import (
     status_from,
 )
 
-Answer = TypeVar("Answer", covariant=True)
-Parse = Callable[[Mapping[str, Any], int], Answer]
+Value = TypeVar("Value", covariant=True)
+Parse = Callable[[Mapping[str, Any], int], Value]
 
 REQUEST_ID = "X-Request-ID"
 _PROBLEM_TYPE = "urn:pocketvision:problem:"
 
 
 @dataclass(frozen=True)
-class Request(Generic[Answer]):
+class Request(Generic[Value]):
     """path: below the server's address. parse: makes the answer of its JSON and the number of attempts. repeatable: may
     be worked on twice without harm. request_id: the same for every attempt, so that the server's log shows them
     together."""
 
     method: str
     path: str
-    parse: Parse[Answer]
+    parse: Parse[Value]
     query: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     media_type: str | None = None
@@ -82,7 +82,7 @@ def status_request(path: str) -> Request[str]:
     return Request("GET", path, status_from)
 
 
-def answer_of(request: Request[Answer], reply: Reply, base: str, attempts: int, today: float) -> Answer:
+def answer_of(request: Request[Value], reply: Reply, base: str, attempts: int, today: float) -> Value:
     """The answer to `request`. Raises ServerProblemError and UnexpectedAnswerError. base: the server's address, for
     their messages."""
     if not 200 <= reply.status < 300:
@@ -93,7 +93,7 @@ def answer_of(request: Request[Answer], reply: Reply, base: str, attempts: int, 
     )
 
 
-def parsed_answer(parse: Parse[Answer], document: dict[str, Any] | None, attempts: int, base: str, to: str) -> Answer:
+def parsed_answer(parse: Parse[Value], document: dict[str, Any] | None, attempts: int, base: str, to: str) -> Value:
     """The answer in a JSON object (None: there was none) to what is called `to`. Raises UnexpectedAnswerError."""
     try:
         if document is None:
@@ -108,11 +108,11 @@ def parsed_answer(parse: Parse[Answer], document: dict[str, Any] | None, attempt
 
 def problem_of(reply: Reply, base: str, request_id: str, today: float) -> ServerProblemError:
     """The error that an answer without success is."""
-    told = retry_after(reply.headers, today)
+    retry = retry_after(reply.headers, today)
     known = reply.headers.get("x-request-id", request_id)
     document = _object(reply.body)
     if document is not None and str(document.get("type", "")).startswith(_PROBLEM_TYPE):
-        return problem_from({"status": reply.status, **document}, base, known, told)
+        return problem_from({"status": reply.status, **document}, base, known, retry)
     try:
         name = HTTPStatus(reply.status).phrase
     except ValueError:
@@ -120,13 +120,13 @@ def problem_of(reply: Reply, base: str, request_id: str, today: float) -> Server
     detail = f"{name}, and no word of `pocketvision serve` about it: a proxy or another program answered"
     if 300 <= reply.status < 400:
         detail = f"it leads on to {reply.headers.get('location', 'nowhere')[:200]!r}; use the address it leads to"
-    return ServerProblemError(base, detail, reply.status, name.lower().replace(" ", "-"), known, told)
+    return ServerProblemError(base, detail, reply.status, name.lower().replace(" ", "-"), known, retry)
 
 
 def problem_from(
     document: Mapping[str, Any], base: str, request_id: str, retry: float | None = None, member: str = "type"
 ) -> ServerProblemError:
-    """The error that a problem document tells of. member: where its type stands."""
+    """The error of a problem document. member: where its type stands."""
     status = document.get("status")
     kind = str(document.get(member, "")).removeprefix(_PROBLEM_TYPE)
     return ServerProblemError(

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from pocketvision.client.errors import ConnectionFailedError, RequestFailedError, ServerProblemError
-from pocketvision.client.http import is_lasting, system_words
+from pocketvision.client.http import is_permanent, os_error_text
 from pocketvision.client.images import image_content
 from pocketvision.client.in_order import CONCURRENCY, check_many, in_order
-from pocketvision.client.requests import Answer, Parse, Reply, parsed_answer, problem_from, problem_of
+from pocketvision.client.requests import Parse, Reply, Value, parsed_answer, problem_from, problem_of
 from pocketvision.client.settings import CONNECT_TIMEOUT, ClientSettings
 from pocketvision.client.values import Outcome, Prediction, prediction_from, status_from
 from pocketvision.errors import MissingExtraError, UsageError
@@ -44,10 +44,10 @@ class AsyncSession:
         self._free = asyncio.Semaphore(in_flight)
         self._in_flight = in_flight
         self._is_open = False
-        self._opening: asyncio.Task[_Link] | None = None
+        self._opening: asyncio.Task[_Connection] | None = None
 
     async def __aenter__(self) -> "AsyncSession":
-        """Connect and ask how the server is, so that a wrong address or key is told here."""
+        """Connect and ask how the server is, so that a wrong address or key is an error here."""
         self._is_open = True
         try:
             await self.health()
@@ -66,9 +66,9 @@ class AsyncSession:
         self._is_open = False
         if self._opening is not None:
             self._opening.cancel()  # of no effect if it is done
-            (link,) = await asyncio.gather(self._opening, return_exceptions=True)
-            if isinstance(link, _Link):
-                await link.close()
+            (connection,) = await asyncio.gather(self._opening, return_exceptions=True)
+            if isinstance(connection, _Connection):
+                await connection.close()
 
     async def predict(
         self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
@@ -99,33 +99,35 @@ class AsyncSession:
         async with self._free:
             return await self._ask({"type": "health_check"}, None, status_from)
 
-    async def _ask(self, message: Mapping[str, Any], content: bytes | None, parse: Parse[Answer]) -> Answer:
+    async def _ask(self, message: Mapping[str, Any], content: bytes | None, parse: Parse[Value]) -> Value:
         request_id = secrets.token_hex(8)
-        settings, tries = self._settings, self._settings.tries()
+        settings, attempts = self._settings, self._settings.attempts()
         while True:
             try:
-                link = await self._linked()
-                answer = await link.ask({**message, "request_id": request_id}, content, tries.timeout(settings.timeout))
+                connection = await self._connected()
+                answer = await connection.ask(
+                    {**message, "request_id": request_id}, content, attempts.timeout(settings.timeout)
+                )
                 if answer.get("type") == "error":
                     raise problem_from(answer, settings.base, request_id, member="problem")
-                return parsed_answer(parse, answer, tries.count, settings.base, "a message on /ws")
+                return parsed_answer(parse, answer, attempts.count, settings.base, "a message on /ws")
             except RequestFailedError as error:
-                if not self._is_open:  # closed meanwhile: nobody is to be asked again
+                if not self._is_open:  # closed meanwhile
                     raise self._closed() from error
                 if not isinstance(error, ConnectionFailedError) or error.sent:  # others are those of every request
                     error.request_id = error.request_id or request_id
-                pause = settings.pause_after(tries, error)
-            await settings.pace.sleep_async(pause)
+                pause = settings.pause_after(attempts, error)
+            await settings.backoff.sleep_async(pause)
 
     def _closed(self) -> ConnectionFailedError:
-        return ConnectionFailedError(self._settings.base, "the session was closed", sent=True, lasting=True)
+        return ConnectionFailedError(self._settings.base, "the session was closed", sent=True, permanent=True)
 
-    async def _linked(self) -> "_Link":
-        """The connection, opened if there is none; who asks meanwhile waits for the same attempt."""
+    async def _connected(self) -> "_Connection":
+        """The connection, opened if there is none; callers meanwhile wait for the same attempt."""
         if not self._is_open:
             raise UsageError("The session is not open; use it within `with client.session() as session:`.")
         if self._opening is None or (self._opening.done() and _has_failed(self._opening)):
-            self._opening = asyncio.ensure_future(_open_link(self._settings))
+            self._opening = asyncio.ensure_future(_open_connection(self._settings))
         try:
             # Shielded: one request that is given up must not take the connection from the others.
             return await asyncio.shield(self._opening)
@@ -136,11 +138,11 @@ class AsyncSession:
             raise self._closed() from None
 
 
-def _has_failed(opening: "asyncio.Task[_Link]") -> bool:
+def _has_failed(opening: "asyncio.Task[_Connection]") -> bool:
     return opening.cancelled() or opening.exception() is not None or opening.result().lost
 
 
-class _Straight(connect):
+class _ConnectWithoutRedirects(connect):
     """Without following redirects: the key would go along to wherever they lead."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
@@ -148,13 +150,13 @@ class _Straight(connect):
         return exc
 
 
-async def _open_link(settings: ClientSettings) -> "_Link":
+async def _open_connection(settings: ClientSettings) -> "_Connection":
     timeout = min(settings.timeout, CONNECT_TIMEOUT)
     secure: dict[str, Any] = {"ssl": settings.ssl_context} if settings.ssl_context else {}
     if settings.base.startswith("http://"):
         secure = {}  # websockets refuses a context that it has no use for
     try:
-        connection = await _Straight(
+        connection = await _ConnectWithoutRedirects(
             settings.socket_url,
             additional_headers=dict(settings.headers),
             open_timeout=timeout,
@@ -166,17 +168,17 @@ async def _open_link(settings: ClientSettings) -> "_Link":
         said = refusal.response
         headers = {name.lower(): value for name, value in said.headers.raw_items()}
         raise problem_of(
-            Reply(said.status_code, headers, bytes(said.body or b"")), settings.base, "", settings.pace.today()
+            Reply(said.status_code, headers, bytes(said.body or b"")), settings.base, "", settings.backoff.today()
         ) from refusal
     except TimeoutError as late:
         raise ConnectionFailedError(settings.base, "no connection in time", False) from late
     except (OSError, EOFError, WebSocketException) as error:
-        reason = f"no WebSocket ({system_words(error) or error or type(error).__name__})"
-        raise ConnectionFailedError(settings.base, reason, False, is_lasting(error)) from error
-    return _Link(connection, settings.base)
+        reason = f"no WebSocket ({os_error_text(error) or error or type(error).__name__})"
+        raise ConnectionFailedError(settings.base, reason, False, is_permanent(error)) from error
+    return _Connection(connection, settings.base)
 
 
-class _Link:
+class _Connection:
     """One connection, from its opening to its loss, and what waits for answers over it."""
 
     def __init__(self, connection: ClientConnection, base: str) -> None:
@@ -204,7 +206,7 @@ class _Link:
             raise ConnectionFailedError(self._base, f"no answer within {timeout:.3g} s", True) from None
         # AttributeError: websockets aborts a transport that asyncio has closed already, which Python 3.11 does not expect.
         except (ConnectionClosed, AttributeError):
-            await self._reading  # it knows why, and tells it to everyone who waits
+            await self._reading  # it fails every pending request with the cause
             return await answered
         finally:
             if self._waiting.get(message["request_id"], (None,))[0] is answered:
@@ -224,10 +226,10 @@ class _Link:
         except ConnectionClosed:
             pass
         finally:
-            self._lose()
+            self._fail_pending()
 
-    def _lose(self) -> None:
-        """Tell everyone who waits."""
+    def _fail_pending(self) -> None:
+        """Fail every pending request."""
         self.lost = True
         code, why = self._connection.close_code, self._connection.close_reason
         # The largest one that waits is at least as large as the one that was too large.
@@ -241,8 +243,8 @@ class _Link:
                 )
                 answered.set_exception(ServerProblemError(self._base, detail, 413, "message-too-large", request_id))
             else:
-                told = f"closed with {code}{f' ({why})' if why else ''}"
-                answered.set_exception(ConnectionFailedError(self._base, f"the WebSocket was lost ({told})", True))
+                closed = f"closed with {code}{f' ({why})' if why else ''}"
+                answered.set_exception(ConnectionFailedError(self._base, f"the WebSocket was lost ({closed})", True))
 
     def _take(self, message: str | bytes) -> None:
         try:

@@ -7,7 +7,7 @@ from ssl import SSLContext
 from urllib.parse import urlsplit
 
 from pocketvision.client.errors import RequestFailedError
-from pocketvision.client.retrying import Pace, Tries, check_retries
+from pocketvision.client.retries import Attempts, Backoff, check_retries
 from pocketvision.errors import UsageError
 
 TIMEOUT = 30.0
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 @dataclass(frozen=True)
 class ClientSettings:
     """base: the server's URL without a slash at its end. headers: sent with every request. timeout: seconds of one
-    attempt. retries, deadline, pace: see Tries. on_retry: called with the error and the seconds until the next attempt.
+    attempt. retries, deadline, pace: see Attempts. on_retry: called with the error and the seconds until the next attempt.
     """
 
     base: str
@@ -30,7 +30,7 @@ class ClientSettings:
     timeout: float
     retries: int
     deadline: float
-    pace: Pace
+    backoff: Backoff
     on_retry: OnRetry | None
     ssl_context: SSLContext | None
 
@@ -39,13 +39,13 @@ class ClientSettings:
         """The WebSocket's address."""
         return "ws" + self.base.removeprefix("http") + "/ws"
 
-    def tries(self) -> Tries:
+    def attempts(self) -> Attempts:
         """For a request that is made now."""
-        return Tries(self.retries, self.deadline, self.pace)
+        return Attempts(self.retries, self.deadline, self.backoff)
 
-    def pause_after(self, tries: Tries, error: RequestFailedError, *, repeatable: bool = True) -> float:
-        """See Tries.pause_after; the pause is told to `on_retry`."""
-        pause = tries.pause_after(error, repeatable=repeatable)
+    def pause_after(self, attempts: Attempts, error: RequestFailedError, *, repeatable: bool = True) -> float:
+        """See Attempts.pause_after; `on_retry` is called with the pause."""
+        pause = attempts.pause_after(error, repeatable=repeatable)
         if self.on_retry is not None:
             self.on_retry(error, pause)
         return pause
@@ -59,7 +59,7 @@ def client_settings(
     deadline: float,
     headers: Mapping[str, str] | None,
     ssl_context: SSLContext | None,
-    pace: Pace | None,
+    backoff: Backoff | None,
     on_retry: OnRetry | None,
 ) -> ClientSettings:
     """Checked settings. Raises UsageError; the key is never repeated."""
@@ -73,7 +73,7 @@ def client_settings(
                 "The key holds characters that no key has (spaces, line breaks, other scripts), or is empty."
             )
         sent["Authorization"] = f"Bearer {key}"
-    return ClientSettings(base_url(url), sent, timeout, retries, deadline, pace or Pace(), on_retry, ssl_context)
+    return ClientSettings(base_url(url), sent, timeout, retries, deadline, backoff or Backoff(), on_retry, ssl_context)
 
 
 def base_url(url: str) -> str:

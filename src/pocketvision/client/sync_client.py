@@ -14,15 +14,15 @@ from pocketvision.client.http import LIMITS, connection_failed, reply_from, send
 from pocketvision.client.images import image_content
 from pocketvision.client.in_order import CONCURRENCY, check_many, in_order_through
 from pocketvision.client.requests import (
-    Answer,
     Request,
+    Value,
     answer_of,
     models_request,
     predict_request,
     reload_request,
     status_request,
 )
-from pocketvision.client.retrying import Pace
+from pocketvision.client.retries import Backoff
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry, client_settings
 from pocketvision.client.values import ModelState, Outcome, Prediction, ReloadState
 from pocketvision.preprocessing import ImageSource
@@ -50,7 +50,7 @@ class Client:
         deadline: float = DEADLINE,
         headers: Mapping[str, str] | None = None,
         ssl_context: SSLContext | None = None,
-        pace: Pace | None = None,
+        backoff: Backoff | None = None,
         on_retry: OnRetry | None = None,
         transport: httpx.MockTransport | None = None,
     ) -> None:
@@ -63,7 +63,7 @@ class Client:
         and the seconds until the next attempt, by several threads at once. pace, transport: the clocks and the
         network, for tests. Raises UsageError.
         """
-        self._settings = client_settings(url, key, timeout, retries, deadline, headers, ssl_context, pace, on_retry)
+        self._settings = client_settings(url, key, timeout, retries, deadline, headers, ssl_context, backoff, on_retry)
         self._transport = transport
         self._http = httpx.Client(
             headers=dict(self._settings.headers), verify=ssl_context or True, limits=LIMITS, transport=transport
@@ -147,20 +147,20 @@ class Client:
 
         return Session(self._settings, in_flight)
 
-    def _ask(self, request: Request[Answer]) -> Answer:
-        tries = self._settings.tries()
+    def _ask(self, request: Request[Value]) -> Value:
+        attempts = self._settings.attempts()
         while True:
             try:
-                return self._send(request, tries.timeout(self._settings.timeout), tries.count)
+                return self._send(request, attempts.timeout(self._settings.timeout), attempts.count)
             except RequestFailedError as error:
-                pause = self._settings.pause_after(tries, error, repeatable=request.repeatable)
-            self._settings.pace.sleep(pause)
+                pause = self._settings.pause_after(attempts, error, repeatable=request.repeatable)
+            self._settings.backoff.sleep(pause)
 
-    def _send(self, request: Request[Answer], timeout: float, attempt: int) -> Answer:
+    def _send(self, request: Request[Value], timeout: float, attempt: int) -> Value:
         try:
             reply = reply_from(self._http.request(**sending(request, self._settings, timeout)))
         except httpx.RequestError as error:
             failed = connection_failed(error, self._settings.base, timeout)
             failed.request_id = request.request_id
             raise failed from error
-        return answer_of(request, reply, self._settings.base, attempt, self._settings.pace.today())
+        return answer_of(request, reply, self._settings.base, attempt, self._settings.backoff.today())

@@ -7,10 +7,10 @@ import sys
 import time
 import warnings
 
-from pocketvision.serving.gate import access
+from pocketvision.serving.request_middleware import access
 
 
-class _Lines(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """One record, one line: control characters that a client sent can not forge another."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -42,7 +42,7 @@ class _Lines(logging.Formatter):
         return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
 
 
-class _Seldom(logging.Filter):
+class _OncePerMinute(logging.Filter):
     """One line a minute of what begins like this, without the traceback: thousands would say no more."""
 
     def __init__(self, beginning: str = "") -> None:
@@ -63,7 +63,7 @@ class _Seldom(logging.Filter):
 
 def _handler(*, as_json: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines(as_json=as_json))
+    handler.setFormatter(_LineFormatter(as_json=as_json))
     return handler
 
 
@@ -76,10 +76,10 @@ def log_to_stderr(*, as_json: bool) -> None:
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
-    logging.getLogger("asyncio").filters = [_Seldom("socket.accept() out of system resource")]
+    logging.getLogger("asyncio").filters = [_OncePerMinute("socket.accept() out of system resource")]
     exporting = logging.getLogger("opentelemetry")
     exporting.handlers, exporting.propagate = [_handler(as_json=as_json)], False
-    exporting.handlers[0].addFilter(_Seldom())  # of a collector that can not be reached
+    exporting.handlers[0].addFilter(_OncePerMinute())  # of a collector that can not be reached
     access.setLevel(logging.INFO)
     # Pillow warns of damaged files in their own words, and Python remembers every different warning for ever.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pocketvision.serving.problems import problem_of
-from pocketvision.serving.served_model import Prediction, ServedModel
+from pocketvision.serving.served_model import ServedModel, ServedPrediction
 
 METRICS = ("images", "accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy")
 
@@ -125,19 +125,19 @@ class Health(BaseModel):
 
 
 def prediction_answer(
-    model: ServedModel, outcomes: list[Prediction | Exception], top_k: int, request_id: str
+    model: ServedModel, outcomes: list[ServedPrediction | Exception], top_k: int, request_id: str
 ) -> dict[str, Any]:
-    """A PredictionAnswer. Raises the error of an only image; one image's error among several is told in its place."""
+    """A PredictionAnswer. Raises the error of an only image; one image's error among several stands in its place."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
         try:
             raise outcomes[0]
         finally:
-            outcomes.clear()  # an error holds the frames it comes through: they are not to hold it, or its image stays with it
+            outcomes.clear()  # the error holds its frames; a reference back to it would keep the image in memory
     return {
         "model": {"name": model.name, "version": model.version},
         "predictions": [
             _predicted(outcome, top_k)
-            if isinstance(outcome, Prediction)
+            if isinstance(outcome, ServedPrediction)
             else {"problem": problem_of(outcome).document(request_id)}
             for outcome in outcomes
         ],
@@ -145,7 +145,7 @@ def prediction_answer(
     }
 
 
-def _predicted(prediction: Prediction, top_k: int) -> dict[str, Any]:
+def _predicted(prediction: ServedPrediction, top_k: int) -> dict[str, Any]:
     top = [{"label": label, "probability": share} for label, share in prediction.classification.top(top_k)]
     timing = prediction.timing
     return {
@@ -177,7 +177,7 @@ def model_state(model: ServedModel) -> dict[str, Any]:
 
 
 def _measured(metrics: Mapping[str, Any]) -> dict[str, float | str]:
-    """The figures that tell how good a model is, without their details."""
+    """The headline metrics of a model."""
     texts = {"set": str(metrics["name"])} if metrics.get("name") else {}
     numbers = {name: metrics.get(name) for name in METRICS}
     return texts | {

@@ -16,12 +16,12 @@ from pocketvision.errors import PocketVisionError
 from pocketvision.serving import live_routes, open_inference, page_routes, predict_routes, status_routes, websocket
 from pocketvision.serving.answers import ProblemDocument
 from pocketvision.serving.docs_page import docs_page
-from pocketvision.serving.gate import RequestGate
+from pocketvision.serving.fast_path import FastPath
 from pocketvision.serving.models import BundleSource
 from pocketvision.serving.problems import http_problem, problem_of, problem_response, refused
+from pocketvision.serving.request_middleware import RequestMiddleware
 from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.short_way import ShortWay
 from pocketvision.serving.watch import watch_folders
 
 FLUSH = 3.0  # seconds for the last spans to be sent
@@ -82,8 +82,8 @@ def app_for(service: Service) -> FastAPI:
     app.add_exception_handler(PocketVisionError, _as_problem)
     app.add_exception_handler(HTTPException, _as_problem)
     app.add_exception_handler(RequestValidationError, _as_problem)
-    app.add_middleware(ShortWay, routes=predict_routes.router.routes)
-    app.add_middleware(RequestGate, service=service)  # around the short way: what is added last comes first
+    app.add_middleware(FastPath, routes=predict_routes.router.routes)
+    app.add_middleware(RequestMiddleware, service=service)  # outside of the fast path: what is added last runs first
     if service.telemetry.tracing is not None:
         app.add_middleware(service.telemetry.tracing.around)
     return app
@@ -121,5 +121,5 @@ async def _as_problem(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
     if problem.status == 500:
         logger.error("request %s failed", request_id_of(request), exc_info=error)
-    request.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    request.scope["state"]["problem"] = problem.kind  # for the access log and metrics
     return problem_response(problem, request_id_of(request))

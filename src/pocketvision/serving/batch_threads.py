@@ -1,7 +1,7 @@
 """The threads that prepare items and run them together.
 
 Each thread does both, one after the other: as a rule what it has prepared is still in its core's cache when it runs it, and no
-time goes into handing it to another. Items are prepared beside the runs of the other threads. The event loop is told once a
+time goes into handing it to another. Items are prepared beside the runs of the other threads. The event loop is called once a
 batch.
 """
 
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-BEHIND = 3
+WAITING_PER_ITEM = 3
 """An item of a batch for so many that wait for a thread.
 
 A batch keeps its first for its last, and spares the event loop a turn for each: worth it only where many wait. Measured with
@@ -79,7 +79,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         preparing: threading.Semaphore | None,
         on_batch: Callable[[Batch[Raw, Item, Result]], None],
         on_failure: Callable[[Job[Raw, Item], Exception], None],
-        on_left: Callable[[Job[Raw, Item]], None],
+        on_abandoned: Callable[[Job[Raw, Item]], None],
     ) -> None:
         """max_batch, max_delay: see BatchSettings. preparing: held by a thread while it prepares; None for no such bound. The
         last three are called in the threads: with what came of a run; with a job whose preparation failed; with one that was
@@ -89,12 +89,12 @@ class BatchThreads(Generic[Raw, Item, Result]):
         self._max_delay = max_delay
         self._on_batch = on_batch
         self._on_failure = on_failure
-        self._on_left = on_left
+        self._on_abandoned = on_abandoned
         self._asked: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._ready: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._changed = threading.Condition()
         self._threads = threads
-        self._hurried = self._closed = False
+        self._flushing = self._closed = False
         # Daemons: an image that hangs its decoder must not keep the process. What they call is theirs alone, so that it is free
         # when they end: it holds the model, and this object is in a circle that no collection may look at (gc.freeze).
         for number in range(threads):
@@ -115,10 +115,10 @@ class BatchThreads(Generic[Raw, Item, Result]):
             self._ready.pop(job, None)
             return job.began is not None and job.ready is None
 
-    def hurry(self) -> None:
-        """Let no item wait for others any more."""
+    def flush(self) -> None:
+        """Run what is ready without waiting for full batches."""
         with self._changed:
-            self._hurried = True
+            self._flushing = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
                 self._prepare_job(step, prepare)
             else:
                 self._run_jobs(step, run)
-            del step  # nothing of an image stays while the thread waits for the next
+            del step  # keep no image in memory while the thread waits
 
     def _run_jobs(self, jobs: list[Job[Raw, Item]], run: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         began = time.monotonic()
@@ -147,7 +147,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         """What to do next, as soon as there is something: a job to prepare, or jobs to run together; None at the end."""
         with self._changed:
             while not self._closed:
-                wanted, left = self._wanted(), self._left()
+                wanted, left = self._batch_size(), self._time_left()
                 due = self._max_delay > 0 and left == 0
                 if self._asked and len(self._ready) < wanted and not due and (not self._ready or self._may_prepare()):
                     return self._asked.popitem(last=False)[0]
@@ -167,18 +167,18 @@ class BatchThreads(Generic[Raw, Item, Result]):
             return True
         return False
 
-    def _wanted(self) -> int:
+    def _batch_size(self) -> int:
         """How many jobs to run together now."""
-        if self._max_delay > 0 and not self._hurried:
+        if self._max_delay > 0 and not self._flushing:
             return self._max_batch
         waiting = (len(self._asked) + len(self._ready)) // self._threads
-        return min(max(waiting // BEHIND, 1), self._max_batch)
+        return min(max(waiting // WAITING_PER_ITEM, 1), self._max_batch)
 
-    def _left(self) -> float | None:
+    def _time_left(self) -> float | None:
         """Seconds that the oldest prepared job may still wait for others; None where there is none."""
         if not self._ready:
             return None
-        if self._max_delay == 0 or self._hurried:
+        if self._max_delay == 0 or self._flushing:
             return 0.0
         oldest = next(iter(self._ready)).ready or 0.0
         return max(oldest + self._max_delay - time.monotonic(), 0.0)
@@ -196,13 +196,13 @@ class BatchThreads(Generic[Raw, Item, Result]):
                 failure = error
         with self._changed:
             job.ready, job.raw = time.monotonic(), None
-            left_behind = job.withdrawn
-            if left_behind:
+            abandoned = job.withdrawn
+            if abandoned:
                 job.item = None
             elif failure is None and not self._closed:
                 self._ready[job] = None
-        if left_behind:
-            self._on_left(job)
+        if abandoned:
+            self._on_abandoned(job)
         elif failure is not None:
             self._on_failure(job, failure)
         del failure, job  # an error holds the frames it came through: this one is not to hold it, nor who has it

@@ -15,8 +15,8 @@ from typing import Any, Generic
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.serving.batch_threads import Batch, BatchThreads, Item, Job, ModelError, Raw, Result
 
-LEARNED = 0.1  # of what is known of the model's speed, from each answer
-LONGEST_RETRY = 60  # seconds: what a rejected client is told to wait at most
+SMOOTHING = 0.1  # of what is known of the model's speed, from each answer
+MAX_RETRY_AFTER = 60  # seconds, of Retry-After
 
 
 class QueueFullError(PocketVisionError):
@@ -90,7 +90,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Result]):
+class TimedResult(Generic[Result]):
     """A result and how long its parts took."""
 
     value: Result
@@ -111,16 +111,16 @@ class Batcher(Generic[Raw, Item, Result]):
         *,
         preparing: threading.Semaphore | None = None,
         on_batch: Callable[[int, float], None] | None = None,
-        on_lingering: Callable[[int], None] | None = None,
+        on_abandoned: Callable[[int], None] | None = None,
     ) -> None:
         """prepare, run: called in threads of the batcher's own; run with 1 to max_batch items, one result for each. preparing:
         held by a thread while it prepares, where several batchers together are to prepare no more at once than it lets.
-        on_batch: called with each run's size and seconds. on_lingering: called with 1 when a preparation runs on though nobody
+        on_batch: called with each run's size and seconds. on_abandoned: called with 1 when a preparation runs on though nobody
         waits for it, and with -1 when it ends."""
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._on_batch = on_batch
-        self._on_lingering = on_lingering
+        self._on_lingering = on_abandoned
         self._threads: BatchThreads[Raw, Item, Result] = BatchThreads(
             prepare,
             run,
@@ -129,12 +129,12 @@ class Batcher(Generic[Raw, Item, Result]):
             threads=settings.threads,
             preparing=preparing,
             on_batch=lambda batch: self._call(self._deliver, batch),
-            on_failure=lambda job, error: self._call(_set, job, error),
-            on_left=lambda job: self._call(self._forget, job),
+            on_failure=lambda job, error: self._call(_resolve, job, error),
+            on_abandoned=lambda job: self._call(self._end_abandoned, job),
         )
         self._jobs: set[Job[Raw, Item]] = set()
-        # Preparations that still run though nobody waits for them: a thread can not be stopped.
-        self._lingering: set[Job[Raw, Item]] = set()
+        # Preparations that still run though their request has gone: a thread can not be stopped.
+        self._abandoned: set[Job[Raw, Item]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
@@ -144,12 +144,12 @@ class Batcher(Generic[Raw, Item, Result]):
     @property
     def depth(self) -> int:
         """Items in work or waiting."""
-        return len(self._jobs) + len(self._lingering)
+        return len(self._jobs) + len(self._abandoned)
 
     def stuck(self) -> list[float]:
         """For each preparation that has not ended within its time: the seconds since then. Its thread can do nothing else."""
         late = time.monotonic() - self._settings.prepare_timeout
-        return [late - each.began for each in self._lingering if each.began is not None and each.began <= late]
+        return [late - each.began for each in self._abandoned if each.began is not None and each.began <= late]
 
     @property
     def closing(self) -> bool:
@@ -162,20 +162,20 @@ class Batcher(Generic[Raw, Item, Result]):
             raise ClosedError("the model is being shut down")
         if count > self._settings.queue:
             raise UsageError(f"{count} images at once are more than the queue holds, {self._settings.queue}")
-        retry_after = min(max(math.ceil(self._expected(self.depth)), 1), LONGEST_RETRY)
+        retry_after = min(max(math.ceil(self._expected(self.depth)), 1), MAX_RETRY_AFTER)
         if self.depth + count > self._settings.queue:
             raise QueueFullError(
                 f"{self.depth} images are in work or waiting, and at most {self._settings.queue} may be", retry_after
             )
         most, expected = self._settings.max_wait, self._expected(self.depth + count)
         # Nobody waits for what an idle model would do: it is tried, and what is known of its speed mends itself.
-        # A decode that hangs is nobody's wait.
+        # A decode that hangs delays no answer.
         if most is not None and self._jobs and expected > most:
             raise QueueFullError(
                 f"an answer would take about {expected:.2g} s, and at most {most:g} are allowed", retry_after
             )
 
-    async def submit(self, raws: Sequence[Raw], *, deadline: float) -> list[Answer[Result] | Exception]:
+    async def submit(self, raws: Sequence[Raw], *, deadline: float) -> list[TimedResult[Result] | Exception]:
         """One answer or error for each item, in order; all are admitted at once or none.
 
         deadline: a time of `time.monotonic`. Errors in the list: what `prepare` raised, PreparationTimeoutError, DeadlineError,
@@ -190,26 +190,26 @@ class Batcher(Generic[Raw, Item, Result]):
             self._jobs.update(jobs)
             depth = self.depth
             for job in jobs:
-                self._begin(job)
-            outcomes: list[Answer[Result] | Exception] = [await job.outcome for job in jobs]
-            self._learn(outcomes, jobs, depth)
+                self._start(job)
+            outcomes: list[TimedResult[Result] | Exception] = [await job.outcome for job in jobs]
+            self._update_estimate(outcomes, jobs, depth)
             return outcomes
         finally:
             for job in jobs:
-                self._end(job)
+                self._release(job)
             if not self._jobs:
                 self._idle.set()
 
     async def close(self, *, drain: float) -> None:
         """Take no more, finish what was admitted within `drain` seconds, and fail the rest with ClosedError."""
         self._closing = True
-        self._threads.hurry()
+        self._threads.flush()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), drain)
         self._threads.close()
         for job in self._jobs:
             if not job.running:
-                _set(job, ClosedError("the model was shut down before it could answer"))
+                _resolve(job, ClosedError("the model was shut down before it could answer"))
 
     def _expected(self, depth: int) -> float:
         """Seconds to the answer of an item that makes it `depth` items in work or waiting.
@@ -222,39 +222,39 @@ class Batcher(Generic[Raw, Item, Result]):
     def _speed(self) -> float:
         return max(self._seconds_an_item, self._busy_an_item or 0.0)
 
-    def _learn(
-        self, outcomes: Sequence[Answer[Result] | Exception], jobs: Sequence[Job[Raw, Item]], depth: int
+    def _update_estimate(
+        self, outcomes: Sequence[TimedResult[Result] | Exception], jobs: Sequence[Job[Raw, Item]], depth: int
     ) -> None:
         """How long an item takes, from answers and from how many there were when they were asked for."""
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, TimedResult):
                 seconds = (outcome.timing.finished - job.asked) / max(depth / self._settings.threads, 1)
-                self._seconds_an_item += LEARNED * (seconds - self._seconds_an_item)
+                self._seconds_an_item += SMOOTHING * (seconds - self._seconds_an_item)
             elif isinstance(outcome, DeadlineError):
-                self._learn_at_least(job)
+                self._raise_busy_estimate(job)
 
-    def _learn_busy(self, seconds: float) -> None:
+    def _update_busy_estimate(self, seconds: float) -> None:
         known = self._busy_an_item
-        self._busy_an_item = seconds if known is None else known + LEARNED * (seconds - known)
+        self._busy_an_item = seconds if known is None else known + SMOOTHING * (seconds - known)
 
-    def _learn_at_least(self, job: Job[Raw, Item]) -> None:
+    def _raise_busy_estimate(self, job: Job[Raw, Item]) -> None:
         """Preparing took this long, for nothing; running would have come on top."""
         if job.began is not None and job.ready is not None:
             seconds = min(job.ready - job.began, self._settings.prepare_timeout)
             if seconds > self._speed():
-                self._learn_busy(seconds)
+                self._update_busy_estimate(seconds)
 
-    def _begin(self, job: Job[Raw, Item]) -> None:
+    def _start(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread, and look after it."""
         left = job.deadline - job.asked
         if left <= 0:
-            _set(job, DeadlineError("the image was not decoded in time"))
+            _resolve(job, DeadlineError("the image was not decoded in time"))
             return
         # A timer of the loop for each job costs less than `asyncio.timeout` around each wait.
-        job.timer = self._loop.call_later(min(left, self._settings.prepare_timeout), self._look, job)
+        job.timer = self._loop.call_later(min(left, self._settings.prepare_timeout), self._check_deadline, job)
         self._threads.put(job)
 
-    def _look(self, job: Job[Raw, Item]) -> None:
+    def _check_deadline(self, job: Job[Raw, Item]) -> None:
         """A time has come that a job should not have reached, unless its preparation had to wait for a thread."""
         if job.outcome.done():
             return
@@ -265,52 +265,52 @@ class Batcher(Generic[Raw, Item, Result]):
         elif job.ready is None:  # when it will begin is not known: look again before it can be late
             until = min(until, now + self._settings.prepare_timeout)
         if now < until:
-            job.timer = self._loop.call_later(until - now, self._look, job)
+            job.timer = self._loop.call_later(until - now, self._check_deadline, job)
         elif preparing and until < job.deadline:
-            _set(job, PreparationTimeoutError(f"decoding took more than {self._settings.prepare_timeout:g} s"))
+            _resolve(job, PreparationTimeoutError(f"decoding took more than {self._settings.prepare_timeout:g} s"))
         else:
             late = "the image was not decoded in time" if job.ready is None else "the model did not answer in time"
-            _set(job, DeadlineError(late))
+            _resolve(job, DeadlineError(late))
 
     def _deliver(self, batch: Batch[Raw, Item, Result]) -> None:
         size = len(batch.jobs)
         if self._on_batch is not None:
             self._on_batch(size, batch.seconds)
         preparing = [job.ready - job.began for job in batch.jobs if job.began is not None and job.ready is not None]
-        self._learn_busy((sum(preparing) + batch.seconds) / size)
+        self._update_busy_estimate((sum(preparing) + batch.seconds) / size)
         for job, outcome in zip(batch.jobs, batch.outcomes, strict=True):
             if isinstance(outcome, ModelError):
-                _set(job, outcome)
+                _resolve(job, outcome)
             elif job.began is not None and job.ready is not None:
                 timing = Timing(job.asked, job.began, job.ready - job.began, batch.began, batch.seconds, size)
-                _set(job, Answer(outcome, timing))
+                _resolve(job, TimedResult(outcome, timing))
 
-    def _end(self, job: Job[Raw, Item]) -> None:
+    def _release(self, job: Job[Raw, Item]) -> None:
         """Nobody waits for a job any more: because it has its outcome, or because the client has gone or its time has passed."""
         self._jobs.discard(job)
         if job.timer is not None:
             job.timer.cancel()
         # One that is still prepared is counted until that ends by itself, so that memory stays bounded.
         if not job.running and self._threads.withdraw(job):
-            self._lingering.add(job)
+            self._abandoned.add(job)
             if self._on_lingering is not None:
                 self._on_lingering(1)
 
-    def _forget(self, job: Job[Raw, Item]) -> None:
-        if job not in self._lingering:
+    def _end_abandoned(self, job: Job[Raw, Item]) -> None:
+        if job not in self._abandoned:
             return
-        self._learn_at_least(job)
-        self._lingering.discard(job)
+        self._raise_busy_estimate(job)
+        self._abandoned.discard(job)
         if self._on_lingering is not None:
             self._on_lingering(-1)
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the event loop, from any thread."""
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def _set(job: Job[Any, Any], outcome: Any) -> None:
+def _resolve(job: Job[Any, Any], outcome: Any) -> None:
     """Give a job its outcome, unless its request has gone."""
     if not job.outcome.done():
         job.outcome.set_result(outcome)

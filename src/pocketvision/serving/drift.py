@@ -5,64 +5,64 @@ from collections import deque
 from collections.abc import Mapping
 
 from pocketvision.baseline import EDGES, Distribution, bin_of, stability_index
-from pocketvision.serving.telemetry import DriftFigures
+from pocketvision.serving.telemetry import DriftMetrics
 
 logger = logging.getLogger(__name__)
 
 WINDOW = 1000
 """Images that the stability index looks back on."""
 
-LEAST_WINDOW, LEAST_BASELINE = 500, 200
-"""With fewer images on either side chance alone moves the index towards 0.1 (tests/test_baseline.py): none is told then."""
+MIN_WINDOW, MIN_BASELINE = 500, 200
+"""With fewer images on either side chance alone moves the index towards 0.1 (tests/test_baseline.py): none is given then."""
 
-EVERY = 50
-"""Images between two looks."""
+UPDATE_EVERY = 50
+"""Images between two updates of the index."""
 
 
 class DriftMonitor:
     """The last answers of one model. One event loop's, so nothing is locked."""
 
-    def __init__(self, model: str, baseline: Mapping[str, Distribution], figures: DriftFigures) -> None:
+    def __init__(self, model: str, baseline: Mapping[str, Distribution], figures: DriftMetrics) -> None:
         self._model = model
         self._figures = figures
         usable = {feature: baseline[feature] for feature in EDGES if feature in baseline}
         usable = {feature: each for feature, each in usable.items() if each.edges == EDGES[feature]}
-        unfit = {feature: reason for feature, each in usable.items() if (reason := _unfit(each))}
+        unfit = {feature: reason for feature, each in usable.items() if (reason := _unusable(each))}
         self._windows = {feature: _Window(each) for feature, each in usable.items() if feature not in unfit}
         for feature in EDGES:
-            figures.forget(model, feature)
+            figures.clear(model, feature)
             if feature in usable:
-                figures.show(model, feature, usable[feature])
+                figures.set_baseline(model, feature, usable[feature])
         if not usable:
             missing = "the bundle's baseline is in other bins" if baseline else "the bundle has no baseline"
             logger.info(
-                "%s: %s, so drift is not told; write one with: pocketvision evaluate BUNDLE IMAGES --baseline",
+                "%s: %s, so drift is not measured; write one with: pocketvision evaluate BUNDLE IMAGES --baseline",
                 model,
                 missing,
             )
         for feature, reason in unfit.items():
-            logger.info("%s: drift of %s is not told: %s", model, feature, reason)
+            logger.info("%s: drift of %s is not measured: %s", model, feature, reason)
 
     def record(self, feature: str, value: float) -> None:
-        """Take one image's value, and tell the index now and then."""
+        """Take one image's value, and update the index every UPDATE_EVERY images."""
         window = self._windows.get(feature)
         if window is None:
             return
         window.take(value)
-        if window.seen >= LEAST_WINDOW and window.seen % EVERY == 0:
+        if window.seen >= MIN_WINDOW and window.seen % UPDATE_EVERY == 0:
             index = window.index()
             if index is not None:
                 self._figures.index.labels(self._model, feature).set(index)
 
     def close(self) -> None:
-        """Tell nothing more: what is still in flight belongs to a model that was exchanged."""
+        """Record nothing more: what is still in flight belongs to a model that was replaced."""
         self._windows.clear()
 
 
-def _unfit(baseline: Distribution) -> str:
+def _unusable(baseline: Distribution) -> str:
     """Why a baseline can not be judged by; empty when it can."""
-    if baseline.images < LEAST_BASELINE:
-        return f"the baseline is of {baseline.images} images; {LEAST_BASELINE} are the least"
+    if baseline.images < MIN_BASELINE:
+        return f"the baseline is of {baseline.images} images; {MIN_BASELINE} are the least"
     if stability_index(baseline.counts, baseline.counts) is None:
         return "nearly all of the baseline's images are in one bin"
     return ""

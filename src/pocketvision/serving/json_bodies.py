@@ -1,4 +1,4 @@
-"""JSON and base64 from strangers: parsed off the event loop when large, bounded in depth, refused with a sentence."""
+"""JSON and base64 from clients: parsed off the event loop when large, bounded in depth, refused with a sentence."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ def _parse(body: bytes, max_depth: int) -> dict[str, Any]:
         raise refused(422, "invalid-json", f"The JSON is nested deeper than {max_depth} levels.") from None
     except UnicodeDecodeError:
         raise refused(422, "invalid-json", "The body is not UTF-8.") from None
-    except ValueError as error:  # the parser's own words tell the place, and nothing of the inside
+    except ValueError as error:  # the parser's message has the place and nothing internal
         raise refused(422, "invalid-json", f"The body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise refused(422, "invalid-json", "The body is JSON, but not an object.")

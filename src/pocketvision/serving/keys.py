@@ -82,15 +82,15 @@ def _hashed(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Rates(Protocol):
+class RateLimiter(Protocol):
     """How often each key may ask."""
 
-    def wait_for(self, name: str) -> float:
+    def try_acquire(self, name: str) -> float:
         """Take a token: 0 when there was one, otherwise the seconds until there is."""
         ...
 
 
-class RateLimit:
+class TokenBuckets:
     """A bucket of `rate` tokens a second (at most a second's worth, at least one) for every name. One event loop's."""
 
     def __init__(self, rate: float) -> None:
@@ -98,7 +98,7 @@ class RateLimit:
         self._most = max(rate, 1.0)
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def wait_for(self, name: str, now: float | None = None) -> float:
+    def try_acquire(self, name: str, now: float | None = None) -> float:
         """Take a token: 0 when there was one, otherwise the seconds until there is. Names are a bounded set, as keys are."""
         now = time.monotonic() if now is None else now
         tokens, since = self._buckets.get(name, (self._most, now))
@@ -110,7 +110,7 @@ class RateLimit:
         return 0.0
 
 
-async def turn(rates: Rates, name: str = "") -> None:
+async def acquire(rates: RateLimiter, name: str = "") -> None:
     """Wait until there is a token, and take it."""
-    while (wait := rates.wait_for(name)) > 0:
+    while (wait := rates.try_acquire(name)) > 0:
         await asyncio.sleep(wait)

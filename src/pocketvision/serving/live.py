@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pocketvision.serving.problems import refused, retry_after
 
-TAKEN_WITHIN = 5.0
+PUBLISHER_TIMEOUT = 5.0
 """Seconds without a frame after which another publisher may take the name: the one before may hang on a dead connection."""
 
-FPS_OVER = 5.0
+FPS_WINDOW = 5.0
 """Seconds over which frames a second are counted."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -21,16 +21,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """streams, viewers: how many at once, the viewers those of all streams together. linger: seconds after its last frame until
-    a stream is forgotten and its viewers are sent away; a camera that is back before goes on where they wait."""
+    """streams, viewers: how many at once, the viewers those of all streams together. idle_timeout: seconds after its last frame
+    until a stream ends and its viewers are disconnected; a camera that is back before goes on in the same stream."""
 
     streams: int = 8
     viewers: int = 32
-    linger: float = 60.0
+    idle_timeout: float = 60.0
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class LiveFrame:
     """A frame as it was published. number: counts the stream's frames from 1. answer: a JSON object. picture: a JPEG file."""
 
     number: int
@@ -39,29 +39,29 @@ class Shown:
 
 
 class LiveStream:
-    """One name's frames. Only the newest is kept, once for all viewers: whoever is slow finds a newer one when they come back."""
+    """One name's frames. Only the newest is kept, once for all viewers: a slow viewer skips those in between."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.newest: Shown | None = None
+        self.newest: LiveFrame | None = None
         self.viewers = 0
         self.publisher: object | None = None
         self.ended = False
         self.since = time.time()
         """Seconds since 1970 when it began."""
-        self.heard = time.monotonic()
+        self.last_frame = time.monotonic()
         """When its last frame came, or its publisher."""
         self._arrivals: deque[float] = deque(maxlen=512)
         self._changed = asyncio.Event()
 
-    def show(self, answer: str, picture: bytes) -> None:
+    def publish(self, answer: str, picture: bytes) -> None:
         """Take a frame in place of the one before."""
-        self.newest = Shown(self.count + 1, answer, picture)
-        self.heard = time.monotonic()
-        self._arrivals.append(self.heard)
+        self.newest = LiveFrame(self.count + 1, answer, picture)
+        self.last_frame = time.monotonic()
+        self._arrivals.append(self.last_frame)
         self._wake()
 
-    async def after(self, number: int) -> Shown | None:
+    async def next_after(self, number: int) -> LiveFrame | None:
         """The newest frame as soon as its number is above `number`; None when the stream has ended."""
         while not self.ended:
             if self.newest is not None and self.newest.number > number:
@@ -70,7 +70,7 @@ class LiveStream:
         return None
 
     def end(self) -> None:
-        """Send every viewer away."""
+        """End the stream for every viewer."""
         self.ended = True
         self._wake()
 
@@ -82,13 +82,13 @@ class LiveStream:
     @property
     def age(self) -> float:
         """Seconds since the last frame."""
-        return time.monotonic() - self.heard
+        return time.monotonic() - self.last_frame
 
     @property
     def fps(self) -> float:
-        """Frames a second over the last FPS_OVER seconds."""
+        """Frames a second over the last FPS_WINDOW seconds."""
         now = time.monotonic()
-        while self._arrivals and self._arrivals[0] < now - FPS_OVER:
+        while self._arrivals and self._arrivals[0] < now - FPS_WINDOW:
             self._arrivals.popleft()
         span = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
         return (len(self._arrivals) - 1) / span if span > 0 else 0.0
@@ -126,23 +126,23 @@ class LiveStreams:
     def publishing(self, name: str) -> Iterator[LiveStream]:
         """The stream `name`, to be shown frames while `stream.publisher` is what it is now.
 
-        Raises a problem: 403 when live streams are off, 422 for a name that is none, 409 when somebody else publishes under it,
+        Raises a problem: 403 when live streams are off, 422 for a name that is none, 409 when another publisher has it,
         429 when there are as many streams as may be.
         """
-        settings = self.wanted()
+        settings = self.require_enabled()
         if not _NAME.fullmatch(name):
             raise refused(422, "invalid-name", "A stream's name is 1 to 64 letters, digits, dashes and underscores.")
         stream = self._streams.get(name)
         if stream is None:
             if len(self._streams) >= settings.streams:
                 detail = f"There are {len(self._streams)} live streams, as many as this server takes."
-                raise refused(429, "too-many-streams", detail, retry_after(settings.linger))
+                raise refused(429, "too-many-streams", detail, retry_after(settings.idle_timeout))
             stream = self._streams[name] = LiveStream(name)
-            self._look_again(stream, settings.linger)
-        elif stream.publisher is not None and stream.age < TAKEN_WITHIN:
-            raise refused(409, "name-taken", f"Somebody else publishes as {name}; choose another name.")
+            self._schedule_expiry(stream, settings.idle_timeout)
+        elif stream.publisher is not None and stream.age < PUBLISHER_TIMEOUT:
+            raise refused(409, "name-taken", f"Another publisher has the name {name}; choose another one.")
         stream.publisher = publisher = object()
-        stream.heard = time.monotonic()
+        stream.last_frame = time.monotonic()
         try:
             yield stream
         finally:
@@ -153,7 +153,7 @@ class LiveStreams:
     def viewing(self, name: str) -> Iterator[LiveStream]:
         """The stream `name`, to be watched. Raises a problem: 403 when live streams are off, 404 when there is no such stream,
         429 when there are as many viewers as may be."""
-        settings = self.wanted()
+        settings = self.require_enabled()
         stream = self._streams.get(name)
         if stream is None:
             raise refused(
@@ -170,7 +170,7 @@ class LiveStreams:
             self._viewers -= 1
             stream.viewers -= 1
 
-    def wanted(self) -> LiveSettings:
+    def require_enabled(self) -> LiveSettings:
         """The settings. Raises a problem when live streams are off (403), or the server is being shut down (503)."""
         if self._settings is None:
             raise refused(403, "live-off", "This server shows no live streams; `pocketvision serve --live` does.")
@@ -185,15 +185,15 @@ class LiveStreams:
             stream.end()
         self._streams.clear()
 
-    def _look_again(self, stream: LiveStream, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(max(seconds, 0.01), self._forget_or_wait, stream)
+    def _schedule_expiry(self, stream: LiveStream, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(max(seconds, 0.01), self._expire, stream)
 
-    def _forget_or_wait(self, stream: LiveStream) -> None:
-        """Forget a stream whose last frame is too long ago; otherwise come back when it may be."""
+    def _expire(self, stream: LiveStream) -> None:
+        """End a stream whose last frame is too long ago; otherwise check again when it may be."""
         if self._settings is None or stream.ended:
             return
-        if stream.age < self._settings.linger:
-            self._look_again(stream, self._settings.linger - stream.age)
+        if stream.age < self._settings.idle_timeout:
+            self._schedule_expiry(stream, self._settings.idle_timeout - stream.age)
             return
         del self._streams[stream.name]
         stream.end()

@@ -1,7 +1,7 @@
 """/live: who streams; a stream as MJPEG for an <img>, or over a WebSocket as answer and picture; and the way in, for publishers.
 
-A publisher sends pairs of messages, an answer (text, a JSON object) and its picture (binary, a JPEG file), and is told `taken`
-for each pair. A viewer's WebSocket gets the same pairs. Whoever is slower than the frames come skips some.
+A publisher sends pairs of messages, an answer (text, a JSON object) and its picture (binary, a JPEG file), and gets `taken`
+for each pair. A viewer's WebSocket gets the same pairs. A viewer that is slower than the frames skips some.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
-from pocketvision.serving.keys import RateLimit, turn
-from pocketvision.serving.live import LiveStream, Shown
-from pocketvision.serving.patient_socket import RESTART
+from pocketvision.serving.keys import TokenBuckets, acquire
+from pocketvision.serving.live import LiveFrame, LiveStream
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_of
+from pocketvision.serving.websocket_protocol import RESTART
 
 BOUNDARY = "pocketvision-frame"
-LONGEST_ANSWER = 256 * 1024  # bytes of an answer's JSON
+MAX_ANSWER = 256 * 1024  # bytes of an answer's JSON
 JPEG = b"\xff\xd8\xff"
 NORMAL, GOING_AWAY, WRONG_MESSAGE = 1000, 1001, 1008
 _HEADERS = {
@@ -40,7 +40,7 @@ router = APIRouter()
 async def live(request: Request) -> JSONResponse:
     """Name, when it began, seconds since the last frame, frames a second and viewers; and whether this server takes any."""
     streams = service_of(request).live
-    shown = [
+    frame = [
         {
             "name": each.name,
             "since": datetime.fromtimestamp(each.since, UTC).isoformat(timespec="milliseconds"),
@@ -52,7 +52,7 @@ async def live(request: Request) -> JSONResponse:
         }
         for each in streams.all
     ]
-    return JSONResponse({"enabled": streams.enabled, "streams": shown})
+    return JSONResponse({"enabled": streams.enabled, "streams": frame})
 
 
 @router.get("/live/{name}.mjpeg", summary="Watch a stream", response_class=Response)
@@ -73,7 +73,7 @@ class _Mjpeg(StreamingResponse):
         super().__init__(iter(()), 200, _HEADERS, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._service.live.viewing(self._name) as stream, _counted(self._service):
+        with self._service.live.viewing(self._name) as stream, _count_viewer(self._service):
             self.body_iterator = _parts(stream, self._service)
             await super().__call__(scope, receive, send)
 
@@ -82,11 +82,11 @@ async def _parts(stream: LiveStream, service: Service) -> AsyncIterator[bytes]:
     """The parts of the body. The boundary follows each picture at once: browsers show a picture when they have read it."""
     yield f"--{BOUNDARY}\r\n".encode()
     last = 0
-    while (shown := await _next(stream, last, service)) is not None:
-        last = shown.number
-        size = len(shown.picture)
-        yield f"Content-Type: image/jpeg\r\nContent-Length: {size}\r\nX-Frame: {shown.number}\r\n\r\n".encode()
-        yield shown.picture
+    while (frame := await _next_frame(stream, last, service)) is not None:
+        last = frame.number
+        size = len(frame.picture)
+        yield f"Content-Type: image/jpeg\r\nContent-Length: {size}\r\nX-Frame: {frame.number}\r\n\r\n".encode()
+        yield frame.picture
         yield f"\r\n--{BOUNDARY}\r\n".encode()
 
 
@@ -101,15 +101,15 @@ async def watch(websocket: WebSocket, name: str) -> None:
         _check_host(websocket)
         with service.live.viewing(name) as stream:
             await websocket.accept()
-            with _counted(service), service.telemetry.sockets.open.track_inprogress():
-                await _show_until_left(websocket, stream, service)
+            with _count_viewer(service), service.telemetry.sockets.open.track_inprogress():
+                await _send_until_left(websocket, stream, service)
     except ProblemError as error:
         await _deny(websocket, error)
 
 
-async def _show_until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
-    showing = asyncio.create_task(_show(websocket, stream, service))
-    leaving = asyncio.create_task(_left(websocket, service))
+async def _send_until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+    showing = asyncio.create_task(_send_frames(websocket, stream, service))
+    leaving = asyncio.create_task(_until_left(websocket, service))
     try:
         await asyncio.wait((showing, leaving), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -118,22 +118,22 @@ async def _show_until_left(websocket: WebSocket, stream: LiveStream, service: Se
         await asyncio.gather(showing, leaving, return_exceptions=True)
 
 
-async def _show(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+async def _send_frames(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
     last = 0
     with suppress(WebSocketDisconnect, RuntimeError):  # the viewer has gone
-        while (shown := await _next(stream, last, service)) is not None:
-            last = shown.number
-            await websocket.send_text(shown.answer)
-            await websocket.send_bytes(shown.picture)
+        while (frame := await _next_frame(stream, last, service)) is not None:
+            last = frame.number
+            await websocket.send_text(frame.answer)
+            await websocket.send_bytes(frame.picture)
         await websocket.close(NORMAL if service.live.open else RESTART, "the stream has ended")
 
 
-async def _left(websocket: WebSocket, service: Service) -> None:
-    """Return when the viewer has left. What it says is read, slowly, and not listened to."""
-    rate = RateLimit(service.settings.socket_rate)
+async def _until_left(websocket: WebSocket, service: Service) -> None:
+    """Return when the viewer has left. What it sends is read, slowly, and discarded."""
+    rate = TokenBuckets(service.settings.socket_rate)
     with suppress(RuntimeError):
         while (await websocket.receive())["type"] != "websocket.disconnect":
-            await turn(rate)
+            await acquire(rate)
 
 
 @router.websocket("/live/{name}/publish")
@@ -147,7 +147,7 @@ async def publish(websocket: WebSocket, name: str) -> None:
             await websocket.accept()
             accepted = True
             with service.telemetry.sockets.open.track_inprogress():
-                await _take(websocket, stream, service)
+                await _receive_frames(websocket, stream, service)
     except ProblemError as error:
         if not accepted:
             await _deny(websocket, error)
@@ -159,9 +159,9 @@ async def publish(websocket: WebSocket, name: str) -> None:
 
 
 def _check_publisher(websocket: WebSocket, service: Service) -> None:
-    """Raise a problem for whoever may not publish: a browser, or without keys anybody but this machine itself.
+    """Raise a problem where publishing is not allowed: to a browser, or without keys to any other machine.
 
-    No page has business here, and a server without keys is not to show strangers' pictures to those who trust it.
+    No page needs to publish, and without keys others could show their pictures to the users of this server.
     """
     if "origin" in websocket.headers:
         raise refused(403, "other-site", "Web pages can not publish.")
@@ -180,7 +180,7 @@ def _check_host(connection: HTTPConnection) -> None:
     """Raise a problem where a page of another site might ask under a name of its own that it has pointed at this machine (DNS
     rebinding): without keys, cameras are shown under an address or as localhost only."""
     service = service_of(connection)
-    service.live.wanted()
+    service.live.require_enabled()
     host = connection.headers.get("host", "")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if service.settings.keys or name.lower() == "localhost":
@@ -199,13 +199,13 @@ def _is_this_machine(address: str) -> bool:
         return False
 
 
-async def _take(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+async def _receive_frames(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
     """Show the frames that come. Raises a problem for a message that does not belong here."""
-    rate, publisher = RateLimit(service.settings.socket_rate), stream.publisher
+    rate, publisher = TokenBuckets(service.settings.socket_rate), stream.publisher
     answer: str | None = None
     while True:
         try:
-            async with asyncio.timeout(service.live.wanted().linger):
+            async with asyncio.timeout(service.live.require_enabled().idle_timeout):
                 message = await websocket.receive()
         except TimeoutError:
             with suppress(WebSocketDisconnect, RuntimeError):
@@ -214,39 +214,39 @@ async def _take(websocket: WebSocket, stream: LiveStream, service: Service) -> N
         if message["type"] == "websocket.disconnect":
             return
         if stream.publisher is not publisher or stream.ended:
-            raise refused(409, "name-taken", "Somebody else publishes under this name now.")
+            raise refused(409, "name-taken", "Another publisher has this name now.")
         picture: bytes | None = message.get("bytes")
         if picture is None:
             answer = await _checked_answer(message.get("text") or "", service)
             continue
         if answer is None or not picture.startswith(JPEG):
             raise refused(422, "invalid-frame", "Expected an answer as text, then its picture as a binary JPEG file.")
-        stream.show(answer, picture)
+        stream.publish(answer, picture)
         service.telemetry.live.frames.inc()
         answer = None
-        await turn(rate)
+        await acquire(rate)
         with suppress(WebSocketDisconnect, RuntimeError):
             await websocket.send_json({"type": "taken", "frame": stream.count})
 
 
 async def _checked_answer(text: str, service: Service) -> str:
     content = text.encode("utf-8", "surrogatepass")
-    if len(content) > LONGEST_ANSWER:
-        raise refused(413, "answer-too-large", f"An answer may have {LONGEST_ANSWER} bytes.")
+    if len(content) > MAX_ANSWER:
+        raise refused(413, "answer-too-large", f"An answer may have {MAX_ANSWER} bytes.")
     await parsed(content, service.settings.max_json_depth)
     return text
 
 
-async def _next(stream: LiveStream, last: int, service: Service) -> Shown | None:
+async def _next_frame(stream: LiveStream, last: int, service: Service) -> LiveFrame | None:
     """The newest frame after number `last`, as LiveStream.after; those in between are counted as skipped."""
-    shown = await stream.after(last)
-    if shown is not None and last > 0:
-        service.telemetry.live.skipped.inc(shown.number - last - 1)
-    return shown
+    frame = await stream.next_after(last)
+    if frame is not None and last > 0:
+        service.telemetry.live.skipped.inc(frame.number - last - 1)
+    return frame
 
 
 @contextmanager
-def _counted(service: Service) -> Iterator[None]:
+def _count_viewer(service: Service) -> Iterator[None]:
     service.telemetry.live.viewers.inc()
     try:
         yield
@@ -257,7 +257,7 @@ def _counted(service: Service) -> Iterator[None]:
 async def _deny(websocket: WebSocket, error: ProblemError) -> None:
     """Answer a WebSocket that is not accepted with a problem document, where the server can; otherwise close it."""
     problem = problem_of(error)
-    websocket.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    websocket.scope["state"]["problem"] = problem.kind  # for the access log and metrics
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
     else:

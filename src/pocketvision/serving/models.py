@@ -12,7 +12,7 @@ from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
-from pocketvision.serving.served_model import Input, Prediction, ServedModel, WarmModel, open_warm
+from pocketvision.serving.served_model import Input, ServedModel, ServedPrediction, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 
@@ -105,16 +105,16 @@ class ServedModels:
         named = [model for model in models if model.name == name]
         if not named:
             known = ", ".join(dict.fromkeys(model.name for model in models))
-            raise UnknownModelError(f"There is no model {_shown(name)}; served are {known}")
+            raise UnknownModelError(f"There is no model {_quoted(name)}; served are {known}")
         fitting = [model for model in named if version is None or model.version == version]
         if not fitting:
             known = ", ".join(model.version for model in named)
-            raise UnknownModelError(f"The model {name} has no version {_shown(version)}; served are {known}")
+            raise UnknownModelError(f"The model {name} has no version {_quoted(version)}; served are {known}")
         return fitting[-1]
 
     async def predict(
         self, images: Sequence[Input], *, deadline: float, name: str | None = None, version: str | None = None
-    ) -> tuple[ServedModel, list[Prediction | Exception]]:
+    ) -> tuple[ServedModel, list[ServedPrediction | Exception]]:
         """The model that answered, and one prediction or error for each image; see `get` and Batcher.submit.
 
         Nothing is awaited between the look-up and the admission: a model found here can not be retired before it has taken
@@ -132,7 +132,7 @@ class ServedModels:
         return [await self.reload_source(source) for source in self._sources if source.name == name]
 
     async def reload_source(self, source: BundleSource) -> Reload:
-        """Exchange one folder's model, or say why the old one stays. One reload happens at a time."""
+        """Replace one folder's model, or say why the old one serves on. One reload happens at a time."""
         async with self._reloading:
             old = self._models[source]
             try:
@@ -183,6 +183,6 @@ class ServedModels:
         return reload
 
 
-def _shown(text: str | None) -> str:
+def _quoted(text: str | None) -> str:
     """What a client sent, short enough and without control characters."""
     return repr((text or "")[:64])

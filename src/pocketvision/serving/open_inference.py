@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from pocketvision.errors import UsageError
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.problems import refused, retry_after
-from pocketvision.serving.request_body import unless_gone, whole_body
-from pocketvision.serving.served_model import Prediction, ServedModel
+from pocketvision.serving.request_body import unless_disconnected, whole_body
+from pocketvision.serving.served_model import ServedModel, ServedPrediction
 from pocketvision.serving.service import Service, service_of
 from pocketvision.serving.tensors import HEADER_LENGTH, Output, images_of, response_body
 
@@ -93,21 +93,21 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         asked = await parsed(body[:header_length], service.settings.max_json_depth)
         model = service.models.get(name, version)
         images = await asyncio.to_thread(_images, asked, body[header_length:], model, service)
-        wanted = _wanted(asked)
+        wanted = _requested_outputs(asked)
         deadline = time.monotonic() + service.settings.deadline
         predicted = service.models.predict(images, deadline=deadline, name=name, version=version)
-        model, outcomes = await unless_gone(request, predicted)
+        model, outcomes = await unless_disconnected(request, predicted)
     return _answer(asked, model, outcomes, wanted)
 
 
 def _header_length(request: Request, size: int) -> int:
     """Length of the body's JSON part: all of it unless the client says so."""
-    told = request.headers.get(HEADER_LENGTH)
-    if told is None:
+    declared = request.headers.get(HEADER_LENGTH)
+    if declared is None:
         return size
-    if not told.isdecimal() or len(told) > 12 or int(told) > size:
+    if not declared.isdecimal() or len(declared) > 12 or int(declared) > size:
         raise refused(422, "invalid-request", f"{HEADER_LENGTH} must be a whole number, at most the body's length.")
-    return int(told)
+    return int(declared)
 
 
 def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: Service) -> list[Any]:
@@ -126,7 +126,7 @@ def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: S
     return list(images_of(tensor, raw, (preprocessing.height, preprocessing.width), service.settings.max_images))
 
 
-def _wanted(asked: dict[str, Any]) -> list[tuple[str, bool]]:
+def _requested_outputs(asked: dict[str, Any]) -> list[tuple[str, bool]]:
     """Names of the outputs that are wanted, and whether as binary data. All of them when none is named."""
     parameters = asked.get("parameters")
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
@@ -143,7 +143,10 @@ def _wanted(asked: dict[str, Any]) -> list[tuple[str, bool]]:
 
 
 def _answer(
-    asked: dict[str, Any], model: ServedModel, outcomes: list[Prediction | Exception], wanted: list[tuple[str, bool]]
+    asked: dict[str, Any],
+    model: ServedModel,
+    outcomes: list[ServedPrediction | Exception],
+    wanted: list[tuple[str, bool]],
 ) -> Response:
     predictions = []
     for outcome in outcomes:

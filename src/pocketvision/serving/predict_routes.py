@@ -12,7 +12,7 @@ from starlette.responses import Response
 from pocketvision.serving.answers import PredictionAnswer, prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
 from pocketvision.serving.problems import refused
-from pocketvision.serving.request_body import chunks, unless_gone, whole_body
+from pocketvision.serving.request_body import chunks, unless_disconnected, whole_body
 from pocketvision.serving.service import Reservation, Service, request_id_of, service_of
 
 MAX_TOP_K = 1000
@@ -127,7 +127,7 @@ async def _answered(
 ) -> Response:
     deadline = time.monotonic() + service.settings.deadline
     predicted = service.models.predict(images, deadline=deadline, name=model, version=version)
-    served, outcomes = await unless_gone(request, predicted)
+    served, outcomes = await unless_disconnected(request, predicted)
     answer = prediction_answer(served, outcomes, top_k, request_id_of(request))
     return Response(to_json(answer), media_type="application/json")
 

@@ -65,12 +65,12 @@ def unauthorized(how: str) -> Problem:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header that tells a client when to come back."""
+    """The Retry-After header."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error is shown as. What nobody foresaw is an internal error without any detail."""
+    """The problem that an error is shown as. What is not expected is an internal error without any detail."""
     match error:
         case ProblemError():
             return error.problem

@@ -54,7 +54,7 @@ async def whole_body(request: Request, service: Service, reservation: Reservatio
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of `work`, which is cancelled when the client closes its connection; ClientDisconnect is raised then.
 
     The body must have been read.
@@ -64,7 +64,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Re
 
     async def watch() -> None:
         nonlocal gone
-        await _until_gone(request)
+        await _until_disconnected(request)
         gone = True
         this.cancel()
 
@@ -72,13 +72,13 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Re
     try:
         return await work
     except asyncio.CancelledError:
-        if gone and this.uncancel() == 0:  # cancelled by `watch` and by nobody else
+        if gone and this.uncancel() == 0:  # cancelled by `watch` alone
             raise ClientDisconnect from None
         raise
     finally:
         watching.cancel()
 
 
-async def _until_gone(request: Request) -> None:
+async def _until_disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

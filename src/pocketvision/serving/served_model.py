@@ -18,10 +18,10 @@ from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
 from pocketvision.runtime.backends import Backend, open_backend
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
-from pocketvision.serving.batching import Answer, Batcher, Timing
+from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.telemetry import ModelFigures, Telemetry
+from pocketvision.serving.telemetry import ModelMetrics, Telemetry
 
 Input = bytes | NDArray[np.float32]
 """An image file's content, or a network's input (3, H, W)."""
@@ -30,7 +30,7 @@ VERSION_LENGTH = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class ServedPrediction:
     """An image's answer. logits: (classes,). timing: see batching."""
 
     classification: Classification
@@ -90,7 +90,7 @@ class _Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class _Answered:
+class _Output:
     classification: Classification
     logits: NDArray[np.float32]
     brightness: float | None
@@ -120,37 +120,37 @@ class ServedModel:
         self._backend = warm.backend
         self._settings = settings
         self._tracing = telemetry.tracing
-        self._figures = ModelFigures(telemetry, name)
+        self._figures = ModelMetrics(telemetry, name)
         self._drift = drift
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
         batches = replace(settings.batches, threads=settings.model_threads)
-        self.batcher: Batcher[Input, _Prepared, _Answered]
+        self.batcher: Batcher[Input, _Prepared, _Output]
         self.batcher = Batcher(
             self._prepare,
             self._run,
             batches,
             preparing=decoding,
-            on_batch=self._figures.tell_batch,
-            on_lingering=self._figures.lingering.inc,
+            on_batch=self._figures.observe_batch,
+            on_abandoned=self._figures.abandoned.inc,
         )
 
-    async def predict(self, images: Sequence[Input], *, deadline: float) -> list[Prediction | Exception]:
+    async def predict(self, images: Sequence[Input], *, deadline: float) -> list[ServedPrediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
         self._figures.queue.inc(len(images))
         try:
             outcomes = await self.batcher.submit(images, deadline=deadline)
         finally:
             self._figures.queue.dec(len(images))
-        return [self._told(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes]
+        return [self._record(outcome) if isinstance(outcome, TimedResult) else outcome for outcome in outcomes]
 
     def stop_watching(self) -> None:
         """Another model is watched for drift in this one's place."""
         if self._drift is not None:
             self._drift.close()
 
-    def _told(self, answer: Answer[_Answered]) -> Prediction:
+    def _record(self, answer: TimedResult[_Output]) -> ServedPrediction:
         answered = answer.value
         confidence = answered.classification.probability
         self._figures.decode_seconds.observe(answer.timing.prepare)
@@ -164,7 +164,7 @@ class ServedModel:
                 self._drift.record(BRIGHTNESS, answered.brightness)
         if self._tracing is not None:
             self._tracing.note_image(self.name, self.version, answer.timing)
-        return Prediction(answered.classification, answered.logits, answer.timing)
+        return ServedPrediction(answered.classification, answered.logits, answer.timing)
 
     def _prepare(self, source: Input) -> _Prepared:
         """In a batch thread. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
@@ -175,7 +175,7 @@ class ServedModel:
         crop = preprocessing.crop(image)
         return _Prepared(crop, brightness_of_crop(crop))
 
-    def _run(self, items: Sequence[_Prepared]) -> list[_Answered]:
+    def _run(self, items: Sequence[_Prepared]) -> list[_Output]:
         """In a batch thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
         if images is None:
@@ -189,4 +189,4 @@ class ServedModel:
         if not np.isfinite(outputs["probabilities"]).all():
             raise ValueError("the network's answer is not a number")
         answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], items, strict=True)
-        return [_Answered(classification, logits, item.brightness) for classification, logits, item in answers]
+        return [_Output(classification, logits, item.brightness) for classification, logits, item in answers]

@@ -17,18 +17,18 @@ import uvicorn
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
-from pocketvision.serving.connections import TOLD, PatientProtocol
-from pocketvision.serving.last_call import take_up_connections
-from pocketvision.serving.patient_socket import PatientSocket
+from pocketvision.serving.graceful_shutdown import accept_pending_connections
+from pocketvision.serving.http_protocol import EXCESS_ANSWERED, HttpProtocol
 from pocketvision.serving.problems import Problem
 from pocketvision.serving.service import Service
+from pocketvision.serving.websocket_protocol import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1024
 BACKLOG = 2048  # of the system's queue of connections, which asyncio takes up at once
-OTHER_FILES = 64 + 2 * TOLD
-"""Open files that are no connections: libraries, bundles, figures; and who is told that there are too many, or waits for that."""
+RESERVED_FILES = 64 + 2 * EXCESS_ANSWERED
+"""Open files that are no served connections: libraries, bundles, metrics, connections that get a 503."""
 
 
 def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -50,10 +50,10 @@ def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.so
         return bound
     except (OSError, OverflowError) as error:
         bound.close()
-        raise not_had(host, port, error) from error
+        raise bind_error(host, port, error) from error
 
 
-def not_had(host: str, port: int, error: Exception) -> PocketVisionError:
+def bind_error(host: str, port: int, error: Exception) -> PocketVisionError:
     """The error for an address that can not be had."""
     hint = {
         errno.EADDRINUSE: "another program listens there already; choose another --port, or 0 for any free one",
@@ -70,10 +70,10 @@ def connections_allowed(wanted: int) -> int:
         import resource
     except ModuleNotFoundError:  # Windows
         return wanted
-    needed = wanted + OTHER_FILES + BACKLOG
+    needed = wanted + RESERVED_FILES + BACKLOG
     try:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    except OSError as error:  # a sandbox that does not tell
+    except OSError as error:  # in a sandbox
         logger.warning("how many files may be open is not known (%s); up to %d connections are taken", error, wanted)
         return wanted
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -81,7 +81,7 @@ def connections_allowed(wanted: int) -> int:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
-    return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - OTHER_FILES), 1)
+    return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - RESERVED_FILES), 1)
 
 
 async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], None]) -> None:
@@ -92,19 +92,19 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     """
     settings = service.settings
     try:
-        with _ended_by_sigterm():
+        with _exit_on_sigterm():
             await service.models.load()
         try:
             bound.listen(BACKLOG)
-        except OSError as error:  # somebody was faster
+        except OSError as error:  # another process was faster
             host, port = bound.getsockname()[:2]
-            raise not_had(host, port, error) from error
+            raise bind_error(host, port, error) from error
     except BaseException:
         await service.models.close()
         bound.close()
         raise
     app = app_for(service)
-    # What lives as long as the server is looked at no more: a full collection would take 20 to 36 ms of some request's time.
+    # What lives as long as the server is not collected: a full collection would delay a request by 20 to 36 ms.
     gc.collect()
     gc.freeze()
 
@@ -119,8 +119,8 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     }
     config = uvicorn.Config(
         app,
-        http=type("LimitedProtocol", (PatientProtocol,), limits),
-        ws=type("LimitedSocket", (PatientSocket,), {"write_timeout": settings.write_timeout}),
+        http=type("LimitedProtocol", (HttpProtocol,), limits),
+        ws=type("LimitedSocket", (WebSocketProtocol,), {"write_timeout": settings.write_timeout}),
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
         backlog=BACKLOG,
@@ -131,22 +131,22 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         lifespan="on",
     )
     server = _Server(config, service)
-    waiting = asyncio.create_task(_told(server, on_ready))
+    waiting = asyncio.create_task(_notify_when_started(server, on_ready))
     try:
         await server.serve(sockets=[bound])
     finally:
         waiting.cancel()
 
 
-async def _told(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
+async def _notify_when_started(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
     on_ready()
 
 
 @contextmanager
-def _ended_by_sigterm() -> Generator[None, None, None]:
-    """End at once at SIGTERM: nothing is in flight. Without a handler a container's first process would not hear it."""
+def _exit_on_sigterm() -> Generator[None, None, None]:
+    """Exit at once at SIGTERM: nothing is in flight. Process 1 of a container ignores the signal without a handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -158,16 +158,16 @@ def _ended_by_sigterm() -> Generator[None, None, None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but what lasts as long as its client wishes is told when it stops, and a signal that was obeyed is not raised
-    again: a stop that was asked for is no failure."""
+    """uvicorn's, but WebSockets and streams are notified of a shutdown, and the signal is not raised again afterwards: a stop
+    that was asked for is no failure."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the door behind who has come in, finish what is in flight, end."""
-        await take_up_connections(sockets or [])
+        """Accept what is pending, drain, end."""
+        await accept_pending_connections(sockets or [])
         self._service.stopping.set()
         self._service.live.close()
         await super().shutdown(sockets)

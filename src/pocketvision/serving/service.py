@@ -8,7 +8,7 @@ from typing import cast
 
 from starlette.requests import HTTPConnection
 
-from pocketvision.serving.keys import RateLimit, Rates
+from pocketvision.serving.keys import RateLimiter, TokenBuckets
 from pocketvision.serving.live import LiveStreams
 from pocketvision.serving.models import BundleSource, Reload, ServedModels
 from pocketvision.serving.problems import refused, retry_after
@@ -53,9 +53,9 @@ class BodyBudget:
 class Service:
     """One server's parts. `service_of` finds it from a request.
 
-    sockets: places for WebSockets; strangers: those of them that may be taken by connections that have yet to bring their key.
-    stopping: set when the server stops; what lasts as long as its client wishes ends by itself then. rates: how often each key
-    may ask, None without a limit. reload: as ServedModels.reload, in every process that serves.
+    sockets: limits WebSockets; unauthenticated_sockets: limits those that have not sent their key yet. stopping: set when the
+    server stops; WebSockets end by themselves then. rates: how often each key may ask, None without a limit. reload: as
+    ServedModels.reload, in every process that serves.
     """
 
     settings: ServerSettings
@@ -63,10 +63,10 @@ class Service:
     telemetry: Telemetry
     bodies: BodyBudget
     sockets: asyncio.Semaphore
-    strangers: asyncio.Semaphore
+    unauthenticated_sockets: asyncio.Semaphore
     stopping: asyncio.Event
     live: LiveStreams
-    rates: Rates | None
+    rates: RateLimiter | None
     reload: Callable[[str], Awaitable[list[Reload]]]
 
 
@@ -74,22 +74,22 @@ def service_for(
     sources: Sequence[BundleSource],
     settings: ServerSettings,
     *,
-    rates: Rates | None = None,
+    rates: RateLimiter | None = None,
     reload: Callable[[str], Awaitable[list[Reload]]] | None = None,
 ) -> Service:
     """A service whose models are not loaded yet. rates, reload: where several processes serve; otherwise its own."""
     telemetry = Telemetry(start_tracing() if settings.traces else None)
     models = ServedModels(sources, settings, telemetry)
     if rates is None and settings.rate is not None:
-        rates = RateLimit(settings.rate)
+        rates = TokenBuckets(settings.rate)
     return Service(
         settings=settings,
         models=models,
         telemetry=telemetry,
         bodies=BodyBudget(settings.max_bodies),
         sockets=asyncio.Semaphore(settings.max_sockets),
-        # A quarter: those who have no key can not shut out those who have one.
-        strangers=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
+        # A quarter, so that clients without a key can not shut out those with one.
+        unauthenticated_sockets=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
         stopping=asyncio.Event(),
         live=LiveStreams(settings.live),
         rates=rates,
@@ -103,5 +103,5 @@ def service_of(connection: HTTPConnection) -> Service:
 
 
 def request_id_of(connection: HTTPConnection) -> str:
-    """The id that the gate gave to the request."""
+    """The id that the middleware gave to the request."""
     return cast(str, connection.scope["state"]["request_id"])

@@ -1,4 +1,4 @@
-"""Everything a server can be told, in one frozen value. The defaults are what `pocketvision serve` uses."""
+"""All settings of a server, in one frozen value. The defaults are what `pocketvision serve` uses."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -39,7 +39,7 @@ async def models(request: Request) -> JSONResponse:
 
 @router.post("/models/{name}/reload", summary="Read a model's folder anew", response_model=ReloadList)
 async def reload(request: Request, name: str) -> JSONResponse:
-    """The old version serves until the new one has passed its hashes and its warm-up, and stays if it does not (409).
+    """The old version serves until the new one has passed its hashes and its warm-up, and serves on if it does not (409).
 
     Only where the server has keys: anybody could keep it busy otherwise.
     """
@@ -48,7 +48,7 @@ async def reload(request: Request, name: str) -> JSONResponse:
         raise refused(403, "reload-needs-keys", "Reloading by request is only for servers with API keys.")
     service.models.get(name)  # an unknown one is a 404 before any other process hears of it
     done = [vars(reload) for reload in await service.reload(name)]
-    # A folder's path and the machine's insides are for the log; whoever asks learns that it failed.
+    # A folder's path and internal errors are for the log; the client learns that it failed.
     for each in done:
         each["reason"] = "The new bundle was refused; the log says why." if each["outcome"] == "failed" else ""
     failed = [each for each in done if each["outcome"] == "failed"]

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, for who asks for them: a span a request, and in it what its images waited for and were worked on."""
+"""OpenTelemetry traces, off by default: a span a request, and in it what its images waited for and were worked on."""
 
 import threading
 import time

@@ -1,6 +1,6 @@
 """Answers of unknown length for clients of HTTP/1.0, which know no chunks: they end with the connection (RFC 9112, 6.3).
 
-A proxy may be such a client: nginx long was one unless it was told otherwise.
+A proxy may be such a client: nginx was one by default for long.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ async def watch_folders(models: ServedModels, seconds: float) -> None:
     A folder that is gone, or that holds no good bundle, leaves the old one at work. Ends only by being cancelled.
     """
     last = {source: await asyncio.to_thread(signature, source.folder) for source in models.sources}
-    # What was exchanged since it was loaded has changed, though nobody has looked yet.
+    # A bundle that was replaced since it was loaded counts as changed.
     served = {
         source: last[source] if await asyncio.to_thread(_holds, source.folder, model.version) else ()
         for source, model in zip(models.sources, models.all, strict=True)
@@ -51,5 +51,5 @@ def signature(folder: Path) -> Signature:
             about = path.stat()
             found.append((path.name, about.st_size, about.st_mtime_ns, about.st_ino))
         return tuple(found)
-    except OSError:  # gone, or changing under our eyes
+    except OSError:  # gone, or changing meanwhile
         return ()

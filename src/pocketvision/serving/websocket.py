@@ -17,8 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
-from pocketvision.serving.keys import RateLimit, name_of, turn
-from pocketvision.serving.patient_socket import FINISHES, POLICY, RESTART
+from pocketvision.serving.keys import TokenBuckets, acquire, name_of
 from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
 from pocketvision.serving.problems import (
     Problem,
@@ -30,12 +29,13 @@ from pocketvision.serving.problems import (
     unauthorized,
 )
 from pocketvision.serving.service import Service, request_id_of, service_of
+from pocketvision.serving.websocket_protocol import DRAINS, POLICY, RESTART
 
 TYPES = ("image_analysis", "health_check", "authenticate")
 ANSWERED = "answered"
 TASKS = ("classification",)
 CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
-LONGEST_INTRODUCTION = 1024  # characters of the message that brings the key
+MAX_AUTH_MESSAGE = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
 
 logger = logging.getLogger(__name__)
@@ -44,39 +44,39 @@ router = APIRouter()
 
 @router.websocket("/ws")
 async def socket(websocket: WebSocket) -> None:
-    """Serve one connection until it ends. A page of another site may not open it: browsers tell their origin."""
+    """Serve one connection until it ends. A page of another site may not open it: browsers send their origin."""
     service = service_of(websocket)
     origin = websocket.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
         await _deny(websocket, refused(403, "foreign-origin", "Pages of other sites may not connect.").problem)
         return
-    stranger = bool(service.settings.keys) and not websocket.scope["state"]["key"]
-    if service.sockets.locked() or (stranger and service.strangers.locked()):
+    unauthenticated = bool(service.settings.keys) and not websocket.scope["state"]["key"]
+    if service.sockets.locked() or (unauthenticated and service.unauthenticated_sockets.locked()):
         detail = "There is no place for another WebSocket; try again later."
         await _deny(websocket, refused(503, "too-many-websockets", detail, retry_after(1)).problem)
         return
     async with service.sockets, AsyncExitStack() as place:
-        if stranger:
-            await place.enter_async_context(service.strangers)
+        if unauthenticated:
+            await place.enter_async_context(service.unauthenticated_sockets)
         await websocket.accept()
         service.telemetry.sockets.open.inc()
         try:
-            if stranger and not await _introduced(websocket, service):
+            if unauthenticated and not await _authenticate_by_message(websocket, service):
                 return
             await place.aclose()
-            await _Conversation(websocket, service).hold()
+            await _WebSocketSession(websocket, service).run()
         finally:
             service.telemetry.sockets.open.dec()
 
 
 async def _deny(websocket: WebSocket, problem: Problem) -> None:
-    websocket.scope["state"]["problem"] = problem.kind  # for the gate's log and metrics
+    websocket.scope["state"]["problem"] = problem.kind  # for the access log and metrics
     await websocket.send_denial_response(problem_response(problem, request_id_of(websocket)))
 
 
-async def _introduced(websocket: WebSocket, service: Service) -> bool:
+async def _authenticate_by_message(websocket: WebSocket, service: Service) -> bool:
     """Whether the first message brought a key in time; the connection is closed otherwise. Nothing else is taken before."""
-    asked: dict[str, Any] = {}
+    request: dict[str, Any] = {}
     try:
         async with asyncio.timeout(service.settings.header_timeout):
             message = await websocket.receive()
@@ -84,16 +84,16 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
             return False
         text = message.get("text") or ""
         how = 'send {"type": "authenticate", "key": KEY} as the first message, or the key in a header'
-        if not text or len(text) > LONGEST_INTRODUCTION:
+        if not text or len(text) > MAX_AUTH_MESSAGE:
             raise ProblemError(unauthorized(how))
-        asked = await parsed(text.encode("utf-8", "surrogatepass"), service.settings.max_json_depth)
-        name = name_of(str(asked.get("key", "")), service.settings.keys)
-        if asked.get("type") != "authenticate" or name is None:
+        request = await parsed(text.encode("utf-8", "surrogatepass"), service.settings.max_json_depth)
+        name = name_of(str(request.get("key", "")), service.settings.keys)
+        if request.get("type") != "authenticate" or name is None:
             raise ProblemError(unauthorized(how))
         if service.rates is not None:
-            await turn(service.rates, name)
+            await acquire(service.rates, name)
         websocket.scope["state"]["key"] = name
-        await websocket.send_text(json.dumps(_authenticated(asked)))
+        await websocket.send_text(json.dumps(_authenticated(request)))
         service.telemetry.sockets.messages.labels("authenticate", ANSWERED).inc()
         return True
     except (WebSocketDisconnect, RuntimeError):  # the client has gone
@@ -103,15 +103,15 @@ async def _introduced(websocket: WebSocket, service: Service) -> bool:
     except ProblemError as error:
         problem = error.problem
     service.telemetry.rejected.labels(problem.kind).inc()
-    service.telemetry.sockets.messages.labels(_type_of(asked), problem.kind).inc()
+    service.telemetry.sockets.messages.labels(_type_of(request), problem.kind).inc()
     websocket.scope["state"]["problem"] = problem.kind
     with suppress(WebSocketDisconnect, RuntimeError):
-        await websocket.send_text(json.dumps(_error(problem, asked)))
+        await websocket.send_text(json.dumps(_error(problem, request)))
         await websocket.close(POLICY, problem.kind)
     return False
 
 
-class _Conversation:
+class _WebSocketSession:
     """One connection. At most `socket_in_flight` requests are in work; while they are, one more message is read from it (while
     there is none, it is seen when the client leaves), so neither a fast sender nor a slow reader can fill the server's memory."""
 
@@ -119,23 +119,23 @@ class _Conversation:
         self._websocket = websocket
         self._service = service
         self._free = asyncio.Semaphore(service.settings.socket_in_flight)
-        self._rate = RateLimit(service.settings.socket_rate)
+        self._rate = TokenBuckets(service.settings.socket_rate)
         self._working: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._announced: dict[str, Any] | None = None
-        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
+        self._close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
 
-    async def hold(self) -> None:
+    async def run(self) -> None:
         """Read and answer until the client leaves; what is still in work then is cancelled. Or until the server stops: then no
         more is read, what was read is answered as long as there is time, and the connection is closed."""
-        self._websocket.scope["state"][FINISHES] = True
+        self._websocket.scope["state"][DRAINS] = True
         watching = asyncio.create_task(self._watch())
         try:
-            while (message := await self._next()) is not None:
-                await turn(self._rate)  # a client that sends too often is slowed down: it is read from later
-                await self._begin(message)
-            if self._over.done():
-                await self._close(self._over.result())
+            while (message := await self._receive()) is not None:
+                await acquire(self._rate)  # a client that sends too often is slowed down: it is read from later
+                await self._dispatch(message)
+            if self._close_code.done():
+                await self._close(self._close_code.result())
         except (WebSocketDisconnect, RuntimeError):  # closed while it was being read or written
             return
         finally:
@@ -149,16 +149,16 @@ class _Conversation:
         self._end(RESTART)
 
     def _end(self, code: int) -> None:
-        if not self._over.done():
-            self._over.set_result(code)
+        if not self._close_code.done():
+            self._close_code.set_result(code)
 
-    async def _next(self) -> Any:
+    async def _receive(self) -> Any:
         """The next message, once it may be begun; None when there will be none."""
-        if self._over.done():
+        if self._close_code.done():
             return None
         receiving = asyncio.ensure_future(self._websocket.receive())
         try:
-            either: tuple[asyncio.Future[Any], ...] = (receiving, self._over)
+            either: tuple[asyncio.Future[Any], ...] = (receiving, self._close_code)
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():
                 return None
@@ -168,7 +168,7 @@ class _Conversation:
         if message["type"] == "websocket.disconnect":
             return None
         acquiring = asyncio.ensure_future(self._free.acquire())
-        either = (acquiring, self._over)
+        either = (acquiring, self._close_code)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if acquiring.done():
             return message
@@ -184,41 +184,41 @@ class _Conversation:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._websocket.close(code)
 
-    async def _begin(self, message: Any) -> None:
+    async def _dispatch(self, message: Any) -> None:
         """Understand a message, in order with the others, and start to answer it beside them."""
-        asked: dict[str, Any] = {}
+        request: dict[str, Any] = {}
         content: bytes | None = message.get("bytes")
         try:
             if content is None:
                 text = message.get("text") or ""
-                asked = await parsed(text.encode("utf-8", "surrogatepass"), self._service.settings.max_json_depth)
-                if asked.get("type") == "image_analysis" and asked.get("image") is None:
-                    before, self._announced = self._announced, asked
+                request = await parsed(text.encode("utf-8", "surrogatepass"), self._service.settings.max_json_depth)
+                if request.get("type") == "image_analysis" and request.get("image") is None:
+                    before, self._announced = self._announced, request
                     if before is None:
                         self._free.release()
                         return
-                    asked = before
+                    request = before
                     raise refused(422, "image-missing", "Its image did not come before the next request.")
             else:
-                asked, self._announced = self._announced or {"type": "image_analysis"}, None
-            if not await self._allowed():
+                request, self._announced = self._announced or {"type": "image_analysis"}, None
+            if not await self._acquire_rate():
                 self._free.release()
                 return
         except Exception as error:
-            work = self._failed(asked, error)
+            work = self._failed(request, error)
         else:
-            work = self._answer(asked, content)
+            work = self._answer(request, content)
         task = asyncio.create_task(work)
         self._working.add(task)
         task.add_done_callback(self._ended)
 
-    async def _allowed(self) -> bool:
-        """Wait for the key's turn. False when the connection is to end before."""
+    async def _acquire_rate(self) -> bool:
+        """Wait for the key's rate limit. False when the connection is to end before."""
         key = self._websocket.scope["state"]["key"]
         if self._service.rates is None or not key:
             return True
-        turning = asyncio.ensure_future(turn(self._service.rates, key))
-        either: tuple[asyncio.Future[Any], ...] = (turning, self._over)
+        turning = asyncio.ensure_future(acquire(self._service.rates, key))
+        either: tuple[asyncio.Future[Any], ...] = (turning, self._close_code)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return turning.done() or not turning.cancel()
 
@@ -226,52 +226,56 @@ class _Conversation:
         self._working.discard(task)
         self._free.release()
 
-    async def _answer(self, asked: dict[str, Any], content: bytes | None) -> None:
+    async def _answer(self, request: dict[str, Any], content: bytes | None) -> None:
         try:
             with self._service.bodies.reserve() as reservation:
-                reservation.take(len(content if content is not None else str(asked.get("image", ""))))
-                answer = await self._traced(asked, content)
+                reservation.take(len(content if content is not None else str(request.get("image", ""))))
+                answer = await self._traced(request, content)
         except Exception as error:  # one request's error is its own; the connection goes on
-            await self._failed(asked, error)
+            await self._failed(request, error)
         else:
             if await self._send(answer):
-                self._service.telemetry.sockets.messages.labels(_type_of(asked), ANSWERED).inc()
+                self._service.telemetry.sockets.messages.labels(_type_of(request), ANSWERED).inc()
 
-    async def _traced(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+    async def _traced(self, request: dict[str, Any], content: bytes | None) -> dict[str, Any]:
         tracing = self._service.telemetry.tracing
-        if tracing is None or asked.get("type") != "image_analysis":
-            return await self._told(asked, content)
+        if tracing is None or request.get("type") != "image_analysis":
+            return await self._handle(request, content)
         with tracing.message("image_analysis", request_id_of(self._websocket)):
-            return await self._told(asked, content)
+            return await self._handle(request, content)
 
-    async def _failed(self, asked: dict[str, Any], error: Exception) -> None:
+    async def _failed(self, request: dict[str, Any], error: Exception) -> None:
         problem = problem_of(error)
         if problem.status == 500:
-            logger.error("request %r on a WebSocket failed", _id_of(asked), exc_info=error)
+            logger.error("request %r on a WebSocket failed", _id_of(request), exc_info=error)
         self._service.telemetry.rejected.labels(problem.kind).inc()
-        self._service.telemetry.sockets.messages.labels(_type_of(asked), problem.kind).inc()
-        await self._send(_error(problem, asked))
+        self._service.telemetry.sockets.messages.labels(_type_of(request), problem.kind).inc()
+        await self._send(_error(problem, request))
 
-    async def _told(self, asked: dict[str, Any], content: bytes | None) -> dict[str, Any]:
-        kind = asked.get("type")
+    async def _handle(self, request: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+        kind = request.get("type")
         if kind == "health_check":
             ready = self._service.models.ready
-            return {"type": "health_response", "request_id": _id_of(asked), "status": "ready" if ready else "not-ready"}
+            return {
+                "type": "health_response",
+                "request_id": _id_of(request),
+                "status": "ready" if ready else "not-ready",
+            }
         if kind == "authenticate":  # it may ask already
-            return _authenticated(asked)
+            return _authenticated(request)
         if kind != "image_analysis":
             raise refused(422, "unknown-type", "The type must be image_analysis, health_check or authenticate.")
-        tasks = asked.get("tasks", list(TASKS))
+        tasks = request.get("tasks", list(TASKS))
         if not isinstance(tasks, list) or not tasks or any(task not in TASKS for task in tasks):
             raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(TASKS)}.")
-        top_k = whole_number(asked, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
+        top_k = whole_number(request, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
         model, outcomes = await self._service.models.predict(
-            [content if content is not None else await image_of(asked["image"])],
+            [content if content is not None else await image_of(request["image"])],
             deadline=time.monotonic() + self._service.settings.deadline,
-            name=text_or_none(asked, "model"),
-            version=text_or_none(asked, "version"),
+            name=text_or_none(request, "model"),
+            version=text_or_none(request, "version"),
         )
-        return {"type": "analysis_result", **prediction_answer(model, outcomes, top_k, _id_of(asked))}
+        return {"type": "analysis_result", **prediction_answer(model, outcomes, top_k, _id_of(request))}
 
     async def _send(self, answer: dict[str, Any]) -> bool:
         """Whether the client was still there."""
@@ -287,22 +291,22 @@ class _Conversation:
         return False
 
 
-def _authenticated(asked: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "authenticated", "request_id": _id_of(asked)}
+def _authenticated(request: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "authenticated", "request_id": _id_of(request)}
 
 
-def _error(problem: Problem, asked: dict[str, Any]) -> dict[str, Any]:
-    document = problem.document(_id_of(asked))
+def _error(problem: Problem, request: dict[str, Any]) -> dict[str, Any]:
+    document = problem.document(_id_of(request))
     return {**document, "problem": document["type"], "type": "error"}
 
 
-def _type_of(asked: dict[str, Any]) -> str:
+def _type_of(request: dict[str, Any]) -> str:
     """A message's type for the metrics: one of ours, whatever a client sends."""
-    kind = asked.get("type")
+    kind = request.get("type")
     return kind if isinstance(kind, str) and kind in TYPES else "other"
 
 
-def _id_of(asked: dict[str, Any]) -> str:
+def _id_of(request: dict[str, Any]) -> str:
     """The id a client gave to its request, as text; empty when it gave none."""
-    given = asked.get("request_id", "")
+    given = request.get("request_id", "")
     return str(given)[:128] if isinstance(given, str | int) else ""

@@ -1,4 +1,4 @@
-"""One of several processes that serve on a port: what it is given, what it says to the one that started it, and its life."""
+"""One of several processes that serve on a port: its settings, its messages to the supervisor, and its run."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ from pocketvision.serving.problems import refused
 from pocketvision.serving.server import leave_hung_threads, listening_socket, serve
 from pocketvision.serving.service import Service, service_for
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.shared_rates import SharedRateLimit
+from pocketvision.serving.shared_rate_limit import SharedTokenBuckets
 from pocketvision.serving.status_routes import STUCK
 
 logger = logging.getLogger(__name__)
@@ -49,15 +49,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class ReloadAsked:
-    """A client asked the worker for a reload, which is to happen in all of them. ticket: the worker's number for it."""
+class ReloadRequest:
+    """A client's reload, to be done in all workers. ticket: the worker's number for it."""
 
     ticket: int
     name: str
 
 
 @dataclass(frozen=True)
-class ReloadOrder:
+class ReloadCommand:
     """Reload this model; the supervisor's `order` is to be repeated in the answer."""
 
     order: int
@@ -65,7 +65,7 @@ class ReloadOrder:
 
 
 @dataclass(frozen=True)
-class ReloadDone:
+class ReloadResult:
     """What became of an order in one worker: a state for each of the name's folders."""
 
     order: int
@@ -73,33 +73,33 @@ class ReloadDone:
 
 
 @dataclass(frozen=True)
-class ReloadAnswer:
-    """What became of a `ReloadAsked` in every worker."""
+class ReloadResponse:
+    """What became of a `ReloadRequest` in every worker."""
 
     ticket: int
     reloads: list[list[Reload]]
 
 
 @dataclass(frozen=True)
-class Alive:
-    """A question, and its answer: the worker's event loop turns."""
+class Heartbeat:
+    """From the supervisor, and back from the worker when its event loop turns."""
 
 
 def work(plan: WorkerPlan, pipe: Connection) -> None:
     """A worker's whole life: serve until SIGTERM, or until the process at the other end of `pipe` is gone."""
-    os.setpgrp()  # a terminal's Ctrl-C is the supervisor's to pass on
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what came meanwhile is forgotten; a serving uvicorn hears it again
+    os.setpgrp()  # the supervisor passes a terminal's Ctrl-C on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drop a pending one; uvicorn installs its own handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     log_to_stderr(as_json=plan.settings.log_json)
     try:
-        asyncio.run(_Working(plan, pipe).live())
+        asyncio.run(_WorkerProcess(plan, pipe).run())
     except PocketVisionError as error:
         pipe.send(Failed(str(error)))
         return
     leave_hung_threads()
 
 
-class _Working:
+class _WorkerProcess:
     """The worker's side of the pipe. All of it happens in the event loop."""
 
     def __init__(self, plan: WorkerPlan, pipe: Connection) -> None:
@@ -110,15 +110,15 @@ class _Working:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving = asyncio.Event()
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         settings = self._plan.settings
         bound = listening_socket(self._plan.host, self._plan.port, shared=True)
         rates = None
         if settings.rate is not None and settings.keys:
             names = [key.name for key in settings.keys]
-            rates = SharedRateLimit(self._plan.folder / "rates", names, settings.rate)
+            rates = SharedTokenBuckets(self._plan.folder / "rates", names, settings.rate)
         service = service_for(self._plan.sources, settings, rates=rates, reload=self._reload_everywhere)
-        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._hear, service)
+        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._receive, service)
         watching = asyncio.create_task(_end_when_stuck(service))
         try:
             await serve(service, bound, lambda: self._ready(service))
@@ -134,41 +134,41 @@ class _Working:
         ticket = next(self._tickets)
         answer = self._asked[ticket] = asyncio.get_running_loop().create_future()
         try:
-            self._pipe.send(ReloadAsked(ticket, name))
+            self._pipe.send(ReloadRequest(ticket, name))
             everywhere = await answer
         except OSError as error:
             raise refused(503, "shutting-down", "The server is shutting down.") from error
         finally:
             del self._asked[ticket]
-        if not everywhere:  # all that were asked died
+        if not everywhere:  # all of them ended
             raise refused(503, "workers-lost", "The processes that were to reload are gone; try again.")
         rank = {"failed": 0, "reloaded": 1, "unchanged": 2}
         return [min(states, key=lambda state: rank[state.outcome]) for states in zip(*everywhere, strict=True)]
 
-    def _hear(self, service: Service) -> None:
+    def _receive(self, service: Service) -> None:
         try:
             message = self._pipe.recv()
-        except (EOFError, OSError):  # the supervisor is gone without a word
+        except (EOFError, OSError):  # the supervisor is gone
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        if isinstance(message, Alive):
-            with suppress(OSError):  # who asked has just died, which the next read tells
+        if isinstance(message, Heartbeat):
+            with suppress(OSError):  # the supervisor is gone, which the next read shows
                 self._pipe.send(message)
-        elif isinstance(message, ReloadOrder):
-            task = asyncio.get_running_loop().create_task(self._obey(service, message))
+        elif isinstance(message, ReloadCommand):
+            task = asyncio.get_running_loop().create_task(self._run_reload(service, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif isinstance(message, ReloadAnswer) and message.ticket in self._asked:
+        elif isinstance(message, ReloadResponse) and message.ticket in self._asked:
             self._asked[message.ticket].set_result(message.reloads)
 
-    async def _obey(self, service: Service, order: ReloadOrder) -> None:
+    async def _run_reload(self, service: Service, order: ReloadCommand) -> None:
         await self._serving.wait()  # what a worker that is starting has read may be the old bundle
-        self._pipe.send(ReloadDone(order.order, await service.models.reload(order.name)))
+        self._pipe.send(ReloadResult(order.order, await service.models.reload(order.name)))
 
 
 async def _end_when_stuck(service: Service) -> None:
-    """End the process when every decode hangs: who asks /health may reach another worker, so it is its own judge."""
+    """End the process when every decode hangs: who asks /health may reach another worker, so each checks itself."""
     while service.models.stuck_for <= STUCK:
         await asyncio.sleep(1)
     logger.error("every decode hangs; this worker ends, and another takes its place")

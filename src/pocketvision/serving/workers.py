@@ -1,5 +1,5 @@
-"""Several processes on one port: started, started again when one dies, told of reloads, and stopped together. For Linux, whose
-kernel hands the connections of a port (SO_REUSEPORT) to all who listen on it."""
+"""Supervisor of several processes on one port: starts them, restarts one that ends with back-off, checks heartbeats, passes
+reloads on and stops all. For Linux, whose kernel spreads the connections of a port over all listeners (SO_REUSEPORT)."""
 
 import itertools
 import logging
@@ -24,44 +24,44 @@ from pocketvision.errors import PocketVisionError
 from pocketvision.serving.models import BundleSource, Reload
 from pocketvision.serving.server import listening_socket
 from pocketvision.serving.settings import ServerSettings
-from pocketvision.serving.shared_figures import keep_figures_of_ended
-from pocketvision.serving.telemetry import SHARED_FOLDER
+from pocketvision.serving.shared_metrics import merge_dead_process
+from pocketvision.serving.telemetry import MULTIPROCESS_FOLDER
 from pocketvision.serving.worker import (
-    Alive,
     Failed,
+    Heartbeat,
     Ready,
-    ReloadAnswer,
-    ReloadAsked,
-    ReloadDone,
-    ReloadOrder,
+    ReloadCommand,
+    ReloadRequest,
+    ReloadResponse,
+    ReloadResult,
     WorkerPlan,
     work,
 )
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a worker that died is replaced; they double
-WELL = 60.0  # seconds of service after which a death is the first one again
-ASKED_EVERY = 5.0  # seconds between asking a worker whether it is alive
-SILENT = 60.0  # seconds without an answer after which it is killed
-GRACE = 5.0  # seconds beyond the drain after which a worker is killed
+MIN_BACKOFF, MAX_BACKOFF = 0.5, 30.0  # seconds before a worker that ended is replaced; they double
+HEALTHY_AFTER = 60.0  # seconds of service after which the back-off starts anew
+HEARTBEAT_INTERVAL = 5.0  # seconds between heartbeats
+HEARTBEAT_TIMEOUT = 60.0  # seconds without an answer after which it is killed
+KILL_GRACE = 5.0  # seconds beyond the drain after which a worker is killed
 
 
 @dataclass(eq=False)
 class _Worker:
     process: SpawnProcess
     pipe: Connection
-    deaths: int  # of its predecessors, one soon after another
+    failures: int  # in a row, of its predecessors
     ready: float | None = None
-    asked: float = 0.0  # when it was last asked whether it is alive
-    silent: bool = False  # since then
+    heartbeat_sent: float = 0.0  # when the last one was sent
+    awaiting_heartbeat: bool = False  # since then
 
 
 @dataclass
-class _Order:
+class _Reload:
     """A reload at work. awaited: the workers that have not answered."""
 
-    asker: _Worker
+    requester: _Worker
     ticket: int
     awaited: set[_Worker]
     reloads: list[list[Reload]] = field(default_factory=list)
@@ -78,11 +78,11 @@ def serve_with_workers(
 
     bound: a socket that keeps the port for us; made by `listening_socket(…, shared=True)`, and not listened on. on_ready: called
     with a line about each model when every worker answers. Raises PocketVisionError when one can not start; once all have, one
-    that dies is replaced, however often.
+    that ends is replaced, however often.
     """
     with bound, tempfile.TemporaryDirectory(prefix="pocketvision-") as folder:
         plan = WorkerPlan(tuple(sources), settings, host, bound.getsockname()[1], Path(folder))
-        group = _Group(plan, on_ready)
+        group = _Supervisor(plan, on_ready)
         with _signals(group.stop):
             try:
                 group.start(settings.workers)
@@ -91,17 +91,17 @@ def serve_with_workers(
                 group.end()
 
 
-class _Group:
-    """The workers and what is between them. Signals call `stop`; everything else happens in one thread."""
+class _Supervisor:
+    """The workers and their pipes. Signals call `stop`; everything else happens in one thread."""
 
     def __init__(self, plan: WorkerPlan, on_ready: Callable[[list[str]], None]) -> None:
         self._plan = plan
         self._on_ready = on_ready
         self._workers: list[_Worker] = []
-        self._due: list[tuple[float, int]] = []  # when the next ones are to be started, and after how many deaths
-        self._orders: dict[int, _Order] = {}
+        self._due: list[tuple[float, int]] = []  # when the next ones start, and after how many failures
+        self._reloads_running: dict[int, _Reload] = {}
         self._numbers = itertools.count()
-        self._told = False
+        self._started = False
         self._stopping: float | None = None
 
     def start(self, count: int) -> None:
@@ -121,17 +121,17 @@ class _Group:
         while self._workers or (self._due and self._stopping is None):
             pipes = {worker.pipe: worker for worker in self._workers}
             sentinels = {worker.process.sentinel: worker for worker in self._workers}
-            for found in wait([*pipes, *sentinels], timeout=self._patience()):
+            for found in wait([*pipes, *sentinels], timeout=self._wait_timeout()):
                 if isinstance(found, Connection) and pipes[found] in self._workers:
-                    self._hear(pipes[found])
+                    self._receive(pipes[found])
                 elif isinstance(found, int) and sentinels[found] in self._workers:
-                    self._bury(sentinels[found])
-            self._ask_whether_alive()
+                    self._handle_exit(sentinels[found])
+            self._check_heartbeats()
             now = time.monotonic()
             for each in [due for due in self._due if due[0] <= now and self._stopping is None]:
                 self._due.remove(each)
                 self._start_one(each[1])
-            if self._stopping is not None and now - self._stopping > self._plan.settings.drain + GRACE:
+            if self._stopping is not None and now - self._stopping > self._plan.settings.drain + KILL_GRACE:
                 self.end()
 
     def end(self) -> None:
@@ -141,82 +141,84 @@ class _Group:
             worker.process.join()
         self._workers.clear()
 
-    def _start_one(self, deaths: int) -> None:
+    def _start_one(self, failures: int) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(self._plan, theirs), name="pocketvision-worker")
         resource_tracker.ensure_running()  # which lets Ctrl-C through when it starts
-        with _environment(SHARED_FOLDER, str(self._plan.folder)), _deaf_to_ctrl_c():
+        with _environment(MULTIPROCESS_FOLDER, str(self._plan.folder)), _sigint_blocked():
             process.start()
         theirs.close()
-        worker = _Worker(process, ours, deaths)
+        worker = _Worker(process, ours, failures)
         self._workers.append(worker)
         if self._stopping is not None:  # meanwhile
             _send_signal(worker, signal.SIGTERM)
 
-    def _ask_whether_alive(self) -> None:
-        """Kill those whose event loop does not turn: nobody else can tell, and they keep the connections they are given."""
+    def _check_heartbeats(self) -> None:
+        """Kill workers whose event loop does not turn: the kernel still gives them connections."""
         now = time.monotonic()
         for worker in [each for each in self._workers if each.ready and self._stopping is None]:
-            if not worker.silent and now - worker.asked > ASKED_EVERY:
-                worker.asked, worker.silent = now, True
-                _tell(worker, Alive())
-            elif worker.silent and now - worker.asked > SILENT:
+            if not worker.awaiting_heartbeat and now - worker.heartbeat_sent > HEARTBEAT_INTERVAL:
+                worker.heartbeat_sent, worker.awaiting_heartbeat = now, True
+                _send(worker, Heartbeat())
+            elif worker.awaiting_heartbeat and now - worker.heartbeat_sent > HEARTBEAT_TIMEOUT:
                 logger.error(
-                    "worker %s has not answered for %.0f s, and is killed", worker.process.pid, now - worker.asked
+                    "worker %s has not answered for %.0f s, and is killed",
+                    worker.process.pid,
+                    now - worker.heartbeat_sent,
                 )
-                worker.asked = now
+                worker.heartbeat_sent = now
                 worker.process.kill()
 
-    def _patience(self) -> float:
+    def _wait_timeout(self) -> float:
         """Seconds to the next thing that happens by itself."""
         now = time.monotonic()
         times = [due for due, _ in self._due]
         if self._stopping is not None:
-            times.append(self._stopping + self._plan.settings.drain + GRACE + 0.1)
+            times.append(self._stopping + self._plan.settings.drain + KILL_GRACE + 0.1)
         return min(max(min(times, default=now + 1) - now, 0.0), 1.0)  # a signal alone does not end the wait
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         try:
             message: Any = worker.pipe.recv()
-        except (EOFError, OSError):  # it is ending; its sentinel will tell
-            self._bury(worker)
+        except (EOFError, OSError):  # it is ending
+            self._handle_exit(worker)
             return
         match message:
             case Ready():
                 worker.ready = time.monotonic()
-                if not self._told and all(each.ready for each in self._workers):
-                    self._told = True
+                if not self._started and all(each.ready for each in self._workers):
+                    self._started = True
                     self._on_ready(message.models)
-            case Alive():
-                worker.silent = False
+            case Heartbeat():
+                worker.awaiting_heartbeat = False
             case Failed():
-                if not self._told:
+                if not self._started:
                     raise PocketVisionError(message.reason)
                 logger.error("a worker can not start: %s", message.reason)
-            case ReloadAsked():
+            case ReloadRequest():
                 order = next(self._numbers)
                 ready = [each for each in self._workers if each.ready or each is worker]
-                self._orders[order] = _Order(worker, message.ticket, set(ready))
+                self._reloads_running[order] = _Reload(worker, message.ticket, set(ready))
                 for each in self._workers:  # one that is starting reloads too, when it can, and is not waited for
-                    _tell(each, ReloadOrder(order, message.name))
-            case ReloadDone():
-                known = self._orders.get(message.order)
+                    _send(each, ReloadCommand(order, message.name))
+            case ReloadResult():
+                known = self._reloads_running.get(message.order)
                 if known is not None and worker in known.awaited:
                     known.reloads.append(message.reloads)
                     self._without(worker, message.order)
 
     def _without(self, worker: _Worker, number: int) -> None:
         """An order no longer waits for a worker; when it waits for none, who asked is answered."""
-        order = self._orders[number]
+        order = self._reloads_running[number]
         order.awaited.discard(worker)
         if not order.awaited:
-            del self._orders[number]
-            _tell(order.asker, ReloadAnswer(order.ticket, order.reloads))
+            del self._reloads_running[number]
+            _send(order.requester, ReloadResponse(order.ticket, order.reloads))
 
-    def _bury(self, worker: _Worker) -> None:
-        """A worker ended: what it left is taken away, and another takes its place unless all are to end."""
-        worker.process.join(GRACE)
+    def _handle_exit(self, worker: _Worker) -> None:
+        """A worker ended: clean up, and schedule another unless all are to end."""
+        worker.process.join(KILL_GRACE)
         if worker.process.exitcode is None:  # a thread of it hangs
             worker.process.kill()
             worker.process.join()
@@ -224,24 +226,24 @@ class _Group:
         worker.pipe.close()
         pid, code = worker.process.pid, worker.process.exitcode
         try:
-            keep_figures_of_ended(pid or 0, self._plan.folder)
+            merge_dead_process(pid or 0, self._plan.folder)
         except OSError as error:  # figures are no reason to stop serving
             logger.warning("the figures of worker %s are left as they are: %s", pid, error)
-        for number in list(self._orders):
+        for number in list(self._reloads_running):
             self._without(worker, number)
         if self._stopping is not None:
             return
-        if not self._told:
+        if not self._started:
             raise PocketVisionError(f"a worker ended before it could serve (exit code {code})")
-        well = worker.ready is not None and time.monotonic() - worker.ready > WELL
-        deaths = 1 if well else worker.deaths + 1
-        pause = min(SHORTEST_PAUSE * 2 ** (deaths - 1), LONGEST_PAUSE)
+        well = worker.ready is not None and time.monotonic() - worker.ready > HEALTHY_AFTER
+        failures = 1 if well else worker.failures + 1
+        pause = min(MIN_BACKOFF * 2 ** (failures - 1), MAX_BACKOFF)
         logger.error("worker %s ended by itself (exit code %s); another starts in %.1f s", pid, code, pause)
-        self._due.append((time.monotonic() + pause, deaths))
+        self._due.append((time.monotonic() + pause, failures))
 
 
-def _tell(worker: _Worker, message: object) -> None:
-    with suppress(OSError):  # it has just died; its sentinel will tell
+def _send(worker: _Worker, message: object) -> None:
+    with suppress(OSError):  # it has just ended; its sentinel reports that
         worker.pipe.send(message)
 
 
@@ -266,9 +268,9 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Generator[None, None, None]:
-    """A terminal's Ctrl-C is not heard by the processes that are started meanwhile until they say so, and by this one a little
-    later: it is ours to pass on, and they would end in the middle of an import."""
+def _sigint_blocked() -> Generator[None, None, None]:
+    """Block SIGINT in the processes that are started meanwhile, until they unblock it: a terminal sends it to the whole group,
+    and they would end in the middle of an import."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -290,7 +292,7 @@ def _signals(stop: Callable[[int], None]) -> Generator[None, None, None]:
             signal.signal(each, handler)
 
 
-def listening_everywhere(host: str, port: int) -> socket.socket:
+def shared_listening_socket(host: str, port: int) -> socket.socket:
     """A socket that keeps a port for workers. Raises PocketVisionError when it can not be had, or the system shares no ports."""
     if sys.platform != "linux":
         raise PocketVisionError(

@@ -1,4 +1,4 @@
-"""serve: bundles behind HTTP until the process is told to stop."""
+"""serve: bundles behind HTTP until the process is stopped."""
 
 import asyncio
 import ipaddress
@@ -16,12 +16,12 @@ from pocketvision.workflows.pretrained import open_bundle
 
 try:
     from pocketvision.serving.access_log import log_to_stderr
+    from pocketvision.serving.address_lock import address_lock
     from pocketvision.serving.batching import BatchSettings
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
     from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
-    from pocketvision.serving.port_claim import claimed
-    from pocketvision.serving.server import leave_hung_threads, listening_socket, not_had
+    from pocketvision.serving.server import bind_error, leave_hung_threads, listening_socket
     from pocketvision.serving.server import serve as serve_until_stopped
     from pocketvision.serving.service import service_for
     from pocketvision.serving.settings import ServerSettings
@@ -59,7 +59,7 @@ def serve(
             on_ready(f"http://{shown_host}:{bound.getsockname()[1]}", models)
 
     if settings.workers == 1:
-        with _claimed(listening_socket(host, port)) as bound:
+        with _locked_socket(listening_socket(host, port)) as bound:
             service = service_for(sources, settings)
             asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
     else:
@@ -67,15 +67,15 @@ def serve(
 
 
 @contextmanager
-def _claimed(bound: socket.socket) -> Iterator[socket.socket]:
+def _locked_socket(bound: socket.socket) -> Iterator[socket.socket]:
     """A socket whose address no other server of ours has. Raises PocketVisionError when one has it."""
     with ExitStack() as kept:
         try:
-            kept.enter_context(claimed(bound))
+            kept.enter_context(address_lock(bound))
         except OSError as error:
             host, port = bound.getsockname()[:2]
             bound.close()
-            raise not_had(host, port, error) from error
+            raise bind_error(host, port, error) from error
         yield bound
 
 
@@ -88,18 +88,18 @@ def _serve_with_workers(
 ) -> None:
     """Serve in several processes, which share the cores."""
     from pocketvision.serving.workers import (
-        listening_everywhere,
         serve_with_workers,
+        shared_listening_socket,
     )  # not every system has what it needs
 
     each = max(usable_cores() // settings.workers, 1)
     settings = replace(settings, threads=settings.threads or each)
-    with _claimed(listening_everywhere(host, port)) as bound:
+    with _locked_socket(shared_listening_socket(host, port)) as bound:
         serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
 
 
 def _check_live(settings: ServerSettings, host: str) -> None:
-    """Raise UsageError for live streams without keys on an address that others reach: strangers could watch."""
+    """Raise UsageError for live streams without keys on an address that others reach: anybody could watch."""
     if settings.live is not None and not settings.keys and not _is_local(host):
         raise UsageError(
             f"--live on {host} without keys would let anybody who reaches it watch, and the pictures are often private. "

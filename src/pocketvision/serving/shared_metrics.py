@@ -1,4 +1,4 @@
-"""The figures of several processes, which prometheus_client keeps in a file for each kind and process (its multiprocess mode)."""
+"""Metrics of several processes, which prometheus_client keeps in a file for each kind and process (its multiprocess mode)."""
 
 import fcntl
 import logging
@@ -14,33 +14,33 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds: whoever holds the lock does so for milliseconds, unless it is stopped
-COUNTING = ("counter", "histogram")  # kinds whose values go on counting after the process that counted has ended
+LOCK_TIMEOUT = 2.0  # seconds: the lock is held for milliseconds, unless its holder is stopped
+CUMULATIVE = ("counter", "histogram")  # kinds whose values go on counting after the process that counted has ended
 
 
 def shared_exposition(folder: Path) -> bytes:
     """The figures of all processes, those that ended included, in the text format that Prometheus scrapes."""
-    told = CollectorRegistry()
-    MultiProcessCollector(told, str(folder))  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     with _locked(folder, fcntl.LOCK_SH):
-        return generate_latest(told)
+        return generate_latest(registry)
 
 
-def keep_figures_of_ended(process: int, folder: Path) -> None:
+def merge_dead_process(process: int, folder: Path) -> None:
     """Take away what an ended process left, its counts in one file with those of all that ended before: there may be many.
 
     Raises OSError when the folder is gone, full or locked.
     """
     with _locked(folder, fcntl.LOCK_EX):
         mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
-        for kind in COUNTING:
+        for kind in CUMULATIVE:
             left = folder / f"{kind}_{process}.db"
             if left.exists():
                 try:
                     _add(left, folder / f"{kind}_ended.db")
-                except (RuntimeError, ValueError, struct.error) as error:  # it died while it wrote
-                    logger.warning("what process %s counted can not be read and is lost: %s", process, error)
-                left.unlink()  # one that can not be read would keep all others from being told
+                except (RuntimeError, ValueError, struct.error) as error:  # it ended while it wrote
+                    logger.warning("the metrics of process %s can not be read and are lost: %s", process, error)
+                left.unlink()  # a damaged file would break the whole exposition
 
 
 def _add(left: Path, kept: Path) -> None:
@@ -55,12 +55,12 @@ def _add(left: Path, kept: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Files are moved together by one at a time, while nobody reads them. The system gives the lock back when its holder dies.
+    """A file lock: writers are alone, readers share. The system releases it when its holder dies.
 
-    Raises BlockingIOError, an OSError, when another holds it for longer than PATIENCE.
+    Raises BlockingIOError, an OSError, when another holds it for longer than LOCK_TIMEOUT.
     """
     with (folder / "figures.lock").open("a", encoding="ascii") as lock:
-        ends = time.monotonic() + PATIENCE
+        ends = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 fcntl.flock(lock, how | fcntl.LOCK_NB)

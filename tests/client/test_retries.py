@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvision.client import ConnectionFailedError, RequestFailedError, ServerProblemError, UnexpectedAnswerError
-from pocketvision.client.retrying import Pace, Tries, full_jitter, retry_after
+from pocketvision.client.retries import Attempts, Backoff, full_jitter, retry_after
 
 URL = "http://server:8000"
 
@@ -29,21 +29,21 @@ def test_pauses_stay_within_their_bounds_and_the_deadline(
     retries: int, deadline: float, first: float, most: float, asked: list[float | None], share: float
 ) -> None:
     now = 0.0
-    tries = Tries(retries, deadline, Pace(first, most, jitter=lambda bound: share * bound, clock=lambda: now))
+    attempts = Attempts(retries, deadline, Backoff(first, most, jitter=lambda bound: share * bound, clock=lambda: now))
     for after in asked:
-        count = tries.count
+        count = attempts.count
         try:
-            pause = tries.pause_after(problem(503, after), repeatable=True)
+            pause = attempts.pause_after(problem(503, after), repeatable=True)
         except ServerProblemError as error:
             assert error.attempts == count <= retries + 1
             break
         floor = after or 0.0
         bound = min(most, first * 2.0 ** (count - 1))
         assert floor <= pause <= floor + bound * 1.000001
-        assert tries.count == count + 1
+        assert attempts.count == count + 1
         now += pause
         assert now < deadline
-        assert 0 < tries.timeout(30.0) <= 30.0
+        assert 0 < attempts.timeout(30.0) <= 30.0
     else:
         pytest.fail("it would go on for ever")
 
@@ -85,9 +85,9 @@ def test_any_retry_after_is_understood_or_passed_over(text: str) -> None:
     assert told is None or told >= 0
 
 
-REFUSED = ConnectionFailedError(URL, "refused", sent=False)
+RETRYABLE = ConnectionFailedError(URL, "refused", sent=False)
 LOST = ConnectionFailedError(URL, "lost", sent=True)
-LASTING = ConnectionFailedError(URL, "no such host", sent=False, lasting=True)
+LASTING = ConnectionFailedError(URL, "no such host", sent=False, permanent=True)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ LASTING = ConnectionFailedError(URL, "no such host", sent=False, lasting=True)
         (problem(429), True, False),
         (problem(503), True, False),
         (problem(502), True, True),
-        (REFUSED, True, False),
+        (RETRYABLE, True, False),
         (LOST, True, True),
         (LASTING, False, False),
         (UnexpectedAnswerError(URL, "not ours"), False, False),
@@ -108,18 +108,18 @@ LASTING = ConnectionFailedError(URL, "no such host", sent=False, lasting=True)
 )
 def test_what_is_repeated(error: RequestFailedError, repeated: bool, repeated_only_if_harmless: bool) -> None:
     for repeatable in (True, False):
-        tries = Tries(3, 60.0, Pace())
+        attempts = Attempts(3, 60.0, Backoff())
         if repeated and (repeatable or not repeated_only_if_harmless):
-            assert tries.pause_after(error, repeatable=repeatable) >= 0
+            assert attempts.pause_after(error, repeatable=repeatable) >= 0
         else:
             with pytest.raises(type(error)):
-                tries.pause_after(error, repeatable=repeatable)
+                attempts.pause_after(error, repeatable=repeatable)
 
 
 def test_a_server_that_asks_for_more_than_the_deadline_is_not_waited_for() -> None:
-    tries = Tries(3, 60.0, Pace())
+    attempts = Attempts(3, 60.0, Backoff())
     with pytest.raises(ServerProblemError) as raised:
-        tries.pause_after(problem(503, 86400.0), repeatable=True)
+        attempts.pause_after(problem(503, 86400.0), repeatable=True)
     assert raised.value.retry_after == 86400.0
 
 

@@ -1,4 +1,4 @@
-"""A server that stops: whoever has connected before the door is shut is answered."""
+"""Graceful shutdown: every connection that was accepted is answered."""
 
 import asyncio
 import socket
@@ -12,22 +12,22 @@ import pytest
 import uvicorn
 from served import picture
 
-from pocketvision.serving.last_call import LastCallProtocol
-from pocketvision.serving.server import PatientProtocol, listening_socket
+from pocketvision.serving.graceful_shutdown import GracefulShutdownProtocol
+from pocketvision.serving.server import HttpProtocol, listening_socket
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-class LongCall(LastCallProtocol):
+class LongCall(GracefulShutdownProtocol):
     """Waits for longer than any test."""
 
-    last_call: ClassVar[float] = 600.0
+    shutdown_grace: ClassVar[float] = 600.0
 
 
-class ShortCall(LastCallProtocol):
+class ShortCall(GracefulShutdownProtocol):
     """Waits for no time at all."""
 
-    last_call: ClassVar[float] = 0.0
+    shutdown_grace: ClassVar[float] = 0.0
 
 
 async def answer(_: Any, receive: Any, send: Any) -> None:
@@ -38,7 +38,7 @@ async def answer(_: Any, receive: Any, send: Any) -> None:
 
 
 async def said_after_the_door_is_shut(
-    protocol: type[LastCallProtocol], request: bytes, *, before: bytes = b"", read_before: int = 0
+    protocol: type[GracefulShutdownProtocol], request: bytes, *, before: bytes = b"", read_before: int = 0
 ) -> bytes:
     """What a connection gets to hear that was made before the server was told to stop, and asks afterwards. before: what it had
     sent until then. read_before: bytes that it had been answered with."""
@@ -70,7 +70,7 @@ async def said_after_the_door_is_shut(
 
 
 def test_a_connection_that_has_asked_nothing_may_ask_once() -> None:
-    assert issubclass(PatientProtocol, LastCallProtocol)
+    assert issubclass(HttpProtocol, GracefulShutdownProtocol)
     heard = asyncio.run(said_after_the_door_is_shut(LongCall, REQUEST))
     assert heard.startswith(b"HTTP/1.1 200")
     assert heard.endswith(b"here")
@@ -92,7 +92,7 @@ def test_one_that_stays_silent_does_not_hold_the_server() -> None:
     assert asyncio.run(said_after_the_door_is_shut(ShortCall, b"")) == b""
 
 
-def test_no_conversation_begins_any_more() -> None:
+def test_no_websocket_opens_during_shutdown() -> None:
     upgrade = (
         b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n\r\n"
     )
@@ -100,7 +100,9 @@ def test_no_conversation_begins_any_more() -> None:
     assert asyncio.run(said_after_the_door_is_shut(LongCall, asked)) == b""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a connection may come in while the door is being shut")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a connection may arrive while the sockets are being closed"
+)
 def test_of_many_that_come_while_it_stops_none_is_let_in_and_forgotten(start) -> None:  # type: ignore[no-untyped-def]
     body = picture("red", size=(600, 400))
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
@@ -121,7 +123,7 @@ def test_of_many_that_come_while_it_stops_none_is_let_in_and_forgotten(start) ->
 
 
 def knock(port: int, request: bytes, seen: "Counter[str]", enough: threading.Event) -> None:
-    """Ask over and over, a connection each, until there is no door any more."""
+    """Ask over and over, a connection each, until it is refused."""
     while True:
         try:
             connection = socket.create_connection(("127.0.0.1", port), timeout=30)

@@ -1,4 +1,4 @@
-"""Connections that are not waited for for ever, neither for what a client sends nor for it to read what it is sent."""
+"""HTTP/1.1 with timeouts for reading and writing, limits of headers and connections, and strict framing."""
 
 import asyncio
 import json
@@ -11,17 +11,17 @@ from typing import cast
 
 import httptools
 
-from pocketvision.serving.last_call import LastCallProtocol
-from pocketvision.serving.lingering import Lingering
-from pocketvision.serving.patient_socket import MAX_HEADER_LINE, MAX_HEADER_LINES, PatientSocket
+from pocketvision.serving.graceful_shutdown import GracefulShutdownProtocol
+from pocketvision.serving.lingering_close import LingeringClose
 from pocketvision.serving.problems import MEDIA_TYPE, Problem, retry_after
-from pocketvision.serving.stalled_writes import StalledWrites
 from pocketvision.serving.unchunked import Unchunked
+from pocketvision.serving.websocket_protocol import MAX_HEADER_LINE, MAX_HEADER_LINES, WebSocketProtocol
+from pocketvision.serving.write_timeout import WriteTimeout
 
 access = logging.getLogger("pocketvision.access")
 
 MAX_HEADERS = 32 * 1024  # bytes of a request's headers; its target may have as many
-TOLD = 64  # connections too many that are told so, and heard out; others are closed at once
+EXCESS_ANSWERED = 64  # connections above the limit that get a 503; others are closed at once
 
 
 def headers_too_large() -> Problem:
@@ -30,8 +30,8 @@ def headers_too_large() -> Problem:
     return Problem(431, "headers-too-large", detail)
 
 
-class _Answer:
-    """A connection as an answer uses it. close: what is done when it is the last."""
+class _ResponseTransport:
+    """The transport as a response uses it. close: called after the last response of the connection."""
 
     def __init__(self, inner: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = inner.write
@@ -39,103 +39,101 @@ class _Answer:
         self.close = close
 
 
-class PatientProtocol(LastCallProtocol):
-    """HTTP/1.1 with a limit to patience: a connection on which no request is being worked on has `header_timeout` seconds to
-    send the next one's headers, and the rest of a body that was refused. uvicorn alone waits for ever (slow loris). A client has
-    `write_timeout` seconds to read some of what it is sent. What comes between bodies (headers, chunks' sizes and extensions,
-    trailers) is kept by the parser while it is incomplete: it is refused when it goes on for more than MAX_HEADERS bytes.
+class HttpProtocol(GracefulShutdownProtocol):
+    """HTTP/1.1 with timeouts. A connection has `header_timeout` seconds to send a request's headers, and the rest of a body
+    that was refused (uvicorn alone waits for ever: slow loris), and `write_timeout` seconds to read some of what it is sent. The
+    parser keeps what comes between bodies (headers, chunk sizes and extensions, trailers) while it is incomplete: more than
+    MAX_HEADERS bytes of it are refused.
 
-    One request at a time: what comes before the one before it is answered is thrown away, and the connection is closed after
-    that answer, as RFC 9112 (9.3.2) lets a server do. Hardly a client does so, and one that wished to could have a
-    server keep thousands of requests for one connection.
+    No pipelining: a request that comes before the one before it is answered is discarded, and the connection is closed after that
+    answer (RFC 9112, 9.3.2). A client could otherwise have the server keep thousands of requests for one connection.
     """
 
     header_timeout = 10.0
     write_timeout = 20.0
     max_connections = 1024
     on_refused: Callable[[Problem], None] = staticmethod(lambda _: None)
-    _patience: asyncio.TimerHandle | None = None
-    _in_between = 0  # bytes that were read and are neither a body nor complete
-    _in_message = False  # its headers are complete, its body is not
-    _hasty = False  # another request came too early
-    _wishes = False  # for another protocol, which is not spoken here
-    _wrong: Problem | None = None  # what was found while the parser was at work
+    _idle_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0  # bytes that were read and are neither a body nor complete
+    _in_body = False  # its headers are complete, its body is not
+    _pipelined = False  # another request came before this one's response
+    _ignores_upgrade = False  # it asks for a protocol that is not spoken here
+    _problem: Problem | None = None  # found in a callback of the parser
     _data = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
-        self._stalled = StalledWrites(self.loop, transport, self.write_timeout)
+        """Start the idle timer, or refuse a connection above the limit."""
+        self._write_timeout = WriteTimeout(self.loop, transport, self.write_timeout)
         super().connection_made(transport)
         if len(self.connections) <= self.max_connections:
-            self._wait()
-        elif len(self.connections) <= self.max_connections + TOLD:
+            self._start_idle_timer()
+        elif len(self.connections) <= self.max_connections + EXCESS_ANSWERED:
             detail = f"The server has {self.max_connections:,} connections, which is all it takes."
             self._refuse(Problem(503, "too-many-connections", detail, retry_after(1)))
         else:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Read, as long as it comes to something."""
-        if self._hasty or self.transport.is_closing():
+        """Parse, and refuse headers that are too large."""
+        if self._pipelined or self.transport.is_closing():
             return
-        self._in_between += len(data)
+        self._head_bytes += len(data)
         self._data = data
         super().data_received(data)
         self._data = b""
-        target = min(len(getattr(self, "url", b"")), MAX_HEADERS) if self._asking else 0
-        if self._in_between > MAX_HEADERS + target and not self._hasty and self.transport.get_protocol() is self:
+        target = min(len(getattr(self, "url", b"")), MAX_HEADERS) if self._receiving_head else 0
+        if self._head_bytes > MAX_HEADERS + target and not self._pipelined and self.transport.get_protocol() is self:
             self._refuse(headers_too_large())
 
     def on_message_begin(self) -> None:
-        """A request begins; if that is too early, the one that is being answered is the last."""
+        """A request begins; where it is pipelined, the one in progress is the last."""
         if self.cycle is not None and not self.cycle.response_complete:
-            if not self._hasty:
-                self._hasty, self.cycle.keep_alive = True, False
+            if not self._pipelined:
+                self._pipelined, self.cycle.keep_alive = True, False
             return
-        self._in_message = False
+        self._in_body = False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Keep a part of the target."""
-        if self._hasty:
+        if self._pipelined:
             return
         super().on_url(url)
         if len(self.url) > MAX_HEADERS:
-            self._wrong = Problem(414, "target-too-long", f"The target may have {MAX_HEADERS:,} bytes.")
-            raise ValueError(self._wrong.detail)
+            self._problem = Problem(414, "target-too-long", f"The target may have {MAX_HEADERS:,} bytes.")
+            raise ValueError(self._problem.detail)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; but not a trailer, which would join those that were looked at before."""
-        if not self._in_message and not self._hasty:
+        """Keep a header; not a trailer, which would join the headers after they were checked."""
+        if not self._in_body and not self._pipelined:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop waiting: a request is there."""
-        if self._hasty:
+        """Stop the idle timer: a request is there."""
+        if self._pipelined:
             return
         version = self.parser.get_http_version()
         self._check_framing(version)
-        self._in_between, self._in_message = 0, True
-        self._wishes = bool(self.parser.should_upgrade()) and not self._should_upgrade()
-        if self._wishes:
+        self._head_bytes, self._in_body = 0, True
+        self._ignores_upgrade = bool(self.parser.should_upgrade()) and not self._should_upgrade()
+        if self._ignores_upgrade:
             return
         if self.url.count(b"/") == 2 and b"://" in self.url:  # of a proxy, without a path (RFC 9112, 3.2.2)
             self.url += b"/"
         super().on_headers_complete()
         if self.cycle is None or self.cycle.response_complete:
             return
-        self._stop_waiting()
-        answer = _Answer(self.transport, self._close_after)
+        self._cancel_idle_timer()
+        answer = _ResponseTransport(self.transport, self._close_after_response)
         self.cycle.transport = cast(asyncio.Transport, answer)
         if version == "1.0":
             self.cycle.transport = cast(asyncio.Transport, Unchunked(self.cycle.transport))
             self.cycle.waiting_for_100_continue = False  # which HTTP/1.0 does not know (RFC 9110, 10.1.1)
         elif self.cycle.waiting_for_100_continue:
-            answer.write = self._write_unexpected
+            answer.write = self._write_before_continue
 
     def _check_framing(self, version: str) -> None:
-        """Raise ValueError unless it is HTTP/1 with one host, and its length is told in a way that everybody reads the same
-        (RFC 9112, 3.2 and 6)."""
+        """Raise ValueError unless it is HTTP/1 with one host, and its length is unambiguous (RFC 9112, 3.2 and 6)."""
         if version not in ("1.0", "1.1"):
             raise ValueError("expected HTTP/1")
         names = [name for name, _ in self.headers]
@@ -151,54 +149,54 @@ class PatientProtocol(LastCallProtocol):
         """Whether a WebSocket is asked for, on however many lines. HTTP/1.0 knows no other protocol (RFC 9110, 7.8)."""
         if self.parser.get_http_version() != "1.1":
             return False
-        wished = {
+        tokens = {
             (name, token.strip().lower())
             for name, value in self.headers
             if name in (b"connection", b"upgrade")
             for token in value.split(b",")
         }
-        return (b"connection", b"upgrade") in wished and (b"upgrade", b"websocket") in wished
+        return (b"connection", b"upgrade") in tokens and (b"upgrade", b"websocket") in tokens
 
-    def _write_unexpected(self, data: bytes | bytearray | memoryview) -> None:
-        """Write for a client that waits for a word before it sends its body. When an answer comes instead, nobody knows whether
-        the body still does: nothing more can be read from this connection (RFC 9110, 10.1.1)."""
-        cast(_Answer, self.cycle.transport).write = self.transport.write
-        if self._in_message and self.cycle.keep_alive and not bytes(data).startswith(b"HTTP/1.1 100 "):
+    def _write_before_continue(self, data: bytes | bytearray | memoryview) -> None:
+        """Write for a client that expects 100 (Continue) before it sends its body. After a final response
+        instead, the body may or may not follow: nothing more can be read from this connection (RFC 9110, 10.1.1)."""
+        cast(_ResponseTransport, self.cycle.transport).write = self.transport.write
+        if self._in_body and self.cycle.keep_alive and not bytes(data).startswith(b"HTTP/1.1 100 "):
             self.cycle.keep_alive = False
             data = bytes(data).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
         self.transport.write(data)
 
-    def _close_after(self) -> None:
-        """Close after the last answer, once the client, if it still sends, can have read it."""
+    def _close_after_response(self) -> None:
+        """Close after the last response: by a lingering close where the client may still send."""
         if self.transport.get_protocol() is not self or self.transport.is_closing():
             return
-        if self._hasty or self._in_message:
-            Lingering(self.transport, self.connection_lost)
+        if self._pipelined or self._in_body:
+            LingeringClose(self.transport, self.connection_lost)
         else:
             self.transport.close()
-            self._stalled.leave()
+            self._write_timeout.start_closing()
 
     def on_body(self, body: bytes) -> None:
         """Hand a part of the body on."""
-        self._in_between = 0
-        if not self._hasty:
+        self._head_bytes = 0
+        if not self._pipelined:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request has come to its end."""
-        self._in_between, self._in_message = 0, False
-        if not self._hasty and not self._wishes:
+        self._head_bytes, self._in_body = 0, False
+        if not self._pipelined and not self._ignores_upgrade:
             super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Take a request whose wish for another protocol is not granted as one without it (RFC 9110, 7.8): Java's client has that
-        wish in every one. The parser has left the body unread, so the request is read anew by another parser."""
-        if self._hasty:
+        """Treat a request with an upgrade that is not supported as one without it (RFC 9110, 7.8): Java's client sends one with
+        every request. The parser has left the body unread, so the request is parsed anew by another parser."""
+        if self._pipelined:
             return
         ended = sys.exception()  # uvicorn calls this where it handles what the parser raised
         method = self.parser.get_method()
         if method == b"CONNECT" or not isinstance(ended, httptools.HttpParserUpgrade):
-            self._refuse(_broken())
+            self._refuse(_bad_request())
             return
         kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
         if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
@@ -212,30 +210,30 @@ class PatientProtocol(LastCallProtocol):
         super().data_received(self._data)
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is another protocol's from here on."""
-        self._stop_waiting()
+        """Hand the connection to the WebSocket protocol."""
+        self._cancel_idle_timer()
         kept = [each for each in self.headers if each[0] not in (b"connection", b"upgrade")]
         self.scope["headers"] = [*kept, (b"connection", b"upgrade"), (b"upgrade", b"websocket")]
         super().handle_websocket_upgrade()
         opened = self.transport.get_protocol()
-        if isinstance(opened, PatientSocket) and not opened.handshake_initiated:
+        if isinstance(opened, WebSocketProtocol) and not opened.handshake_initiated:
             # It is no handshake, or its parser of headers, which is another and has limits of its own, took them for none.
             self.connections.discard(opened)
             self.connections.add(self)
             self.transport.set_protocol(self)
-            large = headers_too_large() if _beyond_websockets(self.headers) else _broken()
+            large = headers_too_large() if _exceeds_websocket_limits(self.headers) else _bad_request()
             self._refuse(opened.refused or large)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """Refuse what is no HTTP, with a document, and so that the client can read it."""
-        if not self._hasty:
-            self._refuse(self._wrong or _broken())
+        """Refuse what is no HTTP, with a problem document and a lingering close."""
+        if not self._pipelined:
+            self._refuse(self._problem or _bad_request())
 
     def _refuse(self, problem: Problem) -> None:
-        """Say why, unless an answer has begun or was given, and read no more."""
-        self._stop_waiting()
+        """Send the problem, unless a response has begun or was given, and read no more."""
+        self._cancel_idle_timer()
         answering = self.cycle is not None and not self.cycle.response_complete
-        answered = self.cycle is not None and self.cycle.response_complete and self._in_message
+        answered = self.cycle is not None and self.cycle.response_complete and self._in_body
         if not answered and not (answering and self.cycle.response_started):
             request_id = secrets.token_hex(8)
             body = json.dumps(problem.document(request_id)).encode()
@@ -254,10 +252,10 @@ class PatientProtocol(LastCallProtocol):
         if answering:
             self.cycle.disconnected = True  # the rest of its body will not come
             self.cycle.message_event.set()
-        Lingering(self.transport, self.connection_lost)
+        LingeringClose(self.transport, self.connection_lost)
 
     def _log(self, problem: Problem, request_id: str) -> None:
-        """The gate, which logs all others, never sees these."""
+        """For the access log: the middleware never sees these requests."""
         fields = {
             "request_id": request_id,
             "client": self.client[0] if self.client else "",
@@ -271,61 +269,61 @@ class PatientProtocol(LastCallProtocol):
         access.info("%s", "request", extra={"request": fields})
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request, if there is to be one."""
+        """Start the idle timer for the next request, if there is to be one."""
         if self.transport.get_protocol() is not self:
             self.server_state.total_requests += 1
             return
-        self._wait()
+        self._start_idle_timer()
         super().on_response_complete()
         if self.transport.is_closing():
-            self._stalled.leave()
+            self._write_timeout.start_closing()
 
     def eof_received(self) -> None:
         """The client sends no more, and asyncio closes the connection once all is sent."""
         super().eof_received()
-        self._stalled.leave()
+        self._write_timeout.start_closing()
 
     def pause_writing(self) -> None:
-        """Begin to wait for the client to read."""
+        """Start the write timeout."""
         super().pause_writing()
-        self._stalled.begin()
+        self._write_timeout.start()
 
     def resume_writing(self) -> None:
-        """It reads."""
-        self._stalled.end()
+        """Stop the write timeout: the client reads."""
+        self._write_timeout.cancel()
         super().resume_writing()
 
     def shutdown(self) -> None:
         """The server stops."""
         super().shutdown()
-        self._stalled.hurry()
+        self._write_timeout.shorten()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
-        self._stop_waiting()
-        self._stalled.gone()
+        """Cancel all timers."""
+        self._cancel_idle_timer()
+        self._write_timeout.cancel_all()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._stop_waiting()
-        self._patience = self.loop.call_later(self.header_timeout, self._lose_patience)
+    def _start_idle_timer(self) -> None:
+        self._cancel_idle_timer()
+        self._idle_timer = self.loop.call_later(self.header_timeout, self._on_idle_timeout)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
-    def _lose_patience(self) -> None:
+    def _on_idle_timeout(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
-        self._stalled.leave()
+        self._write_timeout.start_closing()
 
 
-def _broken() -> Problem:
+def _bad_request() -> Problem:
     return Problem(400, "bad-request", "What was sent is not HTTP/1.1.")
 
 
-def _beyond_websockets(headers: list[tuple[bytes, bytes]]) -> bool:
+def _exceeds_websocket_limits(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether headers are more than the WebSocket library reads: 128 of 8 KiB each."""
     return len(headers) > MAX_HEADER_LINES or any(
         len(name) + len(value) + 4 > MAX_HEADER_LINE for name, value in headers

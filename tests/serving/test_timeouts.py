@@ -83,7 +83,7 @@ def test_a_client_that_leaves_gets_no_answer_and_keeps_no_place(tiny_bundle: Bun
     assert (sent, depth) == ([], 0)
 
 
-def test_what_takes_too_long_is_told(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_too_long_is_reported(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tiny_bundle.folder, settings=ServerSettings(BatchSettings(max_delay=2.0), deadline=0.1)) as client:
         late = client.post("/predict", content=picture("red"), headers=JPEG)
         assert (late.status_code, late.json()["type"]) == (504, "urn:pocketvision:problem:deadline-passed")
@@ -95,7 +95,7 @@ def test_what_takes_too_long_is_told(tiny_bundle: Bundle, monkeypatch: pytest.Mo
         hanging.set()
 
 
-def test_decoders_that_all_hang_are_told(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoders_that_all_hang_are_reported(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, decode = threading.Event(), ServedModel._prepare
 
     def prepare(model: ServedModel, source: bytes) -> Any:

@@ -1,7 +1,7 @@
 """One server of ours an address: sockets alone do not see to that.
 
 Linux lets two sockets have one address as long as neither listens, and ours listen only when the models are loaded; those of
-workers share it even then, with whoever else of the same user shares ports, and clients would be answered by either server.
+workers share it even then with any other process of the same user that shares ports, and clients would reach either server.
 """
 
 import errno
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def claimed(bound: socket.socket) -> Iterator[None]:
+def address_lock(bound: socket.socket) -> Iterator[None]:
     """Keep an address to this process while the block lasts. Raises OSError (EADDRINUSE) when another one has it.
 
     By a name that the system forgets with the process ("abstract" socket), and that each network namespace has for itself, as it

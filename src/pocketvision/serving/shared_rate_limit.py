@@ -1,4 +1,4 @@
-"""How often each key may ask, where several processes count together."""
+"""Rate limits of keys, shared by several processes."""
 
 import fcntl
 import mmap
@@ -11,10 +11,10 @@ from pathlib import Path
 _BUCKET = struct.Struct("dd")  # tokens; the time of `time.monotonic` they were counted at, the same in all processes
 
 
-class SharedRateLimit:
-    """RateLimit's buckets in a file that processes share: a key's requests count whichever process they reach.
+class SharedTokenBuckets:
+    """TokenBuckets in a file that processes share: a key's requests count whichever process they reach.
 
-    The file's lock is held for microseconds, and given back by the system when its holder dies.
+    The file's lock is held for microseconds, and released by the system when its holder dies.
     """
 
     def __init__(self, path: Path, names: Sequence[str], rate: float) -> None:
@@ -27,7 +27,7 @@ class SharedRateLimit:
         os.ftruncate(self._file, size)
         self._buckets = mmap.mmap(self._file, size)
 
-    def wait_for(self, name: str, now: float | None = None) -> float:
+    def try_acquire(self, name: str, now: float | None = None) -> float:
         """Take a token: 0 when there was one, otherwise the seconds until there is."""
         place = self._places[name]
         fcntl.flock(self._file, fcntl.LOCK_EX)

@@ -15,9 +15,9 @@ from pocketvision.client.errors import ConnectionFailedError, RequestFailedError
 from pocketvision.errors import UsageError
 
 # Refused before any work was done on it.
-REFUSED = (429, 503)
+RETRYABLE = (429, 503)
 # A proxy without a server behind it. 504 is not among them: what took too long once would only add to the load.
-BROKEN_GATEWAY = 502
+BAD_GATEWAY = 502
 
 
 def full_jitter(most: float) -> float:
@@ -26,7 +26,7 @@ def full_jitter(most: float) -> float:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Backoff:
     """The pauses between attempts. Before attempt n+1 it is jitter(min(most, first * 2^(n-1))) seconds, on top of what
     the server's Retry-After asks for. Tests set the clocks and sleep otherwise: `clock` counts seconds, `today` is the
     seconds since 1970."""
@@ -40,19 +40,19 @@ class Pace:
     sleep_async: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-class Tries:
+class Attempts:
     """The attempts of one request: at most `retries` after the first, none later than `deadline` seconds after it was
     made."""
 
-    def __init__(self, retries: int, deadline: float, pace: Pace) -> None:
+    def __init__(self, retries: int, deadline: float, backoff: Backoff) -> None:
         self._retries = retries
-        self._pace = pace
-        self._ends = pace.clock() + deadline
+        self._backoff = backoff
+        self._ends = backoff.clock() + deadline
         self.count = 1
 
     def timeout(self, timeout: float) -> float:
         """Seconds that the present attempt may take."""
-        return max(0.001, min(timeout, self._ends - self._pace.clock()))
+        return max(0.001, min(timeout, self._ends - self._backoff.clock()))
 
     def pause_after(self, error: RequestFailedError, *, repeatable: bool) -> float:
         """Seconds to wait before the next attempt; counts it. Raises the error when there is to be none.
@@ -60,22 +60,24 @@ class Tries:
         repeatable: the request may be worked on twice without harm.
         """
         error.attempts = self.count
-        if self.count > self._retries or not worth_another(error, repeatable=repeatable):
+        if self.count > self._retries or not is_retryable(error, repeatable=repeatable):
             raise error
         asked = error.retry_after if isinstance(error, ServerProblemError) else None
-        pause = (asked or 0.0) + self._pace.jitter(min(self._pace.most, self._pace.first * 2.0 ** (self.count - 1)))
-        if pause >= self._ends - self._pace.clock():
+        pause = (asked or 0.0) + self._backoff.jitter(
+            min(self._backoff.most, self._backoff.first * 2.0 ** (self.count - 1))
+        )
+        if pause >= self._ends - self._backoff.clock():
             raise error
         self.count += 1
         return pause
 
 
-def worth_another(error: RequestFailedError, *, repeatable: bool) -> bool:
+def is_retryable(error: RequestFailedError, *, repeatable: bool) -> bool:
     """Whether the same request may get an answer later. What may have been begun is only asked again if `repeatable`."""
     if isinstance(error, ServerProblemError):
-        return error.status in REFUSED or (repeatable and error.status == BROKEN_GATEWAY)
+        return error.status in RETRYABLE or (repeatable and error.status == BAD_GATEWAY)
     if isinstance(error, ConnectionFailedError):
-        return not error.lasting and (repeatable or not error.sent)
+        return not error.permanent and (repeatable or not error.sent)
     return False
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pocketvision.serving.stalled_writes import WHEN_STOPPING, StalledWrites
+from pocketvision.serving.write_timeout import SHUTDOWN_WRITE_TIMEOUT, WriteTimeout
 
 
 class Handle:
@@ -36,7 +36,7 @@ class Loop:
 
 class Transport:
     def __init__(self) -> None:
-        self.holds, self.closing, self.cut = 100_000, False, False
+        self.holds, self.closing, self.abort = 100_000, False, False
 
     def get_write_buffer_size(self) -> int:
         return self.holds
@@ -45,55 +45,55 @@ class Transport:
         return self.closing
 
     def abort(self) -> None:
-        self.cut = True
+        self.abort = True
 
 
 @pytest.fixture
-def parts() -> tuple[Loop, Transport, StalledWrites]:
+def parts() -> tuple[Loop, Transport, WriteTimeout]:
     loop, transport = Loop(), Transport()
-    return loop, transport, StalledWrites(loop, transport, 20.0)  # type: ignore[arg-type]
+    return loop, transport, WriteTimeout(loop, transport, 20.0)  # type: ignore[arg-type]
 
 
 def test_who_reads_slowly_is_waited_for_and_who_reads_nothing_is_cut(
-    parts: tuple[Loop, Transport, StalledWrites],
+    parts: tuple[Loop, Transport, WriteTimeout],
 ) -> None:
     loop, transport, stalled = parts
-    stalled.begin()
+    stalled.start()
     for step in range(1, 5):
         loop.to(20.0 * step - 1)
         transport.holds -= 1000
         loop.to(20.0 * step)
-        assert not transport.cut
+        assert not transport.abort
     loop.to(99.0)
-    assert not transport.cut
+    assert not transport.abort
     loop.to(100.0)
-    assert transport.cut
+    assert transport.abort
 
 
-def test_who_reads_in_time_is_left_alone(parts: tuple[Loop, Transport, StalledWrites]) -> None:
+def test_who_reads_in_time_is_left_alone(parts: tuple[Loop, Transport, WriteTimeout]) -> None:
     loop, transport, stalled = parts
-    stalled.begin()
+    stalled.start()
     loop.to(19.0)
-    stalled.end()
+    stalled.cancel()
     loop.to(1000.0)
-    stalled.leave()
-    stalled.gone()
+    stalled.start_closing()
+    stalled.cancel_all()
     loop.to(2000.0)
-    assert not transport.cut
+    assert not transport.abort
 
 
 @pytest.mark.parametrize("closing", [False, True])
 def test_a_stopping_server_waits_for_nobody_for_long(
-    parts: tuple[Loop, Transport, StalledWrites], closing: bool
+    parts: tuple[Loop, Transport, WriteTimeout], closing: bool
 ) -> None:
     loop, transport, stalled = parts
     if closing:
         transport.closing = True
-        stalled.leave()
+        stalled.start_closing()
     else:
-        stalled.begin()
+        stalled.start()
     loop.to(5.0)
-    stalled.hurry()
+    stalled.shorten()
     transport.holds -= 1
-    loop.to(5.0 + WHEN_STOPPING)
-    assert transport.cut
+    loop.to(5.0 + SHUTDOWN_WRITE_TIMEOUT)
+    assert transport.abort

@@ -7,7 +7,7 @@ import sys
 import pytest
 from served import Start
 
-from pocketvision.serving.port_claim import claimed
+from pocketvision.serving.address_lock import address_lock
 from pocketvision.serving.server import listening_socket
 
 pytestmark = pytest.mark.skipif(
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.skipif(
 def test_a_server_that_is_still_loading_has_its_port_already(start: Start, workers: str) -> None:
     """Bound and not listened on, as while its models are loaded."""
     shared = workers != "1"
-    with listening_socket("127.0.0.1", 0, shared=shared) as loading, claimed(loading):
+    with listening_socket("127.0.0.1", 0, shared=shared) as loading, address_lock(loading):
         port = loading.getsockname()[1]
         with pytest.raises(AssertionError, match="another program listens there already"):
             start("--port", str(port), "--workers", workers)
     assert start("--port", str(port), "--workers", workers).stop()[0] == 0
 
 
-def test_a_program_that_was_faster_is_told_of(start: Start) -> None:
+def test_a_program_that_was_faster_is_reported(start: Start) -> None:
     """Another program's, which claims nothing: it listens before the models are loaded."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,6 +45,6 @@ def test_a_sandbox_without_such_names_serves_all_the_same(
         def none_of_these(*_: object) -> socket.socket:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
-        monkeypatch.setattr("pocketvision.serving.port_claim.socket.socket", none_of_these)
-        with caplog.at_level("INFO", "pocketvision"), claimed(bound):
+        monkeypatch.setattr("pocketvision.serving.address_lock.socket.socket", none_of_these)
+        with caplog.at_level("INFO", "pocketvision"), address_lock(bound):
             assert "is not kept while models are loaded" in caplog.text

@@ -1,4 +1,4 @@
-"""The short way of images: from the gate to their endpoints, past the framework's routing."""
+"""The fast path of images: from the middleware to their endpoints, past the framework's routing."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class ShortWay:
+class FastPath:
     """ASGI middleware that calls the endpoints of some routes itself. Everything else about them is the framework's: their
     description, and what another method is answered.
 
