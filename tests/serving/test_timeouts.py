@@ -110,7 +110,7 @@ def test_decoders_that_all_hang_are_reported(tiny_bundle: Bundle, monkeypatch: p
         def state() -> tuple[int, int, int, bool]:
             answers = [client.get(path).status_code for path in ("/health", "/ready", "/v2/health/ready")]
             figures = client.get("/metrics").text
-            return (*answers, f'lingering_decodes{{model="tiny"}} {hung}.0' in figures)  # type: ignore[return-value]
+            return (*answers, f'abandoned_decodes{{model="tiny"}} {hung}.0' in figures)  # type: ignore[return-value]
 
         hung = 1
         assert client.post("/predict", content=b"hang", headers=JPEG).status_code == 422

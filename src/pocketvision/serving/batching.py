@@ -120,7 +120,7 @@ class Batcher(Generic[Raw, Item, Result]):
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._on_batch = on_batch
-        self._on_lingering = on_abandoned
+        self._on_abandoned = on_abandoned
         self._threads: BatchThreads[Raw, Item, Result] = BatchThreads(
             prepare,
             run,
@@ -293,16 +293,16 @@ class Batcher(Generic[Raw, Item, Result]):
         # One that is still prepared is counted until that ends by itself, so that memory stays bounded.
         if not job.running and self._threads.withdraw(job):
             self._abandoned.add(job)
-            if self._on_lingering is not None:
-                self._on_lingering(1)
+            if self._on_abandoned is not None:
+                self._on_abandoned(1)
 
     def _end_abandoned(self, job: Job[Raw, Item]) -> None:
         if job not in self._abandoned:
             return
         self._raise_busy_estimate(job)
         self._abandoned.discard(job)
-        if self._on_lingering is not None:
-            self._on_lingering(-1)
+        if self._on_abandoned is not None:
+            self._on_abandoned(-1)
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the event loop, from any thread."""
