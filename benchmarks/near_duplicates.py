@@ -32,7 +32,8 @@ from pocketvision.data.fingerprints import PERCEPTUAL_HASH_LENGTH, content_hash,
 from pocketvision.data.near_duplicates import candidate_pairs, find_near_duplicates
 from pocketvision.errors import UsageError
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import SUFFIXES, decode
+from pocketvision.data.image_files import SUFFIXES
+from pocketvision.preprocessing import decode
 from pocketvision.workflows.check import check
 
 

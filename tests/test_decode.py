@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
+from pocketvision.data.image_files import SUFFIXES
 from pocketvision.errors import ImageError
-from pocketvision.preprocessing import FORMATS, SUFFIXES, ImageSource, decode
+from pocketvision.preprocessing import FORMATS, ImageSource, decode
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
 

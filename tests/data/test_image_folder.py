@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketvision.data import image_folder
+from pocketvision.data import image_files
 from pocketvision.data.natural_order import natural_sorted
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import UsageError
@@ -49,7 +49,13 @@ def test_classes_are_folders_and_images_lie_at_any_depth(tmp_path: Path) -> None
     assert samples.labels.tolist() == [0, 1, 1, 2] and samples.labels.dtype == np.int32
     assert samples.file(2) == tmp_path / "2/deep/er/b.PNG"
     assert samples.splits is None and samples.groups is None
-    assert samples.ignored_files == 4, "notes.txt, jpg, e.jpg.part and the loose picture"
+    assert {each.reason: (each.count, each.example) for each in samples.left_out} == {
+        "outside": (1, "loose.png"),
+        "unfinished": (1, "1/e.jpg.part"),
+        "not_an_image": (2, "1/jpg"),
+        "hidden": (1, "1/.d.jpg"),
+        "system_folder": (3, ".cache/"),
+    }
 
 
 def test_names_in_any_script(tmp_path: Path) -> None:
@@ -201,7 +207,7 @@ def test_rows_do_not_depend_on_the_file_systems_order(tmp_path: Path, monkeypatc
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(image_folder.os, "scandir", Reversed)
+    monkeypatch.setattr(image_files.os, "scandir", Reversed)
     assert labelled(tmp_path) == expected
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pocketvision.data.left_out import LeftOut
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import MissingExtraError, UsageError
@@ -102,7 +103,7 @@ def test_rows_that_repeat_are_left_out_and_those_that_contradict_stay(folder: Pa
     )
     samples = read_samples(table(folder, text))
     assert rows(samples) == [("a.jpg", "x"), ("b.jpg", "y"), ("a.jpg", "y"), ("b.jpg", "y")]
-    assert samples.repeated_rows == 2
+    assert samples.left_out == (LeftOut("repeated_row", 2, "a.jpg"),)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_rows_that_repeat_are_left_out_and_those_that_contradict_stay(folder: Pa
         ("path,label\na.jpg,x\nb.jpg, \n", "line 3: the label is empty"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label\na.jpg,x\n\nb.jpg\n", "line 4: 1 cells, but 2 columns"),
-        ("path,label,split\na.jpg,x,train\nb.jpg,y,dev\n", r"line 3: the split is 'dev'. Expected train, val, test"),
+        ("path,label,split\na.jpg,x,train\nb.jpg,x,fold\n", r"line 3: the split is 'fold'. Expected train, val, test"),
         ("path,label,split\na.jpg,x,\n", "line 2: the split is ''"),
         ("path,label\na.jpg,x\ngone/z.jpg,y\n", r"1 of 2 rows name a file that is not there: line 3: gone/z\.jpg\."),
         ("path,label\nsub dir,x\n", r"1 of 1 rows name a file that is not there: line 2: sub dir"),

@@ -77,6 +77,8 @@ def _print_findings(audit: "Audit") -> None:
     console = stdout()
     readable = int(audit.readable.sum())
     console.print(f"{len(audit.samples)} images in {len(audit.samples.class_names)} classes, {readable} readable")
+    for line in audit.samples.account:
+        console.print(escape(line), soft_wrap=True)
     if not audit.findings:
         console.print(styled("Clean: nothing found.", "green"))
         return

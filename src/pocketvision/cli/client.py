@@ -80,7 +80,9 @@ def predict(
             f"{summary.images} images in {summary.seconds:.1f} s ({rate:.0f} images/s), {summary.failed} failed, "
             f"{summary.retries} retries"
         )
-    if summary.failed:
+    for each in summary.left_out:
+        stderr().print(each.line, soft_wrap=True, markup=False)
+    if summary.incomplete:
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pocketvision.data.findings import SEVERITIES, Finding, list_findings
 from pocketvision.data.inspection import Inspection, inspect_images
+from pocketvision.data.left_out import ignored_files
 from pocketvision.data.near_duplicates import Pairs
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import MAX_PIXELS
@@ -83,7 +84,9 @@ class Audit:
             "root": str(samples.root),
             "images": len(samples),
             "readable": int(readable.sum()),
-            "ignored_files": samples.ignored_files,
+            "ignored_files": ignored_files(samples.left_out),
+            "left_out": [each.to_dict() for each in samples.left_out],
+            "reading": list(samples.reading),
             "classes": dict(zip(samples.class_names, counts, strict=True)),
             "splits": splits,
             "hurts": self.hurts,

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.preprocessing import FORMATS, SUFFIXES
+from pocketvision.preprocessing import FORMATS
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.class_names import ordered_class_names, spelled
+from pocketvision.data.left_out import LeftOutCounter, merged
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.table_rows import Columns, Row, is_utf8, not_utf8, table_rows
 from pocketvision.errors import UsageError
@@ -137,7 +138,9 @@ def _without_repetitions(samples: Samples) -> Samples:
     columns = [samples.labels, *(column for column in (samples.splits, samples.groups) if column is not None)]
     rows = zip(samples.paths, *(column.tolist() for column in columns), strict=True)
     first: dict[tuple[str | int, ...], int] = {}
+    counter = LeftOutCounter()
     for place, row in enumerate(rows):
-        first.setdefault(row, place)
+        if first.setdefault(row, place) != place:
+            counter.add("repeated_row", str(row[0]))
     kept = samples.select(list(first.values()))
-    return replace(kept, repeated_rows=len(samples) - len(kept))
+    return replace(kept, left_out=merged(samples.left_out, counter.result()))

@@ -20,6 +20,11 @@ def natural_sorted(texts: Iterable[str]) -> list[str]:
     return sorted(texts, key=natural_key)
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text with blanks between them: a table of names that fits the screen."""
+    return frozenset(text.split())
+
+
 def _number(digits: str) -> tuple[int, str]:
     significant = digits.lstrip("0")
     return len(significant), significant

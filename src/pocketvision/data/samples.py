@@ -7,10 +7,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.data.left_out import LeftOut
+
 SPLITS = ("train", "val", "test")
 
 # Names that people give their splits, in folders and in tables, compared in lower case.
-SPLIT_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+SPLIT_NAMES = {
+    "train": 0,
+    "training": 0,
+    "trn": 0,
+    "학습": 0,
+    "훈련": 0,
+    "val": 1,
+    "valid": 1,
+    "validation": 1,
+    "validate": 1,
+    "dev": 1,
+    "eval": 1,
+    "검증": 1,
+    "test": 2,
+    "testing": 2,
+    "tst": 2,
+    "holdout": 2,
+    "시험": 2,
+    "테스트": 2,
+    "평가": 2,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +45,8 @@ class Samples:
     class_names: every class in index order, those without images included.
     groups: (n) int32, images of one group must stay in one split, -1 is no group; None when the source has no groups.
     splits: (n) int8, index into SPLITS; None when the source has no splits.
-    ignored_files: files of the source that are no images (by suffix) or lie outside every class, left out.
-    repeated_rows: rows of a table that repeat an earlier row in every column, left out.
+    left_out: what of the source is in no row, counted by reason.
+    reading: sentences that say how the source was understood where it could have been understood otherwise.
     """
 
     root: Path
@@ -33,8 +55,8 @@ class Samples:
     class_names: tuple[str, ...]
     groups: NDArray[np.int32] | None = None
     splits: NDArray[np.int8] | None = None
-    ignored_files: int = 0
-    repeated_rows: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    reading: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -50,6 +72,11 @@ class Samples:
     def label_counts(self) -> NDArray[np.int64]:
         """(classes) how many images each class has."""
         return np.bincount(self.labels, minlength=len(self.class_names))
+
+    @property
+    def account(self) -> tuple[str, ...]:
+        """How the source was understood and what was left out, a line each."""
+        return *self.reading, *(each.line for each in self.left_out)
 
     def split_indices(self, split: str) -> NDArray[np.int64]:
         """Ascending indices of the images of `split`, one of SPLITS; without splits every image is in "train"."""

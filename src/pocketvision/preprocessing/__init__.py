@@ -12,7 +12,7 @@ from pocketvision.preprocessing.decoding import (
     decode,
     read_image,
 )
-from pocketvision.preprocessing.formats import FORMATS, SUFFIXES, open_image_file
+from pocketvision.preprocessing.formats import FORMATS, open_image_file
 from pocketvision.preprocessing.preprocessing import Interpolation, Preprocessing
 from pocketvision.preprocessing.white_level import FULL_RANGE, WHITE_LEVELS
 
@@ -20,7 +20,6 @@ __all__ = [
     "FORMATS",
     "FULL_RANGE",
     "MAX_PIXELS",
-    "SUFFIXES",
     "WHITE_LEVELS",
     "DecodedImage",
     "ImageSource",

@@ -13,6 +13,7 @@ from PIL import (
     Image,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -28,24 +29,11 @@ _READERS: dict[str, ModuleType] = {
     "TIFF": TiffImagePlugin,
     "GIF": GifImagePlugin,
     "AVIF": AvifImagePlugin,
+    "PPM": PpmImagePlugin,
 }
 
 FORMATS: tuple[str, ...] = tuple(_READERS)
 """Formats that are read, by Pillow's names, unless an allow-list narrows them."""
-
-SUFFIXES: dict[str, str] = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
-    ".avif": "AVIF",
-}
-"""Lower-case suffixes taken for images when a folder is searched. What a file holds is told by its content."""
 
 HEADER = 32
 """Bytes that tell a file's format, and of WebP its size."""
@@ -82,6 +70,8 @@ def identify(header: bytes, where: str, formats: Sequence[str] = FORMATS) -> str
         if name not in formats:
             raise ImageError(where, f"{name} is not among the allowed formats ({', '.join(formats)})")
         return name
+    if header[4:8] == b"ftyp":  # the container of HEIC, as phones write it, and of videos; AVIF was told apart above
+        raise ImageError(where, "it is a HEIC picture or a video, which is not read as an image: convert it to JPEG")
     raise ImageError(where, f"it is not an image of a known format ({', '.join(FORMATS)})")
 
 

@@ -49,6 +49,8 @@ def to_rgb(
     """
     raw = _raw_mode(image)
     image.load()
+    if image.mode == "I" and image.format == "PPM":  # of more than 8 bits, scaled to 16 by the reader
+        image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode.startswith("I;16"):
         grey, own = _grey(image, white_level)
         return upright(grey.convert("RGB"), image), own

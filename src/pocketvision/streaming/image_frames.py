@@ -5,23 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketvision.data.image_files import list_folder, no_images
+from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
-from pocketvision.errors import UsageError
-from pocketvision.preprocessing import SUFFIXES, decode
+from pocketvision.preprocessing import decode
 from pocketvision.streaming.picture import Picture, Pixels
 
 
 def read_images(folder: Path, fps: float) -> Iterator[Picture]:
     """The images directly in `folder`, `fps` a second by their positions. One that can not be read raises when its pixels are
     asked for. Raises UsageError when there is none."""
-    files = sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")),
-        key=lambda path: natural_key(path.name),
-    )
+    counter = LeftOutCounter()
+    names = sorted(list_folder(folder, counter).images, key=natural_key)
+    files = [folder / name for name in names]
     if not files:
-        raise UsageError(
-            f"{folder}: there is no image in this folder. Expected files that end in {', '.join(SUFFIXES)}"
-        )
+        raise no_images(f"{folder}: there is no image in this folder", counter)
     for index, file in enumerate(files):
         yield Picture(pixels=lambda file=file: _pixels(file), position=index / fps, name=str(file))  # type: ignore[misc]
 

@@ -20,6 +20,7 @@ from pocketvision.client import (
 )
 from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
+from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.prediction_rows import row_sink
@@ -46,12 +47,19 @@ class RemoteRow:
 
 @dataclass(frozen=True)
 class RemoteSummary:
-    """What a run did: images seen, how many have an error, attempts beyond each image's first, wall time in seconds."""
+    """What a run did: images seen, how many have an error, attempts beyond each image's first, wall time in seconds, and what
+    the search of folders and patterns left out."""
 
     images: int
     failed: int
     retries: int
     seconds: float
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something that was asked for has no answer: an image, or a folder that could not be looked into."""
+        return self.failed > 0 or any(each.reason == "no_permission" for each in self.left_out)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -87,9 +95,10 @@ def predict_remotely(
         raise UsageError(f"top_k is {top_k}; expected at least 1")
     started = time.perf_counter()
     seen = failed = repeated = 0
+    counter = LeftOutCounter()
     client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
     with client, row_sink(None if out is None else Path(out), top_k) as write:
-        found = find_images(images, lines)
+        found = find_images(images, lines, counter)
         for outcome in client.predict_many(found, top_k=top_k, model=model, version=version, concurrency=concurrency):
             row = _row(outcome, seen)
             write(row)
@@ -98,7 +107,7 @@ def predict_remotely(
             seen += 1
             failed += row.error is not None
             repeated += _attempts(outcome) - 1
-    return RemoteSummary(seen, failed, repeated, time.perf_counter() - started)
+    return RemoteSummary(seen, failed, repeated, time.perf_counter() - started, counter.result())
 
 
 def served_models(url: str, *, key: str | None = None) -> tuple[ModelState, ...]:

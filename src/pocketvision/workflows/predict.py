@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH, ImageResult
@@ -16,11 +17,18 @@ from pocketvision.workflows.prediction_rows import row_sink
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """What a prediction run did: images seen, how many of them could not be read, and the wall time in seconds."""
+    """What a prediction run did: images seen, how many of them could not be read, the wall time in seconds, and what the
+    search of folders and patterns left out."""
 
     images: int
     failed: int
     seconds: float
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something that was asked for has no answer: an image, or a folder that could not be looked into."""
+        return self.failed > 0 or any(each.reason == "no_permission" for each in self.left_out)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -58,11 +66,12 @@ def predict(
     with row_sink(None if out is None else Path(out), top_k) as write:
         predictor = load(bundle, backend=backend, threads=threads, device=device)
         seen = failed = 0
-        paths = find_images(images, lines)
+        counter = LeftOutCounter()
+        paths = find_images(images, lines, counter)
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
             write(row)
             if on_row is not None:
                 on_row(row)
             seen += 1
             failed += row.error is not None
-    return PredictionSummary(images=seen, failed=failed, seconds=time.perf_counter() - started)
+    return PredictionSummary(seen, failed, time.perf_counter() - started, counter.result())

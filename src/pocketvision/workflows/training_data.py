@@ -85,6 +85,8 @@ def prepare_data(
         workers=recipe.workers,
         on_progress=lambda done, total: on_event(Counted("audit", done, total)),
     )
+    for line in samples.account:
+        log.note(line)
     _tell_unreadable(samples, found, log)
     readable = np.flatnonzero(found.readable)
     kept = samples.select(readable)
