@@ -29,10 +29,10 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from pocketvision.data.alignment import has_detail
 from pocketvision.data.fingerprints import PERCEPTUAL_HASH_LENGTH, content_hash, thumbnail
+from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.near_duplicates import candidate_pairs, find_near_duplicates
 from pocketvision.errors import UsageError
 from pocketvision.prefetch import prefetch
-from pocketvision.data.image_files import SUFFIXES
 from pocketvision.preprocessing import decode
 from pocketvision.workflows.check import check
 

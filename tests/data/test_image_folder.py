@@ -12,6 +12,7 @@ import pytest
 
 from pocketvision.data import image_files
 from pocketvision.data.natural_order import natural_sorted
+from pocketvision.data.samples import SPLITS
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import UsageError
 
@@ -237,3 +238,118 @@ def test_selection_keeps_the_classes(tmp_path: Path) -> None:
     assert chosen.splits is not None and chosen.splits.tolist() == [1, 0]
     assert list(samples.select(samples.labels == 1).paths) == ["train/b/2.jpg", "val/b/3.jpg"]
     assert len(samples.select(np.zeros(4, dtype=bool))) == len(samples.select([])) == 0
+
+
+def splits_of(root: Path, **options: object) -> dict[str, str | None]:
+    """Path -> split of every sample; None without splits."""
+    samples = read_samples(root, **options)  # type: ignore[arg-type]
+    return {
+        path: None if samples.splits is None else SPLITS[samples.splits[place]]
+        for place, path in enumerate(samples.paths)
+    }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("Train_data", "Val_data"),
+        ("01_train", "02_val", "03_test"),
+        ("images_train", "images_dev"),
+        ("cats_dogs_train", "cats_dogs_test"),
+        ("train2017", "val2017"),
+        ("TrainImages", "testing"),
+        ("trainset", "valid_images"),
+        ("1.Training", "2.Validation"),
+        ("학습", "검증", "테스트"),
+        ("TRAIN", "HOLDOUT"),
+    ],
+)
+def test_folders_whose_names_mean_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        make(tmp_path, f"{name}/cat/1.jpg", f"{name}/dog/2.jpg")
+    samples = read_samples(tmp_path)
+    assert samples.class_names == ("cat", "dog") and samples.splits is not None
+    assert len(set(samples.splits.tolist())) == len(names)
+    assert samples.reading and all(f"'{name}'" in samples.reading[0] for name in names)
+    assert read_samples(tmp_path, labels=names).class_names == names, "whoever means classes can say so"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (
+            "seg_train/seg_train/a/1.jpg",
+            "seg_train/seg_train/b/1.jpg",
+            "seg_test/seg_test/a/2.jpg",
+            "seg_test/seg_test/b/2.jpg",
+        ),
+        ("archive/data/train/a/1.jpg", "archive/data/train/b/1.jpg", "archive/data/test/a/2.jpg"),
+        ("train/images/a/1.jpg", "train/images/b/1.jpg", "val/images/a/2.jpg"),
+        ("dataset/a/train/1.jpg", "dataset/a/test/2.jpg", "dataset/b/train/3.jpg", "dataset/b/test/4.jpg"),
+        ("train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "pred/3.jpg", "pred/4.jpg"),
+    ],
+)
+def test_levels_of_unpacked_archives(tmp_path: Path, files: tuple[str, ...]) -> None:
+    samples = read_samples(make(tmp_path, *files))
+    assert samples.class_names == ("a", "b") and samples.splits is not None
+    assert set(samples.paths) == {file for file in files if not file.startswith("pred")}
+    assert {SPLITS[split] for split in samples.splits} in ({"train", "test"}, {"train", "val"})
+    assert sum(each.count for each in samples.left_out if each.reason == "outside") == (2 if len(files) == 5 else 0)
+
+
+def test_a_lone_folder_is_no_class_unless_it_is_said_to_be(tmp_path: Path) -> None:
+    make(tmp_path, "photos of 2026/cat/1.jpg", "photos of 2026/dog/x/1.jpg")
+    samples = read_samples(tmp_path)
+    assert samples.class_names == ("cat", "dog") and "'photos of 2026/'" in samples.reading[0]
+    assert read_samples(tmp_path, labels=["cat", "dog", "owl"]).label_counts().tolist() == [1, 1, 0]
+    assert read_samples(tmp_path, labels=["photos of 2026", "owl"]).label_counts().tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("test_positive", "test_negative"),
+        ("cat_train", "dog_train"),
+        ("valid", "invalid"),
+        ("test", "control"),
+        ("test_tube", "train_toy", "ball"),
+        ("with_mask", "without_mask"),
+        ("mask", "no_mask"),
+        ("photo", "drawing"),
+        ("dev", "prod"),
+        ("label", "no label", "unsure"),
+    ],
+)
+def test_classes_whose_names_only_resemble_splits_or_masks(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        make(tmp_path, f"{name}/1.jpg")
+    samples = read_samples(tmp_path)
+    assert sorted(samples.class_names) == sorted(names) and samples.splits is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("images/1.jpg", "masks/1.png"), "'images', 'masks' look like pictures with their masks"),
+        (("JPEGImages/1.jpg", "Annotations/1.xml", "SegmentationClass/1.png"), "look like pictures with their masks"),
+        (("train_images/1.jpg", "train_masks/1.png", "test_images/1.jpg"), "look like pictures with their masks"),
+        (("train/images/1.jpg", "train/labels/1.txt", "val/images/1.jpg", "val/labels/1.txt"), "look like pictures"),
+        (("train_a/x/1.jpg", "test_b/y/2.jpg"), "'test_b' and 'train_a' look like splits.*--labels 'test_b,train_a'"),
+        (
+            ("trainA/1.jpg", "trainB/1.jpg", "testA/1.jpg", "testB/1.jpg"),
+            "both mean the split 'train'.*say so: --labels",
+        ),
+        (("a/train/1.jpg", "a/test/1.jpg", "b/2.jpg"), "split folders inside a class, but 'b' has none"),
+        (("train_images/1.jpg", "test_images/1.jpg"), "2 images but no class folders"),
+        (("images/1.jpg", "images/2.jpg"), "2 images but no class folders"),
+        (("a/1.heic", "b/2.HEIF"), "no image in them.*HEIC pictures, which are not read .2, such as 'a/1.heic'"),
+        (("notes/x.md", "t.parquet"), "There is a table, 't.parquet'"),
+    ],
+)
+def test_folders_that_look_like_something_else_are_refused(
+    tmp_path: Path, files: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_samples(make(tmp_path, *files))

@@ -11,8 +11,8 @@ from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
 from pocketvision.data.samples import SPLITS
 from pocketvision.data.split_folders import is_filler, refuse_masks, split_folders, split_in_name
-from pocketvision.printable import quoted
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _take_classes(
             layout.levels[:] = [f"{base}{top.folders[0]}/"]
             _add_loose(layout.levels[0], lone, counter, layout)
             return
-    inside = {} if chosen == top.folders else _splits_inside(root / base, top.folders)
+    inside = _splits_inside(root / base, top.folders)
     for folder in top.folders:
         splits = inside.get(folder)
         if splits is None:

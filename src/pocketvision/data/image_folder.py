@@ -11,8 +11,8 @@ from pocketvision.data.folder_layout import ClassFolder, Layout, folder_layout
 from pocketvision.data.image_files import SUFFIXES, folder_identity, images_below
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.samples import Samples
-from pocketvision.printable import quoted
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 
 def read_image_folder(root: Path, *, labels: Sequence[str] | None = None) -> Samples:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketvision.printable import quoted
-from pocketvision.errors import quoted
 
 # The order in which they are told. What it was, in the plural, and what to do about it.
 REASONS: dict[str, tuple[str, str]] = {

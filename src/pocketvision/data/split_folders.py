@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pocketvision.data.natural_order import words_of
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS
-from pocketvision.printable import quoted
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 # "TrainData", "train_data", "01 train", "train2017": runs of letters, parted where a small one meets a capital.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
@@ -17,12 +17,8 @@ _FILLERS = words_of(
 )
 # Written together, as one word.
 _JOINED = {f"{split}{more}": kind for split, kind in SPLIT_NAMES.items() for more in ("set", "data", "ing", "dir")}
-_UNLABELLED = words_of(
-    "pred predict prediction predictions unlabeled unlabelled unsup unsupervised"
-)
-_PICTURES = words_of(
-    "image images img imgs jpegimages picture pictures photo photos rgb frames input inputs"
-)
+_UNLABELLED = words_of("pred predict prediction predictions unlabeled unlabelled unsup unsupervised")
+_PICTURES = words_of("image images img imgs jpegimages picture pictures photo photos rgb frames input inputs")
 _TARGETS = words_of(
     "mask masks label labels annotation annotations segmentation segmentations segmentationclass segmentationobject "
     "groundtruth groundtruths gt target targets imagesets bboxes xmls annots"
@@ -131,10 +127,10 @@ def refuse_masks(where: object, folders: Sequence[str]) -> None:
 
 
 def _all_in(name: str, kind: Set[str]) -> bool:
-    """Whether a name is of a kind, splits' names and pictures' aside: masks, train_masks, image_labels."""
+    """Whether a name is of a kind, splits' names and pictures' aside: masks, train_masks, image_labels, JPEGImages."""
     rest = [word for word in words(name) if _split_of_word(word) is None]
     mine = [word for word in rest if word in kind]
-    return bool(mine) and all(word in kind or word in _PICTURES for word in rest)
+    return "".join(rest) in kind or (bool(mine) and all(word in kind or word in _PICTURES for word in rest))
 
 
 def _mixed(where: object, found: Sequence[str], others: Sequence[str]) -> UsageError:
