@@ -78,7 +78,7 @@ def _print_findings(audit: "Audit") -> None:
     readable = int(audit.readable.sum())
     console.print(f"{len(audit.samples)} images in {len(audit.samples.class_names)} classes, {readable} readable")
     for line in audit.samples.account:
-        console.print(escape(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if not audit.findings:
         console.print(styled("Clean: nothing found.", "green"))
         return

@@ -81,7 +81,7 @@ def predict(
             f"{summary.retries} retries"
         )
     for each in summary.left_out:
-        stderr().print(each.line, soft_wrap=True, markup=False)
+        stderr().print(each.line, soft_wrap=True)
     if summary.incomplete:
         raise typer.Exit(1)
 

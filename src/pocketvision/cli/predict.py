@@ -62,6 +62,6 @@ def predict(
             f"{summary.images} images in {summary.seconds:.1f} s ({rate:.0f} images/s), {summary.failed} failed"
         )
     for each in summary.left_out:
-        stderr().print(each.line, soft_wrap=True, markup=False)
+        stderr().print(each.line, soft_wrap=True)
     if summary.incomplete:
         raise typer.Exit(1)
