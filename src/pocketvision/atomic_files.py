@@ -1,7 +1,6 @@
 """Files are written whole or not at all: to a temporary name beside the target, flushed to disk, then renamed."""
 
 import io
-import json
 import os
 import re
 import shutil
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from pocketvision.json_text import json_text
 
 _OPENED = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 _STANDARD = {"stdout": 1, "stderr": 2}
@@ -73,14 +74,14 @@ def append_whole(file: io.FileIO, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8 with Unix line ends, whole or not at all."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write `content` to `path` as UTF-8 with Unix line ends, whole or not at all. Bytes of file names that are not UTF-8
+    are written as they are (surrogateescape)."""
+    write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, content: Any, default: Callable[[Any], Any] | None = None) -> None:
     """Write `content` to `path` as indented UTF-8 JSON, whole or not at all. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=default)
-    write_text(path, text + "\n")
+    write_text(path, json_text(content, indent=2, default=default) + "\n")
 
 
 def _umask() -> int:

@@ -29,6 +29,7 @@ from pocketvision.bundle_manifest import (
     manifest_to_dict,
 )
 from pocketvision.errors import BundleError, UsageError
+from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
 
 __all__ = [
@@ -219,7 +220,7 @@ def _fill(
         recorded[name] = FileManifest(size=target.stat().st_size, sha256=_sha256(target))
     complete = replace(manifest, files=recorded, versions={**_versions(), **manifest.versions})
     _check_consistency(complete, MANIFEST)
-    text = json.dumps(manifest_to_dict(complete), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(manifest_to_dict(complete), indent=2)
     (building / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
     _flush(building / MANIFEST)
 

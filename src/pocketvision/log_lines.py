@@ -2,7 +2,7 @@
 
 import logging
 
-from pocketvision.printable import printable
+from pocketvision.printable import bounded, printable
 from pocketvision.redaction import redacted
 
 
@@ -16,7 +16,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """A record's text, without its end of line."""
-        text = printable(redacted(record.getMessage()))
+        text = bounded(redacted(record.getMessage()))
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.capitalize()}: {text}"
         return text if not record.exc_info else f"{text}\n{safe_lines(self.formatException(record.exc_info))}"

@@ -6,6 +6,10 @@ import re
 LONGEST_VALUE = 120
 """Characters of a value that is quoted in a message."""
 
+LONGEST_WORD, LONGEST_MESSAGE = 400, 4000
+"""Characters of a word, such as a path, in a message, and of a message."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 # Controls (C0, DEL, C1), line and paragraph separators, lone surrogates, what turns the direction of writing, and what is
 # invisible. The joiners U+200C and U+200D stay: emoji and several scripts are written with them.
 UNPRINTABLE = re.compile(
@@ -32,6 +36,12 @@ def shortened(text: object, most: int = LONGEST_VALUE) -> str:
         return shown
     tail = most // 4
     return f"{shown[: most - tail - 1]}…{shown[-tail:]}"
+
+
+def bounded(text: str, most: int = LONGEST_MESSAGE) -> str:
+    """A message on one line whose words are no longer than LONGEST_WORD, and which is no longer than `most`: for messages
+    of others, which may repeat whatever they were given."""
+    return shortened(_LONG_WORD.sub(lambda found: shortened(found[0], LONGEST_WORD), text[: 64 * most]), most)
 
 
 def quoted(value: object, most: int = LONGEST_VALUE) -> str:

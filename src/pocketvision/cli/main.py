@@ -26,11 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with _signals_interrupt() as received:
         try:
             code = _run(arguments)
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        if code == INTERRUPTED:
+        except KeyboardInterrupt as error:
             with suppress(OSError):
-                sys.stderr.write("Interrupted.\n")
+                sys.stderr.write(" ".join(["Interrupted.", *_notes(error)]) + "\n")
             code = 128 + received[0] if received else INTERRUPTED
     sys.exit(code)
 
@@ -64,13 +62,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     return code
 
 
+def _notes(error: BaseException | None) -> list[str]:
+    """What is kept of the work that an error ended: sentences that were made for it on its way."""
+    return list(getattr(error, "__notes__", []))
+
+
 def _failed(message: str, code: int) -> int:
     from pocketvision.cli.terminal import joined, stderr, styled
+    from pocketvision.printable import bounded
     from pocketvision.redaction import redacted
 
     if os.environ.get("PV_DEBUG"):
         sys.excepthook(*sys.exc_info())
-    stderr().print(joined(styled("Error: ", "bold red"), redacted(message)), soft_wrap=True)
+    stderr().print(joined(styled("Error: ", "bold red"), bounded(redacted(message))), soft_wrap=True)
+    for note in _notes(sys.exception()):
+        stderr().print(note, soft_wrap=True)
     return code
 
 

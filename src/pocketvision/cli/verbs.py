@@ -1,5 +1,6 @@
 """The table of verbs, and how one is run."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,16 +25,17 @@ from pocketvision.cli import (
 from pocketvision.cli.client import app as client
 from pocketvision.cli.models import app as models
 from pocketvision.cli.terminal import joined, stderr, styled, write_line
-from pocketvision.printable import shortened
+from pocketvision.printable import bounded
 from pocketvision.redaction import redacted
 
-LONGEST_MESSAGE = 600
+LONGEST_COMPLAINT = 600
 """Characters of a complaint about arguments, which repeats them."""
 
+PROGRAM = "pocketvision"
 HELP_OPTIONS = ["-h", "--help"]
 
 app = typer.Typer(
-    name="pocketvision",
+    name=PROGRAM,
     help="A folder of images in; a trained, measured and shippable vision model out, on a laptop CPU.",
     no_args_is_help=True,
     add_completion=False,
@@ -79,12 +81,16 @@ def run_verb(arguments: Sequence[str] | None) -> int:
     command = typer.main.get_command(app)
     _name_no_type_of_flags(command)
     try:
-        code = command.main(args=arguments, standalone_mode=False)
+        # Not the command's own `main`: it ends the process in its own way on Ctrl-C and on a broken pipe.
+        with command.make_context(PROGRAM, list(sys.argv[1:] if arguments is None else arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
     except typer.Abort:
         return 1
     except _wrong_arguments() as error:
         return _refused(error)
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _wrong_arguments() -> type[Exception]:
@@ -101,7 +107,7 @@ def _refused(error: Exception) -> int:
         console.print(context.get_usage(), soft_wrap=True)
         console.print(f"Try '{context.command_path} --help' for help.", soft_wrap=True)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    console.print(joined(styled("Error: ", "bold red"), shortened(redacted(message), LONGEST_MESSAGE)), soft_wrap=True)
+    console.print(joined(styled("Error: ", "bold red"), bounded(redacted(message), LONGEST_COMPLAINT)), soft_wrap=True)
     return code
 
 

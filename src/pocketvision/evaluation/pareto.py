@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.printable import printable
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,14 @@ def write_plot(
         if each.best or each.marked or len(points) <= _NAMED:
             right = each.cost > middle  # its name goes to the left of it, and stays inside the picture
             axes.annotate(
-                each.name,
+                printable(each.name),
                 (each.cost, each.accuracy),
                 xytext=(-6 if right else 6, 5),
                 textcoords="offset points",
                 ha="right" if right else "left",
                 fontsize=9,
                 color=color,
+                parse_math=False,
             )
     front = _steps(points)
     axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
 from pocketvision.export.unsupported import converted
+from pocketvision.json_text import json_text
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.onnx_backend import open_file
 
@@ -30,10 +31,7 @@ def write_onnx(source: Exportable, folder: Path) -> None:
 
 def metadata(source: Exportable) -> dict[str, str]:
     """What a file says of itself: labels and preprocessing, as JSON."""
-    return {
-        "labels": json.dumps(source.labels, ensure_ascii=False),
-        "preprocessing": json.dumps(source.preprocessing.to_dict()),
-    }
+    return {"labels": json_text(source.labels), "preprocessing": json.dumps(source.preprocessing.to_dict())}
 
 
 def open_onnx_answers(folder: Path, source: Exportable) -> Answers:

@@ -54,7 +54,7 @@ def _write(source: Exportable, folder: Path, library: str, file: str) -> None:
     with replacing(folder / file) as temporary:
         safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, temporary)
     with replacing(folder / LABELS) as temporary:
-        temporary.write_text("\n".join(source.labels) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(source.labels) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def _answers(network: nn.Module, path: Path, temperature: float) -> Answers:

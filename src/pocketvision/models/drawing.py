@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from pocketvision.models.cost import Layer, layers, total
 from pocketvision.models.spec import ModelSpec, StageLine
+from pocketvision.printable import printable
 
 _GAP, _MARGIN, _TOP, _LABELS = 26, 24, 64, 104
 _TALLEST = 190
@@ -32,7 +33,7 @@ def draw(architecture: ModelSpec, *, size: int | None = None) -> str:
     caption = f"{side} px · {cost.parameters / 1e6:.2f} M parameters · {cost.macs / 1e6:,.0f} M multiply-accumulates"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {height}" font-family="sans-serif">',
-        f"<title>{escape(architecture.name)}</title>",
+        f"<title>{escape(printable(architecture.name))}</title>",
         f'<rect width="{total_width:.0f}" height="{height}" fill="#ffffff"/>',
         _text(_MARGIN, 28, architecture.name, 18, "start", weight="bold"),
         _text(_MARGIN, 48, caption, 12, "start"),
@@ -103,5 +104,5 @@ def _stage_box(number: int, row: StageLine, own: list[Layer]) -> _Box:
 def _text(x: float, y: float, text: str, size: int, anchor: str, *, weight: str = "normal") -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="#222">'
-        f"{escape(text)}</text>"
+        f"{escape(printable(text))}</text>"
     )

@@ -2,14 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from pocketvision.atomic_files import append_whole
-from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.errors import UsageError
+from pocketvision.growing_file import growing_file
+from pocketvision.json_text import json_text
 
 DECIMALS = 6
 """Places that a probability is written with."""
@@ -35,21 +35,12 @@ WriteLine = Callable[[Row, int], bytes]
 
 @contextmanager
 def row_sink(path: Path | None, top_k: int) -> Iterator[Callable[[Row], object]]:
-    """A function that writes one row, whole, to `path` (or nowhere). The file is not buffered: one row, one write."""
+    """A function that writes one row to `path` (or nowhere); see growing_file."""
     if path is None:
         yield lambda _: None
         return
     header, to_line = line_writer(path, top_k)
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb", buffering=0)
-    with file:
-
-        def write(content: bytes) -> None:
-            with _explained(path):
-                append_whole(file, content)
-
-        write(header)
+    with growing_file(path, holds="rows", header=header) as write:
         yield lambda row: write(to_line(row, top_k))
 
 
@@ -83,8 +74,7 @@ def json_row(row: Row, top_k: int) -> bytes:
     if top_k > 1:
         values["top"] = top
     values["error"] = row.error
-    # A file name may hold bytes that are no UTF-8; they become \udcXX, which JSON reads back as Python's file names have it.
-    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
+    return (json_text(values) + "\n").encode()
 
 
 def _csv_keys(top_k: int) -> list[object]:
@@ -96,11 +86,3 @@ def _csv_line(cells: list[object]) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode("utf-8", errors="surrogateescape")
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PocketVisionError(f"{path}: rows can not be written there ({error.strerror or error})") from error

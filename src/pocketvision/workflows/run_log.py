@@ -1,10 +1,11 @@
 """A run's log: one JSON object a line, appended as things happen."""
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from pocketvision.atomic_files import append_whole
+from pocketvision.json_text import json_text
 from pocketvision.workflows.progress import Counted, EpochEnded, Event, Note, OnEvent
 from pocketvision.workflows.run_folder import timestamp
 
@@ -35,7 +36,7 @@ class RunLog:
 
     def _append(self, values: dict[str, object]) -> None:
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"time": timestamp(), **values}, ensure_ascii=False) + "\n")
+            with self._path.open("ab", buffering=0) as file:
+                append_whole(file, (json_text({"time": timestamp(), **values}) + "\n").encode())
         except OSError as error:  # a full disk must not end a training over its log
             logger.warning("%s can not be written: %s", self._path, error)

@@ -1,6 +1,5 @@
 """A stream's answers as JSON Lines, each written whole as soon as it is known."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pocketvision.atomic_files import append_whole
-from pocketvision.errors import PocketVisionError
+from pocketvision.growing_file import growing_file
+from pocketvision.json_text import json_text
 from pocketvision.streaming.answers import Answer
 from pocketvision.workflows.prediction_rows import DECIMALS
 
@@ -51,33 +50,14 @@ def stream_line(shown: StreamAnswer, top_k: int) -> bytes:
         "dropped": answer.dropped,
         "error": answer.error,
     }
-    return (json.dumps(values, ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
+    return (json_text(values) + "\n").encode()
 
 
 @contextmanager
 def open_lines(path: Path | None, top_k: int) -> Iterator[Callable[[StreamAnswer], None]]:
-    """A function that writes an answer's line to `path`, or nowhere. The file is not buffered: one line, one write.
-
-    Raises PocketVisionError when the file can not be written.
-    """
+    """A function that writes an answer's line to `path`, or nowhere; see growing_file."""
     if path is None:
         yield lambda _: None
         return
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb", buffering=0)
-    with file:
-
-        def write(shown: StreamAnswer) -> None:
-            with _explained(path):
-                append_whole(file, stream_line(shown, top_k))
-
-        yield write
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PocketVisionError(f"{path}: lines can not be written there ({error.strerror or error})") from error
+    with growing_file(path, holds="answers") as write:
+        yield lambda shown: write(stream_line(shown, top_k))

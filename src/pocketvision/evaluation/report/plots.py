@@ -14,6 +14,7 @@ from pocketvision.evaluation.classification_metrics import ClassificationMetrics
 from pocketvision.evaluation.curves import Curve
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.record import EpochFigures
+from pocketvision.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,7 +195,9 @@ def finish(axes: "Axes", look: Look, x_label: str, y_label: str) -> None:
 
 
 def shortened(name: str) -> str:
-    """`name` at a length that a chart has room for."""
+    """`name` at a length that a chart has room for. matplotlib leaves names that begin with _ out of its legends."""
+    name = printable(name)
+    name = f" {name}" if name.startswith("_") else name
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 

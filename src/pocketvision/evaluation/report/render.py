@@ -15,6 +15,7 @@ from pocketvision.evaluation.report.figures import page_charts
 from pocketvision.evaluation.report.record import PlainValue, RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.thumbnails import thumbnail
+from pocketvision.printable import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -60,7 +61,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
 
     def translate(key: str, **values: object) -> str:
         """A text with its values, which are escaped; the text itself is ours."""
-        return Markup(table[key]).format(**values)
+        return Markup(table[key]).format(**{name: _shown(value) for name, value in values.items()})
 
     main = record.main
     charts = page_charts(record, lambda key, **values: table[key].format(**values))
@@ -98,9 +99,17 @@ def _environment() -> "Environment":
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters.update(percent=_percent, figure=_figure, size=_size)
     return environment
+
+
+def _shown(value: object) -> object:
+    """Text from data on one line; markup is ours."""
+    from markupsafe import Markup
+
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _sections(record: RunRecord) -> list[str]:
