@@ -20,6 +20,7 @@ USERINFO = (
     "rtsp;//admin:{}@cam.example/live",
     "rstp://admin:{}@cam.example/live",
     "rtsp:///admin:{}@cam.example/live",
+    "rtps/admin:{}@cam.example/live",
     "http:\\\\admin:{}@cam.example\\live",
 )
 PATHS = (

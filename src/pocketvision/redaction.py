@@ -23,7 +23,11 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_SECRET = re.compile(rf"(?:{_SECRET}|users?|username|login|admin|root)", re.IGNORECASE)
-_START = re.compile(r"(?<![\w+.-])([A-Za-z][A-Za-z0-9+.-]{1,15})(:[/\\]{1,4}|[;.,]?[/\\]{2,4}:?|[;,][/\\]{1,2})")
+# The last kind is what a path makes of `rtps//`: several slashes are one there.
+_START = re.compile(
+    r"(?<![\w+.-])([A-Za-z][A-Za-z0-9+.-]{1,15})"
+    r"(:[/\\]{1,4}|[;.,]?[/\\]{2,4}:?|[;,][/\\]{1,2}|/(?=…@|[^\s/\\@]*:[^\n]*@))"
+)
 _BARE_USERINFO = re.compile(r"(?<!\S)(?:[A-Za-z]\w*[:;.,]?//+)?(?![A-Za-z]:[/\\])[^\s/\\@:]+:\S*@(?=\S)")
 _PLAIN_PATH = re.compile(r"(?:[A-Za-z]:[/\\]|\.{0,2}/(?!/))?[^@:?#=]*", re.DOTALL)
 _AUTHORITY = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.%]+\])(?::\d{1,5})?")
