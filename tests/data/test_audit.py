@@ -13,6 +13,7 @@ from pocketvision.data.audit import Audit, audit
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.data.findings import KINDS, SEVERITIES
 from pocketvision.data.sources import read_samples
+from pocketvision.preprocessing import DecodedImage
 from pocketvision.workflows.check import check
 
 
@@ -238,16 +239,16 @@ def test_decoded_images_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     decoded: list[weakref.ref[Image.Image]] = []
     most = 0
-    plain: Callable[..., Image.Image] = fingerprints.decode
+    plain: Callable[..., DecodedImage] = fingerprints.read_image
 
-    def counting(source: Path, *, max_pixels: int) -> Image.Image:
+    def counting(source: Path, *, max_pixels: int) -> DecodedImage:
         nonlocal most
-        image = plain(source, max_pixels=max_pixels)
-        decoded.append(weakref.ref(image))
+        found = plain(source, max_pixels=max_pixels)
+        decoded.append(weakref.ref(found.image))
         most = max(most, sum(one() is not None for one in decoded))
-        return image
+        return found
 
-    monkeypatch.setattr(fingerprints, "decode", counting)
+    monkeypatch.setattr(fingerprints, "read_image", counting)
     save(tmp_path, clean(count=40))
     found = check(tmp_path, workers=2)
     gc.collect()

@@ -52,6 +52,10 @@ GroupColumn = Annotated[
     str, typer.Option(help="The table's column of groups; a group never straddles splits.", rich_help_panel="Tables")
 ]
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
+WhiteLevel = Annotated[
+    int | None,
+    typer.Option(help="The value of 16-bit images that is white: 255, 1023, 4095, 16383, 65535.  [default: found out]"),
+]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images of more pixels are refused before they are decoded.")]
 Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
 

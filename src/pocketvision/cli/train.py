@@ -16,6 +16,7 @@ from pocketvision.cli.options import (
     PathColumn,
     SplitColumn,
     WeightsKey,
+    WhiteLevel,
     Workers,
     parse_class_weights,
     parse_labels,
@@ -93,6 +94,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     workers: Workers = 2,
     max_pixels: MaxPixels = 50_000_000,
+    white_level: WhiteLevel = None,
     cache: Annotated[
         bool,
         typer.Option(
@@ -160,6 +162,7 @@ def train(
             seed=seed,
             workers=workers,
             max_pixels=max_pixels,
+            white_level=white_level,
             cache=cache,
             cache_dir=cache_dir,
             cache_limit=int(cache_limit * 1e9),

@@ -4,6 +4,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import ImageSource, decode, open_image_file
 
@@ -23,7 +25,7 @@ class ImageContent:
 
 def image_content(image: ImageSource) -> ImageContent:
     """What is sent for an image. A file goes as it is. An array or Pillow image becomes upright RGB as for a local
-    prediction (preprocessing.decode), and PNG, which loses nothing.
+    prediction (preprocessing.decode), and PNG, which loses nothing; 16-bit grey stays so.
 
     Raises ImageError, and TypeError for what is no ImageSource.
     """
@@ -32,6 +34,11 @@ def image_content(image: ImageSource) -> ImageContent:
     if isinstance(image, str | Path):
         return ImageContent(_read(Path(image)), AS_IT_IS)
     file = io.BytesIO()
+    if isinstance(image, Image.Image) and image.mode.startswith(
+        "I;16"
+    ):  # what is white in it, the server's bundle knows
+        image.save(file, "PNG", compress_level=1, exif=image.getexif())
+        return ImageContent(file.getvalue(), "image/png")
     # The fastest compression: smaller ones cost several times the processor time and save a tenth of the bytes.
     decode(image).save(file, "PNG", compress_level=1)
     return ImageContent(file.getvalue(), "image/png")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.preprocessing import FORMATS
+from pocketvision.preprocessing import FORMATS, FULL_RANGE
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -35,8 +35,12 @@ KINDS: dict[str, Severity] = {
     "imbalance": "warning",
     "class_not_in_split": "warning",
     "tiny": "warning",
+    "mixed_ranges": "warning",
     "odd_sized": "note",
     "blank": "note",
+    "part_of_range": "note",
+    "several_pictures": "note",
+    "damaged_metadata": "note",
 }
 
 IMBALANCE = 5.0
@@ -195,6 +199,41 @@ def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
         yield _finding("blank", message, samples, blank)
 
 
+def _sixteen_bits(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    """What is white in 16-bit pictures: one value for all of them, so that the same light is the same grey everywhere."""
+    deep, white = np.flatnonzero(inspection.white_levels), inspection.white_level
+    darker = deep[inspection.white_levels[deep] < white]
+    if white < FULL_RANGE:
+        message = (
+            f"{len(deep):,} images have 16 bits a channel and use {white.bit_length()} of them: in all of them {white:,} is "
+            "taken for white. A training writes this into its bundle (white_level); --white-level says otherwise."
+        )
+        yield _finding("part_of_range", message, samples, deep)
+    if len(darker):
+        least = int(inspection.white_levels[darker].min())
+        message = (
+            f"{len(darker):,} of {len(deep):,} images with 16 bits a channel use a part of the range (down to {least:,}), "
+            f"others more, up to {white:,}, which is white for all: the former look dark. If they come from another "
+            "camera, scale them to one range, or give --white-level."
+        )
+        yield _finding("mixed_ranges", message, samples, darker)
+
+
+def _files(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    several = np.flatnonzero(inspection.pictures > 1)
+    if len(several):
+        most = int(inspection.pictures.max())
+        message = f"{len(several):,} files hold several pictures (an animation or pages, up to {most:,}). The first one is taken."
+        yield _finding("several_pictures", message, samples, several)
+    if inspection.damage:
+        names = ", ".join(dict.fromkeys(name for names in inspection.damage.values() for name in names))
+        message = (
+            f"{len(inspection.damage):,} files are damaged beside their pixels ({names}), which are whole and are used. Other "
+            "programs may refuse them; save them anew."
+        )
+        yield _finding("damaged_metadata", message, samples, list(inspection.damage))
+
+
 _FINDERS = (
     _unreadable,
     _wrong_suffixes,
@@ -205,6 +244,8 @@ _FINDERS = (
     _classes,
     _classes_of_splits,
     _sizes,
+    _sixteen_bits,
+    _files,
 )
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketvision.errors import ImageError
-from pocketvision.preprocessing import FORMATS, MAX_PIXELS, decode
+from pocketvision.preprocessing import FULL_RANGE, MAX_PIXELS, count_pictures, read_image
 
 SIDE = 40
 """Pixels along a thumbnail's sides. With 32, two faces with another mouth look the same; with 48, a picture of 64 pixels
@@ -35,6 +34,8 @@ class Fingerprint:
     content_hash: 16 bytes; two images have the same exactly when their decoded pixels and sizes are the same.
     thumbnail: (2400) uint8, see `thumbnail`.
     width, height: upright, in pixels. format: by Pillow's name, told by the file's content.
+    white_level: of 16-bit pixels, the lowest that holds the largest of them (preprocessing/white_level.py); None for others.
+    pictures: in the file, of which the first is taken. damage: what is damaged beside the pixels.
     """
 
     content_hash: bytes
@@ -42,21 +43,37 @@ class Fingerprint:
     width: int
     height: int
     format: str
+    white_level: int | None = None
+    pictures: int = 1
+    damage: tuple[str, ...] = ()
 
 
 def take_fingerprint(file: Path, *, max_pixels: int = MAX_PIXELS) -> Fingerprint:
     """Decode `file` once and keep its fingerprint. Raises ImageError for whatever is wrong with it."""
-    image = decode(file, max_pixels=max_pixels)
-    return Fingerprint(content_hash(image), thumbnail(image), image.width, image.height, _format_of(file))
+    found = read_image(file, max_pixels=max_pixels)
+    image, white = found.image, found.white_level or FULL_RANGE
+    return Fingerprint(
+        content_hash(image, white),
+        thumbnail(image),
+        image.width,
+        image.height,
+        found.format,
+        found.white_level,
+        count_pictures(file),
+        found.damage,
+    )
 
 
-def content_hash(image: Image.Image) -> bytes:
+def content_hash(image: Image.Image, white_level: int = FULL_RANGE) -> bytes:
     """BLAKE2b over the size and every pixel of an RGB image: 16 bytes.
+
+    white_level: of the 16-bit pixels that it was made from; two pictures that differ in it alone are not the same.
 
     Of the full decode, never of a JPEG decoded at a fraction of its size: pictures that differ only in detail would get
     one hash, and the hash (a key of the trunk cache) would depend on which input size it was taken for.
     """
-    digest = hashlib.blake2b(f"{image.width}x{image.height}:".encode(), digest_size=CONTENT_HASH_BYTES)
+    white = "" if white_level == FULL_RANGE else f"white {white_level}:"
+    digest = hashlib.blake2b(f"{image.width}x{image.height}:{white}".encode(), digest_size=CONTENT_HASH_BYTES)
     rows = max(1, _PIXELS_AT_ONCE // image.width)  # in strips, so that a large image is not copied as a whole
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height))) if rows < image.height else image
@@ -113,17 +130,3 @@ def _cosines(frequencies: int) -> NDArray[np.float32]:
     waves = np.cos(np.pi * (np.arange(SIDE) + 0.5) * np.arange(frequencies)[:, None] / SIDE) * np.sqrt(2) / SIDE
     waves[0] = 1 / SIDE
     return np.asarray(waves, dtype=np.float32)
-
-
-def _format_of(file: Path) -> str:
-    """The format that an already decoded file's first bytes tell."""
-    try:
-        with file.open("rb") as opened:
-            prefix = opened.read(16)
-    except OSError as error:  # it went away since it was decoded
-        raise ImageError(str(file), f"it can not be opened ({error})") from error
-    for name in FORMATS:
-        accept = Image.OPEN[name][1]
-        if accept is not None and accept(prefix) is True:
-            return name
-    raise ImageError(str(file), "it changed while it was read")

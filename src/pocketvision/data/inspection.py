@@ -16,7 +16,7 @@ from pocketvision.data.near_duplicates import Pairs, find_near_duplicates
 from pocketvision.data.samples import Samples
 from pocketvision.errors import ImageError, PocketVisionError
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import FORMATS, MAX_PIXELS
+from pocketvision.preprocessing import FORMATS, FULL_RANGE, MAX_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Inspection:
     copies: (n) the first image with the same pixels; clusters: (n) the image that its cluster of near-duplicates (and
     exact ones) formed around; both their own index when alone.
     near_pairs: (k, 2) confirmed near-duplicates among the first of each content.
+    white_levels: (n) of 16-bit pictures, the lowest that holds the largest pixel, 0 for others. pictures: (n) in each file, of
+    which the first is taken, 0 where unreadable. damage: index -> what is damaged beside the pixels, which are whole.
     """
 
     unreadable: Mapping[int, str]
@@ -40,11 +42,20 @@ class Inspection:
     copies: NDArray[np.int64]
     clusters: NDArray[np.int64]
     near_pairs: Pairs
+    white_levels: NDArray[np.int32]
+    pictures: NDArray[np.int32]
+    damage: Mapping[int, tuple[str, ...]]
 
     @property
     def readable(self) -> NDArray[np.bool_]:
         """(n) whether each image could be decoded."""
         return self.formats >= 0
+
+    @property
+    def white_level(self) -> int:
+        """The value that becomes white in all 16-bit pictures of this data: the lowest that holds the largest of their pixels.
+        The full range where there are none."""
+        return int(self.white_levels.max(initial=0)) or FULL_RANGE
 
 
 def inspect_images(
@@ -64,7 +75,9 @@ def inspect_images(
     hashes = np.zeros(count, dtype=f"V{CONTENT_HASH_BYTES}")
     sizes = np.zeros((count, 2), dtype=np.int32)
     formats = np.full(count, -1, dtype=np.int8)
+    white_levels, pictures = np.zeros(count, dtype=np.int32), np.zeros(count, dtype=np.int32)
     unreadable: dict[int, str] = {}
+    damage: dict[int, tuple[str, ...]] = {}
 
     def read(index: int) -> Fingerprint | str:
         try:
@@ -80,12 +93,16 @@ def inspect_images(
                 hashes[index] = np.void(result.content_hash)
                 sizes[index] = result.width, result.height
                 formats[index] = FORMATS.index(result.format)
+                white_levels[index], pictures[index] = result.white_level or 0, result.pictures
+                if result.damage:
+                    damage[index] = result.damage
                 _append(file, result.thumbnail)
             if on_progress is not None:
                 on_progress(index + 1, count)
         readable = np.flatnonzero(formats >= 0)
         compared = _compare(_thumbnails(file, len(readable)), readable, hashes, sizes, workers)
-    return Inspection(unreadable, hashes, sizes[:, 0], sizes[:, 1], formats, *compared)
+    facts = (white_levels, pictures, damage)
+    return Inspection(unreadable, hashes, sizes[:, 0], sizes[:, 1], formats, *compared, *facts)
 
 
 def _compare(

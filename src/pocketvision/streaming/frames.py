@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import UsageError
+from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import shortened
 from pocketvision.redaction import looks_like_url, redacted, redacted_url
 from pocketvision.streaming.camera import read_camera
@@ -35,6 +36,7 @@ class SourceSettings:
 
     fps: float = 30.0
     low_latency: bool = False
+    white_level: int = FULL_RANGE
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ SOURCES: dict[str, SourceKind] = {
     "folder": SourceKind(
         expects="a folder of images",
         accepts=lambda text: Path(text).is_dir(),
-        read=lambda text, settings, _: read_images(Path(text), settings.fps),
+        read=lambda text, settings, _: read_images(Path(text), settings.fps, settings.white_level),
     ),
     "video file": SourceKind(
         expects="a video file",

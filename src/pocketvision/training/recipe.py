@@ -10,7 +10,7 @@ from pocketvision.data.augment import augmentation_named
 from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import architecture
-from pocketvision.preprocessing import MAX_PIXELS, Interpolation
+from pocketvision.preprocessing import MAX_PIXELS, WHITE_LEVELS, Interpolation
 from pocketvision.training.optimizer import SCHEDULES
 from pocketvision.training.precision import resolve_precision
 from pocketvision.training.stage import StageSettings
@@ -27,6 +27,7 @@ class Recipe:
     `precision` is what the unfrozen layers are trained in: "float32", "bfloat16", or "auto" for what this CPU is faster in.
     `balance_to` N: classes of the training split with fewer than N images get augmented copies up to N.
     `weights_key` chooses among several sets of weights in a file. `cache_limit` bounds the trunk cache in bytes.
+    `white_level` is the value of 16-bit pictures that becomes white; None finds it out (preprocessing/white_level.py).
     Raises UsageError for a value out of its range.
     """
 
@@ -57,6 +58,7 @@ class Recipe:
     seed: int = 0
     workers: int = 2
     max_pixels: int = MAX_PIXELS
+    white_level: int | None = None
     cache: bool = True
     cache_limit: int = 20_000_000_000
 
@@ -76,6 +78,8 @@ class Recipe:
         resolve_precision(self.precision)
         if self.interpolation not in get_args(Interpolation):
             raise unknown_name("interpolation", self.interpolation, get_args(Interpolation))
+        if self.white_level not in (None, *WHITE_LEVELS):
+            raise UsageError(f"--white-level {self.white_level}: expected {', '.join(map(str, WHITE_LEVELS))}.")
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, SCHEDULES)
         if self.epochs1 + self.epochs2 == 0:

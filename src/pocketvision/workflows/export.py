@@ -20,7 +20,7 @@ from pocketvision.export.agreement import agreement
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
-from pocketvision.preprocessing import decode
+from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
@@ -183,7 +183,9 @@ def _measured(
     comparison: Comparison,
     seconds: float,
 ) -> ExportedFile:
-    example: NDArray[Any] = _pixels(images.files[0])[None] if target.takes_pixels else images.load(0)[None]
+    example: NDArray[Any] = (
+        _pixels(images.files[0], images.preprocessing)[None] if target.takes_pixels else images.load(0)[None]
+    )
     timed = _one_by_one(answers) if target.batch == 1 else answers
     latency = measure_latency({name: timed}, example, seconds=seconds)[name]
     return ExportedFile(name, target.files, _bytes(target, folder), comparison, latency)
@@ -209,7 +211,7 @@ def _with_golden_tolerance(
 
 def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:
     if target.takes_pixels:
-        return np.concatenate([answers(_pixels(file)[None]) for file in images.files])
+        return np.concatenate([answers(_pixels(file, images.preprocessing)[None]) for file in images.files])
     return images.answers(answers)
 
 
@@ -217,9 +219,9 @@ def _one_by_one(answers: Answers) -> Callable[[NDArray[Any]], object]:
     return lambda images: [answers(image[None]) for image in images]
 
 
-def _pixels(file: Path) -> NDArray[Any]:
+def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
     """The whole image as any other decoder gives it, (height, width, 3) uint8: not reduced while decoding, as ours is."""
-    return np.asarray(decode(file))
+    return np.asarray(decode(file, white_level=preprocessing.white_level))
 
 
 def _raise_unless_close(

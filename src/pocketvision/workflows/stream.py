@@ -74,9 +74,10 @@ def stream(
         raise UsageError(
             f"fps is {fps:g} and top_k {top_k}; expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, and at least 1"
         )
-    view, settings = _View(smoothing), SourceSettings(fps, low_latency)
+    view = _View(smoothing)
     predictor = load(bundle, backend=backend, device=device, threads=threads)
     _warm_up(predictor)
+    settings = SourceSettings(fps, low_latency, predictor.bundle.preprocessing.white_level)
     stop, tally, started = stop or threading.Event(), Tally(), time.monotonic()
     with ExitStack() as opened:
         sink = opened.enter_context(output.open(str(out)))

@@ -54,6 +54,7 @@ def train(
     seed: int = 0,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
+    white_level: int | None = None,
     cache: bool = True,
     cache_dir: str | Path | None = None,
     cache_limit: int = Recipe.cache_limit,
@@ -95,6 +96,7 @@ def train(
         seed=seed,
         workers=workers,
         max_pixels=max_pixels,
+        white_level=white_level,
         cache=cache,
         cache_limit=cache_limit,
     )
@@ -119,10 +121,16 @@ def train(
         lang=lang,
         positive=positive,
     )
-    run = new_run_folder(None if out is None else Path(out), Path(data))
+    return _run_in_new_folder(None if out is None else Path(out), settings, model, cache_folder, on_event)
+
+
+def _run_in_new_folder(
+    out: Path | None, settings: RunSettings, model: str, cache_folder: Path | None, on_event: OnEvent
+) -> TrainResult:
+    run = new_run_folder(out, Path(settings.data))
     if model.lower().endswith(ARCHITECTURE_SUFFIXES):  # the run keeps the rows, whatever becomes of the file
         write_json(run.architecture, architecture(model).to_dict())
-        settings = replace(settings, recipe=replace(recipe, model=str(run.architecture.resolve())))
+        settings = replace(settings, recipe=replace(settings.recipe, model=str(run.architecture.resolve())))
     try:
         return run_training(run, settings, cache_folder, on_event)
     except UsageError:  # refused before anything was trained: no half-made run stays behind

@@ -14,6 +14,7 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError
+from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.two_stage import Entries
 from pocketvision.workflows.progress import Counted, OnEvent
@@ -25,12 +26,14 @@ NAMED_FILES = 20
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Readable samples with their splits, their content hashes (n,) of 16 bytes, and the audit they come from."""
+    """Readable samples with their splits, their content hashes (n,) of 16 bytes, the audit they come from, and the value of
+    16-bit pictures that becomes white."""
 
     samples: Samples
     content_hashes: NDArray[np.void]
     audit: Audit
     given_splits: bool
+    white_level: int = FULL_RANGE
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """The samples of a split."""
@@ -107,7 +110,23 @@ def prepare_data(
             )
         )
     _require_training_images(kept, data)
-    return TrainingData(kept, found.content_hashes[readable], found, given)
+    return TrainingData(kept, found.content_hashes[readable], found, given, _white_level(found, recipe, log))
+
+
+def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
+    """What becomes white in 16-bit pictures, told where there are some."""
+    level = recipe.white_level or found.inspection.white_level
+    deep = int(np.count_nonzero(found.inspection.white_levels))
+    if deep:
+        log.note(
+            f"{deep} images have 16 bits a channel: {level} is white in them, here and in the bundle"
+            + (
+                "."
+                if recipe.white_level
+                else ", as the largest value in all of them tells (--white-level says otherwise)."
+            )
+        )
+    return level
 
 
 def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:

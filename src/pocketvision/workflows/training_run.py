@@ -96,7 +96,7 @@ def run_training(
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples)
-    network, preprocessing = _start(recipe, len(data.samples.class_names), log)
+    network, preprocessing = _start(recipe, len(data.samples.class_names), data.white_level, log)
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
         log.note(
@@ -143,7 +143,7 @@ def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> Run
     return settings
 
 
-def _start(recipe: Recipe, classes: int, log: RunLog) -> tuple[Network, Preprocessing]:
+def _start(recipe: Recipe, classes: int, white_level: int, log: RunLog) -> tuple[Network, Preprocessing]:
     """The pre-trained network with a new classifier, the same for the same seed, and the preprocessing of its weights."""
     pretrained = load_pretrained(recipe.model, recipe.weights, weights_key=recipe.weights_key)
     if pretrained.note:
@@ -151,7 +151,8 @@ def _start(recipe: Recipe, classes: int, log: RunLog) -> tuple[Network, Preproce
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         reset_classifier(pretrained.network, classes, recipe.dropout)
-    preprocessing = replace(pretrained.preprocessing, interpolation=cast(Interpolation, recipe.interpolation))
+    interpolation = cast(Interpolation, recipe.interpolation)
+    preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
     return pretrained.network.eval(), preprocessing if recipe.size is None else preprocessing.with_size(recipe.size)
 
 

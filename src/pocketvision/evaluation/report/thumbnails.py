@@ -16,7 +16,7 @@ SIDE = 240
 def thumbnail(path: Path) -> str | None:
     """The image at `path`, at most SIDE pixels a side, as a data URI; None when it can not be read any more."""
     try:
-        image = decode(path, shortest_side=SIDE)
+        image = decode(path, shortest_side=SIDE, white_level=None)  # bright enough to be seen
     except ImageError:
         return None
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
