@@ -1,4 +1,6 @@
+import base64
 import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -7,13 +9,19 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvision.data.audit import Audit
+from pocketvision.data.findings import Finding
+from pocketvision.data.inspection import inspect_images
+from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
-from pocketvision.evaluation.evaluate import Evaluation
-from pocketvision.evaluation.report.record import HISTORY_COLUMNS, RunRecord
-from pocketvision.evaluation.report.render import MISTAKES_SHOWN, render_report
+from pocketvision.evaluation.evaluate import Evaluation, Unreadable
+from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord
+from pocketvision.evaluation.report.render import PICTURES_IN_A_GROUP, PICTURES_SHOWN, render_report
+from pocketvision.evaluation.report.thumbnails import SIDE, thumbnail
 from pocketvision.evaluation.report.write import write_report
 
 MakeEvaluation = Callable[..., Evaluation]
@@ -22,6 +30,7 @@ ALL_SECTIONS = {
     "evaluations",
     "confusion",
     "classes",
+    "coverage",
     "mistakes",
     "curves",
     "calibration",
@@ -88,7 +97,7 @@ def test_the_page_is_whole_and_loads_nothing(full_record: RunRecord, lang: str) 
     assert len(page.ids) == len(set(page.ids))
     assert {anchor[1:] for anchor in page.anchors if anchor} <= set(page.ids)
     assert f'<html lang="{lang}">' in html and html.startswith("<!doctype html>")
-    assert page.tags.count("svg") == 6 and page.tags.count("img") == len(full_record.main.mistakes[:MISTAKES_SHOWN])
+    assert page.tags.count("svg") == 7
 
 
 def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
@@ -117,7 +126,7 @@ def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
 def test_parts_without_data_are_left_out(make_evaluation: MakeEvaluation, tmp_path: Path) -> None:
     record = RunRecord("photos", "today", (make_evaluation(name="data", selection=None),))
     page = Page(render_report(record))
-    assert page.sections == {"confusion", "classes", "mistakes", "curves", "calibration", "intervals"}
+    assert page.sections == {"confusion", "classes", "coverage", "mistakes", "curves", "calibration", "intervals"}
     write_report(tmp_path / "out", record)
     assert not (tmp_path / "out" / "history.csv").exists()
     assert not (tmp_path / "out" / "plots" / "learning_curves.png").exists()
@@ -149,11 +158,26 @@ def test_files_are_written_whole_and_hold_the_same_figures(full_record: RunRecor
     assert metrics["accuracy"] == full_record.main.metrics.accuracy
     assert set(metrics["evaluations"]) == {"validation", "test"} and metrics["evaluations"]["validation"]["selection"]
     assert metrics["chosen"]["val_loss"] == 0.4
+    assert metrics["coverage"][0] == {
+        "threshold": 0.0,
+        "answered": metrics["images"],
+        "right": metrics["images"] - metrics["mistake_count"],
+        "coverage": 1.0,
+        "accuracy": metrics["accuracy"],
+    }
     with (out / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HISTORY_COLUMNS and [row["stage"] for row in rows] == ["1", "1", "2"]
     plots = {path.stem for path in (out / "plots").iterdir()}
-    assert plots == {"learning_curves", "confusion_matrix", "probability_distribution", "roc", "pr", "calibration"}
+    assert plots == {
+        "learning_curves",
+        "confusion_matrix",
+        "probability_distribution",
+        "coverage",
+        "roc",
+        "pr",
+        "calibration",
+    }
     for path in (out / "plots").iterdir():
         with Image.open(path) as image:
             image.load()
@@ -165,17 +189,21 @@ def test_many_classes_show_the_worst_confusions(make_evaluation: MakeEvaluation,
     names = tuple(f"class {number}" for number in range(60))
     record = RunRecord("many", "today", (make_evaluation(names, images=200),))
     html = render_report(record)
+    page = Page(html)
     assert "matrix" not in re.findall(r'<table class="(\w+)"', html)
     assert "Most frequent confusions" in html and "Top-5 accuracy" in html
+    assert page.tags.count("img") <= PICTURES_SHOWN
+    assert {anchor[1:] for anchor in page.anchors if anchor} <= set(page.ids)
     write_report(tmp_path / "out", record)
 
 
 def test_a_picture_that_is_gone_is_no_error(full_record: RunRecord) -> None:
     main = full_record.main
+    shown = Page(render_report(full_record)).tags.count("img")
     (main.root / main.mistakes[0].path).unlink()
     page = Page(render_report(full_record))
     assert "The file is gone" in page.text
-    assert page.tags.count("img") == len(main.mistakes[:MISTAKES_SHOWN]) - 1
+    assert page.tags.count("img") == shown - 1
 
 
 def test_no_mistakes_and_one_class_make_a_page(make_evaluation: MakeEvaluation, tmp_path: Path) -> None:
@@ -197,3 +225,129 @@ def test_an_unknown_language_is_named(full_record: RunRecord, tmp_path: Path) ->
     with pytest.raises(UsageError, match="report language 'fr'"):
         write_report(tmp_path / "out", full_record, "fr")
     assert not (tmp_path / "out").exists()
+
+
+def test_every_cell_of_a_confusion_leads_to_its_pictures(make_evaluation: MakeEvaluation) -> None:
+    names = ("ant", "bee", "cat", "dog")
+    evaluation = make_evaluation(names, images=160)
+    html = render_report(RunRecord("animals", "today", (evaluation,)))
+    page, counts = Page(html), evaluation.metrics.confusion_matrix
+    cells = {f"mistakes-{true}-{answer}" for true, answer in np.argwhere(counts).tolist() if true != answer}
+    assert set(re.findall(r'<td [^>]*><a href="#(mistakes-[\d-]+)"', html)) == cells
+    assert {identifier for identifier in page.ids if identifier.startswith("mistakes-")} == cells
+    for true, answer in np.argwhere(counts).tolist():
+        if true != answer:
+            group = html.split(f'id="mistakes-{true}-{answer}"')[1].split("<h3")[0]
+            assert group.count("<img") == min(counts[true, answer], PICTURES_IN_A_GROUP)
+            assert f"{counts[true, answer]} of 40" in group
+
+
+def test_pictures_are_squares_of_one_size(tmp_path: Path) -> None:
+    for name, size in (
+        ("wide.png", (400, 20)),
+        ("tall.png", (20, 300)),
+        ("tiny.png", (3, 2)),
+        ("grey.png", (240, 240)),
+    ):
+        Image.new("RGB", size, "blue").save(tmp_path / name)
+        data = thumbnail(tmp_path / name)
+        assert data is not None
+        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
+            assert image.size == (SIDE, SIDE)
+
+
+def test_the_banner_is_there_exactly_when_something_spoils_the_figures(full_record: RunRecord) -> None:
+    def banner(*findings: AuditFinding) -> list[str]:
+        page = render_report(replace(full_record, audit=AuditSummary(90, findings)))
+        return re.findall(r'<div class="banner[^>]*>.*?</div>', page, re.DOTALL)
+
+    assert banner() == []
+    assert banner(AuditFinding("duplicates", "warning", 3), AuditFinding("odd_sized", "note", 1)) == []
+    (shown,) = banner(
+        AuditFinding("truncated", "error", 4, ("a.png",)),
+        AuditFinding("near_conflicting_labels", "warning", 2, ("b.png",)),
+        AuditFinding("leak", "error", 5, ("c.png",)),
+    )
+    places = [
+        shown.index(told) for told in ("several splits: <strong>5", "Truncated files: <strong>4", "labels: <strong>2")
+    ]
+    assert places == sorted(places)
+    assert 'href="#audit"' in shown and "banner bad" in shown
+    (mild,) = banner(AuditFinding("near_conflicting_labels", "warning", 2, ("b.png",)))
+    assert "banner bad" not in mild
+
+
+def test_images_that_an_evaluation_could_not_read_are_in_the_banner(make_evaluation: MakeEvaluation) -> None:
+    evaluation = replace(make_evaluation(), unreadable=(Unreadable("broken.png", "the file is truncated"),))
+    html = render_report(RunRecord("photos", "today", (evaluation,)))
+    assert "Unreadable files: <strong>1" in html and "broken.png" in html
+    assert 'id="banner"' not in render_report(RunRecord("photos", "today", (make_evaluation(),)))
+
+
+def test_suspects_are_shown_side_by_side(full_record: RunRecord, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        (tmp_path / name).write_bytes((tmp_path / full_record.main.paths[0]).read_bytes())
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "blank.png")
+    paths = ["a.png", "b.png", "c.png", "d.png", "blank.png"]
+    samples = Samples(
+        root=tmp_path,
+        paths=paths,
+        labels=np.array([0, 1, 0, 1, 0], np.int32),
+        class_names=("no", "yes"),
+        splits=np.array([0, 0, 0, 2, 0], np.int8),
+    )
+    findings = (
+        Finding("leak", "The same picture is in train and test.", ("a.png", "d.png")),
+        Finding("conflicting_labels", "The same picture is labelled no and yes.", ("a.png", "d.png")),
+        Finding("near_leak", "Nearly the same.", ("b.png", "c.png", "d.png")),
+        Finding("blank", "1 image is blank.", ("blank.png",)),
+    )
+    summary = AuditSummary.of(Audit(samples, inspect_images(samples, workers=0), findings))
+    assert summary.suspects is not None
+    assert [group.kinds for group in summary.suspects.groups] == [("conflicting_labels", "leak"), ("near_leak",)]
+    html = render_report(replace(full_record, audit=summary))
+    shown = html.split('id="suspects"')[1].split("</section>")[0]
+    assert (
+        shown.count("<img") == 5
+        and "<strong>no</strong> · training" in shown
+        and "<strong>yes</strong> · test" in shown
+    )
+    assert "blank.png" not in shown
+    advice = html.split('id="next"')[1].split("</ol>")[0]
+    assert "2 sets of pictures" in advice and 'href="#suspects"' in advice
+
+
+def test_recipe_files_and_timings_are_folded(full_record: RunRecord) -> None:
+    html = render_report(full_record)
+    for identifier in ("recipe", "bundle", "timings"):
+        section = html.split(f'<section id="{identifier}"')[1].split("</section>")[0]
+        assert section.count("<details") == 1 and "<details open" not in section
+        assert section.index("<details") < section.index("<h2>") < section.index("</summary>")
+
+
+def test_the_values_that_were_used_are_told(full_record: RunRecord) -> None:
+    recipe = {
+        "weights": "auto",
+        "size": None,
+        "class_weights": "none",
+        "balance_to": None,
+        "cache_limit": 20_000_000_000,
+    }
+    used = {"weights": "PyPI package weights-of-someone", "size": 224}
+    html = render_report(replace(full_record, recipe=recipe, used=used))
+    values = re.findall(r"<code>(\w+)</code></dt><dd>(.*?)</dd>", html)
+    assert dict(values) == {
+        "weights": "PyPI package weights-of-someone",
+        "size": "224",
+        "class_weights": "off: every image counts the same",
+        "balance_to": "off: no copies are added",
+        "cache_limit": "20.0 GB",
+    }
+
+
+def test_the_weakest_class_comes_first(make_evaluation: MakeEvaluation) -> None:
+    evaluation = make_evaluation(("ant", "bee", "cat", "absent"), images=3 * 40)
+    html = render_report(RunRecord("animals", "today", (evaluation,)))
+    rows = re.findall(r'<th scope="row" title="(\w+)">', html.split('id="classes"')[1].split("</section>")[0])
+    figures = {each.name: each.f1 for each in evaluation.metrics.per_class}
+    assert rows == sorted(figures, key=lambda name: 2.0 if figures[name] is None else figures[name])

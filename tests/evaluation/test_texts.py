@@ -26,6 +26,9 @@ COMPOSED = (
     "metric.",
     "intervals.",
     "calibration.",
+    "nav.",
+    "next.",
+    "unset.",
 )
 
 

@@ -17,6 +17,7 @@ from pocketvision.evaluation.report.plots import (
     Translate,
     draw_calibration,
     draw_confusion,
+    draw_coverage,
     draw_history,
     draw_precision_recall,
     draw_probabilities,
@@ -107,6 +108,7 @@ def _charts(record: RunRecord) -> dict[str, Draw]:
     if main.metrics.roc_curves:
         charts["roc"] = lambda axes, look: draw_roc(axes, main.metrics, look)
         charts["pr"] = lambda axes, look: draw_precision_recall(axes, main.metrics, look)
+    charts["coverage"] = lambda axes, look: draw_coverage(axes, main, look)
     charts["probability_distribution"] = lambda axes, look: draw_probabilities(axes, main, look)
     charts["calibration"] = lambda axes, look: draw_calibration(axes, main.calibration, look)
     return charts

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.evaluation.calibration import Calibration, Reliability
+from pocketvision.evaluation.calibration import Bin, Calibration, Reliability
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics
+from pocketvision.evaluation.coverage import coverage
 from pocketvision.evaluation.curves import Curve
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.record import EpochFigures
@@ -26,6 +27,8 @@ _LONGEST_NAME = 22
 _PROBABILITY_BINS = 20
 # A matrix with more cells than this a side has no room for its numbers.
 _NUMBERED_CLASSES = 20
+# A share of fewer images than this is too uncertain to be drawn as firmly as the others.
+FEW = 10
 
 Translate = Callable[..., str]
 
@@ -127,23 +130,51 @@ def draw_probabilities(axes: "Axes", evaluation: Evaluation, look: Look) -> None
     if metrics.positive is not None:
         axes.axvline(0.5, color=look.muted, linewidth=0.8, linestyle=":")
     axes.set_xlim(0, 1)
-    axes.yaxis.set_major_locator(_whole_numbers())
-    finish(axes, look, label, look.translate("chart.images"))
+    _count_scale(axes, len(values))
+    finish(axes, look, label, look.translate("chart.images_log"))
 
 
 def draw_calibration(axes: "Axes", calibration: Calibration, look: Look) -> None:
-    """How often answers were right against how sure they were, without and with temperature scaling."""
+    """How often answers were right against how sure they were, without and with temperature scaling.
+
+    Bins of fewer than FEW images are hollow, and no line leads to them. The numbers are images.
+    """
     axes.plot([0, 1], [0, 1], color=look.muted, linewidth=0.8, linestyle=":")
     for reliability, name, index, width in (
         (calibration.before, "chart.before", 0, 1.2),
         (calibration.after, "chart.after", 1, 1.6),
     ):
         _draw_reliability(axes, reliability, look, look.translate(name, error=reliability.error), index, width)
+    bins = (*calibration.before.bins, *calibration.after.bins)
+    if any(row.images < FEW for row in bins):
+        hollow = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "color": look.muted, "linestyle": "none"}
+        axes.plot([], [], label=look.translate("chart.few", images=FEW), **hollow)
     # An answer of two classes has a probability of at least a half.
-    lowest = min(row.low for row in (*calibration.before.bins, *calibration.after.bins))
-    axes.set_xlim(lowest - 0.01, 1.01)
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlim(min(row.low for row in bins) - 0.01, 1.03)
+    axes.set_ylim(-0.05, 1.08)
     finish(axes, look, look.translate("chart.confidence"), look.translate("chart.share_right"))
+
+
+def draw_coverage(axes: "Axes", evaluation: Evaluation, look: Look) -> None:
+    """How many images are answered, and how many of those answers are right, against the threshold."""
+    thresholds = np.unique(np.append(np.linspace(0, 1, 201), np.sort(evaluation.probabilities.max(axis=1))))
+    rows = coverage(evaluation.probabilities, evaluation.labels, thresholds.tolist())
+    answered = np.array([row.coverage for row in rows])
+    right = np.array([np.nan if row.accuracy is None else row.accuracy for row in rows])
+    many = np.array([row.answered >= FEW for row in rows])
+    axes.plot(thresholds, answered, color=look.series[0], linewidth=1.6, label=look.translate("chart.answered"))
+    axes.plot(
+        thresholds,
+        np.where(many, right, np.nan),
+        color=look.series[2],
+        linewidth=1.6,
+        label=look.translate("chart.right_of_answered"),
+    )
+    axes.plot(thresholds, np.where(many, np.nan, right), color=look.series[2], linewidth=0.8, linestyle=":")
+    lowest = min((row.threshold for row in rows if row.coverage < 1), default=0.0)
+    axes.set_xlim(min(max(0.0, lowest - 0.05), 0.9), 1.005)
+    axes.set_ylim(-0.02, 1.03)
+    finish(axes, look, look.translate("chart.threshold"), look.translate("chart.share"))
 
 
 def draw_confusion(axes: "Axes", metrics: ClassificationMetrics, look: Look) -> None:
@@ -212,17 +243,48 @@ def _draw_curves(axes: "Axes", curves: Sequence[Curve], look: Look, steps: str =
 
 
 def _draw_reliability(axes: "Axes", reliability: Reliability, look: Look, label: str, index: int, width: float) -> None:
-    confidence = [row.confidence for row in reliability.bins]
-    accuracy = [row.accuracy for row in reliability.bins]
-    most = max(row.images for row in reliability.bins)
-    sizes = [10 + 60 * row.images / most for row in reliability.bins]
-    colour = look.series[index]
-    axes.plot(confidence, accuracy, color=colour, linewidth=width, linestyle=("--", "-")[index], label=label)
-    axes.scatter(confidence, accuracy, s=sizes, color=colour, linewidths=0, alpha=(0.5, 0.9)[index], zorder=3)
-    if index == 1:
-        for row in reliability.bins:
-            if row.interval is not None:
-                axes.vlines(row.confidence, row.interval.low, row.interval.high, color=colour, linewidth=0.8, alpha=0.5)
+    colour, after = look.series[index], index == 1
+    many = [row for row in reliability.bins if row.images >= FEW]
+    few = [row for row in reliability.bins if row.images < FEW]
+    style = ("--", "-")[index]
+    axes.plot(*_places(many), color=colour, linewidth=width, linestyle=style, marker="o", markersize=4, label=label)
+    axes.scatter(
+        *_places(few), s=22, facecolors="none", edgecolors=colour, linewidths=1, alpha=(0.35, 0.6)[index], zorder=3
+    )
+    if not after:
+        return
+    for row in reliability.bins:
+        if row.interval is not None:
+            strength = 0.5 if row.images >= FEW else 0.2
+            axes.vlines(
+                row.confidence, row.interval.low, row.interval.high, color=colour, linewidth=0.8, alpha=strength
+            )
+        axes.annotate(
+            f"{row.images:,}",
+            (row.confidence, row.accuracy),
+            xytext=(4, -9),
+            textcoords="offset points",
+            color=look.muted,
+            fontsize=7,
+            fontfamily=list(look.fonts),
+            parse_math=False,
+        )
+
+
+def _places(bins: Sequence[Bin]) -> tuple[list[float], list[float]]:
+    return [row.confidence for row in bins], [row.accuracy for row in bins]
+
+
+def _count_scale(axes: "Axes", most: int) -> None:
+    """A logarithmic axis of counts that begins at 0, so that a bar of one image is seen beside a bar of hundreds."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_yscale("symlog", linthresh=1, linscale=0.4)
+    ticks = [count for power in range(7) for count in (10**power, 3 * 10**power) if count <= max(most, 1)]
+    axes.yaxis.set_major_locator(FixedLocator([0, *ticks]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_ylim(bottom=0)
 
 
 def _whole_numbers() -> "MaxNLocator":

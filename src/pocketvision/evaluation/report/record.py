@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
+from pocketvision.evaluation.coverage import coverage
 from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 
 PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
 
@@ -74,14 +76,18 @@ class AuditFinding:
 
 @dataclass(frozen=True)
 class AuditSummary:
-    """What the audit looked at and found, the worst kinds first; no findings means clean data."""
+    """What the audit looked at and found, the worst kinds first; no findings means clean data.
+
+    suspects: the pictures behind some of the findings; None where they are not to be shown.
+    """
 
     images: int
     findings: tuple[AuditFinding, ...]
+    suspects: Suspects | None = None
 
     @classmethod
     def of(cls, audit: Audit) -> "AuditSummary":
-        """The summary of an audit: its findings, kind by kind."""
+        """The summary of an audit: its findings, kind by kind, and its suspects."""
         kinds: dict[str, list[Finding]] = {}
         for finding in audit.findings:
             kinds.setdefault(finding.kind, []).append(finding)
@@ -96,6 +102,7 @@ class AuditSummary:
                 )
                 for kind, findings in kinds.items()
             ),
+            suspects=suspects_of(audit),
         )
 
 
@@ -105,7 +112,8 @@ class RunRecord:
 
     title: what the page is called, such as the data's name. created: date and time as text. model: architecture's name.
     evaluations: at least one, in the order of the report; `main` is told in detail.
-    recipe: every setting by its option's name.
+    recipe: every setting by its option's name. used: the value that was taken for a setting that left it open ("auto").
+    stages: how many stages the network has, as --unfreeze counts them.
     history, chosen: the epochs of both stages; the one whose weights were kept.
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
@@ -116,6 +124,8 @@ class RunRecord:
     evaluations: tuple[Evaluation, ...]
     model: str | None = None
     recipe: Mapping[str, PlainValue] | None = None
+    used: Mapping[str, PlainValue] | None = None
+    stages: int | None = None
     audit: AuditSummary | None = None
     classes: tuple[ClassCounts, ...] = ()
     history: Sequence[EpochFigures] = ()
@@ -139,6 +149,7 @@ class RunRecord:
             "created": self.created,
             "model": self.model,
             **self.main.to_dict(),
+            "coverage": [row.to_dict() for row in coverage(self.main.probabilities, self.main.labels)],
             "evaluations": {each.name: each.to_dict() for each in self.evaluations},
             "chosen": None if self.chosen is None else epoch_to_dict(self.chosen),
             "recipe": None if self.recipe is None else dict(self.recipe),

@@ -3,42 +3,41 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from pocketvision.data.findings import KINDS
 from pocketvision.errors import MissingExtraError
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics
-from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.coverage import coverage
+from pocketvision.evaluation.evaluate import Evaluation, Mistake
 from pocketvision.evaluation.intervals import Interval
+from pocketvision.evaluation.report import suspects
+from pocketvision.evaluation.report.advice import SURE, what_next
+from pocketvision.evaluation.report.confusions import Confusion, anchor, confusions, worst_first
 from pocketvision.evaluation.report.figures import page_charts
-from pocketvision.evaluation.report.record import PlainValue, RunRecord
+from pocketvision.evaluation.report.formats import agreement, bound, duration, figure, percent, setting, size
+from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.thumbnails import thumbnail
 from pocketvision.printable import printable
+from pocketvision.style import stylesheet
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MISTAKES_SHOWN = 24
+PICTURES_SHOWN = 48
+PICTURES_IN_A_GROUP = 6
 CONFUSIONS_SHOWN = 10
 FILES_SHOWN = 20
-# A larger matrix is not readable as a table; the page shows the most frequent confusions then.
+# A larger matrix is not readable as a table; the page shows the most frequent confusions then, and no more groups than this.
 LARGEST_MATRIX = 25
+GROUPS_SHOWN = 40
+# The threshold that the page puts into words.
+_QUOTED_THRESHOLD = 0.8
 _TEMPLATES = Path(__file__).parent / "templates"
-_NO_VALUE = "–"
 # The figures that have intervals, in the page's order.
 _INTERVALS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "macro_f1", "roc_auc")
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """How often images of the class `true` were answered `predicted`; share is of the true class's images."""
-
-    true: str
-    predicted: str
-    count: int
-    share: float
+_FOLDED = ("recipe", "bundle", "timings")
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,23 @@ class IntervalRow:
     value: float
     interval: Interval | None
     method: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A confusion as the page shows it: some of its mistakes as pictures (None when a file is gone), the rest by name."""
+
+    confusion: Confusion
+    pictures: tuple[tuple[Mistake, str | None], ...]
+    rest: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True)
+class BannerLine:
+    """A kind of finding that spoils the model or its figures, and how many there are."""
+
+    kind: str
+    count: int
 
 
 def render_report(record: RunRecord, lang: str = "en") -> str:
@@ -63,29 +79,66 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
         """A text with its values, which are escaped; the text itself is ours."""
         return Markup(table[key]).format(**{name: _shown(value) for name, value in values.items()})
 
-    main = record.main
     charts = page_charts(record, lambda key, **values: table[key].format(**values))
-    mistakes = main.mistakes[:MISTAKES_SHOWN]
     return environment.get_template("report.html.j2").render(
         record=record,
-        main=main,
         lang=lang,
         t=translate,
         named=lambda group, name: table.get(f"{group}.{name}", name),
         standing=_standing,
+        style=Markup(stylesheet()),
         sections=_sections(record),
+        folded=_FOLDED,
         charts={name: Markup(svg) for name, svg in charts.items()},
-        baseline=_baseline(main.metrics),
-        intervals=_interval_rows(main.metrics),
-        confusions=_confusions(main.metrics),
-        mistakes=[(mistake, thumbnail(main.root / mistake.path)) for mistake in mistakes],
-        small_matrix=len(main.class_names) <= LARGEST_MATRIX,
-        files_shown=FILES_SHOWN,
-        recipe=[(name, _setting(value, table)) for name, value in (record.recipe or {}).items()],
-        agreement_columns=list(dict.fromkeys(name for row in (record.agreement or {}).values() for name in row)),
-        agreement=_agreement,
-        duration=lambda seconds: _duration(seconds, table),
+        recipe=_settings(record, table),
+        duration=lambda seconds: duration(seconds, table),
+        **_findings(record),
+        **_figures(record),
     )
+
+
+def _figures(record: RunRecord) -> dict[str, Any]:
+    """What the page tells of the main evaluation."""
+    main = record.main
+    confused = confusions(main)
+    groups = _groups(main, confused)
+    rows = coverage(main.probabilities, main.labels)
+    return {
+        "main": main,
+        "advice": what_next(record, confused),
+        "baseline": max(main.metrics.per_class, key=lambda figures: figures.support),
+        "intervals": _interval_rows(main.metrics),
+        "confusions": confused[:CONFUSIONS_SHOWN],
+        "groups": groups,
+        "anchors": {"suspects", *_sections(record), *(group.confusion.id for group in groups)},
+        "anchor": anchor,
+        "sure": SURE,
+        "small_matrix": len(main.class_names) <= LARGEST_MATRIX,
+        "classes": worst_first(main.metrics),
+        "coverage": rows,
+        "quoted": next(row for row in rows if row.threshold == _QUOTED_THRESHOLD),
+        "agreement_columns": list(dict.fromkeys(name for row in (record.agreement or {}).values() for name in row)),
+        "agreement": agreement,
+    }
+
+
+def _findings(record: RunRecord) -> dict[str, Any]:
+    """What the page tells of the data: the banner, and the suspects as pictures."""
+    found = record.audit.suspects if record.audit is not None else None
+    groups = () if found is None else found.groups
+    pictures = (
+        {}
+        if found is None
+        else {picture.path: thumbnail(found.root / picture.path) for group in groups for picture in group.pictures}
+    )
+    banner = _banner(record)
+    return {
+        "banner": banner,
+        "banner_is_error": any(KINDS.get(line.kind) == "error" for line in banner),
+        "suspects": found,
+        "suspect_pictures": pictures,
+        "files_shown": FILES_SHOWN,
+    }
 
 
 def _environment() -> "Environment":
@@ -101,7 +154,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(percent=_percent, figure=_figure, size=_size)
+    environment.filters.update(percent=percent, bound=bound, figure=figure, size=size)
     return environment
 
 
@@ -118,15 +171,16 @@ def _sections(record: RunRecord) -> list[str]:
     there = {
         "evaluations": len(record.evaluations) > 1,
         "confusion": True,
-        "classes": True,
         "mistakes": bool(main.mistakes),
-        "curves": bool(main.metrics.roc_curves),
+        "classes": True,
+        "coverage": True,
         "calibration": True,
+        "curves": bool(main.metrics.roc_curves),
         "intervals": True,
         "learning": bool(record.history),
-        "recipe": bool(record.recipe),
         "audit": record.audit is not None,
         "split": bool(record.classes),
+        "recipe": bool(record.recipe),
         "bundle": bool(record.bundle or record.agreement or record.sizes),
         "timings": bool(record.timings),
     }
@@ -138,10 +192,15 @@ def _standing(evaluation: Evaluation) -> str:
     return {True: "selection", False: "untouched", None: "given"}[evaluation.selection]
 
 
-def _baseline(metrics: ClassificationMetrics) -> Confusion:
-    """The most frequent class and its share of the images: what a model that always answers it would get right."""
-    largest = max(metrics.per_class, key=lambda figures: figures.support)
-    return Confusion(largest.name, largest.name, largest.support, largest.support / metrics.images)
+def _banner(record: RunRecord) -> tuple[BannerLine, ...]:
+    """The findings that spoil a model or its figures, the worst first; without an audit, the images that could not be read."""
+    if record.audit is None:
+        unreadable = len(record.main.unreadable)
+        return (BannerLine("unreadable", unreadable),) if unreadable else ()
+    rank = {kind: place for place, kind in enumerate(KINDS)}
+    spoiling = [each for each in record.audit.findings if each.severity == "error" or each.kind in suspects.KINDS]
+    spoiling.sort(key=lambda each: rank.get(each.kind, len(rank)))
+    return tuple(BannerLine(each.kind, each.count) for each in spoiling)
 
 
 def _interval_rows(metrics: ClassificationMetrics) -> list[IntervalRow]:
@@ -155,65 +214,20 @@ def _interval_rows(metrics: ClassificationMetrics) -> list[IntervalRow]:
     return [row for row in rows if metrics.positive is not None or row.name not in ("macro_f1", "balanced_accuracy")]
 
 
-def _confusions(metrics: ClassificationMetrics) -> list[Confusion]:
-    """The most frequent confusions of two classes."""
-    wrong = metrics.confusion_matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS_SHOWN]
-    rows, columns = np.unravel_index(order, wrong.shape)
-    names, figures = metrics.class_names, metrics.per_class
-    return [
-        Confusion(names[row], names[column], int(wrong[row, column]), wrong[row, column] / figures[row].support)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if wrong[row, column]
-    ]
+def _groups(main: Evaluation, confused: tuple[Confusion, ...]) -> tuple[Group, ...]:
+    """Every confusion that a cell of the matrix can lead to; pictures for the most frequent, as many as a page can carry."""
+    if len(main.class_names) > LARGEST_MATRIX:
+        confused = confused[:GROUPS_SHOWN]
+    groups, left = [], PICTURES_SHOWN
+    for confusion in confused:
+        shown = min(PICTURES_IN_A_GROUP, left, confusion.count)
+        left -= shown
+        pictures = tuple((mistake, thumbnail(main.root / mistake.path)) for mistake in confusion.mistakes[:shown])
+        groups.append(Group(confusion, pictures, confusion.mistakes[shown : shown + FILES_SHOWN]))
+    return tuple(groups)
 
 
-def _setting(value: PlainValue, table: Mapping[str, str]) -> str:
-    """A recipe's value as a reader writes it."""
-    if value is None:
-        return table["value.none"]
-    if isinstance(value, bool):
-        return table["value.yes" if value else "value.no"]
-    if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {number:g}" for name, number in value.items())
-    return value if isinstance(value, str) else ", ".join(value)
-
-
-def _agreement(name: str, figures: Mapping[str, float]) -> str:
-    value = figures.get(name)
-    if value is None:
-        return _NO_VALUE
-    if name == "top1_agreement":
-        return _percent(value)
-    return f"{value:,.0f}" if name == "images" else f"{value:.1e}"
-
-
-def _percent(share: float | None) -> str:
-    return _NO_VALUE if share is None else f"{share * 100:.1f}%"
-
-
-def _figure(value: float | None) -> str:
-    return _NO_VALUE if value is None else f"{value:.3f}"
-
-
-def _size(size: int) -> str:
-    """Bytes in the unit that a reader would choose."""
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{size:,} B" if unit == "B" else f"{amount:.1f} {unit}"
-
-
-def _duration(seconds: float, table: Mapping[str, str]) -> str:
-    """Seconds, or minutes and seconds, or hours and minutes, in words."""
-    if seconds < 60:
-        return table["duration.seconds"].format(seconds=seconds)
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return table["duration.minutes"].format(minutes=minutes, seconds=rest)
-    return table["duration.hours"].format(hours=minutes // 60, minutes=minutes % 60)
+def _settings(record: RunRecord, table: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Every setting by name with the value that was used."""
+    recipe = {**(record.recipe or {}), **(record.used or {})}
+    return [(name, setting(name, value, table)) for name, value in recipe.items()]

@@ -1,10 +1,10 @@
-"""Small pictures inside the page, as data URIs."""
+"""Small square pictures inside the page, as data URIs."""
 
 import base64
 import io
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import decode
@@ -14,12 +14,11 @@ SIDE = 240
 
 
 def thumbnail(path: Path) -> str | None:
-    """The image at `path`, at most SIDE pixels a side, as a data URI; None when it can not be read any more."""
+    """The middle square of the image at `path`, SIDE pixels a side, as a data URI; None when it can not be read any more."""
     try:
         image = decode(path, shortest_side=SIDE, white_level=None)  # bright enough to be seen
     except ImageError:
         return None
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     written = io.BytesIO()
-    image.save(written, "WEBP", quality=78)
+    ImageOps.fit(image, (SIDE, SIDE), Image.Resampling.LANCZOS).save(written, "WEBP", quality=76)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")

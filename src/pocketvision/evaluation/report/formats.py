@@ -1,0 +1,75 @@
+"""Values as a reader writes them: shares, figures, bytes, times, settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pocketvision.evaluation.report.record import PlainValue
+
+NO_VALUE = "–"
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] with one decimal; a share that is not nothing, or not all, is never rounded to that."""
+    if share is None:
+        return NO_VALUE
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share * 100:.1f}%"
+
+
+def bound(share: float) -> str:
+    """An end of an interval in [0, 1], one decimal; only 0 is written as nothing and only 1 as all."""
+    tenths = round(share * 1000)
+    if 0 < share < 1:
+        tenths = min(max(tenths, 1), 999)
+    return f"{tenths / 10:.1f}%"
+
+
+def figure(value: float | None) -> str:
+    """A figure without a unit, three decimals."""
+    return NO_VALUE if value is None else f"{value:.3f}"
+
+
+def size(amount: int) -> str:
+    """Bytes in the unit that a reader would choose."""
+    number, unit = float(amount), "B"
+    for larger in ("kB", "MB", "GB"):
+        if number < 1000:
+            break
+        number, unit = number / 1000, larger
+    return f"{amount:,} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def duration(seconds: float, table: Mapping[str, str]) -> str:
+    """Seconds, or minutes and seconds, or hours and minutes, in words."""
+    if seconds < 60:
+        return table["duration.seconds"].format(seconds=seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return table["duration.minutes"].format(minutes=minutes, seconds=rest)
+    return table["duration.hours"].format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def setting(name: str, value: PlainValue, table: Mapping[str, str]) -> str:
+    """A recipe's value in words; what a missing one means is a text of its own where there is one."""
+    if value is None or value == "none":
+        return table.get(f"unset.{name}", table["value.none"])
+    if isinstance(value, bool):
+        return table["value.yes" if value else "value.no"]
+    if name == "cache_limit" and isinstance(value, int):
+        return size(value)
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {number:g}" for key, number in value.items())
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def agreement(name: str, figures: Mapping[str, Any]) -> str:
+    """One figure of an exported file's agreement with the trained network."""
+    value = figures.get(name)
+    if value is None:
+        return NO_VALUE
+    if name == "top1_agreement":
+        return percent(value)
+    return f"{value:,.0f}" if name == "images" else f"{value:.1e}"
