@@ -11,6 +11,7 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
 from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
 from pocketvision.evaluation.report.write import write_report
+from pocketvision.models.catalog import architecture
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
@@ -69,6 +70,7 @@ def write_run_report(
     bundle: Bundle,
     timings: dict[str, float],
     notes: Sequence[str],
+    weights_origin: str,
 ) -> None:
     """Write report.html, metrics.json, history.csv and plots/ into the run's folder."""
     recipe = settings.recipe
@@ -78,6 +80,8 @@ def write_run_report(
         evaluations=tuple(evaluations),
         model=recipe.model,
         recipe=recipe.to_dict(),
+        used=_used(recipe, bundle, weights_origin),
+        stages=len(architecture(recipe.model).stage_lines()),
         audit=AuditSummary.of(data.audit),
         classes=_class_counts(data, recipe),
         history=history,
@@ -90,6 +94,17 @@ def write_run_report(
         notes=tuple(notes),
     )
     write_report(run.folder, record, settings.lang)
+
+
+def _used(recipe: Recipe, bundle: Bundle, weights_origin: str) -> dict[str, str | int]:
+    """What was taken where the recipe leaves it open."""
+    height, width = bundle.preprocessing.height, bundle.preprocessing.width
+    used: dict[str, str | int] = {}
+    if recipe.weights == "auto":
+        used["weights"] = weights_origin
+    if recipe.size is None:
+        used["size"] = height if height == width else f"{width} × {height}"
+    return used
 
 
 def _class_counts(data: TrainingData, recipe: Recipe) -> tuple[ClassCounts, ...]:

@@ -96,7 +96,7 @@ def run_training(
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples)
-    network, preprocessing = _start(recipe, len(data.samples.class_names), data.white_level, log)
+    network, preprocessing, origin = _start(recipe, len(data.samples.class_names), data.white_level, log)
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
         log.note(
@@ -125,7 +125,18 @@ def run_training(
         timings["total"],
         tuple(log.notes),
     )
-    write_run_report(run, settings, data, result.history, trained.best, evaluations, bundle, timings, log.notes)
+    write_run_report(
+        run,
+        settings,
+        data,
+        result.history,
+        trained.best,
+        evaluations,
+        bundle,
+        timings,
+        log.notes,
+        weights_origin=origin,
+    )
     _finish(run, settings, trained.interrupted)
     return result
 
@@ -143,8 +154,8 @@ def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> Run
     return settings
 
 
-def _start(recipe: Recipe, classes: int, white_level: int, log: RunLog) -> tuple[Network, Preprocessing]:
-    """The pre-trained network with a new classifier, the same for the same seed, and the preprocessing of its weights."""
+def _start(recipe: Recipe, classes: int, white_level: int, log: RunLog) -> tuple[Network, Preprocessing, str]:
+    """The pre-trained network with a new classifier, the same for the same seed; its weights' preprocessing and origin."""
     pretrained = load_pretrained(recipe.model, recipe.weights, weights_key=recipe.weights_key)
     if pretrained.note:
         log.note(pretrained.note)
@@ -153,7 +164,9 @@ def _start(recipe: Recipe, classes: int, white_level: int, log: RunLog) -> tuple
         reset_classifier(pretrained.network, classes, recipe.dropout)
     interpolation = cast(Interpolation, recipe.interpolation)
     preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
-    return pretrained.network.eval(), preprocessing if recipe.size is None else preprocessing.with_size(recipe.size)
+    if recipe.size is not None:
+        preprocessing = preprocessing.with_size(recipe.size)
+    return pretrained.network.eval(), preprocessing, pretrained.origin
 
 
 def _fit(

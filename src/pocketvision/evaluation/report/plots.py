@@ -147,8 +147,8 @@ def draw_calibration(axes: "Axes", calibration: Calibration, look: Look) -> None
         _draw_reliability(axes, reliability, look, look.translate(name, error=reliability.error), index, width)
     bins = (*calibration.before.bins, *calibration.after.bins)
     if any(row.images < FEW for row in bins):
-        hollow = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "color": look.muted, "linestyle": "none"}
-        axes.plot([], [], label=look.translate("chart.few", images=FEW), **hollow)
+        label = look.translate("chart.few", images=FEW)
+        axes.scatter([], [], s=22, facecolors="none", edgecolors=look.muted, linewidths=1, label=label)
     # An answer of two classes has a probability of at least a half.
     axes.set_xlim(min(row.low for row in bins) - 0.01, 1.03)
     axes.set_ylim(-0.05, 1.08)
