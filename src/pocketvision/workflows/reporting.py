@@ -104,6 +104,8 @@ def _used(recipe: Recipe, bundle: Bundle, weights_origin: str) -> dict[str, str 
         used["weights"] = weights_origin
     if recipe.size is None:
         used["size"] = height if height == width else f"{width} × {height}"
+    if recipe.white_level is None:
+        used["white_level"] = bundle.preprocessing.white_level
     return used
 
 
