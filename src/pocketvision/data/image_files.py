@@ -1,6 +1,7 @@
 """What is a picture, and which folders are passed over: one rule for every verb."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -176,6 +177,15 @@ def folder_identity(folder: Path) -> tuple[int, int]:
     """The same for every path that leads to one folder."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def existing_form(path: Path) -> Path:
+    """`path`, or the same name in Unicode's other form (NFC, NFD) where that one exists and `path` does not."""
+    for form in ("NFC", "NFD"):
+        other = Path(unicodedata.normalize(form, str(path)))
+        if os.path.lexists(other):
+            return other
+    return path
 
 
 def no_images(what: str, counter: LeftOutCounter) -> UsageError:

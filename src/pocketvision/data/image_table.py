@@ -1,8 +1,7 @@
 """The image table: a CSV, TSV or Parquet file with one image a row."""
 
-import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,29 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.class_names import ordered_class_names, spelled
+from pocketvision.data.delimited_text import is_utf8, not_utf8
+from pocketvision.data.embedded_images import EmbeddedImages
 from pocketvision.data.left_out import LeftOutCounter, merged
+from pocketvision.data.parquet_rows import parquet_rows
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
-from pocketvision.data.table_rows import Columns, Row, is_utf8, not_utf8, table_rows
+from pocketvision.data.several_labels import LabelUse, refuse_several_labels
+from pocketvision.data.table_paths import TablePaths, not_there
+from pocketvision.data.table_rows import Columns, TableRow, delimited_rows
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 _DEFAULT_COLUMNS = Columns()
-_LISTED = 5
+_KEPT = 100  # rows without a file that are looked at
 
 
 def read_image_table(
-    table: Path, *, labels: Sequence[str] | None = None, columns: Columns = _DEFAULT_COLUMNS
+    table: Path, *, labels: Sequence[str] | None = None, columns: Columns = _DEFAULT_COLUMNS, images: Path | None = None
 ) -> Samples:
-    """Index the rows of `table`, in their order. Relative paths start at the table's folder; labels are text, also "7".
+    """Index the rows of `table`, in their order; labels are text, also "7".
 
     labels: every class name in index order; None takes the labels found (of the training rows, when there are splits)
-    in natural order. A group cell may be empty: no group. A row that repeats an earlier one in every column is left out
-    and counted; other repetitions stay, for the audit to report.
+    in natural order. images: where relative paths start, and below which absolute ones are looked up that lead nowhere;
+    None is the table's folder. A group cell may be empty: no group. A row that repeats an earlier one in every column is
+    left out and counted; other repetitions stay, for the audit to report. Pictures inside a Parquet table are unpacked into
+    the cache folder.
 
-    Raises UsageError, with the row, for what `table_rows` refuses, an empty path or label, an unknown split, a class
-    that is not among `labels` (or, without them, has no training row), a file that is not there, and no rows at all.
+    Raises UsageError, with the row, for what `delimited_rows` and `parquet_rows` refuse, an empty path or label, several
+    labels in a cell, an unknown split, a class that is not among `labels` (or, without them, has no training row), a file
+    that is not there, and no rows at all.
     """
-    index = _Index(table)
-    for row in table_rows(table, columns):
+    if images is not None and not images.is_dir():
+        raise UsageError(
+            f"--images {images}: there is no such folder. Expected the folder that relative paths start from."
+        )
+    index = _Index(table, images)
+    is_parquet = table.suffix.lower() == ".parquet"
+    rows: Iterator[TableRow] = (
+        parquet_rows(table, columns) if is_parquet else delimited_rows(table, columns, index.counter)
+    )
+    for row in rows:
         index.add(row)
     return index.samples(labels)
 
@@ -40,19 +56,22 @@ def read_image_table(
 class _Index:
     """The columns of a table while they grow."""
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Path, images: Path | None) -> None:
         self.table = table
-        self.root = table.parent
+        self.root = table.parent if images is None else images
+        self.counter = LeftOutCounter()
         self.paths: list[str] = []
         self.labels, self.groups, self.splits = array("i"), array("i"), array("b")
         self.label_ids: dict[str, int] = {}
+        self.label_places: list[str] = []
         self.group_ids: dict[str, int] = {}
         self.has_splits = self.has_groups = False
-        self.missing: list[str] = []
+        self.missing: list[tuple[str, str]] = []
         self.missing_count = 0
-        self._root_text = f"{self.root.absolute()}{os.sep}"
+        self._files = TablePaths(self.root, given=images is not None)
+        self._embedded: EmbeddedImages | None = None
 
-    def add(self, row: Row) -> None:
+    def add(self, row: TableRow) -> None:
         """Take one row in. A missing file is noted, to be reported with all others; the rest is refused at once."""
         path = self._path(row)
         label = self.label_ids.get(row.label)
@@ -67,60 +86,86 @@ class _Index:
             self.groups.append(self.group_ids.setdefault(group, len(self.group_ids)) if group else -1)
         self.labels.append(label)
         self.paths.append(path)
-        # Plain text: a Path a row would take as long again as asking the file system.
-        if not os.path.isfile(os.path.join(self._root_text, path)):  # noqa: PTH113, PTH118
-            if not is_utf8(path):
-                raise not_utf8(self.table)
-            self.missing_count += 1
-            if len(self.missing) < _LISTED:
-                self.missing.append(f"{row.where[0]} {row.where[1]}: {row.path}")
 
     def samples(self, labels: Sequence[str] | None) -> Samples:
         """Everything taken in, as Samples. Raises UsageError for missing files, unknown classes and an empty table."""
         if not self.paths:
             raise UsageError(f"{self.table}: the table holds no rows. Expected one image a row.")
-        if self.missing_count:
-            raise UsageError(
-                f"{self.table}: {self.missing_count} of {len(self.paths)} rows name a file that is not there: "
-                f"{'; '.join(self.missing)}{' …' if self.missing_count > len(self.missing) else ''}. "
-                f"Relative paths start at {self.root.absolute()}."
-            )
         raw = np.array(self.labels, dtype=np.int32)
+        uses = zip(self.label_ids, np.bincount(raw).tolist(), self.label_places, strict=True)
+        refuse_several_labels(
+            self.table,
+            {text: LabelUse(count, where) for text, count, where in uses},
+            {spelled(label) for label in labels or ()},
+        )
+        if self.missing_count:
+            raise not_there(self.table, self._files, self.missing, self.missing_count, len(self.paths))
         splits = np.array(self.splits, dtype=np.int8) if self.has_splits else None
         class_names = self._class_names(labels, raw, splits)
         index_of = {name: index for index, name in enumerate(class_names)}
         samples = Samples(
-            root=self.root,
+            root=self.root if self._embedded is None else self._embedded.folder,
             paths=self.paths,
             labels=np.array([index_of[spelled(name)] for name in self.label_ids], dtype=np.int32)[raw],
             class_names=class_names,
             groups=np.array(self.groups, dtype=np.int32) if self.has_groups else None,
             splits=splits,
+            left_out=self.counter.result(),
+            reading=self._reading(),
         )
         return _without_repetitions(samples)
 
-    def _path(self, row: Row) -> str:
-        """The path relative to the table's folder where it lies inside, with "/" between its parts."""
-        if not row.path:
+    def _path(self, row: TableRow) -> str:
+        """The path of the row's picture, as Samples has it."""
+        if row.content is not None:
+            self._embedded = self._embedded or EmbeddedImages()
+            return self._embedded.add(row.content, row.path)
+        if not row.path.strip():
             raise UsageError(f"{self._where(row)}: the path is empty. Give every row an image, or remove the row.")
-        path = row.path.removeprefix(self._root_text)
-        return (path.replace("\\", "/") if os.sep == "\\" else path).removeprefix("./")
+        found = self._files.find(row.path)
+        if found is not None:
+            # Beside pictures that were unpacked, relative paths would start at their folder.
+            return found if self._embedded is None else str((self.root / found).absolute())
+        if not is_utf8(row.path):
+            raise not_utf8(self.table)
+        self.missing_count += 1
+        if len(self.missing) < _KEPT:
+            self.missing.append((f"{row.where[0]} {row.where[1]}", row.path))
+        return row.path
 
-    def _new_label(self, row: Row) -> int:
+    def _new_label(self, row: TableRow) -> int:
         if not is_utf8(row.label):
             raise not_utf8(self.table)
         if not spelled(row.label):
             raise UsageError(f"{self._where(row)}: the label is empty. Give every row a class, or remove the row.")
+        if "\n" in row.label.strip() or "\r" in row.label.strip():
+            raise UsageError(
+                f'{self._where(row)}: the label goes over several lines: {quoted(row.label)}. Is a quote (") left open there?'
+            )
+        self.label_places.append(f"{row.where[0]} {row.where[1]}")
         return self.label_ids.setdefault(row.label, len(self.label_ids))
 
-    def _split(self, row: Row) -> int:
+    def _split(self, row: TableRow) -> int:
         split = SPLIT_NAMES.get((row.split or "").strip().lower())
         if split is None:
-            raise UsageError(f"{self._where(row)}: the split is {row.split!r}. Expected {', '.join(SPLITS)}.")
+            raise UsageError(
+                f"{self._where(row)}: the split is {quoted(row.split or '')}. Expected {', '.join(SPLITS)}."
+            )
         return split
 
-    def _where(self, row: Row) -> str:
+    def _where(self, row: TableRow) -> str:
         return f"{self.table}, {row.where[0]} {row.where[1]}"
+
+    def _reading(self) -> tuple[str, ...]:
+        lines = []
+        if self._files.moved_from is not None:
+            lines.append(f"Paths that start at {quoted(self._files.moved_from)} are read below {self.root}.")
+        if self._embedded is not None:
+            size = f"{self._embedded.size / 1e6:,.1f} MB"
+            lines.append(
+                f"{self._embedded.count:,} pictures inside the table ({size}) are unpacked in {self._embedded.folder}."
+            )
+        return tuple(lines)
 
     def _class_names(
         self, labels: Sequence[str] | None, raw: NDArray[np.int32], splits: NDArray[np.int8] | None

@@ -1,19 +1,19 @@
 """The rows of a CSV, TSV or Parquet file, one at a time, as text."""
 
-import csv
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.data.delimited_text import Record, is_utf8, not_utf8, open_delimited, split_cells
+from pocketvision.data.image_files import SUFFIXES
+from pocketvision.data.left_out import LeftOutCounter
+from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_PARQUET = ".parquet"
-TABLE_SUFFIXES = (*_DELIMITERS, _PARQUET)
-
-_ROWS_AT_ONCE = 65_536
+TABLE_SUFFIXES = (*_DELIMITERS, ".parquet")
 
 
 @dataclass(frozen=True)
@@ -25,115 +25,98 @@ class Columns:
     split: str = "split"
     group: str = "group"
 
+    @property
+    def names(self) -> tuple[str, str, str, str]:
+        """In the order of the fields."""
+        return self.path, self.label, self.split, self.group
 
-class Row(NamedTuple):
-    """One row. `where` is its place as its file counts, for messages; an empty cell is "", an absent column None."""
+
+class TableRow(NamedTuple):
+    """One row. `where` is its place as its file counts, for messages; an empty cell is "", an absent column None.
+
+    content: the picture itself, where the table holds it.
+    """
 
     where: tuple[str, int]
     path: str
     label: str
     split: str | None
     group: str | None
+    content: bytes | None = None
 
 
-def table_rows(table: Path, columns: Columns) -> Iterator[Row]:
-    """Yield the rows of `table` without ever holding all of them; blank lines of a CSV are passed over.
+def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> Iterator[TableRow]:
+    """Yield the rows of a CSV or TSV without ever holding all of them; rows whose cells are all empty are counted.
 
-    Raises UsageError for a table that can not be read, lacks the path or label column, or has a row shorter than its
-    header; MissingExtraError when Parquet can not be read.
+    Raises UsageError for what open_delimited refuses, a table that lacks the path or label column, and quotes that swallow
+    rows.
     """
-    try:
-        yield from _parquet(table, columns) if table.suffix.lower() == _PARQUET else _csv(table, columns)
-    except OSError as error:
-        raise UsageError(f"{table}: the table can not be read ({error.strerror or error}).") from error
-
-
-def not_utf8(table: Path) -> UsageError:
-    """The error for a text table in another encoding, as Excel's plain "CSV" is."""
-    return UsageError(f'{table}: not UTF-8 text. Save it as "CSV UTF-8" (in Excel: Save as, CSV UTF-8).')
-
-
-def is_utf8(text: str) -> bool:
-    """Whether `text` was read from valid UTF-8. Bytes that were not have become lone surrogates."""
-    return text.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in text)
-
-
-def _csv(table: Path, columns: Columns) -> Iterator[Row]:
-    # Surrogates instead of strict: a file name need not be UTF-8 on Linux, and split.csv holds such names as they are.
-    with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        first = file.readline()
-        delimiter = _DELIMITERS.get(table.suffix.lower(), ",")
-        if delimiter == "," and ";" in first and "," not in first:  # Excel, where the comma is the decimal sign
-            delimiter = ";"
-        reader = csv.reader(chain([first], file), delimiter=delimiter, skipinitialspace=True)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            if not all(map(is_utf8, header)):
-                raise not_utf8(table)
-            places = _places(table, header, columns)
-            width = max(place for place in places if place is not None) + 1
-            path, label, split, group = places
-            assert path is not None and label is not None
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) < width:
-                    raise UsageError(
-                        f"{table}, line {reader.line_num}: {len(cells)} cells, but {len(header)} columns in the header."
-                    )
-                yield Row(
-                    ("line", reader.line_num),
-                    cells[path],
-                    cells[label],
-                    None if split is None else cells[split],
-                    None if group is None else cells[group],
+    with open_delimited(table, columns.names, _DELIMITERS.get(table.suffix.lower(), ",")) as text:
+        if not all(map(is_utf8, text.header)):
+            raise not_utf8(table)
+        path, label, split, group = column_places(table, text.header, columns)
+        assert path is not None and label is not None
+        for record in text.records:
+            cells = record.cells
+            if record.last > record.line:
+                _refuse_swallowed(table, record, text.delimiter, len(text.header), path)
+            if not any(cell.strip() for cell in cells):
+                counter.add("blank_row", f"line {record.line}")
+                continue
+            if '"' in cells[label] and record.raw.count('"') % 2:
+                raise UsageError(
+                    f'{table}, line {record.line}: the label {quoted(cells[label])} has a quote (") that is opened or closed '
+                    "alone. Remove it, or put the cell in quotes and double it."
                 )
-        except csv.Error as error:
-            raise UsageError(f"{table}, line {reader.line_num}: not readable as CSV ({error}).") from error
+            yield TableRow(
+                ("line", record.line),
+                cells[path],
+                cells[label],
+                None if split is None else cells[split],
+                None if group is None else cells[group],
+            )
 
 
-def _parquet(table: Path, columns: Columns) -> Iterator[Row]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Reading a Parquet table", "train") from error
-    try:
-        file = pyarrow.parquet.ParquetFile(table)
-        names = file.schema_arrow.names
-        places = _places(table, names, columns)
-        wanted = [names[place] for place in places if place is not None]
-        number = 0
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
-            cells = {name: map(_text, batch.column(name).to_pylist()) for name in wanted}
-            absent: list[None] = [None] * batch.num_rows
-            by_column = [cells[names[place]] if place is not None else absent for place in places]
-            for path, label, split, group in zip(*by_column, strict=True):
-                number += 1
-                yield Row(("row", number), path, label, split, group)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        raise UsageError(f"{table}: not readable as Parquet ({error}).") from error
-
-
-def _text(value: Any) -> str:
-    """A Parquet cell as its CSV would hold it: null and not-a-number are empty, numbers are kept as text."""
-    return "" if value is None or value != value else str(value)
-
-
-def _places(table: Path, header: Sequence[str], columns: Columns) -> tuple[int | None, ...]:
-    """Where path, label, split and group are in `header`; None for an absent split or group."""
-    found = ", ".join(header) or "none"
+def column_places(table: Path, header: Sequence[str], columns: Columns) -> tuple[int | None, ...]:
+    """Where path, label, split and group are in `header`; None for an absent split or group. Raises UsageError."""
+    found = ", ".join(map(quoted, header)) or "none"
     usual = Columns()
     for role in ("path", "label", "split", "group"):
         name = getattr(columns, role)
         # Split and group may be absent, but not when they were asked for by another name.
         if name not in header and (role in ("path", "label") or name != getattr(usual, role)):
             raise UsageError(
-                f"{table}: no column {name!r} for the {role}. Columns found: {found}. "
+                f"{table}: no column {quoted(name)} for the {role}. Columns found: {found}. {_headless(header)}"
                 f"Name the right one with {role}_column (--{role}-column)."
             )
-    names = (columns.path, columns.label, columns.split, columns.group)
-    for name in names:
+    for name in columns.names:
         if header.count(name) > 1:
-            raise UsageError(f"{table}: {header.count(name)} columns are called {name!r}. Columns found: {found}.")
-    return tuple(header.index(name) if name in header else None for name in names)
+            raise UsageError(
+                f"{table}: {header.count(name)} columns are called {quoted(name)}. Columns found: {found}."
+            )
+    return tuple(header.index(name) if name in header else None for name in columns.names)
+
+
+def _headless(header: Sequence[str]) -> str:
+    if any(_is_image_name(name) for name in header):
+        return "The first line looks like a row: put a line with the columns' names, such as path,label, above it. "
+    return ""
+
+
+def _refuse_swallowed(table: Path, record: Record, delimiter: str, width: int, path: int) -> None:
+    """Raise UsageError when a quoted cell over several lines holds what are rows: its quote was left open by mistake."""
+    for offset, line in enumerate(record.raw.splitlines()[1:], 1):
+        try:
+            cells = split_cells(line.replace('"', ""), delimiter, "")
+        except UsageError:
+            continue
+        if len(cells) == width and _is_image_name(cells[path]):
+            raise UsageError(
+                f'{table}, line {record.line}: a quote (") that is opened in this row goes on to line {record.last} and '
+                f"swallows rows such as line {record.line + offset}, {quoted(line)}. Close it, or double it if it belongs "
+                "to the text."
+            )
+
+
+def _is_image_name(text: str) -> bool:
+    return os.path.splitext(text.strip())[1].lower() in SUFFIXES  # noqa: PTH122

@@ -77,11 +77,13 @@ def prepare_data(
     *,
     labels: Sequence[str] | None,
     columns: Mapping[str, str],
+    images: str | None,
+    min_per_class: int,
     log: RunLog,
     on_event: OnEvent,
 ) -> TrainingData:
     """Read and audit `data`, leave out what can not be read (a line each), and split what has no splits."""
-    samples = read_samples(data, labels=labels, **columns)
+    samples = read_samples(data, labels=labels, images=images, min_per_class=min_per_class, **columns)
     found = audit(
         samples,
         max_pixels=recipe.max_pixels,

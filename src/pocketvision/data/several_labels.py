@@ -1,0 +1,76 @@
+"""Cells that hold several labels: told from names with blanks and signs in them by what the other rows say."""
+
+import ast
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
+
+# Signs that stand between labels and seldom in a name; then those that names hold as well.
+_PLAIN = ("|", ";")
+_SHARED = (",", "/", "+", "&", " and ", None)  # None is any run of blanks
+
+
+class LabelUse(NamedTuple):
+    """How many rows hold a label, and where the first of them is."""
+
+    rows: int
+    where: str
+
+
+def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Collection[str]) -> None:
+    """Raise UsageError when cells hold several labels: how many rows, and an example.
+
+    uses: every text of the label column. known: names that are one class for certain, whatever they hold (--labels).
+    A list such as ['a', 'b'] is always several. `a|b` and `a;b` are when one of the parts is the label of other rows;
+    with a comma, a slash, a plus or blanks between them, when all are: a name such as "sea lion" stays one.
+    """
+    names = {text.strip() for text in uses}
+    found = {
+        text: parts
+        for text in uses
+        if text.strip() not in known and (parts := _parts(text.strip(), names)) and len(parts) != 1
+    }
+    if not found:
+        return
+    rows = sum(uses[text].rows for text in found)
+    example, parts = next(iter(found.items()))
+    total = sum(use.rows for use in uses.values())
+    raise UsageError(
+        f"{table}: {rows:,} of {total:,} rows hold several labels in one cell, such as {uses[example].where}: "
+        f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). A classifier learns one class an image: leave these rows "
+        "out, or keep one label of each. If such a text is a class of its own, list all classes with --labels."
+    )
+
+
+def _parts(text: str, names: Collection[str]) -> Sequence[str]:
+    """The labels in a cell; none when it is one name."""
+    if (listed := _listed(text)) is not None:
+        return listed if len(listed) > 1 else ()
+    for sign in (*_PLAIN, *_SHARED):
+        parts = [part.strip() for part in (text.split(sign) if sign is not None else text.split())]
+        if len(parts) < 2 or not all(parts):
+            continue
+        seen = [part in names and part != text for part in parts]
+        if all(seen) or (sign in _PLAIN and any(seen)):
+            return parts
+    return ()
+
+
+def _listed(text: str) -> list[str] | None:
+    """The members of a list that is written out as Python, JSON or numpy write it; None for other text."""
+    if not re.fullmatch(r"[\[({].*[\])}]", text, re.DOTALL):
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        # numpy has no commas: ['scab' 'rust']
+        members = re.findall(r"'([^']*)'|\"([^\"]*)\"", text)
+        return [one or other for one, other in members] or None
+    if isinstance(value, str):  # "('cat')", and ['a' 'b'], which Python joins
+        members = re.findall(r"'([^']*)'|\"([^\"]*)\"", text)
+        return [one or other for one, other in members]
+    return [str(each) for each in value] if isinstance(value, list | tuple | set) else None
