@@ -119,11 +119,17 @@ def test_rows_that_repeat_are_left_out_and_those_that_contradict_stay(folder: Pa
         ("path,label\na.jpg,x\n\nb.jpg\n", "line 4: 1 cells, but 2 columns"),
         ("path,label,split\na.jpg,x,train\nb.jpg,x,fold\n", r"line 3: the split is 'fold'. Expected train, val, test"),
         ("path,label,split\na.jpg,x,\n", "line 2: the split is ''"),
-        ("path,label\na.jpg,x\ngone/z.jpg,y\n", r"1 of 2 rows name a file that is not there: line 3: gone/z\.jpg\."),
-        ("path,label\nsub dir,x\n", r"1 of 1 rows name a file that is not there: line 2: sub dir"),
+        (
+            "path,label\na.jpg,x\ngone/z.jpg,y\n",
+            r"1 of 2 rows name a file that is not there\. Line 3: 'gone/z\.jpg' is not",
+        ),
+        (
+            "path,label\nsub dir,x\n",
+            r"1 of 1 rows name a file that is not there\. Line 2: 'sub dir' is a folder, not a file",
+        ),
         (
             "path,label\n" + "".join(f"{i}.jpg,x\n" for i in range(9)),
-            r"9 of 9 rows .*line 6: 4\.jpg …\. Relative paths",
+            r"9 of 9 rows .*Line 2: '0\.jpg' is not there.*Relative paths start at",
         ),
         ('path,label\na.jpg,"' + "x" * 200_000 + '"\n', "not readable as CSV"),
     ],
@@ -134,7 +140,7 @@ def test_what_is_refused(folder: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["path,label\na.jpg,고양이\n", "path,label\n사진.jpg,cat\n", "path,종류\na.jpg,cat\n"])
-@pytest.mark.parametrize("encoding", ["cp949", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp949"])
 def test_another_encoding_is_told(folder: Path, text: str, encoding: str) -> None:
     with pytest.raises(UsageError, match=r"not UTF-8 text\. Save it as"):
         read_samples(table(folder, text, encoding=encoding))
@@ -173,7 +179,7 @@ def test_csv_and_parquet_hold_the_same_samples(tmp_path: Path) -> None:
     [
         ({"path": ["a.jpg"], "kind": ["x"]}, r"no column 'label'.*Columns found: path, kind\."),
         ({"path": ["a.jpg", "b.jpg"], "label": ["x", None]}, "row 2: the label is empty"),
-        ({"path": ["a.jpg", "no.jpg"], "label": ["x", "y"]}, r"row 2: no\.jpg"),
+        ({"path": ["a.jpg", "no.jpg"], "label": ["x", "y"]}, r"Row 2: 'no\.jpg'"),
         ({"path": ["a.jpg", "b.jpg"], "label": [1.0, float("nan")]}, "row 2: the label is empty"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import JsonFile, MaxAccuracyDrop
+from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def export(
             help="Labelled images to compare answers on.  [default: the validation split of the bundle's run]"
         ),
     ] = None,
+    images: Images = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a copy of the bundle there.  [default: into the bundle]")
     ] = None,
@@ -51,6 +52,7 @@ def export(
             bundle,
             [name.strip() for name in to.split(",") if name.strip()],
             data=data,
+            images=images,
             out=out,
             max_accuracy_drop=max_accuracy_drop,
             on_event=display,

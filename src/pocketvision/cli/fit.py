@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import JsonFile
+from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def fit(
             help="Labelled images: its training split tunes and trains, its validation split judges.  [default: the run's]"
         ),
     ] = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
     kinds: Annotated[
         str | None,
@@ -79,6 +80,7 @@ def fit(
             bundle,
             budget,
             data=data,
+            images=images,
             out=out,
             kinds=_names(kinds) or tuple(KINDS),
             networks=_names(networks),

@@ -51,6 +51,18 @@ SplitColumn = Annotated[
 GroupColumn = Annotated[
     str, typer.Option(help="The table's column of groups; a group never straddles splits.", rich_help_panel="Tables")
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where a table's relative paths start, and where absolute ones are looked up that lead nowhere.  [default: the "
+        "table's folder]",
+        metavar="FOLDER",
+        rich_help_panel="Tables",
+    ),
+]
+MinPerClass = Annotated[
+    int, typer.Option(min=1, help="Leave out classes with fewer images (duplicates and groups count once in training).")
+]
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
 WhiteLevel = Annotated[
     int | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import JsonFile
+from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
 
 
@@ -40,6 +40,7 @@ def prune(
             help="Labelled images: its training split tunes, its validation split judges.  [default: the run's]"
         ),
     ] = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The pruned bundle's folder.  [default: BUNDLE-pruned]")] = None,
     seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
     json: JsonFile = None,
@@ -72,7 +73,7 @@ def prune(
         seed=seed,
     )
     with TrainingDisplay() as display:
-        found = run_prune(bundle, settings, data=data, out=out, on_event=display)
+        found = run_prune(bundle, settings, data=data, images=images, out=out, on_event=display)
     write_json_option(json, found.to_dict())
     if str(json) == "-":
         return

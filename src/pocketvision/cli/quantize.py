@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import JsonFile, MaxAccuracyDrop
+from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def quantize(
             help="Labelled images: its training split calibrates, its validation split judges.  [default: the run's]"
         ),
     ] = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The 8-bit bundle's folder.  [default: BUNDLE-int8]")] = None,
     method: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or dynamic (linear layers only).")] = "auto",
     max_accuracy_drop: MaxAccuracyDrop = 0.5,
@@ -49,6 +50,7 @@ def quantize(
         found = run_quantize(
             bundle,
             data=data,
+            images=images,
             out=out,
             method=method,
             max_accuracy_drop=max_accuracy_drop,

@@ -8,11 +8,13 @@ import typer
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     GroupColumn,
+    Images,
     JsonFile,
     LabelColumn,
     Labels,
     Lang,
     MaxPixels,
+    MinPerClass,
     PathColumn,
     SplitColumn,
     WeightsKey,
@@ -88,6 +90,8 @@ def train(
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
+    images: Images = None,
+    min_per_class: MinPerClass = 1,
     positive: Annotated[
         str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")
     ] = None,
@@ -158,6 +162,8 @@ def train(
             label_column=label_column,
             split_column=split_column,
             group_column=group_column,
+            images=images,
+            min_per_class=min_per_class,
             positive=positive,
             seed=seed,
             workers=workers,

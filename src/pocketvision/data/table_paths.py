@@ -71,17 +71,20 @@ class TablePaths:
             return Cause('goes over several lines; is a quote (") left open there?')
         for cause in self._nearly(path):
             return cause
-        if (hint := self._elsewhere(path)) is not None:
-            return Cause("starts at another folder", hint)
-        if cell.startswith("~"):
-            return Cause(f"starts at a home folder, {Path.home()} here, and is not there", _SAY_IMAGES)
+        hint = self._elsewhere(path) or _SAY_IMAGES
+        if cell.strip().startswith("~"):
+            return Cause(f"starts at a home folder, which is {Path.home()} here, and is not there", hint)
         if _DRIVE.match(path):
-            return Cause("starts at a drive of Windows", _SAY_IMAGES)
+            return Cause("starts at a drive of Windows, which is not here", hint)
         if _is_absolute(path):
-            first = next((str(each) for each in reversed(Path(path).parents) if not each.exists()), None)
-            missing = f": there is no folder {quoted(first)} here" if first else ""
-            return Cause(f"is absolute and starts elsewhere{missing}", _SAY_IMAGES)
-        return Cause("is not there", _SAY_IMAGES)
+            kind = "is a file:// address" if cell.strip().lower().startswith("file:") else "is absolute"
+            gone = next((str(each) for each in reversed(Path(path).parents) if not each.exists()), None)
+            return Cause(
+                f"{kind} and starts elsewhere{f': there is no folder {quoted(gone)} here' if gone else ''}", hint
+            )
+        if hint != _SAY_IMAGES:
+            return Cause("starts at another folder", hint)
+        return Cause("is not there", hint)
 
     def _is_file(self, path: str) -> bool:
         return os.path.isfile(os.path.join(self._root_text, path))  # noqa: PTH113, PTH118
@@ -171,7 +174,7 @@ def not_there(table: Path, paths: TablePaths, missing: Sequence[tuple[str, str]]
     looked_at = missing[:_EXPLAINED]
     for where, cell in looked_at:
         cause = paths.cause(cell)
-        causes.setdefault(cause.text, []).append((f"{where}: {quoted(cell)}", cause))
+        causes.setdefault(cause.text, []).append((f"{where[:1].upper()}{where[1:]}: {quoted(cell)}", cause))
     sentences = []
     for text, members in sorted(causes.items(), key=lambda each: -len(each[1]))[:4]:
         example, cause = members[0]

@@ -10,7 +10,7 @@ from pocketvision.data.delimited_text import Record, is_utf8, not_utf8, open_del
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import quoted, shortened
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*_DELIMITERS, ".parquet")
@@ -79,7 +79,7 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
 
 def column_places(table: Path, header: Sequence[str], columns: Columns) -> tuple[int | None, ...]:
     """Where path, label, split and group are in `header`; None for an absent split or group. Raises UsageError."""
-    found = ", ".join(map(quoted, header)) or "none"
+    found = ", ".join(shortened(name, 40) for name in header[:30]) or "none"
     usual = Columns()
     for role in ("path", "label", "split", "group"):
         name = getattr(columns, role)

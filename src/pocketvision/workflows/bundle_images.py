@@ -64,21 +64,26 @@ class BundleImages:
         return BundleImages(tuple(self.files[index] for index in chosen), truth, self.preprocessing)
 
 
-def measuring_images(bundle: Bundle, data: str | Path | None, on_event: OnEvent) -> BundleImages:
+def measuring_images(
+    bundle: Bundle, data: str | Path | None, on_event: OnEvent, images: str | Path | None = None
+) -> BundleImages:
     """What a bundle's files are measured on: the validation split of `data`; of the run that the bundle lies in, when data is
     None; and for a bundle without a run the embedded face pictures, unlabelled, which is said aloud.
 
-    Data without splits is measured on half of its images, the half that calibration_images leaves.
+    images: where a table's relative paths start; None is its folder. Data without splits is measured on half of its images,
+    the half that calibration_images leaves.
     Raises UsageError for data without such images or with classes that the bundle does not know.
     """
     data = _given_or_of_the_run(bundle, data)
     if data is None:
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
         return BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
-    return _images(bundle, Path(data), "val", on_event)
+    return _images(bundle, Path(data), "val", images, on_event)
 
 
-def calibration_images(bundle: Bundle, data: str | Path | None, on_event: OnEvent) -> BundleImages:
+def calibration_images(
+    bundle: Bundle, data: str | Path | None, on_event: OnEvent, images: str | Path | None = None
+) -> BundleImages:
     """What a quantization is calibrated with: the training split of `data`, or of the run that the bundle lies in.
 
     Raises UsageError when there are neither, or no such images.
@@ -88,16 +93,18 @@ def calibration_images(bundle: Bundle, data: str | Path | None, on_event: OnEven
         raise UsageError(
             f"{bundle.folder} lies in no run, so it is not known which images to calibrate with: give --data."
         )
-    return _images(bundle, Path(data), "train", on_event)
+    return _images(bundle, Path(data), "train", images, on_event)
 
 
-def write_splits(bundle: Bundle, data: str | Path | None, path: Path, on_event: OnEvent) -> None:
+def write_splits(
+    bundle: Bundle, data: str | Path | None, path: Path, on_event: OnEvent, images: str | Path | None = None
+) -> None:
     """Write a table of the images above, both kinds, with their splits: steps that are given it all learn from the same images,
     and are judged on the same others. Raises UsageError as they do."""
     given = _given_or_of_the_run(bundle, data)
     if given is None:
         raise UsageError(f"{bundle.folder} lies in no run, so it is not known which images to learn from: give --data.")
-    write_split_csv(path, _with_splits(read_samples(given, labels=bundle.labels), Path(given), on_event))
+    write_split_csv(path, _with_splits(_read(bundle, given, images, on_event), Path(given), on_event))
 
 
 def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path | None:
@@ -105,13 +112,20 @@ def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path 
     return data if data is not None else split if split.is_file() else None
 
 
-def _images(bundle: Bundle, data: Path, split: str, on_event: OnEvent) -> BundleImages:
-    samples = _with_splits(read_samples(data, labels=bundle.labels), data, on_event)
+def _images(bundle: Bundle, data: Path, split: str, images: str | Path | None, on_event: OnEvent) -> BundleImages:
+    samples = _with_splits(_read(bundle, data, images, on_event), data, on_event)
     chosen = samples.split_indices(split)
     if len(chosen) == 0:
         others = ", ".join(f"{len(samples.split_indices(name))} {name}" for name in SPLITS)
         raise UsageError(f"{data} has no images in its {split} split, which are needed here (it has {others}).")
     return _readable(samples.select(chosen), bundle, on_event)
+
+
+def _read(bundle: Bundle, data: str | Path, images: str | Path | None, on_event: OnEvent) -> Samples:
+    samples = read_samples(data, labels=bundle.labels, images=images)
+    for line in samples.account:
+        on_event(Note(line))
+    return samples
 
 
 def _with_splits(samples: Samples, data: Path, on_event: OnEvent) -> Samples:

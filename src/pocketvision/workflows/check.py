@@ -16,6 +16,8 @@ def check(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    images: str | Path | None = None,
+    min_per_class: int = 1,
     max_pixels: int = MAX_PIXELS,
     workers: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
@@ -23,6 +25,7 @@ def check(
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
 
     data: an image folder or a CSV or Parquet table; the column names matter to tables alone.
+    images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out.
     labels: every class name in index order; None takes those found. max_pixels: larger images count as unreadable.
     workers: decoding threads. on_progress: called with the images done and their total.
 
@@ -35,5 +38,7 @@ def check(
         label_column=label_column,
         split_column=split_column,
         group_column=group_column,
+        images=images,
+        min_per_class=min_per_class,
     )
     return audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)

@@ -39,6 +39,7 @@ def evaluate(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    images: str | Path | None = None,
     batch: int = BATCH,
     workers: int | None = None,
     threads: int | None = None,
@@ -53,6 +54,7 @@ def evaluate(
 
     data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
     that `data` lacks has no figures and shifts no other. For a network with ImageNet's classes they may be WordNet ids.
+    images: where a table's relative paths start; None is its folder.
     split: "train", "val" or "test"; None takes the test split if `data` has one, and else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
@@ -78,6 +80,7 @@ def evaluate(
         label_column=label_column,
         split_column=split_column,
         group_column=group_column,
+        images=images,
     )
     samples = _by_synset(read) if predictor.labels == imagenet_classes() else None
     samples = samples or read(labels=predictor.labels)

@@ -80,6 +80,7 @@ def export(
     to: Sequence[str],
     *,
     data: str | Path | None = None,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     seconds: float = 1.0,
@@ -111,12 +112,12 @@ def export(
         rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
     )
     if any(target.calibrated for target in targets.values()):
-        calibrating = calibration_images(read, data, on_event).some(CALIBRATION)
+        calibrating = calibration_images(read, data, on_event, images).some(CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
-    images = measuring_images(read, data, on_event).some(IMAGES)
+    measured_on = measuring_images(read, data, on_event, images).some(IMAGES)
     folder = read.folder if out is None else Path(out)
     with tempfile.TemporaryDirectory() as temporary:
-        reference = images.answers(_network_answers(source))
+        reference = measured_on.answers(_network_answers(source))
         exported = []
         for name, target in targets.items():
             on_event(Note(f"Exporting to {name}"))
@@ -130,13 +131,13 @@ def export(
                 exported.append(ExportedFile(name, target.files, _bytes(target, written), None, None))
                 continue
             answers = target.open_answers(written, source)
-            found = _all_answers(target, answers, images)
+            found = _all_answers(target, answers, measured_on)
             measured = _measured(
-                name, target, written, answers, images, compare(reference, found, images.truth), seconds
+                name, target, written, answers, measured_on, compare(reference, found, measured_on.truth), seconds
             )
             exported.append(_with_golden_tolerance(measured, target, source, answers, read))
-            _raise_unless_close(exported[-1], target, images, reference, found, max_accuracy_drop, folder)
-        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, images, reference)))
+            _raise_unless_close(exported[-1], target, measured_on, reference, found, max_accuracy_drop, folder)
+        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, reference)))
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 

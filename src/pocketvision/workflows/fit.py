@@ -87,6 +87,7 @@ def fit(
     budget: Budget,
     *,
     data: str | Path | None = None,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     kinds: Sequence[str] = tuple(KINDS),
     networks: Sequence[str] | None = None,
@@ -122,11 +123,11 @@ def fit(
     kinds = [kind for kind in kinds if kind != "int8" or _method(names)]
     space = _search_space(read, budget, kinds, networks, names)
     table = trials_folder / "images.csv"
-    write_splits(read, data, table, on_event)
-    images = measuring_images(read, table, on_event)
+    write_splits(read, data, table, on_event, images)
+    validation = measuring_images(read, table, on_event)
     settings = replace(settings or TrialSettings(), max_accuracy_drop=budget.max_accuracy_drop)
-    runner = TrialRunner(read, trials_folder, table, images, settings, _method(names), on_event)
-    study = _Study(runner, budget, names, images.truth, seconds, on_event)
+    runner = TrialRunner(read, trials_folder, table, validation, settings, _method(names), on_event)
+    study = _Study(runner, budget, names, validation.truth, seconds, on_event)
     found = study.run(space, everything=everything)
     chosen = min((each for each in found if not each.misses), key=_most_accurate_first, default=None)
     nearest = chosen or min(found, key=lambda each: sum(each.misses.values()))

@@ -96,6 +96,7 @@ def prune(
     settings: PruneSettings,
     *,
     data: str | Path | None = None,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     on_event: OnEvent = silent,
 ) -> PruneResult:
@@ -113,7 +114,10 @@ def prune(
     folder = Path(f"{resolve(bundle)}-pruned") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
-    learning, validation = calibration_images(read, data, on_event), measuring_images(read, data, on_event)
+    learning, validation = (
+        calibration_images(read, data, on_event, images),
+        measuring_images(read, data, on_event, images),
+    )
     pruner = _Pruner(read, network, learning, settings, on_event)
     smaller = pruner.without_weights(network) if settings.unstructured is not None else pruner.without_channels(network)
     return _write_if_accurate(read, smaller, validation, settings, folder, network)

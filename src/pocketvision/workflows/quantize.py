@@ -76,6 +76,7 @@ def quantize(
     bundle: str | Path,
     *,
     data: str | Path | None = None,
+    images: str | Path | None = None,
     out: str | Path | None = None,
     method: str = "auto",
     candidates: Sequence[Settings] | None = None,
@@ -112,13 +113,13 @@ def quantize(
     folder = Path(f"{resolve(bundle)}-int8") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
-    learning = calibration_images(read, data, on_event)
+    learning = calibration_images(read, data, on_event, images)
     calibrating = learning.some(calibration)
-    validation = measuring_images(read, data, on_event)
+    validation = measuring_images(read, data, on_event, images)
     with tempfile.TemporaryDirectory() as temporary:
-        images = _array(validation, Path(temporary) / "images.npy")
+        inputs = _array(validation, Path(temporary) / "images.npy")
         data_for_search = SearchData(
-            images, validation.truth, answers_of(open_float(path), images), np.concatenate(list(calibrating.batches()))
+            inputs, validation.truth, answers_of(open_float(path), inputs), np.concatenate(list(calibrating.batches()))
         )
         tuned = _tuned(read, learning, tuning, Path(temporary) / "tuned", on_event) if tuning.epochs else None
         found = search(
@@ -137,7 +138,7 @@ def quantize(
         if found.chosen is None:
             _refuse(found, folder, record, max_accuracy_drop)
         assert found.chosen is not None
-        measured = _baseline(found, images, validation)
+        measured = _baseline(found, inputs, validation)
         written = _write(read, folder, Path(temporary), found.chosen, record, measured)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 

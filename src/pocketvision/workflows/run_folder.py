@@ -68,6 +68,8 @@ class RunSettings:
     status: str
     lang: str = "en"
     positive: str | None = None
+    images: str | None = None
+    min_per_class: int = 1
 
     def write(self, run: RunFolder) -> None:
         """Write run.json, whole or not at all."""

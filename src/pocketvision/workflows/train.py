@@ -50,6 +50,8 @@ def train(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    images: str | Path | None = None,
+    min_per_class: int = 1,
     positive: str | None = None,
     seed: int = 0,
     workers: int = 2,
@@ -65,7 +67,8 @@ def train(
     """Train a classifier on `data` (an image folder, or a CSV or Parquet table) and ship it as a bundle.
 
     The options are those of `pocketvision train`; Recipe describes the settings of the training itself. With `resume` (a run's
-    folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised.
+    folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised, and `images`, if the pictures of
+    its table moved.
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
     recipe = Recipe(
@@ -102,7 +105,7 @@ def train(
     )
     cache_folder = None if cache_dir is None else Path(cache_dir)
     if resume is not None:
-        return _resume(Path(resume), data, recipe, epochs1, epochs2, cache_folder, on_event)
+        return _resume(Path(resume), data, images, recipe, epochs1, epochs2, cache_folder, on_event)
     if data is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
     columns = {
@@ -120,6 +123,8 @@ def train(
         status="started",
         lang=lang,
         positive=positive,
+        images=None if images is None else str(Path(images).resolve()),
+        min_per_class=min_per_class,
     )
     return _run_in_new_folder(None if out is None else Path(out), settings, model, cache_folder, on_event)
 
@@ -141,6 +146,7 @@ def _run_in_new_folder(
 def _resume(
     folder: Path,
     data: str | Path | None,
+    images: str | Path | None,
     given: Recipe,
     epochs1: int | None,
     epochs2: int | None,
@@ -162,4 +168,5 @@ def _resume(
         epochs1=settings.recipe.epochs1 if epochs1 is None else epochs1,
         epochs2=settings.recipe.epochs2 if epochs2 is None else epochs2,
     )
-    return run_training(run, replace(settings, recipe=recipe), cache_folder, on_event)
+    images_from = settings.images if images is None else str(Path(images).resolve())
+    return run_training(run, replace(settings, recipe=recipe, images=images_from), cache_folder, on_event)

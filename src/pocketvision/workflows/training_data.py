@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
 from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError
@@ -22,6 +23,7 @@ from pocketvision.workflows.run_log import RunLog
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
 NAMED_FILES = 20
+NAMED_CLASSES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,13 @@ def prepare_data(
     _tell_unreadable(samples, found, log)
     readable = np.flatnonzero(found.readable)
     kept = samples.select(readable)
-    _require_two_classes(kept, data)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
+    chosen = large_enough(kept, min_per_class, clusters)
+    if not chosen.all():
+        stays = chosen[kept.labels]
+        kept, readable, clusters = only_classes(kept, chosen, min_per_class), readable[stays], clusters[stays]
+        log.note(next(each.line for each in kept.left_out if each.reason == "small_class"))
+    _require_two_classes(kept, data)
     given = kept.splits is not None
     if given:
         kept = _with_validation(kept, clusters, recipe)
@@ -175,9 +182,10 @@ def _require_two_classes(samples: Samples, data: Path) -> None:
         )
     few = [f"{name} ({count})" for name, count in zip(samples.class_names, counts, strict=True) if count < 2]
     if few:
+        some = ", ".join(few[:NAMED_CLASSES]) + (f" and {len(few) - NAMED_CLASSES} more" if few[NAMED_CLASSES:] else "")
         raise UsageError(
-            f"{data}: fewer than 2 readable images are left of {', '.join(few)}. Each class needs one to "
-            "learn from and one to be measured on. Add images, or leave the class out."
+            f"{data}: fewer than 2 readable images are left of {len(few)} of {len(counts)} classes: {some}. Each class needs one "
+            "to learn from and one to be measured on. Add images, or leave these classes out: --min-per-class 2."
         )
 
 

@@ -86,7 +86,14 @@ def run_training(
     log = RunLog(run.log, on_event)
     settings.write(run)
     data = prepare_data(
-        Path(settings.data), recipe, labels=settings.labels, columns=settings.columns, log=log, on_event=on_event
+        Path(settings.data),
+        recipe,
+        labels=settings.labels,
+        columns=settings.columns,
+        images=settings.images,
+        min_per_class=settings.min_per_class,
+        log=log,
+        on_event=on_event,
     )
     timings["audit"] = time.perf_counter() - started
     # What the end will need is asked for before the work: the positive class, the weights' class names, the report's language.
