@@ -8,6 +8,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pocketvision.serving.names import check_route_query
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -36,6 +38,8 @@ class FastPath:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
+        request = Request(scope, receive, send)
+        check_route_query(request, route)
         endpoint: Endpoint = route.endpoint
-        response = await endpoint(Request(scope, receive, send))
+        response = await endpoint(request)
         await response(scope, receive, send)

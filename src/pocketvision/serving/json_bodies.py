@@ -4,8 +4,10 @@ import asyncio
 import base64
 import binascii
 import json
+from collections import Counter
 from typing import Any
 
+from pocketvision.printable import quoted
 from pocketvision.serving.problems import refused
 
 _LARGE = 64 * 1024  # bytes: parsing fewer takes less time than handing them to a thread
@@ -20,7 +22,7 @@ async def parsed(body: bytes, max_depth: int) -> dict[str, Any]:
 
 def _parse(body: bytes, max_depth: int) -> dict[str, Any]:
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_object)
     except RecursionError:
         raise refused(422, "invalid-json", f"The JSON is nested deeper than {max_depth} levels.") from None
     except UnicodeDecodeError:
@@ -31,6 +33,15 @@ def _parse(body: bytes, max_depth: int) -> dict[str, Any]:
         raise refused(422, "invalid-json", "The body is JSON, but not an object.")
     _check_depth(value, max_depth)
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises a 422 problem for a name that stands there twice: of which only the last would count."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise refused(422, "unknown-name", f"The JSON has {quoted(twice)} more than once in one object; give it once.")
+    return found
 
 
 def _no_constant(name: str) -> float:

@@ -20,6 +20,7 @@ from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.keys import TokenBuckets, acquire
 from pocketvision.serving.live import LiveFrame, LiveStream
+from pocketvision.serving.names import CheckedRoute, check_query
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import RESTART
@@ -33,7 +34,7 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # a proxy that collects an answer before it passes it on would never be done
 }
 
-router = APIRouter()
+router = APIRouter(route_class=CheckedRoute)
 
 
 @router.get("/live", summary="Which live streams are there?", response_model=LiveList)
@@ -95,6 +96,7 @@ async def watch(websocket: WebSocket, name: str) -> None:
     """Send a stream's answers and pictures until it ends or the viewer leaves. Pages of other sites are refused, as on /ws."""
     service = service_of(websocket)
     try:
+        check_query(websocket.query_params, ())
         origin = websocket.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
             raise refused(403, "other-site", "A page of another site may not show this server's streams.")
@@ -142,6 +144,7 @@ async def publish(websocket: WebSocket, name: str) -> None:
     service = service_of(websocket)
     accepted = False
     try:
+        check_query(websocket.query_params, ())
         _check_publisher(websocket, service)
         with service.live.publishing(name) as stream:
             await websocket.accept()

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from pocketvision.errors import UsageError
 from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.request_body import unless_disconnected, whole_body
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
@@ -23,7 +24,27 @@ from pocketvision.serving.tensors import HEADER_LENGTH, Output, images_of, respo
 INPUT = "images"
 OUTPUTS = ("probabilities", "logits", "label")
 
-router = APIRouter(prefix="/v2")
+REQUEST_NAMES = ("id", "parameters", "inputs", "outputs")
+REQUEST_PARAMETERS = ("binary_data_output",)
+INPUT_NAMES = ("name", "shape", "datatype", "parameters", "data")
+INPUT_PARAMETERS = ("binary_data_size",)
+OUTPUT_NAMES = ("name", "parameters")
+OUTPUT_PARAMETERS = ("binary_data",)
+IN_THE_PATH = "it stands in the path: /v2/models/NAME/infer"
+VERSION_IN_THE_PATH = "it stands in the path: /v2/models/NAME/versions/VERSION/infer"
+HINTS = {
+    "model": IN_THE_PATH,
+    "model_name": IN_THE_PATH,
+    "version": VERSION_IN_THE_PATH,
+    "model_version": VERSION_IN_THE_PATH,
+}
+
+
+class _ModelRoute(CheckedRoute):
+    hints = HINTS
+
+
+router = APIRouter(prefix="/v2", route_class=_ModelRoute)
 
 _TENSORS = {"application/json": {"schema": {"type": "object", "required": ["inputs"]}}}
 
@@ -91,6 +112,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         body = await whole_body(request, service, reservation)
         header_length = _header_length(request, len(body))
         asked = await parsed(body[:header_length], service.settings.max_json_depth)
+        _check_names(asked)
         model = service.models.get(name, version)
         images = await asyncio.to_thread(_images, asked, body[header_length:], model, service)
         wanted = _requested_outputs(asked)
@@ -98,6 +120,28 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         predicted = service.models.predict(images, deadline=deadline, name=name, version=version)
         model, outcomes = await unless_disconnected(request, predicted)
     return _answer(asked, model, outcomes, wanted)
+
+
+def _check_names(asked: dict[str, Any]) -> None:
+    """Raise a 422 problem for a name that is not understood, at every level of the request."""
+    check_names(asked, REQUEST_NAMES, "the request", HINTS)
+    _check_parameters(asked, REQUEST_PARAMETERS, "the request")
+    for member, names, parameters in (
+        ("inputs", INPUT_NAMES, INPUT_PARAMETERS),
+        ("outputs", OUTPUT_NAMES, OUTPUT_PARAMETERS),
+    ):
+        tensors = asked.get(member)
+        for tensor in tensors if isinstance(tensors, list) else ():
+            if isinstance(tensor, dict):
+                check_names(tensor, names, f"an object of `{member}`")
+                _check_parameters(tensor, parameters, f"an object of `{member}`")
+
+
+def _check_parameters(holder: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    parameters = holder.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise UsageError(f"the parameters of {where} must be an object")
+    check_names(parameters, known, f"`parameters` of {where}")
 
 
 def _header_length(request: Request, size: int) -> int:
@@ -121,6 +165,8 @@ def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: S
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and (type(size) is not int or size != len(binary)):
         raise UsageError(f"binary_data_size is not {len(binary)}, the length of the binary data that came")
+    if size is None and binary:
+        raise UsageError(f"{len(binary)} bytes follow the JSON, and no binary_data_size of the input says so")
     preprocessing = model.bundle.preprocessing
     raw = binary if size is not None else None
     return list(images_of(tensor, raw, (preprocessing.height, preprocessing.width), service.settings.max_images))

@@ -9,29 +9,29 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from pocketvision.printable import quoted
 from pocketvision.serving.answers import PredictionAnswer, prediction_answer
-from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
-from pocketvision.serving.problems import refused
+from pocketvision.serving.json_bodies import image_of, parsed
+from pocketvision.serving.names import CheckedRoute, check_names
+from pocketvision.serving.problems import ProblemError, refused
 from pocketvision.serving.request_body import chunks, unless_disconnected, whole_body
+from pocketvision.serving.request_options import (
+    DEFAULT_TOP_K,
+    MAX_TOP_K,
+    OPTIONS,
+    RequestOptions,
+    joined,
+    options_from,
+    options_in_text,
+)
 from pocketvision.serving.service import Reservation, Service, request_id_of, service_of
 
-MAX_TOP_K = 1000
-DEFAULT_TOP_K = 5
 FIELD = "file"
-_FIELD_SIZE = 1024  # bytes of a form's text field; we have none, so they are only passed over
+JSON_NAMES = ("image", *OPTIONS)
+_FIELD_SIZE = 1024  # bytes of a form's text field
 
-router = APIRouter()
+router = APIRouter(route_class=CheckedRoute)
 
-_IMAGES = {
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "required": [FIELD],
-            "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}},
-        }
-    },
-    "image/*": {"schema": {"type": "string", "format": "binary"}},
-}
 # Read by hand: it is what the framework would take longest for (a tenth of the event loop's time for a request).
 _QUERY: list[dict[str, Any]] = [
     {
@@ -43,6 +43,19 @@ _QUERY: list[dict[str, Any]] = [
     {"name": "model", "in": "query", "description": "A name of /models.", "schema": {"type": "string"}},
     {"name": "version", "in": "query", "description": "A version of that name.", "schema": {"type": "string"}},
 ]
+_IMAGES = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": [FIELD],
+            "properties": {
+                FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}},
+                **{each["name"]: each["schema"] for each in _QUERY},
+            },
+        }
+    },
+    "image/*": {"schema": {"type": "string", "format": "binary"}},
+}
 _BASE64 = {
     "application/json": {
         "schema": {
@@ -66,15 +79,16 @@ _BASE64 = {
     openapi_extra={"parameters": _QUERY, "requestBody": {"required": True, "content": _IMAGES}},
 )
 async def predict(request: Request) -> Response:
-    """One image as the body, with its content type, or one or several as `file` fields of a form."""
+    """One image as the body, with its content type, or one or several as `file` fields of a form, which may have the query's
+    names as fields too."""
     service = service_of(request)
-    query = request.query_params
-    top_k, model, version = _top_k_of(query.get("top_k")), query.get("model"), query.get("version")
-    _check_early(service, model, version)
+    options = options_from(query := options_in_text(request.query_params))
+    _check_early(service, options)
     with service.bodies.reserve() as reservation:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            images = await _files(request, service, reservation)
+            images, fields = await _form(request, service, reservation)
+            options = options_from(joined(query, fields, "the form"))
         elif kind.startswith("image/") or kind == "application/octet-stream":
             images = [await whole_body(request, service, reservation)]
         else:
@@ -83,19 +97,20 @@ async def predict(request: Request) -> Response:
                 "unsupported-media-type",
                 f"The content type is {kind[:100]!r}; expected multipart/form-data with `{FIELD}` fields, or image/….",
             )
-        return await _answered(request, service, images, top_k, model, version)
+        return await _answered(request, service, images, options)
 
 
 @router.post(
     "/predict_base64",
     summary="Classify an image in JSON",
     response_model=PredictionAnswer,
-    openapi_extra={"requestBody": {"required": True, "content": _BASE64}},
+    openapi_extra={"parameters": _QUERY, "requestBody": {"required": True, "content": _BASE64}},
 )
 async def predict_base64(request: Request) -> Response:
-    """An object with the image as base64 text, and what /predict takes as its query."""
+    """An object with the image as base64 text; top_k, model and version beside it or in the query."""
     service = service_of(request)
-    _check_early(service, None, None)
+    options = options_from(query := options_in_text(request.query_params))
+    _check_early(service, options)
     with service.bodies.reserve() as reservation:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -103,37 +118,29 @@ async def predict_base64(request: Request) -> Response:
                 415, "unsupported-media-type", f"The content type is {kind[:100]!r}; expected application/json."
             )
         values = await parsed(await whole_body(request, service, reservation), service.settings.max_json_depth)
-        top_k = whole_number(values, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
-        model, version = text_or_none(values, "model"), text_or_none(values, "version")
-        return await _answered(request, service, [await image_of(values.get("image"))], top_k, model, version)
+        check_names(values, JSON_NAMES, "the JSON object")
+        options = options_from(joined(query, values, "the JSON object"))
+        return await _answered(request, service, [await image_of(values.get("image"))], options)
 
 
-def _top_k_of(text: str | None) -> int:
-    """The query's top_k. Raises a 422 problem unless it is absent or a whole number in the range."""
-    if text is None:
-        return DEFAULT_TOP_K
-    digits = text.strip()
-    values = {"top_k": int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 9 else None}
-    return whole_number(values, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
+def _check_early(service: Service, options: RequestOptions) -> None:
+    """Refuse what can not be answered before its body is read: an unknown model, a full queue. The body may name another model
+    where several are served and the query names none."""
+    model = service.models.get(options.model, options.version)
+    if options.model is not None or len(service.models.all) == 1:
+        model.batcher.check_room(1)
 
 
-def _check_early(service: Service, model: str | None, version: str | None) -> None:
-    """Refuse what can not be answered before its body is read: an unknown model, a full queue."""
-    service.models.get(model, version).batcher.check_room(1)
-
-
-async def _answered(
-    request: Request, service: Service, images: list[bytes], top_k: int, model: str | None, version: str | None
-) -> Response:
+async def _answered(request: Request, service: Service, images: list[bytes], options: RequestOptions) -> Response:
     deadline = time.monotonic() + service.settings.deadline
-    predicted = service.models.predict(images, deadline=deadline, name=model, version=version)
+    predicted = service.models.predict(images, deadline=deadline, name=options.model, version=options.version)
     served, outcomes = await unless_disconnected(request, predicted)
-    answer = prediction_answer(served, outcomes, top_k, request_id_of(request))
+    answer = prediction_answer(served, outcomes, options.top_k, request_id_of(request))
     return Response(to_json(answer), media_type="application/json")
 
 
-async def _files(request: Request, service: Service, reservation: Reservation) -> list[bytes]:
-    """The contents of a form's `file` fields, kept in memory: nothing a client sends is written to a file."""
+async def _form(request: Request, service: Service, reservation: Reservation) -> tuple[list[bytes], dict[str, Any]]:
+    """The contents of a form's `file` fields, and its options. Kept in memory: nothing a client sends is written to a file."""
     most = service.settings.max_images
     parser = MultiPartParser(
         request.headers,
@@ -153,19 +160,25 @@ async def _files(request: Request, service: Service, reservation: Reservation) -
     except UnicodeError:  # what some of Python's codecs raise, which a charset may name
         raise refused(422, "invalid-form", "The form's names can not be read in its charset; leave that out.") from None
     try:
-        uploads: list[tuple[str, Any]] = [
-            (name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)
-        ]
-        others = sorted({name[:50] for name, _ in form.multi_items() if name != FIELD})
-        files = [upload for name, upload in uploads if name == FIELD]
-        if not files or len(files) != len(uploads):
-            found = f"found {', '.join(map(repr, others))}" if others else "found none"
-            raise refused(422, "wrong-field", f"Images are expected as files in fields called `{FIELD}`; {found}.")
+        items: list[tuple[str, Any]] = form.multi_items()
+        files = [upload for name, upload in items if name == FIELD and isinstance(upload, UploadFile)]
+        texts = [(name, value) for name, value in items if isinstance(value, str)]
+        misnamed = sorted({name for name, value in items if name != FIELD and isinstance(value, UploadFile)})
+        if not files or misnamed or any(name == FIELD for name, _ in texts):
+            raise _wrong_field(sorted({name for name, _ in items}))
+        check_names((name for name, _ in texts), OPTIONS, "the form")
         if len(files) > most:
             raise _too_many(most)
-        return [await file.read() for file in files]
+        return [await file.read() for file in files], options_in_text(dict(texts))
     finally:
         await form.close()
+
+
+def _wrong_field(found: list[str]) -> ProblemError:
+    names = ", ".join(map(quoted, found[:8])) if found else "none"
+    return refused(
+        422, "wrong-field", f"Images are expected as files in fields called `{FIELD}`; the form's fields: {names}."
+    )
 
 
 def _too_many(most: int) -> Exception:

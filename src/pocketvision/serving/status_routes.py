@@ -7,12 +7,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
 from pocketvision.serving.answers import Health, ModelList, ReloadList, model_state
+from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import refused, retry_after
+from pocketvision.serving.request_body import whole_body
 from pocketvision.serving.service import service_of
 
 STUCK = 60.0  # seconds
 
-router = APIRouter()
+router = APIRouter(route_class=CheckedRoute)
 
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
@@ -46,7 +49,11 @@ async def reload(request: Request, name: str) -> JSONResponse:
     service = service_of(request)
     if not service.settings.keys:
         raise refused(403, "reload-needs-keys", "Reloading by request is only for servers with API keys.")
-    service.models.get(name)  # an unknown one is a 404 before any other process hears of it
+    service.models.get(name)  # an unknown one is a 404 before any other process is asked
+    with service.bodies.reserve() as reservation:
+        body = await whole_body(request, service, reservation)
+    if body.strip():
+        check_names(await parsed(body, service.settings.max_json_depth), (), "the body")
     done = [vars(reload) for reload in await service.reload(name)]
     # A folder's path and internal errors are for the log; the client learns that it failed.
     for each in done:

@@ -16,9 +16,9 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import prediction_answer
-from pocketvision.serving.json_bodies import image_of, parsed, text_or_none, whole_number
+from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.keys import TokenBuckets, acquire, name_of
-from pocketvision.serving.predict_routes import DEFAULT_TOP_K, MAX_TOP_K
+from pocketvision.serving.names import check_names, check_query, close_names
 from pocketvision.serving.problems import (
     Problem,
     ProblemError,
@@ -28,10 +28,20 @@ from pocketvision.serving.problems import (
     retry_after,
     unauthorized,
 )
+from pocketvision.serving.request_options import OPTIONS, options_from
 from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import DRAINS, POLICY, RESTART
 
-TYPES = ("image_analysis", "health_check", "authenticate")
+MESSAGES = {
+    "image_analysis": ("type", "request_id", "image", "top_k", "model", "version", "tasks"),
+    "health_check": ("type", "request_id"),
+    "authenticate": ("type", "request_id", "key"),
+}
+"""The messages, and the names that each may have."""
+QUERY_HINTS = {
+    **dict.fromkeys(OPTIONS, "it stands in each image_analysis message"),
+    **dict.fromkeys(("key", "token", "api_key"), "send it in a header, or as the first message"),
+}
 ANSWERED = "answered"
 TASKS = ("classification",)
 CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
@@ -46,6 +56,11 @@ router = APIRouter()
 async def socket(websocket: WebSocket) -> None:
     """Serve one connection until it ends. A page of another site may not open it: browsers send their origin."""
     service = service_of(websocket)
+    try:
+        check_query(websocket.query_params, (), QUERY_HINTS)
+    except ProblemError as error:
+        await _deny(websocket, error.problem)
+        return
     origin = websocket.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
         await _deny(websocket, refused(403, "foreign-origin", "Pages of other sites may not connect.").problem)
@@ -90,6 +105,7 @@ async def _authenticate_by_message(websocket: WebSocket, service: Service) -> bo
         name = name_of(str(request.get("key", "")), service.settings.keys)
         if request.get("type") != "authenticate" or name is None:
             raise ProblemError(unauthorized(how))
+        check_names(request, MESSAGES["authenticate"], "the authenticate message")
         if service.rates is not None:
             await acquire(service.rates, name)
         websocket.scope["state"]["key"] = name
@@ -123,6 +139,7 @@ class _WebSocketSession:
         self._working: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._announced: dict[str, Any] | None = None
+        self._text_refused = False  # the last message: an image after it may have been meant for another model
         self._close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
 
     async def run(self) -> None:
@@ -188,10 +205,13 @@ class _WebSocketSession:
         """Understand a message, in order with the others, and start to answer it beside them."""
         request: dict[str, Any] = {}
         content: bytes | None = message.get("bytes")
+        refused_before, self._text_refused = self._text_refused, content is None
         try:
             if content is None:
                 text = message.get("text") or ""
                 request = await parsed(text.encode("utf-8", "surrogatepass"), self._service.settings.max_json_depth)
+                _check_message(request)
+                self._text_refused = False
                 if request.get("type") == "image_analysis" and request.get("image") is None:
                     before, self._announced = self._announced, request
                     if before is None:
@@ -199,6 +219,13 @@ class _WebSocketSession:
                         return
                     request = before
                     raise refused(422, "image-missing", "Its image did not come before the next request.")
+            elif refused_before:
+                request, self._announced = {"type": "image_analysis"}, None
+                raise refused(
+                    422,
+                    "announcement-refused",
+                    "The text before this image was refused; send the text and the image again.",
+                )
             else:
                 request, self._announced = self._announced or {"type": "image_analysis"}, None
             if not await self._acquire_rate():
@@ -263,19 +290,17 @@ class _WebSocketSession:
             }
         if kind == "authenticate":  # it may ask already
             return _authenticated(request)
-        if kind != "image_analysis":
-            raise refused(422, "unknown-type", "The type must be image_analysis, health_check or authenticate.")
         tasks = request.get("tasks", list(TASKS))
         if not isinstance(tasks, list) or not tasks or any(task not in TASKS for task in tasks):
             raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(TASKS)}.")
-        top_k = whole_number(request, "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)
+        options = options_from(request)
         model, outcomes = await self._service.models.predict(
             [content if content is not None else await image_of(request["image"])],
             deadline=time.monotonic() + self._service.settings.deadline,
-            name=text_or_none(request, "model"),
-            version=text_or_none(request, "version"),
+            name=options.model,
+            version=options.version,
         )
-        return {"type": "analysis_result", **prediction_answer(model, outcomes, top_k, _id_of(request))}
+        return {"type": "analysis_result", **prediction_answer(model, outcomes, options.top_k, _id_of(request))}
 
     async def _send(self, answer: dict[str, Any]) -> bool:
         """Whether the client was still there."""
@@ -291,6 +316,16 @@ class _WebSocketSession:
         return False
 
 
+def _check_message(request: dict[str, Any]) -> None:
+    """Raise a 422 problem for an unknown type, and for names that a message of its type does not have."""
+    kind = request.get("type")
+    if not isinstance(kind, str) or kind not in MESSAGES:
+        near = close_names(kind, MESSAGES) if isinstance(kind, str) else []
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise refused(422, "unknown-type", f"The type must be one of {', '.join(MESSAGES)}{hint}")
+    check_names(request, MESSAGES[kind], f"the {kind} message")
+
+
 def _authenticated(request: dict[str, Any]) -> dict[str, Any]:
     return {"type": "authenticated", "request_id": _id_of(request)}
 
@@ -303,7 +338,7 @@ def _error(problem: Problem, request: dict[str, Any]) -> dict[str, Any]:
 def _type_of(request: dict[str, Any]) -> str:
     """A message's type for the metrics: one of ours, whatever a client sends."""
     kind = request.get("type")
-    return kind if isinstance(kind, str) and kind in TYPES else "other"
+    return kind if isinstance(kind, str) and kind in MESSAGES else "other"
 
 
 def _id_of(request: dict[str, Any]) -> str:
