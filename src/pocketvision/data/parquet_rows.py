@@ -91,8 +91,10 @@ def _picture_column(schema: "pyarrow.Schema", columns: Columns) -> str | None:
 def _holds_pictures(kind: "pyarrow.DataType") -> bool:
     import pyarrow
 
-    if pyarrow.types.is_struct(kind):
-        return any(field.name == _BYTES and _is_binary(field.type) for field in kind)
+    types = pyarrow.types
+    if types.is_struct(kind):
+        # A column without any content is of no type.
+        return any(field.name == _BYTES and (_is_binary(field.type) or types.is_null(field.type)) for field in kind)
     return _is_binary(kind)
 
 

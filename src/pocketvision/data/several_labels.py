@@ -64,13 +64,12 @@ def _listed(text: str) -> list[str] | None:
     """The members of a list that is written out as Python, JSON or numpy write it; None for other text."""
     if not re.fullmatch(r"[\[({].*[\])}]", text, re.DOTALL):
         return None
+    # numpy has no commas, ['scab' 'rust'], and Python would join such texts to one.
+    members = [one or other for one, other in re.findall(r"'([^']*)'|\"([^\"]*)\"", text)]
+    if members:
+        return members
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        # numpy has no commas: ['scab' 'rust']
-        members = re.findall(r"'([^']*)'|\"([^\"]*)\"", text)
-        return [one or other for one, other in members] or None
-    if isinstance(value, str):  # "('cat')", and ['a' 'b'], which Python joins
-        members = re.findall(r"'([^']*)'|\"([^\"]*)\"", text)
-        return [one or other for one, other in members]
+        return None
     return [str(each) for each in value] if isinstance(value, list | tuple | set) else None
