@@ -39,7 +39,8 @@ WeightsKey = Annotated[
 Labels = Annotated[
     str | None,
     typer.Option(
-        help="Class names in index order, separated by commas, or a text file with one a line. Others are an error.",
+        help="Class names in index order: with commas between them (a name with a comma in quotes), as a JSON array, or a file "
+        "with one a line. Others are an error.",
         metavar="NAMES|FILE",
     ),
 ]
@@ -73,42 +74,18 @@ Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
 
 
 def parse_labels(value: str | None) -> list[str] | None:
-    """Names from --labels: a file with one a line, or names with commas between them."""
+    """Names from --labels."""
     if value is None:
         return None
-    from pocketvision.errors import UsageError
+    from pocketvision.data.class_lists import parse_class_names
 
-    path = Path(value)
-    if path.is_file():
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    elif path.suffix == ".txt":
-        raise UsageError(f"--labels {value}: there is no such file.")
-    else:
-        names = [name.strip() for name in value.split(",")]
-    names = [name for name in names if name]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated or len(names) < 2:
-        what = f"{', '.join(repeated)} stands there more than once" if repeated else f"{len(names)} name found"
-        raise UsageError(f"--labels {value}: {what}; expected two or more different class names.")
-    return names
+    return parse_class_names(value)
 
 
 def parse_class_weights(value: str) -> "ClassWeights":
-    """`none`, `balanced`, or weights by name: `teasing=2.0,other=1`."""
-    from pocketvision.errors import UsageError
-
+    """`none`, `balanced`, or weights by name from --class-weights."""
     if value in ("none", "balanced"):
         return cast("ClassWeights", value)
-    weights: dict[str, float] = {}
-    for part in value.split(","):
-        name, sign, number = part.rpartition("=")
-        try:
-            weights[name.strip()] = float(number)
-        except ValueError:
-            sign = ""
-        if not sign or not name.strip():
-            raise UsageError(
-                f"--class-weights {value}: {part!r} is neither none, balanced nor NAME=NUMBER. "
-                "Example: --class-weights cat=2.0,dog=1"
-            )
-    return weights
+    from pocketvision.data import class_lists
+
+    return class_lists.parse_class_weights(value)

@@ -75,7 +75,11 @@ def train(
         str, typer.Option(help="How strongly views differ: none, light, standard …", rich_help_panel=_DATA)
     ] = "standard",
     class_weights: Annotated[
-        str, typer.Option(help="none, balanced, or by name: cat=2.0,dog=1", rich_help_panel=_DATA)
+        str,
+        typer.Option(
+            help="none, balanced, by name: cat=2.0,dog=1 (a name with a comma in quotes), or a file of such pairs",
+            rich_help_panel=_DATA,
+        ),
     ] = "none",
     balance_to: Annotated[
         int | None,
