@@ -31,6 +31,7 @@ from pocketvision.bundle_manifest import (
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.utf8_path import utf8_path
 
 __all__ = [
     "FORMAT_VERSION",
@@ -112,7 +113,8 @@ class Bundle:
     def golden(self) -> dict[str, NDArray[np.float32]]:
         """The golden inputs `images` (n, 3, H, W) and the outputs measured for them, `logits` and `probabilities`."""
         try:
-            return safetensors.numpy.load_file(self.path(GOLDEN))
+            with utf8_path(self.path(GOLDEN)) as path:
+                return safetensors.numpy.load_file(path)
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{self.folder / GOLDEN}: it can not be read ({error})") from error
 

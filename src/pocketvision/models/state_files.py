@@ -15,6 +15,7 @@ from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.spec import ModelSpec
 from pocketvision.models.torch_checkpoint import load_checkpoint
 from pocketvision.models.weight_sets import WeightSet, choose
+from pocketvision.utf8_path import utf8_path
 
 PICKLED_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 SUFFIXES = (".safetensors", *PICKLED_SUFFIXES)
@@ -57,7 +58,8 @@ def load_weight_set(path: Path, key: str | None = None) -> WeightSet:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-        content = load_file(path) if _is_safetensors(path, head) else _load_torch(path, head)
+        with utf8_path(path) as opened:
+            content = load_file(opened) if _is_safetensors(path, head) else _load_torch(opened, head)
     except WeightsError as error:
         raise WeightsError(f"{path} can not be read as weights: {error}") from error
     except (SafetensorError, OSError) as error:
@@ -80,10 +82,10 @@ def rows_of(path: Path) -> ModelSpec | None:
 
     Raises WeightsError when the rows are damaged: without them the weights would run with other conventions.
     """
-    with path.open("rb") as opened:
-        if not _is_safetensors(path, opened.read(_HEAD)):
+    with path.open("rb") as content:
+        if not _is_safetensors(path, content.read(_HEAD)):
             return None
-    with safe_open(path, framework="pt") as file:
+    with utf8_path(path) as opened, safe_open(opened, framework="pt") as file:
         text = (file.metadata() or {}).get(_ROWS)
     if text is None:
         return None

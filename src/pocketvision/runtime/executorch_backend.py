@@ -11,6 +11,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers, writable
 from pocketvision.runtime.silenced import silenced
+from pocketvision.utf8_path import utf8_path
 
 
 class ExecuTorchBackend:
@@ -52,7 +53,8 @@ def open_file(path: Path, size: tuple[int, int], classes: int) -> ExecuTorchBack
         with silenced():
             from executorch.runtime import Runtime
 
-            method = Runtime.get().load_program(path).load_method("forward")
+            with utf8_path(path) as opened:
+                method = Runtime.get().load_program(opened).load_method("forward")
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"{path}: ExecuTorch can not load it ({error})") from error
     return ExecuTorchBackend(method, size, classes)

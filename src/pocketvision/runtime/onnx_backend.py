@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, unknown_name
 from pocketvision.runtime.batches import Outputs, checked, no_answers
+from pocketvision.utf8_path import utf8_path
 
 CPU = "CPUExecutionProvider"
 Options = dict[str, str]
@@ -72,7 +73,8 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
     options.log_severity_level = 3  # errors only; they are raised below all the same
     providers = providers_for(device, onnxruntime.get_available_providers(), path)
     try:
-        return OnnxBackend(onnxruntime.InferenceSession(path, options, providers=providers))
+        with utf8_path(path) as opened:
+            return OnnxBackend(onnxruntime.InferenceSession(opened, options, providers=providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BundleError(f"{path}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers
+from pocketvision.utf8_path import utf8_path
 
 
 class OpenVinoBackend:
@@ -60,6 +61,7 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OpenVinoBackend:
     if name == "CPU":
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        return OpenVinoBackend(core.compile_model(core.read_model(path), name, settings))
+        with utf8_path(path) as opened:
+            return OpenVinoBackend(core.compile_model(core.read_model(opened), name, settings))
     except RuntimeError as error:
         raise BundleError(f"{path}: OpenVINO {openvino.__version__} can not load it ({error})") from error

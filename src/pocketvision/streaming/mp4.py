@@ -13,6 +13,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import PocketVisionError
 from pocketvision.streaming.picture import Pixels
 from pocketvision.streaming.video import imported_av, reason
+from pocketvision.utf8_path import utf8_path
 
 TICKS = 90_000
 """Of a second, the clock of the written file."""
@@ -87,8 +88,8 @@ class Mp4File:
 @contextmanager
 def open_mp4(path: Path) -> Iterator[Mp4File]:
     """A file that is there, whole, when the block ends well, and not at all otherwise. A file without a picture is not kept."""
-    with suppress(_NoPictureError), replacing(path) as temporary:
-        file = Mp4File(temporary, path)
+    with suppress(_NoPictureError), replacing(path) as temporary, utf8_path(temporary) as opened:
+        file = Mp4File(opened, path)
         yield file
         if file.empty:
             raise _NoPictureError

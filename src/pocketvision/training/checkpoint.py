@@ -15,6 +15,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.stage import StageState
+from pocketvision.utf8_path import utf8_path
 
 FORMAT = "pocketvision-checkpoint-1"
 
@@ -42,8 +43,8 @@ def write_checkpoint(path: Path, state: StageState) -> None:
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     try:
-        with replacing(path) as temporary:
-            save_file(contiguous, temporary, metadata={"format": FORMAT, "state": json.dumps(header)})
+        with replacing(path) as temporary, utf8_path(temporary) as opened:
+            save_file(contiguous, opened, metadata={"format": FORMAT, "state": json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"The checkpoint {path} can not be written: {error}. The one before it is whole: free some space and "
@@ -54,7 +55,7 @@ def write_checkpoint(path: Path, state: StageState) -> None:
 def read_checkpoint(path: Path) -> StageState:
     """Read what write_checkpoint wrote. Raises TrainingError for a damaged file, naming it."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as opened, safe_open(opened, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         if metadata.get("format") != FORMAT:

@@ -1,12 +1,11 @@
 """Predictions as lines of a CSV or JSON Lines file."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from pocketvision.csv_text import csv_bytes
 from pocketvision.errors import UsageError
 from pocketvision.growing_file import growing_file
 from pocketvision.json_text import json_text
@@ -51,7 +50,7 @@ def line_writer(path: Path, top_k: int) -> tuple[bytes, WriteLine]:
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return _csv_line(_csv_keys(top_k)), csv_row
+        return csv_bytes(_csv_keys(top_k)), csv_row
     if suffix in (".jsonl", ".ndjson"):
         return b"", json_row
     raise UsageError(f"{path}: rows are written as .csv or .jsonl; {suffix or 'no suffix'} is neither")
@@ -63,7 +62,7 @@ def csv_row(row: Row, top_k: int) -> bytes:
     for label, probability in row.top(top_k):
         cells += [label, f"{probability:.{DECIMALS}f}"]
     cells += [""] * (2 * top_k + 1 - len(cells))
-    return _csv_line([*cells, row.error or ""])
+    return csv_bytes([*cells, row.error or ""])
 
 
 def json_row(row: Row, top_k: int) -> bytes:
@@ -80,9 +79,3 @@ def json_row(row: Row, top_k: int) -> bytes:
 def _csv_keys(top_k: int) -> list[object]:
     more = [f"{key}_{place}" for place in range(2, top_k + 1) for key in ("label", "probability")]
     return ["path", "label", "probability", *more, "error"]
-
-
-def _csv_line(cells: list[object]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().encode("utf-8", errors="surrogateescape")

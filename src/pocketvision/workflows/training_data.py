@@ -44,7 +44,7 @@ class TrainingData:
     def fingerprint(self) -> str:
         """Names the data: every image's content, label and split, in no order."""
         rows = sorted(
-            self.content_hashes[index].tobytes() + bytes(f"|{label}|{split}", "utf-8")
+            self.content_hashes[index].tobytes() + f"|{label}|{split}".encode("utf-8", "surrogatepass")
             for index, (label, split) in enumerate(
                 zip((self.samples.label_name(i) for i in range(len(self.samples))), self._splits(), strict=True)
             )
