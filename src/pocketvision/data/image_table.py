@@ -134,11 +134,13 @@ class _Index:
         return row.path
 
     def _new_label(self, row: TableRow) -> int:
-        if not is_utf8(row.label):
+        # What a folder on the way to the picture is called is a name, whatever it holds: split.csv has such labels.
+        named = spelled(row.label) in map(spelled, Path(row.path).parts)
+        if not named and not is_utf8(row.label):
             raise not_utf8(self.table)
         if not spelled(row.label):
             raise UsageError(f"{self._where(row)}: the label is empty. Give every row a class, or remove the row.")
-        if "\n" in row.label.strip() or "\r" in row.label.strip():
+        if not named and ("\n" in row.label.strip() or "\r" in row.label.strip()):
             raise UsageError(
                 f'{self._where(row)}: the label goes over several lines: {quoted(row.label)}. Is a quote (") left open there?'
             )

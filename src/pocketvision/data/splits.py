@@ -1,6 +1,5 @@
 """Splits: which images are learned from, which choose the model and which measure it."""
 
-import csv
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing
+from pocketvision.csv_text import csv_bytes
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.stratify import assign_clusters
 from pocketvision.errors import UsageError
@@ -100,13 +100,8 @@ def write_split_csv(path: Path, samples: Samples) -> None:
         raise ValueError("The samples have no splits to write.")
     root = str(samples.root.absolute())
     groups = [] if samples.groups is None else ["" if group < 0 else group for group in samples.groups.tolist()]
-    # Surrogates as they came: on Linux a file name need not be UTF-8.
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "split", *(["group"] if groups else [])])
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(csv_bytes(["path", "label", "split", *(["group"] if groups else [])]))
         for index, name in enumerate(samples.paths):
             row = [os.path.join(root, name), samples.label_name(index), SPLITS[samples.splits[index]]]  # noqa: PTH118
-            writer.writerow([*row, groups[index]] if groups else row)
+            file.write(csv_bytes([*row, groups[index]] if groups else row))
