@@ -1,10 +1,14 @@
 """predict and load: which images are meant, and rows that are written as they come."""
 
 import csv
+import io
 import json
 import os
+import subprocess
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +62,87 @@ def test_nothing_found_is_wrong_use(photos: Path, tmp_path: Path) -> None:
         list(find_images([str(photos / "*.gif")]))
     with pytest.raises(UsageError, match="standard input"):
         list(find_images(["-"]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_on_standard_input_in_any_encoding(photos: Path, encoding: str, end: str) -> None:
+    names = [str(photos / "a 사진.PNG"), str(photos / "b.png"), "missing 사진.png"]
+    stream = io.BytesIO((end.join(names) + end + end).encode(encoding))
+    assert list(find_images(["-"], stream)) == [Path(name) for name in names]
+    assert list(find_images(["-"], ["\ufeff" + names[0], names[1]])) == [Path(name) for name in names[:2]]
+
+
+def test_paths_that_are_spelt_otherwise_are_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decomposed = unicodedata.normalize("NFD", str(photos / "a 사진.PNG"))
+    assert list(find_images([decomposed])) == list(find_images(["-"], [decomposed])) == [photos / "a 사진.PNG"]
+    monkeypatch.chdir(photos)
+    assert list(find_images(["-"], ["sub\\deeper\\c.webp", (photos / "b.png").as_uri()])) == [
+        Path("sub/deeper/c.webp"),
+        photos / "b.png",
+    ]
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_on_standard_input_is_answered(tiny_bundle: Bundle, tmp_path: Path, format: str) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (20, 20), (0, 250, 0)).save(picture, format)
+    picture.seek(0)
+    seen: list[Any] = []
+    summary = predict(tiny_bundle.folder, ["-"], lines=picture, out=tmp_path / "a.csv", on_row=seen.append)
+    assert (summary.images, summary.failed) == (1, 0)
+    assert [(row.path, row.prediction.label) for row in seen] == [("-", "green")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("list.txt", "\ufeff\nb.png\nc.png\n", r"a list of images \('b.png' …\).*predict BUNDLE - <"),
+        ("list", "sub/😀.jpg\n", "a list of images"),
+        ("t.csv", "path,label\nb.png,red\n", "a table of images"),
+    ],
+)
+def test_a_list_given_as_a_file_says_where_lists_go(photos: Path, name: str, text: str, message: str) -> None:
+    (photos / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        list(find_images([photos / name]))
+
+
+def test_what_a_search_leaves_out_is_counted(tiny_bundle: Bundle, photos: Path) -> None:
+    (photos / "@eaDir").mkdir()
+    (photos / "phone.heic").touch()
+    summary = predict(tiny_bundle.folder, [photos, str(photos / "*")])
+    assert {each.reason: each.count for each in summary.left_out} == {
+        "heic": 2,
+        "not_an_image": 2,
+        "hidden": 1,
+        "system_folder": 2,
+    }
+    assert summary.to_dict()["left_out"][0] == {"reason": "heic", "count": 2, "example": "phone.heic"}
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs root, to give its rights up")
+def test_a_folder_that_can_not_be_looked_into_is_no_success(reachable: Path) -> None:
+    for name in ("open", "locked"):
+        (reachable / name).mkdir()
+    (reachable / "open/a.png").touch()
+    (reachable / "locked").chmod(0)
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from pocketvision.data.left_out import LeftOutCounter\n"
+        "from pocketvision.workflows.find_images import find_images\n"
+        "from pocketvision.workflows.predict import PredictionSummary\n"
+        "os.setuid(65534)\n"
+        "counter = LeftOutCounter()\n"
+        "found = list(find_images([Path(sys.argv[1])], counter=counter))\n"
+        "print(len(found), PredictionSummary(1, 0, 1.0, counter.result()).incomplete)\n"
+        "try: list(find_images([Path(sys.argv[1]) / 'locked']))\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", script, str(reachable)], capture_output=True, text=True, check=True)
+    (reachable / "locked").chmod(0o755)
+    assert answer.stdout.split() == ["1", "True", "UsageError"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")

@@ -31,7 +31,9 @@ KeyFile = Annotated[
 @app.command()
 def predict(
     url: Url,
-    images: Annotated[list[str], typer.Argument(help="Files, folders, globs, or - for a list on standard input.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="How many labels an image gets.")] = 1,
     model: Annotated[str | None, typer.Option(help="The model's name.  [default: the server's first]")] = None,
@@ -69,7 +71,7 @@ def predict(
         timeout=timeout,
         retries=retries,
         deadline=deadline,
-        lines=sys.stdin,
+        lines=sys.stdin.buffer,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
         on_retry=_retry_printer(),
     )

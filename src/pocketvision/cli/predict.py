@@ -13,7 +13,9 @@ from pocketvision.cli.terminal import stderr
 
 def predict(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
-    images: Annotated[list[str], typer.Argument(help="Files, folders, globs, or - for a list on standard input.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a run of the network.")] = None,
@@ -52,7 +54,7 @@ def predict(
         backend=backend,
         device=device,
         max_pixels=max_pixels,
-        lines=sys.stdin,
+        lines=sys.stdin.buffer,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )
     write_json_option(json, summary.to_dict())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pocketvision.client import (
     Client,
@@ -22,7 +22,7 @@ from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
-from pocketvision.workflows.find_images import find_images
+from pocketvision.workflows.find_images import STANDARD_INPUT, find_images
 from pocketvision.workflows.prediction_rows import row_sink
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
@@ -79,11 +79,13 @@ def predict_remotely(
     timeout: float = TIMEOUT,
     retries: int = RETRIES,
     deadline: float = DEADLINE,
-    lines: Iterable[str] | None = None,
+    lines: Iterable[str] | BinaryIO | None = None,
     on_row: Callable[[RemoteRow], None] | None = None,
     on_retry: OnRetry | None = None,
 ) -> RemoteSummary:
-    """Classify `images` (files, folders, globs, `-` for paths in `lines`) with a server's model, in order.
+    """Classify `images` (files, folders, globs, `-` for `lines`) with a server's model, in order.
+
+    images, lines: see find_images.
 
     out, on_row: see workflows.predict. The rest: see Client and Client.predict_many.
 
@@ -172,7 +174,7 @@ def _row(outcome: Outcome, seen: int) -> RemoteRow:
     """Raises PocketVisionError for an error that ends the run."""
     error = outcome.error
     if error is None:
-        return RemoteRow(outcome.path, outcome.prediction, None)
+        return RemoteRow(outcome.path or STANDARD_INPUT, outcome.prediction, None)
     if (
         (isinstance(error, ConnectionFailedError) and not error.sent)
         or isinstance(error, UnexpectedAnswerError)
@@ -181,7 +183,7 @@ def _row(outcome: Outcome, seen: int) -> RemoteRow:
         answered = f"; {seen} images have their rows, the others have none" if seen else ""
         raise PocketVisionError(f"{error}{answered}") from error
     reason = error.reason if isinstance(error, ImageError | ServerProblemError | ConnectionFailedError) else str(error)
-    return RemoteRow(outcome.path, None, reason)
+    return RemoteRow(outcome.path or STANDARD_INPUT, None, reason)
 
 
 def _attempts(outcome: Outcome) -> int:

@@ -1,34 +1,52 @@
 """Which images a user means: files, folders, patterns, and lists that arrive line by line."""
 
 import glob
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
-from pocketvision.data.image_files import images_below, is_skipped_folder, no_images, why_left_out
+from pocketvision.data.delimited_text import text_lines, text_of
+from pocketvision.data.image_files import (
+    SUFFIXES,
+    existing_form,
+    images_below,
+    is_skipped_folder,
+    no_images,
+    why_left_out,
+)
 from pocketvision.data.left_out import LeftOutCounter
+from pocketvision.data.signatures import HEAD_BYTES, format_of
+from pocketvision.data.table_paths import plain_path
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 
 STANDARD_INPUT = "-"
+_LINES_LOOKED_AT = 5
 
 
 def find_images(
-    images: Iterable[str | Path], lines: Iterable[str] | None = None, counter: LeftOutCounter | None = None
-) -> Iterator[Path]:
-    """Yield the images named by files, folders (searched with everything below), globs, and `-` for paths in `lines`.
+    images: Iterable[str | Path], lines: Iterable[str] | BinaryIO | None = None, counter: LeftOutCounter | None = None
+) -> Iterator[Path | bytes]:
+    """Yield the images named by files, folders (searched with everything below), globs, and `-` for what `lines` holds.
 
     In the order given; a folder's images sorted. A file that is named is yielded even when it does not exist, so that it
     becomes a row with an error. One at a time: neither a folder nor `lines` is read to its end first. What a search
     leaves out goes into `counter`.
 
-    Raises UsageError when a folder or a pattern holds no image, and for `-` without `lines`.
+    lines: paths, or a binary stream of them (in UTF-8, UTF-16 or UTF-32); a stream may also be one picture, which is yielded
+    as bytes.
+
+    Raises UsageError when a folder or a pattern holds no image, for `-` without `lines`, and for a file that is a list of
+    images.
     """
     counter = LeftOutCounter() if counter is None else counter
     for image in images:
         if str(image) == STANDARD_INPUT:
             if lines is None:
                 raise UsageError("- stands for a list of paths on standard input, and there is none here")
-            yield from (Path(line.rstrip("\r\n")) for line in lines if line.strip())
+            yield from _listed(lines)
             continue
         path = Path(image)
         own = LeftOutCounter()
@@ -38,9 +56,64 @@ def find_images(
         elif not os.path.lexists(path) and glob.has_magic(str(image)):
             yield from _some(_matching(str(image), own), f"{image}: no image matches this pattern", own)
         else:
-            yield path
+            _refuse_list(path)
+            yield _existing(path)
         for each in own.result():
             counter.add(each.reason, each.example, each.count)
+
+
+def _listed(lines: Iterable[str] | BinaryIO) -> Iterator[Path | bytes]:
+    """The paths of a list, or the one picture that a stream is."""
+    texts: Iterable[str]
+    if isinstance(lines, io.BufferedIOBase | io.RawIOBase):
+        stream: io.BufferedReader[Any] = (
+            lines if isinstance(lines, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", lines))
+        )
+        if format_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES]):
+            yield stream.read()
+            return
+        texts = text_of(stream)
+    else:
+        texts = cast("Iterable[str]", lines)
+    try:
+        for line in texts:
+            if name := line.rstrip("\r\n").removeprefix("\ufeff"):
+                yield _existing(Path(name))
+    except UnicodeError as error:
+        raise UsageError(f"Standard input is neither a picture nor readable as a list of paths ({error}).") from error
+
+
+def _existing(path: Path) -> Path:
+    """`path`, or where it does not exist the file that it means: see `plain_path` and `existing_form`."""
+    if os.path.lexists(path):
+        return path
+    plain = Path(plain_path(str(path)))
+    other = plain if os.path.lexists(plain) else existing_form(plain)
+    return other if os.path.lexists(other) else path
+
+
+def _refuse_list(path: Path) -> None:
+    """Raise UsageError for a file that holds the paths of images and is none."""
+    if path.suffix.lower() in SUFFIXES or not path.is_file() or why_left_out(path) != "not_an_image":
+        return
+    try:
+        for place, (_, line) in enumerate(text_lines(path)):
+            if place >= _LINES_LOOKED_AT:
+                return
+            cells = line.replace(";", ",").replace("\t", ",").split(",")
+            named = next((cell for cell in cells if Path(cell.strip(' "')).suffix.lower() in SUFFIXES), None)
+            if named is not None:
+                break
+        else:
+            return
+    except UsageError:
+        return
+    what = "table" if len(cells) > 1 else "list"
+    hint = "`evaluate` reads tables; here, give" if what == "table" else "Give"
+    raise UsageError(
+        f"{path}: this is a {what} of images ({quoted(named.strip())} …), and no image itself. {hint} the paths on standard "
+        f"input, one a line: pocketvision predict BUNDLE - < list.txt"
+    )
 
 
 def _some(paths: Iterator[Path], complaint: str, counter: LeftOutCounter) -> Iterator[Path]:

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH, ImageResult
-from pocketvision.workflows.find_images import find_images
+from pocketvision.workflows.find_images import STANDARD_INPUT, find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prediction_rows import row_sink
 
@@ -47,10 +47,12 @@ def predict(
     backend: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
-    lines: Iterable[str] | None = None,
+    lines: Iterable[str] | BinaryIO | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
-    """Classify `images` (files, folders, globs, `-` for paths in `lines`) with a bundle or a pre-trained name, in order.
+    """Classify `images` (files, folders, globs, `-` for `lines`) with a bundle or a pre-trained name, in order.
+
+    images, lines: see find_images.
 
     out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
     rows. Its keys are `path`, `label`, `probability`, `error`, and with top_k above 1 `label_2`, `probability_2` … (CSV) or
@@ -69,6 +71,7 @@ def predict(
         counter = LeftOutCounter()
         paths = find_images(images, lines, counter)
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
+            row = row if row.path else replace(row, path=STANDARD_INPUT)
             write(row)
             if on_row is not None:
                 on_row(row)
