@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from served import Running, picture
+from served import Running, picture, serving
 from websockets.sync.client import ClientConnection, connect
 
+from pocketvision.bundle import Bundle
 from pocketvision.serving.keys import new_key
+from pocketvision.serving.settings import ServerSettings
+from pocketvision.style import stylesheet
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARTEFACTS = Path(os.environ.get("POCKETVISION_TEST_ARTEFACTS", "test-artefacts"))
@@ -30,12 +33,32 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/page/page.css", "/page/page.js"):
-        file = client.get(path)
-        assert file.status_code == 200
-        assert "://" not in file.text.replace('"ws"', "")
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert set(addresses) == {"page/style.css", "page/page.css", "page/page.js", "page/live.js", "data:,"}
+    for address in addresses:
+        if not address.startswith("data:"):
+            file = client.get(f"/{address}")
+            assert file.status_code == 200
+            assert "://" not in file.text
+            assert not re.search(
+                r"""(?:fetch|ask|URL|url)\(["'`]/""", file.text
+            )  # it works behind a proxy's prefix too
     assert "://" not in page.text
+    assert client.get("/page/style.css").text == stylesheet()
     assert client.get("/page/../app.py").status_code == client.get("/page/x").status_code == 404
+
+
+def test_the_page_is_told_whether_keys_are_wanted(tiny_bundle: Bundle) -> None:
+    for keys, word in (((), "none"), ((new_key("page")[1],), "required")):
+        with serving(tiny_bundle.folder, settings=ServerSettings(keys=keys)) as client:
+            assert f'data-keys="{word}"' in client.get("/").text
+
+
+def test_the_pages_share_the_look_of_the_report(client: TestClient) -> None:
+    docs = client.get("/docs").text
+    assert re.findall(r'href="([^"]*)"', docs) == ["data:,", "page/style.css", "page/page.css", "openapi.json", "./"]
+    assert "/predict" in docs and "<script" not in docs and " style=" not in docs
+    assert "color-scheme: light dark" in stylesheet() and "prefers-color-scheme: dark" in stylesheet()
 
 
 class Browser:
@@ -79,7 +102,7 @@ class Browser:
         """Keep what the page looks like: light and dark, on a desk and on a telephone. In each, nothing sticks out of the screen
         and axe-core finds nothing that shuts somebody out (contrast, names, roles, landmarks, order of headings …)."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        for look, scheme, width in (("light", "light", 1000), ("dark", "dark", 1000), ("phone", "light", 360)):
+        for look, scheme, width in (("light", "light", 1280), ("dark", "dark", 1280), ("phone", "light", 390)):
             self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
             self.call(
                 "Emulation.setDeviceMetricsOverride",
@@ -177,7 +200,20 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     browser.open(server.url)
     browser.until("document.querySelectorAll('#models option').length === 1")
     browser.screenshots("start")
-    assert "3: red, green, 파랑" in browser.run("document.getElementById('card').innerText")
+    assert browser.run("document.getElementById('keys').getBoundingClientRect().height") == 0
+    assert "3: red, green, 파랑" in browser.run("document.getElementById('card').textContent")
+    facts = "document.getElementById('facts').innerText"
+    assert re.fullmatch(r"tiny · 16 × 16 · 3 classes · \d+ kB", browser.run(facts))
+    figure = "{set: 'test', value: 0.9, interval: [0.769, 0.9604], images: 40, before_compression: false}"
+    browser.run(f"models[0].figures = [{figure}]; models[0].bytes = 13481920; showCard(); 1")
+    assert browser.run(facts) == "tiny · 90.0 % of 40 test images right (76.9–96.0) · 16 × 16 · 3 classes · 13.5 MB"
+    for width, height in ((1280, 720), (390, 664)):  # what is done first needs no scrolling
+        browser.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        ends = "['choose', 'camera'].map(id => document.getElementById(id).getBoundingClientRect().bottom)"
+        assert max(browser.run(ends)) < height
+    browser.call("Emulation.clearDeviceMetricsOverride")
     choose = "document.getElementById('files').onchange({target: {files: data.files}})"
     browser.run(f"(() => {{ {transfer(picture('red'), picture('파랑'))} {choose}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers li').length === 2")
@@ -187,8 +223,12 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     browser.run(f"(() => {{ {transfer(picture('green'))} {paste}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers li').length === 3")
     drop = "document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))"
-    browser.run(f"(() => {{ {transfer(b'<b>no image</b>')} {drop}; return 1 }})()")
-    browser.until("document.querySelectorAll('#answers .wrong').length === 1")
+    notes = "data.items.add(new File(['hello'], 'notes.txt', {type: 'text/plain'}))"
+    browser.run(f"(() => {{ {transfer(b'<b>no image</b>')} {notes}; {drop}; return 1 }})()")
+    browser.until("document.querySelectorAll('#answers .wrong').length === 2")
+    told = browser.run("document.body.innerText")
+    assert told.count("notes.txt is no picture.") == told.count("The image can not be read") == 1
+    assert browser.run("document.querySelector('#answers .times').open") is False  # timings are there when asked for
     browser.screenshots("answers")
     browser.run("document.getElementById('camera').click()")
     browser.until("document.querySelectorAll('#seen meter').length === 3")
@@ -200,7 +240,43 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     server.stop()
     browser.run(f"(() => {{ {transfer(picture('red'))} {choose}; return 1 }})()")
     browser.until("document.getElementById('status').textContent.includes('연결할 수 없습니다')")
+    assert browser.run("document.body.innerText").count("연결할 수 없습니다") == 1
     browser.screenshots("lost-korean")
+
+
+@in_a_browser
+def test_an_unsure_answer_looks_unsure_and_nothing_is_rounded_to_nothing(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start()
+    browser.open(server.url)
+    browser.until("document.querySelectorAll('#models option').length === 1")
+    assert browser.run("[0, 0.0004, 0.0006, 0.5, 0.9994, 0.9996, 1].map(percent)") == [
+        "< 0.1 %",
+        "< 0.1 %",
+        "0.1 %",
+        "50.0 %",
+        "99.9 %",
+        "> 99.9 %",
+        "> 99.9 %",
+    ]
+    times = "{queue_ms: 1, decode_ms: 1, inference_ms: 1, batch: 1}"
+    for name, share in (("sure", 0.9), ("unsure", 0.4)):
+        top = f"[{{label: 'red', probability: {share}}}, {{label: 'green', probability: {1 - share}}}]"
+        answer = f"{{label: 'red', probability: {share}, top: {top}, timings: {times}}}"
+        browser.run(f"show('{name}.jpg', 'data:,', {answer}); 1")
+    unsure, sure = browser.run(
+        "[...document.querySelectorAll('#answers li')].map(each => [each.className, each.querySelector('figcaption').innerText])"
+    )
+    assert "unsure" in unsure[0] and "red?" in unsure[1] and "not sure" in unsure[1]
+    assert "unsure" not in sure[0] and "red?" not in sure[1] and "not sure" not in sure[1]
+    size = "parseFloat(getComputedStyle(document.querySelector('#answers li {}')).fontSize)"
+    assert browser.run(size.format(".said")) > 2 * browser.run(size.format(".name"))
+
+
+@in_a_browser
+def test_the_api_page_is_for_everybody(start, browser: Browser) -> None:  # type: ignore[no-untyped-def]
+    server: Running = start()
+    browser.open(f"{server.url}/docs")
+    browser.screenshots("docs")
 
 
 @in_a_browser
@@ -209,6 +285,7 @@ def test_the_camera_is_live_with_a_key(start, browser: Browser) -> None:  # type
     server: Running = start(POCKETVISION_API_KEYS=f"{kept.name}:{kept.sha256}")
     browser.open(server.url)
     browser.until("document.getElementById('status').textContent.includes('wants a key')")
+    assert browser.run("document.getElementById('keys').getBoundingClientRect().height") > 0
     browser.screenshots("key-wanted")
     browser.run("document.getElementById('key').value = 'wrong'")
     browser.run("say(''); document.getElementById('camera').click()")
@@ -283,5 +360,5 @@ def test_the_page_is_used_by_keyboard_and_tells_what_it_does(start, browser: Bro
     assert browser.run("document.documentElement.lang") == "ko"
     assert "undefined" not in browser.run("document.body.innerText")
     assert browser.barriers() == []
-    browser.run("document.body.firstElementChild.append(new Image()); 1")
+    browser.run("document.querySelector('main').append(new Image()); 1")
     assert browser.barriers() == ["image-alt: <img>"]  # it does look

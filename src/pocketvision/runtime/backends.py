@@ -98,6 +98,13 @@ def open_backend(
         raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
 
 
+def file_size(bundle: Bundle, name: str | None = None) -> int:
+    """Bytes of the model's file that the backend called `name` runs, with the weights beside it; None is the default one."""
+    file = BACKENDS[name or default_backend(bundle)].file(bundle) or ""
+    parts = (file, file.removesuffix(".xml") + ".bin") if file.endswith(".xml") else (file,)
+    return sum(bundle.manifest.files[part].size for part in parts if part in bundle.manifest.files)
+
+
 def default_backend(bundle: Bundle) -> str:
     """The backend that the bundle was fitted to, then the first of the table: one that is installed and has a file in the bundle,
     else the first that has one."""

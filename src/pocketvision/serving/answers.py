@@ -95,6 +95,10 @@ class ModelState(BaseModel):
     loaded_at: float = Field(description="Seconds since 1970.")
     metrics: dict[str, float | str] = Field(description="Measured figures of its manifest; empty where it has none.")
     headline: str = Field(description="How good it is, on which images: the test split's figure where there is one.")
+    figures: list[dict[str, Any]] = Field(
+        description="The headline's figure in parts, for each set of images measured."
+    )
+    bytes: int = Field(description="Size of the file that answers.")
 
 
 class ModelList(BaseModel):
@@ -173,6 +177,8 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "loaded_at": model.loaded,
         "metrics": _measured(model.bundle.measured),
         "headline": model.bundle.headline,
+        "figures": [figure.to_dict() for figure in model.bundle.figures],
+        "bytes": model.bytes,
     }
 
 

@@ -5,8 +5,11 @@ from typing import Any
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>PocketVision: API</title>
-<meta name="viewport" content="width=device-width"></head><body><main><h1>PocketVision</h1>
-<p>The whole description for programs is <a href="/openapi.json">/openapi.json</a> (OpenAPI).</p>
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="page/style.css"><link rel="stylesheet" href="page/page.css">
+</head><body><main class="api"><h1>PocketVision API</h1>
+<p class="lead">The whole description for programs is <a href="openapi.json">openapi.json</a> (OpenAPI).
+<a href="./">The page</a> asks it about your images.</p>
 """
 
 
@@ -32,7 +35,9 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         f"<li>{escape(status)}: {escape(answer['description'])}</li>"
         for status, answer in operation["responses"].items()
     ]
+    details = f"<details><summary>Answers</summary><ul>{''.join(answers)}</ul></details>"
     return (
-        f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}. "
-        f"{escape(operation.get('description', ''))}</p><ul>{''.join(parameters + bodies + answers)}</ul>"
+        f'<article class="card"><h2><span class="tag">{method.upper()}</span> <code>{escape(path)}</code></h2>'
+        f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>"
+        f"<ul>{''.join(parameters + bodies)}</ul>{details}</article>"
     )

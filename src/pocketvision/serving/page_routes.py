@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from pocketvision.serving.service import service_of
+from pocketvision.style import stylesheet
+
 _FOLDER = Path(__file__).parent / "page"
-_PAGE = (_FOLDER / "index.html").read_bytes()
-_STYLE = (_FOLDER / "page.css").read_bytes()
+_CSS, _JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+# The page asks its user for a key where the server wants one.
+_PAGES = {
+    keys: (_FOLDER / "index.html").read_bytes().replace(b'data-keys=""', b'data-keys="%s"' % word)
+    for keys, word in ((True, b"required"), (False, b"none"))
+}
+_STYLE = stylesheet().encode()
+_LAYOUT = (_FOLDER / "page.css").read_bytes()
 _SCRIPT = (_FOLDER / "page.js").read_bytes()
 _LIVE_SCRIPT = (_FOLDER / "live.js").read_bytes()
 
@@ -15,24 +24,30 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> Response:
+async def page(request: Request) -> Response:
     """The page: images in, answers out."""
-    return Response(_PAGE, media_type="text/html; charset=utf-8")
+    return Response(_PAGES[bool(service_of(request).settings.keys)], media_type="text/html; charset=utf-8")
+
+
+@router.get("/page/style.css")
+async def style() -> Response:
+    """The look that it shares with the report."""
+    return Response(_STYLE, media_type=_CSS)
 
 
 @router.get("/page/page.css")
-async def style() -> Response:
-    """How it looks."""
-    return Response(_STYLE, media_type="text/css; charset=utf-8")
+async def layout() -> Response:
+    """Where things stand on it."""
+    return Response(_LAYOUT, media_type=_CSS)
 
 
 @router.get("/page/page.js")
 async def script() -> Response:
     """What it does."""
-    return Response(_SCRIPT, media_type="text/javascript; charset=utf-8")
+    return Response(_SCRIPT, media_type=_JAVASCRIPT)
 
 
 @router.get("/page/live.js")
 async def live_script() -> Response:
     """What shows live streams."""
-    return Response(_LIVE_SCRIPT, media_type="text/javascript; charset=utf-8")
+    return Response(_LIVE_SCRIPT, media_type=_JAVASCRIPT)

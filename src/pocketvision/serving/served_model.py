@@ -16,7 +16,7 @@ from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
 from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
-from pocketvision.runtime.backends import Backend, open_backend
+from pocketvision.runtime.backends import Backend, file_size, open_backend
 from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
 from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
@@ -116,6 +116,7 @@ class ServedModel:
         self.version = warm.version
         self.bundle = warm.bundle
         self.labels = warm.bundle.labels
+        self.bytes = file_size(warm.bundle, settings.backend)
         self.loaded = time.time()
         self._backend = warm.backend
         self._settings = settings

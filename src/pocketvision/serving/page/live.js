@@ -25,11 +25,12 @@
     const image = document.createElement("img");
     const caption = document.createElement("figcaption");
     const stop = new AbortController();
+    figure.className = "card";
     image.alt = caption.textContent = name;
     figure.append(image, caption);
     section.append(figure);
     shown.set(name, { figure, image, caption, stop, since });
-    const path = `/live/${encodeURIComponent(name)}.mjpeg`;
+    const path = `live/${encodeURIComponent(name)}.mjpeg`;
     const sent = headers();
     if (!sent.Authorization) {
       image.onerror = () => remove(name);
@@ -92,7 +93,7 @@
     const sent = headers();
     if (refused === JSON.stringify(sent)) return [];
     try {
-      const answer = await fetch("/live", { headers: sent });
+      const answer = await fetch("live", { headers: sent });
       refused = answer.status === 401 ? JSON.stringify(sent) : null;
       if (!answer.ok) return [];
       const told = await answer.json();

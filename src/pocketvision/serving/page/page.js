@@ -1,15 +1,22 @@
 "use strict";
 // One page, no build, no library: images in, answers out. Everything that came from outside is shown as text, never as HTML.
 const ms = (value) => `${value.toFixed(1)} ms`;
+// What is not nothing is never shown as nothing, and what is not sure never as sure.
+const percent = (share) => {
+  if (share < 0.0005) return "< 0.1 %";
+  return share > 0.9995 ? "> 99.9 %" : `${(share * 100).toFixed(1)} %`;
+};
+const tenths = (share) => (share * 100).toFixed(1);
 const TEXTS = {
   en: {
     language: "Language", images: "Images", drop: "Drop images here, paste them, or choose them.", camera: "Use the camera",
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
-    files: "Choose images", measured: "Measured",
-    figures: { set: "on", images: "images", accuracy: "accuracy", balanced_accuracy: "balanced accuracy", macro_f1: "macro F1",
-      top5_accuracy: "top-5 accuracy" },
+    files: "Choose images", measured: "Measured", unsure: "not sure", timings: "Timings",
+    counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
+    figure: ({ set, images, accuracy, bounds, before }) =>
+      `${accuracy} % of ${images} ${set} images right${bounds && ` (${bounds})`}${before ? ", before compression" : ""}`,
     times: (t) => `queue ${ms(t.queue_ms)} · decode ${ms(t.decode_ms)} · inference ${ms(t.inference_ms)} · batch ${t.batch}`,
   },
   ko: {
@@ -17,12 +24,15 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
-    files: "이미지 선택", measured: "측정값",
-    figures: { set: "데이터", images: "이미지 수", accuracy: "정확도", balanced_accuracy: "균형 정확도", macro_f1: "매크로 F1",
-      top5_accuracy: "상위 5개 정확도" },
+    files: "이미지 선택", measured: "측정값", unsure: "확실하지 않음", timings: "처리 시간",
+    counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
+    figure: ({ set, images, accuracy, bounds, before }) =>
+      `${{ test: "테스트", selection: "선택용" }[set] ?? set} 이미지 ${images}장 가운데 ${accuracy} % 정답${bounds && `(${bounds})`}${before ? ", 압축 전" : ""}`,
     times: (t) => `대기 ${ms(t.queue_ms)} · 디코딩 ${ms(t.decode_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
   },
 };
+// Less sure than this is shown as a guess.
+const UNSURE = 0.6;
 const LONGEST_HISTORY = 200;
 const at = (id) => document.getElementById(id);
 const rows = [];
@@ -32,7 +42,11 @@ let camera = null;
 let starting = false;
 
 const text = (name) => TEXTS[language][name];
-const say = (words, wrong = false) => { at("status").textContent = words; at("status").className = wrong ? "wrong" : ""; };
+const say = (words, wrong = false) => {
+  at("status").textContent = words;
+  // A camera's answer stands on its picture; here it is only read out.
+  at("status").className = wrong ? "wrong" : camera ? "unseen" : "";
+};
 
 function element(tag, words, name) {
   const made = document.createElement(tag);
@@ -46,6 +60,8 @@ function translate() {
   at("language").value = language;
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = text(each.dataset.text);
   if (camera) at("camera").textContent = text("stop");
+  for (const each of document.querySelectorAll("[data-times]")) each.textContent = text("timings");
+  for (const each of document.querySelectorAll("[data-unsure]")) each.textContent = text("unsure");
   showCard();
 }
 
@@ -58,14 +74,14 @@ async function ask(path, options = {}) {
   } catch {
     throw new Error(text("lost"));
   }
-  const document = await answer.json();
-  if (!answer.ok) throw new Error(document.detail);
-  return document;
+  const told = await answer.json().catch(() => ({ detail: `${answer.status} ${answer.statusText}` }));
+  if (!answer.ok) throw Object.assign(new Error(told.detail), { status: answer.status });
+  return told;
 }
 
 async function loadModels() {
   try {
-    models = (await ask("/models")).models;
+    models = (await ask("models")).models;
     at("models").replaceChildren(...models.map((model, place) => new Option(`${model.name} (${model.version})`, place)));
     showCard();
     say("");
@@ -77,18 +93,26 @@ async function loadModels() {
 function showCard() {
   const model = models[at("models").value];
   if (!model) return;
-  const facts = {
-    version: model.version, architecture: model.architecture, size: `${model.width} × ${model.height}`,
-    classes: `${model.labels.length}: ${model.labels.join(", ")}`,
-  };
-  const figures = Object.entries(model.metrics).map(([name, value]) => {
-    const share = typeof value === "number" && name !== "images";
-    return `${text("figures")[name]} ${share ? `${(value * 100).toFixed(1)} %` : value}`;
-  });
-  if (figures.length) facts.measured = figures.join(" · ");
+  const size = `${model.width} × ${model.height}`;
+  const figures = (model.figures ?? []).map(measured);
+  const brief = [model.name, figures[0], size, text("counted")(model.labels.length), bytes(model.bytes)];
+  at("facts").textContent = brief.filter(Boolean).join(" · ");
+  const facts = { version: model.version, architecture: model.architecture, size };
+  if (figures.length) facts.measured = figures.join("\n");
+  facts.classes = `${model.labels.length}: ${model.labels.join(", ")}`;
   at("card").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)]),
   );
+}
+
+function measured({ set, value, interval, images, before_compression }) {
+  const bounds = interval ? interval.map(tenths).join("–") : "";
+  return text("figure")({ set, images, accuracy: tenths(value), bounds, before: before_compression });
+}
+
+function bytes(count) {
+  if (!count) return "";
+  return count < 1e6 ? `${Math.ceil(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
 function question() {
@@ -103,25 +127,54 @@ function bars(prediction) {
     const bar = element("meter");
     bar.value = probability;
     bar.setAttribute("aria-label", label);
-    line.append(element("span", label), bar, element("span", `${(probability * 100).toFixed(1)} %`));
+    line.append(element("span", label), bar, element("span", percent(probability)));
     return line;
   });
 }
 
+// The answer in large letters, to stand on its picture; an unsure one looks unsure.
+function headline({ label, probability }) {
+  const unsure = probability < UNSURE;
+  const parts = [element("strong", unsure ? `${label}?` : label, "said"), element("span", percent(probability), "share")];
+  if (!unsure) return parts;
+  const tag = element("span", text("unsure"), "tag");
+  tag.dataset.unsure = "";
+  return [...parts, tag];
+}
+
+function timings(prediction) {
+  const toggle = element("details", undefined, "times");
+  const summary = element("summary", text("timings"));
+  summary.dataset.times = "";
+  toggle.append(summary, element("p", text("times")(prediction.timings)));
+  return toggle;
+}
+
 function show(name, picture, prediction) {
-  const item = element("li");
-  if (picture) {
+  const item = element("li", undefined, "answer card");
+  const told = element("div", undefined, "told");
+  if (prediction.problem) {
+    item.classList.add("wrong");
+    const problem = element("p", prediction.problem.detail);
+    problem.setAttribute("role", "alert");
+    told.append(problem);
+  } else {
+    item.classList.toggle("unsure", prediction.probability < UNSURE);
+    const shot = element("figure", undefined, "shot");
     const image = element("img");
+    const caption = element("figcaption");
     image.src = picture;
     image.alt = name;
-    item.append(image);
+    caption.append(...headline(prediction));
+    shot.append(image, caption);
+    item.append(shot);
+    told.append(...bars(prediction));
   }
-  const told = element("div");
-  told.append(element("strong", name));
-  if (prediction.problem) told.append(element("p", prediction.problem.detail, "wrong"));
-  else told.append(...bars(prediction), element("p", text("times")(prediction.timings), "times"));
+  told.append(element("p", name, "name"));
+  if (!prediction.problem) told.append(timings(prediction));
   item.append(told);
   at("answers").prepend(item);
+  document.querySelector("main").classList.remove("empty");
   rows.push([new Date().toISOString(), name, prediction.label ?? "", prediction.probability ?? "", prediction.problem?.detail ?? ""]);
   while (at("answers").children.length > LONGEST_HISTORY) {
     const last = at("answers").lastElementChild;
@@ -133,21 +186,32 @@ function show(name, picture, prediction) {
   at("save").disabled = false;
 }
 
+// Whether a file can be a picture: its type, where it has one, and that it can be read (a folder can not).
+async function isPicture(file) {
+  if (file.type && !file.type.startsWith("image/")) return false;
+  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+}
+
 async function classify(files) {
-  const images = [...files].filter((file) => file.type.startsWith("image/") || file.type === "");
-  for (const file of images) {
-    say(text("working"));
+  say(text("working"));
+  for (const file of [...files]) {
+    const name = file.name || "image";
+    if (!(await isPicture(file))) {
+      show(name, null, { problem: { detail: text("nopicture")(name) } });
+      continue;
+    }
     const form = new FormData();
     form.append("file", file);
     try {
-      const answer = await ask(`/predict?${new URLSearchParams(question())}`, { method: "POST", body: form });
-      show(file.name || "image", URL.createObjectURL(file), answer.predictions[0]);
-      say(text("done"));
+      const answer = await ask(`predict?${new URLSearchParams(question())}`, { method: "POST", body: form });
+      show(name, URL.createObjectURL(file), answer.predictions[0]);
     } catch (error) {
-      show(file.name || "image", null, { problem: { detail: error.message } });
-      say(error.message, true);
+      // What is wrong with one file is told beside its name; what stops them all is told once.
+      if (![400, 413, 415, 422].includes(error.status)) return say(error.message, true);
+      show(name, null, { problem: { detail: error.message } });
     }
   }
+  say(text("done"));
 }
 
 function save() {
@@ -171,9 +235,10 @@ async function startCamera() {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640 } });
     const video = at("video");
     video.srcObject = stream;
-    video.hidden = false;
+    at("stage").hidden = false;
     await video.play();
     camera = { stream, socket: null };
+    document.querySelector("main").classList.add("camera");
     at("camera").setAttribute("aria-pressed", "true");
     at("camera").textContent = text("stop");
     analyse(video);
@@ -195,12 +260,14 @@ function frameOf(video) {
 
 function live(prediction) {
   at("seen").replaceChildren(...bars(prediction));
+  at("live-answer").replaceChildren(...headline(prediction));
+  at("stage").classList.toggle("unsure", prediction.probability < UNSURE);
   // Bars change with every frame; only another label is worth to be read out.
   if (at("status").textContent !== prediction.label) say(prediction.label);
 }
 
 function analyse(video) {
-  const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`);
+  const socket = new WebSocket(new URL("ws", document.baseURI).href.replace(/^http/, "ws"));
   camera.socket = socket;
   const next = async () => {
     if (!camera || socket.readyState !== WebSocket.OPEN) return;
@@ -227,8 +294,11 @@ function stopCamera() {
   camera = null;
   stopped?.socket?.close();
   for (const track of stopped?.stream.getTracks() ?? []) track.stop();
-  at("video").hidden = true;
+  at("stage").hidden = true;
+  at("stage").classList.remove("unsure");
   at("seen").replaceChildren();
+  at("live-answer").replaceChildren();
+  document.querySelector("main").classList.remove("camera");
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");
 }
@@ -237,8 +307,13 @@ at("language").onchange = (event) => { language = event.target.value; translate(
 at("files").onchange = (event) => classify(event.target.files);
 at("models").onchange = showCard;
 at("key").onchange = loadModels;
+at("keys").onsubmit = (event) => event.preventDefault(); // Enter: the field has changed, and says so itself
 at("save").onclick = save;
-at("camera").onclick = () => (camera ? stopCamera() : startCamera());
+at("camera").onclick = () => {
+  if (!camera) return startCamera();
+  stopCamera();
+  say("");
+};
 document.addEventListener("paste", (event) => classify(event.clipboardData.files));
 document.addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
 document.addEventListener("dragleave", () => at("drop").classList.remove("over"));
@@ -247,5 +322,6 @@ document.addEventListener("drop", (event) => {
   at("drop").classList.remove("over");
   classify(event.dataTransfer.files);
 });
+at("keys").hidden = document.body.dataset.keys !== "required";
 translate();
 loadModels();
