@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Lines of the table on the terminal; --json has everything.
 SHOWN_KINDS, SHOWN_FILES = 20, 10
+PICTURES_LEFT_OUT = ("heic", "other_format", "outside", "no_permission")
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
@@ -86,7 +87,8 @@ def _print_findings(audit: "Audit") -> None:
     for line in audit.samples.account:
         console.print(line, soft_wrap=True)
     if not audit.findings:
-        console.print(styled("Clean: nothing found.", "green"))
+        left = any(each.reason in PICTURES_LEFT_OUT for each in audit.samples.left_out)
+        console.print("Nothing found in what was read." if left else styled("Clean: nothing found.", "green"))
         return
     table = Table("Finding", "Count", "Example", box=None, header_style="bold")
     table.columns[1].justify = "right"

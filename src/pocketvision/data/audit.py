@@ -60,7 +60,8 @@ class Audit:
         return dict(Counter(finding.kind for finding in self.findings))
 
     def worst_files(self, limit: int = 10) -> list[tuple[str, tuple[str, ...]]]:
-        """Files with the kinds of what was found of them: those with the most errors first, then warnings, then notes."""
+        """Files with the kinds of what was found of them: those that can not be read first, then those with the most errors,
+        warnings and notes."""
         kinds: dict[str, dict[str, Finding]] = {}
         for finding in self.findings:
             for file in finding.files:
@@ -68,7 +69,8 @@ class Audit:
 
         def badness(entry: tuple[str, dict[str, Finding]]) -> tuple[int, ...]:
             severities = [finding.severity for finding in entry[1].values()]
-            return tuple(-severities.count(severity) for severity in SEVERITIES)
+            broken = "unreadable" in entry[1] or "truncated" in entry[1]
+            return not broken, *(-severities.count(severity) for severity in SEVERITIES)
 
         return [(file, tuple(found)) for file, found in sorted(kinds.items(), key=badness)[:limit]]
 

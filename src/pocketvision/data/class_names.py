@@ -1,10 +1,13 @@
 """Class names: their spelling, their order and what happens to an unknown one."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from pocketvision.data.natural_order import natural_sorted
 from pocketvision.errors import UsageError, unknown_name
+
+_JOINTS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
 
 
 def spelled(name: str) -> str:
@@ -15,6 +18,20 @@ def spelled(name: str) -> str:
     """
     name = name.strip()
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def similar_names(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Names that a person would take for one: those that differ in capitals, blanks, `_`, `-` or Unicode form alone."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_skeleton(name), []).append(name)
+    return [tuple(members) for members in alike.values() if len(members) > 1]
+
+
+def _skeleton(name: str) -> str:
+    text = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    # Between letters and digits alone: +1 and -1 are two names.
+    return _JOINTS.sub(" ", text.casefold().strip(" _"))
 
 
 def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, where: str) -> tuple[str, ...]:

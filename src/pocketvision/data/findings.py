@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.data.class_names import similar_names
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import FORMATS, FULL_RANGE
+from pocketvision.printable import quoted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -28,6 +30,7 @@ KINDS: dict[str, Severity] = {
     "class_not_in_train": "error",
     "truncated": "error",
     "unreadable": "error",
+    "similar_classes": "warning",
     "near_conflicting_labels": "warning",
     "duplicates": "warning",
     "near_duplicates": "warning",
@@ -147,7 +150,12 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
         elif count < 2:
             left = "no readable image" if count == 0 else "one readable image"
             message = f"The class {name} has {left}; at least 2 are needed, one to learn from and one to measure on."
-            yield Finding("too_few_images", message)
+            yield Finding("too_few_images", f"{message} {_LEAVE_OUT}")
+    if samples.splits is None:
+        yield from _classes_of_copies(samples, inspection)
+    for names in similar_names(samples.class_names):
+        message = f"{_listed([quoted(name) for name in names])} are classes of nearly one name."
+        yield Finding("similar_classes", f"{message} If they are one class, give them one name.")
     present = np.flatnonzero(counts)
     if len(present) == 1 and len(counts) == 1:
         yield Finding("too_few_images", "There is one class only; a classifier needs at least two.")
@@ -162,6 +170,19 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
             yield Finding("imbalance", message)
 
 
+def _classes_of_copies(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    """Classes of several images that no split can part."""
+    readable = np.flatnonzero(inspection.readable)
+    apart = np.unique(np.stack([inspection.clusters[readable], samples.labels[readable]]), axis=1)[1]
+    counts = samples.select(readable).label_counts()
+    for place in np.flatnonzero((np.bincount(apart, minlength=len(counts)) == 1) & (counts > 1)).tolist():
+        message = (
+            f"The class {samples.class_names[place]} has {counts[place]:,} images that are duplicates of one another: they can "
+            "not be learned from and measured on."
+        )
+        yield Finding("too_few_images", f"{message} {_LEAVE_OUT}")
+
+
 def _classes_of_splits(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     if samples.splits is None:
         return
@@ -173,11 +194,9 @@ def _classes_of_splits(samples: Samples, inspection: Inspection) -> Iterator[Fin
         counts = samples.select(rows[inspection.readable[rows]]).label_counts()
         missing = [samples.class_names[index] for index in np.flatnonzero((counts == 0) & anywhere)]
         if missing and split == "train":
-            yield Finding("class_not_in_train", f"{', '.join(missing)}: no image in train, so it can not be learned.")
+            yield Finding("class_not_in_train", f"{_first(missing)}: no image in train, so it can not be learned.")
         elif missing:
-            yield Finding(
-                "class_not_in_split", f"{', '.join(missing)}: no image in {split}, so it is not measured there."
-            )
+            yield Finding("class_not_in_split", f"{_first(missing)}: no image in {split}, so it is not measured there.")
 
 
 def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
@@ -234,6 +253,8 @@ def _files(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
         yield _finding("damaged_metadata", message, samples, list(inspection.damage))
 
 
+_LEAVE_OUT = "Add images, or leave such classes out: --min-per-class 2."
+
 _FINDERS = (
     _unreadable,
     _wrong_suffixes,
@@ -265,6 +286,10 @@ def _different_splits(samples: Samples, members: NDArray[np.int64]) -> str:
         return ""
     splits = np.unique(samples.splits[members]).tolist()
     return _listed([SPLITS[split] for split in splits]) if len(splits) > 1 else ""
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more classes" if len(names) > 8 else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -86,8 +86,8 @@ def _can_not_be_split(
     else:
         found = "groups and duplicates, which must not be parted, tie its images to those of other classes"
     return UsageError(
-        f"Class {some} can not be split into training and validation: {found}. "
-        "Add other images, or give the splits yourself (train/ and val/ folders, or a split column)."
+        f"Class {some} can not be split into training and validation: {found}. Add other images, leave such classes out "
+        "(--min-per-class 2), or give the splits yourself (train/ and val/ folders, or a split column)."
     )
 
 

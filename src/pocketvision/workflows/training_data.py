@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +101,10 @@ def prepare_data(
     chosen = large_enough(kept, min_per_class, clusters)
     if not chosen.all():
         stays = chosen[kept.labels]
-        kept, readable, clusters = only_classes(kept, chosen, min_per_class), readable[stays], clusters[stays]
-        log.note(next(each.line for each in kept.left_out if each.reason == "small_class"))
+        kept = only_classes(replace(kept, left_out=(), reading=()), chosen, min_per_class)
+        readable, clusters = readable[stays], clusters[stays]
+        for line in kept.account:
+            log.note(line)
     _require_two_classes(kept, data)
     given = kept.splits is not None
     if given:

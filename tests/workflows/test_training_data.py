@@ -1,0 +1,67 @@
+"""The data of a training: what is left out is told, small classes go by request, and errors name the way out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision.errors import UsageError
+from pocketvision.training.recipe import Recipe
+from pocketvision.workflows.progress import Event, Note
+from pocketvision.workflows.run_log import RunLog
+from pocketvision.workflows.training_data import TrainingData, prepare_data
+
+
+def draw(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dice = np.random.default_rng(seed)
+    Image.fromarray(dice.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """ant and cow with five pictures, bee with one, dog with three copies of one."""
+    root = tmp_path / "photos"
+    for place, (label, count) in enumerate((("ant", 5), ("bee", 1), ("cow", 5))):
+        for number in range(count):
+            draw(root / label / f"{number}.png", 10 * place + number)
+    for number in range(3):
+        draw(root / "dog" / f"{number}.png", 99)
+    (root / "ant" / "phone.heic").touch()
+    draw(root / "loose.png", 50)
+    return root
+
+
+def prepare(data: Path, tmp_path: Path, **options: Any) -> tuple[TrainingData, list[str]]:
+    told: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Note):
+            told.append(event.text)
+
+    chosen = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, **options}
+    return prepare_data(data, Recipe(seed=1), log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), told
+
+
+def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"1 of 4 classes: bee \(1\).*--min-per-class 2"):
+        prepare(photos, tmp_path)
+
+
+def test_classes_left_out_by_request(photos: Path, tmp_path: Path) -> None:
+    data, told = prepare(photos, tmp_path, min_per_class=2)
+    assert data.samples.class_names == ("ant", "cow") and len(data.samples) == len(data.content_hashes) == 10
+    assert set(data.samples.label_counts().tolist()) == {5}
+    assert any("HEIC" in line for line in told) and any("loose.png" in line for line in told)
+    small = [line for line in told if "--min-per-class" in line]
+    assert "bee (1)" in small[0] and "dog (3)" in small[-1], "copies can not be parted, so they count once"
+
+
+def test_a_table_whose_pictures_moved(photos: Path, tmp_path: Path) -> None:
+    lines = [f"/gone/{label}/{number}.png,{label}" for label in ("ant", "cow") for number in range(5)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["path,label", *lines]), encoding="utf-8")
+    data, told = prepare(table, tmp_path, images=str(photos))
+    assert len(data.samples) == 10 and any("'/gone/' are read below" in line for line in told)
