@@ -1,6 +1,5 @@
 """`pocketvision client …`: a server asked from the command line."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from pocketvision.cli.display import print_row, write_json_option
 from pocketvision.cli.options import JsonFile
-from pocketvision.cli.terminal import stderr, stdout, write_cells, write_line
+from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
 
 if TYPE_CHECKING:
     from pocketvision.client import RequestFailedError
@@ -71,7 +70,7 @@ def predict(
         timeout=timeout,
         retries=retries,
         deadline=deadline,
-        lines=sys.stdin.buffer,
+        lines=standard_input() if "-" in images else None,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
         on_retry=_retry_printer(),
     )

@@ -1,6 +1,5 @@
 """`pocketvision predict`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from pocketvision.cli.display import print_row, write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels, Threads
-from pocketvision.cli.terminal import stderr
+from pocketvision.cli.terminal import standard_input, stderr
 
 
 def predict(
@@ -54,7 +53,7 @@ def predict(
         backend=backend,
         device=device,
         max_pixels=max_pixels,
-        lines=sys.stdin.buffer,
+        lines=standard_input() if "-" in images else None,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )
     write_json_option(json, summary.to_dict())

@@ -4,10 +4,11 @@ Other files of this folder print with `stdout()`, `stderr()`, `write_line` and `
 tests/cli/test_terminal.py holds them to it.
 """
 
+import io
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from rich.console import Console, HighlighterType, JustifyMethod, OverflowMethod
 from rich.style import Style
@@ -94,6 +95,13 @@ def write_json_line(text: str) -> None:
     """JSON as it is, which escapes what is not printable itself; handed on at once."""
     _write(text)
     flush()
+
+
+def standard_input() -> BinaryIO:
+    """What is piped in, as bytes. Who is to type it is told so."""
+    if sys.stdin.isatty():
+        stderr().print("Paths of images, one a line; Ctrl-D ends the list.", soft_wrap=True)
+    return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))
 
 
 def flush() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pocketvision.client import (
     Client,
@@ -22,8 +22,9 @@ from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
-from pocketvision.workflows.find_images import STANDARD_INPUT, find_images
+from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.prediction_rows import row_sink
+from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
 POLL = 0.2  # seconds between looks whether a server is ready
@@ -79,7 +80,7 @@ def predict_remotely(
     timeout: float = TIMEOUT,
     retries: int = RETRIES,
     deadline: float = DEADLINE,
-    lines: Iterable[str] | BinaryIO | None = None,
+    lines: Lines | None = None,
     on_row: Callable[[RemoteRow], None] | None = None,
     on_retry: OnRetry | None = None,
 ) -> RemoteSummary:

@@ -1,13 +1,11 @@
 """Which images a user means: files, folders, patterns, and lists that arrive line by line."""
 
 import glob
-import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from pocketvision.data.delimited_text import text_lines, text_of
+from pocketvision.data.delimited_text import text_lines
 from pocketvision.data.image_files import (
     SUFFIXES,
     existing_form,
@@ -17,17 +15,16 @@ from pocketvision.data.image_files import (
     why_left_out,
 )
 from pocketvision.data.left_out import LeftOutCounter
-from pocketvision.data.signatures import HEAD_BYTES, format_of
 from pocketvision.data.table_paths import plain_path
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
+from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines, lines_of
 
-STANDARD_INPUT = "-"
 _LINES_LOOKED_AT = 5
 
 
 def find_images(
-    images: Iterable[str | Path], lines: Iterable[str] | BinaryIO | None = None, counter: LeftOutCounter | None = None
+    images: Iterable[str | Path], lines: Lines | None = None, counter: LeftOutCounter | None = None
 ) -> Iterator[Path | bytes]:
     """Yield the images named by files, folders (searched with everything below), globs, and `-` for what `lines` holds.
 
@@ -38,15 +35,15 @@ def find_images(
     lines: paths, or a binary stream of them (in UTF-8, UTF-16 or UTF-32); a stream may also be one picture, which is yielded
     as bytes.
 
-    Raises UsageError when a folder or a pattern holds no image, for `-` without `lines`, and for a file that is a list of
-    images.
+    Raises UsageError when a folder or a pattern holds no image, for `-` without `lines` or with none in it, and for a file
+    that is a list of images.
     """
     counter = LeftOutCounter() if counter is None else counter
     for image in images:
         if str(image) == STANDARD_INPUT:
             if lines is None:
                 raise UsageError("- stands for a list of paths on standard input, and there is none here")
-            yield from _listed(lines)
+            yield from _named_by(lines)
             continue
         path = Path(image)
         own = LeftOutCounter()
@@ -62,25 +59,19 @@ def find_images(
             counter.add(each.reason, each.example, each.count)
 
 
-def _listed(lines: Iterable[str] | BinaryIO) -> Iterator[Path | bytes]:
-    """The paths of a list, or the one picture that a stream is."""
-    texts: Iterable[str]
-    if isinstance(lines, io.BufferedIOBase | io.RawIOBase):
-        stream: io.BufferedReader[Any] = (
-            lines if isinstance(lines, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", lines))
-        )
-        if format_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES]):
-            yield stream.read()
-            return
-        texts = text_of(stream)
-    else:
-        texts = cast("Iterable[str]", lines)
-    try:
-        for line in texts:
-            if name := line.rstrip("\r\n").removeprefix("\ufeff"):
-                yield _existing(Path(name))
-    except UnicodeError as error:
-        raise UsageError(f"Standard input is neither a picture nor readable as a list of paths ({error}).") from error
+def _named_by(lines: Lines) -> Iterator[Path | bytes]:
+    """The one picture that a stream is, or the paths of a list."""
+    held = lines_of(lines)
+    if isinstance(held, bytes):
+        yield held
+        return
+    found = False
+    for line in held:
+        if name := line.rstrip("\r\n").removeprefix("\ufeff"):
+            found = True
+            yield _existing(Path(name))
+    if not found:
+        raise UsageError("Standard input holds no path. Expected an image file, or one path a line.")
 
 
 def _existing(path: Path) -> Path:

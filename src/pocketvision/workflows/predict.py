@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH, ImageResult
-from pocketvision.workflows.find_images import STANDARD_INPUT, find_images
+from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prediction_rows import row_sink
+from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def predict(
     backend: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
-    lines: Iterable[str] | BinaryIO | None = None,
+    lines: Lines | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
     """Classify `images` (files, folders, globs, `-` for `lines`) with a bundle or a pre-trained name, in order.
