@@ -38,6 +38,6 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     details = f"<details><summary>Answers</summary><ul>{''.join(answers)}</ul></details>"
     return (
         f'<article class="card"><h2><span class="tag">{method.upper()}</span> <code>{escape(path)}</code></h2>'
-        f"<p>{escape(operation.get('summary', ''))}. {escape(operation.get('description', ''))}</p>"
+        f"<p><strong>{escape(operation.get('summary', ''))}</strong> {escape(operation.get('description', ''))}</p>"
         f"<ul>{''.join(parameters + bodies)}</ul>{details}</article>"
     )

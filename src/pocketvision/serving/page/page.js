@@ -13,7 +13,7 @@ const TEXTS = {
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
-    files: "Choose images", measured: "Measured", unsure: "not sure", timings: "Timings",
+    files: "Choose images", measured: "Measured", unsure: "not sure", timings: "Timings", locked: "This server wants a key.",
     counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
     figure: ({ set, images, accuracy, bounds, before }) =>
       `${accuracy} % of ${images} ${set} images right${bounds && ` (${bounds})`}${before ? ", before compression" : ""}`,
@@ -24,7 +24,7 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
-    files: "이미지 선택", measured: "측정값", unsure: "확실하지 않음", timings: "처리 시간",
+    files: "이미지 선택", measured: "측정값", unsure: "확실하지 않음", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
     counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
     figure: ({ set, images, accuracy, bounds, before }) =>
       `${{ test: "테스트", selection: "선택용" }[set] ?? set} 이미지 ${images}장 가운데 ${accuracy} % 정답${bounds && `(${bounds})`}${before ? ", 압축 전" : ""}`,
@@ -75,7 +75,9 @@ async function ask(path, options = {}) {
     throw new Error(text("lost"));
   }
   const told = await answer.json().catch(() => ({ detail: `${answer.status} ${answer.statusText}` }));
-  if (!answer.ok) throw Object.assign(new Error(told.detail), { status: answer.status });
+  if (!answer.ok) {
+    throw Object.assign(new Error(answer.status === 401 ? text("locked") : told.detail), { status: answer.status });
+  }
   return told;
 }
 
@@ -170,7 +172,7 @@ function show(name, picture, prediction) {
     item.append(shot);
     told.append(...bars(prediction));
   }
-  told.append(element("p", name, "name"));
+  if (!prediction.problem?.detail.includes(name)) told.append(element("p", name, "name"));
   if (!prediction.problem) told.append(timings(prediction));
   item.append(told);
   at("answers").prepend(item);
