@@ -345,6 +345,11 @@ def test_classes_whose_names_only_resemble_splits_or_masks(tmp_path: Path, names
         (("train_images/1.jpg", "test_images/1.jpg"), "2 images but no class folders"),
         (("images/1.jpg", "images/2.jpg"), "2 images but no class folders"),
         (("a/1.heic", "b/2.HEIF"), "no image in them.*HEIC pictures, which are not read .2, such as 'a/1.heic'"),
+        (
+            ("fold_0/a/1.jpg", "fold_0/b/2.jpg", "fold_1/a/1.jpg", "fold_1/b/2.jpg"),
+            "look like folds or batches.*--labels",
+        ),
+        (("cat/1.jpg", "dog/2.jpg", "test/cat/3.jpg"), "'test' stands beside class folders and holds 'cat' once more"),
         (("notes/x.md", "t.parquet"), "There is a table, 't.parquet'"),
     ],
 )
@@ -353,3 +358,14 @@ def test_folders_that_look_like_something_else_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         read_samples(make(tmp_path, *files))
+
+
+def test_what_could_be_read_otherwise_is_told(tmp_path: Path) -> None:
+    make(tmp_path / "a", "apple/ripe/1.jpg", "apple/unripe/2.jpg", "pear/ripe/3.jpg", "pear/unripe/4.jpg")
+    samples = read_samples(tmp_path / "a")
+    assert samples.class_names == ("apple", "pear") and "'ripe', 'unripe'" in samples.reading[0]
+    make(tmp_path / "b", "cat/1.jpg", "dog/2.jpg", "test/3.jpg")
+    samples = read_samples(tmp_path / "b")
+    assert samples.class_names == ("cat", "dog", "test") and "'test' is read as a class" in samples.reading[0]
+    assert read_samples(tmp_path / "b", labels=["cat", "dog", "test"]).reading == ()
+    assert read_samples(make(tmp_path / "c", "part 1/1.jpg", "part 2/2.jpg")).class_names == ("part 1", "part 2")

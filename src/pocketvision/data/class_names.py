@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pocketvision.data.natural_order import natural_sorted
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.printable import quoted
 
 _JOINTS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
 
@@ -41,6 +42,8 @@ def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, wher
     `where` says in which data it was found.
     """
     names = {spelled(name) for name in found}
+    if isinstance(labels, str):
+        raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
     if labels is None:
         return tuple(natural_sorted(names))
     expected = tuple(spelled(label) for label in labels)

@@ -1,6 +1,7 @@
 """Where the class folders of an image folder are: at its top, below splits, above splits, or below a lone folder."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from pocketvision.data.samples import SPLITS
 from pocketvision.data.split_folders import is_filler, refuse_masks, split_folders, split_in_name
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
+
+_BATCH = re.compile(r"(?i)(fold|split|part|partition|batch|shard|chunk|set|group|session|run|day)[ _-]?\d+")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ def _take_classes(
             layout.levels[:] = [f"{base}{top.folders[0]}/"]
             _add_loose(layout.levels[0], lone, counter, layout)
             return
-    inside = _splits_inside(root / base, top.folders)
+    below = {folder: _shown_folders(root / base / folder) for folder in top.folders}
+    if chosen != top.folders:
+        _look_below(root / base, below, layout)
+    inside = _splits_inside(root / base, below)
     for folder in top.folders:
         splits = inside.get(folder)
         if splits is None:
@@ -112,18 +118,44 @@ def _take_classes(
         layout.reading.append("Folders inside the classes read as splits: " + _examples(inside) + ".")
 
 
-def _splits_inside(level: Path, folders: Sequence[str]) -> dict[str, Mapping[str, int]]:
+def _look_below(level: Path, below: Mapping[str, Sequence[str]], layout: Layout) -> None:
+    """Tell where the sub-folders of classes could be the classes. Raises UsageError where they must be.
+
+    below: the sub-folders of every class folder.
+    """
+    for folder, inner in below.items():
+        if split_in_name(folder) is None:
+            continue
+        if shared := sorted(set(inner) & set(below)):
+            raise UsageError(
+                f"{level}: {quoted(folder)} stands beside class folders and holds {quoted(shared[0])} once more, as a split "
+                "does. Put the other class folders into a split folder too, or move it away."
+            )
+        layout.reading.append(f"{quoted(folder)} is read as a class: it stands beside {len(below) - 1} others.")
+    same = sorted(set.intersection(*(set(inner) for inner in below.values()))) if len(below) > 1 else []
+    if len(same) < 2 or any(split_in_name(name) is not None for name in same):
+        return
+    shown = ", ".join(map(quoted, same[:4]))
+    if all(_BATCH.fullmatch(folder) for folder in below):
+        raise UsageError(
+            f"{level}: {quoted(min(below))} and the {len(below) - 1} folders beside it look like folds or batches: each holds "
+            f"the folders {shown}. Merge them, or list the images in a table (with a group column to keep a batch together). If they "
+            "are classes, name them all with --labels."
+        )
+    layout.reading.append(f"Each class holds the folders {shown}, which are read as parts of it and not as classes.")
+
+
+def _splits_inside(level: Path, below: Mapping[str, Sequence[str]]) -> dict[str, Mapping[str, int]]:
     """Class folder -> the splits in it, where every class is parted so (cat/train, cat/test, dog/train ...); else empty.
 
     Raises UsageError when only some of the classes are.
     """
     inside: dict[str, Mapping[str, int]] = {}
-    for folder in folders:
-        below = [name for name in _folders_in(level / folder) if not is_skipped_folder(name)]
-        kinds = {split_in_name(name) for name in below if name.isalpha()}
+    for folder, inner in below.items():
+        kinds = {split_in_name(name) for name in inner if name.isalpha()}
         if 0 in kinds and len(kinds - {None}) > 1:
-            inside[folder] = split_folders(level / folder, below, None, _below(level / folder, below)).splits
-    unparted = [folder for folder in folders if not inside.get(folder)]
+            inside[folder] = split_folders(level / folder, inner, None, _below(level / folder, inner)).splits
+    unparted = [folder for folder in below if not inside.get(folder)]
     if inside and unparted:
         raise UsageError(
             f"{level}: {_examples(inside)} are split folders inside a class, but {quoted(unparted[0])} has none. Part every "
@@ -143,7 +175,7 @@ def _descended(
     """The level that holds classes or splits: below folders that are alone, as an unpacked archive has them."""
     while len(level.folders) == 1 and not level.images:
         lone = level.folders[0]
-        below = [name for name in _folders_in(root / base / lone) if not is_skipped_folder(name)]
+        below = _shown_folders(root / base / lone)
         is_class = (names is not None and spelled(lone) in names) or split_in_name(lone) is not None
         inner_splits = {split_in_name(name) for name in below} - {None}
         known = names is not None and {spelled(name) for name in below} <= names
@@ -168,6 +200,10 @@ def _add_loose(prefix: str, level: Listing, counter: LeftOutCounter, layout: Lay
 def _below(level: Path, folders: Sequence[str]) -> dict[str, set[str]]:
     """The sub-folders of each folder whose name may be a split's."""
     return {name: set(_folders_in(level / name)) for name in folders if split_in_name(name) is not None}
+
+
+def _shown_folders(folder: Path) -> list[str]:
+    return [name for name in _folders_in(folder) if not is_skipped_folder(name)]
 
 
 def _folders_in(folder: Path) -> list[str]:

@@ -75,4 +75,5 @@ def read_samples(
             columns = Columns(path_column, label_column, split_column, group_column)
             samples = source.read(place, labels, columns, None if images is None else Path(images))
             return without_small_classes(samples, min_per_class)
-    raise UsageError(f"{place}: this kind of file is no source of labelled images. Expected {expected}.")
+    sheet = " Save the sheet as CSV (UTF-8)." if place.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+    raise UsageError(f"{place}: this kind of file is no source of labelled images. Expected {expected}.{sheet}")
