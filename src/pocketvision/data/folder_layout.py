@@ -139,8 +139,8 @@ def _look_below(level: Path, below: Mapping[str, Sequence[str]], layout: Layout)
     if all(_BATCH.fullmatch(folder) for folder in below):
         raise UsageError(
             f"{level}: {quoted(min(below))} and the {len(below) - 1} folders beside it look like folds or batches: each holds "
-            f"the folders {shown}. Merge them, or list the images in a table (with a group column to keep a batch together). If they "
-            "are classes, name them all with --labels."
+            f"the folders {shown}. Merge them, or list the images in a table (with a group column to keep a batch together). "
+            "If they are classes, name them all with --labels."
         )
     layout.reading.append(f"Each class holds the folders {shown}, which are read as parts of it and not as classes.")
 
