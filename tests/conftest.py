@@ -1,5 +1,6 @@
 """Shared by the rooms: a bundle of a hand-made graph; real pictures, and one training of some seconds on the embedded faces."""
 
+import json
 import os
 import pickle
 import shutil
@@ -20,6 +21,7 @@ from pocketvision.preprocessing import Preprocessing
 TEMPERATURE = 2.0
 # Small enough to train in seconds, with every stage, split and step of a real run.
 TINY_TRAINING = {"size": 64, "epochs1": 3, "epochs2": 2, "views": 2, "batch": 8, "seed": 3, "workers": 2}
+LEARNING_RATES = {"lr1": 1e-2, "lr2": 1e-3}
 SLOW_LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -107,17 +109,59 @@ def photos(made_once: MadeOnce) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_training() -> dict[str, int]:
-    """Options that make a training take seconds."""
-    return dict(TINY_TRAINING)
+def small_network(photos: Path, made_once: MadeOnce) -> dict[str, str]:
+    """Options of a training for a network of 0.12 M weights: its rows, and weights to start from. It is exported in a second."""
+
+    def make(folder: Path) -> dict[str, str]:
+        import safetensors.torch
+        import torch
+
+        from pocketvision.models.catalog import build
+        from pocketvision.models.spec import Architecture, StageRow
+
+        rows = Architecture(
+            name="small",
+            family="test",
+            stages=(
+                StageRow(3, 1, 1, 16, 1),
+                StageRow(3, 2, 4, 32, 1),
+                StageRow(5, 2, 4, 48, 1),
+                StageRow(3, 2, 6, 96, 1),
+            ),
+            stem_channels=16,
+            head_channels=512,
+            activation="relu6",
+            padding="same",
+            norm_epsilon=1e-3,
+            input_size=64,
+            dropout=0.2,
+        )
+        torch.manual_seed(0)
+        network = build(rows, num_classes=2)
+        pixels = Preprocessing(64, 64, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        images = torch.from_numpy(np.stack([pixels(path) for path in sorted(photos.glob("*/*.png"))]))
+        with torch.no_grad():  # the norms get to know the pictures
+            for _ in range(30):
+                network.train()(images)
+        safetensors.torch.save_file(network.state_dict(), folder / "weights.safetensors")
+        (folder / "rows.json").write_text(json.dumps(rows.to_dict()))
+        return {"model": str(folder / "rows.json"), "weights": str(folder / "weights.safetensors")}
+
+    return made_once("small_network", make)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
-def trained(photos: Path, made_once: MadeOnce):  # type: ignore[no-untyped-def]
+def tiny_training(small_network: dict[str, str]) -> dict[str, Any]:
+    """Options that make a training take seconds."""
+    return TINY_TRAINING | LEARNING_RATES | small_network
+
+
+@pytest.fixture(scope="session")
+def trained(photos: Path, tiny_training: dict[str, Any], made_once: MadeOnce):  # type: ignore[no-untyped-def]
     """A finished run on `photos`, with a test split."""
     from pocketvision.workflows.train import train
 
-    return made_once("run", lambda out: train(photos, out=out / "photos", test_share=0.2, **TINY_TRAINING))  # type: ignore[arg-type]
+    return made_once("run", lambda out: train(photos, out=out / "photos", test_share=0.2, **tiny_training))
 
 
 @pytest.fixture

@@ -196,7 +196,9 @@ def test_an_absent_extra_is_named_with_its_install_line(photos: Path, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(
+    photos: Path, small_network: dict[str, str], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     command = [
         sys.executable,
@@ -210,6 +212,10 @@ def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(photos: Path, tmp_path: Pa
         "64",
         "--views",
         "1",
+        "--model",
+        small_network["model"],
+        "--weights",
+        small_network["weights"],
     ]
     process = subprocess.Popen(
         [*command, "--epochs1", "1", "--epochs2", "5000", "--patience", "5000"],

@@ -150,9 +150,9 @@ def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float
     seen: list[float] = []
 
     def within(comparison: Comparison, _: float) -> bool:
-        """Half of the first candidate's difference: what leaving layers in float can really reach."""
+        """A tenth less than the first candidate's difference: what leaving layers in float can really reach."""
         seen.append(comparison.mean_probability_difference)
-        return comparison.mean_probability_difference <= 0.5 * seen[0]
+        return comparison.mean_probability_difference <= 0.9 * seen[0]
 
     monkeypatch.setattr(Comparison, "within", within)
     progress: list[str] = []

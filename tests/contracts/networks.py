@@ -1,12 +1,40 @@
 """Networks with numbers that tell them apart, and what "equal" means: shared by the contract tests."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.vit import VisionTransformer
+
+# A small network of every family, padding, activation and kind of block: they stand for the catalogue where it takes long.
+REPRESENTATIVES = (
+    "efficientnet_lite0",
+    "efficientnet_v2_b0",
+    "mnasnet_a1",
+    "mobile_efficientnet_small",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_small_minimalistic",
+    "resnet18",
+    "resnet50",
+    "small_cnn",
+    "tf_efficientnet_b0",
+    "vit_tiny_16",
+)
+
+
+def each_row(
+    suited: Callable[[ModelSpec], bool] = lambda _: True, quick: Iterable[str] = REPRESENTATIVES
+) -> list[object]:
+    """Parameters of a test over the catalogue: the names of all rows; the test of one that is not `quick` is slow."""
+    names = sorted(name for name, row in ARCHITECTURES.items() if suited(row))
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def shallow(row: ModelSpec) -> ModelSpec:

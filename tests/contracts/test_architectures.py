@@ -3,11 +3,12 @@
 import copy
 import json
 import re
+from collections.abc import Iterable
 
 import pytest
 import torch
 from golden import GOLDEN, golden_outputs, seeded
-from networks import assert_equal, calibrated, randomised
+from networks import REPRESENTATIVES, assert_equal, calibrated, each_row, randomised
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
@@ -15,9 +16,6 @@ from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.spec import Architecture, ModelSpec
-
-ROWS = sorted(ARCHITECTURES)
-
 
 # Odd, with an odd number of activations at every stride; a transformer has none that work.
 ODD = (70, 97)
@@ -39,7 +37,7 @@ def calibration_images(network: Network) -> Tensor:
     return torch.randn(8, 3, pixels, pixels, generator=torch.Generator().manual_seed(5))
 
 
-@pytest.fixture(scope="module", params=ROWS)
+@pytest.fixture(scope="module", params=each_row())
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(1)
     network = randomised(build(request.param, num_classes=10))
@@ -74,7 +72,7 @@ def test_trunk_and_tail_make_the_network_at_every_cut(network: Network) -> None:
     assert len(network.cuts) == len(network.channels) == len(network.strides) == len(network.stages) + 1
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", each_row())
 def test_gradient_reaches_every_parameter(name: str) -> None:
     """As a training from scratch begins, and as a fine-tuning does: with norms in training and in eval mode."""
     torch.manual_seed(1)
@@ -153,6 +151,19 @@ def test_folded_norms_give_the_same_numbers(network: Network) -> None:
     assert_equal(double(images).detach(), expected)
 
 
+def test_every_kind_of_network_has_a_representative() -> None:
+    def kinds(names: Iterable[str]) -> set[tuple[object, ...]]:
+        rows = [ARCHITECTURES[name] for name in names]
+        found = {(type(row), row.family) for row in rows}
+        for row in rows:
+            if isinstance(row, Architecture):
+                found |= {(field, getattr(row, field)) for field in ("padding", "activation", "norm_epsilon")}
+                found |= {("block", stage.block, stage.squeeze_ratio > 0) for stage in row.stages}
+        return found
+
+    assert kinds(REPRESENTATIVES) == kinds(ARCHITECTURES)
+
+
 def test_golden_outputs(golden_network: Network) -> None:
     """Seeded weights and images still give the numbers that were accepted (`make golden` accepts new ones)."""
     name = golden_network.architecture.name
@@ -161,6 +172,6 @@ def test_golden_outputs(golden_network: Network) -> None:
     assert_equal(torch.tensor(golden_outputs(golden_network)), torch.tensor(stored[name]))
 
 
-@pytest.fixture(scope="module", params=ROWS)
+@pytest.fixture(scope="module", params=each_row())
 def golden_network(request: pytest.FixtureRequest) -> Network:
     return seeded(request.param)

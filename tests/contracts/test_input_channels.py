@@ -7,7 +7,7 @@ import copy
 
 import pytest
 import torch
-from networks import calibrated, randomised, shallow
+from networks import calibrated, each_row, randomised, shallow
 from torch import Tensor
 
 from pocketvision.models.catalog import ARCHITECTURES, build
@@ -19,7 +19,7 @@ SIDE = 96
 FACTOR = 1.5  # by which activations may grow or shrink on channels that have nothing to do with each other
 
 
-@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+@pytest.fixture(scope="module", params=each_row())
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(1)
     network = randomised(build(shallow(ARCHITECTURES[request.param]), num_classes=CLASSES))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from networks import assert_equal, randomised
+from networks import assert_equal, each_row, randomised
 from torch import nn
 
 from pocketvision.compression import prune_channels as module
@@ -17,7 +17,6 @@ from pocketvision.models.cost import cost
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
 
-CONVOLUTIONAL = sorted(name for name, row in ARCHITECTURES.items() if isinstance(row, Architecture))
 SIZE = 64
 
 
@@ -37,7 +36,7 @@ def unpruned(request: pytest.FixtureRequest) -> Network:
     return network
 
 
-@pytest.mark.parametrize("unpruned", CONVOLUTIONAL, indirect=True)
+@pytest.mark.parametrize("unpruned", each_row(lambda row: isinstance(row, Architecture)), indirect=True)
 def test_channels_go_and_the_rows_that_are_left_answer_the_same(
     unpruned: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

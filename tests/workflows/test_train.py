@@ -134,6 +134,7 @@ def test_resume_notices_that_the_data_changed(photos: Path, tiny_training: dict[
         pocketvision.train(resume=run)
 
 
+@pytest.mark.slow
 def test_the_cached_and_the_plain_way_agree_on_the_demo_data(tmp_path: Path) -> None:
     table = tmp_path / "faces.csv"
     write_split_csv(table, demo_partition(0).training_samples())
@@ -172,7 +173,7 @@ def test_broken_files_are_skipped_with_a_line_each(photos: Path, tiny_training: 
 def test_views_beyond_the_cache_limit_are_given_up_aloud(
     photos: Path, tiny_training: dict[str, Any], tmp_path: Path
 ) -> None:
-    many = tiny_training | {"epochs1": 1, "epochs2": 0, "views": 500, "cache_limit": 1_000_000}
+    many = tiny_training | {"epochs1": 1, "epochs2": 0, "views": 500, "unfreeze": 4, "cache_limit": 3_000_000}
     result = pocketvision.train(photos, out=tmp_path / "run", **many)
     assert any("holds" in note and "views an image, not 500" in note for note in result.notes)
 
@@ -192,17 +193,25 @@ def test_a_full_disk_while_caching_is_a_clear_error(
         pocketvision.train(photos, out=tmp_path / "run", **tiny_training)
 
 
-def test_training_works_under_the_spawn_start_method(photos: Path, tmp_path: Path) -> None:
+def test_training_works_under_the_spawn_start_method(
+    photos: Path, small_network: dict[str, str], tmp_path: Path
+) -> None:
     script = tmp_path / "spawned.py"
     script.write_text(
-        "import multiprocessing, sys\n"
+        "import json, multiprocessing, sys\n"
         "import pocketvision\n"
         "if __name__ == '__main__':\n"
         "    multiprocessing.set_start_method('spawn')\n"
-        "    pocketvision.train(sys.argv[1], out=sys.argv[2], size=64, epochs1=1, epochs2=0, views=1, cache=False)\n"
+        "    network = json.loads(sys.argv[3])\n"
+        "    pocketvision.train(\n"
+        "        sys.argv[1], out=sys.argv[2], size=64, epochs1=1, epochs2=0, views=1, cache=False, **network\n"
+        "    )\n"
     )
     finished = subprocess.run(
-        [sys.executable, str(script), str(photos), str(tmp_path / "run")], capture_output=True, text=True, timeout=300
+        [sys.executable, str(script), str(photos), str(tmp_path / "run"), json.dumps(small_network)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
