@@ -70,6 +70,8 @@ def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
     path, out = bundle.path("model.onnx"), tmp_path / "small.onnx"
     quantize_onnx(prepared, out, settings, data.calibration_batches())
     weights = {each.name: each for each in onnx.load(out).graph.initializer}
+    versions = onnx.load(out)
+    assert versions.ir_version <= 8 and [(each.domain, each.version) for each in versions.opset_import] == [("", 18)]
     held = sum(np.prod(each.dims) for each in weights.values() if each.data_type == onnx.TensorProto.INT8)
     assert held > 0.95 * sum(weighted_layers(prepared).values())
     if settings.reduce_range:

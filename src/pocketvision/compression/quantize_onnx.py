@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import replacing
 from pocketvision.compression.settings import OPERATORS, Settings
 from pocketvision.errors import UsageError
+from pocketvision.export.onnx_versions import lower_versions
 from pocketvision.export.quiet import quiet
 
 Batches = Iterable[NDArray[np.float32]]
@@ -35,6 +36,7 @@ def quantize_onnx(
                 reduce_range=settings.reduce_range,
                 nodes_to_exclude=list(settings.float_layers),
             )
+            _lower_versions_of(written)
             return
         quantize_static(
             path,
@@ -54,6 +56,15 @@ def quantize_onnx(
                 "percentile": CalibrationMethod.Percentile,
             }[settings.calibration],
         )
+        _lower_versions_of(written)
+
+
+def _lower_versions_of(path: Path) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    lower_versions(model)
+    onnx.save(model, path)
 
 
 def prepare_onnx(path: Path, out: Path) -> None:

@@ -9,6 +9,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import UsageError
 from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.onnx_versions import lower_versions
 from pocketvision.models.blocks import PaddedConv2d
 from pocketvision.models.spec import Architecture
 
@@ -42,6 +43,7 @@ def write_free_size_onnx(source: Exportable, folder: Path) -> None:
         model = onnx.load(path)
     if rows.padding == "same":
         _pad_as_tensorflow(model)
+    lower_versions(model)
     with replacing(folder / FILE) as written:
         onnx.save(model, written)
 

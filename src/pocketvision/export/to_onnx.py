@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
+from pocketvision.export.onnx_versions import EXPORTED_OPSET, lower_versions
 from pocketvision.export.unsupported import converted
 from pocketvision.json_text import json_text
 from pocketvision.runtime.backends import usable_cores
@@ -71,6 +72,8 @@ def write_graph(
     example: a batch of two rows: a batch of one would be taken for a constant. metadata: words that the file carries.
     free_size: height and width of the example's (N, C, H, W) are free too.
     """
+    import onnx
+
     free = {0: BATCH, 2: SIZE[0], 3: SIZE[1]} if free_size else {0: BATCH}
 
     def convert(module: nn.Module, example: Tensor) -> torch.onnx.ONNXProgram:
@@ -78,6 +81,7 @@ def write_graph(
             module,
             (example,),
             dynamo=True,
+            opset_version=EXPORTED_OPSET,
             input_names=["images"],
             output_names=list(outputs) if module is graph else None,
             dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items() if axis < example.ndim},),
@@ -91,8 +95,10 @@ def write_graph(
         program = converted(convert, graph, example, into="ONNX")
         _forget_the_machine(program)
         program.model.metadata_props.update(metadata or {})
-        with replacing(path) as temporary:
-            program.save(temporary, external_data=False)
+        model = program.model_proto
+    lower_versions(model)
+    with replacing(path) as temporary:
+        onnx.save(model, temporary)
 
 
 def _forget_the_machine(program: torch.onnx.ONNXProgram) -> None:

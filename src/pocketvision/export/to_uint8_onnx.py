@@ -6,6 +6,7 @@ pixels differ by up to about one level. So this target is not lossless; what it 
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import replacing
 from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.onnx_versions import lower_versions
 from pocketvision.preprocessing import Preprocessing
 
 FILE = "model_uint8.onnx"
 
 # The crop of Preprocessing.resized_size and .crop, in ONNX's own notation. fit: the height and width that the crop fills of the
-# resized image; size: those of the crop. Sizes are whole numbers, so that no rounding differs from Python's.
+# resized image; size: those of the crop. Sizes are whole numbers, so that no rounding differs from Python's. Without the Reshape
+# ONNX Runtime up to 1.17 does not see that Resize is given two sizes, and refuses the file.
 _GRAPH = """
-<ir_version: 10, opset_import: ["" : 20]>
+<ir_version: 8, opset_import: ["" : 18]>
 preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}] images) {{
   shape = Shape<end = 2>(image)
   fit = Constant<value_ints = [{fit_height}, {fit_width}]>()
@@ -39,7 +42,9 @@ preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}]
   resized_height_free = Where(width_is_tighter, height_from_width, fit_height)
   resized_width_free = Where(width_is_tighter, fit_width, width_from_height)
   resized_free = Concat<axis = 0>(resized_height_free, resized_width_free)
-  resized = Max(resized_free, size)
+  resized_of_any_length = Max(resized_free, size)
+  two = Constant<value_ints = [2]>()
+  resized = Reshape(resized_of_any_length, two)
   pixels = Cast<to = 1>(image)
   channels_first = Transpose<perm = [2, 0, 1]>(pixels)
   batch = Unsqueeze(channels_first, zero)
@@ -77,16 +82,18 @@ def write_uint8_onnx(source: Exportable, folder: Path) -> None:
         to_onnx.write_onnx(source, Path(temporary))
         network = onnx.load(Path(temporary) / to_onnx.FILE)
     first = onnx.parser.parse_model(_graph(source.preprocessing))
-    opset = next(each.version for each in network.opset_import if each.domain == "")
-    if opset != 20:
-        first = version_converter.convert_version(first, opset)
-    first.ir_version = network.ir_version
+    opset = max(_opset(first), _opset(network))
+    first, network = (
+        each if _opset(each) == opset else version_converter.convert_version(each, opset) for each in (first, network)
+    )
+    first.ir_version = network.ir_version = max(first.ir_version, network.ir_version)
     merged = compose.merge_models(
         compose.add_prefix(first, "preprocessing/", rename_inputs=False, rename_outputs=False),
         network,
         io_map=[("images", "images")],
     )
     onnx.helper.set_model_props(merged, {each.key: each.value for each in network.metadata_props})
+    lower_versions(merged)
     with replacing(folder / FILE) as temporary_file:
         onnx.save(merged, temporary_file)
 
@@ -101,6 +108,10 @@ def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
         return run({"image": image})
 
     return answers
+
+
+def _opset(model: Any) -> int:
+    return next(each.version for each in model.opset_import if each.domain == "")
 
 
 def _graph(preprocessing: Preprocessing) -> str:
