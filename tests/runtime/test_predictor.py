@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pocketvision.bundle import Bundle, write_bundle
+from pocketvision.cli.main import main
 from pocketvision.errors import BundleError, ImageError, UsageError
-from pocketvision.runtime.backends import open_backend, open_onnx, usable_cores
+from pocketvision.runtime.backends import BACKENDS, open_backend, open_onnx, usable_cores
 from pocketvision.runtime.choice import choose
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.runtime.verify import verify_bundle
@@ -156,6 +157,55 @@ def test_verify(tiny_bundle: Bundle) -> None:
     assert (found.files, found.images) == (2, 3)
     assert found.max_probability_difference < 1e-6
     assert found.to_dict()["backends"].keys() == {"onnxruntime", "openvino"}
+
+
+def without(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, backend, replace(BACKENDS[backend], module="no_such_module"))
+
+
+def with_graph(bundle: Bundle, *files: str, only: bool = False) -> Bundle:
+    """The bundle with another graph, whose files hold nothing that is run here, beside its own or alone."""
+    graphs = (replace(bundle.manifest.graphs[0], name=files[0], files=files),)
+    contents: dict[str, Path | bytes] = dict.fromkeys(files, b"x")
+    if not only:
+        graphs, contents = (*bundle.manifest.graphs, *graphs), {"model.onnx": bundle.path("model.onnx"), **contents}
+    golden = bundle.golden()
+    manifest = replace(bundle.manifest, graphs=graphs, files={})
+    return write_bundle(bundle.folder.with_name("other"), manifest, contents, golden.pop("images"), golden)
+
+
+@pytest.mark.parametrize(
+    ("files", "backend", "install"),
+    [(("model.xml", "model.bin"), "openvino", "openvino"), (("model.pte",), "executorch", "executorch")],
+)
+def test_verify_names_what_it_can_not_run(
+    files: tuple[str, ...],
+    backend: str,
+    install: str,
+    tiny_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    without(backend, monkeypatch)
+    reason = f'{backend} is not installed: pip install "pocketvision[{install}]"'
+    beside = with_graph(tiny_bundle, *files)
+    found = verify_bundle(beside)
+    assert found.unverified == {files[0]: reason} and "onnxruntime" in found.backends
+    assert found.to_dict()["unverified"] == found.unverified
+    with pytest.raises(SystemExit) as done:
+        main(["verify", str(beside.folder)])
+    printed = capsys.readouterr().out
+    assert not done.value.code and f"Not run, its hash is intact: {files[0]} ({reason})" in printed
+    alone = with_graph(tiny_bundle, *files, only=True)
+    with pytest.raises(SystemExit) as done:
+        main(["verify", str(alone.folder)])
+    assert done.value.code == 1
+    said = capsys.readouterr().err
+    assert "nothing was verified" in said and reason in said and "Traceback" not in said
+
+
+def test_verify_names_a_file_that_no_backend_runs(tiny_bundle: Bundle) -> None:
+    assert verify_bundle(with_graph(tiny_bundle, "model.tflite")).unverified == {"model.tflite": "no backend runs it"}
 
 
 def test_verify_names_the_image_that_is_answered_differently(tiny_bundle: Bundle) -> None:

@@ -13,7 +13,9 @@ from pocketvision.cli.terminal import stdout
 def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], json: JsonFile = None) -> None:
     """Recompute a bundle's hashes and rerun its golden inputs on this machine.
 
-    Exit code 0: it answers as it was measured; 1: it does not.
+    Every file that an installed runtime runs is verified; the others are named, with the line that installs what runs them.
+
+    Exit code 0: what could be run answers as it was measured; 1: something does not, or nothing could be run.
 
     Example:
 
@@ -29,3 +31,6 @@ def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], j
             f"{verification.max_probability_difference:.1e} (at most {verification.tolerance:.0e})",
             soft_wrap=True,
         )
+        stdout().print(f"Run in: {', '.join(verification.backends)}", soft_wrap=True)
+        for file, reason in verification.unverified.items():
+            stdout().print(f"Not run, its hash is intact: {file} ({reason})", soft_wrap=True)

@@ -111,7 +111,7 @@ def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
 
 
 def _opset(model: Any) -> int:
-    return next(each.version for each in model.opset_import if each.domain == "")
+    return int(next(each.version for each in model.opset_import if each.domain == ""))
 
 
 def _graph(preprocessing: Preprocessing) -> str:

@@ -50,6 +50,11 @@ class BackendRow:
         """Whether its package is here. Imports nothing."""
         return importlib.util.find_spec(self.module) is not None
 
+    @property
+    def install(self) -> str:
+        """The line that installs it. What has no extra is part of every installation."""
+        return f'pip install "pocketvision[{self.extra}]"' if self.extra else f"pip install {self.module}"
+
     def file(self, bundle: Bundle) -> str | None:
         """The bundle's file that it would run, None when there is none."""
         return next((name for name in self.files if name in bundle.manifest.files), None)
@@ -80,9 +85,7 @@ def open_backend(
         raise unknown_name("backend", name, BACKENDS)
     row = BACKENDS[name]
     if not row.installed and not row.extra:
-        raise UsageError(
-            f"The backend {name} needs {row.module}, which is part of every installation: pip install {row.module}"
-        )
+        raise UsageError(f"The backend {name} needs {row.module}, which is part of every installation: {row.install}")
     if not row.installed:
         raise MissingExtraError(f"The backend {name}", row.extra)
     file = row.file(bundle)

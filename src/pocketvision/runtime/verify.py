@@ -1,7 +1,7 @@
 """Does a bundle answer on this machine as it was measured where it was made?"""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Verification:
     """A bundle that passed: its files are intact, and each backend answers its golden inputs as closely as it has to.
 
     tolerance: what was allowed of the backend that may differ most. max_probability_difference: the largest over all backends;
-    `backends` has it for each.
+    `backends` has it for each. unverified: why, by the name of each exported file that was not run here; its hash is intact.
     """
 
     files: int
@@ -35,6 +35,7 @@ class Verification:
     tolerance: float
     max_probability_difference: float
     backends: dict[str, float]
+    unverified: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -45,11 +46,20 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
     """Rerun the golden inputs of a bundle whose hashes were checked when it was read.
 
     backends: None for those that are installed and have an exported file in the bundle.
-    Raises BundleError that names the backend, the golden image and the difference when an answer is another one.
+    Raises BundleError that names the backend, the golden image and the difference when an answer is another one, and one that
+    names what is missing when no exported file can be run here.
     """
     golden = bundle.golden()
     differences, tolerances = {}, {}
-    for name in _exported_to(bundle) if backends is None else backends:
+    run = _exported_to(bundle) if backends is None else list(backends)
+    unverified = _unverified(bundle, run)
+    if not run:
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in unverified.items())
+        raise BundleError(
+            f"{bundle.folder}: its {len(bundle.manifest.files)} files are intact, but nothing was verified, because none of "
+            f"them can be run here ({reasons})"
+        )
+    for name in run:
         answers = open_backend(bundle, name).run(golden["images"])["probabilities"]
         tolerance = tolerances[name] = _tolerance(bundle, BACKENDS[name].file(bundle))
         difference = np.abs(answers - golden["probabilities"]).max(axis=1)
@@ -67,6 +77,7 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
         tolerance=max(tolerances.values()),
         max_probability_difference=max(differences.values()),
         backends=differences,
+        unverified=unverified,
     )
 
 
@@ -78,3 +89,18 @@ def _tolerance(bundle: Bundle, file: str | None) -> float:
 def _exported_to(bundle: Bundle) -> list[str]:
     """PyTorch's are left out: they are what the others are compared with."""
     return [name for name, row in BACKENDS.items() if row.module != "torch" and row.installed and row.file(bundle)]
+
+
+def _unverified(bundle: Bundle, backends: list[str]) -> dict[str, str]:
+    """Why each exported file that none of `backends` runs is not run: the runtime to install, or that there is none."""
+    run = {BACKENDS[name].file(bundle) for name in backends}
+    reasons: dict[str, str] = {}
+    for graph in bundle.manifest.graphs:
+        file = graph.files[0]
+        if not run & set(graph.files):
+            rows = [(name, row) for name, row in BACKENDS.items() if file in row.files]
+            absent = next(((name, row) for name, row in rows if not row.installed), None)
+            reasons[file] = (
+                "no backend runs it" if absent is None else f"{absent[0]} is not installed: {absent[1].install}"
+            )
+    return reasons
