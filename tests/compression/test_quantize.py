@@ -11,6 +11,7 @@ import pytest
 
 from pocketvision.baseline import CONFIDENCE_EDGES, distribution
 from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.cli.main import main
 from pocketvision.compression import search as search_module
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
 from pocketvision.compression.search import SearchData, answers_of, open_float, search
@@ -18,7 +19,7 @@ from pocketvision.compression.sensitivity import layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.evaluation.comparison import Comparison
-from pocketvision.runtime.backends import open_backend
+from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.workflows import quantize as workflow
 from pocketvision.workflows.load import load
@@ -215,6 +216,42 @@ def test_one_that_is_surely_within_the_drop_comes_before_a_faster_one_that_is_no
         bundle.path("model.onnx"), tmp_path, candidates, data, max_drop=100, seconds=1, on_progress=lambda _: None
     )
     assert found.chosen == found.candidates[1], "the faster of the two; the third is faster still"
+
+
+def test_the_search_stops_at_the_first_that_is_good_enough(bundle: Bundle, data: SearchData, tmp_path: Path) -> None:
+    candidates = CANDIDATES["onnxruntime"][:3]
+    found = search(
+        bundle.path("model.onnx"),
+        tmp_path,
+        candidates,
+        data,
+        max_drop=100,
+        seconds=0.02,
+        on_progress=lambda _: None,
+        stop_early=True,
+    )
+    assert [each.settings for each in found.candidates] == [candidates[0]] and found.untried == 2
+    assert "2 more were not tried (--method all tries every one)" in found.reason
+
+
+def test_by_default_only_what_every_installation_runs_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {each.tool for each in workflow._candidates("auto")} == {"onnxruntime"}
+    assert {each.tool for each in workflow._candidates("all")} == {"onnxruntime", "openvino"}
+    monkeypatch.setitem(BACKENDS, "openvino", replace(BACKENDS["openvino"], module="no_such_module"))
+    assert {each.tool for each in workflow._candidates("all")} == {"onnxruntime"}
+
+
+def test_what_was_taken_is_named_with_why_and_what_it_needs(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["quantize", str(bundle.folder.parent), "--out", str(tmp_path / "small"), "--max-accuracy-drop", "60"])
+    printed = capsys.readouterr().out
+    assert not done.value.code
+    assert "Taken: onnxruntime, per channel, uint8, minmax: the first that is" in printed
+    assert "Runs in: onnxruntime, part of every installation" in printed
+    small = read_bundle(tmp_path / "small")
+    assert small.manifest.compression["untried"] == 5 and small.manifest.compression["reason"]
 
 
 def test_the_graph_is_prepared_once_for_all_candidates(

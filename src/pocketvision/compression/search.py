@@ -2,24 +2,26 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.quantize_openvino import quantize_openvino
+from pocketvision.compression.selection import good_enough, select
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
 from pocketvision.compression.settings import Settings
 from pocketvision.errors import PocketVisionError
-from pocketvision.evaluation.comparison import Comparison, compare
+from pocketvision.evaluation.comparison import compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
 
 OnProgress = Callable[[str], None]
+Built = tuple[Candidate, Path]
 _BATCH = 32
 # Images that single layers are measured on: with the 64 of a run, EfficientNet-Lite0's 50 layers take some 3 minutes.
 _SENSITIVITY_IMAGES = 64
@@ -42,26 +44,12 @@ class SearchData:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Settings, what they changed, and how fast it is here (None where it was not timed); `bytes` of its files."""
-
-    settings: Settings
-    comparison: Comparison
-    bytes: int
-    latency: Latency | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "title": self.settings.title}
-
-
-@dataclass(frozen=True)
 class Search:
-    """The candidates. chosen: the fastest of those whose drop is surely within what is allowed (its whole interval is), or, with
-    too few images for that, of those whose measured drop is; None when there is none. Its files lie in `folder`.
+    """The candidates that were tried. chosen and reason: see selection.py; None when none is within what is allowed. The chosen
+    one's files lie in `folder`.
 
-    sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from.
-    confidences: (N,) the chosen one's greatest probability for each image.
+    sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from. untried: how
+    many candidates were left out once one was good enough. confidences: (N,) the chosen one's greatest probability of each image.
     """
 
     candidates: tuple[Candidate, ...]
@@ -69,6 +57,8 @@ class Search:
     sensitivities: tuple[Sensitivity, ...]
     float_latency: Latency
     failed: dict[str, str]
+    untried: int = 0
+    reason: str = ""
     confidences: NDArray[np.float32] | None = None
 
 
@@ -82,24 +72,26 @@ def search(
     seconds: float,
     on_progress: OnProgress,
     tuned: Path | None = None,
+    stop_early: bool = False,
 ) -> Search:
-    """Try every one of `candidates` on the ONNX file `path`; leave the chosen one's files in `folder`.
+    """Try `candidates` on the ONNX file `path`; leave the chosen one's files in `folder`.
 
     max_drop: percentage points of accuracy. Where none stays within it, the most accurate candidate of ONNX Runtime's is tried
     again with its most sensitive layers left in float, twice as many each time. on_progress: takes a sentence.
-    tuned: the same graph with weights tuned for 8 bits; every candidate is built from it too, and compared with `path` as well.
+    tuned: the same graph with weights tuned for 8 bits; candidates are built from it too, and compared with `path` as well.
+    stop_early: of either weights the first that is good enough ends the search.
     """
-    rounds = (False,) if tuned is None else (False, True)
+    weights = (False,) if tuned is None else (False, True)
+    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as temporary:
         builder = _Builder(path, tuned, Path(temporary), data)
-        failed: dict[str, str] = {}
-        built: list[tuple[Candidate, Path]] = []
-        for settings in (replace(each, tuned=is_tuned) for is_tuned in rounds for each in candidates):
-            on_progress(f"Quantizing: {settings.title}")
-            try:
-                built.append(builder.build(settings))
-            except PocketVisionError as error:
-                failed[settings.title] = str(error)
+        built: list[Built] = []
+        untried = 0
+        for is_tuned in weights:
+            queue = [replace(each, tuned=is_tuned) for each in candidates]
+            found = builder.build_all(queue, failed, max_drop if stop_early else None, on_progress)
+            untried += len(queue) - len(found) - sum(each.title in failed for each in queue)
+            built += found
         sensitivities: tuple[Sensitivity, ...] = ()
         if not any(candidate.comparison.within(max_drop) for candidate, _ in built):
             static = [each for each, _ in built if each.settings.tool == "onnxruntime"]
@@ -108,14 +100,16 @@ def search(
                 sensitivities = builder.sensitivities(base.settings, on_progress)
                 built += builder.with_float_layers(base.settings, sensitivities, max_drop, on_progress)
         timed, float_latency = builder.timed(built, max_drop, seconds)
-        fitting = [each for each in timed if each[0].latency is not None]
+        tried = tuple(each for each, _ in timed)
+        fitting = {each.settings: (each, file) for each, file in timed if each.latency is not None}
         if not fitting:
-            return Search(tuple(each for each, _ in timed), None, sensitivities, float_latency, failed)
-        chosen, files = min(fitting, key=lambda each: _rank(each[0], max_drop))
-        for file in _files(files):
+            return Search(tried, None, sensitivities, float_latency, failed, untried)
+        selection = select([each for each, _ in fitting.values()], max_drop, untried=untried)
+        chosen, chosen_file = fitting[selection.candidate.settings]
+        for file in _files(chosen_file):
             file.replace(folder / f"model{file.suffix}")
-        confidences = builder.confidences[files]
-        return Search(tuple(each for each, _ in timed), chosen, sensitivities, float_latency, failed, confidences)
+        confidences = builder.confidences[chosen_file]
+        return Search(tried, chosen, sensitivities, float_latency, failed, untried, selection.reason, confidences)
 
 
 class _Builder:
@@ -133,7 +127,23 @@ class _Builder:
         self._built = 0
         self.confidences: dict[Path, NDArray[np.float32]] = {}
 
-    def build(self, settings: Settings) -> tuple[Candidate, Path]:
+    def build_all(
+        self, queue: Sequence[Settings], failed: dict[str, str], stop_within: float | None, on_progress: OnProgress
+    ) -> list[Built]:
+        """Candidates in order, until one is good enough for `stop_within` points; what can not be built goes into `failed`."""
+        built: list[Built] = []
+        for settings in queue:
+            on_progress(f"Quantizing: {settings.title}")
+            try:
+                built.append(self.build(settings))
+            except PocketVisionError as error:
+                failed[settings.title] = str(error)
+                continue
+            if stop_within is not None and good_enough(built[-1][0].comparison, stop_within):
+                break
+        return built
+
+    def build(self, settings: Settings) -> Built:
         """A candidate and its file, compared on all images."""
         self._built += 1
         openvino = settings.tool == "openvino"
@@ -162,7 +172,7 @@ class _Builder:
 
     def with_float_layers(
         self, settings: Settings, sensitivities: Sequence[Sensitivity], max_drop: float, on_progress: OnProgress
-    ) -> Iterator[tuple[Candidate, Path]]:
+    ) -> Iterator[Built]:
         """Candidates with 1, 2, 4 … of the most sensitive layers in float, until one is within the allowed drop."""
         count = 1
         while count < len(sensitivities):
@@ -174,9 +184,7 @@ class _Builder:
                 return
             count *= 2
 
-    def timed(
-        self, built: Sequence[tuple[Candidate, Path]], max_drop: float, seconds: float
-    ) -> tuple[list[tuple[Candidate, Path]], Latency]:
+    def timed(self, built: Sequence[Built], max_drop: float, seconds: float) -> tuple[list[Built], Latency]:
         """The candidates, those that may be chosen timed beside the float network, in turns; and its own latency."""
         runs = {"": open_float(self._path).run}
         runs |= {str(path): _open(path).run for path in _within_drop(built, max_drop)}
@@ -191,10 +199,10 @@ def _accuracy(candidate: Candidate) -> tuple[float, float, float]:
     return -(found.drop or 0.0), found.top1_agreement, -found.mean_probability_difference
 
 
-def _within_drop(built: Sequence[tuple[Candidate, Path]], max_drop: float) -> list[Path]:
+def _within_drop(built: Sequence[Built], max_drop: float) -> list[Path]:
     """The files within the allowed drop. Of two that differ in their weights alone, the more accurate: they are equally fast, and
     which one happened to be timed faster is no reason."""
-    best: dict[Settings, tuple[Candidate, Path]] = {}
+    best: dict[Settings, Built] = {}
     for candidate, path in built:
         graph = replace(candidate.settings, tuned=False)
         if candidate.comparison.within(max_drop) and (
@@ -202,12 +210,6 @@ def _within_drop(built: Sequence[tuple[Candidate, Path]], max_drop: float) -> li
         ):
             best[graph] = candidate, path
     return [path for _, path in best.values()]
-
-
-def _rank(candidate: Candidate, max_drop: float) -> tuple[bool, float]:
-    """What is surely within the allowed drop first, then what is faster."""
-    assert candidate.latency is not None, "only what was timed can be chosen"
-    return not candidate.comparison.is_sure(max_drop), candidate.latency.latency_ms
 
 
 def open_float(path: Path) -> Backend:

@@ -48,6 +48,16 @@ class Settings:
     tuned: bool = False
 
     @property
+    def backend(self) -> str:
+        """The runtime whose file it is."""
+        return "openvino" if self.tool == "openvino" else "onnxruntime"
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether every installation runs it, without an extra."""
+        return self.backend == "onnxruntime"
+
+    @property
     def title(self) -> str:
         """In a few words."""
         words: list[str] = [f"tuned {self.tool}" if self.tuned else self.tool]
@@ -77,4 +87,4 @@ CANDIDATES: dict[str, tuple[Settings, ...]] = {
     "openvino": (Settings("openvino"), Settings("openvino", bias_correction=True)),
     "dynamic": (Settings("onnxruntime-dynamic"),),
 }
-"""What is tried, by method, in this order. Which one wins differs by network and by CPU, so all are measured."""
+"""What is tried, by method, in this order: what most often is good enough comes first."""

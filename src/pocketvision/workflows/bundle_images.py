@@ -59,32 +59,49 @@ class BundleImages:
 
     def some(self, count: int) -> "BundleImages":
         """At most `count` of them, evenly chosen."""
-        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), count)).astype(int)).tolist()
+        chosen = _evenly(len(self), count).tolist()
         truth = None if self.truth is None else self.truth[chosen]
         return BundleImages(tuple(self.files[index] for index in chosen), truth, self.preprocessing)
 
 
+def _evenly(total: int, count: int) -> NDArray[np.int64]:
+    """At most `count` of the indices below `total`, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(total, count)).astype(np.int64))
+
+
 def measuring_images(
-    bundle: Bundle, data: str | Path | None, on_event: OnEvent, images: str | Path | None = None
+    bundle: Bundle,
+    data: str | Path | None,
+    on_event: OnEvent,
+    images: str | Path | None = None,
+    *,
+    most: int | None = None,
 ) -> BundleImages:
     """What a bundle's files are measured on: the validation split of `data`; of the run that the bundle lies in, when data is
     None; and for a bundle without a run the embedded face pictures, unlabelled, which is said aloud.
 
     images: where a table's relative paths start; None is its folder. Data without splits is measured on half of its images,
-    the half that calibration_images leaves.
+    the half that calibration_images leaves. most: at most so many of them, evenly chosen before any is read (None: all).
     Raises UsageError for data without such images or with classes that the bundle does not know.
     """
     data = _given_or_of_the_run(bundle, data)
     if data is None:
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
-        return BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
-    return _images(bundle, Path(data), "val", images, on_event)
+        pictures = BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
+        return pictures if most is None else pictures.some(most)
+    return _images(bundle, Path(data), "val", images, most, on_event)
 
 
 def calibration_images(
-    bundle: Bundle, data: str | Path | None, on_event: OnEvent, images: str | Path | None = None
+    bundle: Bundle,
+    data: str | Path | None,
+    on_event: OnEvent,
+    images: str | Path | None = None,
+    *,
+    most: int | None = None,
 ) -> BundleImages:
     """What a quantization is calibrated with: the training split of `data`, or of the run that the bundle lies in.
+    most: as above.
 
     Raises UsageError when there are neither, or no such images.
     """
@@ -93,7 +110,7 @@ def calibration_images(
         raise UsageError(
             f"{bundle.folder} lies in no run, so it is not known which images to calibrate with: give --data."
         )
-    return _images(bundle, Path(data), "train", images, on_event)
+    return _images(bundle, Path(data), "train", images, most, on_event)
 
 
 def write_splits(
@@ -112,12 +129,16 @@ def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path 
     return data if data is not None else split if split.is_file() else None
 
 
-def _images(bundle: Bundle, data: Path, split: str, images: str | Path | None, on_event: OnEvent) -> BundleImages:
+def _images(
+    bundle: Bundle, data: Path, split: str, images: str | Path | None, most: int | None, on_event: OnEvent
+) -> BundleImages:
     samples = _with_splits(_read(bundle, data, images, on_event), data, on_event)
     chosen = samples.split_indices(split)
     if len(chosen) == 0:
         others = ", ".join(f"{len(samples.split_indices(name))} {name}" for name in SPLITS)
         raise UsageError(f"{data} has no images in its {split} split, which are needed here (it has {others}).")
+    if most is not None:
+        chosen = chosen[_evenly(len(chosen), most)]
     return _readable(samples.select(chosen), bundle, on_event)
 
 

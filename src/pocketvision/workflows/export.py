@@ -112,9 +112,9 @@ def export(
         rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
     )
     if any(target.calibrated for target in targets.values()):
-        calibrating = calibration_images(read, data, on_event, images).some(CALIBRATION)
+        calibrating = calibration_images(read, data, on_event, images, most=CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
-    measured_on = measuring_images(read, data, on_event, images).some(IMAGES)
+    measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     folder = read.folder if out is None else Path(out)
     with tempfile.TemporaryDirectory() as temporary:
         reference = measured_on.answers(_network_answers(source))

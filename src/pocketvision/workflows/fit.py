@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, read_bundle, resolve, rewrite_bundle
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
@@ -22,7 +22,7 @@ from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
 from pocketvision.workflows.fit_trials import TrialRunner, TrialSettings
-from pocketvision.workflows.pretrained import open_bundle
+from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
 # What a bundle ships for; PyTorch's is there to train, and compiling takes longer than all the others together.
@@ -114,9 +114,7 @@ def fit(
     names = _backends(backends)
     if not any(BACKENDS[name].file(read) for name in names):
         raise UsageError(f"{read.folder} has no file that {' or '.join(names)} runs; `pocketvision export` adds files.")
-    folder = Path(f"{resolve(bundle)}-fit") if out is None else Path(out)
-    if folder.resolve() == read.folder.resolve():
-        raise UsageError(f"--out {folder} is the bundle itself; a fitted bundle needs a folder of its own.")
+    folder = output_folder(bundle, read, out, "-fit")
     trials_folder = folder.parent / f"{folder.name}.steps"
     picture = trials_folder / "plot.png" if plot is None else Path(plot)
     check_plot(picture)
@@ -151,8 +149,7 @@ def _backends(given: Sequence[str] | None) -> list[str]:
 
 def _method(backends: Sequence[str]) -> str:
     """How 8 bits are made for these backends, in quantize's words; empty where none of them runs such files."""
-    able = [name for name in _BACKENDS if name in backends]
-    return "auto" if len(able) == len(_BACKENDS) else "".join(able)
+    return "auto" if "onnxruntime" in backends else "openvino" if "openvino" in backends else ""
 
 
 def _search_space(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from pocketvision.bundle import Bundle, read_bundle
-from pocketvision.errors import BundleError, MissingExtraError
+from pocketvision.bundle import Bundle, read_bundle, resolve
+from pocketvision.errors import BundleError, MissingExtraError, UsageError
 
 
 def open_bundle(bundle: str | Path) -> Bundle:
@@ -24,6 +24,17 @@ def open_bundle(bundle: str | Path) -> Bundle:
         except BundleError:  # damaged, or of an older version: it can be made again
             return _convert(path.name, converted)
     return _convert(path.name, converted)
+
+
+def output_folder(bundle: str | Path, read: Bundle, out: str | Path | None, suffix: str) -> Path:
+    """Where a bundle made from `bundle` (which was read) goes: `out`, or its own name with the suffix.
+
+    Raises UsageError when that is the bundle itself.
+    """
+    folder = Path(f"{resolve(bundle)}{suffix}") if out is None else Path(out)
+    if folder.resolve() == read.folder.resolve():
+        raise UsageError(f"--out {folder} is the bundle itself; what is made from it needs a folder of its own.")
+    return folder
 
 
 def _convert(name: str, folder: Path) -> Bundle:

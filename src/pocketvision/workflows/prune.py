@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, resolve, rewrite_bundle
+from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.prune_channels import IMPORTANCES, Importance, prune_channels
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
 from pocketvision.data.augment import augmentation_named
@@ -25,7 +25,7 @@ from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import describe_drop, json_safe
-from pocketvision.workflows.pretrained import open_bundle
+from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
 from pocketvision.workflows.tuning import Tuner
@@ -111,9 +111,7 @@ def prune(
     """
     read = open_bundle(bundle)
     network = rebuilt(read)
-    folder = Path(f"{resolve(bundle)}-pruned") if out is None else Path(out)
-    if folder.resolve() == read.folder.resolve():
-        raise UsageError(f"--out {folder} is the bundle itself; a pruned bundle needs a folder of its own.")
+    folder = output_folder(bundle, read, out, "-pruned")
     learning, validation = (
         calibration_images(read, data, on_event, images),
         measuring_images(read, data, on_event, images),

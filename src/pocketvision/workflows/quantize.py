@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import Bundle, resolve, write_bundle
+from pocketvision.bundle import Bundle, write_bundle
+from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
-from pocketvision.compression.search import Candidate, Search, SearchData, answers_of, open_float, search
+from pocketvision.compression.search import Search, SearchData, answers_of, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.export.exportable import Exportable
@@ -27,10 +28,11 @@ from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
 from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.export import MAX_ACCURACY_DROP, describe_drop, json_safe
-from pocketvision.workflows.pretrained import open_bundle
+from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, report_tuning_step, silent
 
-METHODS = ("auto", *CANDIDATES)
+METHODS = ("auto", "all", *CANDIDATES)
+"""auto: ONNX Runtime's, which every installation runs, until one is good enough. all: every one that is installed."""
 REPORT = "quantization-failed.json"
 TUNE_LR = 1e-4
 
@@ -67,9 +69,20 @@ class QuantizeResult:
         """Whether enough images were measured to say so: the whole interval of the drop lies within what is allowed."""
         return self.chosen.comparison.is_sure(self.max_accuracy_drop)
 
+    @property
+    def install(self) -> str:
+        """The line that installs what runs the bundle; empty where every installation does."""
+        return "" if self.chosen.settings.is_portable else BACKENDS[self.chosen.settings.backend].install
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"bundle": str(self.bundle.folder), "is_sure": self.is_sure, **self.bundle.manifest.compression}
+        return {
+            "bundle": str(self.bundle.folder),
+            "is_sure": self.is_sure,
+            "backend": self.chosen.settings.backend,
+            "install": self.install,
+            **self.bundle.manifest.compression,
+        }
 
 
 def quantize(
@@ -89,65 +102,70 @@ def quantize(
 ) -> QuantizeResult:
     """Write an 8-bit bundle of a bundle (or of a pre-trained network by name) to `out` (None: its name with -int8).
 
-    method: "onnxruntime" (static), "openvino" (NNCF), "dynamic" (linear layers only), or "auto" for the first two, as far as they
-    are installed; `candidates` in place of that. Each (compression/settings.py) is calibrated with `calibration` images of the
-    training split of `data` (None: of the run the bundle lies in) and compared on its whole validation split; of those whose
-    accuracy drops by at most `max_accuracy_drop` points (the whole paired interval, if there are images
-    enough for that to hold for any) the fastest here is taken. The settings, and what
-    else was tried, go into the manifest. The 8-bit bundle holds no float weights, so it can not be exported further.
+    method: "onnxruntime" (static), "openvino" (NNCF) or "dynamic" (linear layers only) for all of a tool's candidates; "auto" for
+    ONNX Runtime's until one is good enough; "all" for the first two, as far as they are installed; `candidates` in place of that.
+    Each (compression/settings.py) is calibrated with `calibration` images of the training split of `data` (None: of the run the
+    bundle lies in) and compared on its whole validation split. compression/selection.py says which one is taken of those whose
+    accuracy drops by at most `max_accuracy_drop` points. The 8-bit bundle holds no float weights: it can not be exported further.
 
-    tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. Every
-    candidate is then tried on the tuned weights as well, and both are compared with the bundle's own answers.
+    tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. The
+    candidates are then tried on the tuned weights as well, and both are compared with the bundle's own answers.
 
     Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
     Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
+    stop_early = method == "auto" and candidates is None
     candidates = _candidates(method) if candidates is None else candidates
     path = _float_file(read)
+    _check_limits(max_accuracy_drop, calibration)
+    tuning = Tuning(tune_epochs, tune_lr)
+    folder = output_folder(bundle, read, out, "-int8")
+    learning = calibration_images(read, data, on_event, images, most=None if tuning.epochs else calibration)
+    validation = measuring_images(read, data, on_event, images)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        inputs = _search_data(path, learning.some(calibration), validation, scratch / "images.npy")
+        found = search(
+            path,
+            scratch,
+            candidates,
+            inputs,
+            max_drop=max_accuracy_drop,
+            seconds=seconds,
+            on_progress=lambda text: on_event(Note(text)),
+            tuned=_tuned(read, learning, tuning, scratch / "tuned", on_event) if tuning.epochs else None,
+            stop_early=stop_early,
+        )
+        record = _record(found, inputs, max_accuracy_drop, path.stat().st_size)
+        if tuning.epochs:
+            record["tuning"] = {**asdict(tuning), "images": len(learning)}
+        if found.chosen is None:
+            raise _refusal(found, folder, record, max_accuracy_drop, method)
+        measured = _baseline(found, inputs.images, validation)
+        written = _write(read, folder, scratch, found.chosen, record, measured)
+    return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
+
+
+def _check_limits(max_accuracy_drop: float, calibration: int) -> None:
     if not 0 <= max_accuracy_drop <= 100:
         raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
     if calibration < 1:
         raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
-    tuning = Tuning(tune_epochs, tune_lr)
-    folder = Path(f"{resolve(bundle)}-int8") if out is None else Path(out)
-    if folder.resolve() == read.folder.resolve():
-        raise UsageError(f"--out {folder} is the bundle itself; an 8-bit bundle needs a folder of its own.")
-    learning = calibration_images(read, data, on_event, images)
-    calibrating = learning.some(calibration)
-    validation = measuring_images(read, data, on_event, images)
-    with tempfile.TemporaryDirectory() as temporary:
-        inputs = _array(validation, Path(temporary) / "images.npy")
-        data_for_search = SearchData(
-            inputs, validation.truth, answers_of(open_float(path), inputs), np.concatenate(list(calibrating.batches()))
-        )
-        tuned = _tuned(read, learning, tuning, Path(temporary) / "tuned", on_event) if tuning.epochs else None
-        found = search(
-            path,
-            Path(temporary),
-            candidates,
-            data_for_search,
-            max_drop=max_accuracy_drop,
-            seconds=seconds,
-            on_progress=lambda text: on_event(Note(text)),
-            tuned=tuned,
-        )
-        record = _record(found, len(calibrating), len(validation), max_accuracy_drop, path.stat().st_size)
-        if tuned is not None:
-            record["tuning"] = {**asdict(tuning), "images": len(learning)}
-        if found.chosen is None:
-            _refuse(found, folder, record, max_accuracy_drop)
-        assert found.chosen is not None
-        measured = _baseline(found, inputs, validation)
-        written = _write(read, folder, Path(temporary), found.chosen, record, measured)
-    return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
 def _candidates(method: str) -> list[Settings]:
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    auto = ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
-    return [each for name in (auto if method == "auto" else [method]) for each in CANDIDATES[name]]
+    every = ["onnxruntime", *(["openvino"] if BACKENDS["openvino"].installed else [])]
+    tools = {"auto": ["onnxruntime"], "all": every}.get(method, [method])
+    return [each for name in tools for each in CANDIDATES[name]]
+
+
+def _search_data(path: Path, calibrating: BundleImages, validation: BundleImages, file: Path) -> SearchData:
+    images = _array(validation, file)
+    calibration = np.concatenate(list(calibrating.batches()))
+    return SearchData(images, validation.truth, answers_of(open_float(path), images), calibration)
 
 
 def _float_file(bundle: Bundle) -> Path:
@@ -207,32 +225,36 @@ def _baseline(found: Search, images: NDArray[np.float32], validation: BundleImag
     return baseline(found.confidences, np.concatenate(brightness), "val")
 
 
-def _record(found: Search, calibrated: int, measured: int, max_drop: float, float_bytes: int) -> dict[str, Any]:
+def _record(found: Search, data: SearchData, max_drop: float, float_bytes: int) -> dict[str, Any]:
     """What the manifest says under `compression`."""
     chosen = found.chosen
     return {
         "quantization": None if chosen is None else {"title": chosen.settings.title, **chosen.settings.to_dict()},
+        "reason": found.reason,
         "candidates": [each.to_dict() for each in found.candidates],
+        "untried": found.untried,
         "failed": found.failed,
         "sensitivities": [asdict(each) for each in found.sensitivities],
-        "calibration_images": calibrated,
-        "measured_images": measured,
+        "calibration_images": len(data.calibration),
+        "measured_images": len(data.images),
         "max_accuracy_drop": max_drop,
         "float": {"bytes": float_bytes, **asdict(found.float_latency)},
         GOLDEN_TOLERANCE: OTHER_CPU_TOLERANCE,
     }
 
 
-def _refuse(found: Search, folder: Path, record: dict[str, Any], max_drop: float) -> None:
+def _refusal(found: Search, folder: Path, record: dict[str, Any], max_drop: float, method: str) -> AgreementError:
+    """Why no bundle is written; the figures are left beside it."""
     report = folder.parent / f"{folder.name}.{REPORT}"
     write_json(report, json_safe(record))
     if not found.candidates:
         reasons = "; ".join(f"{title}: {reason}" for title, reason in found.failed.items())
-        raise AgreementError(f"Nothing could be quantized ({reasons}).")
+        return AgreementError(f"Nothing could be quantized ({reasons}).")
     best = min(found.candidates, key=lambda each: (each.comparison.drop or 0.0, -each.comparison.top1_agreement))
-    raise AgreementError(
+    more = " OpenVINO's candidates were not tried: --method all." if method in ("auto", "onnxruntime") else ""
+    return AgreementError(
         f"No bundle was written. The best of {len(found.candidates)} candidates is {best.settings.title}: "
-        f"{describe_drop(best.comparison, max_drop)} All figures are in {report}."
+        f"{describe_drop(best.comparison, max_drop)} All figures are in {report}.{more}"
     )
 
 

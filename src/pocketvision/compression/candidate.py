@@ -1,0 +1,22 @@
+"""One way to quantize that was built: its settings, what they changed, and how fast it is."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pocketvision.compression.settings import Settings
+from pocketvision.evaluation.comparison import Comparison
+from pocketvision.evaluation.latency import Latency
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings, what they changed, and how fast it is here (None where it was not timed); `bytes` of its files."""
+
+    settings: Settings
+    comparison: Comparison
+    bytes: int
+    latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "title": self.settings.title}
