@@ -8,7 +8,8 @@ from typing import Any
 
 from pocketvision.errors import UsageError
 from pocketvision.models.spec import Architecture, ModelSpec
-from pocketvision.models.timm_backbone import PREFIX, TimmBackbone
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_names import PREFIX
 from pocketvision.models.vit import VisionTransformer
 
 SUFFIXES = (".json", ".toml")

@@ -25,7 +25,8 @@ from pocketvision.models import (
 )
 from pocketvision.models.architecture_file import SUFFIXES, read_architecture
 from pocketvision.models.spec import Architecture, ModelSpec
-from pocketvision.models.timm_backbone import PREFIX, timm_backbone
+from pocketvision.models.timm_backbone import timm_backbone
+from pocketvision.models.timm_names import PREFIX
 
 if TYPE_CHECKING:
     from pocketvision.models.network import Network

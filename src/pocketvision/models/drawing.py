@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from pocketvision.models.cost import Layer, layers, total
+from pocketvision.models.cost import layers, total
+from pocketvision.models.layer import Layer
 from pocketvision.models.spec import ModelSpec, StageLine
 from pocketvision.printable import printable
 

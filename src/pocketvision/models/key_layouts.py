@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.spec import Architecture, ModelSpec, Padding, StageRow
-from pocketvision.models.timm_backbone import TimmBackbone, require_timm
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_names import require_timm
 from pocketvision.models.transformer_keys import timm_transformer, torchvision_transformer
 from pocketvision.models.vit import VisionTransformer
 

@@ -12,7 +12,8 @@ from pocketvision.errors import UsageError
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.convolutional import convolutional_parts
 from pocketvision.models.spec import Architecture, ModelSpec
-from pocketvision.models.timm_backbone import TimmBackbone, require_timm
+from pocketvision.models.timm_backbone import TimmBackbone
+from pocketvision.models.timm_names import require_timm
 from pocketvision.models.transformer import transformer_parts
 from pocketvision.models.vit import VisionTransformer
 

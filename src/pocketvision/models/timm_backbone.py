@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from pocketvision.errors import MissingExtraError, UsageError, unknown_name
+from pocketvision.errors import UsageError
 from pocketvision.models.published_weights import PublishedWeights
 from pocketvision.models.spec import StageLine, checked
+from pocketvision.models.timm_names import PREFIX, require_timm
 from pocketvision.preprocessing import Preprocessing
-
-PREFIX = "timm:"
 
 _RANGES: dict[str, tuple[float, float]] = {"features": (1, 1_000_000), "input_size": (1, 4096), "dropout": (0, 0.95)}
 
@@ -88,27 +87,6 @@ class TimmBackbone:
         except UsageError as error:
             raise UsageError(f"This is no backbone of timm's as it was written. {error}") from None
         return cls(**own)
-
-
-def require_timm(name: str) -> Any:
-    """timm, for its network of that name (with our prefix). To be called before timm_parts.py is imported.
-
-    Raises MissingExtraError when timm is not installed, UsageError for a name or a tag of weights that it does not know.
-    """
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtraError(f"{name}, a network of timm's,", "timm") from None
-    network, _, tag = name.removeprefix(PREFIX).partition(".")
-    if not timm.is_model(network):
-        raise unknown_name("network of timm's", network, timm.list_models())
-    try:
-        timm.get_pretrained_cfg(name.removeprefix(PREFIX))
-    except RuntimeError:
-        tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{network}.*")]
-        known = f"Known: {', '.join(tags)}." if tags else "It has none."
-        raise UsageError(f"Unknown tag {tag!r} of the weights of {PREFIX}{network}. {known}") from None
-    return timm
 
 
 def timm_weights(spec: TimmBackbone) -> PublishedWeights | None:

@@ -9,17 +9,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.cost import Layer
-from pocketvision.models.timm_backbone import PREFIX, TimmBackbone
+from pocketvision.models.layer import Layer
+from pocketvision.models.timm_names import PREFIX
 
 NamedModules = list[tuple[str, nn.Module]]
+
+
+class TimmSpec(Protocol):
+    """What is asked of a spec here (timm_backbone.py): its names, and the channels at its cuts."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def timm_name(self) -> str: ...
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    def __hash__(self) -> int: ...
 
 
 class ForeignModules(nn.Sequential):
@@ -61,7 +73,7 @@ def _in_its_precision(run: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
     return output.to(input.dtype)
 
 
-def timm_parts(spec: TimmBackbone, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
+def timm_parts(spec: TimmSpec, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     """Stem, stages and head of timm's network with random weights."""
     model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0, in_chans=in_channels)
     if len(spec.channels) == 1:
@@ -92,7 +104,7 @@ def inspected(name: str) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
     return tuple(channels), tuple(strides), int(features.shape[1]), size
 
 
-def refusal(spec: TimmBackbone, height: int, width: int) -> str | None:
+def refusal(spec: TimmSpec, height: int, width: int) -> str | None:
     """Why the network can not run on that many pixels; None when it can."""
     with torch.device("meta"), torch.no_grad():
         model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0).eval()
@@ -103,7 +115,7 @@ def refusal(spec: TimmBackbone, height: int, width: int) -> str | None:
     return None
 
 
-def timm_keys(spec: TimmBackbone) -> dict[str, str]:
+def timm_keys(spec: TimmSpec) -> dict[str, str]:
     """{our module path: timm's} of all modules that hold tensors; whole keys where the network is in one piece."""
     with torch.device("meta"):
         model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
@@ -119,13 +131,13 @@ def timm_keys(spec: TimmBackbone) -> dict[str, str]:
     return paths
 
 
-def timm_convolutions(spec: TimmBackbone) -> frozenset[str]:
+def timm_convolutions(spec: TimmSpec) -> frozenset[str]:
     """Our linear layers that are 1x1 convolutions in timm's network: the classifier, or none."""
     return frozenset({"classifier.1"} if _classifier(spec)[1] else ())
 
 
 @lru_cache(maxsize=8)
-def _classifier(spec: TimmBackbone) -> tuple[str, bool]:
+def _classifier(spec: TimmSpec) -> tuple[str, bool]:
     """Its path in timm's network, and whether it is a convolution there. UsageError when it is more than one linear layer."""
     with torch.device("meta"):
         without, whole = (timm.create_model(spec.timm_name, pretrained=False, num_classes=count) for count in (0, 1000))
@@ -141,7 +153,7 @@ def _classifier(spec: TimmBackbone) -> tuple[str, bool]:
     return path, weight.ndim == 4
 
 
-def timm_layers(spec: TimmBackbone, side: int) -> list[Layer]:
+def timm_layers(spec: TimmSpec, side: int) -> list[Layer]:
     """Its convolutions and linear layers in the order they run, for a square input; other parameters of a part are counted with
     the part's last layer. What attention multiplies is not counted."""
     with torch.device("meta"):

@@ -12,8 +12,9 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models import efficientnet
 from pocketvision.models.catalog import architecture
-from pocketvision.models.cost import Cost, Layer, cost, layers, separable_share, total
+from pocketvision.models.cost import Cost, cost, layers, separable_share, total
 from pocketvision.models.drawing import draw
+from pocketvision.models.layer import Layer
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from pocketvision.models.scaling import ALPHA, BETA, GAMMA, CompoundScale, fit_coefficients, fit_phi, fit_width, scaled
 from pocketvision.models.spec import Architecture, ModelSpec, StageLine

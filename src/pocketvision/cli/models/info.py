@@ -10,7 +10,7 @@ from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
-    from pocketvision.models.cost import Layer
+    from pocketvision.models.layer import Layer
 
 
 def info(
