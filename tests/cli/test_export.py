@@ -80,7 +80,7 @@ def test_a_line_a_target_and_the_bundle(bundle: Path, capsys: pytest.CaptureFixt
     assert run(bundle, "--to", "program, torchscript") == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0].split()[:2] == ["Target", "Size"] and "Drop (95 %)" in lines[0]
+    assert lines[0].split()[:2] == ["Target", "Size"] and "Drop" in lines[0]
     (program,) = (line for line in lines if line.lstrip().startswith("program"))
     (torchscript,) = (line for line in lines if line.lstrip().startswith("torchscript"))
     figures = read_bundle(bundle).manifest.agreement["model.pt2"]

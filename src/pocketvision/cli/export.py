@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.cli.comparisons import format_drop, format_share
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -72,26 +73,24 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
         "Same answers",
         "Largest difference",
         "Accuracy",
-        "Drop (95 %)",
+        "Drop",
         "One image",
         "Batches",
         box=None,
         header_style="bold",
     )
     for each in exported:
-        found, drop = each.comparison, ""
+        found = each.comparison
         if found is None or each.latency is None:
             table.add_row(each.target, f"{each.bytes / 1e6:.1f} MB", "not run here", "", "", "", "", "")
             continue
-        if found.drop is not None and found.drop_interval is not None:
-            drop = f"{found.drop:.2f} points ({found.drop_interval.low:.2f} to {found.drop_interval.high:.2f})"
         table.add_row(
             each.target,
             f"{each.bytes / 1e6:.1f} MB",
             f"{found.top1_agreement:.2%}",
             f"{found.max_probability_difference:.1e}",
-            "" if found.accuracy is None else f"{found.accuracy:.2%}",
-            drop,
+            format_share(found.accuracy),
+            format_drop(found),
             f"{each.latency.latency_ms:.1f} ms",
             f"{each.latency.images_per_second:.0f} images/s",
         )

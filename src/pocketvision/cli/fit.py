@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.cli.comparisons import format_drop, format_share, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
@@ -13,44 +14,46 @@ if TYPE_CHECKING:
     from pocketvision.workflows.fit import FitResult, TrialResult
 
 
+MaxAccuracyDrop = Annotated[float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")]
+LabelledImages = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labelled images: its training split tunes and trains, its validation split judges.  [default: the run's]"
+    ),
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        "--try", help="What to try: some of size, int8, tuned-size, pruning, network.  [default: all]", metavar="KINDS"
+    ),
+]
+Networks = Annotated[
+    str | None, typer.Option(help="Smaller networks to train, by name.  [default: two of the catalogue]")
+]
+Backends = Annotated[
+    str | None, typer.Option(help="Runtimes to time.  [default: onnxruntime and, if installed, openvino]")
+]
+Everything = Annotated[bool, typer.Option("--everything", help="Also train what is not needed to keep the budget.")]
+Epochs = Annotated[float, typer.Option(min=0, help="Epochs of one tuning, of a smaller input or of fewer channels.")]
+PlotFile = Annotated[
+    Path | None, typer.Option(help="Where to draw what was tried (.png or .svg).  [default: in BUNDLE-fit.steps]")
+]
+
+
 def fit(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
     latency: Annotated[str | None, typer.Option(help="Of one image on this machine, such as 8ms.")] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's file, such as 5MB.")] = None,
-    max_accuracy_drop: Annotated[
-        float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")
-    ] = 1.0,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labelled images: its training split tunes and trains, its validation split judges.  [default: the run's]"
-        ),
-    ] = None,
+    max_accuracy_drop: MaxAccuracyDrop = 1.0,
+    data: LabelledImages = None,
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
-    kinds: Annotated[
-        str | None,
-        typer.Option(
-            "--try",
-            help="What to try: some of size, int8, tuned-size, pruning, network.  [default: all]",
-            metavar="KINDS",
-        ),
-    ] = None,
-    networks: Annotated[
-        str | None, typer.Option(help="Smaller networks to train, by name.  [default: two of the catalogue]")
-    ] = None,
-    backends: Annotated[
-        str | None, typer.Option(help="Runtimes to time.  [default: onnxruntime and, if installed, openvino]")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--everything", help="Also train what is not needed to keep the budget.")
-    ] = False,
-    epochs: Annotated[
-        float, typer.Option(min=0, help="Epochs of one tuning, of a smaller input or of fewer channels.")
-    ] = 3.0,
-    plot: Annotated[
-        Path | None, typer.Option(help="Where to draw what was tried (.png or .svg).  [default: in BUNDLE-fit.steps]")
-    ] = None,
+    kinds: Kinds = None,
+    networks: Networks = None,
+    backends: Backends = None,
+    everything: Everything = False,
+    epochs: Epochs = 3.0,
+    plot: PlotFile = None,
     seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
     json: JsonFile = None,
 ) -> None:
@@ -105,17 +108,16 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _print(found: "FitResult") -> None:
     from rich.table import Table
 
-    table = Table("", "", "Size", "One image", "Accuracy", "Drop (95 %)", "Misses", box=None, header_style="bold")
+    table = Table("", "", "Size", "One image", "Accuracy", "Drop", "Misses", box=None, header_style="bold")
     for each in sorted(found.trials, key=lambda trial: trial.latency.latency_ms):
         compared = each.comparison
-        interval = compared.drop_interval
         table.add_row(
             "*" if each.best_of_its_cost else "",
             each.title,
             f"{each.bytes / 1e6:.2f} MB",
             f"{each.latency.latency_ms:.2f} ms",
-            "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
-            "" if interval is None else f"{compared.drop:.2f} points ({interval.low:.2f} to {interval.high:.2f})",
+            format_share(compared.accuracy),
+            format_drop(compared),
             ", ".join(each.misses),
             style="bold" if each is found.chosen else "",
         )
@@ -126,11 +128,7 @@ def _print(found: "FitResult") -> None:
     stdout().print(f"Plot: {found.plot}; all trials: {found.trials_folder}", soft_wrap=True)
     if found.chosen is not None and found.bundle is not None:
         if not found.chosen.comparison.is_sure(found.budget.max_accuracy_drop):
-            stdout().print(
-                f"Too few images to be sure: with {found.chosen.comparison.images} of them the accuracy may have dropped by "
-                f"more than {found.budget.max_accuracy_drop:g} points.",
-                soft_wrap=True,
-            )
+            stdout().print(too_few_images(found.chosen.comparison, found.budget.max_accuracy_drop), soft_wrap=True)
         stdout().print(f"Bundle: {found.bundle.folder} ({found.chosen.title})", soft_wrap=True)
     else:
         stdout().print(

@@ -1,45 +1,49 @@
 """`pocketvision prune`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.cli.comparisons import format_drop
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
 
+if TYPE_CHECKING:
+    from pocketvision.workflows.prune import PruneResult
+
+
+KeepMacs = Annotated[float | None, typer.Option(help="Share of the multiply-accumulates that stays, such as 0.6.")]
+Unstructured = Annotated[
+    float | None,
+    typer.Option(help="In place of channels: set this share of all weights to zero. Nothing gets faster by it."),
+]
+Augmentation = Annotated[str, typer.Option(help="Of the images that tune: none, light, standard or strong.")]
+Distill = Annotated[
+    bool, typer.Option("--distill/--no-distill", help="Learn half from the answers of the network as it was.")
+]
+MaxAccuracyDrop = Annotated[float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")]
+LabelledImages = Annotated[
+    Path | None,
+    typer.Option(help="Labelled images: its training split tunes, its validation split judges.  [default: the run's]"),
+]
+
 
 def prune(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
-    keep_macs: Annotated[
-        float | None, typer.Option(help="Share of the multiply-accumulates that stays, such as 0.6.")
-    ] = None,
+    keep_macs: KeepMacs = None,
     keep_parameters: Annotated[float | None, typer.Option(help="Share of the parameters that stays.")] = None,
     latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of one image in ONNX Runtime here.")] = None,
-    unstructured: Annotated[
-        float | None,
-        typer.Option(help="In place of channels: set this share of all weights to zero. Nothing gets faster by it."),
-    ] = None,
+    unstructured: Unstructured = None,
     importance: Annotated[str, typer.Option(help="What channels are ranked by: l1, bn-scale or taylor.")] = "l1",
     rounds: Annotated[int, typer.Option(help="Prunings with tuning between them.")] = 3,
     epochs: Annotated[float, typer.Option(help="Epochs of tuning in all.")] = 6.0,
-    augmentation: Annotated[
-        str, typer.Option(help="Of the images that tune: none, light, standard or strong.")
-    ] = "light",
-    distill: Annotated[
-        bool, typer.Option("--distill/--no-distill", help="Learn half from the answers of the network as it was.")
-    ] = True,
+    augmentation: Augmentation = "light",
+    distill: Distill = True,
     lr: Annotated[float, typer.Option(help="Highest learning rate of the tuning.")] = 1e-3,
-    max_accuracy_drop: Annotated[
-        float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")
-    ] = 1.0,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labelled images: its training split tunes, its validation split judges.  [default: the run's]"
-        ),
-    ] = None,
+    max_accuracy_drop: MaxAccuracyDrop = 1.0,
+    data: LabelledImages = None,
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The pruned bundle's folder.  [default: BUNDLE-pruned]")] = None,
     seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
@@ -75,17 +79,19 @@ def prune(
     with TrainingDisplay() as display:
         found = run_prune(bundle, settings, data=data, images=images, out=out, on_event=display)
     write_json_option(json, found.to_dict())
-    if str(json) == "-":
-        return
-    compared, drop = found.comparison, ""
-    if compared.drop is not None and compared.drop_interval is not None:
-        drop = f"; drop {compared.drop:.2f} points (95 %: {compared.drop_interval.low:.2f} to {compared.drop_interval.high:.2f})"
+    if str(json) != "-":
+        _print(found)
+
+
+def _print(found: "PruneResult") -> None:
+    compared = found.comparison
+    drop = format_drop(compared)
     lines = (
         f"Multiply-accumulates: {found.before.macs / 1e6:.1f} M to {found.after.macs / 1e6:.1f} M; parameters: "
         f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
         f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
         f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
-        f"Same answers: {compared.top1_agreement:.1%} of {compared.images} images{drop}",
+        f"Same answers: {compared.top1_agreement:.1%} of {compared.images} images{f'; drop {drop}' if drop else ''}",
         f"Bundle: {found.bundle.folder}",
     )
     for line in lines:

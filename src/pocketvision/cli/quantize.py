@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.cli.comparisons import format_drop, format_share, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -78,31 +79,26 @@ def quantize(
 def _print(found: "QuantizeResult") -> None:
     from rich.table import Table
 
-    table = Table(
-        "", "Size", "Same answers", "Accuracy", "Drop (95 %)", "One image", "Batches", box=None, header_style="bold"
-    )
+    table = Table("", "Size", "Same answers", "Accuracy", "Drop", "One image", "Batches", box=None, header_style="bold")
     size, float_latency = found.float_bytes, found.search.float_latency
     reference = found.chosen.comparison.reference_accuracy
     table.add_row(
         "float32",
         f"{size / 1e6:.1f} MB",
         "",
-        "" if reference is None else f"{reference:.2%}",
+        format_share(reference),
         "",
         f"{float_latency.latency_ms:.1f} ms",
         f"{float_latency.images_per_second:.0f} images/s",
     )
     for each in found.search.candidates:
-        compared, drop = each.comparison, ""
-        if compared.drop is not None and compared.drop_interval is not None:
-            drop = f"{compared.drop:.2f} points ({compared.drop_interval.low:.2f} to {compared.drop_interval.high:.2f})"
-        timed = each.latency
+        compared, timed = each.comparison, each.latency
         table.add_row(
             each.settings.title,
             f"{each.bytes / 1e6:.1f} MB",
             f"{compared.top1_agreement:.2%}",
-            "" if compared.accuracy is None else f"{compared.accuracy:.2%}",
-            drop,
+            format_share(compared.accuracy),
+            format_drop(compared),
             "" if timed is None else f"{timed.latency_ms:.1f} ms",
             "" if timed is None else f"{timed.images_per_second:.0f} images/s",
             style="bold" if each is found.chosen or each.settings == found.chosen.settings else "",
@@ -118,10 +114,7 @@ def _selection_lines(found: "QuantizeResult") -> Iterator[str]:
     """What was taken, why, and what it needs."""
     yield f"Taken: {found.chosen.settings.title}: {found.search.reason}."
     if not found.is_sure:
-        yield (
-            f"Too few images to be sure: with {found.chosen.comparison.images} of them the accuracy may have dropped by more "
-            f"than {found.max_accuracy_drop:g} points."
-        )
+        yield too_few_images(found.chosen.comparison, found.max_accuracy_drop)
     size, before, now = found.chosen.bytes, found.search.float_latency, found.chosen.latency
     if now is not None:
         alone, batches = before.latency_ms / now.latency_ms, now.images_per_second / before.images_per_second

@@ -75,6 +75,19 @@ class ExportResult:
         return {"bundle": str(self.bundle.folder), "exported": [each.to_dict() for each in self.exported]}
 
 
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """What exported files are compared with: the bundle, its network and the network's answers (N, classes) to `images`; by how
+    many points the accuracy may drop; and the folder that they are for."""
+
+    bundle: Bundle
+    source: Exportable
+    images: BundleImages
+    answers: NDArray[np.float32]
+    max_accuracy_drop: float
+    out: Path
+
+
 def export(
     bundle: str | Path,
     to: Sequence[str],
@@ -117,27 +130,22 @@ def export(
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     folder = read.folder if out is None else Path(out)
     with tempfile.TemporaryDirectory() as temporary:
-        reference = measured_on.answers(_network_answers(source))
+        answers = measured_on.answers(_network_answers(source))
+        reference = _Reference(read, source, measured_on, answers, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
             on_event(Note(f"Exporting to {name}"))
             written = Path(temporary) / name
             written.mkdir()
             target.write(source, written)
-            if not target.runs_here:
+            if target.runs_here:
+                exported.append(_compared(name, target, written, reference, seconds))
+            else:
                 on_event(
                     Note(f"{target.files[0]} was not run: only {target.system} runs it. Compare its answers there.")
                 )
                 exported.append(ExportedFile(name, target.files, _bytes(target, written), None, None))
-                continue
-            answers = target.open_answers(written, source)
-            found = _all_answers(target, answers, measured_on)
-            measured = _measured(
-                name, target, written, answers, measured_on, compare(reference, found, measured_on.truth), seconds
-            )
-            exported.append(_with_golden_tolerance(measured, target, source, answers, read))
-            _raise_unless_close(exported[-1], target, measured_on, reference, found, max_accuracy_drop, folder)
-        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, reference)))
+        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, answers)))
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 
@@ -160,6 +168,17 @@ def _refuse_shared_files(targets: dict[str, Target]) -> None:
                     f"{seen[file]} and {name} both write {file}. Export to one of them, or to two folders (--out)."
                 )
             seen[file] = name
+
+
+def _compared(name: str, target: Target, written: Path, reference: _Reference, seconds: float) -> ExportedFile:
+    """The file's figures. Raises AgreementError when it may not be shipped."""
+    answers = target.open_answers(written, reference.source)
+    found = _all_answers(target, answers, reference.images)
+    comparison = compare(reference.answers, found, reference.images.truth)
+    measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
+    exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
+    _raise_unless_close(exported, target, reference, found)
+    return exported
 
 
 def _network_answers(source: Exportable) -> Answers:
@@ -226,22 +245,18 @@ def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
 
 
 def _raise_unless_close(
-    exported: ExportedFile,
-    target: Target,
-    images: BundleImages,
-    reference: NDArray[np.float32],
-    found: NDArray[np.float32],
-    max_accuracy_drop: float,
-    out: Path,
+    exported: ExportedFile, target: Target, reference: _Reference, found: NDArray[np.float32]
 ) -> None:
     """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
     try:
         if target.lossless:
-            agreement(reference, found).require(exported.files[0], [str(file) for file in images.files])
-        elif exported.comparison is not None and not exported.comparison.within(max_accuracy_drop):
-            raise AgreementError(f"{exported.files[0]}: {describe_drop(exported.comparison, max_accuracy_drop)}")
+            files = [str(file) for file in reference.images.files]
+            agreement(reference.answers, found).require(exported.files[0], files)
+        elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
+            drop = describe_drop(exported.comparison, reference.max_accuracy_drop)
+            raise AgreementError(f"{exported.files[0]}: {drop}")
     except AgreementError as error:
-        report = out.parent / f"{out.name}.{REPORT}"
+        report = reference.out.parent / f"{reference.out.name}.{REPORT}"
         write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))
         raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
 

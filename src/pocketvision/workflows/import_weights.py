@@ -7,7 +7,7 @@ from typing import cast
 from pocketvision.bundle import Bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
-from pocketvision.models.weights import load_pretrained
+from pocketvision.models.weights import Pretrained, load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
@@ -43,6 +43,23 @@ def import_weights(
     pretrained = load_pretrained(model, path, weights_key=weights_key)
     if pretrained.note:
         on_event(Note(pretrained.note))
+    _check_classes(pretrained, path, model, labels)
+    preprocessing = _preprocessing(pretrained.preprocessing, size, crop_share, interpolation, mean, std)
+    images = some_pictures()
+    name = path.name.removesuffix(".tar").rpartition(".")[0] or path.name
+    folder = path.with_name(f"{name}-bundle") if out is None else Path(out)
+    shipped = ship(
+        pretrained.network,
+        folder,
+        labels=labels,
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing(images[index]),
+        names=[image.name for image in images],
+    )
+    return shipped.bundle
+
+
+def _check_classes(pretrained: Pretrained, path: Path, model: str, labels: Sequence[str]) -> None:
     if pretrained.untrained_classifier:
         raise UsageError(
             f"{path} holds no classifier, only the layers before it, so it has no outputs for labels. "
@@ -53,9 +70,18 @@ def import_weights(
         raise UsageError(
             f"{path} has {classes} outputs and {len(labels)} labels were given. Expected one name an output, in index order."
         )
-    published = pretrained.preprocessing
+
+
+def _preprocessing(
+    published: Preprocessing,
+    size: int | None,
+    crop_share: float | None,
+    interpolation: str | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+) -> Preprocessing:
     try:
-        preprocessing = Preprocessing(
+        return Preprocessing(
             height=size or published.height,
             width=size or published.width,
             crop_share=crop_share or published.crop_share,
@@ -65,14 +91,3 @@ def import_weights(
         )
     except ValueError as error:
         raise UsageError(f"The preprocessing is not usable: {error}.") from error
-    images = some_pictures()
-    folder = path.with_name(f"{path.stem}-bundle") if out is None else Path(out)
-    shipped = ship(
-        pretrained.network,
-        folder,
-        labels=labels,
-        preprocessing=preprocessing,
-        load=lambda index: preprocessing(images[index]),
-        names=[image.name for image in images],
-    )
-    return shipped.bundle

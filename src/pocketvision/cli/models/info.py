@@ -11,6 +11,7 @@ from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from pocketvision.models.layer import Layer
+    from pocketvision.workflows.models import StageInfo
 
 
 def info(
@@ -32,14 +33,26 @@ def info(
 
         pocketvision models info mobilenet_v2_050 --size 160 --draw mobilenet.svg
     """
-    from rich.table import Table
-
     from pocketvision.workflows.models import model_info
 
     found = model_info(name, size=size, drawing=draw)
     write_json_option(json, found.to_dict())
     if str(json) == "-":
         return
+    _print_stages(found.stages)
+    if layers:
+        _print_layers(found.layers)
+    cost = found.cost
+    stdout().print(
+        f"{found.architecture.name} at {found.size} px: {cost.parameters:,} parameters, {cost.macs / 1e6:,.1f} M "
+        f"multiply-accumulates, {cost.activations / 1e6:.1f} M activations",
+        soft_wrap=True,
+    )
+
+
+def _print_stages(stages: "tuple[StageInfo, ...]") -> None:
+    from rich.table import Table
+
     table = Table(
         "Stage",
         "Block",
@@ -57,7 +70,7 @@ def info(
     )
     for column in range(2, 11):
         table.columns[column].justify = "right"
-    for stage in found.stages:
+    for stage in stages:
         share = ""
         if stage.separable_theory is not None:
             share = f"{stage.separable_macs / stage.standard_macs:.1%} (theory {stage.separable_theory:.1%})"
@@ -75,14 +88,6 @@ def info(
             share,
         )
     stdout().print(table)
-    if layers:
-        _print_layers(found.layers)
-    cost = found.cost
-    stdout().print(
-        f"{found.architecture.name} at {found.size} px: {cost.parameters:,} parameters, {cost.macs / 1e6:,.1f} M "
-        f"multiply-accumulates, {cost.activations / 1e6:.1f} M activations",
-        soft_wrap=True,
-    )
 
 
 def _print_layers(layers: "tuple[Layer, ...]") -> None:

@@ -1,7 +1,7 @@
 """`pocketvision models scale`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,31 +9,38 @@ from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
 
+if TYPE_CHECKING:
+    from pocketvision.workflows.models import ScaledModel
+
+
+Phi = Annotated[
+    float | None,
+    typer.Option(help="How far: each step of 1 doubles the cost. With --coefficients it may be left out, for 1."),
+]
+MaxMacs = Annotated[
+    float | None, typer.Option(help="In place of phi: at most so many multiply-accumulates, such as 2e9.")
+]
+Width = Annotated[
+    bool, typer.Option("--width", help="With a budget: scale the width alone, at --depth times the repeats.")
+]
+Coefficients = Annotated[
+    bool, typer.Option("--coefficients", help="With --max-macs: search alpha, beta and gamma for what uses most of it.")
+]
+RowsFile = Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the rows here, for --model FILE.json.")]
+
 
 def scale(
-    phi: Annotated[
-        float | None,
-        typer.Option(help="How far: each step of 1 doubles the cost. With --coefficients it may be left out, for 1."),
-    ] = None,
+    phi: Phi = None,
     base: Annotated[str, typer.Option(help="The network that is scaled.")] = "efficientnet_b0",
     alpha: Annotated[float | None, typer.Option(help="Depth's coefficient; the paper's is 1.2.")] = None,
     beta: Annotated[float | None, typer.Option(help="Width's coefficient; the paper's is 1.1.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Resolution's coefficient; the paper's is 1.15.")] = None,
-    max_macs: Annotated[
-        float | None, typer.Option(help="In place of phi: at most so many multiply-accumulates, such as 2e9.")
-    ] = None,
+    max_macs: MaxMacs = None,
     max_parameters: Annotated[float | None, typer.Option(help="In place of phi: at most so many parameters.")] = None,
-    width: Annotated[
-        bool, typer.Option("--width", help="With a budget: scale the width alone, at --depth times the repeats.")
-    ] = False,
+    width: Width = False,
     depth: Annotated[float, typer.Option(help="With --width: multiplier of the repeats.")] = 1.0,
-    coefficients: Annotated[
-        bool,
-        typer.Option("--coefficients", help="With --max-macs: search alpha, beta and gamma for what uses most of it."),
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write the rows here, for --model FILE.json.")
-    ] = None,
+    coefficients: Coefficients = False,
+    out: RowsFile = None,
     json: JsonFile = None,
 ) -> None:
     """Scale a network in depth, width and resolution at once, and lay it beside EfficientNet B0 to B7.
@@ -48,7 +55,7 @@ def scale(
 
         pocketvision models scale --coefficients --max-macs 8e8
     """
-    from pocketvision.workflows.models import published_scales, scale_model
+    from pocketvision.workflows.models import scale_model
 
     found = scale_model(
         base,
@@ -67,9 +74,16 @@ def scale(
 
         write_json(out, found.architecture.to_dict())
     write_json_option(json, found.to_dict())
-    if str(json) == "-":
-        return
+    if str(json) != "-":
+        _print(found)
+    if out is not None and str(json) != "-":
+        stdout().print(f"Rows: {out}", soft_wrap=True)
+
+
+def _print(found: "ScaledModel") -> None:
     from rich.table import Table
+
+    from pocketvision.workflows.models import published_scales
 
     table = Table("Model", "Depth", "Width", "Input", "Parameters", "MACs", box=None, header_style="bold")
     for column in range(1, 6):
@@ -93,5 +107,3 @@ def scale(
             f"alpha · beta² · gamma² = {growth:.2f}",
             soft_wrap=True,
         )
-    if out is not None:
-        stdout().print(f"Rows: {out}", soft_wrap=True)
