@@ -11,8 +11,7 @@ from pocketvision.models.cost import cost
 from pocketvision.models.key_layouts import KeyLayout, recognise, to_ours
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, ModelSpec
-
-State = dict[str, Tensor]
+from pocketvision.models.weight_sets import State
 
 _CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
 

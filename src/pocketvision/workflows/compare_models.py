@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Timing(Latency):
+class BackendLatency(Latency):
     """One network in one backend on this machine."""
 
     backend: str = ""
@@ -40,7 +40,7 @@ class ComparedModel:
     size: int
     macs: int
     megabytes: float
-    timings: tuple[Timing, ...]
+    timings: tuple[BackendLatency, ...]
     best_of_its_cost: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ _RUNNERS: dict[str, _Runner] = {
 """The backends that are timed where they are installed. Compiled PyTorch is not: compiling takes longer than all the others."""
 
 
-def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[Timing, ...]:
+def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[BackendLatency, ...]:
     try:
         from pocketvision.export.exportable import Exportable
         from pocketvision.export.targets import TARGETS
@@ -175,4 +175,4 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
         runs = {backend: runner.open(source, Path(folder)) for backend, runner in runners.items()}
         images = np.random.default_rng(0).standard_normal((BATCH, 3, size, size), dtype=np.float32)
         measured = measure_latency(runs, images, seconds=seconds)
-        return tuple(Timing(**asdict(measured[backend]), backend=backend) for backend in runs)
+        return tuple(BackendLatency(**asdict(measured[backend]), backend=backend) for backend in runs)
