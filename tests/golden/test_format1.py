@@ -8,7 +8,7 @@ import pytest
 import pocketvision
 from pocketvision.bundle import FORMAT_VERSION, read_bundle, rewrite_bundle
 from pocketvision.runtime.backends import open_backend
-from pocketvision.runtime.verify import OTHER_CPU_TOLERANCE, TOLERANCE
+from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.workflows.predict import predict
 
 

@@ -22,6 +22,7 @@ from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.models import BundleSource
 from pocketvision.serving.service import Service, service_for
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.sockets import listening_sockets
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def live_server(
         [BundleSource("tiny", bundle.folder)], ServerSettings(live=live or LiveSettings(), **settings)
     )
     # send_buffer: bytes that the system takes from the server for a client that does not read.
-    bound, ready, made = server.listening_socket("127.0.0.1", port), threading.Event(), []
+    bound, ready, made = listening_sockets("127.0.0.1", port)[0], threading.Event(), []
 
     if send_buffer:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -78,7 +79,7 @@ def live_server(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "_Server", Known)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(service, bound, ready.set)), daemon=True)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(service, [bound], ready.set)), daemon=True)
         thread.start()
         assert ready.wait(20)
     try:

@@ -8,7 +8,7 @@ import pytest
 from served import Start
 
 from pocketvision.serving.address_lock import address_lock
-from pocketvision.serving.server import listening_socket
+from pocketvision.serving.sockets import listening_sockets
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere an address is nobody else's once it is bound"
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 def test_a_server_that_is_still_loading_has_its_port_already(start: Start, workers: str) -> None:
     """Bound and not listened on, as while its models are loaded."""
     shared = workers != "1"
-    with listening_socket("127.0.0.1", 0, shared=shared) as loading, address_lock(loading):
+    with listening_sockets("127.0.0.1", 0, shared=shared)[0] as loading, address_lock(loading):
         port = loading.getsockname()[1]
         with pytest.raises(AssertionError, match="another program listens there already"):
             start("--port", str(port), "--workers", workers)
@@ -40,7 +40,7 @@ def test_a_sandbox_without_such_names_serves_all_the_same(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As that of deploy/pocketvision.service, which has no sockets but those of networks."""
-    with listening_socket("127.0.0.1", 0) as bound:
+    with listening_sockets("127.0.0.1", 0)[0] as bound:
 
         def none_of_these(*_: object) -> socket.socket:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")

@@ -13,7 +13,8 @@ import uvicorn
 from served import picture
 
 from pocketvision.serving.graceful_shutdown import GracefulShutdownProtocol
-from pocketvision.serving.server import HttpProtocol, listening_socket
+from pocketvision.serving.http_protocol import HttpProtocol
+from pocketvision.serving.sockets import listening_sockets
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -42,7 +43,7 @@ async def said_after_the_door_is_shut(
 ) -> bytes:
     """What a connection gets to hear that was made before the server was told to stop, and asks afterwards. before: what it had
     sent until then. read_before: bytes that it had been answered with."""
-    bound = listening_socket("127.0.0.1", 0)
+    bound = listening_sockets("127.0.0.1", 0)[0]
     server = uvicorn.Server(uvicorn.Config(answer, http=protocol, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     while not server.started:

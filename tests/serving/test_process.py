@@ -20,7 +20,7 @@ from served import Running, memory, picture
 from pocketvision.bundle import Bundle
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.keys import new_key
-from pocketvision.serving.server import listening_socket
+from pocketvision.serving.sockets import listening_sockets
 
 JPEG = {"content-type": "image/jpeg"}
 
@@ -259,7 +259,8 @@ def test_answers_are_sent_without_waiting_for_more_to_send() -> None:
     async def scene() -> int:
         seen: asyncio.Queue[socket.socket] = asyncio.Queue()
         async with await asyncio.start_server(
-            lambda _, writer: seen.put_nowait(writer.get_extra_info("socket")), sock=listening_socket("127.0.0.1", 0)
+            lambda _, writer: seen.put_nowait(writer.get_extra_info("socket")),
+            sock=listening_sockets("127.0.0.1", 0)[0],
         ) as server:
             _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             no_delay = (await seen.get()).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -274,10 +275,11 @@ def test_a_server_that_is_still_loading_ends_at_once(tiny_bundle: Bundle) -> Non
         "import asyncio, sys\nfrom pathlib import Path\n"
         "from pocketvision.serving import server\nfrom pocketvision.serving.models import BundleSource, ServedModels\n"
         "from pocketvision.serving.service import service_for\nfrom pocketvision.serving.settings import ServerSettings\n"
+        "from pocketvision.serving.sockets import listening_sockets\n"
         "async def load(self):\n    print('loading', flush=True)\n    await asyncio.sleep(60)\n"
         "ServedModels.load = load\n"
         "service = service_for([BundleSource('tiny', Path(sys.argv[1]))], ServerSettings())\n"
-        "asyncio.run(server.serve(service, server.listening_socket('127.0.0.1', 0), print))\n"
+        "asyncio.run(server.serve(service, listening_sockets('127.0.0.1', 0), print))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script, str(tiny_bundle.folder)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -305,7 +307,7 @@ def refusal(*arguments: str, code: str = "from pocketvision.cli.main import main
 
 
 def test_a_port_in_use_and_a_bad_bundle_are_reported(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    with listening_socket("127.0.0.1", 0) as taken:
+    with listening_sockets("127.0.0.1", 0)[0] as taken:
         taken.listen()
         said = refusal("serve", str(tiny_bundle.folder), "--port", str(taken.getsockname()[1]))
         assert "another program listens there" in said
@@ -313,21 +315,21 @@ def test_a_port_in_use_and_a_bad_bundle_are_reported(tiny_bundle: Bundle, tmp_pa
     assert "damaged" in refusal("serve", str(tiny_bundle.folder), "--port", "0")
     assert "no manifest.json" in refusal("serve", str(tmp_path), "--port", "0")
     with pytest.raises(PocketVisionError, match="no address"):
-        listening_socket("no.such.host.invalid", 0)
+        listening_sockets("no.such.host.invalid", 0)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="drops the rights of root")
 def test_a_port_without_permission_is_reported() -> None:
     script = (
         "import os\nfrom pathlib import Path\n"
-        "from pocketvision.serving.server import listening_socket\n"
+        "from pocketvision.serving.sockets import listening_sockets\n"
         "start = Path('/proc/sys/net/ipv4/ip_unprivileged_port_start')\n"
         "if start.exists() and int(start.read_text()) == 0: print('open'); raise SystemExit(1)\n"
         "'x'.encode('idna')\n"  # loaded while its file can still be read
         "os.setgid(65534); os.setuid(65534)\n"
         "from pocketvision.errors import PocketVisionError\n"
         "import sys\n"
-        "try: listening_socket('127.0.0.1', 81)\nexcept PocketVisionError as e: print(e, file=sys.stderr); sys.exit(1)\n"
+        "try: listening_sockets('127.0.0.1', 81)\nexcept PocketVisionError as e: print(e, file=sys.stderr); sys.exit(1)\n"
     )
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     if "open" in child.stdout:

@@ -24,10 +24,10 @@ from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.keys import TokenBuckets, new_key
 from pocketvision.serving.models import Reload
-from pocketvision.serving.server import listening_socket
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_metrics import merge_dead_process, shared_exposition
 from pocketvision.serving.shared_rate_limit import SharedTokenBuckets
+from pocketvision.serving.sockets import listening_sockets, shared_listening_sockets
 from pocketvision.serving.status_routes import STUCK
 from pocketvision.serving.worker import (
     Ready,
@@ -39,7 +39,7 @@ from pocketvision.serving.worker import (
     _end_when_stuck,
     _WorkerProcess,
 )
-from pocketvision.serving.workers import _Supervisor, _Worker, shared_listening_socket
+from pocketvision.serving.workers import _Supervisor, _Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares a port's connections")
 
@@ -263,13 +263,13 @@ def test_what_can_not_start_says_why_once(tiny_bundle: Bundle) -> None:
         assert "Traceback" not in child.stderr
         return " ".join(child.stderr.split())
 
-    with shared_listening_socket("127.0.0.1", 0) as taken:  # as another server with workers has it
+    with shared_listening_sockets("127.0.0.1", 0)[0] as taken:  # as another server with workers has it
         taken.listen()
         assert "another program listens" in refusal(str(tiny_bundle.folder), "--port", str(taken.getsockname()[1]))
-    with listening_socket("127.0.0.1", 0) as taken:
+    with listening_sockets("127.0.0.1", 0)[0] as taken:
         taken.listen()
         with pytest.raises(PocketVisionError, match="another program listens"):
-            shared_listening_socket("127.0.0.1", taken.getsockname()[1])
+            shared_listening_sockets("127.0.0.1", taken.getsockname()[1])
     (tiny_bundle.folder / "model.onnx").write_bytes(b"x")
     assert refusal(str(tiny_bundle.folder), "--port", "0").count("damaged") == 1
 

@@ -29,7 +29,8 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
-from pocketvision.runtime.verify import OTHER_CPU_TOLERANCE, verify_bundle
+from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
+from pocketvision.runtime.verify import verify_bundle
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.bundle_images import calibration_images, measuring_images
 from pocketvision.workflows.evaluate import evaluate

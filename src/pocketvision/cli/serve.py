@@ -10,6 +10,7 @@ from pocketvision.cli.terminal import stderr, stdout
 
 _LIMITS = "Limits"
 _KEYS = "Keys"
+_ADDRESSES = "Addresses"
 _MEBIBYTE = 1024 * 1024
 
 
@@ -48,6 +49,24 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.", rich_help_panel=_LIMITS)] = 20,
     max_images: Annotated[int, typer.Option(min=1, help="Images of a request.", rich_help_panel=_LIMITS)] = 32,
     max_pixels: MaxPixels = 50_000_000,
+    keep_alive: Annotated[
+        float, typer.Option(min=0.01, help="Seconds an idle connection is kept open.", rich_help_panel=_LIMITS)
+    ] = 5.0,
+    public_url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="Address users see, where a proxy changes it.", rich_help_panel=_ADDRESSES),
+    ] = "",
+    root_path: Annotated[
+        str, typer.Option(metavar="/NAME", help="Prefix a proxy serves this below.", rich_help_panel=_ADDRESSES)
+    ] = "",
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="A site whose pages may ask (CORS), or *; may be repeated.  [default: none]",
+            rich_help_panel=_ADDRESSES,
+        ),
+    ] = None,
     keys: Annotated[
         Path | None, typer.Option(help="File of NAME:SHA256 lines; only their keys may ask.", rich_help_panel=_KEYS)
     ] = None,
@@ -90,10 +109,16 @@ def serve(
         live=LiveSettings() if live else None,
         workers=workers,
         traces=traces,
+        keep_alive=keep_alive,
+        public_url=public_url,
+        root_path=root_path,
+        allow_origins=tuple(allow_origin or ()),
     )
 
     def ready(url: str, models: list[str]) -> None:
-        stderr().print(f"Serving {', '.join(models)} on {url} (API: {url}/docs)", soft_wrap=True)
+        known = f", known as {settings.public_url}" if settings.public_url else ""
+        base = settings.public_url or url
+        stderr().print(f"Serving {', '.join(models)} on {url}{known} (API: {base}/docs)", soft_wrap=True)
 
     run_serve(bundles, settings=settings, host=host, port=port, on_ready=ready)
     leave_hung_threads()

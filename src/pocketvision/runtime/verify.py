@@ -4,22 +4,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError
 from pocketvision.runtime.backends import BACKENDS, open_backend
-
-TOLERANCE = 1e-3
-"""Largest difference of a probability on the golden inputs."""
-
-GOLDEN_TOLERANCE = "golden_tolerance"
-"""The entry of a manifest that allows another difference: of its `compression` for the whole bundle, of a file's `agreement`
-for that file, whose golden answers are not its own but the network's."""
-
-OTHER_CPU_TOLERANCE = 0.05
-"""An 8-bit graph's answers to the golden images may differ so much on another CPU: its 8-bit products are the same, their
-rounding is not. Saturating ones (AVX2 without VNNI) differ by far more, which is what this is there to find."""
+from pocketvision.runtime.golden_check import check_golden, golden_tolerance
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,6 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
     Raises BundleError that names the backend, the golden image and the difference when an answer is another one, and one that
     names what is missing when no exported file can be run here.
     """
-    golden = bundle.golden()
     differences, tolerances = {}, {}
     run = _exported_to(bundle) if backends is None else list(backends)
     unverified = _unverified(bundle, run)
@@ -60,30 +47,16 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
             f"them can be run here ({reasons})"
         )
     for name in run:
-        answers = open_backend(bundle, name).run(golden["images"])["probabilities"]
-        tolerance = tolerances[name] = _tolerance(bundle, BACKENDS[name].file(bundle))
-        difference = np.abs(answers - golden["probabilities"]).max(axis=1)
-        worst = int(np.nan_to_num(difference, nan=np.inf).argmax())
-        if not difference[worst] <= tolerance:
-            raise BundleError(
-                f"{bundle.folder}: {name} does not answer as it was measured: a probability of golden image {worst} "
-                f"differs by {difference[worst]:.2g} (at most {tolerance:.0e} is allowed). The bundle was made with "
-                f"{bundle.manifest.versions}; try those versions, or export it anew"
-            )
-        differences[name] = float(difference[worst])
+        differences[name] = check_golden(bundle, name, open_backend(bundle, name))
+        tolerances[name] = golden_tolerance(bundle, name)
     return Verification(
         files=len(bundle.manifest.files),
-        images=len(golden["images"]),
+        images=len(bundle.golden()["images"]),
         tolerance=max(tolerances.values()),
         max_probability_difference=max(differences.values()),
         backends=differences,
         unverified=unverified,
     )
-
-
-def _tolerance(bundle: Bundle, file: str | None) -> float:
-    whole = float(bundle.manifest.compression.get(GOLDEN_TOLERANCE, TOLERANCE))
-    return float(bundle.manifest.agreement.get(file or "", {}).get(GOLDEN_TOLERANCE, whole))
 
 
 def _exported_to(bundle: Bundle) -> list[str]:

@@ -20,11 +20,15 @@ from pocketvision.serving.fast_path import FastPath
 from pocketvision.serving.models import BundleSource
 from pocketvision.serving.problems import http_problem, problem_of, problem_response, refused
 from pocketvision.serving.request_middleware import RequestMiddleware
+from pocketvision.serving.root_path import RootPath
 from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.watch import watch_folders
 
 FLUSH = 3.0  # seconds for the last spans to be sent
+ROUTERS = tuple(
+    part.router for part in (predict_routes, status_routes, open_inference, websocket, live_routes, page_routes)
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,18 +70,15 @@ def app_for(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # to where the client's Host header says
+        servers=[{"url": service.settings.root_path}] if service.settings.root_path else None,
     )
     app.state.service = service
-    app.include_router(predict_routes.router)
-    app.include_router(status_routes.router)
-    app.include_router(open_inference.router)
-    app.include_router(websocket.router)
-    app.include_router(live_routes.router)
-    app.include_router(page_routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(app.openapi()))
+        return HTMLResponse(docs_page(app.openapi(), service.settings.root_path))
 
     app.add_exception_handler(PocketVisionError, _as_problem)
     app.add_exception_handler(HTTPException, _as_problem)
@@ -86,6 +87,8 @@ def app_for(service: Service) -> FastAPI:
     app.add_middleware(RequestMiddleware, service=service)  # outside of the fast path: what is added last runs first
     if service.telemetry.tracing is not None:
         app.add_middleware(service.telemetry.tracing.around)
+    own = [getattr(route, "path", "") for router in (*ROUTERS, app) for route in router.routes]
+    app.add_middleware(RootPath, root_path=service.settings.root_path, own_paths=own)
     return app
 
 

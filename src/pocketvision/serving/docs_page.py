@@ -13,10 +13,10 @@ _HEAD = """<!doctype html>
 """
 
 
-def docs_page(description: dict[str, Any]) -> str:
-    """HTML of an OpenAPI description: every operation with its parameters, bodies and answers."""
+def docs_page(description: dict[str, Any], root_path: str = "") -> str:
+    """HTML of an OpenAPI description: every operation with its parameters, bodies and answers. root_path: before every path."""
     operations = [
-        _operation(path, method, operation)
+        _operation(root_path + path, method, operation)
         for path, methods in description["paths"].items()
         for method, operation in methods.items()
     ]

@@ -41,7 +41,8 @@ class _ResponseTransport:
 
 class HttpProtocol(GracefulShutdownProtocol):
     """HTTP/1.1 with timeouts. A connection has `header_timeout` seconds to send a request's headers, and the rest of a body
-    that was refused (uvicorn alone waits for ever: slow loris), and `write_timeout` seconds to read some of what it is sent. The
+    that was refused (uvicorn alone waits for ever: slow loris), `write_timeout` seconds to read some of what it is sent, and is
+    kept open for `keep_alive` seconds between requests. The
     parser keeps what comes between bodies (headers, chunk sizes and extensions, trailers) while it is incomplete: more than
     MAX_HEADERS bytes of it are refused.
 
@@ -50,10 +51,12 @@ class HttpProtocol(GracefulShutdownProtocol):
     """
 
     header_timeout = 10.0
+    keep_alive = 5.0
     write_timeout = 20.0
     max_connections = 1024
     on_refused: Callable[[Problem], None] = staticmethod(lambda _: None)
     _idle_timer: asyncio.TimerHandle | None = None
+    _between_requests = False
     _head_bytes = 0  # bytes that were read and are neither a body nor complete
     _in_body = False  # its headers are complete, its body is not
     _pipelined = False  # another request came before this one's response
@@ -66,7 +69,7 @@ class HttpProtocol(GracefulShutdownProtocol):
         self._write_timeout = WriteTimeout(self.loop, transport, self.write_timeout)
         super().connection_made(transport)
         if len(self.connections) <= self.max_connections:
-            self._start_idle_timer()
+            self._start_idle_timer(self.header_timeout)
         elif len(self.connections) <= self.max_connections + EXCESS_ANSWERED:
             detail = f"The server has {self.max_connections:,} connections, which is all it takes."
             self._refuse(Problem(503, "too-many-connections", detail, retry_after(1)))
@@ -77,6 +80,9 @@ class HttpProtocol(GracefulShutdownProtocol):
         """Parse, and refuse headers that are too large."""
         if self._pipelined or self.transport.is_closing():
             return
+        if self._between_requests:
+            self._between_requests = False
+            self._start_idle_timer(self.header_timeout)
         self._head_bytes += len(data)
         self._data = data
         super().data_received(data)
@@ -273,7 +279,8 @@ class HttpProtocol(GracefulShutdownProtocol):
         if self.transport.get_protocol() is not self:
             self.server_state.total_requests += 1
             return
-        self._start_idle_timer()
+        self._between_requests = not self._in_body
+        self._start_idle_timer(self.keep_alive if self._between_requests else self.header_timeout)
         super().on_response_complete()
         if self.transport.is_closing():
             self._write_timeout.start_closing()
@@ -304,9 +311,9 @@ class HttpProtocol(GracefulShutdownProtocol):
         self._write_timeout.cancel_all()
         super().connection_lost(exc)
 
-    def _start_idle_timer(self) -> None:
+    def _start_idle_timer(self, seconds: float) -> None:
         self._cancel_idle_timer()
-        self._idle_timer = self.loop.call_later(self.header_timeout, self._on_idle_timeout)
+        self._idle_timer = self.loop.call_later(seconds, self._on_idle_timeout)
 
     def _cancel_idle_timer(self) -> None:
         if self._idle_timer is not None:

@@ -1,13 +1,12 @@
 """JSON and base64 from clients: parsed off the event loop when large, bounded in depth, refused with a sentence."""
 
 import asyncio
-import base64
-import binascii
 import json
 from collections import Counter
 from typing import Any
 
 from pocketvision.printable import quoted
+from pocketvision.serving.base64_text import base64_bytes
 from pocketvision.serving.problems import refused
 
 _LARGE = 64 * 1024  # bytes: parsing fewer takes less time than handing them to a thread
@@ -75,12 +74,9 @@ async def image_of(text: object, field: str = "image") -> bytes:
 
 
 def _decoded(text: str, field: str) -> bytes:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
     try:
-        # Line breaks are common (MIME, `base64` of coreutils); anything else that does not belong is an error.
-        return base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return base64_bytes(text)
+    except ValueError as error:
         raise refused(422, "invalid-base64", f"The field {field} is not base64: {error}") from None
 
 

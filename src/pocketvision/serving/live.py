@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pocketvision.printable import quoted
 from pocketvision.serving.problems import refused, retry_after
 
 PUBLISHER_TIMEOUT = 5.0
@@ -156,9 +157,8 @@ class LiveStreams:
         settings = self.require_enabled()
         stream = self._streams.get(name)
         if stream is None:
-            raise refused(
-                404, "unknown-stream", "There is no live stream of this name; GET /live lists those there are."
-            )
+            there = ", ".join(map(quoted, sorted(self._streams))) or "none"
+            raise refused(404, "unknown-stream", f"There is no live stream of this name; there are: {there}.")
         if self._viewers >= settings.viewers:
             detail = f"There are {self._viewers} viewers, as many as this server takes."
             raise refused(429, "too-many-viewers", detail, retry_after(5))

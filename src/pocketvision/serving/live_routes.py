@@ -8,7 +8,9 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.requests import HTTPConnection
@@ -21,6 +23,7 @@ from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.keys import TokenBuckets, acquire
 from pocketvision.serving.live import LiveFrame, LiveStream
 from pocketvision.serving.names import CheckedRoute, check_query
+from pocketvision.serving.origins import foreign_origin, is_allowed
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
 from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import RESTART
@@ -30,8 +33,7 @@ MAX_ANSWER = 256 * 1024  # bytes of an answer's JSON
 JPEG = b"\xff\xd8\xff"
 NORMAL, GOING_AWAY, WRONG_MESSAGE = 1000, 1001, 1008
 _HEADERS = {
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Accel-Buffering": "no",  # a proxy that collects an answer before it passes it on would never be done
+    "X-Accel-Buffering": "no"  # a proxy that collects an answer before it passes it on would never be done
 }
 
 router = APIRouter(route_class=CheckedRoute)
@@ -59,19 +61,26 @@ async def live(request: Request) -> JSONResponse:
 @router.get("/live/{name}.mjpeg", summary="Watch a stream", response_class=Response)
 async def mjpeg(request: Request, name: str) -> Response:
     """The stream's pictures one after another, `multipart/x-mixed-replace`, as an <img> shows them; it ends with the stream."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+    service = service_of(request)
+    shared = is_allowed(request.headers.get("origin", ""), service.settings.allow_origins)
+    if not shared and request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        detail = (
+            "A page of another site may not show this server's streams; see --allow-origin (and crossorigin of <img>)."
+        )
+        raise refused(403, "other-site", detail)
     _check_host(request)
-    return _Mjpeg(service_of(request), name)
+    return _Mjpeg(service, name, "cross-origin" if shared else "same-origin")
 
 
 class _Mjpeg(StreamingResponse):
     """A response without end, which counts as a viewer for as long as it is being sent."""
 
-    def __init__(self, service: Service, name: str) -> None:
+    def __init__(self, service: Service, name: str, policy: str) -> None:
+        """policy: which sites may embed it, see Cross-Origin-Resource-Policy."""
         self._service = service
         self._name = name
-        super().__init__(iter(()), 200, _HEADERS, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        headers = {**_HEADERS, "Cross-Origin-Resource-Policy": policy}
+        super().__init__(iter(()), 200, headers, f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._service.live.viewing(self._name) as stream, _count_viewer(self._service):
@@ -97,9 +106,9 @@ async def watch(websocket: WebSocket, name: str) -> None:
     service = service_of(websocket)
     try:
         check_query(websocket.query_params, ())
-        origin = websocket.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-            raise refused(403, "other-site", "A page of another site may not show this server's streams.")
+        foreign = foreign_origin(websocket.headers, service.settings.allow_origins, service.settings.public_url)
+        if foreign is not None:
+            raise ProblemError(replace(foreign, kind="other-site"))
         _check_host(websocket)
         with service.live.viewing(name) as stream:
             await websocket.accept()
@@ -186,12 +195,13 @@ def _check_host(connection: HTTPConnection) -> None:
     service.live.require_enabled()
     host = connection.headers.get("host", "")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if service.settings.keys or name.lower() == "localhost":
+    known = ("localhost", urlsplit(service.settings.public_url).hostname)
+    if service.settings.keys or name.lower() in known:
         return
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        detail = "Without keys, live streams are shown under localhost or an address of this machine."
+        detail = "Without keys, live streams are shown under localhost, an address of this machine or --public-url."
         raise refused(403, "unknown-host", detail) from None
 
 

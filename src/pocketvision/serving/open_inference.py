@@ -30,8 +30,8 @@ INPUT_NAMES = ("name", "shape", "datatype", "parameters", "data")
 INPUT_PARAMETERS = ("binary_data_size",)
 OUTPUT_NAMES = ("name", "parameters")
 OUTPUT_PARAMETERS = ("binary_data",)
-IN_THE_PATH = "it stands in the path: /v2/models/NAME/infer"
-VERSION_IN_THE_PATH = "it stands in the path: /v2/models/NAME/versions/VERSION/infer"
+IN_THE_PATH = "it stands in the path: …/models/NAME/infer"
+VERSION_IN_THE_PATH = "it stands in the path: …/models/NAME/versions/VERSION/infer"
 HINTS = {
     "model": IN_THE_PATH,
     "model_name": IN_THE_PATH,

@@ -1,4 +1,7 @@
-"""GET / and the page's files. They are read once; no path of a request reaches the file system."""
+"""GET / and the page's files. They are read once; no path of a request reaches the file system.
+
+The page's addresses are relative, so it works below any prefix. <base> is for a prefix that is asked without its last slash.
+"""
 
 from pathlib import Path
 
@@ -26,7 +29,11 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page: images in, answers out."""
-    return Response(_PAGES[bool(service_of(request).settings.keys)], media_type="text/html; charset=utf-8")
+    settings = service_of(request).settings
+    text, root_path = _PAGES[bool(settings.keys)], settings.root_path
+    if root_path:
+        text = text.replace(b"<head>", f'<head>\n<base href="{root_path}/">'.encode(), 1)
+    return Response(text, media_type="text/html; charset=utf-8")
 
 
 @router.get("/page/style.css")

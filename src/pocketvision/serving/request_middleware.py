@@ -5,16 +5,19 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pocketvision.serving.batching import ClosedError
 from pocketvision.serving.http_protocol import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
+from pocketvision.serving.origins import preflight, response_headers
 from pocketvision.serving.problems import Problem, http_problem, problem_of, problem_response, retry_after, unauthorized
 from pocketvision.serving.service import Service
 from pocketvision.serving.websocket_protocol import RESTART
@@ -38,7 +41,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
 }
 _RAW_ID = REQUEST_ID.lower().encode()
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
@@ -93,6 +96,7 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         problem = self._refusal(scope, headers, record)
         scope["state"]["key"] = record.key
+        cors = response_headers(headers, self._settings.allow_origins)
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, problem)
             return
@@ -102,10 +106,13 @@ class RequestMiddleware:
                 record.status, record.answering = message["status"], True
                 if self._telemetry.tracing is not None:  # the span ends with the answer
                     self._telemetry.tracing.note_request(*_route_of(scope), request_id)
-                _add_headers(message, request_id)
+                _add_headers(message, request_id, cors)
             await send(message)
 
         try:
+            if answer := self._preflight(scope, headers):
+                await Response(status_code=204, headers=answer)(scope, receive, send_with_headers)
+                return
             if problem is None:
                 problem = await self._through(scope, receive, send_with_headers, record)
             if problem is not None:
@@ -142,6 +149,11 @@ class RequestMiddleware:
                 raise
             return problem
         return None
+
+    def _preflight(self, scope: Scope, headers: Headers) -> dict[str, str] | None:
+        """What answers a CORS preflight, which has no key."""
+        allowed = self._settings.allow_origins
+        return preflight(headers, allowed) if allowed and scope["method"] == "OPTIONS" else None
 
     def _refusal(self, scope: Scope, headers: Headers, record: _RequestRecord) -> Problem | None:
         """Why a request may not pass: no key, a wrong one, or too many requests with it."""
@@ -245,10 +257,11 @@ class RequestMiddleware:
         }
 
 
-def _add_headers(message: Message, request_id: str) -> None:
+def _add_headers(message: Message, request_id: str, cors: Mapping[str, str] | None = None) -> None:
     """Set these headers in the place of any that a route has set."""
     kept = [each for each in message.get("headers", ()) if each[0] not in _RAW_NAMES]
-    message["headers"] = [*kept, *_RAW_HEADERS, (_RAW_ID, request_id.encode("latin-1"))]
+    more = [(name.lower().encode(), value.encode("latin-1")) for name, value in (cors or {}).items()]
+    message["headers"] = [*kept, *_RAW_HEADERS, *more, (_RAW_ID, request_id.encode("latin-1"))]
 
 
 def _route_of(scope: Scope) -> tuple[str, str]:

@@ -16,8 +16,8 @@ from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
 from pocketvision.postprocessing.classification import classify
 from pocketvision.predictions import Classification
-from pocketvision.runtime.backends import Backend, file_size, open_backend
-from pocketvision.runtime.verify import GOLDEN_TOLERANCE, TOLERANCE
+from pocketvision.runtime.backends import Backend, default_backend, file_size, open_backend
+from pocketvision.runtime.golden_check import check_golden
 from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
@@ -55,19 +55,13 @@ def open_warm(folder: Path, settings: ServerSettings) -> WarmModel:
     read_bundle(folder, check_hashes=False)  # says best what is wrong with a folder that is no bundle
     version = manifest_version(folder)
     bundle = read_bundle(folder)
-    opened = open_backend(bundle, settings.backend, threads=1)  # batches run side by side, each on one core
-    golden = bundle.golden()
-    answers = opened.run(golden["images"])["probabilities"]
-    tolerance = float(bundle.manifest.compression.get(GOLDEN_TOLERANCE, TOLERANCE))
-    difference = float(np.nan_to_num(np.abs(answers - golden["probabilities"]), nan=np.inf).max())
-    if difference > tolerance:
-        raise BundleError(
-            f"{folder}: the bundle does not answer its golden inputs as it was measured: a probability differs by "
-            f"{difference:.2g} (at most {tolerance:.0e} is allowed)"
-        )
+    backend = settings.backend or default_backend(bundle)
+    opened = open_backend(bundle, backend, threads=1)  # batches run side by side, each on one core
+    check_golden(bundle, backend, opened)
+    images = bundle.golden()["images"]
     # Memory for the largest batch is taken now rather than under load.
     size = settings.batches.max_batch
-    opened.run(np.resize(golden["images"], (size, *golden["images"].shape[1:])))
+    opened.run(np.resize(images, (size, *images.shape[1:])))
     if manifest_version(folder) != version:
         raise BundleError(f"{folder}: the bundle changed while it was read; try again")
     return WarmModel(bundle, opened, version)

@@ -1,7 +1,6 @@
 """A process that serves: its socket and its signals."""
 
 import asyncio
-import errno
 import gc
 import logging
 import math
@@ -10,17 +9,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
 import uvicorn
 
-from pocketvision.errors import PocketVisionError
 from pocketvision.serving.app import app_for
 from pocketvision.serving.graceful_shutdown import accept_pending_connections
 from pocketvision.serving.http_protocol import EXCESS_ANSWERED, HttpProtocol
 from pocketvision.serving.problems import Problem
 from pocketvision.serving.service import Service
+from pocketvision.serving.sockets import bind_error
 from pocketvision.serving.websocket_protocol import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
@@ -29,38 +28,6 @@ MAX_CONNECTIONS = 1024
 BACKLOG = 2048  # of the system's queue of connections, which asyncio takes up at once
 RESERVED_FILES = 64 + 2 * EXCESS_ANSWERED
 """Open files that are no served connections: libraries, bundles, metrics, connections that get a 503."""
-
-
-def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A TCP socket bound to host and port (0: any free one). shared: others of this user that are shared may have it too; Linux
-    only. Raises PocketVisionError that says why it can not be had."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        # asyncio turns off the wait for more to send (TCP_NODELAY) only where the protocol is named: 40 ms an answer.
-        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
-        raise PocketVisionError(f"{host} is no address of this machine ({error.strerror or error})") from error
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(address)
-        bound.set_inheritable(False)
-        return bound
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise bind_error(host, port, error) from error
-
-
-def bind_error(host: str, port: int, error: Exception) -> PocketVisionError:
-    """The error for an address that can not be had."""
-    hint = {
-        errno.EADDRINUSE: "another program listens there already; choose another --port, or 0 for any free one",
-        errno.EACCES: "no permission for that port; those below 1024 belong to the system, choose a higher --port",
-        errno.EADDRNOTAVAIL: "this machine has no such address; choose another --host",
-    }.get(getattr(error, "errno", None) or 0, str(error))
-    return PocketVisionError(f"{host}:{port} can not be served on: {hint}")
 
 
 def connections_allowed(wanted: int) -> int:
@@ -84,24 +51,26 @@ def connections_allowed(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - RESERVED_FILES), 1)
 
 
-async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+async def serve(service: Service, sockets: Sequence[socket.socket], on_ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is in flight. Raises BundleError before it listens, and PocketVisionError
     when it can not.
 
-    on_ready: called when the first request can be answered.
+    sockets: bound, and closed in the end. on_ready: called when the first request can be answered.
     """
     settings = service.settings
     try:
         with _exit_on_sigterm():
             await service.models.load()
-        try:
-            bound.listen(BACKLOG)
-        except OSError as error:  # another process was faster
-            host, port = bound.getsockname()[:2]
-            raise bind_error(host, port, error) from error
+        for bound in sockets:
+            try:
+                bound.listen(BACKLOG)
+            except OSError as error:  # another process was faster
+                host, port = bound.getsockname()[:2]
+                raise bind_error(host, port, error) from error
     except BaseException:
         await service.models.close()
-        bound.close()
+        for bound in sockets:
+            bound.close()
         raise
     app = app_for(service)
     # What lives as long as the server is not collected: a full collection would delay a request by 20 to 36 ms.
@@ -113,6 +82,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
 
     limits = {
         "header_timeout": settings.header_timeout,
+        "keep_alive": settings.keep_alive,
         "write_timeout": settings.write_timeout,
         "max_connections": connections_allowed(MAX_CONNECTIONS),
         "on_refused": staticmethod(count),
@@ -124,6 +94,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
         ws_max_size=settings.socket_message,
         ws_per_message_deflate=False,  # images are compressed already
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # a fraction of a second is as good
         timeout_graceful_shutdown=math.ceil(settings.drain),
         log_config=None,
         access_log=False,
@@ -133,7 +104,7 @@ async def serve(service: Service, bound: socket.socket, on_ready: Callable[[], N
     server = _Server(config, service)
     waiting = asyncio.create_task(_notify_when_started(server, on_ready))
     try:
-        await server.serve(sockets=[bound])
+        await server.serve(sockets=list(sockets))
     finally:
         waiting.cancel()
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FORMATS, MAX_PIXELS
@@ -9,6 +10,7 @@ from pocketvision.runtime.backends import usable_cores
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.keys import ApiKey
 from pocketvision.serving.live import LiveSettings
+from pocketvision.serving.origins import checked_origin, checked_public_url, checked_root_path
 
 MEBIBYTE = 1024 * 1024
 
@@ -25,7 +27,9 @@ class ServerSettings:
     in flight when the server is stopped. socket_in_flight: requests in work on one WebSocket; socket_rate: its messages a
     second; socket_message: bytes of one; max_sockets: WebSockets at once. write_timeout: for a client to read some of what it was
     sent. live: bounds of live streams, None for a server that shows none. log_json: log JSON Lines. traces: send OpenTelemetry
-    spans. workers: processes; every limit but `rate` is each process' own.
+    spans. workers: processes; every limit but `rate` is each process' own. keep_alive: for a client to send its next request on
+    an open connection. allow_origins: of other sites' pages that may ask, `*` for all. public_url: under which users reach the
+    server, where a proxy changes it; root_path: the prefix that a proxy serves it below, that of public_url when it is empty.
     """
 
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -53,6 +57,10 @@ class ServerSettings:
     log_json: bool = False
     workers: int = 1
     traces: bool = False
+    keep_alive: float = 5.0
+    allow_origins: tuple[str, ...] = ()
+    public_url: str = ""
+    root_path: str = ""
 
     @cached_property
     def model_threads(self) -> int:
@@ -69,6 +77,7 @@ class ServerSettings:
             "header_timeout",
             "body_timeout",
             "write_timeout",
+            "keep_alive",
             "workers",
         ):
             if getattr(self, name) <= 0:
@@ -86,3 +95,15 @@ class ServerSettings:
             )
         if self.rate is not None and self.rate <= 0:
             raise UsageError(f"rate is {self.rate}; expected more than 0 requests a second")
+        self._check_addresses()
+
+    def _check_addresses(self) -> None:
+        """Bring the addresses into one form. Raises UsageError."""
+        origins = tuple(dict.fromkeys(map(checked_origin, self.allow_origins)))
+        public_url = checked_public_url(self.public_url) if self.public_url else ""
+        below = urlsplit(public_url).path
+        root_path = checked_root_path(self.root_path) or below
+        if below and root_path != below:
+            raise UsageError(f"root_path is {root_path} and the path of public_url {below}; give the prefix once")
+        for name, value in (("allow_origins", origins), ("public_url", public_url), ("root_path", root_path)):
+            object.__setattr__(self, name, value)

@@ -1,7 +1,5 @@
 """The tensors of the Open Inference Protocol (v2): JSON data, and the binary data that Triton's clients send beside it."""
 
-import base64
-import binascii
 import json
 import math
 import struct
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
+from pocketvision.serving.base64_text import base64_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_SIZES = 8  # dimensions of a shape
@@ -76,8 +75,8 @@ def _files(data: object, raw: bytes | None, count: int) -> list[bytes]:
         found = _split(raw)
     elif isinstance(data, list) and all(isinstance(text, str) for text in data):
         try:
-            found = [base64.b64decode(text, validate=True) for text in data]
-        except (binascii.Error, ValueError) as error:
+            found = [base64_bytes(text) for text in data]
+        except ValueError as error:
             raise UsageError(f"in JSON, BYTES are expected as base64: {error}") from error
     else:
         raise UsageError("the input's data must be a list of base64 texts")

@@ -19,6 +19,7 @@ from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.keys import TokenBuckets, acquire, name_of
 from pocketvision.serving.names import check_names, check_query, close_names
+from pocketvision.serving.origins import foreign_origin
 from pocketvision.serving.problems import (
     Problem,
     ProblemError,
@@ -61,9 +62,9 @@ async def socket(websocket: WebSocket) -> None:
     except ProblemError as error:
         await _deny(websocket, error.problem)
         return
-    origin = websocket.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != websocket.headers.get("host"):
-        await _deny(websocket, refused(403, "foreign-origin", "Pages of other sites may not connect.").problem)
+    problem = foreign_origin(websocket.headers, service.settings.allow_origins, service.settings.public_url)
+    if problem is not None:
+        await _deny(websocket, problem)
         return
     unauthenticated = bool(service.settings.keys) and not websocket.scope["state"]["key"]
     if service.sockets.locked() or (unauthenticated and service.unauthenticated_sockets.locked()):

@@ -14,10 +14,11 @@ from pocketvision.errors import PocketVisionError
 from pocketvision.serving.access_log import log_to_stderr
 from pocketvision.serving.models import BundleSource, Reload
 from pocketvision.serving.problems import refused
-from pocketvision.serving.server import leave_hung_threads, listening_socket, serve
+from pocketvision.serving.server import leave_hung_threads, serve
 from pocketvision.serving.service import Service, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_rate_limit import SharedTokenBuckets
+from pocketvision.serving.sockets import listening_sockets
 from pocketvision.serving.status_routes import STUCK
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class _WorkerProcess:
 
     async def run(self) -> None:
         settings = self._plan.settings
-        bound = listening_socket(self._plan.host, self._plan.port, shared=True)
+        sockets = listening_sockets(self._plan.host, self._plan.port, shared=True)
         rates = None
         if settings.rate is not None and settings.keys:
             names = [key.name for key in settings.keys]
@@ -121,7 +122,7 @@ class _WorkerProcess:
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._receive, service)
         watching = asyncio.create_task(_end_when_stuck(service))
         try:
-            await serve(service, bound, lambda: self._ready(service))
+            await serve(service, sockets, lambda: self._ready(service))
         finally:
             watching.cancel()
 

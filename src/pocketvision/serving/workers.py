@@ -6,8 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +20,6 @@ from typing import Any
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving.models import BundleSource, Reload
-from pocketvision.serving.server import listening_socket
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.shared_metrics import merge_dead_process
 from pocketvision.serving.telemetry import MULTIPROCESS_FOLDER
@@ -70,18 +67,17 @@ class _Reload:
 def serve_with_workers(
     sources: Sequence[BundleSource],
     settings: ServerSettings,
-    bound: socket.socket,
     host: str,
+    port: int,
     on_ready: Callable[[list[str]], None],
 ) -> None:
-    """Serve in `settings.workers` processes on the port of `bound` until SIGINT or SIGTERM.
+    """Serve in `settings.workers` processes on a port until SIGINT or SIGTERM.
 
-    bound: a socket that keeps the port for us; made by `listening_socket(…, shared=True)`, and not listened on. on_ready: called
-    with a line about each model when every worker answers. Raises PocketVisionError when one can not start; once all have, one
-    that ends is replaced, however often.
+    port: kept by the caller with `shared_listening_sockets`. on_ready: called with a line about each model when every worker
+    answers. Raises PocketVisionError when one can not start; once all have, one that ends is replaced, however often.
     """
-    with bound, tempfile.TemporaryDirectory(prefix="pocketvision-") as folder:
-        plan = WorkerPlan(tuple(sources), settings, host, bound.getsockname()[1], Path(folder))
+    with tempfile.TemporaryDirectory(prefix="pocketvision-") as folder:
+        plan = WorkerPlan(tuple(sources), settings, host, port, Path(folder))
         group = _Supervisor(plan, on_ready)
         with _signals(group.stop):
             try:
@@ -290,15 +286,3 @@ def _signals(stop: Callable[[int], None]) -> Generator[None, None, None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def shared_listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that keeps a port for workers. Raises PocketVisionError when it can not be had, or the system shares no ports."""
-    if sys.platform != "linux":
-        raise PocketVisionError(
-            "--workers needs Linux, which shares a port's connections among processes; use --threads here"
-        )
-    # Processes of one user may share a port unasked, another server of ours included; so it must be free for one alone first.
-    with listening_socket(host, port) as alone:
-        port = alone.getsockname()[1]
-    return listening_socket(host, port, shared=True)

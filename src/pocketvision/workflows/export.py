@@ -21,7 +21,7 @@ from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
-from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
+from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent

@@ -23,7 +23,7 @@ from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.network import fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import BACKENDS, open_backend
-from pocketvision.runtime.verify import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
 from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images

@@ -21,10 +21,11 @@ try:
     from pocketvision.serving.keys import ApiKey, parse_keys, read_keys
     from pocketvision.serving.live import LiveSettings
     from pocketvision.serving.models import BundleSource
-    from pocketvision.serving.server import bind_error, leave_hung_threads, listening_socket
+    from pocketvision.serving.server import leave_hung_threads
     from pocketvision.serving.server import serve as serve_until_stopped
     from pocketvision.serving.service import service_for
     from pocketvision.serving.settings import ServerSettings
+    from pocketvision.serving.sockets import bind_error, listening_sockets, shared_listening_sockets
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("pocketvision"):
         raise
@@ -53,30 +54,33 @@ def serve(
     sources = [source_of(bundle) for bundle in bundles]
     log_to_stderr(as_json=settings.log_json)
 
-    def ready(bound: socket.socket, models: list[str]) -> None:
+    def ready(port: int, models: list[str]) -> None:
         shown_host = f"[{host}]" if ":" in host else host
         if on_ready is not None:
-            on_ready(f"http://{shown_host}:{bound.getsockname()[1]}", models)
+            on_ready(f"http://{shown_host}:{port}", models)
 
     if settings.workers == 1:
-        with _locked_socket(listening_socket(host, port)) as bound:
+        with _locked(listening_sockets(host, port)) as sockets:
             service = service_for(sources, settings)
-            asyncio.run(serve_until_stopped(service, bound, lambda: ready(bound, service.models.described())))
+            bound_port = sockets[0].getsockname()[1]
+            asyncio.run(serve_until_stopped(service, sockets, lambda: ready(bound_port, service.models.described())))
     else:
         _serve_with_workers(sources, settings, host, port, ready)
 
 
 @contextmanager
-def _locked_socket(bound: socket.socket) -> Iterator[socket.socket]:
-    """A socket whose address no other server of ours has. Raises PocketVisionError when one has it."""
+def _locked(sockets: Sequence[socket.socket]) -> Iterator[Sequence[socket.socket]]:
+    """Sockets whose addresses no other server of ours has; closed in the end. Raises PocketVisionError otherwise."""
     with ExitStack() as kept:
-        try:
-            kept.enter_context(address_lock(bound))
-        except OSError as error:
-            host, port = bound.getsockname()[:2]
-            bound.close()
-            raise bind_error(host, port, error) from error
-        yield bound
+        for bound in sockets:
+            kept.enter_context(bound)
+        for bound in sockets:
+            try:
+                kept.enter_context(address_lock(bound))
+            except OSError as error:
+                host, port = bound.getsockname()[:2]
+                raise bind_error(host, port, error) from error
+        yield sockets
 
 
 def _serve_with_workers(
@@ -84,18 +88,16 @@ def _serve_with_workers(
     settings: ServerSettings,
     host: str,
     port: int,
-    ready: Callable[[socket.socket, list[str]], None],
+    ready: Callable[[int, list[str]], None],
 ) -> None:
     """Serve in several processes, which share the cores."""
-    from pocketvision.serving.workers import (
-        serve_with_workers,
-        shared_listening_socket,
-    )  # not every system has what it needs
+    from pocketvision.serving.workers import serve_with_workers  # not every system has what it needs
 
     each = max(usable_cores() // settings.workers, 1)
     settings = replace(settings, threads=settings.threads or each)
-    with _locked_socket(shared_listening_socket(host, port)) as bound:
-        serve_with_workers(sources, settings, bound, host, lambda models: ready(bound, models))
+    with _locked(shared_listening_sockets(host, port)) as sockets:
+        bound_port = sockets[0].getsockname()[1]
+        serve_with_workers(sources, settings, host, bound_port, lambda models: ready(bound_port, models))
 
 
 def _check_live(settings: ServerSettings, host: str) -> None:
