@@ -73,8 +73,8 @@ def test_every_address_works_below_the_prefix(tiny_bundle: Bundle, proxy: Proxy)
 def test_the_documentation_names_the_prefix(tiny_bundle: Bundle, proxy: Proxy) -> None:
     with below(tiny_bundle, proxy) as client:
         docs = client.get("docs").text
-        assert "POST /vision/predict" in docs
-        assert re.findall(r'href="([^"]+)"', docs) == ["openapi.json"]
+        assert "/vision/predict" in docs
+        assert not [link for link in re.findall(r"""(?:src|href)="([^"]+)""", docs) if link.startswith("/")]
         described = client.get("openapi.json").json()
         assert described["servers"] == [{"url": "/vision"}]
         assert "/predict" in described["paths"]

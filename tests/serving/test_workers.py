@@ -327,9 +327,9 @@ def test_a_worker_whose_decoders_all_hang_ends_itself(monkeypatch: pytest.Monkey
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
     stuck = SimpleNamespace(models=SimpleNamespace(stuck_for=STUCK + 1))
-    asyncio.run(asyncio.try_acquire(_end_when_stuck(stuck), 5))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(_end_when_stuck(stuck), 5))  # type: ignore[arg-type]
     assert sent == [(os.getpid(), signal.SIGTERM)]
     free = SimpleNamespace(models=SimpleNamespace(stuck_for=0.0))
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.try_acquire(_end_when_stuck(free), 0.1))  # type: ignore[arg-type]
+        asyncio.run(asyncio.wait_for(_end_when_stuck(free), 0.1))  # type: ignore[arg-type]
     assert len(sent) == 1
