@@ -84,7 +84,13 @@ def test_a_line_a_target_and_the_bundle(bundle: Path, capsys: pytest.CaptureFixt
     (program,) = (line for line in lines if line.lstrip().startswith("program"))
     (torchscript,) = (line for line in lines if line.lstrip().startswith("torchscript"))
     figures = read_bundle(bundle).manifest.agreement["model.pt2"]
-    for words in (f"{figures['bytes'] / 1e6:.1f} MB", "100.00%", f"{figures['accuracy']:.2%}", "0.00 points (95 %: -", " ms"):
+    for words in (
+        f"{figures['bytes'] / 1e6:.1f} MB",
+        "100.00%",
+        f"{figures['accuracy']:.2%}",
+        "0.00 points (95 %: -",
+        " ms",
+    ):
         assert words in program
     assert "images/s" in torchscript
     assert lines[-1] == f"Bundle: {bundle}"

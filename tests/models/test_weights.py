@@ -343,3 +343,13 @@ def test_of_several_sets_of_weights_one_is_chosen_and_said(tmp_path: Path) -> No
         UsageError, match="--weights-key model_ema chooses among the sets of weights in a file; none is none"
     ):
         load_pretrained("small_cnn", "none", weights_key="model_ema")
+
+
+def test_weights_of_another_architecture_are_named_with_the_file_and_what_fits(tmp_path: Path) -> None:
+    torch.save({"state_dict": torchvision.models.resnet18(num_classes=5).state_dict()}, tmp_path / "other.pth.tar")
+    for name in ("vit_tiny_16", "mobilenet_v2", "small_cnn"):
+        with pytest.raises(
+            WeightsError, match=rf"other.pth.tar does not fit {name}.*The weights fit resnet18\."
+        ) as refused:
+            load_pretrained(name, tmp_path / "other.pth.tar")
+        assert "layer1.0" in str(refused.value)

@@ -56,6 +56,16 @@ def load_weights(
     return network.eval(), layout
 
 
+def recognised(architecture: ModelSpec, state: State, origin: str) -> KeyLayout:
+    """The key layout of the state. Raises WeightsError that names `origin`, and the architectures that do fit it."""
+    try:
+        return recognise(architecture, state)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{origin} does not fit {architecture.name}: {error}{_better_fit(architecture.name, state)}"
+        ) from error
+
+
 def has_classifier(architecture: ModelSpec, state: State) -> bool:
     """Whether the state holds a classifier, whole or in part. Raises WeightsError for a key layout that is not known."""
     return _holds_classifier(to_ours(recognise(architecture, state), architecture, state))
@@ -120,7 +130,7 @@ def _mismatch(expected: State, found: State) -> str:
         if key in found and found[key].shape != expected[key].shape
     ]
     lists = [("missing", missing), ("unknown", unknown), ("of another shape", reshaped)]
-    return " ".join(f"{len(keys)} keys {what}: {_some(keys)}." for what, keys in lists if keys)
+    return " ".join(f"{len(keys)} key{'s'[: len(keys) - 1]} {what}: {_some(keys)}." for what, keys in lists if keys)
 
 
 def _some(keys: list[str], shown: int = 5) -> str:

@@ -15,8 +15,7 @@ from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models import catalog, hub
 from pocketvision.models.download import download
 from pocketvision.models.imagenet_classes import imagenet_classes
-from pocketvision.models.key_layouts import recognise
-from pocketvision.models.loading import has_classifier, load_weights
+from pocketvision.models.loading import has_classifier, load_weights, recognised
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import (
     EMBEDDED_MODEL,
@@ -135,7 +134,7 @@ def _from_file(name: str, architecture: ModelSpec, path: Path, weights_key: str 
     those of the first weights that timm publishes of this architecture."""
     taken = load_weight_set(path, weights_key)
     state, note = taken.state, f"{path.name} holds {taken.note}" if taken.note else ""
-    layout = recognise(architecture, state)
+    layout = recognised(architecture, state, str(path))
     own = rows_of(path)
     if isinstance(own, Architecture) and isinstance(architecture, Architecture):
         architecture = replace(architecture, padding=own.padding, norm_epsilon=own.norm_epsilon)
