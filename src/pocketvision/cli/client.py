@@ -105,10 +105,12 @@ def models(url: Url, key_file: KeyFile = None, json: JsonFile = None) -> None:
     write_json_option(json, [asdict(state) for state in states])
     if str(json) == "-":
         return
-    table = Table("Model", "Version", "Architecture", "Input", "Classes", box=None, header_style="bold")
+    measured = ("Measured",) if any(state.headline for state in states) else ()
+    table = Table("Model", "Version", "Architecture", "Input", "Classes", *measured, box=None, header_style="bold")
     for state in states:
         size = f"{state.width} x {state.height} px"
-        table.add_row(state.name, state.version, state.architecture, size, str(len(state.labels)))
+        headline = (state.headline,) if measured else ()
+        table.add_row(state.name, state.version, state.architecture, size, str(len(state.labels)), *headline)
     stdout().print(table)
 
 

@@ -10,6 +10,7 @@ from pocketvision.client.retries import Backoff
 from pocketvision.client.values import (
     ClassProbability,
     ImageTimings,
+    ModelFigure,
     ModelName,
     ModelState,
     Outcome,
@@ -33,6 +34,7 @@ __all__ = [
     "Client",
     "ConnectionFailedError",
     "ImageTimings",
+    "ModelFigure",
     "ModelName",
     "ModelState",
     "Outcome",

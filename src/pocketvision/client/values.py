@@ -50,8 +50,22 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class ModelFigure:
+    """How good a model is on one set of images. set: `test` (untouched by the training) or `selection` (it chose the epoch).
+    value: of what `name` says, from 0 to 1; interval: that of 95 %, None where there is none. text: all of it in words."""
+
+    set: str
+    name: str
+    value: float
+    interval: tuple[float, float] | None
+    images: int
+    text: str
+
+
+@dataclass(frozen=True)
 class ModelState:
-    """A model that is served. height, width: of its input in pixels; loaded_at: seconds since 1970."""
+    """A model that is served. height, width: of its input in pixels; loaded_at: seconds since 1970. headline: how good it is, on
+    which images; figures: the same in parts, the most telling set first. Both are empty where its bundle has none."""
 
     name: str
     version: str
@@ -60,6 +74,8 @@ class ModelState:
     height: int
     width: int
     loaded_at: float
+    headline: str = ""
+    figures: tuple[ModelFigure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,8 @@ def models_from(document: Mapping[str, Any], _attempts: int) -> tuple[ModelState
             height=int(each["height"]),
             width=int(each["width"]),
             loaded_at=_number(each["loaded_at"]),
+            headline=_text(each.get("headline", "")),  # servers of 0.1 have no figures
+            figures=tuple(map(_figure, each.get("figures", ()))),
         )
         for each in document["models"]
     )
@@ -136,6 +154,18 @@ def reloads_from(document: Mapping[str, Any], _attempts: int) -> tuple[ReloadSta
 def status_from(document: Mapping[str, Any], _attempts: int) -> str:
     """How the server is, in a word."""
     return _text(document["status"])
+
+
+def _figure(document: Mapping[str, Any]) -> ModelFigure:
+    interval = document["interval"]
+    return ModelFigure(
+        set=_text(document["set"]),
+        name=_text(document["name"]),
+        value=_number(document["value"]),
+        interval=None if interval is None else (_number(interval[0]), _number(interval[1])),
+        images=int(document["images"]),
+        text=_text(document["text"]),
+    )
 
 
 def _number(value: Any) -> float:

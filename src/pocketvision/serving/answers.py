@@ -83,6 +83,19 @@ class PredictionAnswer(BaseModel):
     request_id: str
 
 
+class ModelFigure(BaseModel):
+    """How good a model is on one set of images."""
+
+    set: str = Field(description="`test`: untouched by the training; `selection`: it chose the epoch.")
+    name: str
+    value: float = Field(description="From 0 to 1.")
+    interval: tuple[float, float] | None = Field(description="Of 95 %.")
+    images: int
+    left_out: int = Field(description="Images of the set that were learned from, and are not in the figure.")
+    before_compression: bool
+    text: str
+
+
 class ModelState(BaseModel):
     """A model that is served."""
 
@@ -95,9 +108,7 @@ class ModelState(BaseModel):
     loaded_at: float = Field(description="Seconds since 1970.")
     metrics: dict[str, float | str] = Field(description="Measured figures of its manifest; empty where it has none.")
     headline: str = Field(description="How good it is, on which images: the test split's figure where there is one.")
-    figures: list[dict[str, Any]] = Field(
-        description="The headline's figure in parts, for each set of images measured."
-    )
+    figures: list[ModelFigure] = Field(description="The headline's figure in parts, for each set of images measured.")
     bytes: int = Field(description="Size of the file that answers.")
 
 
