@@ -25,10 +25,11 @@ import numpy as np
 
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import Streaming, streaming
-from pocketvision.streaming.frames import SOURCES, SourceSettings
+from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.pattern import HEIGHT, WIDTH, draw, number_of
-from pocketvision.streaming.picture import Pixels
-from pocketvision.streaming.reader import Reconnecting
+from pocketvision.streaming.reader import BackOff
+from pocketvision.streaming.source_settings import SourceSettings
+from pocketvision.streaming.sources import SOURCES
 
 Predict = Callable[[Pixels], Classification]
 
@@ -49,17 +50,17 @@ def main() -> None:
     predict = slow_model(arguments.model_ms) if arguments.bundle is None else real_model(arguments.bundle)
     until = time.monotonic() + arguments.seconds
     with streaming(
-        lambda damaged: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", settings, damaged),
+        lambda events: SOURCES["network"].read(f"tcp://127.0.0.1:{port}", settings, events),
         predict,
         stopped=lambda: time.monotonic() >= until,
         keep_all=False,
-        reconnecting=Reconnecting(wanted=True),
+        reconnecting=BackOff(enabled=True),
     ) as running:
         rows = watch(running, started, arguments.fps)
         sender.terminate()  # before its reader is gone, which it would complain of
     result = figures(rows, arguments.fps)
     result |= {"read": running.counts.read, "dropped": running.frames.dropped, "reconnects": running.counts.reconnects}
-    result |= {"longest_queue": {"frames": running.frames.most, "answers": running.answers.most}}
+    result |= {"longest_queue": {"frames": running.frames.peak, "answers": running.answers.peak}}
     print(json.dumps({"arguments": vars(arguments) | {"bundle": str(arguments.bundle)}, **result}, indent=2))
 
 

@@ -107,6 +107,8 @@ TORCH_FREE_VERBS = (
     "serve",
     "stream",
     "stream_lines",
+    "stream_settings",
+    "stream_view",
     "verify",
 )
 

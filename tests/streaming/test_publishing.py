@@ -24,13 +24,13 @@ from pocketvision.streaming import publishing
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.pattern import draw, number_of
 from pocketvision.streaming.publishing import LONGEST_SIDE, open_publisher
-from pocketvision.streaming.reader import Reconnecting
+from pocketvision.streaming.reader import BackOff
 
 pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-QUICK = Reconnecting(wanted=True, first_pause=0.01, longest_pause=0.05)
+QUICK = BackOff(enabled=True, first_delay=0.01, longest_delay=0.05)
 
 
 @dataclass
@@ -94,7 +94,7 @@ def test_frames_come_with_their_answers_and_the_key(monkeypatch: pytest.MonkeyPa
         assert number_of(np.asarray(Image.open(io.BytesIO(picture)))) == answer["frame"]
     ((path, headers),) = shown.headers
     assert (path, headers["authorization"]) == ("/cameras/live/door/publish", "Bearer secret")
-    assert publisher.lost == 0
+    assert publisher.dropped == 0
 
 
 def test_the_last_frame_is_shown_before_the_end() -> None:
@@ -103,7 +103,7 @@ def test_the_last_frame_is_shown_before_the_end() -> None:
             for number in range(200):
                 publisher.write(draw(number), 0.0, json.dumps({"frame": number}))
         assert shown.frames[-1][0]["frame"] == 199
-        assert publisher.lost == 200 - len(shown.frames)  # the newest took the place of those before
+        assert publisher.dropped == 200 - len(shown.frames)  # the newest took the place of those before
 
 
 def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: py
                 publisher.write(draw(7), 0.0, "{}")
                 time.sleep(0.002)
         until(lambda: publisher.write(draw(7), 0.0, "{}") or publisher._away)
-    assert publisher.lost >= 20
+    assert publisher.dropped >= 20
     told = [record.getMessage() for record in caplog.records if record.name.startswith("pocketvision")]
     assert sum("not published until the server is back" in line for line in told) == 4
     assert sum("the server is back" in line and "until" not in line for line in told) == 3
@@ -212,7 +212,7 @@ def test_a_server_that_confirms_nothing_gets_no_more_than_a_few(monkeypatch: pyt
             publisher.write(draw(0), 0.0, "{}")
         assert len(shown.frames) == publishing.IN_FLIGHT
         until(lambda: len(shown.headers) > 1 or publisher.write(draw(0), 0.0, "{}"))
-    assert publisher.lost == publisher._written
+    assert publisher.dropped == publisher._written
 
 
 def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -246,7 +246,7 @@ def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, ca
     with deaf, caplog.at_level(logging.WARNING):
         with open_publisher(f"http://127.0.0.1:{deaf.getsockname()[1]}/live/door", QUICK) as publisher:
             until(lambda: publisher.write(draw(0), 0.0, "{}") or len(accepted) > 1)
-        assert publisher.lost == publisher._written
+        assert publisher.dropped == publisher._written
     for client in accepted:
         client.close()
 

@@ -18,9 +18,11 @@ from coded import coded, units
 from pocketvision.errors import SourceError, UsageError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
-from pocketvision.streaming.frames import SOURCES, SourceSettings
+from pocketvision.streaming.frame import SourceEvents
 from pocketvision.streaming.pattern import number_of
-from pocketvision.streaming.reader import Reconnecting
+from pocketvision.streaming.reader import BackOff
+from pocketvision.streaming.source_settings import SourceSettings
+from pocketvision.streaming.sources import SOURCES
 
 LONGEST = 7 * 188
 """Bytes that an RTP packet carries."""
@@ -127,11 +129,11 @@ def test_an_rtsp_stream_that_is_cut_five_times_resumes(sent: Sent) -> None:
     ended = time.monotonic() + 60
     with rtsp_server(sent, connections=6) as url:
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged),
+            lambda events: SOURCES["network"].read(url, SourceSettings(), events),
             lambda _: answer,
             stopped=lambda: time.monotonic() > ended or running.counts.reconnects == 5,
             keep_all=True,
-            reconnecting=Reconnecting(wanted=True, first_pause=0.02),
+            back_off=BackOff(enabled=True, first_delay=0.02),
         ) as running:
             answers = [each for each in running if each.pixels is not None]
         assert running.counts.reconnects == 5
@@ -145,7 +147,7 @@ def test_an_rtsp_stream_that_is_cut_five_times_resumes(sent: Sent) -> None:
 def test_pictures_that_come_in_pieces_are_refused_when_nothing_shall_be_put_together(sent: Sent) -> None:
     """FFmpeg hands H.264 from RTP on in the pieces it came in: shown one by one they would be torn."""
     with rtsp_server(sent, connections=1) as url:
-        pictures = SOURCES["network"].read(url, SourceSettings(low_latency=True), lambda: None)
+        pictures = SOURCES["network"].read(url, SourceSettings(low_latency=True), SourceEvents())
         if sent.payload == 96:
             with pytest.raises(UsageError, match="leave --low-latency off"):
                 next(pictures)
@@ -153,19 +155,14 @@ def test_pictures_that_come_in_pieces_are_refused_when_nothing_shall_be_put_toge
             assert number_of(next(pictures).pixels()) == 0
 
 
-def test_a_server_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_silent_is_given_up() -> None:
     """It takes the connection and says nothing: the timeout counts, not the server's patience."""
-    from pocketvision.streaming import frames
-
-    monkeypatch.setattr(frames, "OPEN_TIMEOUT", 0.3)
-    monkeypatch.setattr(frames, "READ_TIMEOUT", 0.3)
+    settings = SourceSettings(open_timeout=0.3, read_timeout=0.3)
     listener = socket.create_server(("127.0.0.1", 0))
     started = time.monotonic()
     with listener:
         try:
-            next(
-                SOURCES["network"].read(f"tcp://127.0.0.1:{listener.getsockname()[1]}", SourceSettings(), lambda: None)
-            )
+            next(SOURCES["network"].read(f"tcp://127.0.0.1:{listener.getsockname()[1]}", settings, SourceEvents()))
         except SourceError as error:
             assert "nothing came for some seconds" in str(error)
         else:

@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
-from pocketvision.streaming.smoothing import VOTES_AT_MOST, Held, Majority, MovingAverage, smoother
+from pocketvision.streaming.smoothing import VOTES_AT_MOST, Hysteresis, Majority, MovingAverage, smoother
 
 CLASSES = 4
 one = some.lists(some.floats(0.01, 1), min_size=CLASSES, max_size=CLASSES)
@@ -73,7 +73,7 @@ def test_an_average_is_one_of_time_and_not_of_frames(seconds: float, span: float
 
 @given(rows, some.floats(0, 1))
 def test_a_held_label_gives_way_only_to_its_margin(rows: NDArray[np.float64], margin: float) -> None:
-    hold, before = Held(margin), None
+    hold, before = Hysteresis(margin), None
     for row in rows:
         now = hold(row)
         if before is not None and now != before:
@@ -84,7 +84,7 @@ def test_a_held_label_gives_way_only_to_its_margin(rows: NDArray[np.float64], ma
 
 def test_flicker_is_gone() -> None:
     flicker = np.array([[0.52, 0.48], [0.48, 0.52]] * 20)
-    hold, smooth = Held(0.1), MovingAverage(0.5)
+    hold, smooth = Hysteresis(0.1), MovingAverage(0.5)
     assert {hold(smooth(0.03 * place, row)) for place, row in enumerate(flicker)} == {0}
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -14,25 +15,22 @@ import pytest
 from pocketvision.errors import MissingExtraError, PocketVisionError, SourceError, UsageError
 from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
-from pocketvision.streaming.frames import SOURCES, SourceSettings, find_source
+from pocketvision.streaming.frame import SourceEvents, SourceFrame
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.overlay import Overlay, overlay_lines
 from pocketvision.streaming.pattern import draw, number_of
-from pocketvision.streaming.picture import Picture
-from pocketvision.streaming.reader import Reconnecting
+from pocketvision.streaming.reader import BackOff
+from pocketvision.streaming.source_settings import SourceSettings
+from pocketvision.streaming.sources import SOURCES, find_source
 from pocketvision.streaming.summary import Durations
-from pocketvision.streaming.video import Video, read_video, video_pixels
+from pocketvision.streaming.video import Video, read_video
 
 ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
 
 
 def numbers(pictures: Any) -> list[int]:
     return [number_of(picture.pixels()) for picture in pictures]
-
-
-def nothing() -> None:
-    pass
 
 
 def damage(content: bytes, places: range) -> bytes:
@@ -45,7 +43,7 @@ def damage(content: bytes, places: range) -> bytes:
 
 
 def test_a_file_gives_every_picture_with_its_position(video: Path) -> None:
-    pictures = list(SOURCES["video file"].read(str(video), SourceSettings(), nothing))
+    pictures = list(SOURCES["video file"].read(str(video), SourceSettings(), SourceEvents()))
     assert numbers(pictures) == list(range(40))
     np.testing.assert_allclose([picture.position for picture in pictures], np.arange(40) / 30, atol=1e-3)
     assert np.abs(pictures[7].pixels().astype(int) - draw(7)).mean() < 8
@@ -55,31 +53,16 @@ def test_damaged_packets_do_not_end_a_stream(transport: bytes, tmp_path: Path) -
     file = tmp_path / "damaged.ts"
     file.write_bytes(damage(transport, range(20_000, len(transport) - 20_000, 15_000)))
     damaged: list[None] = []
-    found = numbers(read_video(Video(str(file), "damaged.ts"), lambda: damaged.append(None)))
+    found = numbers(read_video(Video(str(file), "damaged.ts"), SourceEvents(damaged=lambda: damaged.append(None))))
     assert found[0] == 0
     assert found[-1] >= 35  # it went on to the end
     assert len(found) > 5
 
 
-def test_a_video_of_a_turned_phone_is_upright() -> None:
-    """FFmpeg tells how far to turn a picture counterclockwise."""
-
-    class Turned:
-        rotation = 90
-
-        def to_ndarray(self, format: str) -> Any:
-            assert format == "rgb24"
-            return np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-
-    upright = video_pixels(Turned())  # type: ignore[arg-type]
-    assert upright.shape == (3, 2, 3)
-    assert upright[:, 0, 0].tolist() == [6, 3, 0]  # the upper row stands at the left, its end on top
-
-
 def test_a_truncated_file_gives_what_it_has(transport: bytes, tmp_path: Path) -> None:
     file = tmp_path / "half.ts"
     file.write_bytes(transport[: len(transport) // 2])
-    assert len(numbers(read_video(Video(str(file), "half.ts"), nothing))) >= 10
+    assert len(numbers(read_video(Video(str(file), "half.ts"), SourceEvents()))) >= 10
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", bytes(100_000)])
@@ -87,7 +70,7 @@ def test_what_is_no_video_is_named(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "not.mp4"
     file.write_bytes(content)
     with pytest.raises(SourceError, match=r"not\.mp4"):
-        list(SOURCES["video file"].read(str(file), SourceSettings(), nothing))
+        list(SOURCES["video file"].read(str(file), SourceSettings(), SourceEvents()))
 
 
 def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Callable[..., Any]) -> None:
@@ -98,11 +81,11 @@ def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Ca
             return time.monotonic() > ended or running.counts.reconnects >= 5
 
         with streaming(
-            lambda damaged: SOURCES["network"].read(url, SourceSettings(), damaged),
+            lambda events: SOURCES["network"].read(url, SourceSettings(), events),
             lambda _: ANSWER,
             stopped=stopped,
             keep_all=False,
-            reconnecting=Reconnecting(wanted=True, first_pause=0.02),
+            back_off=BackOff(enabled=True, first_delay=0.02),
         ) as running:
             answered = sum(1 for _ in running)
     assert running.counts.reconnects == 5
@@ -113,17 +96,17 @@ def test_a_tcp_stream_that_is_cut_five_times_resumes(transport: bytes, serve: Ca
 def test_a_network_stream_gives_its_pictures(transport: bytes, serve: Callable[..., Any], low_latency: bool) -> None:
     found: list[int] = []
     with serve([transport]) as url, pytest.raises(SourceError, match="the stream ended"):
-        for picture in SOURCES["network"].read(url, SourceSettings(low_latency=low_latency), nothing):
+        for picture in SOURCES["network"].read(url, SourceSettings(low_latency=low_latency), SourceEvents()):
             found.append(number_of(picture.pixels()))
     assert found == list(range(40))
 
 
 def test_damage_on_the_way_does_not_end_a_network_stream(transport: bytes, serve: Callable[..., Any]) -> None:
     broken = damage(transport, range(60_000, len(transport) - 40_000, 20_000))
-    pictures: list[Picture] = []
+    pictures: list[SourceFrame] = []
     with serve([broken]) as url, pytest.raises(SourceError, match="the stream ended"):
         # Not extend: what came before the error counts.
-        for picture in SOURCES["network"].read(url, SourceSettings(), nothing):
+        for picture in SOURCES["network"].read(url, SourceSettings(), SourceEvents()):
             pictures.append(picture)
     assert numbers(pictures)[-1] >= 35
 
@@ -133,7 +116,7 @@ def test_passwords_are_not_shown() -> None:
         find_source("ftp://me:secret@host/x")
     assert "secret" not in str(refused.value)
     with pytest.raises(SourceError) as failed:
-        list(SOURCES["network"].read("tcp://me:secret@127.0.0.1:9", SourceSettings(), nothing))
+        list(SOURCES["network"].read("tcp://me:secret@127.0.0.1:9", SourceSettings(), SourceEvents()))
     assert "secret" not in str(failed.value)
 
 
@@ -153,7 +136,7 @@ def test_a_source_that_is_none_lists_what_there_is() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras have files on Linux")
 def test_a_camera_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceError, match="Camera 987: there is no /dev/video987"):
-        next(SOURCES["camera"].read("987", SourceSettings(), nothing))
+        next(SOURCES["camera"].read("987", SourceSettings(), SourceEvents()))
 
 
 def test_a_camera_through_opencv_gives_rgb_and_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +150,11 @@ def test_a_camera_through_opencv_gives_rgb_and_is_released(monkeypatch: pytest.M
         def isOpened(self) -> bool:  # noqa: N802
             return True
 
-        def set(self, *_: object) -> None:
-            calls.append("set")
+        def set(self, what: int, value: float) -> None:
+            calls.append(f"set {what} {value:g}")
+
+        def get(self, _what: int) -> float:
+            return 15.0
 
         def read(self) -> tuple[bool, Any]:
             self._left -= 1
@@ -179,21 +165,44 @@ def test_a_camera_through_opencv_gives_rgb_and_is_released(monkeypatch: pytest.M
 
     opencv = ModuleType("cv2")
     opencv.__spec__ = ModuleSpec("cv2", None)
-    opencv.VideoCapture, opencv.CAP_PROP_BUFFERSIZE = Capture, 38  # type: ignore[attr-defined]
+    for name, value in (("BUFFERSIZE", 38), ("FRAME_WIDTH", 3), ("FRAME_HEIGHT", 4), ("FPS", 5)):
+        setattr(opencv, f"CAP_PROP_{name}", value)
+    opencv.VideoCapture = Capture  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cv2", opencv)
     monkeypatch.setattr(sys, "platform", "darwin")
-    pictures: list[Picture] = []
+    pictures: list[SourceFrame] = []
+    notes: list[str] = []
+    settings = SourceSettings(camera_size=(640, 480), camera_rate=30)
     with pytest.raises(SourceError, match="Camera 3: it gives no more pictures"):
-        for picture in SOURCES["camera"].read("3", SourceSettings(), nothing):
+        for picture in SOURCES["camera"].read("3", settings, SourceEvents(note=notes.append)):
             pictures.append(picture)
     assert [picture.pixels()[0, 0].tolist() for picture in pictures] == [[3, 2, 1], [3, 2, 1]]
-    assert calls == ["open 3", "set", "release"]
+    assert calls == ["open 3", "set 38 1", "set 3 640", "set 4 480", "set 5 30", "release"]
+    assert notes == ["camera 3 gives 6 x 4 pixels, 15 pictures a second"]  # and not what it was asked for
+
+
+def test_a_camera_of_video4linux_is_asked_and_says_what_it_gives(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Video] = []
+
+    def read(camera: Video, events: SourceEvents) -> Any:
+        asked.append(camera)
+        return read_video(replace(camera, place=str(video), format=None, options={}), events)
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("pocketvision.streaming.camera.Path.exists", lambda _: True)
+    monkeypatch.setattr("pocketvision.streaming.camera.read_video", read)
+    settings = SourceSettings(camera_size=(1280, 720), camera_rate=29.97, open_timeout=40, read_timeout=9)
+    notes: list[str] = []
+    assert len(list(SOURCES["camera"].read("0", settings, SourceEvents(note=notes.append)))) == 40
+    assert asked[0].options == {"video_size": "1280x720", "framerate": "29.97"}
+    assert (asked[0].open_timeout, asked[0].read_timeout) == (40, 9)
+    assert notes == ["camera 0 gives 640 x 480 pixels, 30 pictures a second (mpeg4)"]
 
 
 def test_video_without_pyav_names_the_extra(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r'pip install "pocketvision\[stream\]"'):
-        next(SOURCES["video file"].read(str(video), SourceSettings(), nothing))
+        next(SOURCES["video file"].read(str(video), SourceSettings(), SourceEvents()))
 
 
 # Outputs --------------------------------------------------------------------------------------------------------------
@@ -204,19 +213,22 @@ def test_an_mp4_holds_every_frame_at_its_time(tmp_path: Path) -> None:
     with open_mp4(tmp_path / "out" / "a.mp4") as file:
         for index, at in enumerate(times):
             file.write(draw(index)[: 479 - index], 100 + at)
-    pictures = list(read_video(Video(str(tmp_path / "out/a.mp4"), "a.mp4"), nothing))
+    pictures = list(read_video(Video(str(tmp_path / "out/a.mp4"), "a.mp4"), SourceEvents()))
     np.testing.assert_allclose([picture.position for picture in pictures], times, atol=1e-3)
     assert {picture.pixels().shape for picture in pictures} == {(478, 640, 3)}
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
 
 
-def test_an_mp4_is_whole_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PocketVisionError, match="gone"), open_mp4(tmp_path / "a.mp4") as file:
-        file.write(draw(0), 0)
-        raise PocketVisionError("gone")
-    with open_mp4(tmp_path / "b.mp4"):
+def test_an_mp4_is_finished_whatever_ends_it_and_not_there_without_a_picture(tmp_path: Path) -> None:
+    for number, error in enumerate((PocketVisionError("gone"), KeyboardInterrupt(), RuntimeError("a mistake"))):
+        path = tmp_path / f"{number}.mp4"
+        with pytest.raises(type(error)), open_mp4(path) as file:
+            file.write(draw(number), 0)
+            raise error
+        assert numbers(read_video(Video(str(path), path.name), SourceEvents())) == [number]
+    with open_mp4(tmp_path / "empty.mp4"):
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mp4", "1.mp4", "2.mp4"]
 
 
 def test_a_window_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from PIL import Image
 
 from pocketvision.bundle import Bundle
 from pocketvision.cli.main import main
-from pocketvision.errors import UsageError
+from pocketvision.cli.stream import parse_duration, parse_size
+from pocketvision.errors import SourceError, UsageError
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.streaming.frame import SourceFrame
 from pocketvision.streaming.pattern import draw
+from pocketvision.streaming.sources import SOURCES, SourceKind
 from pocketvision.workflows.stream import Smoothing, stream
 from pocketvision.workflows.stream_lines import StreamAnswer
 
@@ -51,6 +55,15 @@ def test_a_folder_is_answered_as_the_predictor_answers(tiny_bundle: Bundle, pict
     assert summary.ended_by == "end"
 
 
+def test_files_of_several_pictures_are_said_once(tiny_bundle: Bundle, pictures: Path) -> None:
+    frame = Image.new("RGB", (40, 30), (220, 30, 40))
+    for name in ("20.gif", "21.tif"):
+        frame.save(pictures / name, save_all=True, append_images=[Image.new("RGB", (40, 30), (1, 2, 3))])
+    notes: list[str] = []
+    assert stream(tiny_bundle.folder, pictures, on_note=notes.append).answered == 14
+    assert notes == ["Files of several pictures (animations, pages) are answered by their first one"]
+
+
 def test_video_becomes_video_and_lines(tiny_bundle: Bundle, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     source, out = tmp_path / "pattern.mp4", tmp_path / "answered.mp4"
@@ -80,6 +93,112 @@ def test_smoothing_holds_the_label(tiny_bundle: Bundle, pictures: Path) -> None:
     assert set(labels) == {"red"}
 
 
+def test_a_file_has_no_latency_and_a_live_source_has(tiny_bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
+    summary = stream(tiny_bundle.folder, pictures, jsonl=tmp_path / "a.jsonl")
+    assert summary.latency_ms_p50 is None
+    assert summary.inference_ms_p50 is not None
+    assert summary.speed is None  # a folder is no video
+    assert all(json.loads(line)["latency_ms"] is None for line in (tmp_path / "a.jsonl").read_text().splitlines())
+    stream(tiny_bundle.folder, "test-pattern", seconds=0.3, jsonl=tmp_path / "b.jsonl")
+    assert all(json.loads(line)["latency_ms"] > 0 for line in (tmp_path / "b.jsonl").read_text().splitlines())
+
+
+def test_one_frame_a_period_is_answered(
+    tiny_bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("stream", tiny_bundle.folder, "--source", pictures, "--fps", "2", "--every", "2s", "--jsonl", "-") == 0
+    printed = capsys.readouterr()
+    assert [json.loads(line)["frame"] for line in printed.out.splitlines()] == [0, 4, 8]
+    assert "12 frames read, 3 answered (0 could not be), 0 dropped, 9 skipped" in printed.err
+    for text, seconds in (("2s", 2), ("500ms", 0.5), ("1.5m", 90), ("3", 3), (" 1 h ", 3600)):
+        assert parse_duration(text) == seconds
+    for text in ("soon", "2 weeks", "-1s", ""):
+        with pytest.raises(UsageError, match="expected a time such as 2s"):
+            parse_duration(text)
+    assert parse_size("640x480") == parse_size("640 X 480") == (640, 480)
+    assert run("stream", tiny_bundle.folder, "--source", "0", "--camera-size", "large") == 2
+
+
+def test_a_folders_images_that_the_crop_does_not_fit_into_are_lines_with_an_error(
+    tiny_bundle: Bundle, pictures: Path
+) -> None:
+    Image.new("RGB", (9, 9)).save(pictures / "0.png")
+    Image.new("RGB", (9, 9)).save(pictures / "7.png")
+    errors: list[str | None] = []
+    summary = stream(
+        tiny_bundle.folder, pictures, crop="5,5,20,20", on_answer=lambda shown: errors.append(shown.answer.error)
+    )
+    assert summary.ended_by == "end"
+    assert [place for place, error in enumerate(errors) if error is not None] == [0, 5, 7]
+    assert "9 pixels wide and 9 high" in str(errors[0])
+
+
+@pytest.mark.parametrize("verb", [True, False])
+def test_what_was_answered_is_kept_when_the_source_fails_in_the_middle(
+    verb: bool, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    av = pytest.importorskip("av")
+
+    def breaking(*_: object) -> Iterator[SourceFrame]:
+        for index in range(5):
+            yield SourceFrame(lambda index=index: draw(index), index / 10)  # type: ignore[misc]
+        raise SourceError("visit.mp4: the disk was pulled out")
+
+    kind = SourceKind("a video file", lambda _: True, breaking)
+    monkeypatch.setitem(SOURCES, "test pattern", kind)  # the first row
+    out, lines, ends = tmp_path / "answered.mp4", tmp_path / "a.jsonl", []
+    if verb:
+        arguments = (
+            "--source",
+            "visit.mp4",
+            "--policy",
+            "wait",
+            "--out",
+            out,
+            "--jsonl",
+            lines,
+            "--json",
+            tmp_path / "sum.json",
+        )
+        assert run("stream", tiny_bundle.folder, *arguments) == 1
+        printed = capsys.readouterr().err
+        assert "5 frames read, 5 answered" in printed
+        assert "visit.mp4: the disk was pulled out" in printed
+        assert json.loads((tmp_path / "sum.json").read_text())["ended_by"] == "error"
+    else:
+        with pytest.raises(SourceError, match="pulled out"):
+            stream(tiny_bundle.folder, "visit.mp4", policy="wait", out=out, jsonl=lines, on_end=ends.append)
+        assert [(end.ended_by, end.answered) for end in ends] == [("error", 5)]
+    assert len(lines.read_text().splitlines()) == 5
+    with av.open(str(out)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 5
+
+
+def test_a_bare_video_stream_is_answered_to_its_end(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    av = pytest.importorskip("av")
+    source, out = tmp_path / "raw.h264", tmp_path / "answered.mp4"
+    with av.open(str(source), "w", format="h264") as file:
+        coder = file.add_stream("libx264", rate=10)
+        coder.width, coder.height, coder.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(20):
+            file.mux(coder.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")))
+        file.mux(coder.encode(None))
+    assert (
+        run("stream", tiny_bundle.folder, "--source", source, "--out", out, "--rate", "10", "--jsonl", tmp_path / "a")
+        == 0
+    )
+    printed = capsys.readouterr().err
+    assert printed.count("it has no timestamps; it is played at 10 pictures a second") == 1
+    assert "20 frames read, 20 answered" in printed
+    assert "times real time" in printed
+    with av.open(str(out)) as file:
+        frames = list(file.decode(video=0))
+    assert len(frames) == 20
+    assert frames[-1].time == pytest.approx(1.9, abs=0.01)
+
+
 def test_time_ends_a_source_without_end(tiny_bundle: Bundle) -> None:
     summary = stream(tiny_bundle.folder, "test-pattern", seconds=0.5, fps=50)
     assert summary.ended_by == "time"
@@ -100,6 +219,13 @@ def test_time_ends_a_source_without_end(tiny_bundle: Bundle) -> None:
         {"source": "test-pattern", "fps": float("nan")},
         {"source": "test-pattern", "out": "film.avi"},
         {"source": "test-pattern", "smoothing": Smoothing("mean")},
+        {"source": "test-pattern", "every": 0},
+        {"source": "test-pattern", "rate": -1},
+        {"source": "test-pattern", "camera_size": (640, 480)},
+        {"source": "0", "camera_size": (0, 480)},
+        {"source": "0", "camera_rate": 0},
+        {"source": "0", "open_timeout": 0},
+        {"source": "0", "read_timeout": float("inf")},
     ],
     ids=str,
 )

@@ -1,5 +1,6 @@
 """`pocketvision stream`."""
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import typer
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
+from pocketvision.errors import UsageError
 
 if TYPE_CHECKING:
     from pocketvision.streaming.summary import StreamSummary
@@ -20,53 +22,89 @@ if TYPE_CHECKING:
 STANDARD_OUTPUT = "-"
 
 
+Source = Annotated[
+    str, typer.Option(help="A camera's number (0), a video file, a URL (rtsp, tcp, http …), a folder, or test-pattern.")
+]
+CropOption = Annotated[
+    str | None,
+    typer.Option("--crop", metavar="X,Y,W,H", help="The part of every frame that is answered, in pixels as shown."),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        help="newest: the model gets the newest frame, older ones are dropped; wait: every frame is answered.  "
+        "[default: wait for files and folders, else newest]"
+    ),
+]
+Every = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Answer one frame in so long: 2s, 500ms, 1m.  [default: all]")
+]
+JsonLines = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write every answer as a line of JSON; `-` is standard output.")
+]
+TopK = Annotated[int, typer.Option(min=1, help="How many labels a line gets.")]
+Out = Annotated[
+    str, typer.Option(help="Where frames with their answers go: FILE.mp4, window, a server (URL/live/NAME) or none.")
+]
+Smooth = Annotated[str | None, typer.Option(help="Smooth answers over time: majority or ema.")]
+SmoothSeconds = Annotated[
+    float, typer.Option(min=0, help="What a majority remembers, or the moving average's time constant.")
+]
+Margin = Annotated[
+    float, typer.Option(min=0, max=1, help="How much higher a label has to score to replace the shown one.")
+]
+Seconds = Annotated[float | None, typer.Option(min=0, help="Stop after so long.  [default: at the end]")]
+Fps = Annotated[float, typer.Option(help="Frames a second of test-pattern and of a folder.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        help="Pictures a second of a video without timestamps (.h264, .hevc).  [default: what it tells, else 25]"
+    ),
+]
+CameraSize = Annotated[
+    str | None, typer.Option(metavar="WxH", help="What a camera is asked for, such as 640x480.  [default: its own]")
+]
+CameraRate = Annotated[
+    float | None, typer.Option(help="Pictures a second that a camera is asked for.  [default: its own]")
+]
+LowLatency = Annotated[
+    bool,
+    typer.Option("--low-latency", help="Network streams a frame time sooner; each packet has to hold a whole picture."),
+]
+OpenTimeout = Annotated[float, typer.Option(help="Seconds that a camera or URL has for its first pictures.")]
+ReadTimeout = Annotated[float, typer.Option(help="Seconds of silence after which a camera or URL counts as broken.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of the network.  [default: one a core]")]
+
+
 def stream(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
-    source: Annotated[
-        str,
-        typer.Option(help="A camera's number (0), a video file, a URL (rtsp, tcp, http …), a folder, or test-pattern."),
-    ] = "0",
-    crop: Annotated[
-        str | None, typer.Option(metavar="X,Y,W,H", help="The part of every frame that is answered, in pixels.")
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            help="newest: the model gets the newest frame, older ones are dropped; wait: every frame is answered.  "
-            "[default: wait for files and folders, else newest]"
-        ),
-    ] = None,
-    jsonl: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every answer as a line of JSON; `-` is standard output.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="How many labels a line gets.")] = 1,
-    out: Annotated[
-        str,
-        typer.Option(help="Where frames with their answers go: FILE.mp4, window, a server (URL/live/NAME) or none."),
-    ] = "none",
-    smooth: Annotated[str | None, typer.Option(help="Smooth answers over time: majority or ema.")] = None,
-    smooth_seconds: Annotated[
-        float, typer.Option(min=0, help="What a majority remembers, or the moving average's time constant.")
-    ] = 0.5,
-    hysteresis: Annotated[
-        float, typer.Option(min=0, max=1, help="How much higher a label has to score to replace the shown one.")
-    ] = 0.1,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so long.  [default: at the end]")] = None,
-    fps: Annotated[float, typer.Option(help="Frames a second of test-pattern and of a folder.")] = 30.0,
-    low_latency: Annotated[
-        bool,
-        typer.Option(
-            "--low-latency", help="Network streams a frame time sooner; each packet has to hold a whole picture."
-        ),
-    ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the network.  [default: one a core]")] = None,
+    source: Source = "0",
+    crop: CropOption = None,
+    policy: Policy = None,
+    every: Every = None,
+    jsonl: JsonLines = None,
+    top_k: TopK = 1,
+    out: Out = "none",
+    smooth: Smooth = None,
+    smooth_seconds: SmoothSeconds = 0.5,
+    hysteresis: Margin = 0.1,
+    seconds: Seconds = None,
+    fps: Fps = 30.0,
+    rate: Rate = None,
+    camera_size: CameraSize = None,
+    camera_rate: CameraRate = None,
+    low_latency: LowLatency = False,
+    open_timeout: OpenTimeout = 20.0,
+    read_timeout: ReadTimeout = 15.0,
+    threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",
     json: JsonFile = None,
 ) -> None:
     """Answer the frames of a camera, a video or a network stream until it ends; Ctrl-C ends it with a summary.
 
-    Exit code 0, also after Ctrl-C; 1 when the source can not be opened or read. Video and network need the extra "stream".
+    Exit code 0, also after Ctrl-C; 1 when the source can not be opened, or fails in the middle: what was answered is kept, and
+    the files are finished. Video and network need the extra "stream".
 
     Examples:
 
@@ -84,13 +122,19 @@ def stream(
     to_stdout = str(jsonl) == STANDARD_OUTPUT
     show = _line_printer(top_k) if to_stdout else _change_printer()
     with _ended_by_signals() as stop:
-        summary = run_stream(
+        run_stream(
             bundle,
             source,
             crop=crop,
             policy=policy,
+            every=None if every is None else parse_duration(every),
             fps=fps,
+            rate=rate,
+            camera_size=None if camera_size is None else parse_size(camera_size),
+            camera_rate=camera_rate,
             low_latency=low_latency,
+            open_timeout=open_timeout,
+            read_timeout=read_timeout,
             seconds=seconds,
             smoothing=None if smooth is None else Smoothing(smooth, smooth_seconds, hysteresis),
             jsonl=None if to_stdout else jsonl,
@@ -101,14 +145,38 @@ def stream(
             threads=threads,
             stop=stop,
             on_answer=None if str(json) == STANDARD_OUTPUT and not to_stdout else show,
+            on_note=lambda text: stderr().print(text, soft_wrap=True),
+            on_end=lambda summary: _report(summary, json),
         )
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `2s`, `500ms`, `1.5m`, `1h` or a plain number of seconds. Raises UsageError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?\s*", text)
+    if found is None:
+        raise UsageError(f"--every {text}: expected a time such as 2s, 500ms or 1m")
+    return float(found[1]) * {"ms": 1e-3, None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}[found[2]]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of `640x480`. Raises UsageError for anything else."""
+    found = re.fullmatch(r"\s*(\d{1,5})\s*[xX×]\s*(\d{1,5})\s*", text)
+    if found is None:
+        raise UsageError(f"--camera-size {text}: expected width and height in pixels, such as 640x480")
+    return int(found[1]), int(found[2])
+
+
+def _report(summary: "StreamSummary", json: Path | None) -> None:
+    """The summary, however the stream ended; nothing when it never began."""
+    if summary.ended_by == "error" and summary.read == 0:
+        return
     write_json_option(json, summary.to_dict())
     _print_summary(summary)
 
 
 @contextmanager
 def _ended_by_signals() -> "Iterator[threading.Event]":
-    """An event that Ctrl-C sets, and the signal that service managers send. A second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C sets, and the signals of service managers and closed terminals. A second one interrupts at once."""
     stop = threading.Event()
 
     def ask(_number: int, _frame: Any) -> None:
@@ -116,7 +184,10 @@ def _ended_by_signals() -> "Iterator[threading.Event]":
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last when a terminal is closed; Windows has none
+    before = {
+        number: signal.signal(number, ask) for name in names if (number := getattr(signal, name, None)) is not None
+    }
     try:
         yield stop
     finally:
@@ -143,22 +214,27 @@ def _change_printer() -> Any:
             last[:] = [name]
             answer = shown.answer
             where = answer.frame.picture.name or f"frame {answer.frame.index}"
-            write_cells(where, name, f"{shown.score:.4f}", f"{1e3 * answer.latency:.0f} ms")
+            seconds = answer.inference if answer.latency is None else answer.latency
+            write_cells(where, name, f"{shown.score:.4f}", f"{1e3 * seconds:.0f} ms")
             flush()
 
     return show
 
 
 def _print_summary(summary: "StreamSummary") -> None:
-    latency = (
-        ""
-        if summary.latency_ms_p50 is None
-        else (f"; latency {summary.latency_ms_p50:.1f} ms (p95 {summary.latency_ms_p95:.1f} ms)")
-    )
-    unpublished = f", {summary.unpublished} not published" if summary.unpublished else ""
-    stderr().print(
-        f"{summary.read} frames read, {summary.answered} answered ({summary.failed} could not be), {summary.dropped} dropped, "
-        f"{summary.damaged} damaged, {summary.reconnects} reconnects{unpublished} in {summary.seconds:.1f} s: "
-        f"{summary.fps:.1f} answers/s{latency}",
-        soft_wrap=True,
-    )
+    counts = [
+        f"{summary.read} frames read",
+        f"{summary.answered} answered ({summary.failed} could not be)",
+        f"{summary.dropped} dropped",
+    ]
+    counts += [f"{summary.skipped} skipped"] if summary.skipped else []
+    counts += [f"{summary.damaged} damaged", f"{summary.reconnects} reconnects"]
+    counts += [f"{summary.unpublished} not published"] if summary.unpublished else []
+    figures = [f"{summary.fps:.1f} answers/s"]
+    figures += [f"{summary.speed:.2f} times real time"] if summary.speed is not None else []
+    for name, middle, high in (
+        ("latency", summary.latency_ms_p50, summary.latency_ms_p95),
+        ("inference", summary.inference_ms_p50, summary.inference_ms_p95),
+    ):
+        figures += [f"{name} {middle:.1f} ms (p95 {high:.1f} ms)"] if middle is not None and high is not None else []
+    stderr().print(f"{', '.join(counts)} in {summary.seconds:.1f} s: {'; '.join(figures)}", soft_wrap=True)

@@ -1,4 +1,7 @@
-"""An MP4 file of the answered frames, each shown for as long as it was the newest."""
+"""An MP4 file of the answered frames, each shown for as long as it was the newest.
+
+It is written in fragments and indexed at its end, so that it can be played however the run ends: what was answered is kept.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,8 +14,9 @@ from PIL import Image
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import PocketVisionError
-from pocketvision.streaming.picture import Pixels
+from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.video import imported_av, reason
+from pocketvision.streaming.video_pixels import HD_LINES
 from pocketvision.utf8_path import utf8_path
 
 TICKS = 90_000
@@ -21,33 +25,41 @@ TICKS = 90_000
 ENCODERS = ("libx264", "mpeg4")
 """The first that the installed PyAV has."""
 
+FRAGMENT = 2_000_000
+"""Microseconds of video that a fragment holds, and that are lost when the process is killed."""
+
+# ITU-T H.273: primaries, transfer and matrix of BT.709 and BT.601 (525 lines), by which players decode untagged video too.
+_BT709, _BT601, _LIMITED_RANGE = 1, 6, 1
+
 
 class Mp4File:
     """An open file. `write` takes RGB pictures with growing times in seconds."""
 
     closed = False
-    lost = 0
+    dropped = 0
 
     def __init__(self, path: Path, shown: Path) -> None:
         """path: written to; shown: its name in messages."""
         av = imported_av()
         self._shown = shown
-        self._container = av.open(str(path), "w", format="mp4")
+        options = {"movflags": "+hybrid_fragmented", "frag_duration": str(FRAGMENT), "flush_packets": "1"}
+        self._container = av.open(str(path), "w", format="mp4", options=options)
         self._stream: Any = None
+        self._matrix = ""
         self._start = 0.0
         self._last = -1
 
     def write(self, pixels: Pixels, time: float, _line: str = "") -> None:
-        """Add a picture (H, W, 3). The first one's size is the file's; others are scaled to it. Raises PocketVisionError when the
-        disk is full."""
+        """Add a picture (H, W, 3). The first one's size is the file's; others are scaled into it, with black beside them. Raises
+        PocketVisionError when the disk is full."""
         av = imported_av()
         if self._stream is None:
             self._open(pixels.shape[1], pixels.shape[0])
             self._start = time
         stream = self._stream
-        if pixels.shape[:2] != (stream.height, stream.width):
-            pixels = np.asarray(Image.fromarray(pixels).resize((stream.width, stream.height)))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        pixels = fitted(pixels, stream.width, stream.height)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=self._matrix, dst_color_range="MPEG")
         self._last = max(self._last + 1, round((time - self._start) * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._mux(frame)
@@ -74,7 +86,12 @@ class Mp4File:
         # H.264 with colours at half resolution has even sizes only.
         self._stream.width, self._stream.height = max(2, width - width % 2), max(2, height - height % 2)
         self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = Fraction(1, TICKS)
+        coder = self._stream.codec_context
+        coder.time_base = Fraction(1, TICKS)
+        hd = self._stream.height >= HD_LINES
+        self._matrix = "ITU709" if hd else "ITU601"
+        coder.colorspace = coder.color_primaries = coder.color_trc = _BT709 if hd else _BT601
+        coder.color_range = _LIMITED_RANGE
 
     def _mux(self, frame: "object | None") -> None:
         av = imported_av()
@@ -85,15 +102,36 @@ class Mp4File:
             raise PocketVisionError(f"{self._shown}: the video can not be written ({reason(error)})") from error
 
 
+def fitted(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture (H, W, 3) in a frame of width x height pixels: scaled without distortion, with black at its sides. One row or
+    column too many, as of odd sizes, is cut off."""
+    if 0 <= pixels.shape[1] - width <= 1 and 0 <= pixels.shape[0] - height <= 1:
+        return np.ascontiguousarray(pixels[:height, :width])
+    share = min(width / pixels.shape[1], height / pixels.shape[0])
+    size = max(1, round(pixels.shape[1] * share)), max(1, round(pixels.shape[0] * share))
+    frame = Image.new("RGB", (width, height))
+    frame.paste(Image.fromarray(pixels).resize(size), ((width - size[0]) // 2, (height - size[1]) // 2))
+    return np.asarray(frame)
+
+
 @contextmanager
 def open_mp4(path: Path) -> Iterator[Mp4File]:
-    """A file that is there, whole, when the block ends well, and not at all otherwise. A file without a picture is not kept."""
+    """A file that takes its place, finished, when the block ends, whatever ends it. A file without a picture is not kept."""
+    failure: BaseException | None = None
     with suppress(_NoPictureError), replacing(path) as temporary, utf8_path(temporary) as opened:
         file = Mp4File(opened, path)
-        yield file
+        try:
+            yield file
+        except BaseException as error:
+            failure = error
         if file.empty:
             raise _NoPictureError
-        file.close()
+        try:
+            file.close()
+        except PocketVisionError as error:  # the fragments before can be played all the same
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 class _NoPictureError(Exception):

@@ -7,38 +7,38 @@ from pathlib import Path
 from typing import Protocol
 
 from pocketvision.errors import UsageError
+from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.mp4 import open_mp4
-from pocketvision.streaming.picture import Pixels
 from pocketvision.streaming.publishing import accepts_url, open_publisher
 from pocketvision.streaming.window import open_window
 
 
 class Output(Protocol):
-    """Takes frames. closed: whether its user wants no more. lost: frames that were taken and went nowhere."""
+    """Takes frames. closed: whether its user wants no more. dropped: frames that were taken and reached nobody."""
 
     closed: bool
 
     @property
-    def lost(self) -> int: ...
+    def dropped(self) -> int: ...
 
     def write(self, pixels: Pixels, time: float, line: str) -> None:
         """Take an RGB picture (H, W, 3) with its time in seconds, which never goes back, and its answer, a JSON object."""
         ...
 
 
-class Nowhere:
+class NullOutput:
     """Takes frames and does nothing."""
 
     closed = False
-    lost = 0
+    dropped = 0
 
     def write(self, pixels: Pixels, time: float, line: str) -> None:
         """Nothing."""
 
 
 @contextmanager
-def _nowhere() -> Iterator[Nowhere]:
-    yield Nowhere()
+def _null_output() -> Iterator[NullOutput]:
+    yield NullOutput()
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class OutputKind:
 
 
 OUTPUTS: dict[str, OutputKind] = {
-    "none": OutputKind("none", lambda text: text == "none", lambda _: _nowhere(), draws=False),
+    "none": OutputKind("none", lambda text: text == "none", lambda _: _null_output(), draws=False),
     "window": OutputKind("window", lambda text: text == "window", lambda _: open_window()),
     "server": OutputKind("http://HOST/live/NAME", accepts_url, open_publisher),
     "video file": OutputKind(

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pocketvision.streaming.picture import Pixels
+from pocketvision.streaming.frame import Pixels
 
 # Pillow's own font has no letters beyond the Latin ones. Pillow looks for these names in the system's font folders.
 FONTS = (

@@ -5,7 +5,7 @@ from itertools import count
 
 import numpy as np
 
-from pocketvision.streaming.picture import Picture, Pixels
+from pocketvision.streaming.frame import Pixels, SourceFrame
 
 WIDTH, HEIGHT = 640, 480
 BITS = 24
@@ -14,10 +14,10 @@ BITS = 24
 _COLOURS = ((235, 60, 50), (60, 180, 75), (50, 90, 220), (240, 200, 40), (150, 60, 190), (60, 190, 200))
 
 
-def read_test_pattern(fps: float) -> Iterator[Picture]:
+def read_test_pattern(fps: float) -> Iterator[SourceFrame]:
     """Pictures without end, `fps` a second by their positions."""
     for index in count():
-        yield Picture(pixels=lambda index=index: draw(index), position=index / fps)  # type: ignore[misc]
+        yield SourceFrame(pixels=lambda index=index: draw(index), position=index / fps)  # type: ignore[misc]
 
 
 def draw(index: int) -> Pixels:

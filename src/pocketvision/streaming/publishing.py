@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from pocketvision.errors import MissingExtraError, UsageError
-from pocketvision.streaming.picture import Pixels
-from pocketvision.streaming.reader import Reconnecting
-from pocketvision.streaming.slot import Slot
+from pocketvision.streaming.bounded_queue import BoundedQueue
+from pocketvision.streaming.frame import Pixels
+from pocketvision.streaming.reader import BackOff
 
 if TYPE_CHECKING:
     from websockets.http11 import Response
@@ -51,7 +51,7 @@ def accepts_url(text: str) -> bool:
 
 
 @contextmanager
-def open_publisher(url: str, reconnecting: Reconnecting | None = None) -> Iterator["Publisher"]:
+def open_publisher(url: str, back_off: BackOff | None = None) -> Iterator["Publisher"]:
     """A way to the stream `url` of a server; the key is taken from the environment variable POCKETVISION_API_KEY.
 
     Raises UsageError for an address that is none and, at the end at the latest, when the server refuses the stream;
@@ -69,7 +69,7 @@ def open_publisher(url: str, reconnecting: Reconnecting | None = None) -> Iterat
     except ModuleNotFoundError as error:
         raise MissingExtraError("Publishing to a server", "stream") from error
     key = os.environ.get(KEY_VARIABLE, "").strip() or None  # what comes from a file ends in a line's end
-    publisher = Publisher(url, key, reconnecting or Reconnecting(wanted=True))
+    publisher = Publisher(url, key, back_off or BackOff(enabled=True))
     try:
         yield publisher
     finally:
@@ -97,12 +97,12 @@ class Publisher:
 
     closed = False
 
-    def __init__(self, url: str, key: str | None, reconnecting: Reconnecting) -> None:
+    def __init__(self, url: str, key: str | None, back_off: BackOff) -> None:
         """url: of the stream, http(s)://HOST/live/NAME. key: the server's API key, None when it has none."""
         self._url = url
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._reconnecting = reconnecting
-        self._slot: Slot[_Published] = Slot(capacity=1, lossy=True)
+        self._back_off = back_off
+        self._queue: BoundedQueue[_Published] = BoundedQueue(capacity=1, drop_oldest=True)
         self._ending = threading.Event()
         self._refused: _RefusedError | None = None
         self._opened = ExitStack()
@@ -122,10 +122,10 @@ class Publisher:
         refused the stream."""
         self.check()
         self._written += 1
-        self._slot.put(_Published(pixels, line))
+        self._queue.put(_Published(pixels, line))
 
     @property
-    def lost(self) -> int:
+    def dropped(self) -> int:
         """Pictures that the server has not confirmed: it was away, or slower than they came."""
         return self._written - self._confirmed
 
@@ -137,7 +137,7 @@ class Publisher:
     def close(self) -> None:
         """Send what is left if the server is there, and end."""
         self._ending.set()
-        self._slot.close()
+        self._queue.close()
         self._thread.join(timeout=OPEN_TIMEOUT + CLOSE_TIMEOUT)
 
     def _publish(self) -> None:
@@ -151,7 +151,7 @@ class Publisher:
         except _RefusedError as error:
             self._refused = error
         except Exception as error:  # the stream is over, or its next picture finds nobody: nothing to be saved
-            logger.warning("%s: publishing ended (%s)", self._url, _told(error))
+            logger.warning("%s: publishing ended (%s)", self._url, _message(error))
         finally:
             self._disconnect()
 
@@ -162,7 +162,7 @@ class Publisher:
                 self._confirm(self._connection, IN_FLIGHT - 1, CONFIRM_TIMEOUT)
         except _lost_connection() as error:
             self._lose(error)
-        return self._slot.take()
+        return self._queue.get()
 
     def _sent(self, published: _Published) -> bool:
         """Send a picture, connecting if there is no connection. False when a connection was lost that had worked until then: it
@@ -187,8 +187,8 @@ class Publisher:
         if not proved:
             if not self._away:
                 self._away = True
-                logger.warning("%s: not published until the server is back (%s)", self._url, _told(error))
-            self._ending.wait(self._reconnecting.pause(self._failures))
+                logger.warning("%s: not published until the server is back (%s)", self._url, _message(error))
+            self._ending.wait(self._back_off.delay(self._failures))
         return proved
 
     def _connect(self) -> "ClientConnection":
@@ -265,7 +265,7 @@ def _lost_connection() -> tuple[type[Exception], ...]:
     return WebSocketException, OSError, EOFError
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 

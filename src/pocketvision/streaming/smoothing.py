@@ -65,7 +65,7 @@ class MovingAverage:
         return self._average.copy()
 
 
-class Held:
+class Hysteresis:
     """Hysteresis: a class stays until another one's score is more than `margin` above its own."""
 
     def __init__(self, margin: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pocketvision.errors import MissingExtraError, UsageError
-from pocketvision.streaming.picture import Pixels
+from pocketvision.streaming.frame import Pixels
 
 TITLE = "PocketVision"
 LEAVE = (ord("q"), 27)
@@ -19,7 +19,7 @@ LEAVE = (ord("q"), 27)
 class Window:
     """An open window. `closed` is whether its user has closed it."""
 
-    lost = 0
+    dropped = 0
 
     def __init__(self, cv2: Any) -> None:
         self._cv2 = cv2

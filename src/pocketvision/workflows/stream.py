@@ -1,41 +1,33 @@
 """stream: frames of a camera, a file or the network in; answers out, as JSON Lines, as a video, in a window, or to a function."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pocketvision.errors import UsageError, unknown_name
+from pocketvision.errors import UsageError
+from pocketvision.redaction import redacted_url
 from pocketvision.runtime.predictor import Predictor
-from pocketvision.streaming.answers import Answer, streaming
-from pocketvision.streaming.frames import SourceKind, SourceSettings, find_source
-from pocketvision.streaming.outputs import find_output
-from pocketvision.streaming.overlay import Overlay, overlay_lines
-from pocketvision.streaming.picture import Pixels, parse_crop
-from pocketvision.streaming.reader import Reconnecting
-from pocketvision.streaming.smoothing import Held, smoother
-from pocketvision.streaming.summary import StreamSummary, Tally, milliseconds
+from pocketvision.streaming.answers import Answer, Streaming, streaming
+from pocketvision.streaming.outputs import Output, find_output
+from pocketvision.streaming.overlay import Overlay
+from pocketvision.streaming.reader import BackOff
+from pocketvision.streaming.silence import SilenceMonitor
+from pocketvision.streaming.source_settings import OPEN_TIMEOUT, READ_TIMEOUT, SourceSettings
+from pocketvision.streaming.summary import StreamSummary, Tally, summarised
 from pocketvision.workflows.load import load
 from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
+from pocketvision.workflows.stream_settings import Smoothing, StreamSettings, stream_settings
+from pocketvision.workflows.stream_view import SmoothedView, drawn
 
-LOWEST_FPS, HIGHEST_FPS = 0.001, 1000.0
-POLICIES = ("newest", "wait")
-WAITING_SOURCES = ("video file", "folder")
-"""Whose frames are all answered unless the user says otherwise."""
+__all__ = ["Smoothing", "stream"]
 
-
-@dataclass(frozen=True)
-class Smoothing:
-    """kind: `majority` or `ema`. seconds: what a majority remembers, or a moving average's time constant. hysteresis: how much
-    higher a class has to score than the shown one to take its place, in [0, 1]."""
-
-    kind: str
-    seconds: float = 0.5
-    hysteresis: float = 0.1
+logger = logging.getLogger(__name__)
 
 
 def stream(
@@ -44,8 +36,14 @@ def stream(
     *,
     crop: str | None = None,
     policy: str | None = None,
+    every: float | None = None,
     fps: float = 30.0,
+    rate: float | None = None,
+    camera_size: tuple[int, int] | None = None,
+    camera_rate: float | None = None,
     low_latency: bool = False,
+    open_timeout: float = OPEN_TIMEOUT,
+    read_timeout: float = READ_TIMEOUT,
     seconds: float | None = None,
     smoothing: Smoothing | None = None,
     jsonl: str | Path | None = None,
@@ -56,123 +54,118 @@ def stream(
     threads: int | None = None,
     stop: threading.Event | None = None,
     on_answer: Callable[[StreamAnswer], None] | None = None,
+    on_note: Callable[[str], None] = logger.warning,
+    on_end: Callable[[StreamSummary], None] | None = None,
 ) -> StreamSummary:
     """Answer the frames of `source` with a bundle or a pre-trained name until it ends, `seconds` are over or `stop` is set.
 
     source: a camera's number, a video file, a URL, a folder of images or `test-pattern`. crop: `x,y,width,height` in pixels.
     policy: `newest` gives the model the newest frame and drops those before it, `wait` answers every one; None waits for files
-    and folders alone. fps: of a test pattern and a folder. low_latency: see SourceSettings. jsonl: a file of answers. out:
-    `FILE.mp4`, `window`, `http://HOST/live/NAME` of a server that takes live streams, or `none`. threads: of the network, None
-    for every core. on_answer is called with every answer, in the calling thread.
+    and folders alone. every: answer one frame in so many seconds. fps … read_timeout: see SourceSettings. jsonl: a file of
+    answers. out: `FILE.mp4`, `window`, `http://HOST/live/NAME` of a server that takes live streams, or `none`. threads: of the
+    network, None for every core. on_answer is called with every answer, on_note with what is to be said, in the calling thread;
+    on_end with the summary, whatever ends the stream. Files are finished and kept all the same.
 
     Raises UsageError, BundleError, SourceError (it can not be opened or read any further) and MissingExtraError.
     """
-    text, output, part = str(source), find_output(str(out)), None if crop is None else parse_crop(crop)
-    name, kind = find_source(text)
-    keep_all = _keeps_all(policy, name, kind)
-    if not LOWEST_FPS <= fps <= HIGHEST_FPS or top_k < 1:
-        raise UsageError(
-            f"fps is {fps:g} and top_k {top_k}; expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}, and at least 1"
-        )
-    view = _View(smoothing)
+    reading = SourceSettings(fps, rate, low_latency, camera_size, camera_rate, open_timeout, read_timeout)
+    settings = stream_settings(str(source), reading, crop=crop, policy=policy, every=every, seconds=seconds)
+    outputs = _Outputs(str(out), None if jsonl is None else Path(jsonl), top_k, smoothing, on_answer, on_note, on_end)
+    outputs.check()
     predictor = load(bundle, backend=backend, device=device, threads=threads)
     _warm_up(predictor)
-    settings = SourceSettings(fps, low_latency, predictor.bundle.preprocessing.white_level)
-    stop, tally, started = stop or threading.Event(), Tally(), time.monotonic()
-    with ExitStack() as opened:
-        sink = opened.enter_context(output.open(str(out)))
-        write_line = opened.enter_context(open_lines(None if jsonl is None else Path(jsonl), top_k))
-        overlay = Overlay(predictor.labels) if output.draws else None
+    return _run(settings, outputs, predictor, stop or threading.Event())
 
-        def stopped() -> bool:
-            return stop.is_set() or sink.closed or (seconds is not None and time.monotonic() - started >= seconds)
 
-        running = opened.enter_context(
-            streaming(
-                lambda damaged: kind.read(text, settings, damaged),
-                predictor,
-                stopped=stopped,
-                keep_all=keep_all,
-                paced=not keep_all and not kind.live,
-                reconnecting=Reconnecting(kind.reconnects),
-                crop=part,
-            )
-        )
-        for answer in running:
-            tally.add(time.monotonic(), answer.latency, answer.inference, failed=answer.error is not None)
+@dataclass(frozen=True)
+class _Outputs:
+    """Where answers go, and who is told what."""
+
+    out: str
+    jsonl: Path | None
+    top_k: int
+    smoothing: Smoothing | None
+    on_answer: Callable[[StreamAnswer], None] | None
+    on_note: Callable[[str], None]
+    on_end: Callable[[StreamSummary], None] | None
+
+    def check(self) -> None:
+        find_output(self.out)
+        SmoothedView(self.smoothing)
+        if self.top_k < 1:
+            raise UsageError(f"top_k is {self.top_k}; expected at least 1")
+
+
+def _run(settings: StreamSettings, outputs: _Outputs, predictor: Predictor, stop: threading.Event) -> StreamSummary:
+    """Answer until something ends it, and sum up, whatever that is."""
+    tally, started, ended_by = Tally(positions=settings.name == "video file"), time.monotonic(), "error"
+    running: Streaming | None = None
+    sink: Output | None = None
+    try:
+        with ExitStack() as opened:
+            sink = output = opened.enter_context(find_output(outputs.out).open(outputs.out))
+            show = opened.enter_context(_showing(settings, outputs, predictor, output))
+
+            def stopped() -> bool:
+                over = settings.seconds is not None and time.monotonic() - started >= settings.seconds
+                return stop.is_set() or output.closed or over
+
+            running = opened.enter_context(_streaming(settings, outputs, predictor, stopped))
+            for answer in running:
+                tally.add(time.monotonic(), answer)
+                show(answer)
+            ended = "stop" if stop.is_set() or output.closed else "time" if stopped() else "end"
+        ended_by = ended
+    finally:
+        summary = summarised(tally, running, time.monotonic() - started, ended_by, 0 if sink is None else sink.dropped)
+        if outputs.on_end is not None:
+            outputs.on_end(summary)
+    return summary
+
+
+def _streaming(
+    settings: StreamSettings, outputs: _Outputs, predictor: Predictor, stopped: Callable[[], bool]
+) -> AbstractContextManager[Streaming]:
+    kind, reading = settings.kind, replace(settings.reading, white_level=predictor.bundle.preprocessing.white_level)
+    name = f"camera {settings.text}" if settings.name == "camera" else redacted_url(settings.text)
+    return streaming(
+        lambda events: kind.read(settings.text, reading, events),
+        predictor,
+        stopped=stopped,
+        keep_all=settings.keep_all,
+        pace=settings.pace,
+        back_off=BackOff(kind.reconnects),
+        crop=settings.crop,
+        silence=SilenceMonitor(name, time.monotonic()) if kind.live else None,
+        on_note=outputs.on_note,
+    )
+
+
+@contextmanager
+def _showing(
+    settings: StreamSettings, outputs: _Outputs, predictor: Predictor, sink: Output
+) -> Iterator[Callable[[Answer], None]]:
+    """A function that hands an answer to everything that wants it, while the block lasts."""
+    view = SmoothedView(outputs.smoothing)
+    overlay = Overlay(predictor.labels) if find_output(outputs.out).draws else None
+    with open_lines(outputs.jsonl, outputs.top_k) as write_line:
+
+        def show(answer: Answer) -> None:
             # A camera's own clock may jump, and begins anew after a break; a file is smoothed and shown by its own.
-            position = None if kind.live else answer.frame.picture.position
+            position = None if settings.kind.live else answer.frame.picture.position
             clock = answer.frame.captured if position is None else position
             shown = view.shown(answer, clock)
             write_line(shown)
             if overlay is not None and answer.pixels is not None:
-                sink.write(_drawn(overlay, shown), clock, stream_line(shown, top_k).decode("utf-8").strip())
-            if on_answer is not None:
-                on_answer(shown)
-        ended_by = "stop" if stop.is_set() or sink.closed else "time" if stopped() else "end"
-        counts, dropped = running.counts, running.frames.dropped
-    return StreamSummary(
-        read=counts.read,
-        answered=tally.answered,
-        failed=tally.failed,
-        dropped=dropped,
-        damaged=counts.damaged,
-        reconnects=counts.reconnects,
-        seconds=round(time.monotonic() - started, 3),
-        fps=round(tally.fps, 2),
-        latency_ms_p50=milliseconds(tally.latency, 50),
-        latency_ms_p95=milliseconds(tally.latency, 95),
-        inference_ms_p50=milliseconds(tally.inference, 50),
-        inference_ms_p95=milliseconds(tally.inference, 95),
-        ended_by=ended_by,
-        unpublished=sink.lost,
-    )
+                line = stream_line(shown, outputs.top_k).decode("utf-8").strip()
+                sink.write(drawn(overlay, answer.pixels, shown), clock, line)
+            if outputs.on_answer is not None:
+                outputs.on_answer(shown)
 
-
-class _View:
-    """What is shown of the answers: each one's own label, or the smoothed and held one."""
-
-    def __init__(self, smoothing: Smoothing | None) -> None:
-        self._smooth = None if smoothing is None else smoother(smoothing.kind, smoothing.seconds)
-        self._held = Held(0.0 if smoothing is None else smoothing.hysteresis)
-        self._last: tuple[str | None, float] = (None, 0.0)
-
-    def shown(self, answer: Answer, clock: float) -> StreamAnswer:
-        """The answer with what is shown for it. clock: seconds, never going back."""
-        prediction, smoothed = answer.prediction, self._smooth is not None
-        if prediction is None:  # a frame that could not be read says nothing new
-            return StreamAnswer(answer, *(self._last if smoothed else (None, 0.0)), smoothed)
-        if self._smooth is None:
-            return StreamAnswer(answer, prediction.label, prediction.probability, smoothed)
-        scores = self._smooth(clock, prediction.probabilities)
-        index = self._held(scores)
-        self._last = prediction.labels[index], float(scores[index])
-        return StreamAnswer(answer, *self._last, smoothed)
-
-
-def _keeps_all(policy: str | None, name: str, kind: SourceKind) -> bool:
-    if policy is None:
-        return name in WAITING_SOURCES
-    if policy not in POLICIES:
-        raise unknown_name("policy", policy, POLICIES)
-    if policy == "wait" and kind.live:
-        raise UsageError(
-            f"--policy wait is for sources that wait; a {name} source does not, and its frames would come later and later. "
-            "Leave it at newest."
-        )
-    return policy == "wait"
+        yield show
 
 
 def _warm_up(predictor: Predictor) -> None:
     """The first run of a network takes longer, and is not to be paid by the first frame."""
     size = predictor.bundle.preprocessing
     predictor(np.zeros((size.height, size.width, 3), dtype=np.uint8))
-
-
-def _drawn(overlay: Overlay, shown: StreamAnswer) -> Pixels:
-    answer = shown.answer
-    assert answer.pixels is not None
-    lines = overlay_lines(
-        shown.label, shown.score, fps=answer.fps, inference=answer.inference, dropped=answer.dropped, error=answer.error
-    )
-    return overlay.draw(answer.pixels, lines)

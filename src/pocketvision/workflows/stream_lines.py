@@ -27,7 +27,7 @@ class StreamAnswer:
 def stream_line(shown: StreamAnswer, top_k: int) -> bytes:
     """One line: `frame`, `time` (UTC, when the frame came), `position` (seconds into the source, null without a clock), `path`
     (of a folder's image), `label` and `probability` of this frame, `top` with top_k above 1, with smoothing `smooth_label` and
-    `smooth_score`, `latency_ms`, `inference_ms`, `dropped` (frames so far) and `error`."""
+    `smooth_score`, `latency_ms` (null of a file, whose frames wait), `inference_ms`, `dropped` (frames so far) and `error`."""
     answer = shown.answer
     frame, prediction = answer.frame, answer.prediction
     top = [] if prediction is None else prediction.top(top_k)
@@ -45,7 +45,7 @@ def stream_line(shown: StreamAnswer, top_k: int) -> bytes:
     if shown.smoothed:
         values |= {"smooth_label": shown.label, "smooth_score": round(shown.score, DECIMALS)}
     values |= {
-        "latency_ms": round(1e3 * answer.latency, 2),
+        "latency_ms": None if answer.latency is None else round(1e3 * answer.latency, 2),
         "inference_ms": round(1e3 * answer.inference, 2),
         "dropped": answer.dropped,
         "error": answer.error,

@@ -6,55 +6,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvision.errors import UsageError
-from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import shortened
 from pocketvision.redaction import looks_like_url, redacted, redacted_url
 from pocketvision.streaming.camera import read_camera
+from pocketvision.streaming.frame import SourceEvents, SourceFrame
 from pocketvision.streaming.image_frames import read_images
 from pocketvision.streaming.pattern import read_test_pattern
-from pocketvision.streaming.picture import Picture
+from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.video import Video, read_video
 
 TEST_PATTERN = "test-pattern"
 SCHEMES = ("rtsp", "rtsps", "tcp", "udp", "rtp", "srt", "http", "https", "rtmp", "rtmps")
 """Of network URLs. FFmpeg knows more, some of which read local files or other protocols' streams behind the user's back."""
 
-OPEN_TIMEOUT, READ_TIMEOUT = 5.0, 5.0
-"""Seconds without a byte from the network after which a connection counts as broken."""
-
 # Not fflags=nobuffer, often recommended: it throws away what was read to learn the stream's kind, the first key frame among it.
 # What is kept is decoded faster than it is shown, so nothing of it stays behind.
 NETWORK_OPTIONS = {"flags": "low_delay", "rtsp_transport": "tcp"}
 
-Damaged = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class SourceSettings:
-    """fps: pictures a second of sources without a clock. low_latency: every packet of a network stream holds a whole picture, so
-    the next one need not be waited for to know where it ends: a frame time sooner. A stream where it is not so is refused."""
-
-    fps: float = 30.0
-    low_latency: bool = False
-    white_level: int = FULL_RANGE
-
 
 @dataclass(frozen=True)
 class SourceKind:
-    """One kind of source. `accepts` looks at the text that was given; `read` takes it, settings, and what to
-    call for damage, and gives pictures until the source ends.
+    """One kind of source. `accepts` looks at the text that was given; `read` takes it, settings, and who is told of
+    damage, and gives pictures until the source ends.
 
     live: it arrives by its own clock, faster or slower than it is answered. reconnects: when it breaks it is opened again.
     """
 
     expects: str
     accepts: Callable[[str], bool]
-    read: Callable[[str, SourceSettings, Damaged], Iterator[Picture]]
+    read: Callable[[str, SourceSettings, SourceEvents], Iterator[SourceFrame]]
     live: bool = False
     reconnects: bool = False
 
 
-def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Iterator[Picture]:
+def _read_network(url: str, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
     scheme = url.partition("://")[0].lower()
     options = {
         key: value for key, value in NETWORK_OPTIONS.items() if key != "rtsp_transport" or scheme in ("rtsp", "rtsps")
@@ -65,22 +50,26 @@ def _read_network(url: str, settings: SourceSettings, damaged: Damaged) -> Itera
         live=True,
         parsed=not settings.low_latency,
         options=options,
-        open_timeout=OPEN_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
+        open_timeout=settings.open_timeout,
+        read_timeout=settings.read_timeout,
     )
-    return read_video(video, damaged)
+    return read_video(video, events)
+
+
+def _read_file(text: str, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
+    return read_video(Video(str(Path(text).absolute()), text, rate=settings.rate), events)
 
 
 SOURCES: dict[str, SourceKind] = {
     "test pattern": SourceKind(
         expects=TEST_PATTERN,
         accepts=lambda text: text == TEST_PATTERN,
-        read=lambda _, settings, _damaged: read_test_pattern(settings.fps),
+        read=lambda _, settings, _events: read_test_pattern(settings.fps),
     ),
     "camera": SourceKind(
         expects="a camera's number (0)",
         accepts=lambda text: re.fullmatch(r"\d{1,3}", text) is not None,
-        read=lambda text, _, damaged: read_camera(int(text), damaged),
+        read=lambda text, settings, events: read_camera(int(text), settings, events),
         live=True,
         reconnects=True,
     ),
@@ -94,13 +83,9 @@ SOURCES: dict[str, SourceKind] = {
     "folder": SourceKind(
         expects="a folder of images",
         accepts=lambda text: Path(text).is_dir(),
-        read=lambda text, settings, _: read_images(Path(text), settings.fps, settings.white_level),
+        read=lambda text, settings, events: read_images(Path(text), settings, events),
     ),
-    "video file": SourceKind(
-        expects="a video file",
-        accepts=lambda text: Path(text).is_file(),
-        read=lambda text, _, damaged: read_video(Video(str(Path(text).absolute()), text), damaged),
-    ),
+    "video file": SourceKind(expects="a video file", accepts=lambda text: Path(text).is_file(), read=_read_file),
 }
 """From a kind's name to how its pictures are read; the first that accepts a text takes it."""
 

@@ -1,4 +1,4 @@
-"""A bounded place between two threads: the newest frame's slot, or a short queue in which nothing is lost."""
+"""A bounded queue between two threads: it drops its oldest item, or holds the producer back (backpressure)."""
 
 import threading
 import time
@@ -8,24 +8,24 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Slot(Generic[Item]):
-    """Holds at most `capacity` items. When full, a lossy one drops its oldest and counts it; the other kind makes `put` wait."""
+class BoundedQueue(Generic[Item]):
+    """Holds at most `capacity` items. When full it drops its oldest and counts it (drop_oldest), or makes `put` wait."""
 
-    def __init__(self, *, capacity: int, lossy: bool) -> None:
+    def __init__(self, *, capacity: int, drop_oldest: bool) -> None:
         self._items: deque[Item] = deque()
         self._capacity = capacity
-        self._lossy = lossy
+        self._drop_oldest = drop_oldest
         self._changed = threading.Condition()
         self._closed = False
         self.dropped = 0
-        self.most = 0
+        self.peak = 0
         """The longest that the queue has been."""
         self.error: BaseException | None = None
 
     def put(self, item: Item) -> bool:
-        """Hand an item over. False when the slot is closed, and nobody will take it."""
+        """Hand an item over. False when the queue is closed, and nobody will get it."""
         with self._changed:
-            while not self._lossy and len(self._items) >= self._capacity and not self._closed:
+            while not self._drop_oldest and len(self._items) >= self._capacity and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
@@ -33,14 +33,14 @@ class Slot(Generic[Item]):
                 self._items.popleft()
                 self.dropped += 1
             self._items.append(item)
-            self.most = max(self.most, len(self._items))
+            self.peak = max(self.peak, len(self._items))
             self._changed.notify_all()
             return True
 
-    def take(self, timeout: float | None = None) -> Item | None:
+    def get(self, timeout: float | None = None) -> Item | None:
         """The oldest item, waited for at most `timeout` seconds; None when there was none in time, or will be none any more.
 
-        When the slot was closed with an error, the error is raised once the items before it are taken.
+        When the queue was closed with an error, the error is raised once the items before it are got.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
@@ -59,18 +59,18 @@ class Slot(Generic[Item]):
 
     @property
     def ended(self) -> bool:
-        """Whether it is closed and empty: `take` gives nothing any more."""
+        """Whether it is closed and empty: `get` gives nothing any more."""
         with self._changed:
             return self._closed and not self._items
 
     def close(self, error: BaseException | None = None) -> None:
-        """Nothing more comes; what is here may still be taken. The first call's error counts."""
+        """Nothing more comes; what is here may still be got. The first call's error counts."""
         with self._changed:
             if not self._closed:
                 self._closed, self.error = True, error
             self._changed.notify_all()
 
-    def cancel(self) -> None:
+    def abort(self) -> None:
         """Close, and forget what is here: whoever waits on either side goes on at once."""
         with self._changed:
             self._closed = True
