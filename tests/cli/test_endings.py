@@ -143,6 +143,7 @@ def test_an_error_shows_no_secret_with_its_traceback_neither(
     monkeypatch.setenv("PV_DEBUG", debug)
     for place in ("rtsp://me:hunt/er@2@cam/live", "rtps//me:hunt@er2@cam/live", "rtsp:/cam/user=a_password=hunter2"):
         assert run("predict", place, place) in (1, 2)
+        assert run("client", "models", place) == 2
         shown = capsys.readouterr().err
         assert "hunt" not in shown and "er2" not in shown
         assert ("Traceback" in shown) == bool(debug)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pocketvision.client.errors import RequestFailedError
 from pocketvision.client.retries import Attempts, Backoff, check_retries
 from pocketvision.errors import UsageError
+from pocketvision.printable import shortened
+from pocketvision.redaction import redacted_url
 
 TIMEOUT = 30.0
 RETRIES = 8
@@ -78,15 +80,17 @@ def client_settings(
 
 def base_url(url: str) -> str:
     """A server's address, checked, without a slash at its end. Raises UsageError."""
+    shown = shortened(redacted_url(url))
     try:
         parts = urlsplit(url)
         port_fits = parts.port is None or parts.port > 0
-    except ValueError as error:
-        raise UsageError(f"{url!r} is no server's address ({error}); expected http://HOST:PORT") from None
+    except ValueError:
+        # Not the error's own words: they repeat a part of the address, which may be a password.
+        raise UsageError(f"'{shown}' is no server's address; expected http://HOST:PORT") from None
     if parts.username is not None or parts.password is not None:
         raise UsageError("The address has a user or password in it, which logs would show; give them as `headers`.")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits or re.search(r"[\s\x00-\x1f]", url):
-        raise UsageError(f"{url!r} is no server's address; expected http://HOST:PORT or https://HOST")
+        raise UsageError(f"'{shown}' is no server's address; expected http://HOST:PORT or https://HOST")
     if parts.query or parts.fragment:
-        raise UsageError(f"{url!r} has a query or a fragment; expected the server's address alone, http://HOST:PORT")
+        raise UsageError(f"'{shown}' has a query or a fragment; expected the server's address alone, http://HOST:PORT")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

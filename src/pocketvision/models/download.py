@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pocketvision.errors import WeightsError
+from pocketvision.redaction import redacted, redacted_url
 
 TIMEOUT_SECONDS = 10.0
 """How long the server may be silent."""
@@ -37,17 +38,19 @@ def _fetch_and_verify(url: str, part: Path, sha256_prefix: str, timeout: float) 
     try:
         _fetch(url, part, timeout)
     except urllib.error.HTTPError as error:
-        raise WeightsError(f"Can not fetch {url}: the server answers {error.code} {error.reason}.") from error
+        raise WeightsError(
+            f"Can not fetch {redacted_url(url)}: the server answers {error.code} {error.reason}."
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         kept = f" {part.stat().st_size:,} bytes are kept; the next attempt goes on from there." if part.exists() else ""
-        raise WeightsError(f"Can not fetch {url}: {reason}.{kept}") from error
+        raise WeightsError(f"Can not fetch {redacted_url(url)}: {redacted(str(reason))}.{kept}") from error
     found = _sha256(part)
     if not found.startswith(sha256_prefix):
         part.unlink()
         raise WeightsError(
-            f"{url} does not have the hash it should have: SHA-256 {found[:16]}…, expected {sha256_prefix}…. The download was "
-            "thrown away; try again, and if that does not help, the server's file has changed."
+            f"{redacted_url(url)} does not have the hash it should have: SHA-256 {found[:16]}…, expected {sha256_prefix}…. "
+            "The download was thrown away; try again, and if that does not help, the server's file has changed."
         )
 
 

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from pocketvision.errors import MissingExtraError, WeightsError
+from pocketvision.redaction import redacted, redacted_url
 
 REACH_SECONDS = 7.0
 """How long the hub may take to answer at all. A download that has begun may take longer."""
@@ -38,7 +39,8 @@ def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECOND
         return Path(cached)
     if cached is not None:
         raise HubFileAbsentError(f"{repository} has no file {filename}, by the cache.")
-    where = f"{filename} of {repository} from {constants.ENDPOINT}"
+    hub = redacted_url(constants.ENDPOINT)
+    where = f"{filename} of {repository} from {hub}"
     if constants.HF_HUB_OFFLINE:
         raise HubOutOfReachError(f"Can not fetch {where}: it is not in the cache and HF_HUB_OFFLINE is set.")
     obstacle = _obstacle(hf_hub_url(repository, filename), reach_seconds)
@@ -47,12 +49,10 @@ def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECOND
     try:
         return Path(hf_hub_download(repository, filename))
     except RepositoryNotFoundError as error:
-        raise HubFileAbsentError(
-            f"There is no repository {repository} on {constants.ENDPOINT}, or no access."
-        ) from error
+        raise HubFileAbsentError(f"There is no repository {repository} on {hub}, or no access.") from error
     except Exception as error:
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            raise HubFileAbsentError(f"{repository} on {constants.ENDPOINT} has no file {filename}.") from error
+            raise HubFileAbsentError(f"{repository} on {hub} has no file {filename}.") from error
         # huggingface_hub also lets its HTTP library's errors through, and that library differs between its versions.
         raise HubOutOfReachError(f"Can not fetch {where}: {_first_line(error)}") from error
 
@@ -87,10 +87,12 @@ def _ask_for_a_byte(url: str, seconds: float) -> str | None:
         if isinstance(reason, ssl.SSLError):
             return None  # It does answer, and huggingface_hub brings certificates of its own.
         return (
-            f"no answer within {seconds:g} seconds" if isinstance(reason, TimeoutError) else f"no connection ({reason})"
+            f"no answer within {seconds:g} seconds"
+            if isinstance(reason, TimeoutError)
+            else f"no connection ({redacted(str(reason))})"
         )
     return None
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+    return redacted((str(error) or type(error).__name__).strip().splitlines()[0])

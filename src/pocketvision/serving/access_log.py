@@ -1,12 +1,15 @@
 """The server's log on standard error: a line a request, as text or as JSON Lines."""
 
-import json
 import logging
 import math
 import sys
 import time
 import warnings
 
+from pocketvision.json_text import json_text
+from pocketvision.log_lines import safe_lines
+from pocketvision.printable import bounded, printable
+from pocketvision.redaction import redacted
 from pocketvision.serving.request_middleware import access
 
 
@@ -22,24 +25,23 @@ class _LineFormatter(logging.Formatter):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
         request = getattr(record, "request", None)
         if self._as_json:
-            fields = request or {"message": record.getMessage()}
+            fields = request or {"message": bounded(redacted(record.getMessage()))}
             if record.exc_info:
-                fields = {**fields, "traceback": self.formatException(record.exc_info)}
-            return json.dumps(
-                {"time": stamp, "level": record.levelname, "logger": record.name, **fields}, ensure_ascii=False
-            )
+                fields = {**fields, "traceback": safe_lines(self.formatException(record.exc_info))}
+            return json_text({"time": stamp, "level": record.levelname, "logger": record.name, **fields})
         if request is not None:
             rest = [f"{name}={request[name]}" for name in ("messages", "answers") if name in request]
-            return " ".join(
+            line = " ".join(
                 [
                     f"{stamp} {request['client']} {request['key'] or '-'} {request['method']} {request['path']!r}",
                     f"{request['status']} {request['ms']:.1f} ms {request['request_id']}",
                     *rest,
                     request["problem"],
                 ]
-            ).rstrip()
-        text = f"{stamp} {record.levelname} {record.name}: {record.getMessage()!s}"
-        return text if not record.exc_info else f"{text}\n{self.formatException(record.exc_info)}"
+            )
+            return printable(line.rstrip())
+        text = f"{stamp} {record.levelname} {record.name}: {bounded(redacted(record.getMessage()))}"
+        return text if not record.exc_info else f"{text}\n{safe_lines(self.formatException(record.exc_info))}"
 
 
 class _OncePerMinute(logging.Filter):

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, WebSocket
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.keys import TokenBuckets, acquire
 from pocketvision.serving.live import LiveFrame, LiveStream
 from pocketvision.serving.names import CheckedRoute, check_query
@@ -40,7 +41,7 @@ router = APIRouter(route_class=CheckedRoute)
 
 
 @router.get("/live", summary="Which live streams are there?", response_model=LiveList)
-async def live(request: Request) -> JSONResponse:
+async def live(request: Request) -> JsonResponse:
     """Name, when it began, seconds since the last frame, frames a second and viewers; and whether this server takes any."""
     streams = service_of(request).live
     frame = [
@@ -55,7 +56,7 @@ async def live(request: Request) -> JSONResponse:
         }
         for each in streams.all
     ]
-    return JSONResponse({"enabled": streams.enabled, "streams": frame})
+    return JsonResponse({"enabled": streams.enabled, "streams": frame})
 
 
 @router.get("/live/{name}.mjpeg", summary="Watch a stream", response_class=Response)

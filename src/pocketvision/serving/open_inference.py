@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from pocketvision.errors import UsageError
 from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.request_body import unless_disconnected, whole_body
@@ -50,35 +51,35 @@ _TENSORS = {"application/json": {"schema": {"type": "object", "required": ["inpu
 
 
 @router.get("/health/live", summary="Is the server alive?")
-async def live() -> JSONResponse:
+async def live() -> JsonResponse:
     """200 as long as the event loop turns."""
-    return JSONResponse({"live": True})
+    return JsonResponse({"live": True})
 
 
 @router.get("/health/ready", summary="Are all models ready?")
-async def ready(request: Request) -> JSONResponse:
+async def ready(request: Request) -> JsonResponse:
     """200 when they are, else 503."""
     if not service_of(request).models.ready:
         raise refused(503, "not-ready", "The models are not ready.", retry_after(1))
-    return JSONResponse({"ready": True})
+    return JsonResponse({"ready": True})
 
 
 @router.get("", summary="What is this server?")
-async def server() -> JSONResponse:
+async def server() -> JsonResponse:
     """Name, version and extensions."""
-    return JSONResponse(
+    return JsonResponse(
         {"name": "pocketvision", "version": installed("pocketvision"), "extensions": ["binary_tensor_data"]}
     )
 
 
 @router.get("/models/{name}", summary="A model's inputs and outputs")
 @router.get("/models/{name}/versions/{version}", summary="A version's inputs and outputs")
-async def metadata(request: Request, name: str, version: str | None = None) -> JSONResponse:
+async def metadata(request: Request, name: str, version: str | None = None) -> JsonResponse:
     """`images` may also be sent as BYTES with the shape [N]: image files, which are decoded and preprocessed here."""
     model = service_of(request).models.get(name, version)
     size, classes = model.bundle.preprocessing, len(model.labels)
     shapes = {"probabilities": ("FP32", [-1, classes]), "logits": ("FP32", [-1, classes]), "label": ("BYTES", [-1])}
-    return JSONResponse(
+    return JsonResponse(
         {
             "name": model.name,
             "versions": [each.version for each in service_of(request).models.all if each.name == model.name],
@@ -93,10 +94,10 @@ async def metadata(request: Request, name: str, version: str | None = None) -> J
 
 @router.get("/models/{name}/ready", summary="Is a model ready?")
 @router.get("/models/{name}/versions/{version}/ready", summary="Is a version ready?")
-async def model_ready(request: Request, name: str, version: str | None = None) -> JSONResponse:
+async def model_ready(request: Request, name: str, version: str | None = None) -> JsonResponse:
     """200 when it is; 404 for a model that is not served."""
     model = service_of(request).models.get(name, version)
-    return JSONResponse({"name": model.name, "ready": not model.batcher.closing})
+    return JsonResponse({"name": model.name, "ready": not model.batcher.closing})
 
 
 _BODY = {"requestBody": {"required": True, "content": _TENSORS}}

@@ -9,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from pocketvision.json_text import json_text
 from pocketvision.printable import quoted
 from pocketvision.serving.answers import PredictionAnswer, prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed
@@ -136,7 +137,14 @@ async def _answered(request: Request, service: Service, images: list[bytes], opt
     predicted = service.models.predict(images, deadline=deadline, name=options.model, version=options.version)
     served, outcomes = await unless_disconnected(request, predicted)
     answer = prediction_answer(served, outcomes, options.top_k, request_id_of(request))
-    return Response(to_json(answer), media_type="application/json")
+    return Response(_json(answer), media_type="application/json")
+
+
+def _json(answer: dict[str, Any]) -> bytes:
+    try:
+        return to_json(answer)
+    except ValueError:  # a class whose name is not UTF-8
+        return json_text(answer).encode()
 
 
 async def _form(request: Request, service: Service, reservation: Reservation) -> tuple[list[bytes], dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Errors as clients see them: problem documents (RFC 9457), one for every kind, without anything of the inside."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from pocketvision.errors import BundleError, ImageError, PocketVisionError, UsageError
+from pocketvision.json_text import json_text
 from pocketvision.serving.batch_threads import ModelError
 from pocketvision.serving.batching import ClosedError, DeadlineError, PreparationTimeoutError, QueueFullError
 
@@ -104,5 +104,5 @@ def http_problem(status: int, detail: str, headers: Mapping[str, str] | None) ->
 
 def problem_response(problem: Problem, request_id: str) -> Response:
     """The answer that carries a problem."""
-    content = json.dumps(problem.document(request_id), ensure_ascii=False).encode()
+    content = json_text(problem.document(request_id)).encode()
     return Response(content, problem.status, dict(problem.headers), MEDIA_TYPE)

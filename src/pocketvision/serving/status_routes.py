@@ -4,10 +4,11 @@ import asyncio
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from pocketvision.serving.answers import Health, ModelList, ReloadList, model_state
 from pocketvision.serving.json_bodies import parsed
+from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.request_body import whole_body
@@ -19,29 +20,29 @@ router = APIRouter(route_class=CheckedRoute)
 
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
-async def health(request: Request) -> JSONResponse:
+async def health(request: Request) -> JsonResponse:
     """200 as long as the event loop turns; 503 when nothing could be decoded for a minute: only a restart helps then."""
     if service_of(request).models.stuck_for > STUCK:
         raise refused(503, "decoders-stuck", "Every image that may be decoded at once hangs.")
-    return JSONResponse({"status": "alive"})
+    return JsonResponse({"status": "alive"})
 
 
 @router.get("/ready", summary="Are the models ready?", response_model=Health)
-async def ready(request: Request) -> JSONResponse:
+async def ready(request: Request) -> JsonResponse:
     """200 once every model has answered its warm-up; 503 while the server is being shut down, or has no thread to decode with."""
     if not service_of(request).models.ready:
         raise refused(503, "not-ready", "The models are not ready.", retry_after(1))
-    return JSONResponse({"status": "ready"})
+    return JsonResponse({"status": "ready"})
 
 
 @router.get("/models", summary="Which models are served?", response_model=ModelList)
-async def models(request: Request) -> JSONResponse:
+async def models(request: Request) -> JsonResponse:
     """Name, version, labels and input size of each."""
-    return JSONResponse({"models": [model_state(model) for model in service_of(request).models.all]})
+    return JsonResponse({"models": [model_state(model) for model in service_of(request).models.all]})
 
 
 @router.post("/models/{name}/reload", summary="Read a model's folder anew", response_model=ReloadList)
-async def reload(request: Request, name: str) -> JSONResponse:
+async def reload(request: Request, name: str) -> JsonResponse:
     """The old version serves until the new one has passed its hashes and its warm-up, and serves on if it does not (409).
 
     Only where the server has keys: anybody could keep it busy otherwise.
@@ -61,7 +62,7 @@ async def reload(request: Request, name: str) -> JSONResponse:
     failed = [each for each in done if each["outcome"] == "failed"]
     if failed:
         raise refused(409, "bundle-refused", failed[0]["reason"], reloads=done)
-    return JSONResponse({"reloads": done})
+    return JsonResponse({"reloads": done})
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)

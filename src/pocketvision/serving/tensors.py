@@ -1,6 +1,5 @@
 """The tensors of the Open Inference Protocol (v2): JSON data, and the binary data that Triton's clients send beside it."""
 
-import json
 import math
 import struct
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
+from pocketvision.json_text import json_text
 from pocketvision.serving.base64_text import base64_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -112,10 +112,10 @@ def response_body(document: dict[str, Any], outputs: Sequence[Output]) -> tuple[
         else:
             entry["data"] = output.values if isinstance(output.values, list) else output.values.reshape(-1).tolist()
         described.append(entry)
-    header = json.dumps({**document, "outputs": described}, ensure_ascii=False).encode()
+    header = json_text({**document, "outputs": described}).encode()
     return b"".join([header, *parts]), len(header) if parts else None
 
 
 def _packed(texts: Sequence[str]) -> bytes:
-    encoded = [text.encode() for text in texts]
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     return b"".join(struct.pack("<I", len(text)) + text for text in encoded)

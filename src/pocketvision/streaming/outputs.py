@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pocketvision.errors import UsageError
+from pocketvision.printable import shortened
+from pocketvision.redaction import looks_like_url, redacted
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.publishing import accepts_url, open_publisher
@@ -64,6 +66,8 @@ OUTPUTS: dict[str, OutputKind] = {
 def find_output(text: str) -> OutputKind:
     """The row of the table that accepts `text`. Raises UsageError when none does."""
     for kind in OUTPUTS.values():
-        if kind.accepts(text):
+        # Not a file whose name is an address, with a password perhaps.
+        if kind.accepts(text) and (kind is OUTPUTS["server"] or not looks_like_url(text)):
             return kind
-    raise UsageError(f"--out {text}: expected {', '.join(kind.expects for kind in OUTPUTS.values())}")
+    expected = ", ".join(kind.expects for kind in OUTPUTS.values())
+    raise UsageError(f"--out {shortened(redacted(text))}: expected {expected}")

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from pocketvision.errors import MissingExtraError, UsageError
+from pocketvision.printable import shortened
+from pocketvision.redaction import redacted, redacted_url
 from pocketvision.streaming.bounded_queue import BoundedQueue
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.reader import BackOff
@@ -63,7 +65,7 @@ def open_publisher(url: str, back_off: BackOff | None = None) -> Iterator["Publi
         valid = False
     if not valid:
         hint = f"; a key goes into the environment variable {KEY_VARIABLE}" if "@" in url or "?" in url else ""
-        raise UsageError(f"--out {re.sub(r'(?<=://)[^/@]*@|[?#].*', '…', url)}: expected {_EXPECTED}{hint}")
+        raise UsageError(f"--out {shortened(redacted_url(url))}: expected {_EXPECTED}{hint}")
     try:
         import websockets.sync.client  # noqa: F401
     except ModuleNotFoundError as error:
@@ -215,7 +217,7 @@ class Publisher:
         except InvalidURI as error:  # where it was sent on to
             if not self._accepted:
                 raise _RefusedError(
-                    f"{self._url}: it leads to {error.uri}; give that address, with https://"
+                    f"{self._url}: it leads to {redacted_url(error.uri)}; give that address, with https://"
                 ) from error
             raise
         if os.name == "posix":  # a server that stops to read would hold the thread for ever
@@ -266,7 +268,7 @@ def _lost_connection() -> tuple[type[Exception], ...]:
 
 
 def _message(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return redacted(str(error)) or type(error).__name__
 
 
 def _refusal(response: "Response") -> str:
