@@ -42,7 +42,7 @@ def test_a_class_with_one_image(tmp_path: Path) -> None:
     for index in range(4):
         picture(tmp_path / "data" / "many" / f"{index}.png", index)
     picture(tmp_path / "data" / "few" / "0.png")
-    refused(tmp_path / "data", r"fewer than 2 readable images are left of few \(1\)")
+    refused(tmp_path / "data", r"fewer than 2 readable images are left of 1 of 2 classes: few \(1\)")
 
 
 def test_all_files_broken(tmp_path: Path) -> None:
