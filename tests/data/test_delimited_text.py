@@ -72,6 +72,7 @@ def test_the_header_decides_between_delimiters(folder: Path) -> None:
         ('path,label\n0.jpg,"x\nz"\n', "line 2: the label goes over several lines"),
         ('path,label\n0.jpg,x\n1.jpg,y"\n', r"line 3: the label 'y\"' has a quote"),
         ('path,label\n0.jpg,"x" y\n', "line 2: .*closed before the end of a cell"),
+        ("path,label\n0.jpg," + "long " * 1000 + "\n", r"line 2: the label has 5,000 characters.*--label-column"),
         ("0.jpg,x\n1.jpg,y\n", "The first line looks like a row: put a line with the columns' names"),
     ],
 )

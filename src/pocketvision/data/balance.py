@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.printable import quoted
 
 ClassWeights = Literal["none", "balanced"] | Mapping[str, float]
 
@@ -40,7 +41,9 @@ def balance_plan(labels: NDArray[np.integer], class_names: Sequence[str], balanc
     counts = np.bincount(labels, minlength=len(class_names))
     if not counts.all():
         name = class_names[int(np.flatnonzero(counts == 0)[0])]
-        raise UsageError(f"Class {name!r} has no training image to copy, so it can not be balanced to {balance_to}.")
+        raise UsageError(
+            f"Class {quoted(name)} has no training image to copy, so it can not be balanced to {balance_to}."
+        )
     generator = np.random.default_rng(seed)
     indices, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
     for members in np.split(by_class, np.cumsum(counts)[:-1]):
@@ -70,13 +73,13 @@ def class_weights(
         return (len(labels) / (len(class_names) * np.maximum(counts, 1))).astype(np.float32)
     if isinstance(option, str):
         raise UsageError(
-            f'Class weights {option!r} are unknown. Expected "none", "balanced" or a weight for each name.'
+            f'Class weights {quoted(option)} are unknown. Expected "none", "balanced" or a weight for each name.'
         )
     place = {name: index for index, name in enumerate(class_names)}
     for name, weight in option.items():
         if name not in place:
             raise unknown_name("class", name, class_names)
         if not (math.isfinite(weight) and weight > 0):
-            raise UsageError(f"The weight of class {name!r} is {weight}; expected a number above 0.")
+            raise UsageError(f"The weight of class {quoted(name)} is {weight}; expected a number above 0.")
         weights[place[name]] = weight
     return weights

@@ -51,7 +51,7 @@ def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, wher
         raise UsageError("The list of labels is empty; give every class name once, in index order.")
     repeated = sorted({label for label in expected if expected.count(label) > 1})
     if repeated:
-        raise UsageError(f"The list of labels holds {', '.join(map(repr, repeated))} more than once.")
+        raise UsageError(f"The list of labels holds {', '.join(map(quoted, repeated[:4]))} more than once.")
     unknown = natural_sorted(names.difference(expected))
     if unknown:
         others = f" (and {len(unknown) - 1} more unknown)" if len(unknown) > 1 else ""

@@ -21,6 +21,7 @@ from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
 _DEFAULT_COLUMNS = Columns()
+_LONGEST_LABEL = 200
 _KEPT = 100  # rows without a file that are looked at
 
 
@@ -143,6 +144,11 @@ class _Index:
         if not named and ("\n" in row.label.strip() or "\r" in row.label.strip()):
             raise UsageError(
                 f'{self._where(row)}: the label goes over several lines: {quoted(row.label)}. Is a quote (") left open there?'
+            )
+        if len(row.label) > _LONGEST_LABEL:
+            raise UsageError(
+                f"{self._where(row)}: the label has {len(row.label):,} characters, {quoted(row.label)}; a class name has at most "
+                f"{_LONGEST_LABEL}. Is --label-column the right one?"
             )
         self.label_places.append(f"{row.where[0]} {row.where[1]}")
         return self.label_ids.setdefault(row.label, len(self.label_ids))

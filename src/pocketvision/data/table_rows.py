@@ -58,8 +58,7 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
         assert path is not None and label is not None
         for record in text.records:
             cells = record.cells
-            # A file whose name has a line end is no swallowed row.
-            if record.last > record.line and not os.path.isfile(table.parent / cells[path]):  # noqa: PTH113
+            if record.last > record.line and _may_swallow(table, cells, path, label):
                 _refuse_swallowed(table, record, text.delimiter, len(text.header), path)
             if not any(cell.strip() for cell in cells):
                 counter.add("blank_row", f"line {record.line}")
@@ -102,6 +101,13 @@ def _headless(header: Sequence[str]) -> str:
     if any(_is_image_name(name) for name in header):
         return "The first line looks like a row: put a line with the columns' names, such as path,label, above it. "
     return ""
+
+
+def _may_swallow(table: Path, cells: Sequence[str], path: int, label: int) -> bool:
+    """Whether a line end stands in another cell than the path of a file that is there, or a label that is a folder's name."""
+    longer = {place for place, cell in enumerate(cells) if "\n" in cell or "\r" in cell}
+    named = os.path.isfile(table.parent / cells[path])  # noqa: PTH113
+    return not (named and longer <= {path, label} and (label not in longer or cells[label] in Path(cells[path]).parts))
 
 
 def _refuse_swallowed(table: Path, record: Record, delimiter: str, width: int, path: int) -> None:

@@ -1,0 +1,60 @@
+"""Options of tables: every verb that reads one takes them, from the shell and from Python."""
+
+import inspect
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.main import get_command
+
+import pocketvision
+from pocketvision.bundle import Bundle
+from pocketvision.cli.verbs import app
+from pocketvision.errors import UsageError
+from pocketvision.workflows.check import check
+from pocketvision.workflows.evaluate import evaluate
+from pocketvision.workflows.export import export
+from pocketvision.workflows.fit import fit
+from pocketvision.workflows.prune import prune
+from pocketvision.workflows.quantize import quantize
+from pocketvision.workflows.train import train
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "check": check,
+    "evaluate": evaluate,
+    "export": export,
+    "fit": fit,
+    "prune": prune,
+    "quantize": quantize,
+    "train": train,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_that_reads_a_table_takes_images(verb: str) -> None:
+    assert inspect.signature(VERBS[verb]).parameters["images"].default is None
+    command = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    assert "--images" in {name for parameter in command.params for name in parameter.opts}
+    if verb in ("check", "train"):
+        assert inspect.signature(VERBS[verb]).parameters["min_per_class"].default == 1
+        assert "--min-per-class" in {name for parameter in command.params for name in parameter.opts}
+
+
+def test_a_table_whose_pictures_moved_is_evaluated(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    colours = {"red": (250, 0, 0), "green": (0, 250, 0), "파랑": (0, 0, 250)}
+    lines = ["sep=;", "path;label"]
+    for label, colour in colours.items():
+        (tmp_path / "old").mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20), colour).save(tmp_path / "old" / f"{label}.png")
+        lines.append(f"{tmp_path}\\old\\{label}.png;{label}")
+    table = tmp_path / "t.csv"
+    table.write_text("\r\n".join(lines), encoding="utf-16")
+    assert evaluate(tiny_bundle.folder, table).metrics.accuracy == 1.0
+    shutil.move(tmp_path / "old", tmp_path / "new place")
+    with pytest.raises(UsageError, match=r"3 of 3 rows.*starts elsewhere.*--images"):
+        evaluate(tiny_bundle.folder, table)
+    assert evaluate(tiny_bundle.folder, table, images=tmp_path / "new place").metrics.accuracy == 1.0
+    assert pocketvision.check(table, images=tmp_path / "new place").samples.reading
