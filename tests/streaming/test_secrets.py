@@ -1,12 +1,14 @@
 """No source, output or server address shows its password, however it is written."""
 
 import pytest
-from pocketvision.streaming.frames import SOURCES, SourceSettings, find_source
 
 from pocketvision.client import Client
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.streaming.frame import SourceEvents
 from pocketvision.streaming.outputs import find_output
 from pocketvision.streaming.publishing import open_publisher
+from pocketvision.streaming.source_settings import SourceSettings
+from pocketvision.streaming.sources import SOURCES, find_source
 
 ADDRESSES = (
     "{scheme}://me:hunter2@host/live",
@@ -49,5 +51,5 @@ def test_an_address_with_a_typing_error_is_no_file(address: str) -> None:
 @pytest.mark.parametrize("address", ["tcp://me:hun@ter2@127.0.0.1:9", "http://127.0.0.1:9/x?password=hunter2"])
 def test_a_source_that_can_not_be_opened_shows_no_secret(address: str) -> None:
     with pytest.raises(PocketVisionError) as failed:
-        list(SOURCES["network"].read(address, SourceSettings(), lambda: None))
+        list(SOURCES["network"].read(address, SourceSettings(), SourceEvents()))
     assert "ter2" not in str(failed.value)
