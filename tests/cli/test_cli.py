@@ -231,7 +231,7 @@ def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(
             process.send_signal(signal.SIGINT)
             break
     printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 1, errors
+    assert process.returncode == 130, errors
     assert f"--resume {out}" in errors
     assert "Traceback" not in errors
     assert "Bundle:" in printed

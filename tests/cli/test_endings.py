@@ -1,5 +1,6 @@
 """How a verb ends: one sentence, a code that says how, and what was answered is kept."""
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import pocketvision.workflows.evaluate as evaluating
 from pocketvision.bundle import Bundle
+from pocketvision.cli.display import took
 from pocketvision.cli.main import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
@@ -153,3 +156,45 @@ def test_flags_take_no_value_in_the_help(capsys: pytest.CaptureFixture[str]) -> 
     for verb in ((), ("train",), ("serve",), ("models",), ("client", "predict")):
         assert run(*verb, "--help") == 0
         assert "bool" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder takes no file there in another way")
+def test_a_result_that_can_not_be_written_as_json_is_printed_all_the_same(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "x.json"
+    assert run("verify", tiny_bundle.folder, "--json", place) == 1
+    shown = capsys.readouterr()
+    assert "3 files intact" in shown.out or "golden images" in shown.out
+    assert f"Error: {place}: the result can not be written there" in shown.err
+    assert run("verify", tiny_bundle.folder) == 0
+
+
+def test_a_report_that_can_not_be_written_leaves_the_figures(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "report.html")
+
+    monkeypatch.setattr(evaluating, "write_report", full)
+    for name, colour in (("red", (250, 0, 0)), ("green", (0, 250, 0))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (40, 40), colour).save(tmp_path / "data" / name / f"{number}.png")
+    assert run("evaluate", tiny_bundle.folder, tmp_path / "data", "--out", tmp_path / "out") == 1
+    shown = capsys.readouterr().err
+    assert "Error: report.html: No space left on device\nMeasured all the same: accuracy 100.0% on 6 images." in shown
+
+
+@pytest.mark.parametrize(
+    ("images", "seconds", "shown"),
+    [
+        (38, 0.02, "20 ms (1900 images/s)"),
+        (1, 0.4, "400 ms"),
+        (10, 12.34, "12.3 s (1 images/s)"),
+        (0, 75.0, "1:15 min"),
+    ],
+)
+def test_times_make_sense(images: int, seconds: float, shown: str) -> None:
+    assert took(images, seconds) == shown

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
+from pocketvision.cli.main import INTERRUPTED
 from pocketvision.cli.options import JsonFile, Lang
 from pocketvision.cli.terminal import joined, stdout, styled
 
@@ -45,4 +46,4 @@ def demo(
         ):
             console.print(line, soft_wrap=True)
     if training.interrupted:
-        raise typer.Exit(1)
+        raise typer.Exit(INTERRUPTED)

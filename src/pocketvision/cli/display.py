@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def write_json_option(path: Path | None, values: Any) -> None:
-    """Serve --json FILE: `-` is standard output."""
+    """Serve --json FILE: `-` is standard output.
+
+    A file that can not be written does not end the verb: what it found is printed all the same, and the exit code is 1.
+    """
     if path is None:
         return
     if str(path) == "-":
@@ -28,7 +31,33 @@ def write_json_option(path: Path | None, values: Any) -> None:
         return
     from pocketvision.atomic_files import write_json
 
-    write_json(path, values)
+    try:
+        write_json(path, values)
+    except OSError as error:
+        _unwritten.append(path)
+        stderr().print(
+            joined(
+                styled("Error: ", "bold red"),
+                f"{path}: the result can not be written there ({error.strerror or error})",
+            ),
+            soft_wrap=True,
+        )
+
+
+_unwritten: list[Path] = []
+
+
+def was_unwritten() -> bool:
+    """Whether a file of --json could not be written since this was asked last."""
+    found = bool(_unwritten)
+    _unwritten.clear()
+    return found
+
+
+def took(images: int, seconds: float) -> str:
+    """How long it took, and how many images a second where that says something."""
+    shown = f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else _duration(seconds)
+    return f"{shown} ({images / seconds:.0f} images/s)" if images > 1 and seconds > 0 else shown
 
 
 def print_row(row: "Row", top_k: int) -> None:
@@ -120,7 +149,7 @@ class TrainingDisplay:
         self._bar((step,), name, done, total, "")
         if done == total and step not in QUIET_STEPS:
             seconds = time.monotonic() - self._step_started
-            self._console.print(f"{name}: {total} in {seconds:.1f} s")
+            self._console.print(f"{name}: {total} in {took(0, seconds)}")
 
     def _epoch(self, event: Any) -> None:
         record = event.record

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt as error:
             with suppress(OSError):
                 sys.stderr.write(" ".join(["Interrupted.", *_notes(error)]) + "\n")
-            code = 128 + received[0] if received else INTERRUPTED
+            code = INTERRUPTED
+        if code == INTERRUPTED and received:
+            code = 128 + received[0]
     sys.exit(code)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
+from pocketvision.cli.main import INTERRUPTED
 from pocketvision.cli.options import (
     GroupColumn,
     Images,
@@ -186,4 +187,4 @@ def train(
         stdout().print(f"Report: {result.report}", soft_wrap=True)
         stdout().print(f"Bundle: {result.bundle.folder}", soft_wrap=True)
     if result.interrupted:
-        raise typer.Exit(1)
+        raise typer.Exit(INTERRUPTED)

@@ -23,6 +23,7 @@ from pocketvision.cli import (
     verify,
 )
 from pocketvision.cli.client import app as client
+from pocketvision.cli.display import was_unwritten
 from pocketvision.cli.models import app as models
 from pocketvision.cli.terminal import joined, stderr, styled, write_line
 from pocketvision.printable import bounded
@@ -90,7 +91,7 @@ def run_verb(arguments: Sequence[str] | None) -> int:
         return 1
     except _wrong_arguments() as error:
         return _refused(error)
-    return 0
+    return 1 if was_unwritten() else 0
 
 
 def _wrong_arguments() -> type[Exception]:

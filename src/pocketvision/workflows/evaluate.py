@@ -1,6 +1,7 @@
 """evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -101,11 +102,23 @@ def evaluate(
         on_progress=on_progress,
     )
     if out is not None:
-        write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
+        with _measured_all_the_same(evaluation):
+            write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
     if baseline:
         measured = evaluation.baseline(split or "data")
         rewrite_bundle(predictor.bundle, replace(predictor.bundle.manifest, baseline=measured))
     return evaluation
+
+
+@contextmanager
+def _measured_all_the_same(evaluation: Evaluation) -> Iterator[None]:
+    """Put the figures into the error of a report that can not be written: measuring took longer than writing them would."""
+    try:
+        yield
+    except OSError as error:
+        metrics = evaluation.metrics
+        error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {metrics.images} images.")
+        raise
 
 
 def _refuse_trained(samples: Samples, split: str | None, data: Path) -> None:
