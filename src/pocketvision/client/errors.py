@@ -2,10 +2,12 @@
 ours."""
 
 from pocketvision.errors import PocketVisionError
+from pocketvision.redaction import redacted, redacted_url
 
 
 class RequestFailedError(PocketVisionError):
-    """A request without the answer it wanted. `reason` is the cause alone, without the server's address.
+    """A request without the answer it wanted. `reason` is the cause alone, without the server's address `url`. Secrets in either
+    are hidden: errors are printed, logged and written into rows.
 
     attempts: how often it was sent in all. request_id: as the server's log has it, if it ever got there.
     """
@@ -14,9 +16,9 @@ class RequestFailedError(PocketVisionError):
     request_id = ""
 
     def __init__(self, url: str, reason: str, *more: object) -> None:
-        super().__init__(url, reason, *more)  # all of them, so that the error can be pickled
-        self.url = url
-        self.reason = reason
+        self.url = redacted_url(url)
+        self.reason = redacted(reason)
+        super().__init__(self.url, self.reason, *more)  # all of them, so that the error can be pickled
 
     def __str__(self) -> str:
         tried = f", after {self.attempts} attempts" if self.attempts > 1 else ""
@@ -37,7 +39,7 @@ class ServerProblemError(RequestFailedError):
         super().__init__(url, detail, status, kind, request_id, retry_after)
         self.status = status
         self.kind = kind
-        self.detail = detail
+        self.detail = self.reason
         self.request_id = request_id
         self.retry_after = retry_after
 

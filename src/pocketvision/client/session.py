@@ -18,6 +18,7 @@ from pocketvision.client.settings import CONNECT_TIMEOUT, ClientSettings
 from pocketvision.client.values import Outcome, Prediction, prediction_from, status_from
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.preprocessing import ImageSource
+from pocketvision.redaction import redacted_url
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -251,7 +252,7 @@ class _Connection:
             answer = json.loads(message)
             waiting = self._waiting[answer["request_id"]][0]
         except (ValueError, KeyError, TypeError, RecursionError):
-            logger.warning("%s: a message that answers no request of this session", self._base)
+            logger.warning("%s: a message that answers no request of this session", redacted_url(self._base))
             return
         if not waiting.done():
             waiting.set_result(answer)

@@ -14,7 +14,7 @@ from pocketvision.serving.request_middleware import access
 
 
 class _LineFormatter(logging.Formatter):
-    """One record, one line: control characters that a client sent can not forge another."""
+    """One record, one line: control characters that a client sent can not forge another, and secrets in URLs are hidden."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pocketvision.redaction import redacted
 from pocketvision.serving.batching import ClosedError
 from pocketvision.serving.http_protocol import MAX_HEADERS, headers_too_large
 from pocketvision.serving.keys import name_of
@@ -169,7 +170,7 @@ class RequestMiddleware:
         presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         name = name_of(presented, self._settings.keys)
         if name is None:
-            return unauthorized("send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+            return unauthorized("send it in the header `X-API-Key`, or in `Authorization` with the scheme Bearer")
         record.key = name
         wait = 0.0 if self._rates is None else self._rates.try_acquire(name)
         if wait > 0:
@@ -250,7 +251,7 @@ class RequestMiddleware:
             "client": client[0] if client else "",
             "key": record.key,
             "method": scope.get("method", "WEBSOCKET"),
-            "path": scope["path"][:200],
+            "path": redacted(scope["path"][:200]),
             "status": record.status,
             "ms": round(seconds * 1000, 2),
             "problem": record.kind,
