@@ -106,7 +106,8 @@ def test_a_page_below_the_prefix_loads_everything(site: str, path: str, browser:
         assert {"page.css", "page.js", "live.js", "models", "live"} <= {
             each["name"].rsplit("/", 1)[1] for each in loaded
         }
-        browser.run("socket = new WebSocket(new URL('ws', document.baseURI).href.replace(/^http/, 'ws')); 1")
-        assert (
-            browser.run("new Promise(done => { socket.onopen = socket.onclose = event => done(event.type) })") == "open"
+        address = "new URL('ws', document.baseURI).href.replace(/^http/, 'ws')"
+        opened = (
+            f"new Promise(done => {{ const s = new WebSocket({address}); s.onopen = s.onclose = e => done(e.type) }})"
         )
+        assert browser.run(opened) == "open"
