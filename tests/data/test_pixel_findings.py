@@ -52,6 +52,11 @@ def test_one_bright_picture_sets_the_white_of_all_and_the_others_are_named(photo
     assert not of_kind(found, "part_of_range")
 
 
+def test_a_dark_picture_among_bright_ones_is_no_other_range(photos: Path) -> None:
+    deep(photos / "b/dark", 900, 99)
+    assert check(photos).counts == {"part_of_range": 1}
+
+
 def test_pictures_of_8_bits_have_no_part_in_it(tmp_path: Path) -> None:
     for number in range(4):
         path = tmp_path / "ab"[number % 2] / f"{number}.png"
@@ -88,7 +93,7 @@ def test_files_of_several_pictures_and_damage_beside_them_are_notes(tmp_path: Pa
     assert not found.hurts
     (several,) = of_kind(found, "several_pictures")
     assert several.files == ("a/moving.webp", "b/pages.tif")
-    assert "2 files hold several pictures (an animation or pages, up to 4)" in several.message
+    assert several.message == "Several pictures (an animation or pages, up to 4) in 2 files: the first one is taken."
     (damaged,) = of_kind(found, "damaged_metadata")
     assert damaged.files == ("a/0.png",)
-    assert "(tEXt)" in damaged.message
+    assert damaged.message.startswith("Damage beside the pixels (tEXt) in 1 file.")

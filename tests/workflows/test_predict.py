@@ -121,6 +121,24 @@ def test_what_a_search_leaves_out_is_counted(tiny_bundle: Bundle, photos: Path) 
     assert summary.to_dict()["left_out"][0] == {"reason": "heic", "count": 2, "example": "phone.heic"}
 
 
+def test_files_of_several_pictures_are_said_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+    for name in ("a.gif", "b.png", "c.tif", "d.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "e.png")
+    labels: list[str | None] = []
+    summary = predict(
+        tiny_bundle.folder,
+        [tmp_path / name for name in ("a.gif", "b.png", "c.tif", "d.webp", "e.png")],
+        on_row=lambda row: labels.append(row.top(1)[0][0]),
+    )
+    assert labels == ["red"] * 4 + ["green"]
+    first = tmp_path / "a.gif"
+    assert summary.notes == (
+        f"Of files that hold several pictures (animations, pages) the first one is answered: {first} and 3 more",
+    )
+
+
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs root, to give its rights up")
 def test_a_folder_that_can_not_be_looked_into_is_no_success(reachable: Path) -> None:
     for name in ("open", "locked"):

@@ -62,7 +62,7 @@ def predict(
             f"{summary.images} images in {took(summary.images, summary.seconds)}, {summary.failed} failed",
             soft_wrap=True,
         )
-    for each in summary.left_out:
-        stderr().print(each.line, soft_wrap=True)
+    for line in (*(each.line for each in summary.left_out), *summary.notes):
+        stderr().print(line, soft_wrap=True)
     if summary.incomplete:
         raise typer.Exit(1)

@@ -50,6 +50,8 @@ IMBALANCE = 5.0
 """The largest class over the smallest, from which on classes count as unbalanced."""
 TINY = 32
 """Pixels: pictures with a shorter side than this are tiny. Networks of this project halve them five times."""
+DAMAGED_NAMES = 8
+"""Kinds of damage beside the pixels that are named."""
 ODD_ASPECT = 4.0
 """The longer side over the shorter, from which on a centre crop sees too little of a picture."""
 
@@ -228,7 +230,9 @@ def _sixteen_bits(samples: Samples, inspection: Inspection) -> Iterator[Finding]
             "taken for white. A training writes this into its bundle (white_level); --white-level says otherwise."
         )
         yield _finding("part_of_range", message, samples, deep)
-    if len(darker):
+    if 2 * len(darker) > len(
+        deep
+    ):  # a few are dark pictures, most of them another camera, or a bright spot in one picture
         least = int(inspection.white_levels[darker].min())
         message = (
             f"{len(darker):,} of {len(deep):,} images with 16 bits a channel use a part of the range (down to {least:,}), "
@@ -242,18 +246,24 @@ def _files(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     several = np.flatnonzero(inspection.pictures > 1)
     if len(several):
         most = int(inspection.pictures.max())
-        message = f"{len(several):,} files hold several pictures (an animation or pages, up to {most:,}). The first one is taken."
+        where = _files_in_words(len(several))
+        message = f"Several pictures (an animation or pages, up to {most:,}) in {where}: the first one is taken."
         yield _finding("several_pictures", message, samples, several)
     if inspection.damage:
-        names = ", ".join(dict.fromkeys(name for names in inspection.damage.values() for name in names))
+        names = list(dict.fromkeys(name for names in inspection.damage.values() for name in names))[:DAMAGED_NAMES]
         message = (
-            f"{len(inspection.damage):,} files are damaged beside their pixels ({names}), which are whole and are used. Other "
-            "programs may refuse them; save them anew."
+            f"Damage beside the pixels ({', '.join(names)}) in {_files_in_words(len(inspection.damage))}. The pixels are whole "
+            "and are used; other programs may refuse such a file: save it anew."
         )
         yield _finding("damaged_metadata", message, samples, list(inspection.damage))
 
 
 _LEAVE_OUT = "Add images, or leave such classes out: --min-per-class 2."
+
+
+def _files_in_words(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
 
 _FINDERS = (
     _unreadable,

@@ -8,7 +8,7 @@ from typing import Any
 
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import UsageError
-from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
@@ -18,13 +18,14 @@ from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """What a prediction run did: images seen, how many of them could not be read, the wall time in seconds, and what the
-    search of folders and patterns left out."""
+    """What a prediction run did: images seen, how many of them could not be read, the wall time in seconds, what the search of
+    folders and patterns left out, and what else there is to be said."""
 
     images: int
     failed: int
     seconds: float
     left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def incomplete(self) -> bool:
@@ -69,6 +70,7 @@ def predict(
     with row_sink(None if out is None else Path(out), top_k) as write:
         predictor = load(bundle, backend=backend, threads=threads, device=device)
         seen = failed = 0
+        several: list[str] = []
         counter = LeftOutCounter()
         paths = find_images(images, lines, counter)
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
@@ -78,4 +80,13 @@ def predict(
                 on_row(row)
             seen += 1
             failed += row.error is not None
-    return PredictionSummary(seen, failed, time.perf_counter() - started, counter.result())
+            if row.error is None and row.path != STANDARD_INPUT and count_pictures(Path(row.path)) > 1:
+                several.append(row.path)
+    return PredictionSummary(seen, failed, time.perf_counter() - started, counter.result(), _notes(several))
+
+
+def _notes(several: list[str]) -> tuple[str, ...]:
+    if not several:
+        return ()
+    others = "" if len(several) == 1 else f" and {len(several) - 1} more"
+    return (f"Of files that hold several pictures (animations, pages) the first one is answered: {several[0]}{others}",)
