@@ -264,6 +264,10 @@ def splits_of(root: Path, **options: object) -> dict[str, str | None]:
         ("1.Training", "2.Validation"),
         ("학습", "검증", "테스트"),
         ("TRAIN", "HOLDOUT"),
+        ("trainval", "test set"),
+        ("TrainVal", "testing_data"),
+        ("x_train", "x_evaluation"),
+        ("trainimages", "testimages"),
     ],
 )
 def test_folders_whose_names_mean_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -318,6 +322,8 @@ def test_a_lone_folder_is_no_class_unless_it_is_said_to_be(tmp_path: Path) -> No
         ("with_mask", "without_mask"),
         ("mask", "no_mask"),
         ("photo", "drawing"),
+        ("mask", "helmet"),
+        ("mask", "nomask"),
         ("dev", "prod"),
         ("label", "no label", "unsure"),
     ],
@@ -332,6 +338,10 @@ def test_classes_whose_names_only_resemble_splits_or_masks(tmp_path: Path, names
 @pytest.mark.parametrize(
     ("files", "message"),
     [
+        (
+            ("CXR_png/1.png", "CXR_png/2.png", "ground truth/1.png", "ground truth/2.png"),
+            "holds files of the same names as",
+        ),
         (("images/1.jpg", "masks/1.png"), "'images', 'masks' look like pictures with their masks"),
         (("JPEGImages/1.jpg", "Annotations/1.xml", "SegmentationClass/1.png"), "look like pictures with their masks"),
         (("train_images/1.jpg", "train_masks/1.png", "test_images/1.jpg"), "look like pictures with their masks"),

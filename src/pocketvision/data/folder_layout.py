@@ -11,10 +11,11 @@ from pocketvision.data.image_files import Listing, images_below, is_skipped_fold
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
 from pocketvision.data.samples import SPLITS
-from pocketvision.data.split_folders import is_filler, refuse_masks, split_folders, split_in_name
+from pocketvision.data.split_folders import is_filler, is_target, refuse_masks, split_folders, split_in_name, words
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
+_OBJECTS = (("mask",), ("label",), ("target",))
 _BATCH = re.compile(r"(?i)(fold|split|part|partition|batch|shard|chunk|set|group|session|run|day)[ _-]?\d+")
 
 
@@ -106,6 +107,7 @@ def _take_classes(
     below = {folder: _shown_folders(root / base / folder) for folder in top.folders}
     if chosen != top.folders:
         _look_below(root / base, below, layout)
+        _refuse_pairs(root / base, top.folders)
     inside = _splits_inside(root / base, below)
     for folder in top.folders:
         splits = inside.get(folder)
@@ -143,6 +145,33 @@ def _look_below(level: Path, below: Mapping[str, Sequence[str]], layout: Layout)
             "If they are classes, name them all with --labels."
         )
     layout.reading.append(f"Each class holds the folders {shown}, which are read as parts of it and not as classes.")
+
+
+def _refuse_pairs(level: Path, folders: Sequence[str]) -> None:
+    """Raise UsageError for two folders that hold files of the same names, one of them called as masks or labels are."""
+    targets = [name for name in folders if is_target(name)]
+    if len(folders) != 2 or len(targets) != 1:
+        return
+    target, other = targets[0], next(name for name in folders if name != targets[0])
+    if "".join(words(target)) in "".join(words(other)):  # "mask" beside "no mask"
+        return
+    stems, others = _stems(level / target), _stems(level / other)
+    if words(target) in _OBJECTS and all(stem.isdigit() for stem in stems):  # "mask" beside "helmet", numbered each
+        return
+    if stems and len(stems & others) >= 0.9 * len(stems):
+        raise UsageError(
+            f"{level}: {quoted(target)} holds files of the same names as {quoted(other)}: pictures with their masks or labels, "
+            "which is data for detection or segmentation. A classifier needs one folder a class. If they are classes, say so: "
+            f"--labels '{other},{target}'."
+        )
+
+
+def _stems(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {os.path.splitext(entry.name)[0] for entry in entries if entry.is_file()}  # noqa: PTH122
+    except OSError:
+        return set()
 
 
 def _splits_inside(level: Path, below: Mapping[str, Sequence[str]]) -> dict[str, Mapping[str, int]]:

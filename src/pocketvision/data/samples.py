@@ -24,6 +24,7 @@ SPLIT_NAMES = {
     "validate": 1,
     "dev": 1,
     "eval": 1,
+    "evaluation": 1,
     "검증": 1,
     "test": 2,
     "testing": 2,

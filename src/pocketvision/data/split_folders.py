@@ -16,12 +16,13 @@ _FILLERS = words_of(
     "data dataset datasets set sets split images image imgs img pictures photos samples examples folder files"
 )
 # Written together, as one word.
-_JOINED = {f"{split}{more}": kind for split, kind in SPLIT_NAMES.items() for more in ("set", "data", "ing", "dir")}
+_ENDINGS = ("set", "sets", "data", "dataset", "images", "imgs", "dir")
+_JOINED = {f"{split}{more}": kind for split, kind in SPLIT_NAMES.items() for more in _ENDINGS}
 _UNLABELLED = words_of("pred predict prediction predictions unlabeled unlabelled unsup unsupervised")
 _PICTURES = words_of("image images img imgs jpegimages picture pictures photo photos rgb frames input inputs")
 _TARGETS = words_of(
     "mask masks label labels annotation annotations segmentation segmentations segmentationclass segmentationobject "
-    "groundtruth groundtruths gt target targets imagesets bboxes xmls annots"
+    "groundtruth groundtruths gt target targets imagesets bboxes xml xmls annots json"
 )
 
 
@@ -72,6 +73,8 @@ def split_folders(
 def split_in_name(name: str) -> int | None:
     """The split that `name` names, as an index into SPLITS; None when it names none, or several."""
     kinds = {kind for word in words(name) if (kind := _split_of_word(word)) is not None}
+    if kinds == {0, 1}:  # trainval: what is learned from, validation included
+        return 0
     return kinds.pop() if len(kinds) == 1 else None
 
 
@@ -80,13 +83,18 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(word.casefold() for word in _WORDS.findall(name))
 
 
+def is_target(name: str) -> bool:
+    """Whether a folder's name says that masks, labels or annotations of pictures lie in it."""
+    return _all_in(name, _TARGETS)
+
+
 def is_filler(name: str) -> bool:
     """Whether a folder's name says nothing but that pictures or data lie in it."""
     return all(word in _FILLERS or word in _PICTURES for word in words(name))
 
 
 def _split_of_word(word: str) -> int | None:
-    return SPLIT_NAMES.get(word, _JOINED.get(word))
+    return SPLIT_NAMES.get(word, _JOINED.get(word, 0 if word == "trainval" else None))
 
 
 def _rest(name: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def find_images(
     for image in images:
         if str(image) == STANDARD_INPUT:
             if lines is None:
-                raise UsageError("- stands for a list of paths on standard input, and there is none here")
+                raise UsageError("- stands for a picture or a list of paths on standard input, and there is none here")
             yield from _named_by(lines)
             continue
         path = Path(image)
