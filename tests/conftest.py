@@ -6,6 +6,7 @@ import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,15 @@ def trained(photos: Path, tiny_training: dict[str, Any], made_once: MadeOnce):  
 
 
 @pytest.fixture
-def tiny_bundle(tmp_path: Path) -> Bundle:
-    """A bundle that tells red, green and blue 16 x 16 images apart: logits = 4 x the channels' means; temperature 2."""
+def tiny_bundle(shared_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A `shared_bundle` of the test's own."""
+    folder = shutil.copytree(shared_bundle.folder, tmp_path / "tiny_bundle")
+    return replace(shared_bundle, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def shared_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle that no test changes. It tells red, green and blue 16 x 16 images apart: logits = 4 x the channels' means; temperature 2."""
     images = np.random.default_rng(0).normal(size=(3, 3, 16, 16)).astype(np.float32)
     logits = 4 * images.mean(axis=(2, 3))
     manifest = Manifest(
@@ -193,11 +201,12 @@ def tiny_bundle(tmp_path: Path) -> Bundle:
         ),
     )
     outputs = {"logits": logits, "probabilities": softmax(logits, TEMPERATURE)}
-    return write_bundle(tmp_path / "tiny_bundle", manifest, {"model.onnx": channel_means_graph()}, images, outputs)
+    folder = tmp_path_factory.mktemp("shared") / "tiny_bundle"
+    return write_bundle(folder, manifest, {"model.onnx": channel_means_graph()}, images, outputs)
 
 
 def channel_means_graph() -> bytes:
-    """The ONNX file of `tiny_bundle`."""
+    """The ONNX file of `shared_bundle`."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     def tensor(name: str, shape: list[str | int]) -> object:

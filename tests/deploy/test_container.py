@@ -163,6 +163,7 @@ def run(built: Built, command: list[str]) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the image is Linux's")
 def test_its_steps_make_a_server_without_torch_of_the_stated_size(built: Built) -> None:
     looked = "import importlib.util as u; print([n for n in ('torch', 'torchvision', 'pip', 'onnx', 'cv2') if u.find_spec(n)])"
@@ -173,6 +174,7 @@ def test_its_steps_make_a_server_without_torch_of_the_stated_size(built: Built) 
     assert megabytes == pytest.approx(int(stated[1]), rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the image is Linux's")
 @pytest.mark.usefixtures("reachable")
 def test_what_its_steps_made_serves_is_healthy_and_stops(built: Built, tiny_bundle: Bundle) -> None:
@@ -229,6 +231,7 @@ def engine_and_base(environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     pytest.skip(f"no docker or podman that answers and has {base} here")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("reachable")
 def test_an_engine_builds_and_runs_it(tiny_bundle: Bundle) -> None:
     engine, base = engine_and_base()

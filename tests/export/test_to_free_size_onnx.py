@@ -1,5 +1,6 @@
 """ONNX with a free size answers like the network at every size, whichever way the network pads."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,16 @@ def padded(name: str, padding: Padding) -> Architecture:
     return replace(row, stages=tuple(stages), depth=1.0, padding=padding)
 
 
-@pytest.mark.parametrize("padding", ["same", "symmetric"])
-@pytest.mark.parametrize("name", NAMES)
+QUICK = {("efficientnet_lite0", "same"), ("mobilenet_v3_small", "symmetric"), ("small_cnn", "same")}
+
+
+@pytest.mark.parametrize(
+    ("name", "padding"),
+    [
+        pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow)
+        for each in itertools.product(NAMES, ("same", "symmetric"))
+    ],
+)
 def test_it_answers_like_the_network_at_every_size(name: str, padding: Padding, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = randomised(build(padded(name, padding), num_classes=5))

@@ -74,13 +74,8 @@ def code_of(heard: bytes) -> int:
     return int(struct.unpack(">H", found[1])[0])
 
 
-@pytest.fixture
-def server(start: Start) -> Running:
-    """A server process."""
-    return start()
-
-
-def test_what_is_no_handshake_is_refused_with_a_document_logged_and_counted(server: Running) -> None:
+def test_what_is_no_handshake_is_refused_with_a_document_logged_and_counted(start: Start) -> None:
+    server = start()
     wrong = [
         (head(sec_websocket_version="12"), 426, "websocket-version"),
         (head(sec_websocket_version=""), 426, "websocket-version"),
@@ -172,7 +167,8 @@ def test_what_comes_at_once_is_all_answered(server: Running) -> None:
     assert {each["type"] for each in found} == {"health_response"}
 
 
-def test_text_that_is_none_is_nothing_for_the_log(server: Running) -> None:
+def test_text_that_is_none_is_nothing_for_the_log(start: Start) -> None:
+    server = start()
     with opened(server) as connection:
         connection.sendall(frame(TEXT, b"\xff\xfe"))
         assert code_of(received(connection)) == 1007

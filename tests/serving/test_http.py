@@ -46,12 +46,6 @@ def talk(server: Running, *parts: bytes) -> list[tuple[int, bytes]]:
     return answers
 
 
-@pytest.fixture
-def server(start: Start) -> Running:
-    """A server process."""
-    return start()
-
-
 @pytest.mark.parametrize(
     ("sent", "statuses"),
     [

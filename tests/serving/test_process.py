@@ -77,8 +77,7 @@ def test_sockets_have_lines_in_the_log(start) -> None:  # type: ignore[no-untype
     assert len(lines) == 3
 
 
-def test_a_body_of_100_megabytes_is_refused_without_being_kept(start) -> None:  # type: ignore[no-untyped-def]
-    server = start()
+def test_a_body_of_100_megabytes_is_refused_without_being_kept(server: Running) -> None:
     classify(server)
     before = memory(server.process.pid)
 
@@ -93,8 +92,7 @@ def test_a_body_of_100_megabytes_is_refused_without_being_kept(start) -> None:  
     assert classify(server).status_code == 200
 
 
-def test_slow_headers_end(start) -> None:  # type: ignore[no-untyped-def]
-    server = start()
+def test_slow_headers_end(server: Running) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\n")
@@ -146,8 +144,7 @@ def test_huge_headers_are_reported_every_time(start) -> None:  # type: ignore[no
     assert "Traceback" not in log
 
 
-def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(start) -> None:  # type: ignore[no-untyped-def]
-    server = start()
+def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(server: Running) -> None:
     request = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
     image = picture("red", size=(2000, 2000))
     for part in (image[:100], image):
@@ -347,8 +344,7 @@ def test_without_the_extra_the_install_line_is_reported(tiny_bundle: Bundle) -> 
     assert 'pip install "pocketvision[serve]"' in refusal("serve", str(tiny_bundle.folder), code=code)
 
 
-def test_early_and_broken_requests_do_not_disturb_others(start) -> None:  # type: ignore[no-untyped-def]
-    server = start()
+def test_early_and_broken_requests_do_not_disturb_others(server: Running) -> None:
     two = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     heard = talk(server, two)
     assert heard.count(b"HTTP/1.1 200") == 1

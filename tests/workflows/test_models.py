@@ -198,11 +198,23 @@ def test_comparing_on_paper() -> None:
         compare_models(["mobilenet_v2", "mobilenet_v2"])
 
 
+def tiny_rows(folder: Path) -> list[str]:
+    """Two files of two stages of one block each: exported quickly, also by ExecuTorch."""
+    row = ARCHITECTURES["small_cnn"]
+    assert isinstance(row, Architecture)
+    names = []
+    for channels in (8, 16):
+        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in row.stages[:2])
+        path = folder / f"tiny_{channels}.json"
+        path.write_text(json.dumps(replace(row, name=path.stem, stages=stages).to_dict()))
+        names.append(str(path))
+    return names
+
+
 def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without ExecuTorch, whose files take half a minute: what is not installed has no column."""
+    """What is not installed has no column."""
     monkeypatch.setitem(BACKENDS, "executorch", replace(BACKENDS["executorch"], module="no_such_module_at_all"))
-    names = ["mobilenet_v3_small", "mobilenet_v3_small_050"]
-    compared = compare_models(names, measure=True, seconds=0.05, plot=tmp_path / "front.png")
+    compared = compare_models(tiny_rows(tmp_path), measure=True, seconds=0.05, plot=tmp_path / "front.png")
     for each in compared:
         assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino"]
         assert_timed(each)
@@ -210,15 +222,7 @@ def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_every_installed_backend_is_timed_but_compiled_torch(tmp_path: Path) -> None:
-    row = ARCHITECTURES["small_cnn"]
-    assert isinstance(row, Architecture)
-    names = []
-    for channels in (8, 16):  # two stages of one block each, for ExecuTorch's sake
-        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in row.stages[:2])
-        path = tmp_path / f"tiny_{channels}.json"
-        path.write_text(json.dumps(replace(row, name=path.stem, stages=stages).to_dict()))
-        names.append(str(path))
-    for each in compare_models(names, measure=True, seconds=0.02):
+    for each in compare_models(tiny_rows(tmp_path), measure=True, seconds=0.02):
         assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino", "executorch"]
         assert {timing.backend for timing in each.timings} == BACKENDS.keys() - {"torch-compiled"}, (
             "a backend has no row"
