@@ -174,7 +174,10 @@ def tiny_bundle(shared_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def shared_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle that no test changes. It tells red, green and blue 16 x 16 images apart: logits = 4 x the channels' means; temperature 2."""
+    """A bundle that no test changes.
+
+    It tells red, green and blue 16 x 16 images apart: logits = 4 x the channels' means; temperature 2.
+    """
     images = np.random.default_rng(0).normal(size=(3, 3, 16, 16)).astype(np.float32)
     logits = 4 * images.mean(axis=(2, 3))
     manifest = Manifest(
