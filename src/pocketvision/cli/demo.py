@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
-from pocketvision.cli.main import INTERRUPTED
+from pocketvision.cli.exit_codes import INTERRUPTED
 from pocketvision.cli.options import JsonFile, Lang
 from pocketvision.cli.terminal import joined, stdout, styled
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-INTERRUPTED, READER_GONE = 130, 141
-"""As shells count: 128 and the number of SIGINT, of SIGPIPE."""
+from pocketvision.cli.exit_codes import INTERRUPTED, READER_GONE
 
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
 TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")

@@ -1,7 +1,6 @@
 """evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -102,19 +101,17 @@ def evaluate(
         on_progress=on_progress,
     )
     if out is not None:
-        with _measured_all_the_same(evaluation):
-            write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), lang)
+        _write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), evaluation, lang)
     if baseline:
         measured = evaluation.baseline(split or "data")
         rewrite_bundle(predictor.bundle, replace(predictor.bundle.manifest, baseline=measured))
     return evaluation
 
 
-@contextmanager
-def _measured_all_the_same(evaluation: Evaluation) -> Iterator[None]:
-    """Put the figures into the error of a report that can not be written: measuring took longer than writing them would."""
+def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang: str) -> None:
+    """An error of a report that can not be written has the figures with it: measuring took longer than writing them would."""
     try:
-        yield
+        write_report(folder, record, lang)
     except OSError as error:
         metrics = evaluation.metrics
         error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {metrics.images} images.")

@@ -1,0 +1,8 @@
+"""What a verb ends with, besides 0 (done), 1 (work failed, or findings) and 2 (wrong use): as shells count, 128 and the number
+of the signal."""
+
+INTERRUPTED = 130
+"""SIGINT."""
+
+READER_GONE = 141
+"""SIGPIPE: nobody read on."""
