@@ -204,6 +204,20 @@ def test_verify_names_what_it_can_not_run(
     assert "nothing was verified" in said and reason in said and "Traceback" not in said
 
 
+def test_verify_goes_on_where_an_installed_runtime_can_not_be_loaded(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise ImportError("libopenvino.so is missing")
+
+    monkeypatch.setitem(BACKENDS, "openvino", replace(BACKENDS["openvino"], open=damaged))
+    found = verify_bundle(with_graph(tiny_bundle, "model.xml", "model.bin"))
+    assert list(found.backends) == ["onnxruntime"]
+    assert "can not be loaded: libopenvino.so is missing" in found.unverified["model.xml"]
+    with pytest.raises(UsageError, match=r"libopenvino\.so is missing"):
+        verify_bundle(tiny_bundle, backends=["openvino"])
+
+
 def test_verify_names_a_file_that_no_backend_runs(tiny_bundle: Bundle) -> None:
     assert verify_bundle(with_graph(tiny_bundle, "model.tflite")).unverified == {"model.tflite": "no backend runs it"}
 

@@ -1,12 +1,12 @@
 """Does a bundle answer on this machine as it was measured where it was made?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pocketvision.bundle import Bundle
-from pocketvision.errors import BundleError
-from pocketvision.runtime.backends import BACKENDS, open_backend
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.runtime.golden_check import check_golden, golden_tolerance
 
 
@@ -38,16 +38,24 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
     names what is missing when no exported file can be run here.
     """
     differences, tolerances = {}, {}
-    run = _exported_to(bundle) if backends is None else list(backends)
-    unverified = _unverified(bundle, run)
-    if not run:
+    opened: dict[str, Backend] = {}
+    broken: dict[str, str] = {}
+    for name in _exported_to(bundle) if backends is None else backends:
+        try:
+            opened[name] = open_backend(bundle, name)
+        except UsageError as error:  # its package is there and can not be loaded
+            if backends is not None:
+                raise
+            broken[name] = str(error)
+    unverified = _unverified(bundle, set(opened), broken)
+    if not opened:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in unverified.items())
         raise BundleError(
             f"{bundle.folder}: its {len(bundle.manifest.files)} files are intact, but nothing was verified, because none of "
             f"them can be run here ({reasons})"
         )
-    for name in run:
-        differences[name] = check_golden(bundle, name, open_backend(bundle, name))
+    for name, backend in opened.items():
+        differences[name] = check_golden(bundle, name, backend)
         tolerances[name] = golden_tolerance(bundle, name)
     return Verification(
         files=len(bundle.manifest.files),
@@ -64,16 +72,16 @@ def _exported_to(bundle: Bundle) -> list[str]:
     return [name for name, row in BACKENDS.items() if row.module != "torch" and row.installed and row.file(bundle)]
 
 
-def _unverified(bundle: Bundle, backends: list[str]) -> dict[str, str]:
-    """Why each exported file that none of `backends` runs is not run: the runtime to install, or that there is none."""
-    run = {BACKENDS[name].file(bundle) for name in backends}
+def _unverified(bundle: Bundle, opened: set[str], broken: Mapping[str, str]) -> dict[str, str]:
+    """Why each exported file that none of the `opened` backends runs is not run: the runtime to install, what is wrong with an
+    installed one, or that there is none."""
+    run = {BACKENDS[name].file(bundle) for name in opened}
     reasons: dict[str, str] = {}
     for graph in bundle.manifest.graphs:
         file = graph.files[0]
         if not run & set(graph.files):
-            rows = [(name, row) for name, row in BACKENDS.items() if file in row.files]
-            absent = next(((name, row) for name, row in rows if not row.installed), None)
-            reasons[file] = (
-                "no backend runs it" if absent is None else f"{absent[0]} is not installed: {absent[1].install}"
-            )
+            own = [name for name, row in BACKENDS.items() if file in row.files]
+            absent = [name for name in own if not BACKENDS[name].installed]
+            missing = [f"{name} is not installed: {BACKENDS[name].install}" for name in absent]
+            reasons[file] = [*(broken[name] for name in own if name in broken), *missing, "no backend runs it"][0]
     return reasons
