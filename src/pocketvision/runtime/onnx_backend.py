@@ -61,7 +61,7 @@ def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBac
 
 
 def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
-    """Open an ONNX file with one image input on a device of DEVICES; the CPU, aloud, where its provider is not installed.
+    """Open an ONNX file with one image input on a device of DEVICES; the CPU, with a warning, where its provider is absent.
 
     Raises BundleError when the file can not be loaded, UsageError for an unknown device.
     """
@@ -83,7 +83,7 @@ def providers_for(device: str, available: list[str], path: Path) -> list[tuple[s
     """ONNX Runtime's providers for a device, the CPU last, for what the first can not run.
 
     TensorRT's engines are kept in a folder of the file `path`'s own, named by its contents: ONNX Runtime names them by the graph
-    without its weights. Says aloud (a warning on this module's logger) when the device's provider is not among `available`.
+    without its weights. Warns on this module's logger when the device's provider is not among `available`.
     """
     if device not in DEVICES:
         raise unknown_name("device of ONNX Runtime's", device, DEVICES)

@@ -78,7 +78,7 @@ def measuring_images(
     most: int | None = None,
 ) -> BundleImages:
     """What a bundle's files are measured on: the validation split of `data`; of the run that the bundle lies in, when data is
-    None; and for a bundle without a run the embedded face pictures, unlabelled, which is said aloud.
+    None; and for a bundle without a run the embedded face pictures, unlabelled, with a note.
 
     images: where a table's relative paths start; None is its folder. Data without splits is measured on half of its images,
     the half that calibration_images leaves. most: at most so many of them, evenly chosen before any is read (None: all).

@@ -105,7 +105,7 @@ def export(
     bundle lies in) against the network in PyTorch. A lossless target has to give its probabilities to within 0.001; of the others
     the accuracy may drop by at most `max_accuracy_drop` points. The comparison, with latency (for `seconds` a figure), goes into
     the manifest. A target in 8 bits finds its ranges on CALIBRATION images of the training split of the same data. A file that
-    only another system runs (Core ML's) is added unmeasured, which is said aloud.
+    only another system runs (Core ML's) is added unmeasured, with a note.
 
     Raises AgreementError when a file answers otherwise: no file is added, and its figures are written beside the bundle. Raises
     UsageError, BundleError, MissingExtraError.
