@@ -77,7 +77,7 @@ def test_a_latency_is_reached_a_tenth_of_the_cost_at_a_time(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([9.0, 7.0, 5.0])
-    monkeypatch.setattr("pocketvision.workflows.prune._Work._latency", lambda *_: next(clock))
+    monkeypatch.setattr("pocketvision.workflows.prune._Pruner._latency", lambda *_: next(clock))
     settings = PruneSettings(latency_ms=6.0, epochs=0, max_accuracy_drop=100)
     found = prune(bundle.folder, settings, out=tmp_path / "fast")
     assert 0.7 * found.before.macs < found.after.macs <= 0.81 * found.before.macs
