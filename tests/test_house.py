@@ -23,7 +23,7 @@ LONGER_FUNCTIONS = {
     "workflows.training_run.run_training": 78,
     "training.two_stage.train_two_stages": 64,
     "cli.evaluate.evaluate": 71,
-    "cli.serve.serve": 84,
+    "cli.serve.serve": 108,
     "cli.stream.stream": 72,
     "workflows.evaluate.evaluate": 79,
     "workflows.shipping.ship": 62,
