@@ -25,7 +25,7 @@ LONGER_FUNCTIONS = {
     "cli.evaluate.evaluate": 71,
     "cli.serve.serve": 108,
     "cli.stream.stream": 72,
-    "workflows.evaluate.evaluate": 79,
+    "workflows.evaluate.evaluate": 80,
     "workflows.shipping.ship": 62,
 }
 
