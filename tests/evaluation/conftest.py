@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
+from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
 from pocketvision.postprocessing.classification import softmax
 
@@ -34,10 +35,7 @@ def make_evaluation(tmp_path: Path) -> MakeEvaluation:
     """Makes an evaluation of made-up answers about real files."""
 
     def make(
-        class_names: tuple[str, ...] = ("no", "yes"),
-        name: str = "test",
-        selection: bool | None = False,
-        images: int = 40,
+        class_names: tuple[str, ...] = ("no", "yes"), name: str = "test", role: Role = "test", images: int = 40
     ) -> Evaluation:
         generator = np.random.default_rng(len(class_names))
         labels = np.arange(images) % len(class_names)
@@ -55,7 +53,7 @@ def make_evaluation(tmp_path: Path) -> MakeEvaluation:
             paths=paths,
             temperature=1.3,
             name=name,
-            selection=selection,
+            role=role,
         )
 
     return make
@@ -68,7 +66,7 @@ def full_record(make_evaluation: MakeEvaluation) -> RunRecord:
     return RunRecord(
         title="leaves",
         created="2026-11-22T10:00:00+00:00",
-        evaluations=(make_evaluation(name="validation", selection=True), make_evaluation(name="test")),
+        evaluations=(make_evaluation(name="validation", role="selection"), make_evaluation(name="test")),
         model="efficientnet_lite0",
         recipe={"epochs1": 15, "lr1": 1e-3, "balance_to": None, "cache": True, "class_weights": {"yes": 2.0}},
         audit=AuditSummary(90, (AuditFinding("duplicates", "warning", 2, ("a.png, b.png",)),)),

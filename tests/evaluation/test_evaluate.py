@@ -90,8 +90,8 @@ def test_a_selection_is_flagged_and_its_calibration_cross_fitted() -> None:
     data = samples(
         *[(LABELS[index % 3], "_".join("5" if i == index % 3 else "0" for i in range(3))) for index in range(12)]
     )
-    selection = evaluate_predictor(PREDICTOR, data, name="validation", selection=True)
-    untouched = evaluate_predictor(PREDICTOR, data, selection=False)
+    selection = evaluate_predictor(PREDICTOR, data, name="validation", role="selection")
+    untouched = evaluate_predictor(PREDICTOR, data, role="test")
     assert selection.calibration.cross_fitted and not untouched.calibration.cross_fitted
     assert selection.calibration.temperature == TEMPERATURE
     assert selection.to_dict()["selection"] is True

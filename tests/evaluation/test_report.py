@@ -124,7 +124,7 @@ def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
 
 
 def test_parts_without_data_are_left_out(make_evaluation: MakeEvaluation, tmp_path: Path) -> None:
-    record = RunRecord("photos", "today", (make_evaluation(name="data", selection=None),))
+    record = RunRecord("photos", "today", (make_evaluation(name="data", role="given"),))
     page = Page(render_report(record))
     assert page.sections == {"confusion", "classes", "coverage", "mistakes", "curves", "calibration", "intervals"}
     write_report(tmp_path / "out", record)

@@ -7,6 +7,7 @@ import pytest
 
 import pocketvision
 from pocketvision.bundle import FORMAT_VERSION, read_bundle, rewrite_bundle
+from pocketvision.errors import UsageError
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.workflows.predict import predict
@@ -53,3 +54,28 @@ def test_an_unfinished_run_goes_on(format1: Path) -> None:
     assert not result.interrupted
     assert [(record.stage, record.epoch) for record in result.history] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert pocketvision.verify(result.bundle.folder).images == 4
+
+
+def test_a_finished_run_is_left_as_it_is(format1: Path) -> None:
+    run = format1 / "finished"
+    (run / "report.html").write_text("kept")  # left out of the golden files
+    (run / "bundle/model.xml").write_text("an export")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = pocketvision.train(resume=run)
+    assert result.unchanged and any("Nothing to do" in note for note in result.notes)
+    assert [(record.stage, record.epoch) for record in result.history[:3]] == [(1, 1), (1, 2), (2, 1)]
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_an_unfinished_run_without_weights_names_the_version_that_can_finish_it(format1: Path) -> None:
+    with pytest.raises(UsageError, match=r"by PocketVision 0\.1\.0.*Finish it with that version"):
+        pocketvision.train(resume=format1 / "from_scratch")
+
+
+def test_an_unfinished_run_goes_on_where_its_data_was_moved_to(format1: Path) -> None:
+    (format1 / "pictures").rename(format1 / "moved")
+    with pytest.raises(UsageError, match=r"is not there\. If it was moved"):
+        pocketvision.train(resume=format1 / "unfinished")
+    result = pocketvision.train(format1 / "moved", resume=format1 / "unfinished")
+    assert len(result.history) == 4
+    assert "moved" in (format1 / "unfinished/split.csv").read_text()

@@ -70,23 +70,30 @@ def print_row(row: "Row", top_k: int) -> None:
 
 
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
-    """One line an evaluation: accuracy with its interval, F1, and whether the images were untouched by the training."""
+    """A line an evaluation: accuracy with its interval, F1, what its images were to the training; another line about those that
+    the model has seen before."""
+    from pocketvision.bundle_figures import counted
+    from pocketvision.evaluation.overlap import accuracy_text
+
     for evaluation in evaluations:
         metrics = evaluation.metrics
-        interval = metrics.intervals.get("accuracy")
-        bounds = "" if interval is None else f" (95 %: {interval.low:.1%} to {interval.high:.1%})"
         f1 = "" if metrics.f1 is None else f", F1 {metrics.f1:.3f}"
-        seen = SEEN[evaluation.selection]
         name = (evaluation.name[:1].upper() + evaluation.name[1:]).replace("_", " ")
-        stdout().print(
-            f"{name}: accuracy {metrics.accuracy:.1%}{bounds}{f1}, {metrics.images} images, {seen}", soft_wrap=True
-        )
+        images = counted(metrics.images, "image")
+        stdout().print(f"{name}: accuracy {accuracy_text(metrics)}{f1}, {images}, {evaluation.word}", soft_wrap=True)
+        if evaluation.overlap_text:
+            stdout().print(f"  {evaluation.overlap_text}", soft_wrap=True)
 
 
-SEEN = {True: "selection: these images chose the epoch", False: "untouched by the training", None: "given images"}
 # Steps that recur within a training: they have a bar, and no line.
 QUIET_STEPS = {"cache"}
-STEP_NAMES = {"audit": "Checking images", "cache": "Computing features", "evaluate": "Evaluating"}
+STEP_NAMES = {
+    "audit": "Checking images",
+    "cache": "Computing features",
+    "export": "Exporting",
+    "evaluate": "Evaluating",
+    "compare": "Looking for images that it learned from",
+}
 
 
 class TrainingDisplay:

@@ -85,6 +85,7 @@ def evaluate(
             lang=lang,
             baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
+            on_event=display,
         )
     write_json_option(json, evaluation.to_dict())
     if json is None or str(json) != "-":

@@ -1,7 +1,8 @@
 """`pocketvision train`."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,9 @@ from pocketvision.cli.options import (
     parse_labels,
 )
 from pocketvision.cli.terminal import stdout
+
+if TYPE_CHECKING:
+    from pocketvision.workflows.training_run import TrainResult
 
 _STAGES = "The two stages"
 _DATA = "Data"
@@ -116,6 +120,13 @@ def train(
     cache_limit: Annotated[
         float, typer.Option(help="Size limit of the trunk cache in GB.", rich_help_panel=_CACHE)
     ] = 20.0,
+    ship_hashes: Annotated[
+        bool,
+        typer.Option(
+            "--ship-hashes/--no-ship-hashes",
+            help="Hashes of the training's images go into the bundle, so that whoever measures it can tell what it has seen.",
+        ),
+    ] = True,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
     lang: Lang = "en",
     json: JsonFile = None,
@@ -177,14 +188,29 @@ def train(
             cache=cache,
             cache_dir=cache_dir,
             cache_limit=int(cache_limit * 1e9),
+            ship_hashes=ship_hashes,
             resume=resume,
             lang=lang,
             on_event=display,
         )
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
-        print_evaluations(result.evaluations)
-        stdout().print(f"Report: {result.report}", soft_wrap=True)
-        stdout().print(f"Bundle: {result.bundle.folder}", soft_wrap=True)
+        _print_result(result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if result.unreported is not None:
+        raise typer.Exit(1)
+
+
+def _print_result(result: "TrainResult") -> None:
+    """What was measured, where it lies, and what to do next."""
+    console = stdout()
+    print_evaluations(result.evaluations)
+    if result.unchanged:
+        for figure in result.bundle.figures:
+            console.print(figure.text, soft_wrap=True)
+    if result.unreported is None:
+        console.print(f"Report: {result.report}", soft_wrap=True)
+    console.print(f"Bundle: {result.bundle.folder}", soft_wrap=True)
+    run = shlex.quote(str(result.run))
+    console.print(f"Next: pocketvision predict {run} PHOTO.jpg, or pocketvision serve {run}", soft_wrap=True)

@@ -13,6 +13,9 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.stratify import assign_clusters
 from pocketvision.errors import UsageError
 
+CONTENT = "content"
+"""The column of content hashes in a run's split.csv."""
+
 
 def unite(
     count: int, pairs: Iterable[tuple[int, int]] | NDArray[np.integer], groups: NDArray[np.integer] | None = None
@@ -91,8 +94,10 @@ def _can_not_be_split(
     )
 
 
-def write_split_csv(path: Path, samples: Samples) -> None:
+def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | None = None) -> None:
     """Write the columns path (absolute), label, split and, if there are groups, group; whole or not at all.
+
+    content: (n) content hashes for a further column, by which the images are known again wherever they are moved.
 
     The file is itself an image table: training on it repeats the split. Raises ValueError for samples without splits.
     """
@@ -100,8 +105,10 @@ def write_split_csv(path: Path, samples: Samples) -> None:
         raise ValueError("The samples have no splits to write.")
     root = str(samples.root.absolute())
     groups = [] if samples.groups is None else ["" if group < 0 else group for group in samples.groups.tolist()]
+    further = [*(["group"] if groups else []), *([] if content is None else [CONTENT])]
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(csv_bytes(["path", "label", "split", *(["group"] if groups else [])]))
+        file.write(csv_bytes(["path", "label", "split", *further]))
         for index, name in enumerate(samples.paths):
             row = [os.path.join(root, name), samples.label_name(index), SPLITS[samples.splits[index]]]  # noqa: PTH118
-            file.write(csv_bytes([*row, groups[index]] if groups else row))
+            row += [groups[index]] if groups else []
+            file.write(csv_bytes(row if content is None else [*row, content[index].tobytes().hex()]))

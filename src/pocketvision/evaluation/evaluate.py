@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.baseline import Distribution, baseline
+from pocketvision.data.learned_from import Sightings
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
 from pocketvision.evaluation.calibration import Calibration, calibration
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics, classification_metrics
+from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.predictor import BATCH, Predictor
 
@@ -55,8 +57,8 @@ class Evaluation:
     """A classifier measured on n readable labelled images.
 
     name: what the images are: "validation", "test" or a name of the caller's.
-    selection: True when they took part in the training (chose its epoch, or were learned from), so that the figures
-    flatter; False when they are untouched; None when nobody can tell.
+    role: what they were to the training (overlap.py). overlap: how many of the images given it had seen; these are in no figure,
+    unless there are no others. None where it can not be known.
     root: the folder that relative paths start from. paths: (n). labels: (n) int64, index into `class_names`.
     probabilities: (n, classes) float32, the bundle's answers.
     mistakes: every wrong answer, the most confident first. seconds: wall time of reading and predicting.
@@ -64,7 +66,7 @@ class Evaluation:
     """
 
     name: str
-    selection: bool | None
+    role: Role
     class_names: tuple[str, ...]
     root: Path
     paths: tuple[str, ...]
@@ -76,12 +78,35 @@ class Evaluation:
     unreadable: tuple[Unreadable, ...]
     seconds: float
     brightness: NDArray[np.float32] | None = None
+    overlap: Overlap | None = None
+
+    @property
+    def selection(self) -> bool | None:
+        """True when the images took part in the training (chose its epoch, or were learned from), so that the figures flatter;
+        False when they are untouched; None when nobody can tell."""
+        return None if self.role == "given" else self.role != "test"
+
+    @property
+    def word(self) -> str:
+        """What the images were to the training, in words."""
+        if self.role == "given" and self.overlap is not None:
+            return "none of which it learned from"
+        return WORDS[self.role]
+
+    @property
+    def overlap_text(self) -> str:
+        """A sentence about the images that the model has seen before; empty where there are none, or it is clear from `word`."""
+        if self.overlap is None:
+            return "" if self.role != "given" else UNKNOWN
+        return self.overlap.text
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
         return {
             "name": self.name,
+            "role": self.role,
             "selection": self.selection,
+            "learned_from": None if self.overlap is None else self.overlap.to_dict(),
             **self.metrics.to_dict(),
             "calibration": self.calibration.to_dict(),
             "mistakes": [mistake.to_dict() for mistake in self.mistakes[:MISTAKES_IN_JSON]],
@@ -94,7 +119,10 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """What a bundle keeps: `to_dict` without curves and without a word about single files."""
         left_out = ("roc_curves", "pr_curves", "mistakes", "unreadable", "seconds")
-        return {name: value for name, value in self.to_dict().items() if name not in left_out}
+        kept = {name: value for name, value in self.to_dict().items() if name not in left_out}
+        if self.overlap is not None:
+            kept["learned_from"] = {name: value for name, value in self.overlap.to_dict().items() if name != "files"}
+        return {**kept, "left_out": 0 if self.overlap is None else self.overlap.left_out}
 
     def baseline(self, split: str) -> dict[str, Distribution]:
         """What a bundle keeps to hold later images against (baseline.py); empty where brightness was not measured."""
@@ -106,7 +134,8 @@ def evaluate_predictor(
     samples: Samples,
     *,
     name: str = "test",
-    selection: bool | None = None,
+    role: Role = "given",
+    sightings: Sightings | None = None,
     positive: str | None = None,
     batch: int = BATCH,
     workers: int | None = None,
@@ -117,9 +146,10 @@ def evaluate_predictor(
     """Ask `predictor` about every image of `samples` and measure the answers.
 
     Classes are matched by name, so a class that `samples` lacks shifts no other. Unreadable images are listed and left
-    out. selection: see Evaluation; when True, calibration is cross-fitted: these images fitted the temperature too.
-    positive: with two classes, the one whose figures stand for the whole (default: the last). seed: the bootstrap's and
-    the folds'. batch, workers, max_pixels: see `Predictor.stream`.
+    out. role: see Evaluation; of images that took part in the training, calibration is cross-fitted: they fitted the
+    temperature too. sightings: which of them the model has seen before, row by row; None where nobody knows. They are
+    answered, and left out of the figures. positive: with two classes, the one whose figures stand for the whole (default: the
+    last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`.
     on_progress: called with the images done and their total, after every image.
     Raises UsageError for a class that the predictor does not know, PocketVisionError when no image is readable.
     """
@@ -152,7 +182,8 @@ def evaluate_predictor(
         paths=[samples.paths[index] for index in places],
         temperature=predictor.bundle.task.postprocessing.get("temperature", 1.0),
         name=name,
-        selection=selection,
+        role=role,
+        sightings=None if sightings is None else sightings.of(np.array(places)),
         positive=positive,
         unreadable=unreadable,
         seconds=time.perf_counter() - started,
@@ -171,7 +202,8 @@ def evaluate_answers(
     paths: Sequence[str],
     temperature: float,
     name: str = "test",
-    selection: bool | None = None,
+    role: Role = "given",
+    sightings: Sightings | None = None,
     positive: str | None = None,
     unreadable: Sequence[Unreadable] = (),
     seconds: float = 0.0,
@@ -182,23 +214,31 @@ def evaluate_answers(
 
     logits, probabilities: (n, classes), n >= 1. labels: (n,) true classes. temperature: the one inside `probabilities`.
     """
-    truth = labels.astype(np.int64)
+    truth, overlap = labels.astype(np.int64), None
+    if sightings is not None:
+        role, kept, overlap = without_seen(role, sightings, paths)
+        if overlap.left_out:
+            whole = classification_metrics(truth, probabilities, class_names, positive=positive, seed=seed)
+            overlap = replace(overlap, with_them=whole)
+            logits, probabilities, truth = logits[kept], probabilities[kept], truth[kept]
+            paths = [path for path, keep in zip(paths, kept.tolist(), strict=True) if keep]
+            brightness = None if brightness is None else brightness[kept]
+    cross_fit = role in ("learned", "selection")
     return Evaluation(
         name=name,
-        selection=selection,
+        role=role,
         class_names=class_names,
         root=root,
         paths=tuple(paths),
         labels=truth,
         probabilities=probabilities,
         metrics=classification_metrics(truth, probabilities, class_names, positive=positive, seed=seed),
-        calibration=calibration(
-            logits, probabilities, truth, temperature=temperature, cross_fit=selection is True, seed=seed
-        ),
+        calibration=calibration(logits, probabilities, truth, temperature=temperature, cross_fit=cross_fit, seed=seed),
         mistakes=_mistakes(paths, truth, probabilities, class_names),
         unreadable=tuple(unreadable),
         seconds=seconds,
         brightness=brightness,
+        overlap=overlap,
     )
 
 

@@ -1,21 +1,26 @@
 """The labelled images that a finished bundle is measured on, or calibrated with: never both."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.data.demo_faces import some_pictures
+from pocketvision.data.learned_from import FILE as HASHES
+from pocketvision.data.learned_from import SAME, Sightings, file_of, fingerprints_of, known_to, looked_up
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.evaluation.evaluate import matched_labels
+from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.workflows.progress import Note, OnEvent
 
 CALIBRATION = 128
@@ -26,11 +31,17 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class BundleImages:
-    """Files with their true classes (N,), an index into the bundle's labels; None when they are unlabelled pictures."""
+    """Files with their true classes (N,), an index into the bundle's labels; None when they are unlabelled pictures.
+
+    role: what they were to the bundle's training (evaluation/overlap.py). overlap: of the images they were taken from, those that
+    the bundle learned from, which are left out; None where that can not be known.
+    """
 
     files: tuple[Path, ...]
     truth: NDArray[np.int64] | None
     preprocessing: Preprocessing
+    role: Role = "given"
+    overlap: Overlap | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -61,7 +72,7 @@ class BundleImages:
         """At most `count` of them, evenly chosen."""
         chosen = _evenly(len(self), count).tolist()
         truth = None if self.truth is None else self.truth[chosen]
-        return BundleImages(tuple(self.files[index] for index in chosen), truth, self.preprocessing)
+        return replace(self, files=tuple(self.files[index] for index in chosen), truth=truth)
 
 
 def _evenly(total: int, count: int) -> NDArray[np.int64]:
@@ -81,15 +92,18 @@ def measuring_images(
     None; and for a bundle without a run the embedded face pictures, unlabelled, with a note.
 
     images: where a table's relative paths start; None is its folder. Data without splits is measured on half of its images,
-    the half that calibration_images leaves. most: at most so many of them, evenly chosen before any is read (None: all).
+    the half that calibration_images leaves. most: at most so many of them, evenly chosen before any is read (None: all). What the
+    bundle learned from is left out, and said with the figures of both; the run's own validation images are called the selection
+    that they are.
     Raises UsageError for data without such images or with classes that the bundle does not know.
     """
-    data = _given_or_of_the_run(bundle, data)
-    if data is None:
+    given = _given_or_of_the_run(bundle, data)
+    if given is None:
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
         pictures = BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
         return pictures if most is None else pictures.some(most)
-    return _images(bundle, Path(data), "val", images, most, on_event)
+    found, sightings = _images(bundle, Path(given), "val", images, most, on_event)
+    return _without_learned(bundle, found, sightings, own=data is None, on_event=on_event)
 
 
 def calibration_images(
@@ -110,7 +124,51 @@ def calibration_images(
         raise UsageError(
             f"{bundle.folder} lies in no run, so it is not known which images to calibrate with: give --data."
         )
-    return _images(bundle, Path(data), "train", images, most, on_event)
+    found, _ = _images(bundle, Path(data), "train", images, most, on_event)
+    return replace(found, role="learned")
+
+
+def hashes_for(bundle: Bundle, learning: BundleImages | None) -> dict[str, Path | bytes]:
+    """The file of hashes, by its name, of a bundle that is made from `bundle`: what that learned from, and the images that were
+    learned from since. None of a bundle that keeps none: what it learned from stays unknown."""
+    known = known_to(bundle)
+    if known is None or learning is None:
+        return {**file_of(bundle)}
+    content, numbers, unreadable = fingerprints_of(learning.files, workers=usable_cores())
+    new = ~np.isin(content, known.content[(known.splits == SPLITS.index("train")) & (known.kinds == SAME)])
+    new[list(unreadable)] = False
+    return {HASHES: known.with_more(content[new], numbers[new]).to_bytes()}
+
+
+def _without_learned(
+    bundle: Bundle, found: BundleImages, sightings: Sightings | None, *, own: bool, on_event: OnEvent
+) -> BundleImages:
+    """The images that the bundle has not learned from, as far as there are any; `own` are its run's validation split."""
+    if sightings is None:
+        role: Role = "selection" if own else "given"
+        on_event(
+            Note(f"{counted(len(found), 'image')} to measure on, {WORDS[role]}" + ("." if own else f"; {UNKNOWN}."))
+        )
+        return replace(found, role=role)
+    role, kept, overlap = without_seen("selection" if own else "given", sightings, [str(file) for file in found.files])
+    left = replace(
+        found,
+        files=tuple(file for file, keep in zip(found.files, kept.tolist(), strict=True) if keep),
+        truth=None if found.truth is None else found.truth[kept],
+        role=role,
+        overlap=overlap,
+    )
+    on_event(Note(f"{counted(len(left), 'image')} to measure on, {WORDS[role]}."))
+    if overlap.left_out:
+        on_event(Note(_both_figures(bundle, found, kept, overlap)))
+    return left
+
+
+def _both_figures(bundle: Bundle, found: BundleImages, kept: NDArray[np.bool_], overlap: Overlap) -> str:
+    """What is left out, and the bundle's own accuracy with it and without."""
+    backend = open_backend(bundle)
+    right = found.answers(lambda images: backend.run(images)["probabilities"]).argmax(axis=1) == found.truth
+    return f"{overlap.text}. The bundle's own accuracy is {right[kept].mean():.1%} without them, {right.mean():.1%} with them."
 
 
 def write_splits(
@@ -131,7 +189,8 @@ def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path 
 
 def _images(
     bundle: Bundle, data: Path, split: str, images: str | Path | None, most: int | None, on_event: OnEvent
-) -> BundleImages:
+) -> tuple[BundleImages, Sightings | None]:
+    """The readable images of a split, and which of them the bundle has seen, where it keeps hashes to tell."""
     samples = _with_splits(_read(bundle, data, images, on_event), data, on_event)
     chosen = samples.split_indices(split)
     if len(chosen) == 0:
@@ -171,23 +230,32 @@ def _clusters(groups: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.where(groups >= 0, groups, alone).astype(np.int64)
 
 
-def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> BundleImages:
+def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Sightings | None]:
     """Those whose pixels can be had; a line for each that can not."""
     truth = matched_labels(samples, bundle.labels)
     files = [samples.file(index) for index in range(len(samples))]
+    known, sightings = known_to(bundle), None
+    if known is None:
+        unreadable = _undecodable(files, bundle.preprocessing)
+    else:
+        sightings, unreadable = looked_up(known, files, workers=usable_cores())
+    for text in unreadable.values():
+        on_event(Note(f"Skipped {text}"))
+    kept = np.array([index for index in range(len(files)) if index not in unreadable], np.int64)
+    if len(kept) == 0:
+        raise UsageError(f"None of the {len(files)} images of {samples.root} can be read.")
+    images = BundleImages(tuple(files[index] for index in kept.tolist()), truth[kept], bundle.preprocessing)
+    return images, None if sightings is None else sightings.of(kept)
+
+
+def _undecodable(files: Sequence[Path], preprocessing: Preprocessing) -> dict[int, str]:
+    """The reason of each file that can not be read, by its place."""
 
     def reason(file: Path) -> str | None:
         try:
-            bundle.preprocessing.decode(file)
+            preprocessing.decode(file)
         except ImageError as error:
             return str(error)
         return None
 
-    reasons: Sequence[str | None] = list(prefetch(reason, files))
-    for text in reasons:
-        if text is not None:
-            on_event(Note(f"Skipped {text}"))
-    kept = [index for index, text in enumerate(reasons) if text is None]
-    if not kept:
-        raise UsageError(f"None of the {len(files)} images of {samples.root} can be read.")
-    return BundleImages(tuple(files[index] for index in kept), truth[kept], bundle.preprocessing)
+    return {index: text for index, text in enumerate(prefetch(reason, files)) if text is not None}

@@ -8,23 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.bundle import Bundle, rewrite_bundle
-from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.bundle import Bundle, resolve, rewrite_bundle
+from pocketvision.data.learned_from import Sightings, known_to, looked_up
+from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
+from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_synsets
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH
 from pocketvision.workflows.load import load
+from pocketvision.workflows.progress import Counted, OnEvent, silent
 
-# A split of these names took part in the training of whatever was trained on this data: "train" was learned from, "val"
-# chose the epoch.
-_SELECTION = ("train", "val")
+# What images of these splits were to whatever was trained on their data, where its bundle keeps no hashes to tell.
+_ROLES: dict[str | None, Role] = {"train": "learned", "val": "selection"}
 
 
 def evaluate(
@@ -49,17 +52,21 @@ def evaluate(
     seed: int = 0,
     baseline: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    on_event: OnEvent = silent,
 ) -> Evaluation:
-    """Measure `bundle` (a folder, or a pre-trained network's name) on the labelled images of `data`.
+    """Measure `bundle` (a folder, a run's folder, or a pre-trained network's name) on the labelled images of `data`.
 
     data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
     that `data` lacks has no figures and shifts no other. For a network with ImageNet's classes they may be WordNet ids.
     images: where a table's relative paths start; None is its folder.
-    split: "train", "val" or "test"; None takes the test split if `data` has one, and else every image.
+    Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
+    hashes of its training's images.
+    split: "train", "val" or "test", or another name that people give them; None takes the test split if `data` has one, and
+    else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
     batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and
-    their total.
+    their total. on_event: told what is done before that.
     baseline: also write into the bundle's manifest how confident its answers were and how bright the images, for a server to
     hold later ones against (baseline.py). Not of images that were trained on: their confidence is too high.
 
@@ -67,11 +74,10 @@ def evaluate(
     """
     if out is not None:
         texts(lang)  # an unknown language is told before the work, not after it
-    if baseline and not Path(bundle).is_dir():
+    if baseline and not resolve(bundle).is_dir():
         raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
     predictor = load(bundle, backend=backend, threads=threads, device=device)
-    if positive is None:
-        positive = predictor.bundle.positive
+    positive = predictor.bundle.positive if positive is None else positive
     positive_index(predictor.labels, positive)
     read = partial(
         read_samples,
@@ -82,17 +88,16 @@ def evaluate(
         group_column=group_column,
         images=images,
     )
-    samples = _by_synset(read) if predictor.labels == imagenet_classes() else None
-    samples = samples or read(labels=predictor.labels)
-    if split is None and samples.splits is not None and len(samples.split_indices("test")):
-        split = "test"
+    samples, split = _chosen(_labelled(read, predictor.labels), split, Path(data))
     if baseline:
         _refuse_trained(samples, split, Path(data))
+    sightings = _sightings(predictor.bundle, samples, workers, max_pixels, on_event)
     evaluation = evaluate_predictor(
         predictor,
-        samples if split is None else _of_split(samples, split, Path(data)),
+        samples,
         name=split or "data",
-        selection=True if split in _SELECTION else None,
+        role=_ROLES.get(split, "given") if sightings is None else "given",
+        sightings=sightings,
         positive=positive,
         batch=batch,
         workers=workers,
@@ -103,8 +108,7 @@ def evaluate(
     if out is not None:
         _write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), evaluation, lang)
     if baseline:
-        measured = evaluation.baseline(split or "data")
-        rewrite_bundle(predictor.bundle, replace(predictor.bundle.manifest, baseline=measured))
+        _write_baseline(predictor.bundle, evaluation, split)
     return evaluation
 
 
@@ -116,6 +120,48 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
         metrics = evaluation.metrics
         error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {metrics.images} images.")
         raise
+
+
+def _labelled(read: Callable[..., Samples], labels: tuple[str, ...]) -> Samples:
+    """The samples, by the names that the network has for their classes."""
+    samples = _by_synset(read) if labels == imagenet_classes() else None
+    return samples or read(labels=labels)
+
+
+def _chosen(samples: Samples, split: str | None, data: Path) -> tuple[Samples, str | None]:
+    """The images that are asked for, and the split that they are of: the test split, where none is named and there is one."""
+    if split is None:
+        has_test = samples.splits is not None and len(samples.split_indices("test")) > 0
+        return (_of_split(samples, "test", data), "test") if has_test else (samples, None)
+    place = SPLIT_NAMES.get(split.lower())
+    if place is None:
+        raise unknown_name("split", split, SPLITS)
+    return _of_split(samples, SPLITS[place], data), SPLITS[place]
+
+
+def _sightings(
+    bundle: Bundle, samples: Samples, workers: int | None, max_pixels: int, on_event: OnEvent
+) -> Sightings | None:
+    """Which of the images the bundle has seen in its training; None where it keeps no hashes."""
+    known = known_to(bundle)
+    if known is None:
+        return None
+    sightings, _ = looked_up(
+        known,
+        [samples.file(index) for index in range(len(samples))],
+        workers=usable_cores() if workers is None else workers,
+        max_pixels=max_pixels,
+        on_progress=lambda done, total: on_event(Counted("compare", done, total)),
+    )
+    return sightings
+
+
+def _write_baseline(bundle: Bundle, evaluation: Evaluation, split: str | None) -> None:
+    if evaluation.role == "learned":
+        raise UsageError(
+            "A baseline is not measured on images that the bundle learned from, and all of these are. Give others."
+        )
+    rewrite_bundle(bundle, replace(bundle.manifest, baseline=evaluation.baseline(split or "data")))
 
 
 def _refuse_trained(samples: Samples, split: str | None, data: Path) -> None:
@@ -137,8 +183,6 @@ def _by_synset(read: Callable[..., Samples]) -> Samples | None:
 
 
 def _of_split(samples: Samples, split: str, data: Path) -> Samples:
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
     chosen = np.array([]) if samples.splits is None else samples.split_indices(split)
     if len(chosen) == 0:
         found = "no splits" if samples.splits is None else f"no images in its {split} split"

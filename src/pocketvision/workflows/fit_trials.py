@@ -18,7 +18,7 @@ from pocketvision.compression.trials import Kind, Trial, Value
 from pocketvision.errors import AgreementError, BundleError
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import Backend, open_backend
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for
 from pocketvision.workflows.progress import Note, OnEvent
 from pocketvision.workflows.prune import PruneSettings, prune
 from pocketvision.workflows.quantize import quantize
@@ -142,6 +142,7 @@ class TrialRunner:
 
     def _resized(self, pixels: Value, base: Bundle, folder: Path, *, epochs: float = 0) -> Bundle:
         network, preprocessing = rebuilt(base), base.preprocessing.with_size(int(pixels))
+        learning = None
         if epochs:
             learning = calibration_images(base, self._table, self._on_event)
             settings = self._settings
@@ -163,6 +164,7 @@ class TrialRunner:
             names=[str(file) for file in validation.files],
             truth=validation.truth,
             split="val",
+            files=hashes_for(base, learning),
         ).bundle
 
     def _tuned(self, pixels: Value, base: Bundle, folder: Path) -> Bundle:

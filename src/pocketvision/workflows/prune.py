@@ -23,7 +23,7 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for, measuring_images
 from pocketvision.workflows.export import describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, silent
@@ -118,7 +118,8 @@ def prune(
     )
     pruner = _Pruner(read, network, learning, settings, on_event)
     smaller = pruner.without_weights(network) if settings.unstructured is not None else pruner.without_channels(network)
-    return _write_if_accurate(read, smaller, validation, settings, folder, network)
+    hashes = hashes_for(read, learning if settings.epochs else None)
+    return _write_if_accurate(read, smaller, validation, settings, folder, network, hashes)
 
 
 class _Pruner:
@@ -218,9 +219,15 @@ def _probabilities(backend: Backend) -> Answers:
 
 
 def _write_if_accurate(
-    bundle: Bundle, network: Network, images: BundleImages, settings: PruneSettings, folder: Path, before: Network
+    bundle: Bundle,
+    network: Network,
+    images: BundleImages,
+    settings: PruneSettings,
+    folder: Path,
+    before: Network,
+    hashes: dict[str, Path | bytes],
 ) -> PruneResult:
-    """Measured against the bundle it was made from, and written when it may be."""
+    """Measured against the bundle it was made from, and written when it may be. hashes: of what it learned from."""
     with tempfile.TemporaryDirectory() as temporary:
         write_onnx(_exportable(bundle, network), Path(temporary))
         backends: dict[str, Backend] = {"float": open_backend(bundle), "pruned": open_onnx(Path(temporary) / FILE)}
@@ -232,6 +239,7 @@ def _write_if_accurate(
     costs = [cost(each.architecture, size=size, num_classes=labels) for each in (before, network)]
     record = {
         "settings": asdict(settings),
+        "measured_on": images.role,
         "before": asdict(costs[0]),
         "after": asdict(costs[1]),
         **asdict(counted),
@@ -255,6 +263,7 @@ def _write_if_accurate(
         names=[str(file) for file in images.files],
         truth=images.truth,
         split="val",
+        files=hashes,
     ).bundle
     figures = {**shipped.manifest.agreement[FILE], **comparison.figures()}
     manifest = replace(

@@ -26,7 +26,13 @@ from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
-from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
+from pocketvision.workflows.bundle_images import (
+    CALIBRATION,
+    BundleImages,
+    calibration_images,
+    hashes_for,
+    measuring_images,
+)
 from pocketvision.workflows.export import MAX_ACCURACY_DROP, describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, report_tuning_step, silent
@@ -138,12 +144,14 @@ def quantize(
             stop_early=stop_early,
         )
         record = _record(found, inputs, max_accuracy_drop, path.stat().st_size)
+        record["measured_on"] = validation.role
         if tuning.epochs:
             record["tuning"] = {**asdict(tuning), "images": len(learning)}
         if found.chosen is None:
             raise _refusal(found, folder, record, max_accuracy_drop, method)
         measured = _baseline(found, inputs.images, validation)
-        written = _write(read, folder, scratch, found.chosen, record, measured)
+        hashes = hashes_for(read, learning if tuning.epochs else None)
+        written = _write(read, folder, scratch, found.chosen, record, measured, hashes)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
@@ -265,8 +273,9 @@ def _write(
     chosen: Candidate,
     record: dict[str, Any],
     measured: dict[str, Distribution],
+    hashes: dict[str, Path | bytes],
 ) -> Bundle:
-    """The 8-bit bundle: its graph, what it answers to the golden images, and the figures."""
+    """The 8-bit bundle: its graph, what it answers to the golden images, the figures, and the hashes of what it learned from."""
     openvino = chosen.settings.tool == "openvino"
     names = ("model.xml", "model.bin") if openvino else ("model.onnx",)
     graph = next(each for each in bundle.manifest.graphs if "model.onnx" in each.files)
@@ -284,7 +293,7 @@ def _write(
         versions={},
     )
     images = bundle.golden()["images"]
-    files: dict[str, Path | bytes] = {name: folder / name for name in names}
+    files: dict[str, Path | bytes] = {**{name: folder / name for name in names}, **hashes}
     # Its own answers: they are what another machine has to give as well. First a bundle with none that are meant, to ask it.
     blank = np.zeros((len(images), len(bundle.labels)), np.float32)
     with tempfile.TemporaryDirectory() as temporary:

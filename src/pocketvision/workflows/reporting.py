@@ -1,14 +1,16 @@
 """What a run tells at its end: the bundle measured on the run's own splits, and the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pocketvision.bundle import Bundle
 from pocketvision.bundle_figures import SELECTION, TEST
+from pocketvision.data.learned_from import Sightings, looked_up
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
+from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
@@ -19,8 +21,8 @@ from pocketvision.workflows.progress import Counted, OnEvent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.workflows.training_data import TrainingData
 
-# Split by its name in the report. The validation split chose the epoch and the temperature: its figures are a selection.
-_EVALUATED = (("val", "validation", True), ("test", "test", False))
+# Split by its name in the report, and what its images were to the training.
+_EVALUATED: tuple[tuple[str, str, Role], ...] = (("val", "validation", "selection"), ("test", "test", "test"))
 
 
 def evaluate_run(
@@ -31,33 +33,53 @@ def evaluate_run(
     further: Mapping[str, Samples],
     on_event: OnEvent,
 ) -> list[Evaluation]:
-    """Evaluate the bundle, as it ships, on the validation split, on the test split if there is one, and on `further` images."""
-    sets = {
-        name: (data.samples.select(data.indices(split)), selection)
-        for split, name, selection in _EVALUATED
+    """Evaluate the bundle, as it ships, on the validation split, on the test split if there is one, and on `further` images.
+
+    What the audit found to be learned from already is in no figure; of `further` images, what the bundle's hashes tell.
+    """
+    sets: list[tuple[str, Samples, Role, Sightings | None]] = [
+        (name, data.samples.select(data.indices(split)), role, data.sightings(split))
+        for split, name, role in _EVALUATED
         if len(data.indices(split))
-    } | {name: (samples, False) for name, samples in further.items()}
-    predictor = Predictor(bundle)
-    return [
-        evaluate_predictor(
-            predictor,
-            samples,
-            name=name,
-            selection=selection,
-            positive=positive,
-            workers=recipe.workers,
-            max_pixels=recipe.max_pixels,
-            seed=recipe.seed,
-            on_progress=lambda done, total: on_event(Counted("evaluate", done, total)),
-        )
-        for name, (samples, selection) in sets.items()
     ]
+    for name, samples in further.items():
+        files = [samples.file(index) for index in range(len(samples))]
+        found, _ = looked_up(data.learned_from, files, workers=recipe.workers, max_pixels=recipe.max_pixels)
+        sets.append((name, samples, "test", found))
+    total = sum(len(samples) for _, samples, _, _ in sets)
+
+    def told_after(done: int) -> Callable[[int, int], None]:
+        return lambda now, _: on_event(Counted("evaluate", done + now, total))
+
+    on_event(Counted("evaluate", 0, total))
+    predictor, done, evaluations = Predictor(bundle), 0, list[Evaluation]()
+    for name, samples, role, sightings in sets:
+        evaluations.append(
+            evaluate_predictor(
+                predictor,
+                samples,
+                name=name,
+                role=role,
+                sightings=sightings,
+                positive=positive,
+                workers=recipe.workers,
+                max_pixels=recipe.max_pixels,
+                seed=recipe.seed,
+                on_progress=told_after(done),
+            )
+        )
+        done += len(samples)
+    return evaluations
 
 
-def figures_by_set(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Any]]:
-    """What a manifest keeps of a run's evaluations: by the words of bundle_figures.py."""
-    words = {"validation": SELECTION, "test": TEST}
-    return {words[each.name]: each.summary() for each in evaluations if each.name in words}
+def figures_by_set(evaluations: Sequence[Evaluation], data: TrainingData) -> dict[str, dict[str, Any]]:
+    """What a manifest keeps of a run's evaluations: by the words of bundle_figures.py. A test split that was learned from as a
+    whole is no test."""
+    by_name = {each.name: each for each in evaluations}
+    kept = [(SELECTION, by_name["validation"], "val")]
+    if "test" in by_name and by_name["test"].role == "test":
+        kept.append((TEST, by_name["test"], "test"))
+    return {word: {**each.summary(), "fingerprint": data.fingerprint_of(split)} for word, each, split in kept}
 
 
 def write_run_report(

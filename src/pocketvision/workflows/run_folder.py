@@ -1,5 +1,6 @@
 """A run: the folder that a training leaves, and the names of what lies in it."""
 
+import csv
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,9 +9,11 @@ from typing import Any
 
 from pocketvision.atomic_files import write_json
 from pocketvision.errors import UsageError
+from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of run.json. 2: without weights everything learns; in 1 the backbone stayed as it was drawn. Anything else is as in 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class RunFolder:
     def stage_weights(self, number: int) -> Path:
         return self.folder / f"stage{number}" / "best.safetensors"
 
+    def read_history(self) -> list[EpochRecord]:
+        """The epochs of history.csv. Raises UsageError when it can not be read."""
+        path = self.folder / "history.csv"
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            whole = ("stage", "epoch")
+            values = [{name: int(text) if name in whole else float(text) for name, text in row.items()} for row in rows]
+            return [EpochRecord(**row) for row in values]  # type: ignore[arg-type]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} can not be read: {error}.") from error
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -70,19 +85,33 @@ class RunSettings:
     positive: str | None = None
     images: str | None = None
     min_per_class: int = 1
+    ship_hashes: bool = True
+    format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:
         """Write run.json, whole or not at all."""
-        values = {"format_version": FORMAT_VERSION, **self.__dict__, "recipe": self.recipe.to_dict()}
+        values = {"format_version": self.format_version, **self.__dict__, "recipe": self.recipe.to_dict()}
         write_json(run.settings, values)
+
+    def require_resumable(self, run: RunFolder) -> None:
+        """Raise UsageError, naming the version that can, where this one would go on otherwise than the run began."""
+        if self.format_version < 2 and self.recipe.weights == "none":
+            raise UsageError(
+                f"{run.folder} was begun with --weights none by PocketVision 0.1.0, which trained the last stages alone; now "
+                "everything learns, and the run would go on as another one. Finish it with that version (pip install "
+                "pocketvision==0.1.0), or train anew."
+            )
 
     @classmethod
     def read(cls, run: RunFolder) -> "RunSettings":
         """Read run.json. Raises UsageError when there is none or it is of another version."""
         try:
             values: dict[str, Any] = json.loads(run.settings.read_text(encoding="utf-8"))
-            if values.pop("format_version") != FORMAT_VERSION:
-                raise UsageError(f"{run.settings} was written by another version; it can not be resumed by this one.")
+            if type(values["format_version"]) is not int or values["format_version"] > FORMAT_VERSION:
+                raise UsageError(
+                    f"{run.settings} is of format {values['format_version']}, and this PocketVision reads formats up to "
+                    f"{FORMAT_VERSION}. Upgrade it with: pip install --upgrade pocketvision"
+                )
             recipe = Recipe.from_dict(values.pop("recipe"), run.settings)
             return cls(recipe=recipe, **values)
         except FileNotFoundError as error:

@@ -1,9 +1,11 @@
 """From a network to a bundle that answers like it: export, agreement on real images, golden inputs, manifest."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import Bundle, Manifest, TaskManifest, rewrite_bundle, write_bundle
+from pocketvision.bundle import GOLDEN, Bundle, Manifest, TaskManifest, rewrite_bundle, write_bundle
 from pocketvision.export.agreement import Agreement, agreement
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE as ONNX_FILE
@@ -23,11 +25,13 @@ from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.runtime.backends import open_onnx
+from pocketvision.runtime.backends import Backend, open_onnx
 
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
 AGREEMENT_IMAGES = 400
 GOLDEN_IMAGES = 4
+WRITTEN = (WEIGHTS_FILE, ONNX_FILE, GOLDEN)
+"""The files of every new bundle."""
 _BATCH = 32
 
 LoadImage = Callable[[int], NDArray[np.float32]]
@@ -52,58 +56,79 @@ def ship(
     names: Sequence[str],
     truth: NDArray[np.int64] | None = None,
     split: str = "",
+    files: Mapping[str, Path | bytes] = MappingProxyType({}),
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Shipped:
     """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
 
     load(i) gives preprocessed image i of `names`, (3, H, W); at most AGREEMENT_IMAGES of them, evenly chosen, are run through
     the network in PyTorch and through the exported file. With their labels `truth` the temperature is fitted on the same
     images; without, it is 1. split: whose images they are, for the baseline that the file's answers to them are then
-    (baseline.py); of images that are nothing like those to come there is none.
+    (baseline.py); of images that are nothing like those to come there is none. files: what else lies in the bundle.
+    on_progress: called with the images compared and their total.
     """
     network = network.eval()
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), AGREEMENT_IMAGES)).astype(int)).tolist()
-    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(load, chosen)])
+    told = _told(load, 2 * len(chosen), on_progress)
+    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(told, chosen)])
     temperature = 1.0 if truth is None else fit_temperature(logits, truth[chosen])
+    source = Exportable(network, tuple(labels), preprocessing, temperature)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ONNX_FILE
-        source = Exportable(network, tuple(labels), preprocessing, temperature)
         write_onnx(source, path.parent)
-        backend = open_onnx(path)
-        asked = [
-            (backend.run(each)["probabilities"], brightness_of_inputs(each, preprocessing))
-            for each in _batches(load, chosen)
-        ]
-        answers, brightness = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+        answers, brightness = _answered(open_onnx(path), _batches(told, chosen), preprocessing)
         measured = agreement(softmax(logits, temperature), answers)
         measured.require(ONNX_FILE, [names[index] for index in chosen])
-        manifest = Manifest(
-            architecture=network.architecture.to_dict(),
-            preprocessing=preprocessing,
-            tasks={
-                "classification": TaskManifest(
-                    kind="classification",
-                    labels=tuple(labels),
-                    outputs=("logits", "probabilities"),
-                    postprocessing={"temperature": temperature},
-                )
-            },
-            graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
-            agreement={ONNX_FILE: measured.to_dict()},
-            baseline=baseline(answers.max(axis=1), brightness, split) if split else {},
-        )
         golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
         golden_logits = _torch_logits(network, golden)
+        weights = safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture))
         bundle = write_bundle(
             folder,
-            manifest,
-            {
-                WEIGHTS_FILE: safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture)),
-                ONNX_FILE: path,
-            },
+            _manifest(source, measured, baseline(answers.max(axis=1), brightness, split) if split else {}),
+            {WEIGHTS_FILE: weights, ONNX_FILE: path, **files},
             golden,
             {"logits": golden_logits, "probabilities": softmax(golden_logits, temperature)},
         )
     return Shipped(bundle, measured, temperature)
+
+
+def _answered(
+    backend: Backend, batches: Iterable[NDArray[np.float32]], preprocessing: Preprocessing
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The probabilities (n, classes) that the exported file gives, and the images' brightness (n,)."""
+    asked = [(backend.run(each)["probabilities"], brightness_of_inputs(each, preprocessing)) for each in batches]
+    answers, brightness = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+    return answers, brightness
+
+
+def _manifest(source: Exportable, measured: Agreement, images: dict[str, Distribution]) -> Manifest:
+    """Of a new bundle of one ONNX file. images: its baseline."""
+    task = TaskManifest(
+        kind="classification",
+        labels=source.labels,
+        outputs=("logits", "probabilities"),
+        postprocessing={"temperature": source.temperature},
+    )
+    return Manifest(
+        architecture=source.network.architecture.to_dict(),
+        preprocessing=source.preprocessing,
+        tasks={"classification": task},
+        graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
+        agreement={ONNX_FILE: measured.to_dict()},
+        baseline=images,
+    )
+
+
+def _told(load: LoadImage, total: int, on_progress: Callable[[int, int], None]) -> LoadImage:
+    """`load`, which tells how many of `total` images it has loaded."""
+    done = count(1)
+
+    def loaded(index: int) -> NDArray[np.float32]:
+        image = load(index)
+        on_progress(min(next(done), total), total)
+        return image
+
+    return loaded
 
 
 def with_metrics(

@@ -12,9 +12,9 @@ from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFI
 from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.progress import OnEvent, silent
+from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, new_run_folder
-from pocketvision.workflows.training_run import TrainResult, run_training
+from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
 
 def train(
@@ -60,6 +60,7 @@ def train(
     cache: bool = True,
     cache_dir: str | Path | None = None,
     cache_limit: int = Recipe.cache_limit,
+    ship_hashes: bool = True,
     resume: str | Path | None = None,
     lang: str = "en",
     on_event: OnEvent = silent,
@@ -67,8 +68,8 @@ def train(
     """Train a classifier on `data` (an image folder, or a CSV or Parquet table) and ship it as a bundle.
 
     The options are those of `pocketvision train`; Recipe describes the settings of the training itself. With `resume` (a run's
-    folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised, and `images`, if the pictures of
-    its table moved.
+    folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised, and `data` and `images`, if they were
+    moved. A finished run that is given no more epochs is left as it is.
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
     recipe = Recipe(
@@ -125,6 +126,7 @@ def train(
         positive=positive,
         images=None if images is None else str(Path(images).resolve()),
         min_per_class=min_per_class,
+        ship_hashes=ship_hashes,
     )
     return _run_in_new_folder(None if out is None else Path(out), settings, model, cache_folder, on_event)
 
@@ -138,8 +140,9 @@ def _run_in_new_folder(
         settings = replace(settings, recipe=replace(settings.recipe, model=str(run.architecture.resolve())))
     try:
         return run_training(run, settings, cache_folder, on_event)
-    except UsageError:  # refused before anything was trained: no half-made run stays behind
-        shutil.rmtree(run.folder)
+    except UsageError:
+        if not any(run.folder.glob("stage*/*")):  # refused before anything was trained: no half-made run stays behind
+            shutil.rmtree(run.folder)
         raise
 
 
@@ -155,18 +158,31 @@ def _resume(
 ) -> TrainResult:
     run = RunFolder(folder)
     settings = RunSettings.read(run)
-    if data is not None and str(Path(data).resolve()) != settings.data:
-        raise UsageError(f"{folder} was trained on {settings.data}, not on {data}. Leave the data out to resume.")
     default = Recipe(epochs1=given.epochs1, epochs2=given.epochs2)
     changed = [name for name, value in given.to_dict().items() if value != default.to_dict()[name]]
     if changed:
         raise UsageError(
             f"With --resume every setting comes from the run; only --epochs1 and --epochs2 can change, not {', '.join(changed)}."
         )
+    before = settings.recipe
     recipe = replace(
-        settings.recipe,
-        epochs1=settings.recipe.epochs1 if epochs1 is None else epochs1,
-        epochs2=settings.recipe.epochs2 if epochs2 is None else epochs2,
+        before,
+        epochs1=before.epochs1 if epochs1 is None else epochs1,
+        epochs2=before.epochs2 if epochs2 is None else epochs2,
     )
+    if settings.status == "finished" and recipe.epochs1 <= before.epochs1 and recipe.epochs2 <= before.epochs2:
+        unchanged = finished_run(run, on_event)
+        if unchanged is not None:
+            return unchanged
+    settings.require_resumable(run)
+    moved = settings.data if data is None else str(Path(data).resolve())
+    if not Path(moved).exists():
+        raise UsageError(
+            f"{moved}, the data of {folder}, is not there. If it was moved, say where to: "
+            f"pocketvision train NEW-PLACE --resume {folder}"
+        )
+    if moved != settings.data:
+        on_event(Note(f"{folder} was started on {settings.data}; it goes on if {moved} holds the same images."))
     images_from = settings.images if images is None else str(Path(images).resolve())
-    return run_training(run, replace(settings, recipe=recipe, images=images_from), cache_folder, on_event)
+    settings = replace(settings, recipe=recipe, data=moved, images=images_from)
+    return run_training(run, settings, cache_folder, on_event)

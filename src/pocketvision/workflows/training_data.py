@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
+from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Sightings, learned_from
+from pocketvision.data.near_duplicates import Pairs
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources import read_samples
@@ -19,6 +22,7 @@ from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.two_stage import Entries
 from pocketvision.workflows.progress import Counted, OnEvent
+from pocketvision.workflows.recorded_split import RecordedSplit
 from pocketvision.workflows.run_log import RunLog
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
@@ -28,14 +32,19 @@ NAMED_CLASSES = 8
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Readable samples with their splits, their content hashes (n,) of 16 bytes, the audit they come from, and the value of
-    16-bit pictures that becomes white."""
+    """Readable samples with their splits, the audit that they come from, and the value of 16-bit pictures that becomes white.
+    rows: (n) each sample's place in the audit."""
 
     samples: Samples
-    content_hashes: NDArray[np.void]
+    rows: NDArray[np.int64]
     audit: Audit
     given_splits: bool
     white_level: int = FULL_RANGE
+
+    @cached_property
+    def content_hashes(self) -> NDArray[np.void]:
+        """(n) of 16 bytes each."""
+        return self.audit.content_hashes[self.rows]
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """The samples of a split."""
@@ -50,6 +59,39 @@ class TrainingData:
             )
         )
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
+
+    def fingerprint_of(self, split: str) -> str:
+        """Names the images of a split: their content and labels, in no order."""
+        indices, hashes = self.indices(split).tolist(), self.content_hashes
+        rows = sorted(hashes[index].tobytes() + f"|{self.samples.label_name(index)}".encode() for index in indices)
+        return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
+
+    def sightings(self, split: str) -> Sightings:
+        """Which images of a split are, nearly are, or are of a group with, images of the splits before it. Splits that were drawn
+        here part nothing of that kind; given ones may."""
+        inspection, groups = self.audit.inspection, self.samples.groups
+        splits, asked = np.array(self._splits(), np.int8), self.indices(split)
+        contents, clusters = inspection.copies[self.rows], inspection.clusters[self.rows]
+        kinds, seen_in = np.zeros(len(asked), np.int8), np.full(len(asked), -1, np.int8)
+        for earlier in range(SPLITS.index(split)):
+            learned = splits == earlier
+            near = np.isin(clusters[asked], clusters[learned])
+            near |= np.isin(contents[asked], _neighbours(inspection.near_pairs, contents[learned]))
+            grouped = np.zeros(len(asked), np.bool_)
+            if groups is not None:
+                grouped = (groups[asked] >= 0) & np.isin(groups[asked], groups[learned])
+            for kind, found in ((SAME, np.isin(contents[asked], contents[learned])), (NEAR, near), (GROUPED, grouped)):
+                new = found & (kinds == UNSEEN)
+                kinds[new], seen_in[new] = kind, earlier
+        return Sightings(kinds, seen_in)
+
+    @cached_property
+    def learned_from(self) -> LearnedFrom:
+        """What the bundle keeps of these images."""
+        alike = unite(len(self.audit.samples), self.audit.pairs, self.audit.samples.groups)[self.rows]
+        numbers = self.audit.inspection.frequencies[self.rows].astype(np.float32)
+        splits = np.array(self._splits(), np.int8)
+        return learned_from(self.content_hashes, numbers, splits, alike, tests=self.sightings("test"))
 
     def _splits(self) -> Sequence[int]:
         splits = self.samples.splits
@@ -81,10 +123,14 @@ def prepare_data(
     columns: Mapping[str, str],
     images: str | None,
     min_per_class: int,
+    recorded: RecordedSplit | None,
     log: RunLog,
     on_event: OnEvent,
 ) -> TrainingData:
-    """Read and audit `data`, leave out what can not be read (a line each), and split what has no splits."""
+    """Read and audit `data`, leave out what can not be read (a line each), and split what has no splits.
+
+    recorded: the split of a run that goes on, whose images these must be, wherever they lie.
+    """
     samples = read_samples(data, labels=labels, images=images, min_per_class=min_per_class, **columns)
     found = audit(
         samples,
@@ -95,6 +141,8 @@ def prepare_data(
     for line in samples.account:
         log.note(line)
     _tell_unreadable(samples, found, log)
+    for line in findings_in_lines(found):
+        log.note(line)
     readable = np.flatnonzero(found.readable)
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
@@ -107,21 +155,27 @@ def prepare_data(
             log.note(line)
     _require_two_classes(kept, data)
     given = kept.splits is not None
-    if given:
+    if recorded is not None:
+        order = recorded.in_order(kept, found.content_hashes[readable])
+        kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
+    elif given:
         kept = _with_validation(kept, clusters, recipe)
     else:
-        kept = kept.with_splits(
-            make_split(
-                kept.labels,
-                clusters=clusters,
-                val_share=recipe.val_share,
-                test_share=recipe.test_share,
-                seed=recipe.seed,
-                class_names=kept.class_names,
-            )
-        )
+        kept = _split(kept, clusters, recipe)
     _require_training_images(kept, data)
-    return TrainingData(kept, found.content_hashes[readable], found, given, _white_level(found, recipe, log))
+    return TrainingData(kept, readable, found, given, _white_level(found, recipe, log))
+
+
+def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:
+    drawn = make_split(
+        samples.labels,
+        clusters=clusters,
+        val_share=recipe.val_share,
+        test_share=recipe.test_share,
+        seed=recipe.seed,
+        class_names=samples.class_names,
+    )
+    return samples.with_splits(drawn)
 
 
 def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
@@ -138,6 +192,12 @@ def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
             )
         )
     return level
+
+
+def _neighbours(pairs: Pairs, contents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The images that one of `contents` is confirmed to be nearly the same as."""
+    one, other = pairs.T
+    return np.concatenate([other[np.isin(one, contents)], one[np.isin(other, contents)]])
 
 
 def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:
@@ -168,6 +228,18 @@ def _tell_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
         log.note(f"Skipped {len(unreadable) - NAMED_FILES} more files; audit.json names them.")
     if unreadable:
         log.note(f"{len(unreadable)} of {len(samples)} files can not be read and are left out.")
+
+
+def findings_in_lines(found: Audit) -> list[str]:
+    """What an audit found, a line a kind, the worst first, with counts and an example; broken files are told apart."""
+    lines = []
+    for kind, count in found.counts.items():
+        if kind in ("unreadable", "truncated"):
+            continue
+        first = next(finding for finding in found.findings if finding.kind == kind)
+        example = f" ({', '.join(first.files[:2])})" if first.files else ""
+        lines.append(f"{first.severity}, {kind.replace('_', ' ')} x {count}: {first.message}{example}")
+    return lines
 
 
 def _require_two_classes(samples: Samples, data: Path) -> None:

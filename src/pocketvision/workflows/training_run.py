@@ -1,9 +1,11 @@
 """One training run from its settings to its report: the order of things, and what is written where."""
 
+import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +14,11 @@ import safetensors.torch
 import torch
 
 from pocketvision.atomic_files import replacing, write_json
-from pocketvision.bundle import Bundle
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.data.learned_from import FILE as LEARNED_FROM
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
-from pocketvision.errors import UsageError
+from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.texts import texts
@@ -29,18 +32,26 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
-from pocketvision.workflows.progress import EpochEnded, OnEvent
+from pocketvision.workflows.progress import Counted, EpochEnded, Note, OnEvent
+from pocketvision.workflows.recorded_split import RecordedSplit, other_data
 from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.shipping import Shipped, ship, with_metrics
+from pocketvision.workflows.shipping import WRITTEN, Shipped, ship, with_metrics
 from pocketvision.workflows.training_data import TrainingData, prepare_data
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
-    """What a training gave. `evaluations` are of the bundle itself, first the validation split, then the test split if any.
-    `interrupted`: Ctrl-C ended it early; the bundle is the best so far and the run can be resumed."""
+    """What a training gave.
+
+    evaluations: of the bundle itself, first the validation split, then the test split if any. interrupted: Ctrl-C ended it early;
+    the bundle is the best so far and the run can be resumed. unreported: why the report could not be written, None when it was;
+    the bundle is whole all the same. unchanged: the run was finished already, and nothing was done; there are no evaluations
+    then, the bundle has their figures.
+    """
 
     run: Path
     bundle: Bundle
@@ -51,6 +62,8 @@ class TrainResult:
     interrupted: bool
     seconds: float
     notes: tuple[str, ...]
+    unreported: str | None = None
+    unchanged: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the last evaluation's figures (test if there is one, else validation) by name, and the rest."""
@@ -63,7 +76,9 @@ class TrainResult:
             "notes": list(self.notes),
             "best": asdict(self.best),
             "history": [asdict(record) for record in self.history],
-            **self.evaluations[-1].to_dict(),
+            "unreported": self.unreported,
+            "unchanged": self.unchanged,
+            **(self.evaluations[-1].to_dict() if self.evaluations else {}),
             "evaluations": {evaluation.name: evaluation.to_dict() for evaluation in self.evaluations},
         }
 
@@ -80,29 +95,10 @@ def run_training(
     further: more labelled images, untouched by the training, on which the bundle is measured too, by name.
     """
     started = time.perf_counter()
-    # What "auto" means here is settled now: a resumed run goes on in the same numbers.
-    recipe = replace(settings.recipe, precision=resolve_precision(settings.recipe.precision))
-    settings, timings = replace(settings, recipe=recipe), dict[str, float]()
     log = RunLog(run.log, on_event)
-    settings.write(run)
-    data = prepare_data(
-        Path(settings.data),
-        recipe,
-        labels=settings.labels,
-        columns=settings.columns,
-        images=settings.images,
-        min_per_class=settings.min_per_class,
-        log=log,
-        on_event=on_event,
-    )
-    timings["audit"] = time.perf_counter() - started
-    # What the end will need is asked for before the work: the positive class, the weights' class names, the report's language.
-    positive_index(data.samples.class_names, settings.positive)
-    data.loss_weights(recipe.class_weights)
-    texts(settings.lang)
-    settings = _same_data(run, settings, data)
-    write_json(run.audit, data.audit.to_dict())
-    write_split_csv(run.split, data.samples)
+    settings, data = _prepared(run, settings, log, on_event)
+    timings = {"audit": time.perf_counter() - started}
+    recipe = settings.recipe
     network, preprocessing, origin = _start(recipe, len(data.samples.class_names), data.white_level, log)
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
@@ -114,14 +110,23 @@ def run_training(
         log.note(f"Interrupted: the bundle holds the best weights so far. Go on with --resume {run.folder}")
     _write_stage_weights(run, network, trained)
     shipping = time.perf_counter()
-    shipped = _ship(run, network, preprocessing, data)
+    _keep_exports(run, log)
+    shipped = _ship(run, settings, network, preprocessing, data, on_event)
     timings["export"] = time.perf_counter() - shipping
-    evaluations = evaluate_run(shipped.bundle, data, recipe, settings.positive, further or {}, on_event)
-    validation = evaluations[0]
-    bundle = with_metrics(shipped.bundle, figures_by_set(evaluations), data.fingerprint(), validation.baseline("val"))
+    bundle, evaluations = _measured(shipped.bundle, settings, data, further or {}, log)
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
-    result = TrainResult(
+
+    def report() -> None:
+        history = tuple(trained.history)
+        write_run_report(
+            run, settings, data, history, best, evaluations, bundle, timings, log.notes, weights_origin=origin
+        )
+        _finish(run, settings, trained.interrupted)
+
+    best = trained.best
+    unreported = _attempted(report, bundle, log)
+    return TrainResult(
         run.folder,
         bundle,
         run.report,
@@ -131,31 +136,101 @@ def run_training(
         trained.interrupted,
         timings["total"],
         tuple(log.notes),
+        unreported,
     )
-    write_run_report(
-        run,
-        settings,
-        data,
-        result.history,
-        trained.best,
-        evaluations,
-        bundle,
-        timings,
-        log.notes,
-        weights_origin=origin,
+
+
+def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
+    """What a finished run left, all of it kept; None where a part of it is gone and has to be made again."""
+    try:
+        bundle = read_bundle(run.bundle)
+        history = tuple(run.read_history())
+    except (BundleError, UsageError):
+        return None
+    if not history or not run.report.is_file():
+        return None
+    text = f"Nothing to do: {run.folder} is finished, and all in it is kept. --epochs1 and --epochs2 can give it more epochs."
+    on_event(Note(text))
+    best = min(history, key=lambda record: record.val_loss)
+    return TrainResult(run.folder, bundle, run.report, history, best, (), False, 0.0, (text,), unchanged=True)
+
+
+def _prepared(
+    run: RunFolder, settings: RunSettings, log: RunLog, on_event: OnEvent
+) -> tuple[RunSettings, TrainingData]:
+    """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
+    the weights' class names, the report's language."""
+    # What "auto" means here is settled now: a resumed run goes on in the same numbers.
+    recipe = replace(settings.recipe, precision=resolve_precision(settings.recipe.precision))
+    settings = replace(settings, recipe=recipe)
+    settings.write(run)
+    data = prepare_data(
+        Path(settings.data),
+        recipe,
+        labels=settings.labels,
+        columns=settings.columns,
+        images=settings.images,
+        min_per_class=settings.min_per_class,
+        recorded=RecordedSplit.read(run),
+        log=log,
+        on_event=on_event,
     )
-    _finish(run, settings, trained.interrupted)
-    return result
+    positive_index(data.samples.class_names, settings.positive)
+    data.loss_weights(recipe.class_weights)
+    texts(settings.lang)
+    settings = _same_data(run, settings, data)
+    write_json(run.audit, data.audit.to_dict())
+    write_split_csv(run.split, data.samples, data.content_hashes)
+    return settings, data
+
+
+def _measured(
+    bundle: Bundle, settings: RunSettings, data: TrainingData, further: Mapping[str, Samples], log: RunLog
+) -> tuple[Bundle, list[Evaluation]]:
+    """The bundle with its figures, and the evaluations. The bundle is whole whatever happens here, and that is said."""
+    try:
+        evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
+        validation = evaluations[0].baseline("val")
+        return with_metrics(bundle, figures_by_set(evaluations, data), data.fingerprint(), validation), evaluations
+    except BaseException as error:
+        log.note(f"Measuring ended early ({_named(error)}). The bundle is whole, without figures: {bundle.folder}")
+        raise
+
+
+def _attempted(report: Callable[[], None], bundle: Bundle, log: RunLog) -> str | None:
+    """What went wrong with the report, if anything did: an error there takes nothing away from a training that is done."""
+    try:
+        report()
+    except Exception as error:
+        text = f"The report can not be written: {_named(error)}. The bundle is whole: {bundle.folder}"
+        logger.debug("the report failed", exc_info=True)
+        log.note(text)
+        return text
+    return None
+
+
+def _named(error: BaseException) -> str:
+    return str(error) if isinstance(error, PocketVisionError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _keep_exports(run: RunFolder, log: RunLog) -> None:
+    """A bundle that more was added to than a training writes is kept beside the one that takes its place."""
+    try:
+        more = set(read_bundle(run.bundle, check_hashes=False).manifest.files) - {*WRITTEN, LEARNED_FROM}
+    except BundleError:
+        return
+    if more:
+        numbers = (number for number in count(1) if not (run.folder / f"bundle-{number}").exists())
+        kept = run.folder / f"bundle-{next(numbers)}"
+        shutil.copytree(run.bundle, kept)
+        log.note(f"The bundle so far, with {', '.join(sorted(more))}, is kept as {kept}; export the new one again.")
 
 
 def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> RunSettings:
     """Settings with the data's fingerprint. UsageError when a resumed run finds other data than it began with."""
     found = data.fingerprint()
     if settings.data_fingerprint not in ("", found):
-        raise UsageError(
-            f"The data in {settings.data} is not what {run.folder} was started on: images were added, removed or changed. "
-            "Put the data back as it was, or start a new run."
-        )
+        raise other_data(settings.data, run.folder)
     settings = replace(settings, data_fingerprint=found)
     settings.write(run)
     return settings
@@ -232,7 +307,14 @@ def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedStage
             temporary.write_bytes(safetensors.torch.save(weights, rows_as_metadata(network.architecture)))
 
 
-def _ship(run: RunFolder, network: Network, preprocessing: Preprocessing, data: TrainingData) -> Shipped:
+def _ship(
+    run: RunFolder,
+    settings: RunSettings,
+    network: Network,
+    preprocessing: Preprocessing,
+    data: TrainingData,
+    on_event: OnEvent,
+) -> Shipped:
     indices = data.indices("val")
 
     def load(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
@@ -246,6 +328,8 @@ def _ship(run: RunFolder, network: Network, preprocessing: Preprocessing, data: 
         load=load,
         names=[data.samples.paths[index] for index in indices],
         truth=data.samples.labels[indices].astype(np.int64),
+        files={LEARNED_FROM: data.learned_from.to_bytes()} if settings.ship_hashes else {},
+        on_progress=lambda done, total: on_event(Counted("export", done, total)),
     )
 
 

@@ -1,0 +1,75 @@
+"""The split that a run began with, image by image by content: how it goes on with the same images wherever they lie now."""
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.splits import CONTENT
+from pocketvision.errors import UsageError
+from pocketvision.workflows.run_folder import RunFolder
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class RecordedSplit:
+    """Of n images in the run's order: content hashes, class names, splits (index into SPLITS) and the paths they had."""
+
+    folder: Path
+    content: tuple[bytes, ...]
+    labels: tuple[str, ...]
+    splits: tuple[int, ...]
+    paths: tuple[str, ...]
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "RecordedSplit | None":
+        """What split.csv says; None where there is none yet, or no content in it (PocketVision 0.1.0 wrote none)."""
+        try:
+            with run.split.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+                rows = list(csv.DictReader(file))
+            return cls(
+                run.folder,
+                tuple(bytes.fromhex(row[CONTENT]) for row in rows),
+                tuple(row["label"] for row in rows),
+                tuple(SPLITS.index(row["split"]) for row in rows),
+                tuple(row["path"] for row in rows),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def in_order(self, samples: Samples, content: NDArray[np.void]) -> NDArray[np.int64]:
+        """Which of `samples`, with these content hashes, each image of the run is.
+
+        Raises UsageError that names some when images are gone, changed or new.
+        """
+        places: dict[tuple[bytes, str], list[int]] = defaultdict(list)
+        for index in reversed(range(len(samples))):
+            places[content[index].tobytes(), samples.label_name(index)].append(index)
+        order, gone = [], []
+        for key, path in zip(zip(self.content, self.labels, strict=True), self.paths, strict=True):
+            if places[key]:
+                order.append(places[key].pop())
+            else:
+                gone.append(path)
+        new = [samples.paths[index] for left in places.values() for index in left]
+        if gone or new:
+            raise other_data(str(samples.root), self.folder, gone=gone, new=new)
+        return np.array(order, np.int64)
+
+
+def other_data(data: str, run: Path, *, gone: list[str] | None = None, new: list[str] | None = None) -> UsageError:
+    """A resumed run finds other images than it began with."""
+    found = [
+        f"{len(paths)} {what} ({', '.join(paths[:_NAMED])}{' ...' if len(paths) > _NAMED else ''})"
+        for what, paths in (("are gone or have changed", gone), ("are new or have changed", new))
+        if paths
+    ]
+    return UsageError(
+        f"The data in {data} is not what {run} was started on: images were added, removed or changed"
+        f"{': ' + '; '.join(found) if found else ''}. Put the data back as it was, or start a new run."
+    )

@@ -1,0 +1,144 @@
+"""A run that goes on: with its data moved or renamed, with more epochs, after a report that could not be written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_pictures import write_pictures
+from safetensors.numpy import load_file
+
+import pocketvision
+from pocketvision.cli.main import main
+from pocketvision.errors import UsageError
+from pocketvision.workflows import training_run
+from pocketvision.workflows.progress import EpochEnded, Event
+from pocketvision.workflows.training_run import TrainResult
+
+FORMAT1 = Path(__file__).parents[1] / "golden/format1"
+SETTINGS: dict[str, Any] = {
+    "model": str(FORMAT1 / "tiny.json"),
+    "weights": str(FORMAT1 / "start.safetensors"),
+    "size": 32,
+    "unfreeze": 2,
+    "epochs1": 1,
+    "epochs2": 2,
+    "batch": 8,
+    "views": 1,
+    "test_share": 0.2,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "pictures"
+    write_pictures(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return pocketvision.train(pictures, out=tmp_path_factory.mktemp("runs") / "unbroken", **SETTINGS)
+
+
+@pytest.fixture
+def finished(unbroken: TrainResult, tmp_path: Path) -> Path:
+    """A copy of a finished run, to write into."""
+    return Path(shutil.copytree(unbroken.run, tmp_path / "finished"))
+
+
+def interrupted_run(data: Path, run: Path) -> TrainResult:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.record.stage == 2:
+            raise KeyboardInterrupt
+
+    return pocketvision.train(data, out=run, on_event=interrupt, **SETTINGS)
+
+
+def renamed(pictures: Path, folder: Path) -> Path:
+    """The same pictures in another folder under names that sort the other way round."""
+    for file in sorted(pictures.glob("*/*.png")):
+        target = folder / file.parent.name / f"{99 - int(file.stem)}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "move", [lambda data, new: Path(shutil.copytree(data, new)), renamed], ids=["moved", "renamed"]
+)
+def test_a_run_goes_on_with_the_same_images_elsewhere_and_ends_as_an_unbroken_one(
+    unbroken: TrainResult, pictures: Path, tmp_path: Path, move: Callable[[Path, Path], Path]
+) -> None:
+    data, run = Path(shutil.copytree(pictures, tmp_path / "data")), tmp_path / "run"
+    interrupted_run(data, run)
+    moved = move(data, tmp_path / "elsewhere")
+    shutil.rmtree(data)
+    with pytest.raises(UsageError, match=r"is not there\. If it was moved, say where to"):
+        pocketvision.train(resume=run)
+    result = pocketvision.train(moved, resume=run)
+    expected, found = (load_file(folder / "bundle/model.safetensors") for folder in (unbroken.run, run))
+    assert all((expected[name] == found[name]).all() for name in expected)
+    assert {figure.text for figure in result.bundle.figures} == {figure.text for figure in unbroken.bundle.figures}
+    assert json.loads((run / "run.json").read_text())["data"] == str(moved)
+
+
+def test_other_images_are_refused_by_name(pictures: Path, tmp_path: Path) -> None:
+    data, run = Path(shutil.copytree(pictures, tmp_path / "data")), tmp_path / "run"
+    interrupted_run(data, run)
+    (data / "disc/3.png").unlink()
+    shutil.copy(data / "ring/1.png", data / "ring/second.png")
+    with pytest.raises(
+        UsageError, match=r"1 are gone or have changed \(.*3\.png\); 1 are new or have changed \(.*\.png\)"
+    ):
+        pocketvision.train(resume=run)
+
+
+def test_a_finished_run_has_nothing_to_do_and_keeps_everything(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "bundle/model.xml").write_text("an export")
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--resume", str(finished)])
+    assert not ended.value.code
+    printed = capsys.readouterr()
+    assert "Nothing to do" in printed.err and ", test, 6 images" in printed.out
+    assert f"Next: pocketvision predict {finished}" in printed.out
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert pocketvision.train(resume=finished, epochs2=1).to_dict()["unchanged"] is True
+
+
+def test_more_epochs_keep_the_bundle_that_was_exported(finished: Path) -> None:
+    from pocketvision.bundle import read_bundle, rewrite_bundle
+
+    bundle = read_bundle(finished)
+    rewrite_bundle(bundle, bundle.manifest, {"model.other": b"an export"})
+    result = pocketvision.train(resume=finished, epochs2=3)
+    assert not result.unchanged and len(result.history) == 4
+    assert (finished / "bundle-1/model.other").read_bytes() == b"an export"
+    assert any("model.other, is kept as" in note for note in result.notes)
+    assert pocketvision.verify(finished / "bundle-1").images == 4
+
+
+def test_a_report_that_can_not_be_written_takes_nothing_away(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no font")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "write_run_report", broken)
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(pictures), "--out", str(tmp_path / "run"), *options])
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "The report can not be written: RuntimeError: no font. The bundle is whole" in " ".join(printed.err.split())
+    assert "Test: accuracy" in printed.out and "Report:" not in printed.out
+    assert pocketvision.verify(tmp_path / "run").images == 4
+    assert not pocketvision.train(resume=tmp_path / "run").unchanged  # the report is made up for
+    assert (tmp_path / "run/report.html").is_file()
