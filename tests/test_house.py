@@ -18,15 +18,13 @@ TESTS = Path(__file__).parent
 
 # Longer than a screen, reviewed: the options of verbs that the recipe of a later issue rebuilds, and what stands beside each.
 LONGER_FUNCTIONS = {
-    "cli.train.train": 157,
-    "workflows.train.train": 110,
-    "workflows.training_run.run_training": 78,
+    "cli.train.train": 163,
+    "workflows.train.train": 112,
     "training.two_stage.train_two_stages": 64,
-    "cli.evaluate.evaluate": 71,
+    "cli.evaluate.evaluate": 72,
     "cli.serve.serve": 108,
     "cli.stream.stream": 72,
     "workflows.evaluate.evaluate": 80,
-    "workflows.shipping.ship": 62,
 }
 
 # From the ground up: a room imports only rooms that stand before it.

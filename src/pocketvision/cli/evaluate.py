@@ -8,6 +8,8 @@ import typer
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     BackendName,
+    Batch,
+    DecodingWorkers,
     Device,
     GroupColumn,
     Images,
@@ -17,7 +19,6 @@ from pocketvision.cli.options import (
     PathColumn,
     SplitColumn,
     Threads,
-    Workers,
 )
 from pocketvision.cli.terminal import stdout
 
@@ -37,8 +38,8 @@ def evaluate(
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
     images: Images = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 32,
-    workers: Workers = 2,
+    batch: Batch = None,
+    workers: DecodingWorkers = None,
     threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",
@@ -54,11 +55,11 @@ def evaluate(
 ) -> None:
     """Measure a bundle on labelled images: accuracy with its interval, F1, confusion matrix, calibration.
 
-    Classes are matched by name; a class that the data lacks shifts no other.
+    Classes are matched by name. Images that the bundle learned from are left out and counted.
 
     Examples:
 
-        pocketvision evaluate runs/leaves/bundle more-photos/ --out runs/leaves/more
+        pocketvision evaluate runs/leaves more-photos/ --out runs/leaves/more
 
         pocketvision evaluate runs/leaves/bundle runs/leaves/split.csv --split val --json -
     """

@@ -64,6 +64,10 @@ Images = Annotated[
 MinPerClass = Annotated[
     int, typer.Option(min=1, help="Leave out classes with fewer images (duplicates and groups count once in training).")
 ]
+Batch = Annotated[int | None, typer.Option(min=1, help="Images a run of the network.  [default: 4]")]
+DecodingWorkers = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Threads that read and run images.  [default: one a core]")
+]
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
 WhiteLevel = Annotated[
     int | None,

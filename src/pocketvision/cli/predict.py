@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import print_row, took, write_json_option
-from pocketvision.cli.options import BackendName, Device, JsonFile, MaxPixels, Threads
+from pocketvision.cli.options import BackendName, Batch, DecodingWorkers, Device, JsonFile, MaxPixels, Threads
 from pocketvision.cli.terminal import standard_input, stderr
 
 
@@ -17,10 +17,8 @@ def predict(
     ],
     out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images a run of the network.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that read and run images.  [default: one a core]")
-    ] = None,
+    batch: Batch = None,
+    workers: DecodingWorkers = None,
     threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",

@@ -149,12 +149,11 @@ def evaluate_predictor(
     out. role: see Evaluation; of images that took part in the training, calibration is cross-fitted: they fitted the
     temperature too. sightings: which of them the model has seen before, row by row; None where nobody knows. They are
     answered, and left out of the figures. positive: with two classes, the one whose figures stand for the whole (default: the
-    last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`.
-    on_progress: called with the images done and their total, after every image.
-    Raises UsageError for a class that the predictor does not know, PocketVisionError when no image is readable.
+    last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`. on_progress: told the
+    images done and their total. Raises UsageError for a class that the predictor does not know, PocketVisionError when no
+    image is readable.
     """
-    labels = matched_labels(samples, predictor.labels)
-    started = time.perf_counter()
+    labels, started = matched_labels(samples, predictor.labels), time.perf_counter()
     places: list[int] = []
     logits: list[NDArray[np.float32]] = []
     probabilities: list[NDArray[np.float32]] = []

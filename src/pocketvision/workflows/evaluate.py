@@ -43,7 +43,7 @@ def evaluate(
     split_column: str = "split",
     group_column: str = "group",
     images: str | Path | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
     backend: str | None = None,
@@ -61,12 +61,11 @@ def evaluate(
     images: where a table's relative paths start; None is its folder.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
     hashes of its training's images.
-    split: "train", "val" or "test", or another name that people give them; None takes the test split if `data` has one, and
-    else every image.
+    split: "train", "val", "test" or what people call them; None takes the test split if `data` has one, else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
-    batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images done and
-    their total. on_event: told what is done before that.
+    batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images measured
+    and their total. on_event: what is done before that.
     baseline: also write into the bundle's manifest how confident its answers were and how bright the images, for a server to
     hold later ones against (baseline.py). Not of images that were trained on: their confidence is too high.
 
@@ -99,7 +98,7 @@ def evaluate(
         role=_ROLES.get(split, "given") if sightings is None else "given",
         sightings=sightings,
         positive=positive,
-        batch=batch,
+        batch=batch or BATCH,
         workers=workers,
         max_pixels=max_pixels,
         seed=seed,

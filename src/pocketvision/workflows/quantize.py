@@ -117,8 +117,8 @@ def quantize(
     tune_epochs: more than 0 to tune the network for 8 bits on that training split first, with tune_lr as its highest rate. The
     candidates are then tried on the tuned weights as well, and both are compared with the bundle's own answers.
 
-    Raises AgreementError when no candidate is within the allowed drop: no bundle is written, the figures are left beside `out`.
-    Raises UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
+    Raises AgreementError when no candidate is within the allowed drop (no bundle is written, the figures are left beside `out`),
+    UsageError (a bundle that is quantized already, no data, other classes), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
     stop_early = method == "auto" and candidates is None
@@ -143,15 +143,13 @@ def quantize(
             tuned=_tuned(read, learning, tuning, scratch / "tuned", on_event) if tuning.epochs else None,
             stop_early=stop_early,
         )
-        record = _record(found, inputs, max_accuracy_drop, path.stat().st_size)
-        record["measured_on"] = validation.role
+        record = {"measured_on": validation.role, **_record(found, inputs, max_accuracy_drop, path.stat().st_size)}
         if tuning.epochs:
             record["tuning"] = {**asdict(tuning), "images": len(learning)}
         if found.chosen is None:
             raise _refusal(found, folder, record, max_accuracy_drop, method)
-        measured = _baseline(found, inputs.images, validation)
-        hashes = hashes_for(read, learning if tuning.epochs else None)
-        written = _write(read, folder, scratch, found.chosen, record, measured, hashes)
+        kept = (_baseline(found, inputs.images, validation), hashes_for(read, learning if tuning.epochs else None))
+        written = _write(read, folder, scratch, found.chosen, record, *kept)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
 
 
