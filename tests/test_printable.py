@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvision.errors import unknown_name
+from pocketvision.errors import BundleError, ImageError, PocketVisionError, UsageError, unknown_name
 from pocketvision.printable import printable, quoted, shortened
 
 
@@ -47,6 +47,18 @@ def test_a_long_value_keeps_its_beginning_and_its_end() -> None:
     shown = quoted("begin" + "x" * 1_000_000 + "end")
     assert shown.startswith("'begin") and shown.endswith("end'") and len(shown) <= 122
     assert quoted(b"\x00" * 500_000).endswith("'\"")
+
+
+@pytest.mark.parametrize("kind", [PocketVisionError, UsageError, BundleError])
+@pytest.mark.parametrize(
+    "value", ["x" * 1_000_000, "a b " * 100_000, "line\n" * 10_000, "\x00" * 50_000, "\udcff" * 50_000]
+)
+def test_no_error_is_longer_than_a_screen_or_more_than_a_line(kind: type[PocketVisionError], value: str) -> None:
+    error = kind(f"samples.csv, line 3: {value!r}; expected a name")
+    assert len(str(error)) <= 4000 and len(str(error).splitlines()) == 1
+    assert str(error).startswith("samples.csv, line 3: '")
+    image = ImageError("a.png", f"it is damaged ({value})")
+    assert len(image.reason) <= 4000 and len(image.reason.splitlines()) == 1
 
 
 def test_an_unknown_name_is_cut_in_its_error() -> None:

@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from pocketvision.printable import LONGEST_VALUE, quoted, shortened
+from pocketvision.printable import LONGEST_VALUE, bounded, quoted, shortened
 
 
 class PocketVisionError(Exception):
     """Work that could not be done. The command line prints its message and exits with `exit_code`, never a traceback."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message on one line and of bounded length, whatever was put into it: it may hold what a file or a library says."""
+        return bounded(super().__str__())
 
 
 class UsageError(PocketVisionError):
@@ -24,7 +28,7 @@ class ImageError(PocketVisionError):
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
-        self.reason = reason
+        self.reason = bounded(reason)
 
 
 class BundleError(PocketVisionError):
