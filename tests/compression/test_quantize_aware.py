@@ -107,7 +107,14 @@ def gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one - other).max(axis=1).mean())
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v3_small", "efficientnet_lite0", "resnet18"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "small_cnn",
+        "mobilenet_v3_small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficientnet_lite0", "resnet18")),
+    ],
+)
 def test_every_weight_and_what_it_meets_is_rounded(name: str, images: NDArray[np.float32]) -> None:
     """A quantizer that does not know our convolutions would leave them out without a word: torchao's for x86 does."""
     network = network_of(name, images)
@@ -128,7 +135,10 @@ def test_every_weight_and_what_it_meets_is_rounded(name: str, images: NDArray[np
     assert len(steps) == len(rounders) and max(steps) <= 256
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v3_small", "vit_tiny_16"])
+@pytest.mark.parametrize(
+    "name",
+    ["small_cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenet_v3_small", "vit_tiny_16"))],
+)
 def test_without_the_rounding_it_is_the_network(name: str, images: NDArray[np.float32]) -> None:
     images = np.repeat(images, 7, axis=2).repeat(7, axis=3)[:4] if name.startswith("vit") else images
     torch.manual_seed(0)

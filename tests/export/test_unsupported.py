@@ -44,8 +44,8 @@ def with_layer(layer: nn.Module) -> Network:
     ("name", "into", "layer"),
     [
         ("onnx", "ONNX", Bessel()),
-        ("onnx-uint8", "ONNX", Bessel()),
-        ("openvino", "ONNX", Bessel()),
+        pytest.param("onnx-uint8", "ONNX", Bessel(), marks=pytest.mark.slow),
+        pytest.param("openvino", "ONNX", Bessel(), marks=pytest.mark.slow),
         ("coreml", "Core ML", Bessel()),
         ("program", "torch.export's program", Undecided()),
         ("executorch", "ExecuTorch", Undecided()),

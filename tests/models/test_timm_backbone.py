@@ -43,7 +43,9 @@ CUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "regnetx_002": ((32, 24, 56, 152, 368), (2, 4, 8, 16, 32)),
     WHOLE: ((192,), (16,)),
 }
-SPLIT = [name for name in CUTS if name != WHOLE]
+QUICK = ("efficientnet_b0", "convnext_atto", WHOLE)
+EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CUTS]
+SPLIT = [name for name in EACH if name != WHOLE]
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def images_for(name: str, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_outputs_equal_timms(name: str) -> None:
     both = pair(name)
     assert both.layout == "timm" and both.ours.num_classes == CLASSES
@@ -86,7 +88,7 @@ def test_outputs_equal_timms(name: str) -> None:
             assert_equal(both.ours(images), both.theirs(images))
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_activations_at_every_cut_are_as_declared(name: str) -> None:
     network, images = pair(name).ours, images_for(name)
     assert (network.channels, network.strides) == CUTS[name]
@@ -114,7 +116,7 @@ def test_a_stride_is_how_many_more_pixels_make_one_more_activation(name: str) ->
             assert (large - small) * stride == 64
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_keys_are_complete_both_ways(name: str) -> None:
     both = pair(name)
     state, layout = both.theirs.state_dict(), LAYOUTS["timm"]
@@ -126,7 +128,7 @@ def test_keys_are_complete_both_ways(name: str) -> None:
     assert set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_its_own_weights_load_again(name: str) -> None:
     both = pair(name)
     again, layout = load_weights(both.spec, both.ours.state_dict(), "x")
@@ -135,7 +137,7 @@ def test_its_own_weights_load_again(name: str) -> None:
         assert torch.equal(again(images_for(name)), both.ours(images_for(name)))
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_parameters_are_counted_right(name: str) -> None:
     both = pair(name)
     counted = sum(parameter.numel() for parameter in both.theirs.parameters())
@@ -153,7 +155,7 @@ def test_multiply_accumulates_are_those_that_run(name: str) -> None:
     assert cost(spec, size=160).macs == counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_spec_is_plain_data(name: str, tmp_path: Path) -> None:
     spec = pair(name).spec
     text = json.dumps(spec.to_dict())
@@ -210,7 +212,7 @@ def test_what_pools_a_network_in_one_piece_takes_bfloat16_too() -> None:
     assert (found.float() - exact).square().mean().sqrt() < 0.1 * exact.std()
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", EACH)
 def test_gradients_reach_every_parameter(name: str) -> None:
     network = copy.deepcopy(pair(name).ours).train()
     nn.functional.cross_entropy(network(images_for(name, 4)), torch.arange(4)).backward()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from served import Start, picture, serving
+from served import Running, Start, picture, serving
 
 import pocketvision
 from pocketvision.bundle import Bundle
@@ -223,8 +223,8 @@ def test_a_forms_charset_is_no_fault_of_the_server(client: TestClient, charset: 
 @pytest.mark.parametrize(
     "path", ["/", "/health", "/ready", "/models", "/metrics", "/docs", "/openapi.json", "/page/page.css"]
 )
-def test_what_can_be_got_can_be_asked_for_without_its_body(start: Start, path: str) -> None:
-    url = start().url + path
+def test_what_can_be_got_can_be_asked_for_without_its_body(server: Running, path: str) -> None:
+    url = server.url + path
     got, asked = httpx.get(url), httpx.head(url)
     assert asked.status_code == got.status_code == 200
     assert asked.content == b"" and asked.headers["content-type"] == got.headers["content-type"]

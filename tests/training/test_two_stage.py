@@ -1,5 +1,6 @@
 """Two-stage training on a tiny real job: determinism, frozen parts, resumption, both ways of feeding, not-a-number."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -
 @pytest.fixture(scope="module")
 def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def new_cache(network: Network, trunk_folder: Path, tmp_path: Path) -> Path:
+    """A cache of the test's own that holds nothing but the compiled trunk."""
+    compile_trunk(network, CUT, height=32, width=32, folder=trunk_folder / "trunk", threads=1)
+    shutil.copytree(trunk_folder / "trunk", tmp_path / "trunk")
+    return tmp_path
 
 
 def run(
@@ -175,26 +184,26 @@ def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageV
     assert losses.index(min(losses)) == len(losses) - 3
 
 
-def test_a_view_is_computed_once(network: Network, images: ImageViews, tmp_path: Path) -> None:
-    inputs = cached(network, images, tmp_path)
+def test_a_view_is_computed_once(network: Network, images: ImageViews, new_cache: Path) -> None:
+    inputs = cached(network, images, new_cache)
     rows = [(sample, view) for sample in range(40) for view in range(3)]
     assert inputs.fill("cut", rows) == 120
     assert inputs.fill("cut", rows) == 0
     assert inputs.fill("pooled", rows[:5]) == 5  # the tail's part is not there yet
-    assert cached(network, images, tmp_path).fill("cut", rows) == 0  # another run finds them on disk
+    assert cached(network, images, new_cache).fill("cut", rows) == 0  # another run finds them on disk
 
 
-def test_doubled_images_share_their_rows(network: Network, images: ImageViews, tmp_path: Path) -> None:
+def test_doubled_images_share_their_rows(network: Network, images: ImageViews, new_cache: Path) -> None:
     hashes = images.content_hashes.copy()
     hashes[1] = hashes[0]
-    inputs = cached(network, replace(images, content_hashes=hashes), tmp_path)
+    inputs = cached(network, replace(images, content_hashes=hashes), new_cache)
     for feature in ("cut", "pooled"):
         one, other = next(inputs.batches(feature, [[(0, 1), (1, 1)]]))
         assert torch.equal(one, other)
 
 
-def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageViews, tmp_path: Path) -> None:
-    folder = tmp_path / "trunk"
+def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageViews, new_cache: Path) -> None:
+    folder = new_cache / "trunk"
     runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)
     before = runtime.cut(images.load([(0, 0)]))
     (folder / "trunk.onnx").write_bytes(b"damaged")

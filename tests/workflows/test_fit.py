@@ -183,8 +183,11 @@ def test_an_interrupted_command_goes_on(
     assert making(notes) == ["as-it-is-int8", "size-32-int8"] and found.bundle is not None
 
 
-def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundle, tmp_path: Path) -> None:
-    options = CHEAP | {"kinds": ("tuned-size", "pruning", "network"), "networks": ("efficientnet_lite0", "small_cnn")}
+@pytest.mark.parametrize("trained_anew", [(), pytest.param(("efficientnet_lite0",), marks=pytest.mark.slow)])
+def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(
+    trained_anew: tuple[str, ...], bundle: Bundle, tmp_path: Path
+) -> None:
+    options = CHEAP | {"kinds": ("tuned-size", "pruning", "network"), "networks": (*trained_anew, "small_cnn")}
     found = fit(bundle.folder, Budget(None, 1000, 100), out=tmp_path / "tiny", **options)
     assert found.bundle is None and found.chosen is None and not (tmp_path / "tiny").exists()
     assert [each.trial for each in found.trials] == [
@@ -192,7 +195,7 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundl
         "tuned-size-32",
         "pruned-60",
         "pruned-36",
-        "efficientnet_lite0",
+        *trained_anew,
     ]
     assert "No weights of small_cnn are published" in found.failed["small_cnn"]
     assert found.nearest.trial == "pruned-36" == min(found.trials, key=lambda each: each.bytes).trial
@@ -200,8 +203,8 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(bundle: Bundl
     # Whatever trained learned from the run's own training split, and nothing else.
     with (bundle.folder.parent / "split.csv").open() as file:
         split = {row["path"]: row["split"] for row in csv.DictReader(file)}
-    for table in (found.trials_folder / "images.csv", found.trials_folder / "efficientnet_lite0/split.csv"):
-        with table.open() as file:
+    for table in ("images.csv", *(f"{name}/split.csv" for name in trained_anew)):
+        with (found.trials_folder / table).open() as file:
             assert {row["path"]: row["split"] for row in csv.DictReader(file)} == split
 
 
