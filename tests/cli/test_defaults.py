@@ -11,6 +11,8 @@ from click import Command
 
 from pocketvision.cli.verbs import app
 from pocketvision.compression.budget import Budget
+from pocketvision.compression.prune_settings import PruneSettings
+from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
@@ -20,10 +22,9 @@ from pocketvision.workflows.demo import demo
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
-from pocketvision.workflows.fit_trials import TrialSettings
 from pocketvision.workflows.import_weights import import_weights
 from pocketvision.workflows.predict import predict
-from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.serve import serve
 from pocketvision.workflows.stream import stream

@@ -9,7 +9,8 @@ from networks import assert_equal, each_row, randomised
 from torch import nn
 
 from pocketvision.compression import prune_channels as module
-from pocketvision.compression.prune_channels import IMPORTANCES, prune_channels
+from pocketvision.compression.prune_channels import prune_channels
+from pocketvision.compression.prune_settings import IMPORTANCES
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import ARCHITECTURES, build

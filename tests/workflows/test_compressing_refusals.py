@@ -17,13 +17,14 @@ import pytest
 
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.compression import quantize_openvino
+from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
 from pocketvision.export import to_program
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.workflows import prune as prune_workflow
 from pocketvision.workflows.export import export
-from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 

@@ -13,12 +13,12 @@ from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.settings import CANDIDATES
+from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.runtime.backends import BACKENDS, BackendRow, default_backend
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.workflows import fit_trials
 from pocketvision.workflows.fit import FitResult, fit
-from pocketvision.workflows.fit_trials import TrialSettings
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.quantize import quantize

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.prune_weights import prune_weights, sparsity
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.models.catalog import build
@@ -20,7 +21,7 @@ from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Note
-from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.prune import prune
 from pocketvision.workflows.train import TrainResult
 
 

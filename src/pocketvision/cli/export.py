@@ -9,6 +9,7 @@ from pocketvision.cli.comparisons import format_drop, format_share
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
+from pocketvision.compression.settings import MAX_ACCURACY_DROP
 
 if TYPE_CHECKING:
     from pocketvision.workflows.export import ExportedFile
@@ -33,7 +34,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Write a copy of the bundle there.  [default: into the bundle]")
     ] = None,
-    max_accuracy_drop: MaxAccuracyDrop = 0.5,
+    max_accuracy_drop: MaxAccuracyDrop = MAX_ACCURACY_DROP,
     json: JsonFile = None,
 ) -> None:
     """Add files for other runtimes to a bundle. Each is run on real images first and compared with the trained network.

@@ -9,6 +9,8 @@ from pocketvision.cli.comparisons import format_drop, format_share, too_few_imag
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
+from pocketvision.compression.budget import Budget
+from pocketvision.compression.trial_settings import TrialSettings
 
 if TYPE_CHECKING:
     from pocketvision.workflows.fit import FitResult, TrialResult
@@ -44,7 +46,7 @@ def fit(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder.")],
     latency: Annotated[str | None, typer.Option(help="Of one image on this machine, such as 8ms.")] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's file, such as 5MB.")] = None,
-    max_accuracy_drop: MaxAccuracyDrop = 1.0,
+    max_accuracy_drop: MaxAccuracyDrop = Budget.max_accuracy_drop,
     data: LabelledImages = None,
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
@@ -52,9 +54,9 @@ def fit(
     networks: Networks = None,
     backends: Backends = None,
     everything: Everything = False,
-    epochs: Epochs = 3.0,
+    epochs: Epochs = TrialSettings.epochs,
     plot: PlotFile = None,
-    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = TrialSettings.seed,
     json: JsonFile = None,
 ) -> None:
     """Write the most accurate bundle that keeps to a budget, out of smaller inputs, backends, 8 bits, pruning, smaller networks.
@@ -68,10 +70,9 @@ def fit(
 
         pocketvision fit bundle --data photos/ --size 1MB --try int8,network --networks mobilenet_v3_small
     """
-    from pocketvision.compression.budget import Budget, parse_latency, parse_size
+    from pocketvision.compression.budget import parse_latency, parse_size
     from pocketvision.compression.trials import KINDS
     from pocketvision.workflows.fit import fit as run_fit
-    from pocketvision.workflows.fit_trials import TrialSettings
 
     budget = Budget(
         None if latency is None else parse_latency(latency),

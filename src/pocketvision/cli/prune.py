@@ -9,6 +9,7 @@ from pocketvision.cli.comparisons import format_drop
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
+from pocketvision.compression.prune_settings import PruneSettings
 
 if TYPE_CHECKING:
     from pocketvision.workflows.prune import PruneResult
@@ -36,17 +37,19 @@ def prune(
     keep_parameters: Annotated[float | None, typer.Option(help="Share of the parameters that stays.")] = None,
     latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of one image in ONNX Runtime here.")] = None,
     unstructured: Unstructured = None,
-    importance: Annotated[str, typer.Option(help="What channels are ranked by: l1, bn-scale or taylor.")] = "l1",
-    rounds: Annotated[int, typer.Option(help="Prunings with tuning between them.")] = 3,
-    epochs: Annotated[float, typer.Option(help="Epochs of tuning in all.")] = 6.0,
-    augmentation: Augmentation = "light",
-    distill: Distill = True,
-    lr: Annotated[float, typer.Option(help="Highest learning rate of the tuning.")] = 1e-3,
-    max_accuracy_drop: MaxAccuracyDrop = 1.0,
+    importance: Annotated[
+        str, typer.Option(help="What ranks channels: l1, bn-scale or taylor.")
+    ] = PruneSettings.importance,
+    rounds: Annotated[int, typer.Option(help="Prunings with tuning between them.")] = PruneSettings.rounds,
+    epochs: Annotated[float, typer.Option(help="Epochs of tuning in all.")] = PruneSettings.epochs,
+    augmentation: Augmentation = PruneSettings.augmentation,
+    distill: Distill = PruneSettings.distill,
+    lr: Annotated[float, typer.Option(help="Highest learning rate of the tuning.")] = PruneSettings.lr,
+    max_accuracy_drop: MaxAccuracyDrop = PruneSettings.max_accuracy_drop,
     data: LabelledImages = None,
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The pruned bundle's folder.  [default: BUNDLE-pruned]")] = None,
-    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the order and the views of the images.")] = PruneSettings.seed,
     json: JsonFile = None,
 ) -> None:
     """Remove a network's least important channels, tune what is left, and write it as a bundle of its own.
@@ -59,7 +62,6 @@ def prune(
 
         pocketvision prune runs/leaves/bundle --latency-ms 8 --importance taylor --epochs 10
     """
-    from pocketvision.workflows.prune import PruneSettings
     from pocketvision.workflows.prune import prune as run_prune
 
     settings = PruneSettings(

@@ -10,6 +10,7 @@ from pocketvision.cli.comparisons import format_drop, format_share, too_few_imag
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
+from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP, Tuning
 
 if TYPE_CHECKING:
     from pocketvision.workflows.quantize import QuantizeResult
@@ -32,12 +33,12 @@ def quantize(
             "layers only)."
         ),
     ] = "auto",
-    max_accuracy_drop: MaxAccuracyDrop = 0.5,
-    calibration: Annotated[int, typer.Option(min=1, help="Images that ranges are found on.")] = 128,
+    max_accuracy_drop: MaxAccuracyDrop = MAX_ACCURACY_DROP,
+    calibration: Annotated[int, typer.Option(min=1, help="Images that ranges are found on.")] = CALIBRATION,
     tune_epochs: Annotated[
         float, typer.Option(help="Epochs of the training split to tune the weights for 8 bits first; 0 for none.")
-    ] = 0.0,
-    tune_lr: Annotated[float, typer.Option(help="Highest learning rate of that tuning.")] = 1e-4,
+    ] = Tuning.epochs,
+    tune_lr: Annotated[float, typer.Option(help="Highest learning rate of that tuning.")] = Tuning.lr,
     json: JsonFile = None,
 ) -> None:
     """Write an 8-bit bundle: about a quarter of the size, checked to be as accurate as --max-accuracy-drop asks for.

@@ -3,20 +3,19 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketvision.compression.prune_settings import Importance
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.blocks import ConvNormAct, SqueezeExcite
 from pocketvision.models.cost import cost
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, BlockWidths, StageRow
 
-Importance = Literal["l1", "bn-scale", "taylor"]
-IMPORTANCES: tuple[Importance, ...] = ("l1", "bn-scale", "taylor")
 MULTIPLE = 8
 """Channels stay multiples of this: what rows are rounded to, and what kernels are fast for."""
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pocketvision.errors import UsageError
+
 Tool = Literal["onnxruntime", "onnxruntime-dynamic", "openvino"]
 Calibration = Literal["minmax", "entropy", "percentile"]
 Activations = Literal["uint8", "int8"]
@@ -25,6 +27,13 @@ OPERATORS = (
     "Sigmoid",
     "HardSwish",
 )
+
+
+CALIBRATION = 128
+"""Images that the ranges of 8 bits are found on, unless another number is asked for."""
+
+MAX_ACCURACY_DROP = 0.5
+"""Percentage points that the accuracy of an exported or quantized file may drop, unless another number is asked for."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +97,20 @@ CANDIDATES: dict[str, tuple[Settings, ...]] = {
     "dynamic": (Settings("onnxruntime-dynamic"),),
 }
 """What is tried, by method, in this order: what most often is good enough comes first."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Tuning for 8 bits: epochs of the training split, 0 for none; lr: its highest rate."""
+
+    epochs: float = 0.0
+    lr: float = 1e-4
+    batch: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, most in (("epochs", 0, 1000), ("lr", 1e-8, 1)):
+            if not low <= getattr(self, name) <= most:
+                raise UsageError(
+                    f"--tune-{name} is {getattr(self, name):g}; expected a number from {low:g} to {most:g}."
+                )

@@ -23,9 +23,6 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.workflows.progress import Note, OnEvent
 
-CALIBRATION = 128
-"""Images that the ranges of 8 bits are found on, unless another number is asked for."""
-
 _BATCH = 32
 
 

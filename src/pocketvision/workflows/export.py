@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
@@ -22,13 +23,12 @@ from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
-from pocketvision.workflows.bundle_images import CALIBRATION, BundleImages, calibration_images, measuring_images
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
 
 # The reference is PyTorch's eager network, some 30 images a second.
 IMAGES = 400
-MAX_ACCURACY_DROP = 0.5
 REPORT = "export-failed.json"
 
 

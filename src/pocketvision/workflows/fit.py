@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
 from pocketvision.compression.budget import Budget
+from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
 from pocketvision.evaluation.comparison import Comparison, compare
@@ -21,7 +22,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
-from pocketvision.workflows.fit_trials import TrialRunner, TrialSettings
+from pocketvision.workflows.fit_trials import TrialRunner
 from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, silent
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +12,21 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
+from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import Kind, Trial, Value
 from pocketvision.errors import AgreementError, BundleError
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import Backend, open_backend
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for
 from pocketvision.workflows.progress import Note, OnEvent
-from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.run_folder import RunFolder
 from pocketvision.workflows.shipping import ship
 from pocketvision.workflows.train import train
 from pocketvision.workflows.tuning import Tuner
-
-
-@dataclass(frozen=True)
-class TrialSettings:
-    """What the trials are made with. epochs, lr, batch: of one tuning. epochs1, epochs2: of the training of a smaller network.
-    calibration: images for 8 bits. max_accuracy_drop: percentage points, of 8 bits against what they are made from."""
-
-    epochs: float = 3.0
-    lr: float = 1e-3
-    batch: int = 32
-    importance: str = "l1"
-    epochs1: int = 15
-    epochs2: int = 20
-    calibration: int = 128
-    max_accuracy_drop: float = 1.0
-    seed: int = 0
-
 
 # Which settings a kind of trial depends on: when one changes, what was made with it is made again.
 _DEPENDS: dict[Kind, tuple[str, ...]] = {

@@ -16,7 +16,7 @@ from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Search, SearchData, answers_of, open_float, search
-from pocketvision.compression.settings import CANDIDATES, Settings
+from pocketvision.compression.settings import CALIBRATION, CANDIDATES, MAX_ACCURACY_DROP, Settings, Tuning
 from pocketvision.errors import AgreementError, UsageError, unknown_name
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
@@ -26,38 +26,14 @@ from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
-from pocketvision.workflows.bundle_images import (
-    CALIBRATION,
-    BundleImages,
-    calibration_images,
-    hashes_for,
-    measuring_images,
-)
-from pocketvision.workflows.export import MAX_ACCURACY_DROP, describe_drop, json_safe
+from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for, measuring_images
+from pocketvision.workflows.export import describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, report_tuning_step, silent
 
 METHODS = ("auto", "all", *CANDIDATES)
 """auto: ONNX Runtime's, which every installation runs, until one is good enough. all: every one that is installed."""
 REPORT = "quantization-failed.json"
-TUNE_LR = 1e-4
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Tuning for 8 bits: epochs of the training split, 0 for none; lr: its highest rate."""
-
-    epochs: float = 0.0
-    lr: float = TUNE_LR
-    batch: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low, most in (("epochs", 0, 1000), ("lr", 1e-8, 1)):
-            if not low <= getattr(self, name) <= most:
-                raise UsageError(
-                    f"--tune-{name} is {getattr(self, name):g}; expected a number from {low:g} to {most:g}."
-                )
 
 
 @dataclass(frozen=True)
@@ -101,8 +77,8 @@ def quantize(
     candidates: Sequence[Settings] | None = None,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     calibration: int = CALIBRATION,
-    tune_epochs: float = 0.0,
-    tune_lr: float = TUNE_LR,
+    tune_epochs: float = Tuning.epochs,
+    tune_lr: float = Tuning.lr,
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> QuantizeResult:
