@@ -16,7 +16,7 @@ SOURCE = Path(pocketvision.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 TESTS = Path(__file__).parent
 
-# Longer than a screen, reviewed, with room for an option or two: the options of verbs that the recipe of a later issue rebuilds, and what stands beside each.
+# Longer than a screen, reviewed, with room for an option or two: verbs that the recipe of a later issue rebuilds, and others.
 LONGER_FUNCTIONS = {
     "cli.train.train": 200,
     "workflows.train.train": 140,
