@@ -103,6 +103,20 @@ def test_a_transparent_grey_of_few_bits(bits: int, stored: int) -> None:
     ]
 
 
+def test_a_gif_whose_first_frame_is_smaller_has_nothing_around_it() -> None:
+    """A red frame of 2 x 2 in a picture of 4 x 4; viewers show what is around it as transparent."""
+    bits = [code >> place & 1 for code in (4, 0, 4, 0, 4, 0, 4, 0, 5) for place in range(3)]
+    bits += [0] * (-len(bits) % 8)
+    data = bytes(
+        sum(bit << place for place, bit in enumerate(bits[start : start + 8])) for start in range(0, len(bits), 8)
+    )
+    head = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 1, 0) + bytes([255, 0, 0, 0, 0, 255])
+    frame = b"," + struct.pack("<HHHHB", 1, 1, 2, 2, 0) + b"\x02" + bytes([len(data)]) + data + b"\0;"
+    found = np.asarray(decode(head + frame))
+    assert (found[1:3, 1:3] == [255, 0, 0]).all()
+    assert (found == 255).all(axis=2).sum() == 12
+
+
 def test_pictures_in_a_file_are_counted(tmp_path: Path) -> None:
     pages = [Image.new("RGB", (8, 8), (index * 40, 0, 0)) for index in range(4)]
     for name in ("a.gif", "a.png", "a.webp", "a.tif"):

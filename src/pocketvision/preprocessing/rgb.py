@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing.white_level import FULL_RANGE, to_eight_bits, white_level_of
@@ -47,7 +47,7 @@ def to_rgb(
     white_level: what becomes white in 16-bit pixels; None takes the picture's own, the lowest that holds its largest value.
     reopen: None where the picture has no file. Raises ImageError for pixels without a white.
     """
-    raw = _raw_mode(image)
+    raw, frame = _raw_mode(image), _gif_frame(image)
     image.load()
     if image.mode == "I" and image.format == "PPM":  # of more than 8 bits, scaled to 16 by the reader
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
@@ -63,7 +63,8 @@ def to_rgb(
         image, own = _sixteen_bit_colour(image, raw, reopen, white_level)
     elif raw in _STRETCHED and isinstance(image.info.get("transparency"), int):
         image.info["transparency"] *= _STRETCHED[raw]
-    return _on_white(upright(image, image)), own
+    rgb = _on_white(upright(image, image))
+    return rgb if frame is None else _on_canvas(rgb, frame), own
 
 
 def upright(image: Image.Image, source: Image.Image) -> Image.Image:
@@ -92,6 +93,18 @@ def _on_white(image: Image.Image) -> Image.Image:
     with_alpha = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     white = Image.new("RGB", image.size, _WHITE)
     white.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return white
+
+
+def _gif_frame(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """The place of a GIF's first frame when it is smaller than the picture. Pillow fills what is around it."""
+    tiles = image.tile if isinstance(image, GifImagePlugin.GifImageFile) else []
+    return tiles[0].extents if tiles and tiles[0].extents != (0, 0, *image.size) else None
+
+
+def _on_canvas(rgb: Image.Image, frame: tuple[int, int, int, int]) -> Image.Image:
+    white = Image.new("RGB", rgb.size, _WHITE)
+    white.paste(rgb.crop(frame), frame[:2])
     return white
 
 
