@@ -297,6 +297,21 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
         refused(bomb, r"60000 x 60000 pixels are more than the limit of 50,000,000")
 
 
+def test_a_webp_of_too_many_pixels_is_refused_before_its_reader_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> None:
+        raise AssertionError("it was opened")
+
+    monkeypatch.setitem(Image.OPEN, "WEBP", (opened, Image.OPEN["WEBP"][1]))
+    canvas = b"VP8X" + struct.pack("<II", 10, 0x10) + (16382).to_bytes(3, "little") * 2
+    refused(
+        b"RIFF" + struct.pack("<I", len(canvas) + 4) + b"WEBP" + canvas, "16383 x 16383 pixels are more than the limit"
+    )
+    lossless = b"VP8L" + struct.pack("<I", 5) + b"\x2f" + (16382 | 16382 << 14).to_bytes(4, "little") + bytes(10)
+    refused(b"RIFF" + struct.pack("<I", len(lossless) + 4) + b"WEBP" + lossless, "16383 x 16383 pixels")
+    lossy = b"VP8 " + struct.pack("<I", 20) + b"\x10\0\0\x9d\x01\x2a" + struct.pack("<HH", 16383, 16383) + bytes(10)
+    refused(b"RIFF" + struct.pack("<I", len(lossy) + 4) + b"WEBP" + lossy, "16383 x 16383 pixels")
+
+
 def test_the_limit_is_ours_alone_and_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow would warn above 10 pixels and refuse above 20
     file = io.BytesIO()

@@ -14,6 +14,7 @@ from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
 from pocketvision.errors import UsageError
+from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 
 if TYPE_CHECKING:
     from pocketvision.streaming.summary import StreamSummary
@@ -94,8 +95,8 @@ def stream(
     camera_size: CameraSize = None,
     camera_rate: CameraRate = None,
     low_latency: LowLatency = False,
-    open_timeout: OpenTimeout = 20.0,
-    read_timeout: ReadTimeout = 15.0,
+    open_timeout: OpenTimeout = OPEN_TIMEOUT,
+    read_timeout: ReadTimeout = READ_TIMEOUT,
     threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",

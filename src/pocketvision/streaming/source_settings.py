@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from pocketvision.preprocessing import FULL_RANGE
-
-OPEN_TIMEOUT, READ_TIMEOUT = 20.0, 15.0
-"""Seconds until a camera or the network has to have given its first pictures (FFmpeg looks at two), and then its next bytes."""
+from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 
 
 @dataclass(frozen=True)

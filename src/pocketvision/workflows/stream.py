@@ -18,8 +18,9 @@ from pocketvision.streaming.outputs import Output, find_output
 from pocketvision.streaming.overlay import Overlay
 from pocketvision.streaming.reader import BackOff
 from pocketvision.streaming.silence import SilenceMonitor
-from pocketvision.streaming.source_settings import OPEN_TIMEOUT, READ_TIMEOUT, SourceSettings
+from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.summary import StreamSummary, Tally, summarised
+from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 from pocketvision.workflows.load import load
 from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
 from pocketvision.workflows.stream_settings import Smoothing, StreamSettings, stream_settings
