@@ -13,7 +13,9 @@ from pocketvision.data.signatures import HEAD_BYTES, format_of
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.preprocessing import FORMATS, decode
+from pocketvision.streaming.frame import SourceEvents
 from pocketvision.streaming.image_frames import read_images
+from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.workflows.find_images import find_images
 
 PICTURE = Image.new("RGB", (24, 24), (10, 200, 30))
@@ -104,12 +106,18 @@ def test_check_predict_and_stream_see_the_same_pictures(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path])] == expected
     globbed = find_images([str(tmp_path / "**" / "*")])
     assert [path.relative_to(tmp_path).as_posix() for path in globbed] == expected
-    assert [Path(picture.name).name for picture in read_images(tmp_path / "a", 1.0)] == ["1.jpe", "3.ppm", "two"]
+    notes: list[str] = []
+    frames = read_images(tmp_path / "a", SourceSettings(), SourceEvents(note=notes.append))
+    assert [Path(frame.name).name for frame in frames] == ["1.jpe", "3.ppm", "two"]
+    assert "HEIC" in notes[0] and "'phone.heic'" in notes[0]
     assert [path.name for path in find_images([str(tmp_path / "a/@eaDir/*.png")])] == ["z.png"], "named in full"
 
 
 def test_a_place_without_pictures_says_what_is_there_instead(tmp_path: Path) -> None:
     (tmp_path / "phone.heic").write_bytes(heic())
-    for look in (lambda: list(find_images([tmp_path])), lambda: list(read_images(tmp_path, 1.0))):
+    for look in (
+        lambda: list(find_images([tmp_path])),
+        lambda: list(read_images(tmp_path, SourceSettings(), SourceEvents())),
+    ):
         with pytest.raises(UsageError, match=r"no image in this folder.*HEIC pictures.*phone\.heic.*Convert them"):
             look()

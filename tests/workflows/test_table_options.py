@@ -18,6 +18,7 @@ from pocketvision.workflows.check import check
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
+from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import train
@@ -56,5 +57,8 @@ def test_a_table_whose_pictures_moved_is_evaluated(tiny_bundle: Bundle, tmp_path
     shutil.move(tmp_path / "old", tmp_path / "new place")
     with pytest.raises(UsageError, match=r"3 of 3 rows.*starts elsewhere.*--images"):
         evaluate(tiny_bundle.folder, table)
-    assert evaluate(tiny_bundle.folder, table, images=tmp_path / "new place").metrics.accuracy == 1.0
+    told: list[Event] = []
+    moved = evaluate(tiny_bundle.folder, table, images=tmp_path / "new place", on_event=told.append)
+    assert moved.metrics.accuracy == 1.0
+    assert [event.text for event in told if isinstance(event, Note) and "are read below" in event.text]
     assert pocketvision.check(table, images=tmp_path / "new place").samples.reading

@@ -16,13 +16,15 @@ from pocketvision.streaming.source_settings import SourceSettings
 
 def read_images(folder: Path, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
     """The images directly in `folder`, so many a second by their positions. One that can not be read raises when its pixels are
-    asked for; that of an animation or a file of several pages the first picture is taken is noted. Raises UsageError when there
-    is no image."""
+    asked for; that of an animation or a file of several pages the first picture is taken is noted, and so is what is left out.
+    Raises UsageError when there is no image."""
     counter = LeftOutCounter()
     names = sorted(list_folder(folder, counter).images, key=natural_key)
     files = [folder / name for name in names]
     if not files:
         raise no_images(f"{folder}: there is no image in this folder", counter)
+    for left_out in counter.result():
+        events.note(left_out.line)
     for index, file in enumerate(files):
         pixels = partial(_pixels, file, settings.white_level, events)
         yield SourceFrame(pixels, position=index / settings.fps, name=str(file))

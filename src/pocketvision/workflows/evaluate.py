@@ -24,7 +24,7 @@ from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH
 from pocketvision.workflows.load import load
-from pocketvision.workflows.progress import Counted, OnEvent, silent
+from pocketvision.workflows.progress import Counted, Note, OnEvent, silent
 
 # What images of these splits were to whatever was trained on their data, where its bundle keeps no hashes to tell.
 _ROLES: dict[str | None, Role] = {"train": "learned", "val": "selection"}
@@ -87,7 +87,7 @@ def evaluate(
         group_column=group_column,
         images=images,
     )
-    samples, split = _chosen(_labelled(read, predictor.labels), split, Path(data))
+    samples, split = _chosen(_labelled(read, predictor.labels, on_event), split, Path(data))
     if baseline:
         _refuse_trained(samples, split, Path(data))
     sightings = _sightings(predictor.bundle, samples, workers, max_pixels, on_event)
@@ -121,10 +121,13 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
         raise
 
 
-def _labelled(read: Callable[..., Samples], labels: tuple[str, ...]) -> Samples:
-    """The samples, by the names that the network has for their classes."""
+def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], on_event: OnEvent) -> Samples:
+    """The samples, by the names that the network has for their classes. How they were read, and what was left out, is told."""
     samples = _by_synset(read) if labels == imagenet_classes() else None
-    return samples or read(labels=labels)
+    samples = samples or read(labels=labels)
+    for line in samples.account:
+        on_event(Note(line))
+    return samples
 
 
 def _chosen(samples: Samples, split: str | None, data: Path) -> tuple[Samples, str | None]:
