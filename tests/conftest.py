@@ -165,6 +165,22 @@ def trained(photos: Path, tiny_training: dict[str, Any], made_once: MadeOnce):  
     return made_once("run", lambda out: train(photos, out=out / "photos", test_share=0.2, **tiny_training))
 
 
+@pytest.fixture(scope="session")
+def pretrained_lite0(made_once: MadeOnce) -> Path:
+    """The bundle that `efficientnet_lite0` stands for, converted once for all processes and found in the tests' cache."""
+
+    def make(folder: Path) -> Path:
+        from pocketvision.workflows.pretrained import open_bundle
+
+        return shutil.copytree(open_bundle("efficientnet_lite0").folder, folder / "bundle")
+
+    converted = made_once("lite0", make)
+    cached = Path(os.environ["XDG_CACHE_HOME"]) / "pocketvision" / "bundles" / "efficientnet_lite0"
+    if not cached.exists():
+        shutil.copytree(converted, cached)
+    return cached
+
+
 @pytest.fixture
 def tiny_bundle(shared_bundle: Bundle, tmp_path: Path) -> Bundle:
     """A `shared_bundle` of the test's own."""

@@ -160,6 +160,7 @@ def test_a_table_with_other_column_names(bundle: Path, tmp_path: Path) -> None:
     assert found.metrics.accuracy == 1.0
 
 
+@pytest.mark.usefixtures("pretrained_lite0")
 @pytest.mark.parametrize("names", [("n03877845", "n11939491"), ("palace", "daisy")], ids=["WordNet ids", "class names"])
 def test_a_pretrained_network_on_imagenets_folders(names: tuple[str, str], tmp_path: Path) -> None:
     """Real photographs of a palace and of a flower; the network knows the first."""
