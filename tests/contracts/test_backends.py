@@ -233,7 +233,9 @@ def test_an_answer_outlives_the_next_call(name: str, case: Case, opened: Callabl
     assert all(np.array_equal(first[output], kept[output]) for output in kept)
 
 
-@each_backend
+@pytest.mark.parametrize(
+    "name", [name if name == "onnxruntime" else pytest.param(name, marks=pytest.mark.slow) for name in BACKENDS]
+)
 def test_opening_a_hundred_times_keeps_no_memory(name: str, case: Case) -> None:
     """torch-compiled is opened as often, but only the others also run: the compiler's own memory is not what is meant."""
     images, process = case.images(2), psutil.Process()
