@@ -321,3 +321,49 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     shown = run(script + SHOW_LOADED, *arguments)
     assert "Usage" in shown
     assert shown.strip().splitlines()[-1] == "[]"
+
+
+# Rooms that handle names of files and classes, which may hold bytes that are not UTF-8 (lone surrogates in Python).
+NAMING = ("data", "training", "evaluation", "workflows", "cli", "bundle", "atomic_files", "export")
+ALWAYS_UTF8 = ("json_text", "repr", "dumps", "hexdigest", "csv_line")
+
+
+def _encodes_by_chance(node: ast.AST) -> str | None:
+    """Why a call fails on a name that is not UTF-8, or None."""
+    if not isinstance(node, ast.Call):
+        return None
+    function, names = ast.unparse(node.func), {each.arg: ast.unparse(each.value) for each in node.keywords}
+    if names.get("ensure_ascii") == "False":
+        return "ensure_ascii=False; json_text writes JSON"
+    if function in ("csv.writer", "csv.DictWriter"):
+        return f"{function}; csv_text writes CSV"
+    writes = function.endswith(".write_text") or (function.endswith(".encode") and len(node.args) < 2)
+    if not writes or "errors" in names or function == "atomic_files.write_text":
+        return None
+    said = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+    if any(f"{each}(" in said for each in ALWAYS_UTF8) or isinstance(getattr(node.func, "value", None), ast.Constant):
+        return None
+    return f"{function}(…) without errors="
+
+
+# What they write holds no name.
+NAMELESS = {
+    "bundle.py",
+    "data/augment.py",
+    "data/fingerprints.py",
+    "evaluation/report/write.py",
+    "export/to_torchscript.py",
+    "training/trunk_cache.py",
+    "workflows/feeding.py",
+    "workflows/models.py",
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_names_are_written_by_a_stated_rule(file: Path) -> None:
+    name = file.relative_to(SOURCE).as_posix()
+    if room_of(module_of(file)) not in NAMING or name in NAMELESS:
+        return
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    wrong = [f"line {node.lineno}: {why}" for node in ast.walk(tree) if (why := _encodes_by_chance(node))]  # type: ignore[attr-defined]
+    assert not wrong, f"{name}: {'; '.join(wrong)}"

@@ -169,3 +169,5 @@ def test_a_stream_answers_and_is_kept_under_any_name(data: Path, trained: Path, 
     assert {answer["label"] for answer in answers} <= labels() and len(answers) == len(FILES)
     assert video.stat().st_size > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([lines.name, video.name])
+    assert run("stream", trained / "bundle", "--source", video, "--jsonl", lines) == 0
+    assert len(lines.read_text(encoding="utf-8").splitlines()) == len(FILES)

@@ -196,10 +196,8 @@ def train(
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
         _print_result(result)
-    if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if result.unreported is not None:
-        raise typer.Exit(1)
+    if code := INTERRUPTED if result.interrupted else int(result.unreported is not None):
+        raise typer.Exit(code)
 
 
 def _print_result(result: "TrainResult") -> None:

@@ -2,6 +2,7 @@
 ours."""
 
 from pocketvision.errors import PocketVisionError
+from pocketvision.printable import bounded
 from pocketvision.redaction import redacted, redacted_url
 
 
@@ -22,7 +23,7 @@ class RequestFailedError(PocketVisionError):
 
     def __str__(self) -> str:
         tried = f", after {self.attempts} attempts" if self.attempts > 1 else ""
-        return f"{self.url}: {self.reason}{tried}"
+        return bounded(f"{redacted_url(self.url)}: {self.reason}{tried}")
 
 
 class ServerProblemError(RequestFailedError):

@@ -14,6 +14,7 @@ from pocketvision.streaming.image_frames import read_images
 from pocketvision.streaming.pattern import read_test_pattern
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.video import Video, read_video
+from pocketvision.utf8_path import utf8_path
 
 TEST_PATTERN = "test-pattern"
 SCHEMES = ("rtsp", "rtsps", "tcp", "udp", "rtp", "srt", "http", "https", "rtmp", "rtmps")
@@ -57,7 +58,8 @@ def _read_network(url: str, settings: SourceSettings, events: SourceEvents) -> I
 
 
 def _read_file(text: str, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
-    return read_video(Video(str(Path(text).absolute()), text, rate=settings.rate), events)
+    with utf8_path(Path(text).absolute()) as path:
+        yield from read_video(Video(str(path), text, rate=settings.rate), events)
 
 
 SOURCES: dict[str, SourceKind] = {

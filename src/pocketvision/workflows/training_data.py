@@ -53,7 +53,7 @@ class TrainingData:
     def fingerprint(self) -> str:
         """Names the data: every image's content, label and split, in no order."""
         rows = sorted(
-            self.content_hashes[index].tobytes() + f"|{label}|{split}".encode("utf-8", "surrogatepass")
+            self.content_hashes[index].tobytes() + _bytes_of(f"|{label}|{split}")
             for index, (label, split) in enumerate(
                 zip((self.samples.label_name(i) for i in range(len(self.samples))), self._splits(), strict=True)
             )
@@ -63,7 +63,7 @@ class TrainingData:
     def fingerprint_of(self, split: str) -> str:
         """Names the images of a split: their content and labels, in no order."""
         indices, hashes = self.indices(split).tolist(), self.content_hashes
-        rows = sorted(hashes[index].tobytes() + f"|{self.samples.label_name(index)}".encode() for index in indices)
+        rows = sorted(hashes[index].tobytes() + _bytes_of(f"|{self.samples.label_name(index)}") for index in indices)
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
 
     def sightings(self, split: str) -> Sightings:
@@ -273,3 +273,8 @@ def _require_training_images(samples: Samples, data: Path) -> None:
             raise UsageError(
                 f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from."
             )
+
+
+def _bytes_of(text: str) -> bytes:
+    """A name as bytes, for a hash; it need not be UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
