@@ -40,7 +40,7 @@ _PAGE_COLOURS = {
 }
 # Small enough that text stays legible where a phone shows a chart 350 pixels wide.
 _CHART_INCHES = (4.6, 3.3)
-_PAPER_SERIES = ("#2f6db3", "#c4570e", "#1b7f6b", "#8a4fbf", "#b8336a", "#7a7a1f")
+_PAPER_SERIES = ("#2f6db3", "#b24c09", "#1b7f6b", "#8a4fbf", "#b8336a", "#7a7a1f")
 
 # Matplotlib's own font lacks these scripts; the first that is installed fills in.
 _WIDE_FONTS = (
