@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import browser  # noqa: F401 (a fixture)
 from filelock import FileLock
 
 from pocketvision.bundle import Bundle, GraphManifest, Manifest, TaskManifest, TensorInfo, write_bundle

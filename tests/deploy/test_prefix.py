@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from chromium import Browser, in_a_browser
 from served import picture, starting
-from test_page import Browser, browser, in_a_browser  # noqa: F401
 from test_proxy import caddy, free_ports
 from websockets.sync.client import connect
 
@@ -95,7 +95,7 @@ _HANDSHAKE = {
 
 @in_a_browser
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_a_page_below_the_prefix_loads_everything(site: str, path: str, browser: Browser) -> None:  # noqa: F811
+def test_a_page_below_the_prefix_loads_everything(site: str, path: str, browser: Browser) -> None:
     browser.open(f"{site}{path}")
     if path == "/":  # what its scripts ask for
         names = "performance.getEntriesByType('resource').map(e => e.name.split('/').pop())"

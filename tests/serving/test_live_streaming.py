@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from chromium import Browser, in_a_browser
 from live_server import LiveServer, live_server, parts_of, until
 from PIL import Image
-from test_page import Browser, browser, in_a_browser  # noqa: F401
 
 import pocketvision
 from pocketvision.bundle import Bundle
@@ -133,10 +133,7 @@ def test_a_server_without_the_switch_ends_the_command(tiny_bundle: Bundle, start
 @in_a_browser
 @pytest.mark.parametrize("with_key", [False, True])
 def test_the_page_shows_streams_while_there_are_any(
-    tiny_bundle: Bundle,
-    browser: Browser,  # noqa: F811
-    with_key: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_bundle: Bundle, browser: Browser, with_key: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, kept = new_key("camera")
     monkeypatch.setenv("POCKETVISION_API_KEY", key)
@@ -165,8 +162,7 @@ def test_the_page_shows_streams_while_there_are_any(
 
 @in_a_browser
 def test_the_page_shows_a_stream_again_after_a_restart_and_asks_no_server_that_has_none(
-    tiny_bundle: Bundle,
-    browser: Browser,  # noqa: F811
+    tiny_bundle: Bundle, browser: Browser
 ) -> None:
     key, kept = new_key("camera")
     with ExitStack() as opened:
@@ -189,7 +185,7 @@ def test_the_page_shows_a_stream_again_after_a_restart_and_asks_no_server_that_h
         until(lambda: closed.service.telemetry.requests.labels("/live", "GET", "200")._value.get() > 0)
 
 
-def pixels_of(browser: Browser) -> str:  # noqa: F811
+def pixels_of(browser: Browser) -> str:
     """The picture that is shown now, as text."""
     script = (
         "(() => { const canvas = document.createElement('canvas'); canvas.width = 64; canvas.height = 48;"
