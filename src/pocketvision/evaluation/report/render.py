@@ -11,6 +11,7 @@ from pocketvision.evaluation.classification_metrics import ClassificationMetrics
 from pocketvision.evaluation.coverage import coverage
 from pocketvision.evaluation.evaluate import Evaluation, Mistake
 from pocketvision.evaluation.intervals import Interval
+from pocketvision.evaluation.overlap import Overlap
 from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import SURE, what_next
 from pocketvision.evaluation.report.confusions import Confusion, anchor, confusions, worst_first
@@ -105,6 +106,7 @@ def _figures(record: RunRecord) -> dict[str, Any]:
     rows = coverage(main.probabilities, main.labels)
     return {
         "main": main,
+        "overlap": _overlap(main),
         "advice": what_next(record, confused),
         "baseline": max(main.metrics.per_class, key=lambda figures: figures.support),
         "intervals": _interval_rows(main.metrics),
@@ -134,7 +136,7 @@ def _findings(record: RunRecord) -> dict[str, Any]:
     banner = _banner(record)
     return {
         "banner": banner,
-        "banner_is_error": any(KINDS.get(line.kind) == "error" for line in banner),
+        "banner_is_error": any(KINDS.get(line.kind, "error") == "error" for line in banner),
         "suspects": found,
         "suspect_pictures": pictures,
         "files_shown": FILES_SHOWN,
@@ -189,14 +191,26 @@ def _sections(record: RunRecord) -> list[str]:
 
 def _standing(evaluation: Evaluation) -> str:
     """What its images were to the training, as a key of the texts."""
-    return {True: "selection", False: "untouched", None: "given"}[evaluation.selection]
+    if evaluation.role == "given":
+        return "given" if evaluation.overlap is None else "unseen"
+    return "untouched" if evaluation.role == "test" else evaluation.role
+
+
+def _overlap(evaluation: Evaluation) -> Overlap | None:
+    """What of its images the model had seen, where there is something to be said of them."""
+    overlap = evaluation.overlap
+    # Images that chose the epoch are said to have done so; there is nothing to add unless some were learned from.
+    if overlap is None or not overlap.seen or (evaluation.role == "selection" and not overlap.left_out):
+        return None
+    return overlap
 
 
 def _banner(record: RunRecord) -> tuple[BannerLine, ...]:
-    """The findings that spoil a model or its figures, the worst first; without an audit, the images that could not be read."""
+    """The findings that spoil a model or its figures, the worst first; without an audit, what the evaluation itself found."""
     if record.audit is None:
-        unreadable = len(record.main.unreadable)
-        return (BannerLine("unreadable", unreadable),) if unreadable else ()
+        overlap, unreadable = _overlap(record.main), len(record.main.unreadable)
+        lines = (BannerLine("learned_from", overlap.seen if overlap else 0), BannerLine("unreadable", unreadable))
+        return tuple(line for line in lines if line.count)
     rank = {kind: place for place, kind in enumerate(KINDS)}
     spoiling = [each for each in record.audit.findings if each.severity == "error" or each.kind in suspects.KINDS]
     spoiling.sort(key=lambda each: rank.get(each.kind, len(rank)))
