@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pocketvision.evaluation.overlap import Role
 
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
 from pocketvision.evaluation.report.advice import Advice, what_next
@@ -16,9 +17,7 @@ from pocketvision.postprocessing.classification import softmax
 MakeRecord = Callable[..., RunRecord]
 
 
-def evaluation_of(
-    labels: list[int], answers: list[int], selection: bool | None = False, sure: float = 2.0
-) -> Evaluation:
+def evaluation_of(labels: list[int], answers: list[int], role: Role = "test", sure: float = 2.0) -> Evaluation:
     """Three classes, answered as told."""
     logits = np.zeros((len(labels), 3), np.float32)
     logits[np.arange(len(labels)), answers] = sure
@@ -30,7 +29,7 @@ def evaluation_of(
         root=Path(),
         paths=[f"{number}.png" for number in range(len(labels))],
         temperature=1.0,
-        selection=selection,
+        role=role,
     )
 
 
@@ -107,7 +106,7 @@ def test_what_the_learning_curves_suggest(full_record: RunRecord) -> None:
 
 
 def test_without_a_test_split_one_is_asked_for() -> None:
-    chosen = evaluation_of([0, 1], [0, 0], selection=True)
+    chosen = evaluation_of([0, 1], [0, 0], role="selection")
     assert "test" in advice(RunRecord("photos", "today", (chosen,), recipe={}))
     assert "test" not in advice(RunRecord("photos", "today", (chosen, CONFUSED), recipe={}))
     assert "test" not in advice(RunRecord("photos", "today", (chosen,)))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pocketvision.evaluation.overlap import Overlap, Role
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
@@ -19,6 +20,7 @@ from pocketvision.data.inspection import inspect_images
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluate import Evaluation, Unreadable
+from pocketvision.evaluation.report import render
 from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord
 from pocketvision.evaluation.report.render import PICTURES_IN_A_GROUP, PICTURES_SHOWN, render_report
 from pocketvision.evaluation.report.thumbnails import SIDE, thumbnail
@@ -26,6 +28,7 @@ from pocketvision.evaluation.report.write import write_report
 
 MakeEvaluation = Callable[..., Evaluation]
 
+CHARTS = ("loss", "accuracy", "roc", "pr", "coverage", "probability_distribution", "calibration")
 ALL_SECTIONS = {
     "evaluations",
     "confusion",
@@ -84,6 +87,12 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] != "style":
             self.text += data
+
+
+@pytest.fixture
+def without_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages with empty charts, for tests of what else they say: drawing takes most of the time."""
+    monkeypatch.setattr(render, "page_charts", lambda *_: dict.fromkeys(CHARTS, "<svg></svg>"))
 
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
@@ -186,8 +195,8 @@ def test_files_are_written_whole_and_hold_the_same_figures(full_record: RunRecor
 
 
 def test_many_classes_show_the_worst_confusions(make_evaluation: MakeEvaluation, tmp_path: Path) -> None:
-    names = tuple(f"class {number}" for number in range(60))
-    record = RunRecord("many", "today", (make_evaluation(names, images=200),))
+    names = tuple(f"class {number}" for number in range(30))
+    record = RunRecord("many", "today", (make_evaluation(names, images=90),))
     html = render_report(record)
     page = Page(html)
     assert "matrix" not in re.findall(r'<table class="(\w+)"', html)
@@ -197,6 +206,7 @@ def test_many_classes_show_the_worst_confusions(make_evaluation: MakeEvaluation,
     write_report(tmp_path / "out", record)
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_a_picture_that_is_gone_is_no_error(full_record: RunRecord) -> None:
     main = full_record.main
     shown = Page(render_report(full_record)).tags.count("img")
@@ -227,6 +237,7 @@ def test_an_unknown_language_is_named(full_record: RunRecord, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_every_cell_of_a_confusion_leads_to_its_pictures(make_evaluation: MakeEvaluation) -> None:
     names = ("ant", "bee", "cat", "dog")
     evaluation = make_evaluation(names, images=160)
@@ -256,6 +267,7 @@ def test_pictures_are_squares_of_one_size(tmp_path: Path) -> None:
             assert image.size == (SIDE, SIDE)
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_the_banner_is_there_exactly_when_something_spoils_the_figures(full_record: RunRecord) -> None:
     def banner(*findings: AuditFinding) -> list[str]:
         page = render_report(replace(full_record, audit=AuditSummary(90, findings)))
@@ -277,6 +289,7 @@ def test_the_banner_is_there_exactly_when_something_spoils_the_figures(full_reco
     assert "banner bad" not in mild
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_images_that_an_evaluation_could_not_read_are_in_the_banner(make_evaluation: MakeEvaluation) -> None:
     evaluation = replace(make_evaluation(), unreadable=(Unreadable("broken.png", "the file is truncated"),))
     html = render_report(RunRecord("photos", "today", (evaluation,)))
@@ -284,6 +297,7 @@ def test_images_that_an_evaluation_could_not_read_are_in_the_banner(make_evaluat
     assert 'id="banner"' not in render_report(RunRecord("photos", "today", (make_evaluation(),)))
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_suspects_are_shown_side_by_side(full_record: RunRecord, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png"):
         (tmp_path / name).write_bytes((tmp_path / full_record.main.paths[0]).read_bytes())
@@ -317,6 +331,7 @@ def test_suspects_are_shown_side_by_side(full_record: RunRecord, tmp_path: Path)
     assert "2 sets of pictures" in advice and 'href="#suspects"' in advice
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_recipe_files_and_timings_are_folded(full_record: RunRecord) -> None:
     html = render_report(full_record)
     for identifier in ("recipe", "bundle", "timings"):
@@ -325,6 +340,7 @@ def test_recipe_files_and_timings_are_folded(full_record: RunRecord) -> None:
         assert section.index("<details") < section.index("<h2>") < section.index("</summary>")
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_the_values_that_were_used_are_told(full_record: RunRecord) -> None:
     recipe = {
         "weights": "auto",
@@ -345,9 +361,42 @@ def test_the_values_that_were_used_are_told(full_record: RunRecord) -> None:
     }
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_the_weakest_class_comes_first(make_evaluation: MakeEvaluation) -> None:
     evaluation = make_evaluation(("ant", "bee", "cat", "absent"), images=3 * 40)
     html = render_report(RunRecord("animals", "today", (evaluation,)))
     rows = re.findall(r'<th scope="row" title="(\w+)">', html.split('id="classes"')[1].split("</section>")[0])
     figures = {each.name: each.f1 for each in evaluation.metrics.per_class}
     assert rows == sorted(figures, key=lambda name: 2.0 if figures[name] is None else figures[name])
+
+
+@pytest.mark.usefixtures("without_charts")
+def test_both_figures_are_said_where_images_were_learned_from(make_evaluation: MakeEvaluation) -> None:
+    fresh, every = make_evaluation(images=36), make_evaluation(images=40)
+    overlap = Overlap(images=40, same=3, near=1, files=("a.png",), left_out=4, with_them=every.metrics)
+    evaluation = replace(fresh, overlap=overlap)
+    record = RunRecord("photos", "today", (make_evaluation(name="validation", role="selection"), evaluation), recipe={})
+    text = re.sub(r"\s+", " ", Page(render_report(record)).text)
+    both = f"{every.metrics.accuracy * 100:.1f}%. Without the 4 that took part in the training: {fresh.metrics.accuracy * 100:.1f}% of 36."
+    assert f"All 40 images: {both}" in text
+    assert "4 left out" in text and "took part in the training: 4" in text  # in the table of sets, in the banner
+    for lang in ("en", "ko"):
+        assert 'id="banner"' in render_report(record, lang)
+
+
+@pytest.mark.parametrize(
+    ("role", "overlap", "told"),
+    [
+        ("given", None, "can not tell whether"),
+        ("given", Overlap(images=40), "None of these images took part"),
+        ("learned", Overlap(images=40, same=40), "40 of the 40 images took part"),
+        ("selection", Overlap(images=40, same=40), "they chose the epoch"),
+    ],
+)
+@pytest.mark.usefixtures("without_charts")
+def test_what_the_images_were_to_the_training_is_told(
+    make_evaluation: MakeEvaluation, role: Role, overlap: Overlap | None, told: str
+) -> None:
+    html = render_report(RunRecord("photos", "today", (replace(make_evaluation(role=role), overlap=overlap),)))
+    assert told in html
+    assert ('id="banner"' in html) == (role == "learned")
