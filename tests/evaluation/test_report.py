@@ -377,7 +377,8 @@ def test_both_figures_are_said_where_images_were_learned_from(make_evaluation: M
     evaluation = replace(fresh, overlap=overlap)
     record = RunRecord("photos", "today", (make_evaluation(name="validation", role="selection"), evaluation), recipe={})
     text = re.sub(r"\s+", " ", Page(render_report(record)).text)
-    both = f"{every.metrics.accuracy * 100:.1f}%. Without the 4 that took part in the training: {fresh.metrics.accuracy * 100:.1f}% of 36."
+    with_them, without = (f"{each.metrics.accuracy * 100:.1f}%" for each in (every, fresh))
+    both = f"{with_them}. Without the 4 that took part in the training: {without} of 36."
     assert f"All 40 images: {both}" in text
     assert "4 left out" in text and "took part in the training: 4" in text  # in the table of sets, in the banner
     for lang in ("en", "ko"):
