@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pocketvision.evaluation.overlap import Role
 
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
+from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.advice import Advice, what_next
 from pocketvision.evaluation.report.confusions import confusions
 from pocketvision.evaluation.report.record import ClassCounts, RunRecord

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pocketvision.evaluation.overlap import Overlap, Role
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
@@ -20,6 +19,7 @@ from pocketvision.data.inspection import inspect_images
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluate import Evaluation, Unreadable
+from pocketvision.evaluation.overlap import Overlap, Role
 from pocketvision.evaluation.report import render
 from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord
 from pocketvision.evaluation.report.render import PICTURES_IN_A_GROUP, PICTURES_SHOWN, render_report
