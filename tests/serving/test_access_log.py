@@ -6,7 +6,7 @@ import logging
 import pytest
 from fastapi.testclient import TestClient
 
-from pocketvision.serving.access_log import _LineFormatter
+from pocketvision.serving.access_log import _AccessLogFormatter
 
 SECRET = "hunter2"
 
@@ -19,7 +19,7 @@ def test_secrets_and_control_characters_are_not_logged(as_json: bool) -> None:
         caught = (OSError, error, error.__traceback__)
     message = f"rtsp://me:{SECRET}@camera\n2026-01-01 forged \x1b[31m"
     record = logging.LogRecord("pocketvision", logging.WARNING, __file__, 1, message, None, caught)
-    line = _LineFormatter(as_json=as_json).format(record)
+    line = _AccessLogFormatter(as_json=as_json).format(record)
     assert SECRET not in line
     assert "\x1b" not in line
     assert "collector.example" in line

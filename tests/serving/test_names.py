@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pocketvision.serving.access_log import _LineFormatter
+from pocketvision.serving.access_log import _AccessLogFormatter
 from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.predict_routes import _json
 from pocketvision.serving.problems import Problem, problem_response
@@ -27,7 +27,7 @@ def test_every_kind_of_answer_holds_a_name_that_is_not_utf_8() -> None:
 def test_log_lines_are_single_and_without_secrets(as_json: bool) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_LineFormatter(as_json=as_json))
+    handler.setFormatter(_AccessLogFormatter(as_json=as_json))
     logger = logging.Logger("any")
     logger.addHandler(handler)
     logger.warning("lost %s (%s)", "rtsp://me:hunter2@cam/live", NAME + "\nforged")

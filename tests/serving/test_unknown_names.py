@@ -187,5 +187,5 @@ def test_an_image_after_a_refused_text_is_not_answered_by_another_model(two: Tes
 def test_websockets_take_no_query(two: TestClient, path: str) -> None:
     with pytest.raises(WebSocketDenialResponse) as denied, two.websocket_connect(path):
         pass
-    assert "may have none" in refusal(denied.value)
+    assert "takes none" in refusal(denied.value)
     assert "secret" not in denied.value.text

@@ -13,7 +13,7 @@ from pocketvision.redaction import redacted
 from pocketvision.serving.request_middleware import access
 
 
-class _LineFormatter(logging.Formatter):
+class _AccessLogFormatter(logging.Formatter):
     """One record, one line: control characters that a client sent can not forge another, and secrets in URLs are hidden."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ class _OncePerMinute(logging.Filter):
 
 def _handler(*, as_json: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LineFormatter(as_json=as_json))
+    handler.setFormatter(_AccessLogFormatter(as_json=as_json))
     return handler
 
 

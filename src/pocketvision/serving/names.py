@@ -49,7 +49,7 @@ def _unknown(unknown: Sequence[str], known: Sequence[str], where: str, hints: Ma
             parts.append(quoted(name))
     more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
     noun = "the unknown name" if len(unknown) == 1 else "the unknown names"
-    allowed = f"It may have {', '.join(known)}." if known else "It may have none here."
+    allowed = f"It may have {', '.join(known)}." if known else "It takes none here."
     detail = f"{_sentence(where)} has {noun} {', '.join(parts)}{more}. {allowed}"
     return refused(422, "unknown-name", detail, unknown=[shortened(name) for name in unknown[:MOST_SHOWN]])
 

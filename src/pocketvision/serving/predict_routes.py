@@ -96,7 +96,8 @@ async def predict(request: Request) -> Response:
             raise refused(
                 415,
                 "unsupported-media-type",
-                f"The content type is {kind[:100]!r}; expected multipart/form-data with `{FIELD}` fields, or image/….",
+                f"The content type is {kind[:100]!r}; expected multipart/form-data with `{FIELD}` fields, or "
+                "image/…; JSON with base64 goes to predict_base64.",
             )
         return await _answered(request, service, images, options)
 
@@ -116,7 +117,9 @@ async def predict_base64(request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise refused(
-                415, "unsupported-media-type", f"The content type is {kind[:100]!r}; expected application/json."
+                415,
+                "unsupported-media-type",
+                f"The content type is {kind[:100]!r}; expected application/json; an image as it is goes to predict.",
             )
         values = await parsed(await whole_body(request, service, reservation), service.settings.max_json_depth)
         check_names(values, JSON_NAMES, "the JSON object")
