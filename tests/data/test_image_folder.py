@@ -185,6 +185,12 @@ def test_links_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:
     ]
 
 
+def test_a_lone_link_that_leads_back_up_ends(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="no image"):
+        read_samples(tmp_path)
+
+
 def test_rows_do_not_depend_on_the_file_systems_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(
         tmp_path,

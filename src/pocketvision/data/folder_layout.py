@@ -15,6 +15,7 @@ from pocketvision.data.split_folders import is_filler, is_target, refuse_masks, 
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
+_DEEPEST = 8  # levels of lone folders that are gone down
 _OBJECTS = (("mask",), ("label",), ("target",))
 _BATCH = re.compile(r"(?i)(fold|split|part|partition|batch|shard|chunk|set|group|session|run|day)[ _-]?\d+")
 
@@ -74,7 +75,9 @@ def _take_splits(
         layout.reading.append(f"Folders read as splits: {pairs}.")
     for name, split in splits.items():
         prefix, level = f"{base}{name}/", list_folder(root / base / name, counter, f"{base}{name}/")
-        while _is_doubled(root, prefix, level, split, names):
+        for _ in range(_DEEPEST):
+            if not _is_doubled(root, prefix, level, split, names):
+                break
             prefix = f"{prefix}{level.folders[0]}/"
             level = list_folder(root / prefix, counter, prefix)
         _add_loose(prefix, level, counter, layout)
@@ -202,7 +205,9 @@ def _descended(
     root: Path, base: str, level: Listing, names: set[str] | None, counter: LeftOutCounter, layout: Layout
 ) -> tuple[str, Listing]:
     """The level that holds classes or splits: below folders that are alone, as an unpacked archive has them."""
-    while len(level.folders) == 1 and not level.images:
+    for _ in range(_DEEPEST):  # a link may lead back up
+        if len(level.folders) != 1 or level.images:
+            break
         lone = level.folders[0]
         below = _shown_folders(root / base / lone)
         is_class = (names is not None and spelled(lone) in names) or split_in_name(lone) is not None
