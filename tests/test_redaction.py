@@ -1,5 +1,7 @@
 """No secret is shown, however a URL is written; what is plainly none stays."""
 
+import time
+
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -94,6 +96,13 @@ def test_what_is_left_of_a_url_tells_which_it_was() -> None:
     assert redacted_url("rtmp://host/app/live_1234") == "rtmp://host/app/…"
     both = "rtsp://a:b@one.example/x or rtsp://c:d@two.example/y: refused"
     assert redacted(both) == "rtsp://…@one.example/x or rtsp://…@two.example/y: refused"
+
+
+@pytest.mark.parametrize("text", ["http/a:", "http://", "http/a:b@ ", "ab//", "a:", "token=", "rtsp://u:p"])
+def test_no_text_takes_long(text: str) -> None:
+    started = time.process_time()
+    redacted(text * 100_000 + "@")
+    assert time.process_time() - started < 5
 
 
 def test_values_beside_secret_names_are_hidden_without_a_url() -> None:

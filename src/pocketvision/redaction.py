@@ -8,6 +8,9 @@ import re
 from difflib import get_close_matches
 
 HIDDEN = "…"
+LONGEST_LINE = 16_000
+"""Characters of a line that are looked at; what stands behind them is hidden, so that no text takes seconds."""
+
 SCHEMES = ("rtsp", "rtsps", "rtp", "rtmp", "rtmps", "tcp", "udp", "srt", "http", "https", "ws", "wss", "ftp", "sftp")
 """The schemes that a misspelt one is compared with. Every scheme:// is a URL."""
 
@@ -55,7 +58,10 @@ def redacted(text: str) -> str:
     """
     if "@" not in text and "/" not in text and not _ASSIGNED.search(text):
         return text
-    return "\n".join(_redacted_line(line) for line in text.split("\n"))
+    return "\n".join(
+        _redacted_line(line) if len(line) <= LONGEST_LINE else _redacted_line(line[:LONGEST_LINE]) + HIDDEN
+        for line in text.split("\n")
+    )
 
 
 def looks_like_url(text: str) -> bool:

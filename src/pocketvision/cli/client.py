@@ -8,6 +8,7 @@ import typer
 from pocketvision.cli.display import print_row, took, write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
+from pocketvision.redaction import redacted_url
 
 if TYPE_CHECKING:
     from pocketvision.client import RequestFailedError
@@ -157,6 +158,6 @@ def _retry_printer() -> Any:
     def show(error: "RequestFailedError", _pause: float) -> None:
         if error.reason not in shown and len(shown) < 5:
             shown.add(error.reason)
-            stderr().print(f"Trying again: {error.url}: {error.reason}", soft_wrap=True)
+            stderr().print(f"Trying again: {redacted_url(error.url)}: {error.reason}", soft_wrap=True)
 
     return show
