@@ -14,7 +14,7 @@ from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, Plain
 from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import Entries, TrainedStages, cut_for, train_two_stages, view_number
+from pocketvision.training.two_stage import Entries, TrainedStages, _chunks, cut_for, train_two_stages, view_number
 
 CUT = 1
 STAGES = [StageSettings(1, 4, 1e-2, batch=8), StageSettings(2, 5, 2e-3, batch=8)]
@@ -55,6 +55,7 @@ def run(
     stages: list[StageSettings] = STAGES,
     interrupt: tuple[int, int] | None = None,
     precision: torch.dtype = torch.float32,
+    cut: int | None = CUT,
 ) -> TrainedStages:
     def on_epoch(state: StageState) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
@@ -65,7 +66,7 @@ def run(
         inputs,
         entries=entries(images, 0, 36),
         validation=entries(images, 36, 48),
-        cut=CUT,
+        cut=cut,
         stages=stages,
         class_weights=None,
         seed=5,
@@ -240,3 +241,28 @@ def test_bfloat16_learns_what_float32_learns_and_is_deterministic(
     for exact, short in zip(one, other, strict=True):
         assert short.train_loss == pytest.approx(exact.train_loss, rel=0.05, abs=0.02)
         assert short.val_loss == pytest.approx(exact.val_loss, rel=0.1, abs=0.05)
+
+
+def test_without_weights_everything_learns_in_both_stages_and_repeats_when_resumed(
+    network: Network, images: ImageViews, tmp_path: Path
+) -> None:
+    stages = [replace(stage, epochs=2) for stage in STAGES]
+    whole = copy_of(network)
+    plain = PlainInputs(images, whole, 0)
+    trained = run(whole, plain, images, stages=stages, cut=None)
+    before, after = network.state_dict(), whole.state_dict()
+    still = [name for name in before if "num_batches" not in name and torch.equal(before[name], after[name])]
+    assert still == []  # the stem, and the norms' statistics too
+    assert len(trained.history) == 4
+    broken = copy_of(network)
+    run(broken, PlainInputs(images, broken, 0), images, tmp_path, stages, interrupt=(1, 1), cut=None)
+    resumed = copy_of(network)
+    run(resumed, PlainInputs(images, resumed, 0), images, tmp_path, stages, cut=None)
+    left, right = (each.state_dict() for each in (whole, resumed))
+    assert all(torch.equal(left[name], right[name]) for name in left if "num_batches" not in name)
+
+
+def test_a_single_row_at_the_end_is_no_batch_where_statistics_learn() -> None:
+    assert [(rows.start, rows.stop) for rows in _chunks(9, 4, True)] == [(0, 4), (4, 9)]
+    assert [(rows.start, rows.stop) for rows in _chunks(9, 4, False)] == [(0, 4), (4, 8), (8, 9)]
+    assert [(rows.start, rows.stop) for rows in _chunks(1, 4, True)] == [(0, 1)]

@@ -21,6 +21,9 @@ from pocketvision.preprocessing import MAX_PIXELS, Preprocessing
 from pocketvision.training.trunk_cache import TrunkCache, row_key
 from pocketvision.training.trunk_runtime import CUT, POOLED, RUNTIME_BATCH, TrunkRuntime
 
+IMAGES = "images"
+"""The feature that is no feature: preprocessed images, of which a random start learns everything."""
+
 Row = tuple[int, int]
 OnImages = Callable[[int, int], None]
 
@@ -63,7 +66,8 @@ class Inputs(Protocol):
         ...
 
     def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
-        """For each batch of rows, `feature` ("pooled": (N, features), or "cut": activations at the cut) as float32."""
+        """For each batch of rows, `feature` as float32: "pooled" (N, features), "cut", the activations at the cut, or "images",
+        (N, 3, H, W)."""
         ...
 
 
@@ -157,8 +161,12 @@ class PlainInputs:
         loaded = prefetch(self._images.load, rows, workers=self._images.workers, ahead=2 * RUNTIME_BATCH)
         for group in groups:
             images = torch.from_numpy(np.concatenate([next(loaded) for _ in group]))
+            images = images.to(memory_format=torch.channels_last)
+            if feature == IMAGES:
+                yield images
+                continue
             with torch.no_grad():
-                output = self._network.trunk(images.to(memory_format=torch.channels_last), self._cut)
+                output = self._network.trunk(images, self._cut)
                 if feature == POOLED:
                     output = self._network.tail(output, self._cut)
             yield output

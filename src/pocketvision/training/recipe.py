@@ -93,6 +93,11 @@ class Recipe:
                 f"--class-weights {self.class_weights!r}: expected none, balanced, or weights by name such as cat=2,dog=1."
             )
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network starts at random: then everything learns, in both stages."""
+        return self.weights == "none"
+
     def stages(self) -> list[StageSettings]:
         """The settings of the stages that have epochs."""
         rates = ((1, self.epochs1, self.lr1), (2, self.epochs2, self.lr2))

@@ -86,6 +86,7 @@ def run_stage(
     validate: Callable[[], Validation],
     class_weights: Tensor | None,
     seed: int,
+    statistics: bool = False,
     name_of: Callable[[int], str],
     state: StageState | None = None,
     on_epoch: OnEpoch = lambda _: None,
@@ -95,14 +96,16 @@ def run_stage(
 
     `batches(epoch)` yields one epoch's batches (1-based epoch). `state` goes on where an earlier run stopped. The model is left
     with its *best* weights (lowest validation loss). `on_epoch` is handed each new state (to be written as a checkpoint).
+    statistics: the running statistics of norms are averaged and kept with the weights.
     Raises TrainingError, naming the batch's files, when the loss is not a number.
     """
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = make_optimizer(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = make_schedule(optimizer, settings.schedule, epochs=settings.epochs, patience=settings.schedule_patience)
-    average = MovingAverage(trained, steps)
+    learned = {**trained, **(_statistics(model) if statistics else {})}
+    average = MovingAverage(learned, steps)
     if state is not None:
-        load(trained, state.weights)
+        load(learned, state.weights)
         average.restore(state.average, updates=steps * len(state.history))
         restore_optimizer(optimizer, state.optimizer)
         schedule.load_state_dict(dict(state.schedule))
@@ -129,11 +132,16 @@ def run_stage(
         )
         schedule.step(validation.loss)
         state = _advance(
-            state, record, settings, trained, average.weights, optimizer.state_dict(), schedule.state_dict()
+            state, record, settings, learned, average.weights, optimizer.state_dict(), schedule.state_dict()
         )
         on_epoch(state)
-    load(trained, state.best_weights)
+    load(learned, state.best_weights)
     return state
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    """The running means and variances of the norms."""
+    return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
 
 
 def extended(state: StageState, epochs: int, patience: int) -> StageState:

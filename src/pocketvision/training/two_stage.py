@@ -1,7 +1,8 @@
 """Two-stage transfer learning: first a new head on frozen features, then the last stages of the backbone as well.
 
 Normalisation statistics stay as they were pre-trained in both stages: batches of a small data set estimate them badly, and
-with them fixed every norm folds into its convolution (models/blocks.py).
+with them fixed every norm folds into its convolution (models/blocks.py). From a random start there is nothing to keep: both
+stages train the whole network, statistics too, on the images themselves.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
-from pocketvision.training.inputs import Inputs
+from pocketvision.training.inputs import IMAGES, Inputs
 from pocketvision.training.stage import Batch, OnStep, StageSettings, StageState, Validation, extended, run_stage
 from pocketvision.training.trunk_runtime import CUT, POOLED
 
@@ -91,7 +92,7 @@ def train_two_stages(
     *,
     entries: Entries,
     validation: Entries,
-    cut: int,
+    cut: int | None,
     stages: Sequence[StageSettings],
     class_weights: NDArray[np.float32] | None,
     seed: int,
@@ -101,7 +102,7 @@ def train_two_stages(
     on_epoch: Callable[[StageState], None] = lambda _: None,
     on_step: OnStep = lambda _: None,
 ) -> TrainedStages:
-    """Train `network` in place and leave it with its best weights.
+    """Train `network` in place and leave it with its best weights. cut: None for a random start, where everything learns.
 
     With a `checkpoints` folder, a stage whose checkpoint lies there goes on from it, and a checkpoint is written after every
     epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
@@ -128,10 +129,11 @@ def train_two_stages(
                 stage.model,
                 settings,
                 batches=lambda epoch, stage=stage: _batches(inputs, stage, entries, epoch, seed),  # type: ignore[misc]
-                steps=-(-len(entries.samples) // settings.batch),
+                steps=len(_chunks(len(entries.samples), settings.batch, cut is None)),
                 validate=lambda stage=stage: _validate(inputs, stage, validation),  # type: ignore[misc]
                 class_weights=weights,
                 seed=seed,
+                statistics=cut is None,
                 name_of=name_of,
                 state=states.get(number),
                 on_epoch=note,
@@ -169,9 +171,9 @@ class _StageModel(nn.Module):
 
     def load_trained(self, weights: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.named_parameters():
+            for name, tensor in (*self.named_parameters(), *self.named_buffers()):
                 if name in weights:
-                    parameter.copy_(weights[name])
+                    tensor.copy_(weights[name])
 
 
 class _HeadOnFeatures(_StageModel):
@@ -196,12 +198,31 @@ class _TailOnActivations(_StageModel):
         return logits
 
 
+class _WholeNetwork(_StageModel):
+    """Everything learns, and so do the norms' statistics."""
+
+    def train(self, mode: bool = True) -> "_WholeNetwork":
+        nn.Module.train(self, mode)
+        return self
+
+    def for_validation(self) -> "_WholeNetwork":
+        """As it will be shipped: norms folded."""
+        return _WholeNetwork(fold_norms(self.network))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+
 def _make_stages(
-    network: Network, settings: Sequence[StageSettings], cut: int, precision: torch.dtype
+    network: Network, settings: Sequence[StageSettings], cut: int | None, precision: torch.dtype
 ) -> Iterator[_Stage]:
     """The stages, one by one: what is trainable is set as each begins."""
     for stage in settings:
-        if stage.number == 1:
+        if cut is None:
+            network.requires_grad_(True)
+            yield _Stage(stage, _WholeNetwork(network), IMAGES)
+        elif stage.number == 1:
             network.requires_grad_(False)
             network.classifier.requires_grad_(True)
             yield _Stage(stage, _HeadOnFeatures(network), POOLED)
@@ -213,8 +234,7 @@ def _make_stages(
 def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[Batch]:
     """One epoch's batches in an order drawn from seed, stage and epoch."""
     order = np.random.default_rng([seed, stage.settings.number, epoch]).permutation(len(entries.samples))
-    size = stage.settings.batch
-    chosen = [order[start : start + size] for start in range(0, len(order), size)]
+    chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, stage.feature == IMAGES)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
         [(samples[i], view_number(replicas[i], epoch, inputs.views(stage.feature))) for i in indices.tolist()]
@@ -223,6 +243,15 @@ def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: 
     stage.model.train()
     for indices, tensor in zip(chosen, inputs.batches(stage.feature, rows), strict=True):
         yield Batch(tensor, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
+
+
+def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
+    """`count` rows in batches of `size`. Where norms learn their statistics, a single row at the end joins the batch before it:
+    it has none of its own."""
+    starts = list(range(0, count, size))
+    if statistics and len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ def make_inputs(
     network: Network,
     preprocessing: Preprocessing,
     *,
-    cut: int,
+    cut: int | None,
     entries: Entries,
     validation: Entries,
     folder: Path,
@@ -35,7 +35,8 @@ def make_inputs(
 ) -> Inputs:
     """Inputs for both stages. With a cache, each view is computed when an epoch first asks for it, into `folder`.
 
-    Views that would not fit into the cache's limit are given up, aloud; a UsageError when not even one fits.
+    cut: None where everything learns, and nothing is cached. Views that would not fit into the cache's limit are given up,
+    aloud; a UsageError when not even one fits.
     """
     images = ImageViews(
         data.samples,
@@ -46,8 +47,8 @@ def make_inputs(
         recipe.workers,
         recipe.max_pixels,
     )
-    if not recipe.cache:
-        return PlainInputs(images, network, cut)
+    if cut is None or not recipe.cache:
+        return PlainInputs(images, network, cut or 0)
     layouts = trunk_layouts(network, cut, height=preprocessing.height, width=preprocessing.width)
     fingerprint = _fingerprint(network, cut, preprocessing)
     cuts, pooled = (TrunkCache(folder, fingerprint=fingerprint, layouts=[layout]) for layout in layouts)

@@ -161,7 +161,7 @@ def _prepared(
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
-    recipe = replace(settings.recipe, precision=resolve_precision(settings.recipe.precision))
+    recipe = replace(settings.recipe, precision=_precision(settings.recipe))
     settings = replace(settings, recipe=recipe)
     settings.write(run)
     data = prepare_data(
@@ -182,6 +182,15 @@ def _prepared(
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples, data.content_hashes)
     return settings, data
+
+
+def _precision(recipe: Recipe) -> str:
+    """The number format of what learns. UsageError for one that a random start is not trained in."""
+    if recipe.from_scratch and recipe.precision == "bfloat16":
+        raise UsageError(
+            "--precision bfloat16 is for the last stages of a pre-trained network; --weights none takes float32."
+        )
+    return "float32" if recipe.from_scratch else resolve_precision(recipe.precision)
 
 
 def _measured(
@@ -262,7 +271,9 @@ def _fit(
 ) -> tuple[TrainedStages, float]:
     """Train, and tell how many seconds it took, the trunk cache included."""
     started = time.perf_counter()
-    cut = cut_for(network, recipe.unfreeze)
+    cut = None if recipe.from_scratch else cut_for(network, recipe.unfreeze)
+    if cut is None:
+        log.note("No weights: a random start. Everything learns in both stages, and no features are cached.")
     entries, validation = data.entries("train", recipe.balance_to, recipe.seed), data.entries("val")
     inputs = make_inputs(
         recipe,
