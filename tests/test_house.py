@@ -18,8 +18,8 @@ TESTS = Path(__file__).parent
 
 # Longer than a screen, reviewed, with room for an option or two: verbs that the recipe of a later issue rebuilds, and others.
 LONGER_FUNCTIONS = {
-    "cli.train.train": 166,
-    "workflows.train.train": 112,
+    "cli.train.train": 200,
+    "workflows.train.train": 140,
     "training.two_stage.train_two_stages": 65,
     "cli.evaluate.evaluate": 72,
     "cli.serve.serve": 108,
