@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import caddy
 import httpx
 import pytest
 from chromium import Browser, in_a_browser
 from served import picture, starting
-from test_proxy import caddy, free_ports
 from websockets.sync.client import connect
 
 from pocketvision.bundle import Bundle
@@ -36,7 +36,7 @@ http://:{port} {{
 @pytest.fixture
 def site(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[str]:
     """The address of the page: http://localhost:PORT/vision. The proxy changes Host, and knows nothing outside of the prefix."""
-    program, (port,) = caddy(), free_ports(1)
+    program, (port,) = caddy.installed(), caddy.free_ports(1)
     with starting(tiny_bundle.folder, tmp_path) as start:
         url = f"http://localhost:{port}/vision"
         server = start("--public-url", url, "--live")

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -14,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import caddy
 import httpx
 import pytest
 import websockets
@@ -33,26 +31,6 @@ from pocketvision.serving.settings import ServerSettings
 CADDYFILE = DEPLOY / "Caddyfile"
 TEXT = CADDYFILE.read_text(encoding="utf-8")
 JPEG = {"content-type": "image/jpeg"}
-# The oldest whose requests with a body survive that the server is not there for a moment.
-OLDEST = (2, 11, 2)
-
-
-def caddy() -> str:
-    """The proxy, beside this Python or on the path; the test is skipped where there is none, or an old one."""
-    found = shutil.which("caddy", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if found is None:
-        pytest.skip("caddy is not installed")
-    said = subprocess.run([found, "version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
-    if version < OLDEST:
-        pytest.skip(f"caddy is {'.'.join(map(str, version))}, older than {'.'.join(map(str, OLDEST))}")
-    return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listened on a moment ago."""
-    with ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
 @dataclass
@@ -73,8 +51,8 @@ class Behind:
 
 @pytest.fixture
 def behind(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[Behind]:
-    program = caddy()
-    upstream, http, https = free_ports(3)
+    program = caddy.installed()
+    upstream, http, https = caddy.free_ports(3)
     key, kept = new_key("tester")
     (tmp_path / "keys").write_text(f"{kept.name}:{kept.sha256}\n", encoding="utf-8")
     servers: list[subprocess.Popen[str]] = []
