@@ -94,7 +94,7 @@ _HANDSHAKE = {
 
 
 @in_a_browser
-def test_pages_below_the_prefix_load_everything(site: str, browser: Browser) -> None:  # noqa: F811
+def test_pages_below_the_prefix_load_everything(site: str, browser: Browser) -> None:
     browser.open(f"{site}/docs")
     check_loaded(browser, site)
     browser.open(f"{site}/")
@@ -106,7 +106,7 @@ def test_pages_below_the_prefix_load_everything(site: str, browser: Browser) -> 
     assert browser.run(opened) == "open"
 
 
-def check_loaded(browser: Browser, site: str) -> set[str]:  # noqa: F811
+def check_loaded(browser: Browser, site: str) -> set[str]:
     """The names of what a page has loaded, all of it from below the prefix, and with success."""
     loaded: list[dict[str, Any]] = browser.run(
         "performance.getEntriesByType('resource').map(e => ({name: e.name, status: e.responseStatus}))"
