@@ -118,8 +118,8 @@ def test_the_page_may_be_linked_with_any_query(two: TestClient) -> None:
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [
-        ({"model_name": "second"}, "it stands in the path: /v2/models/NAME/infer"),
-        ({"version": "2"}, "/v2/models/NAME/versions/VERSION/infer"),
+        ({"model_name": "second"}, "it stands in the path: …/models/NAME/infer"),
+        ({"version": "2"}, "…/models/NAME/versions/VERSION/infer"),
         ({"output": []}, "did you mean outputs?"),
         ({"parameters": {"binary_output": True}}, "binary_data_output"),
         ({"parameters": 3}, "must be an object"),
