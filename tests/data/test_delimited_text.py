@@ -46,6 +46,7 @@ def test_dialects(folder: Path, delimiter: str, declared: bool, encoding: str) -
 def test_the_header_decides_between_delimiters(folder: Path) -> None:
     assert labels_of(read_samples(write(folder, "path;label;a,b,c,d\n0.jpg;x;1,2\n"))) == ["x"]
     assert labels_of(read_samples(write(folder, "path,label\n0.jpg,x\n", name="t.tsv"))) == ["x"]
+    assert labels_of(read_samples(write(folder, "path\tlabel\r\n0.jpg\tx, y\r\n", "utf-16", "Book1.txt"))) == ["x, y"]
     assert labels_of(read_samples(write(folder, '"path","label"\r0.jpg,"Pepper, ""bell"""\r'))) == ['Pepper, "bell"']
 
 

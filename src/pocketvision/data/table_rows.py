@@ -12,7 +12,8 @@ from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted, shortened
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# What decides between equals: the delimiter is found out from the header. Excel saves UTF-16 with tabs as .txt.
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 TABLE_SUFFIXES = (*_DELIMITERS, ".parquet")
 
 
