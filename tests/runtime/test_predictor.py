@@ -218,6 +218,12 @@ def test_verify_goes_on_where_an_installed_runtime_can_not_be_loaded(
         verify_bundle(tiny_bundle, backends=["openvino"])
 
 
+@pytest.mark.parametrize(("fitted_to", "run"), [("", ["onnxruntime"]), ("openvino", ["openvino"])])
+def test_8_bits_are_verified_in_the_runtime_that_answered(fitted_to: str, run: list[str], tiny_bundle: Bundle) -> None:
+    manifest = replace(tiny_bundle.manifest, backend=fitted_to, compression={"quantization": {"tool": "onnxruntime"}})
+    assert list(verify_bundle(replace(tiny_bundle, manifest=manifest)).backends) == run
+
+
 def test_verify_names_a_file_that_no_backend_runs(tiny_bundle: Bundle) -> None:
     assert verify_bundle(with_graph(tiny_bundle, "model.tflite")).unverified == {"model.tflite": "no backend runs it"}
 

@@ -118,6 +118,16 @@ def default_backend(bundle: Bundle) -> str:
     return next((name for name in fitting if BACKENDS[name].installed), fitting[0])
 
 
+def answers_as_measured(bundle: Bundle, name: str) -> bool:
+    """Whether the bundle's golden answers are those of the backend called `name`: runtimes compute floats alike, but each rounds
+    8 bits its own way. A quantized bundle's are of the runtime that it was fitted to, else of the one its file was made for."""
+    if "quantization" not in bundle.manifest.compression:
+        return True
+    file = BACKENDS[name].file(bundle)
+    made_for = next((other for other, row in BACKENDS.items() if file in row.files), None)
+    return name == (bundle.manifest.backend or made_for)
+
+
 def open_onnx(path: Path, *, threads: int | None = None) -> Backend:
     """Open an ONNX file that is not, or not yet, in a bundle. Raises BundleError when it can not be loaded."""
     return onnx_backend.open_file(path, usable_threads(threads))

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, PocketVisionError
-from pocketvision.runtime.backends import BACKENDS, open_backend, usable_threads
+from pocketvision.runtime.backends import BACKENDS, answers_as_measured, open_backend, usable_threads
 
 AUTO = "auto"
 SECONDS = 1.0
@@ -45,7 +45,7 @@ def choose(bundle: Bundle, *, threads: int | None = None, batch: int = 4, second
     rates: dict[str, float] = {}
     failed: dict[str, str] = {}
     for name, row in BACKENDS.items():
-        if row.installed and row.file(bundle) and name != "torch-compiled":
+        if row.installed and row.file(bundle) and name != "torch-compiled" and answers_as_measured(bundle, name):
             try:
                 rates[name] = _rate(bundle, name, threads, batch, seconds)
             except (

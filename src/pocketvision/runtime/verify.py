@@ -6,7 +6,7 @@ from typing import Any
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
+from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.runtime.golden_check import check_golden, golden_tolerance
 
 
@@ -69,7 +69,8 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
 
 def _exported_to(bundle: Bundle) -> list[str]:
     """PyTorch's are left out: they are what the others are compared with."""
-    return [name for name, row in BACKENDS.items() if row.module != "torch" and row.installed and row.file(bundle)]
+    exported = [name for name, row in BACKENDS.items() if row.module != "torch" and row.file(bundle)]
+    return [name for name in exported if BACKENDS[name].installed and answers_as_measured(bundle, name)]
 
 
 def _unverified(bundle: Bundle, opened: set[str], broken: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle
+from pocketvision.bundle import GOLDEN, Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
@@ -20,7 +20,7 @@ from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, 
 from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
-from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
+from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
 from pocketvision.workflows.fit_trials import TrialRunner
 from pocketvision.workflows.pretrained import open_bundle, output_folder
@@ -292,7 +292,13 @@ def _write(
     manifest = replace(
         bundle.manifest, backend=chosen.backend, compression={**bundle.manifest.compression, "fit": record}
     )
-    return rewrite_bundle(bundle, manifest, folder=folder)
+    if answers_as_measured(bundle, chosen.backend):
+        return rewrite_bundle(bundle, manifest, folder=folder)
+    # Its golden answers become those of the runtime that it is fitted to.
+    golden = bundle.golden()
+    answers = open_backend(bundle, chosen.backend).run(golden["images"])
+    kept: dict[str, Path | bytes] = {name: bundle.path(name) for name in bundle.manifest.files if name != GOLDEN}
+    return write_bundle(folder, replace(manifest, files={}, versions={}), kept, golden["images"], answers)
 
 
 def _plot(result: FitResult) -> None:
