@@ -328,7 +328,7 @@ def test_suspects_are_shown_side_by_side(full_record: RunRecord, tmp_path: Path)
     )
     assert "blank.png" not in shown
     advice = html.split('id="next"')[1].split("</ol>")[0]
-    assert "2 sets of pictures" in advice and 'href="#suspects"' in advice
+    assert "in several splits: 2." in advice and 'href="#suspects"' in advice
 
 
 @pytest.mark.usefixtures("without_charts")
