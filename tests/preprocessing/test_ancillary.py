@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from pocketvision.bundle import Bundle
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import decode, read_image
 
@@ -179,6 +182,14 @@ def test_a_jpeg_with_a_broken_segment(name: str) -> None:
         assert np.array_equal(
             np.asarray(decode(plain[:20] + extra + JPEG_SEGMENTS[name] + plain[20:])), np.asarray(decode(plain))
         )
+
+
+def test_the_command_line_says_nothing_of_odd_metadata(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Pillow's warnings name a line of its own code."""
+    (tmp_path / "a.jpg").write_bytes(saved("JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff rubbish"))
+    command = [sys.executable, "-m", "pocketvision", "predict", str(tiny_bundle.folder), "a.jpg"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout.partition("\t")[0], done.stderr) == (0, "a.jpg", "")
 
 
 def test_a_turned_jpeg_stays_turned_beside_a_broken_segment() -> None:
