@@ -104,6 +104,7 @@ TORCH_FREE_VERBS = (
     "serve",
     "stream",
     "stream_lines",
+    "time_left",
     "stream_settings",
     "stream_view",
     "verify",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pocketvision.evaluation.evaluate import Evaluation
     from pocketvision.workflows.prediction_rows import Row
     from pocketvision.workflows.progress import Event
+    from pocketvision.workflows.time_left import TimeLeft
 
 
 def write_json_option(path: Path | None, values: Any) -> None:
@@ -105,18 +106,21 @@ class TrainingDisplay:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._shown: tuple[object, ...] = ()
-        self._step_started = time.monotonic()
+        self._step_started = self._last_event = time.monotonic()
+        self._time_left: TimeLeft | None = None
+        self._left = ""
+        self._ended: dict[str, int] = {}  # images of the steps after the last epoch
 
     def __enter__(self) -> "TrainingDisplay":
         if self._live:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}", markup=False),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}", markup=False),
                 console=self._console,
                 transient=True,
             )
@@ -131,9 +135,12 @@ class TrainingDisplay:
 
     def __call__(self, event: "Event") -> None:
         from pocketvision.training.figures import StepProgress
-        from pocketvision.workflows.progress import Counted, EpochEnded, Note
+        from pocketvision.workflows.progress import Counted, EpochEnded, Note, Planned
+        from pocketvision.workflows.time_left import TimeLeft
 
-        if isinstance(event, Note):
+        if isinstance(event, Planned):
+            self._time_left = TimeLeft(event)
+        elif isinstance(event, Note):
             self._console.print(f"  {event.text}", soft_wrap=True)
         elif isinstance(event, Counted):
             self._counted(event.step, event.done, event.total)
@@ -148,25 +155,32 @@ class TrainingDisplay:
                 event.steps,
                 figures,
             )
+        self._last_event = time.monotonic()
 
     def _counted(self, step: str, done: int, total: int) -> None:
+        from pocketvision.bundle_figures import counted
+
         name = STEP_NAMES.get(step, step)
         if self._shown != (step,):
-            self._step_started = time.monotonic()
+            self._step_started = self._last_event  # the first image was begun when whatever was before ended
+        if self._time_left is not None and step in ("export", "evaluate"):
+            self._ended[step] = done
+            self._left = f"at most {_duration(self._time_left.afterwards(sum(self._ended.values())))} left"
         self._bar((step,), name, done, total, "")
         if done == total and step not in QUIET_STEPS:
             seconds = time.monotonic() - self._step_started
-            self._console.print(f"{name}: {total} in {took(0, seconds)}")
+            self._console.print(f"{name}: {counted(total, 'image')} in {took(total, seconds)}")
 
     def _epoch(self, event: Any) -> None:
         record = event.record
         best = styled("  best", "green") if event.best else ""
-        left = (event.epochs - record.epoch) * record.seconds
+        if self._time_left is not None:
+            self._left = f"at most {_duration(self._time_left.after(record))} left"
         line = (
             f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  "
             f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}  "
-            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {_duration(left)} left"
-        )
+            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {self._left}"
+        ).rstrip()
         self._console.print(joined(line, best), soft_wrap=True)
 
     def _bar(self, shown: tuple[object, ...], text: str, done: int, total: int, figures: str) -> None:
@@ -177,8 +191,8 @@ class TrainingDisplay:
             self._progress.remove_task(self._task)
             self._task = None
         if self._task is None:
-            self._task = self._progress.add_task(printable(text), total=total, figures=figures)
-        self._progress.update(self._task, completed=done, figures=figures)
+            self._task = self._progress.add_task(printable(text), total=total, figures=figures, left="")
+        self._progress.update(self._task, completed=done, total=total, figures=figures, left=self._left)
         self._shown = shown
 
 

@@ -37,7 +37,17 @@ class EpochEnded:
     best: bool
 
 
-Event = Note | Counted | StepProgress | EpochEnded
+@dataclass(frozen=True)
+class Planned:
+    """What a training will do, told when its data is known. epochs: (stage, epochs at most) of the stages to come. images: of an
+    epoch, validation included. at_the_end: images that are compared and evaluated after the last one."""
+
+    epochs: tuple[tuple[int, int], ...]
+    images: int
+    at_the_end: int
+
+
+Event = Note | Counted | StepProgress | EpochEnded | Planned
 OnEvent = Callable[[Event], None]
 
 

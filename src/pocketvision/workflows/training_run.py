@@ -32,12 +32,12 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
-from pocketvision.workflows.progress import Counted, EpochEnded, Note, OnEvent
+from pocketvision.workflows.progress import Counted, EpochEnded, Note, OnEvent, Planned
 from pocketvision.workflows.recorded_split import RecordedSplit, other_data
 from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.shipping import WRITTEN, Shipped, ship, with_metrics
+from pocketvision.workflows.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
 from pocketvision.workflows.training_data import TrainingData, prepare_data
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def run_training(
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
     network, preprocessing, origin = _start(recipe, len(data.samples.class_names), data.white_level, log)
+    on_event(_plan(recipe, data, further or {}))
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
         log.note(
@@ -182,6 +183,16 @@ def _prepared(
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples, data.content_hashes)
     return settings, data
+
+
+def _plan(recipe: Recipe, data: TrainingData, further: Mapping[str, Samples]) -> Planned:
+    """What a display can tell the time by."""
+    validation, test = len(data.indices("val")), len(data.indices("test"))
+    return Planned(
+        epochs=tuple((stage.number, stage.epochs) for stage in recipe.stages()),
+        images=len(data.entries("train", recipe.balance_to, recipe.seed).samples) + validation,
+        at_the_end=2 * min(validation, AGREEMENT_IMAGES) + validation + test + sum(map(len, further.values())),
+    )
 
 
 def _precision(recipe: Recipe) -> str:
