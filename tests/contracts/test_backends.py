@@ -133,7 +133,10 @@ def test_it_answers_the_golden_inputs_and_knows_its_size(
 
 
 @pytest.mark.parametrize("batch", [0, 5, 1, 32])
-@each_backend
+@pytest.mark.parametrize(
+    "name",  # the compiler begins anew at some of these sizes
+    [pytest.param(name, marks=pytest.mark.slow if name == "torch-compiled" else ()) for name in BACKENDS],
+)
 def test_batches_of_any_size(name: str, batch: int, case: Case, opened: Callable[[str], Backend]) -> None:
     if batch == 0:
         found = opened(name).run(case.images()[:0])
@@ -308,6 +311,7 @@ def test_a_damaged_file_is_a_bundle_error(name: str, case: Case, tmp_path: Path)
         open_backend(replace(case.bundle, folder=tmp_path), name)
 
 
+@pytest.mark.slow
 def test_opening_and_running_prints_nothing(case: Case) -> None:
     """In a process where each is loaded for the first time. Compiling is left out: it tells which compilers it found."""
     names = [name for name in BACKENDS if name != "torch-compiled"]

@@ -35,7 +35,16 @@ from pocketvision.preprocessing import Preprocessing
 HEIGHT, WIDTH = 64, 96
 TEMPERATURE = 1.7
 NAMES = ("개", "cat, domestic", "c", "d", "e")
-each_target = pytest.mark.parametrize("written", list(TARGETS), indirect=True)
+each_target = pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(
+            name, marks=pytest.mark.slow if target.calibrated else ()
+        )  # tests/workflows/test_export.py has one too
+        for name, target in TARGETS.items()
+    ],
+    indirect=True,
+)
 
 # Of the targets that may differ: the largest difference of a probability, measured on the ten pictures below, twice over for
 # the sake of other machines. Float16 weights: 1.1e-3. Pixels that ONNX resized: 8.5e-3. 8 bits: 6.3e-2.
