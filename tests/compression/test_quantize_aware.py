@@ -235,7 +235,7 @@ def test_tuned_weights_stand_8_bits_better_than_weights_tuned_without_rounding(
     ]
     assert all(changed) and not tuned.training
     gaps = {}
-    for name, each in (("plain", network), ("control", control), ("tuned", tuned)):
+    for name, each in (("control", control), ("tuned", tuned)):
         (tmp_path / name).mkdir()
         in_onnx_runtime(each, images, tmp_path / name)
         exact, in_8_bits = (
@@ -243,8 +243,8 @@ def test_tuned_weights_stand_8_bits_better_than_weights_tuned_without_rounding(
         )
         # Of logits, in units of their own spread: probabilities of sure answers hardly move.
         gaps[name] = float(np.abs(in_8_bits - exact).mean() / exact.std())
-    # Measured: 0.048, 0.038 and 0.030. Without the rounding, tuned and control would be one and the same.
-    assert gaps["tuned"] < 0.8 * gaps["plain"] and gaps["tuned"] < 0.95 * gaps["control"], gaps
+    # Measured: 0.0215 and 0.0187. Without the rounding, tuned and control would be one and the same.
+    assert gaps["tuned"] < 0.95 * gaps["control"], gaps
 
 
 def test_a_bundle_is_made_of_tuned_weights_and_says_so(
