@@ -36,7 +36,7 @@ class Loop:
 
 class Transport:
     def __init__(self) -> None:
-        self.holds, self.closing, self.abort = 100_000, False, False
+        self.holds, self.closing, self.aborted = 100_000, False, False
 
     def get_write_buffer_size(self) -> int:
         return self.holds
@@ -45,7 +45,7 @@ class Transport:
         return self.closing
 
     def abort(self) -> None:
-        self.abort = True
+        self.aborted = True
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def test_who_reads_slowly_is_waited_for_and_who_reads_nothing_is_cut(
         loop.to(20.0 * step - 1)
         transport.holds -= 1000
         loop.to(20.0 * step)
-        assert not transport.abort
+        assert not transport.aborted
     loop.to(99.0)
-    assert not transport.abort
+    assert not transport.aborted
     loop.to(100.0)
-    assert transport.abort
+    assert transport.aborted
 
 
 def test_who_reads_in_time_is_left_alone(parts: tuple[Loop, Transport, WriteTimeout]) -> None:
@@ -79,7 +79,7 @@ def test_who_reads_in_time_is_left_alone(parts: tuple[Loop, Transport, WriteTime
     stalled.start_closing()
     stalled.cancel_all()
     loop.to(2000.0)
-    assert not transport.abort
+    assert not transport.aborted
 
 
 @pytest.mark.parametrize("closing", [False, True])
@@ -96,4 +96,4 @@ def test_a_stopping_server_waits_for_nobody_for_long(
     stalled.shorten()
     transport.holds -= 1
     loop.to(5.0 + SHUTDOWN_WRITE_TIMEOUT)
-    assert transport.abort
+    assert transport.aborted
