@@ -167,6 +167,14 @@ def trained(photos: Path, tiny_training: dict[str, Any], made_once: MadeOnce):  
 
 
 @pytest.fixture(scope="session")
+def trained_lite0(photos: Path, made_once: MadeOnce):  # type: ignore[no-untyped-def]
+    """`trained` with the network that users get: for slow tests, where a small one's figures say little."""
+    from pocketvision.workflows.train import train
+
+    return made_once("run_lite0", lambda out: train(photos, out=out / "photos", test_share=0.2, **TINY_TRAINING))
+
+
+@pytest.fixture(scope="session")
 def pretrained_lite0(made_once: MadeOnce) -> Path:
     """The bundle that `efficientnet_lite0` stands for, converted once for all processes and found in the tests' cache."""
 
