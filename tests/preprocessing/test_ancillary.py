@@ -1,9 +1,11 @@
 """What stands beside the pixels never decides whether a picture is sound; what is damaged in the pixels' own parts still does."""
 
 import io
+import re
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -277,3 +279,45 @@ def test_a_damaged_file_of_any_kind_is_an_error_and_nothing_else(format: str) ->
 def quiet(recwarn: pytest.WarningsRecorder) -> Callable[[], None]:
     """Pillow warns of odd TIFF tags and EXIF; that is not what is tested."""
     return recwarn.clear
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"II*\0",
+        b"II*\0\x08\0\0\0\x05",
+        b"MM\0*\0\xff\xff\xff\0\x05" + b"\0" * 20,
+        b"II\x2b\0\x08\0\0\0" + struct.pack("<QQ", 16, 1 << 40) + b"\0" * 40,  # so many entries of a directory
+        b"RIFF\x04\0\0\0WEBPVP8X",
+        b"RIFF\xff\0\0\0WEBPVP8X\0\0\0\0VP8X\0\0\0\0",
+        b"\xff\xd8\xff\xe0",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_that_can_not_be_followed_is_refused_at_once_with_the_first_error(content: bytes) -> None:
+    with pytest.raises(ImageError, match=r"damaged|truncated") as raised:
+        decode(content)
+    assert not re.search("unpack_from requires|index out of range", str(raised.value))
+
+
+MANY = 1_000_000
+BAD_HEAD = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        BAD_HEAD + b"\0\0\0\x09tIMExxxxxx" + b"IDAT" * (MANY // 4),
+        BAD_HEAD + (b"\xff\xff\xff\xfftEXt" + chunk(b"IDAT", b"")) * (MANY // 20),
+        b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0" + b"\0" * 10 + b"ANMF\xff\xff\xff\xff" * (MANY // 8),
+        b"\xff\xd8\xff\xe0\0\x04xx" + b"\xff\0" * (MANY // 2),
+        b"\xff\xd8\xff\xe0\0\x04xx" + b"\xff\xe2\0\2" * (MANY // 4),
+    ],
+    ids=["names", "lengths", "webp", "filling", "segments"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_hostile_file_is_not_followed_for_long(content: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(ImageError):
+        decode(content)
+    assert time.process_time() - started < 5

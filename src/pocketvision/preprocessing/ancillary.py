@@ -7,6 +7,7 @@ read. What the pixels need (palette, transparency, EXIF's orientation, the colou
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -19,6 +20,10 @@ _PNG_ZEROS = {b"tEXt": 1, b"zTXt": 1, b"iCCP": 1, b"iTXt": 3}
 """How many null bytes a chunk holds at least, after its keyword, language and so on."""
 _PNG_PIXELS = (b"tRNS", b"eXIf")
 """Ancillary chunks that the picture depends on."""
+
+_MOST_SEARCHES, _MOST_NAMES, _MOST_SEGMENTS = 4, 8, 100_000
+"""Of one file: wrong lengths behind which the next part of the picture is looked for, names of parts that are tried then, and
+segments of a JPEG. A file with more is not followed: a small hostile one would keep a processor busy for hours."""
 
 _JPEG_LENGTHS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12), 0xE1: (b"Exif\0\0", 14)}
 """By marker: how a segment that the picture depends on begins, and its least length."""
@@ -42,7 +47,8 @@ def pixels_alone(format: str, content: bytes) -> Iterator[Alone]:
     where the file can not be followed."""
     make = _ALONE.get(format)
     if make is not None:
-        yield from make(content)
+        with suppress(struct.error, IndexError):
+            yield from make(content)
 
 
 def damaged_chunks(file: IO[bytes]) -> tuple[str, ...]:
@@ -75,7 +81,7 @@ def _is_whole(kind: bytes, data: bytes, checksum: bytes) -> bool:
 
 
 def _png_alone(content: bytes) -> Iterator[Alone]:
-    parts, damaged, place = [_PNG], [], 8
+    parts, damaged, place, searches = [_PNG], [], 8, 0
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         end = place + 12 + length
@@ -89,6 +95,9 @@ def _png_alone(content: bytes) -> Iterator[Alone]:
         else:
             damaged.append(kind.decode("ascii", "replace") if kind.isalpha() else "a chunk")
             if not _begins_chunk(content, end):  # a wrong length: the next chunk of the picture is looked for
+                searches += 1
+                if searches > _MOST_SEARCHES:
+                    return
                 end = _next_critical(content, place + 8)
         place = end
     yield Alone(b"".join(parts), tuple(dict.fromkeys(damaged)))
@@ -107,14 +116,15 @@ def _next_critical(content: bytes, start: int) -> int:
     """Where the next critical chunk with a right checksum begins, or the end."""
     found = len(content)
     for kind in (b"PLTE", b"IDAT", b"IEND"):
-        at = content.find(kind, start, found + 4)
-        while at >= start + 4:
-            length = int.from_bytes(content[at - 4 : at], "big")
-            body, checksum = content[at : at + 4 + length], content[at + 4 + length : at + 8 + length]
-            if zlib.crc32(body).to_bytes(4, "big") == checksum:
+        at = start + 3
+        for _ in range(_MOST_NAMES):
+            at = content.find(kind, at + 1, found + 4)
+            if at < 0:
+                break
+            end = at + 4 + int.from_bytes(content[at - 4 : at], "big")
+            if zlib.crc32(content[at:end]).to_bytes(4, "big") == content[end : end + 4]:
                 found = min(found, at - 4)
                 break
-            at = content.find(kind, at + 1, found + 4)
     return found
 
 
@@ -122,8 +132,11 @@ def _jpeg_alone(content: bytes) -> Iterator[Alone]:
     """Without comments and segments of applications: at first with EXIF, whose orientation counts, then without."""
     for kept in ((0xE0, 0xE1, 0xEE), (0xE0, 0xEE), ()):
         parts, place = [b"\xff\xd8"], 2
-        while place + 4 <= len(content):
-            if content[place] != 0xFF or content[place + 1] in (0x00, 0xFF):  # filling, or rubbish between segments
+        for _ in range(_MOST_SEGMENTS):
+            place = content.find(b"\xff", place)  # past rubbish between segments
+            if place < 0 or place + 4 > len(content):
+                break
+            if content[place + 1] in (0x00, 0xFF):  # filling
                 place += 1
                 continue
             marker = content[place + 1]
@@ -147,7 +160,7 @@ def _length(content: bytes, place: int) -> int:
 
 
 def _webp_alone(content: bytes) -> Iterator[Alone]:
-    parts, place = [b""], 12
+    parts, place, searches = [b""], 12, 0
     while place + 8 <= len(content):
         kind, length = struct.unpack_from("<4sI", content, place)
         end = place + 8 + length + length % 2
@@ -157,6 +170,9 @@ def _webp_alone(content: bytes) -> Iterator[Alone]:
                 chunk = chunk[:8] + bytes([chunk[8] & ~_WEBP_METADATA_FLAGS]) + chunk[9:]
             parts.append(chunk)
         elif end > len(content):  # a wrong length: the next chunk of the picture is looked for
+            searches += 1
+            if searches > _MOST_SEARCHES:
+                return
             following = [at for name in _WEBP_PIXELS if (at := content.find(name, place + 8)) >= 0]
             end = min(following, default=len(content))
         place = end
@@ -172,7 +188,8 @@ def _tiff_alone(content: bytes) -> Iterator[Alone]:
     start = struct.unpack_from(order + offsets, content, 8 if big else 4)[0]
     size = struct.calcsize(counts)
     count = struct.unpack_from(order + counts, content, start)[0]
-    entries = [content[at : at + entry] for at in range(start + size, start + size + count * entry, entry)]
+    end = min(start + size + count * entry, len(content) + 1 - entry)  # a count may be any number
+    entries = [content[at : at + entry] for at in range(start + size, end, entry)]
     kept = [each for each in entries if struct.unpack_from(order + "H", each)[0] in _TIFF_PIXELS]
     directory = struct.pack(order + counts, len(kept)) + b"".join(kept) + struct.pack(order + offsets, 0)
     yield Alone(content[:start] + directory + content[start + len(directory) :], ("a tag of metadata",))

@@ -1,6 +1,7 @@
 """The only way from an image's file, bytes, array or Pillow image to upright 8-bit RGB."""
 
 import io
+import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -184,6 +185,8 @@ def _check_size(size: tuple[int, int], where: str, limits: _Limits) -> None:
 
 
 def _damage(error: Exception) -> str:
+    if struct.error in (type(error), type(error.__cause__)):  # whose own words are about buffers
+        return "the file is truncated"
     text = str(error) or type(error).__name__
     if "truncated" in text or isinstance(error, EOFError):
         return f"the file is truncated ({text})"
