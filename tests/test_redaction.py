@@ -110,6 +110,31 @@ def test_values_beside_secret_names_are_hidden_without_a_url() -> None:
     assert redacted("connect(password=hunter two)") == "connect(password=…"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Send it as `Authorization: Bearer KEY`, or in `X-API-Key`.",
+        "Authorization: Bearer <your key>",
+        'curl -H "Authorization: Bearer KEY" http://host/predict',
+        "Authorization: KEY",
+        "Bearer TOKEN.",
+    ],
+)
+def test_a_placeholder_of_instructions_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize("key", ["KEYabc", "KEY-1", "KEY.abc", "key", "<a>b", "KEY=", "KEYKEY", "<1>", "KEY/x"])
+def test_what_only_begins_like_a_placeholder_is_hidden(key: str) -> None:
+    assert redacted(f"Authorization: Bearer {key}") == "Authorization: Bearer …"
+    assert redacted(f"Bearer {key}") == "Bearer …"
+
+
+def test_a_value_behind_a_placeholder_is_hidden_all_the_same() -> None:
+    assert redacted("Bearer KEY, not Bearer abc") == "Bearer KEY, not Bearer …"
+    assert redacted("password=KEY hunter") == "password=…"
+
+
 def test_a_misspelt_url_is_told_from_a_path() -> None:
     assert all(map(looks_like_url, ("rtsp://x", "rtsp:/x", "rtps//x", "rstp://x", "htp://x", "rtsp;//x")))
     assert not any(map(looks_like_url, ("runs/x", "data//x", "C:\\x", "C:/x", "/data/x", "x.mp4", "2024:/x")))

@@ -19,10 +19,13 @@ _SECRET = (
     r"(?:api|access|private|stream|session|account)?[_-]?key|sig(?:nature)?|stream[_-]?id"
 )
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
+# What instructions write where a key goes: as a whole word, or in angle brackets.
+_PLACEHOLDER = r"(?-i:KEY|TOKEN|<[A-Za-z][A-Za-z _-]{0,30}>)(?![^\s`'\").,;:!?]|[.,;:!?][^\s`'\")])"
 # Of text outside of URLs: fewer names, because "key=" is in many harmless sentences.
 _ASSIGNED = re.compile(
     r"((?:passw(?:or)?d|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|authorization)[\"']?\s*=\s*|"
-    r"\bauthorization[\"']?:\s*(?:(?:bearer|basic|digest)\s+)?|\bbearer\s+)(?!…)\S.*",
+    rf"(?:\bauthorization[\"']?:\s*(?:(?:bearer|basic|digest)\s+)?|\bbearer\s+)(?!(?:bearer\s+)?{_PLACEHOLDER}))"
+    r"(?!…)\S.*",
     re.IGNORECASE,
 )
 _BEFORE_SECRET = re.compile(rf"(?:{_SECRET}|users?|username|login|admin|root)", re.IGNORECASE)

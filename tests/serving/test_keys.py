@@ -9,6 +9,7 @@ from served import picture, serving
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import UsageError
+from pocketvision.redaction import redacted
 from pocketvision.serving.keys import TokenBuckets, acquire, name_of, new_key, parse_keys, read_keys
 from pocketvision.serving.settings import ServerSettings
 
@@ -34,7 +35,9 @@ def test_only_a_known_key_may_ask_and_probes_need_none(tiny_bundle: Bundle, capl
         assert client.post("/nothing").status_code == 401
         for path in ("/health", "/ready", "/v2/health/live", "/v2/health/ready"):
             assert client.get(path).status_code == 200
-        assert client.get("/models").headers["www-authenticate"] == "Bearer"
+        refused = client.get("/models")
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert "`Authorization: Bearer KEY`" in redacted(refused.json()["detail"])
         names = [record.request["key"] for record in caplog.records if record.name == "pocketvision.access"]  # type: ignore[attr-defined]
         assert "camera-7" in names
         assert "phone" in names

@@ -170,7 +170,7 @@ class RequestMiddleware:
         presented = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         name = name_of(presented, self._settings.keys)
         if name is None:
-            return unauthorized("send it in the header `X-API-Key`, or in `Authorization` with the scheme Bearer")
+            return unauthorized("send it in the header `Authorization: Bearer KEY`, or in `X-API-Key`")
         record.key = name
         wait = 0.0 if self._rates is None else self._rates.try_acquire(name)
         if wait > 0:
