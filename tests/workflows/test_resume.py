@@ -112,6 +112,28 @@ def test_a_finished_run_has_nothing_to_do_and_keeps_everything(
     assert pocketvision.train(resume=finished, epochs2=1).to_dict()["unchanged"] is True
 
 
+def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished: Path) -> None:
+    before = (finished / "run.json").read_bytes()
+    with pytest.raises(UsageError, match="is not there"):
+        pocketvision.train(finished.parent / "gone", resume=finished, epochs2=3)
+    (finished.parent / "other/ring").mkdir(parents=True)
+    with pytest.raises(UsageError):
+        pocketvision.train(finished.parent / "other", resume=finished, epochs2=3)
+    assert (finished / "run.json").read_bytes() == before
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            raise Killed
+
+    with pytest.raises(Killed):
+        pocketvision.train(resume=finished, epochs2=3, on_event=kill)
+    result = pocketvision.train(resume=finished)
+    assert not result.unchanged and len(result.history) == 4
+
+
 def test_more_epochs_keep_the_bundle_that_was_exported(finished: Path) -> None:
     from pocketvision.bundle import read_bundle, rewrite_bundle
 

@@ -184,5 +184,5 @@ def _resume(
     if moved != settings.data:
         on_event(Note(f"{folder} was started on {settings.data}; it goes on if {moved} holds the same images."))
     images_from = settings.images if images is None else str(Path(images).resolve())
-    settings = replace(settings, recipe=recipe, data=moved, images=images_from)
+    settings = replace(settings, recipe=recipe, data=moved, images=images_from, status="started")
     return run_training(run, settings, cache_folder, on_event)

@@ -164,7 +164,8 @@ def _prepared(
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
     recipe = replace(settings.recipe, precision=_precision(settings.recipe))
     settings = replace(settings, recipe=recipe)
-    settings.write(run)
+    if not run.settings.is_file():  # a run that goes on is written once its data is known to be the same
+        settings.write(run)
     data = prepare_data(
         Path(settings.data),
         recipe,
