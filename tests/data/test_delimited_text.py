@@ -44,6 +44,7 @@ def test_dialects(folder: Path, delimiter: str, declared: bool, encoding: str) -
 
 
 def test_the_header_decides_between_delimiters(folder: Path) -> None:
+    assert labels_of(read_samples(write(folder, "\n\npath;label\n0.jpg;x\n"))) == ["x"]
     assert labels_of(read_samples(write(folder, "path;label;a,b,c,d\n0.jpg;x;1,2\n"))) == ["x"]
     assert labels_of(read_samples(write(folder, "path,label\n0.jpg,x\n", name="t.tsv"))) == ["x"]
     assert labels_of(read_samples(write(folder, "path\tlabel\r\n0.jpg\tx, y\r\n", "utf-16", "Book1.txt"))) == ["x, y"]
@@ -59,6 +60,7 @@ def test_the_header_decides_between_delimiters(folder: Path) -> None:
         ),
         ("path,label\n0.jpg,x\n1.jpg,y,\n", "line 3: 3 cells, but 2 columns"),
         ("sep=;\npath;label\n0.jpg;x\n\n1.jpg;a;b\n", r"line 5: 3 cells.*delimiter \(;\)"),
+        ("\ufeff\r\n \r\nsep=;\r\n\r\npath;label\r\n0.jpg;a;b\r\n", r"line 6: 3 cells.*delimiter \(;\)"),
         ("path\tlabel\n0.jpg\tx\n1.jpg\n", "line 3: 1 cells, but 2 columns"),
         ("path,label,note\n0.jpg,x\n", "line 2: 2 cells, but 3 columns"),
         ('path,label\n0.jpg,x\n1.jpg,"y\n2.jpg,x\n', r'line 3: .*quote \("\) is opened in this row and never closed'),

@@ -28,12 +28,19 @@ def test_cells_of_several_labels(cell: str) -> None:
     look("a", "b", "c", cell, known=("a", "b", "c", cell))
 
 
+@pytest.mark.parametrize("sign", ["|", ";", " | "])
+def test_cells_that_are_all_of_several_labels(sign: str) -> None:
+    with pytest.raises(UsageError, match="9 of 12 rows hold several labels in one cell, such as line 2"):
+        look(f"a{sign}b", f"b{sign}c", "other", f"d{sign}e{sign}f")
+
+
 @pytest.mark.parametrize(
     "labels",
     [
         ("sea lion", "sea", "dog"),
         ("Pepper, bell", "Pepper, sweet", "Potato"),
         ("Tomato|healthy", "Tomato|blight"),
+        ("Tomato|leaf|healthy", "Potato|leaf|healthy", "Potato|root"),
         ("black/white", "black"),
         ("R&B", "rock and roll", "rock"),
         ("[other]", "cat"),

@@ -59,10 +59,10 @@ def open_delimited(path: Path, wanted: Collection[str] = (), preferred: str = ",
     try:
         with path.open("rb") as file, text_of(file) as text:
             lines = _Lines(text, str(path))
-            first = lines.readline()
+            first = lines.first()
             delimiter = _declared(first)
             if delimiter is not None:
-                first = lines.readline()
+                first = lines.first()
             delimiter = delimiter or _delimiter_of(first, wanted, preferred)
             records = _records(chain([first], lines) if first else iter(()), lines, str(path), delimiter)
             header = next(records, None)
@@ -125,6 +125,12 @@ class _Lines:
         line = self.readline()
         if not line:
             raise StopIteration
+        return line
+
+    def first(self) -> str:
+        """The next line that is not blank; of a header's blank cells, tabs are not blanks."""
+        while (line := self.readline()) and not line.strip(" \r\n"):
+            pass
         return line
 
     def readline(self) -> str:

@@ -136,7 +136,8 @@ def _look_below(level: Path, below: Mapping[str, Sequence[str]], layout: Layout)
                 f"{level}: {quoted(folder)} stands beside class folders and holds {quoted(shared[0])} once more, as a split "
                 "does. Put the other class folders into a split folder too, or move it away."
             )
-        layout.reading.append(f"{quoted(folder)} is read as a class: it stands beside {len(below) - 1} others.")
+        others = "another" if len(below) == 2 else f"{len(below) - 1} others"
+        layout.reading.append(f"{quoted(folder)} is read as a class: it stands beside {others}.")
     same = sorted(set.intersection(*(set(inner) for inner in below.values()))) if len(below) > 1 else []
     if len(same) < 2 or any(split_in_name(name) is not None for name in same):
         return

@@ -25,14 +25,16 @@ def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Coll
     """Raise UsageError when cells hold several labels: how many rows, and an example.
 
     uses: every text of the label column. known: names that are one class for certain, whatever they hold (--labels).
-    A list such as ['a', 'b'] is always several. `a|b` and `a;b` are when one of the parts is the label of other rows;
-    with a comma, a slash, a plus or blanks between them, when all are: a name such as "sea lion" stays one.
+    A list such as ['a', 'b'] is always several. `a|b` and `a;b` are when one of the parts is the label of other rows, or
+    stands at another place of other such cells (`a|b`, `b|c`; not `plant|leaf`, `plant|root`); with a comma, a slash, a plus or
+    blanks between them, when all are: a name such as "sea lion" stays one.
     """
     names = {text.strip() for text in uses}
+    between = [sign for sign in _PLAIN if _changes_places(sign, names - set(known))]
     found = {
         text: parts
         for text in uses
-        if text.strip() not in known and (parts := _parts(text.strip(), names)) and len(parts) != 1
+        if text.strip() not in known and (parts := _parts(text.strip(), names, between)) and len(parts) != 1
     }
     if not found:
         return
@@ -46,8 +48,15 @@ def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Coll
     )
 
 
-def _parts(text: str, names: Collection[str]) -> Sequence[str]:
-    """The labels in a cell; none when it is one name."""
+def _changes_places(sign: str, texts: Collection[str]) -> bool:
+    """Whether a part between such signs is the first in one text and a later one in another, as of a set of labels."""
+    place_of: dict[str, int] = {}
+    parts = (each for text in texts if sign in text for each in enumerate(text.split(sign)))
+    return any(place_of.setdefault(part.strip(), place) != place for place, part in parts if part.strip())
+
+
+def _parts(text: str, names: Collection[str], between: Collection[str | None]) -> Sequence[str]:
+    """The labels in a cell; none when it is one name. between: signs that stand between labels for certain."""
     if (listed := _listed(text)) is not None:
         return listed if len(listed) > 1 else ()
     for sign in (*_PLAIN, *_SHARED):
@@ -55,7 +64,7 @@ def _parts(text: str, names: Collection[str]) -> Sequence[str]:
         if len(parts) < 2 or not all(parts):
             continue
         seen = [part in names and part != text for part in parts]
-        if all(seen) or (sign in _PLAIN and any(seen)):
+        if all(seen) or sign in between or (sign in _PLAIN and any(seen)):
             return parts
     return ()
 
