@@ -143,7 +143,16 @@ def test_what_is_no_origin_is_foreign(origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["page.example", "https://page.example/path", "https://", "https://a:b@page.example", "https://x:y"]
+    "wrong",
+    [
+        "page.example",
+        "https://page.example/path",
+        "https://",
+        "https://a:b@page.example",
+        "https://x:y",
+        "https://*.a.example",
+        "https://bücher.example",
+    ],
 )
 def test_an_origin_that_is_none_is_refused_at_the_start(wrong: str) -> None:
     with pytest.raises(UsageError, match="the origin") as caught:
@@ -153,6 +162,13 @@ def test_an_origin_that_is_none_is_refused_at_the_start(wrong: str) -> None:
 
 def test_origins_are_brought_into_one_form() -> None:
     assert allowed("HTTPS://Page.example/", "https://page.example").allow_origins == ("https://page.example",)
+    ports = allowed("https://page.example:443", "http://page.example:80/", "http://page.example:443", "http://[::1]:80")
+    assert ports.allow_origins == (
+        "https://page.example",
+        "http://page.example",
+        "http://page.example:443",
+        "http://[::1]",
+    )
     with pytest.raises(UsageError, match="public address") as caught:
         ServerSettings(public_url="https://user:secret@example.org")
     assert "secret" not in str(caught.value)

@@ -83,6 +83,17 @@ def test_colours_are_as_tagged_and_else_as_players_take_them(
     assert np.abs(found[0].reshape(-1, 3).astype(int) - COLOUR).max() <= 3
 
 
+@pytest.mark.parametrize(("width", "matrix"), [(1278, BT601), (1280, BT709), (1920, BT709)])
+def test_a_wide_picture_of_few_lines_is_hd_when_read_and_written(width: int, matrix: int, tmp_path: Path) -> None:
+    planes = [np.full((64, width), value, np.uint8) for value in components(COLOUR, matrix, LIMITED)]
+    found = pictures(write(tmp_path / "a.mkv", planes))[0]
+    assert np.abs(found.reshape(-1, 3).astype(int) - COLOUR).max() <= 3
+    with open_mp4(tmp_path / "a.mp4") as file:
+        file.write(found, 0.0)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert next(container.decode(video=0)).colorspace == matrix
+
+
 @pytest.mark.parametrize(
     ("aspect", "size"),
     [

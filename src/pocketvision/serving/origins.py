@@ -37,11 +37,19 @@ def checked_origin(text: str) -> str:
         fits = parts.scheme and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         fits = False
-    if not fits or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+    if (
+        not fits
+        or "*" in text
+        or not text.isascii()
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
         raise UsageError(
             f"the origin {quoted(_without_userinfo(text))} can not be read; expected {_ORIGIN}, or * for all"
         )
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    return _without_default_port(f"{parts.scheme}://{parts.netloc}".lower())
 
 
 def checked_public_url(text: str) -> str:
@@ -117,6 +125,12 @@ def _is_same(origin: str, host: str) -> bool:
         return parts.hostname is not None and (parts.hostname, parts.port or port) == (own.hostname, own.port or port)
     except ValueError:
         return False
+
+
+def _without_default_port(origin: str) -> str:
+    """As browsers send it."""
+    scheme, _, host = origin.partition("://")
+    return f"{scheme}://{host.removesuffix(f':{_PORTS.get(scheme)}').removesuffix(':')}"
 
 
 def _without_userinfo(text: str) -> str:

@@ -16,7 +16,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import PocketVisionError
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.video import imported_av, reason
-from pocketvision.streaming.video_pixels import HD_LINES
+from pocketvision.streaming.video_pixels import is_hd
 from pocketvision.utf8_path import utf8_path
 
 TICKS = 90_000
@@ -88,7 +88,7 @@ class Mp4File:
         self._stream.pix_fmt = "yuv420p"
         coder = self._stream.codec_context
         coder.time_base = Fraction(1, TICKS)
-        hd = self._stream.height >= HD_LINES
+        hd = is_hd(self._stream.width, self._stream.height)
         self._matrix = "ITU709" if hd else "ITU601"
         coder.colorspace = coder.color_primaries = coder.color_trc = _BT709 if hd else _BT601
         coder.color_range = _LIMITED_RANGE

@@ -13,8 +13,8 @@ from pocketvision.streaming.frame import Pixels
 if TYPE_CHECKING:
     import av
 
-HD_LINES = 720
-"""Lines from which on colours that are not tagged are taken for BT.709, as players do; below they are BT.601."""
+HD_LINES, HD_COLUMNS = 720, 1280
+"""From either on, colours that are not tagged are taken for BT.709, as players do; below they are BT.601."""
 
 _UNSPECIFIED = 2  # ITU-T H.273, table 4
 _SQUARE = Fraction(1)
@@ -26,7 +26,7 @@ def video_pixels(frame: "av.VideoFrame", aspect: Fraction = _SQUARE) -> Pixels:
     Raises ImageError for colours that can not be converted.
     """
     width, height = square_size(frame.width, frame.height, aspect)
-    matrix = "ITU709" if frame.colorspace == _UNSPECIFIED and frame.height >= HD_LINES else None
+    matrix = "ITU709" if frame.colorspace == _UNSPECIFIED and is_hd(frame.width, frame.height) else None
     try:
         pixels: Pixels = frame.to_ndarray(  # type: ignore[assignment]
             format="rgb24", width=width, height=height, src_colorspace=matrix
@@ -34,6 +34,11 @@ def video_pixels(frame: "av.VideoFrame", aspect: Fraction = _SQUARE) -> Pixels:
     except (ValueError, OSError) as error:
         raise ImageError("frame", f"its colours ({frame.format.name}) can not be converted to RGB ({error})") from error
     return upright(pixels, _display_matrix(frame))
+
+
+def is_hd(width: int, height: int) -> bool:
+    """Whether a picture is HD: a wide one (1280 x 536 of a film) with fewer lines, too."""
+    return height >= HD_LINES or width >= HD_COLUMNS
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
