@@ -260,6 +260,28 @@ def archive(path: Path, **members: bytes) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_another_pickle_protocol_is_named_where_it_is_not_read(protocol: int, legacy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(STATE, path, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
+    if protocol == 3:
+        assert_is_state(load_state(path))
+        return
+    with pytest.raises(
+        WeightsError, match=r"another pickle_protocol.*torch.save\(model.state_dict\(\), path\)"
+    ) as raised:
+        load_state(path)
+    assert "run code" not in str(raised.value)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_plain_pickle_is_named(protocol: int, tmp_path: Path) -> None:
+    (tmp_path / "model_final.pth").write_bytes(pickle.dumps({"model": {"w": [1.0]}}, protocol))
+    with pytest.raises(WeightsError, match="a plain pickle"):
+        load_state(tmp_path / "model_final.pth")
+
+
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
 
 

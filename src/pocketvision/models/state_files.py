@@ -39,6 +39,10 @@ _FOREIGN = (
     (b"rar!", "it is a RAR archive. Unpack it first"),
     (b"\x93numpy", "it is a NumPy array, not a state dict"),
 )
+_LEGACY_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
+"""What torch before 1.6 wrote as the first object of a file."""
+_MAGIC_WITHIN = 24
+_SAVE_STATE = "Where it was made, save the state dict alone: torch.save(model.state_dict(), path)"
 _EXPECTED = "Expected a .safetensors file, or a checkpoint that torch.save wrote"
 
 
@@ -118,6 +122,8 @@ def _load_torch(path: Path, head: bytes) -> Any:
         raise WeightsError("it is a tar archive. Unpack it, and give the file of weights in it")
     if head.startswith(b"PK"):
         _check_archive(path)
+    elif head.startswith(b"\x80") and len(head) > _MAGIC_WITHIN and _LEGACY_MAGIC not in head:
+        raise WeightsError(f"it is a plain pickle (pickle.dump), which is never loaded. {_SAVE_STATE}")
     elif not head.startswith(b"\x80"):
         raise WeightsError(f"it begins like no file of weights ({head[:12]!r}). {_EXPECTED}")
     try:
@@ -172,10 +178,9 @@ def _refusal(error: pickle.UnpicklingError) -> str:
         if line and not line.startswith(("Weights only load failed", "(1)", "(2)", "Please file"))
     ]
     reason = said[0].partition(" Please use")[0][:200] if said else "no reason given"
-    return (
-        f"it is damaged, or holds Python objects that can run code, which are never loaded ({reason}). Where it was made, save "
-        "the state dict alone: torch.save(model.state_dict(), path)"
-    )
+    if reason.startswith("Unsupported operand"):
+        return f"it is damaged, or was saved with another pickle_protocol than torch.save's own, 2. {_SAVE_STATE}"
+    return f"it is damaged, or holds Python objects that can run code, which are never loaded ({reason}). {_SAVE_STATE}"
 
 
 def _first_line(error: Exception) -> str:
