@@ -371,3 +371,14 @@ def test_many_threads_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(8)))
+
+
+@pytest.mark.parametrize("brands", [b"heic", b"heix\0\0\0\0mif1", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0msf1miafhevc"])
+def test_heic_is_named_whichever_brand_comes_first(brands: bytes) -> None:
+    with pytest.raises(ImageError, match="HEIC picture"):
+        decode(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(64))
+
+
+def test_a_video_is_no_heic_picture() -> None:
+    with pytest.raises(ImageError, match="it is a video"):
+        decode(b"\0\0\0\x18ftypisom" + bytes(64))

@@ -35,6 +35,9 @@ _READERS: dict[str, ModuleType] = {
 FORMATS: tuple[str, ...] = tuple(_READERS)
 """Formats that are read, by Pillow's names, unless an allow-list narrows them."""
 
+_AVIF = frozenset((b"avif", b"avis"))
+_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+
 HEADER = 32
 """Bytes that tell a file's format, and of WebP its size."""
 
@@ -60,6 +63,8 @@ def identify(header: bytes, where: str, formats: Sequence[str] = FORMATS) -> str
     """The format that a file's first HEADER bytes tell. Raises ImageError for none, or one that is not in `formats`."""
     if not header:
         raise ImageError(where, "the file is empty")
+    if _is_heic(header):
+        raise ImageError(where, "it is a HEIC picture, which is not read: convert it to JPEG")
     for name in FORMATS:
         accept = Image.OPEN[name][1]
         accepted = accept(header[:16]) if accept is not None else True
@@ -70,9 +75,17 @@ def identify(header: bytes, where: str, formats: Sequence[str] = FORMATS) -> str
         if name not in formats:
             raise ImageError(where, f"{name} is not among the allowed formats ({', '.join(formats)})")
         return name
-    if header[4:8] == b"ftyp":  # the container of HEIC, as phones write it, and of videos; AVIF was told apart above
-        raise ImageError(where, "it is a HEIC picture or a video, which is not read as an image: convert it to JPEG")
+    if header[4:8] == b"ftyp":
+        raise ImageError(where, "it is a video or of another kind of its container, which is not read as an image")
     raise ImageError(where, f"it is not an image of a known format ({', '.join(FORMATS)})")
+
+
+def _is_heic(header: bytes) -> bool:
+    """Whether it is what phones write, also behind the general brands mif1 and msf1, which AVIF has too."""
+    if header[4:8] != b"ftyp":
+        return False
+    brands = [header[8:12], *(header[place : place + 4] for place in range(16, len(header), 4))]
+    return not _AVIF.intersection(brands) and not _HEIC.isdisjoint(brands)
 
 
 def webp_size(header: bytes) -> tuple[int, int]:
