@@ -256,6 +256,8 @@ def test_the_test_figure_is_the_headline_and_each_has_its_word(tiny_bundle: Bund
     assert [figure.text for figure in measured.figures][1] == "Accuracy 100.0 %, selection, 1 image"
     assert measured.figures[0].left_out == 5 and measured.measured == test
     assert with_metrics(tiny_bundle, selection=test).headline.endswith("selection, 372 images")
+    learned = with_metrics(tiny_bundle, selection={**test, "role": "learned"})
+    assert learned.headline.endswith("selection, 372 images that it learned from")
     smaller = replace(measured, manifest=replace(measured.manifest, compression={"pruning": {}}))
     assert smaller.headline.endswith("372 images, before compression")
 

@@ -18,7 +18,8 @@ class Figure:
 
     word: which set, one of SETS. name: of the figure. value: in [0, 1]. interval: that of 95 %, None where there is none.
     images: how many were measured. left_out: how many of the set were not, because they, or nearly the same pictures, were
-    learned from. compressed: the figures are those of the network before it was made smaller.
+    learned from. compressed: the figures are those of the network before it was made smaller. learned: all the images that were
+    measured were learned from, for there were no others.
     """
 
     word: str
@@ -28,6 +29,7 @@ class Figure:
     images: int
     left_out: int = 0
     compressed: bool = False
+    learned: bool = False
 
     @property
     def text(self) -> str:
@@ -36,6 +38,7 @@ class Figure:
         text = (
             f"{self.name.capitalize()} {100 * self.value:.1f} %{bounds}, {self.word}, {counted(self.images, 'image')}"
         )
+        text = f"{text} that it learned from" if self.learned else text
         return f"{text}, before compression" if self.compressed else text
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,5 +78,12 @@ def _figure(word: str, measured: Mapping[str, Any], compressed: bool) -> Figure 
     interval = (float(bounds[0]), float(bounds[1])) if is_interval and bounds is not None else None
     left_out = measured.get("left_out", 0)
     return Figure(
-        word, "accuracy", float(value), interval, images, left_out if isinstance(left_out, int) else 0, compressed
+        word,
+        "accuracy",
+        float(value),
+        interval,
+        images,
+        left_out if isinstance(left_out, int) else 0,
+        compressed,
+        learned=measured.get("role") == "learned",
     )

@@ -13,6 +13,8 @@ from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.training_data import TrainingData, prepare_data
 
+RECIPE = Recipe(seed=1)
+
 
 def draw(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,15 +36,15 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-def prepare(data: Path, tmp_path: Path, **options: Any) -> tuple[TrainingData, list[str]]:
+def prepare(data: Path, tmp_path: Path, *, recipe: Recipe = RECIPE, **options: Any) -> tuple[TrainingData, list[str]]:
     told: list[str] = []
 
     def note(event: Event) -> None:
         if isinstance(event, Note):
             told.append(event.text)
 
-    chosen = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, **options}
-    return prepare_data(data, Recipe(seed=1), log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), told
+    chosen = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None, **options}
+    return prepare_data(data, recipe, log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), told
 
 
 def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp_path: Path) -> None:
@@ -65,3 +67,20 @@ def test_a_table_whose_pictures_moved(photos: Path, tmp_path: Path) -> None:
     table.write_text("\n".join(["path,label", *lines]), encoding="utf-8")
     data, told = prepare(table, tmp_path, images=str(photos))
     assert len(data.samples) == 10 and any("'/gone/' are read below" in line for line in told)
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_shares_that_do_not_apply_are_told(photos: Path, tmp_path: Path, test: bool) -> None:
+    lines = [
+        f"{label}/{number}.png,{label},{'val' if number == 3 else 'test' if test and number == 4 else 'train'}"
+        for label in ("ant", "cow")
+        for number in range(5)
+    ]
+    (photos / "t.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
+    asked = Recipe(seed=1, val_share=0.3, test_share=0.25)
+    data, told = prepare(photos / "t.csv", tmp_path, recipe=asked)
+    assert [len(data.indices(split)) for split in ("val", "test")] == [2, 2 * test]
+    unused = [line for line in told if "is not used" in line]
+    assert len(unused) == 2 and unused[0].startswith("--test-share 0.25") and unused[1].startswith("--val-share 0.3")
+    assert ("give them that split" in unused[0]) is not test
+    assert not any("is not used" in line for line in prepare(photos / "t.csv", tmp_path)[1])

@@ -159,6 +159,7 @@ def prepare_data(
         order = recorded.in_order(kept, found.content_hashes[readable])
         kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
     elif given:
+        _tell_unused_shares(kept, recipe, log)
         kept = _with_validation(kept, clusters, recipe)
     else:
         kept = _split(kept, clusters, recipe)
@@ -218,6 +219,21 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     splits = np.array(samples.splits, np.int8)
     splits[train] = drawn
     return samples.with_splits(splits)
+
+
+def _tell_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None:
+    """The shares that were asked for and do not apply to data that has splits."""
+    if recipe.test_share:
+        found = len(samples.split_indices("test"))
+        hint = (
+            ""
+            if found
+            else " To keep images for a test, give them that split (a test folder, or test in the split column)."
+        )
+        own = "a test split" if found else "splits"
+        log.note(f"--test-share {recipe.test_share} is not used: the data has {own} of its own.{hint}")
+    if recipe.val_share != Recipe.val_share and len(samples.split_indices("val")):
+        log.note(f"--val-share {recipe.val_share} is not used: the data has a validation split of its own.")
 
 
 def _tell_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
