@@ -35,13 +35,13 @@ def test_a_symbolic_link_stays_one(tmp_path: Path, there: bool) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
-    pipe, heard = tmp_path / "pipe", []
+    pipe, received = tmp_path / "pipe", []
     os.mkfifo(pipe)
-    reading = threading.Thread(target=lambda: heard.append(pipe.read_bytes()), daemon=True)
+    reading = threading.Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
     reading.start()
     write_text(pipe, "said")
     reading.join(20)
-    assert heard == [b"said"] and pipe.is_fifo()
+    assert received == [b"said"] and pipe.is_fifo()
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="open files have no names here")

@@ -45,7 +45,7 @@ def test_an_earlier_file_stays_until_there_is_an_answer(tmp_path: Path) -> None:
     assert path.read_bytes() == b"head\n"
 
 
-def test_a_file_that_can_not_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_written_is_reported_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "rows.csv", tmp_path):
         with pytest.raises(PocketVisionError, match="rows can not be written there"), growing_file(path, holds="rows"):

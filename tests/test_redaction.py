@@ -135,6 +135,6 @@ def test_a_value_behind_a_placeholder_is_hidden_all_the_same() -> None:
     assert redacted("password=KEY hunter") == "password=…"
 
 
-def test_a_misspelt_url_is_told_from_a_path() -> None:
+def test_a_misspelt_url_is_distinguished_from_a_path() -> None:
     assert all(map(looks_like_url, ("rtsp://x", "rtsp:/x", "rtps//x", "rstp://x", "htp://x", "rtsp;//x")))
     assert not any(map(looks_like_url, ("runs/x", "data//x", "C:\\x", "C:/x", "/data/x", "x.mp4", "2024:/x")))

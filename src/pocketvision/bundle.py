@@ -53,7 +53,7 @@ GOLDEN = "golden.safetensors"
 RUN = "run.json"
 """What a run's folder holds; its bundle is the folder BUNDLE_OF_A_RUN in it."""
 BUNDLE_OF_A_RUN = "bundle"
-WHAT_IT_IS = f"a bundle is the folder with a {MANIFEST} that `pocketvision train` or `pocketvision import` writes"
+EXPECTED = f"a bundle is the folder with a {MANIFEST} that `pocketvision train` or `pocketvision import` writes"
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,9 @@ def read_bundle(folder: Path, *, check_hashes: bool = True) -> Bundle:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = f"it holds no {MANIFEST}" if folder.exists() else "there is no such folder"
-        raise BundleError(f"{folder}: {what}; {WHAT_IT_IS}") from error
+        raise BundleError(f"{folder}: {what}; {EXPECTED}") from error
     except NotADirectoryError as error:
-        raise BundleError(f"{folder}: it is a file, not a folder; {WHAT_IT_IS}") from error
+        raise BundleError(f"{folder}: it is a file, not a folder; {EXPECTED}") from error
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: it can not be read ({error})") from error
     manifest = manifest_from_dict(content, str(path))

@@ -29,7 +29,7 @@ def growing_file(path: Path, *, holds: str, header: bytes = b"") -> Iterator[Wri
     has a note that says how many lines are kept.
     """
     with ExitStack() as opened:
-        lines = _Lines(path, holds, header, opened)
+        lines = _LineWriter(path, holds, header, opened)
         with _explained(path, holds):
             lines.prepare()
         try:
@@ -42,7 +42,7 @@ def growing_file(path: Path, *, holds: str, header: bytes = b"") -> Iterator[Wri
             lines.begin()  # nothing was answered: that, too, is a result
 
 
-class _Lines:
+class _LineWriter:
     def __init__(self, path: Path, holds: str, header: bytes, opened: ExitStack) -> None:
         self._path, self._holds, self._header, self._opened = path, holds, header, opened
         self._file: io.FileIO | None = None

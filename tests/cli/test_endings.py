@@ -15,7 +15,7 @@ from PIL import Image
 
 import pocketvision.workflows.evaluate as evaluating
 from pocketvision.bundle import Bundle
-from pocketvision.cli.display import took
+from pocketvision.cli.display import duration_and_rate
 from pocketvision.cli.main import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
@@ -197,4 +197,4 @@ def test_a_report_that_can_not_be_written_leaves_the_figures(
     ],
 )
 def test_times_make_sense(images: int, seconds: float, shown: str) -> None:
-    assert took(images, seconds) == shown
+    assert duration_and_rate(images, seconds) == shown

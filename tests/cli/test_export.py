@@ -109,7 +109,7 @@ def test_without_labels_the_table_has_no_accuracy(
     assert program.count("%") == 1 and "points" not in program
 
 
-def test_what_is_not_run_here_is_told_in_its_line(
+def test_what_is_not_run_here_is_named_in_its_line(
     bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")

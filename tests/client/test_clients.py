@@ -107,7 +107,7 @@ def test_a_request_is_made_as_the_server_wants_it(ask: Ask) -> None:
     ],
     ids=lambda failure: type(failure).__name__ + str(getattr(failure, "status_code", "")),
 )
-def test_what_may_pass_is_asked_again(ask: Ask, clock: Clock, failure: httpx.Response | Exception) -> None:
+def test_a_transient_failure_is_retried(ask: Ask, clock: Clock, failure: httpx.Response | Exception) -> None:
     told: list[tuple[str, float]] = []
     handle, seen = one_after_another(failure, failure, answer("파랑"))
     prediction = ask(handle, "predict", b"x", on_retry=lambda error, pause: told.append((error.url, pause)))
@@ -118,7 +118,7 @@ def test_what_may_pass_is_asked_again(ask: Ask, clock: Clock, failure: httpx.Res
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 413, 415, 422, 500, 504])
-def test_what_will_not_pass_is_asked_once(ask: Ask, clock: Clock, status: int) -> None:
+def test_a_permanent_failure_is_sent_once(ask: Ask, clock: Clock, status: int) -> None:
     handle, seen = one_after_another(refusal(status, "no"))
     with pytest.raises(ServerProblemError) as raised:
         ask(handle, "predict", b"x")

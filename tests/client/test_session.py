@@ -146,7 +146,7 @@ def test_an_image_that_is_too_large_fails_alone(clock: Clock) -> None:
     asyncio.run(work())
 
 
-def test_a_busy_server_is_asked_again_and_a_refusal_reported(clock: Clock) -> None:
+def test_a_busy_server_is_retried_and_a_refusal_reported(clock: Clock) -> None:
     seen: list[bytes] = []
 
     async def refusing(connection: ServerConnection) -> None:
@@ -172,7 +172,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_reported(clock: Clock) -> No
     asyncio.run(work())
 
 
-def test_no_answer_in_time_is_asked_again_and_a_late_answer_harms_nobody(clock: Clock) -> None:
+def test_no_answer_in_time_is_retried_and_a_late_answer_is_ignored(clock: Clock) -> None:
     async def late(connection: ServerConnection) -> None:
         first, content = await next_request(connection)
         message, again = await next_request(connection)

@@ -342,7 +342,7 @@ def test_nothing_within_the_drop_leaves_figures_and_no_bundle(
     assert len(json.loads(next(tmp_path.iterdir()).read_text())["candidates"]) == 1
 
 
-def test_an_absent_extra_is_told_with_its_install_line(
+def test_an_absent_extra_is_reported_with_its_install_line(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(*_: object) -> None:
@@ -380,7 +380,7 @@ def test_wrong_use(bundle: Bundle, quantized: workflow.QuantizeResult, photos: P
         workflow._float_file(replace(bundle, manifest=without))
 
 
-def test_a_graph_that_can_not_be_prepared_is_told(
+def test_a_graph_that_can_not_be_prepared_is_reported(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def incomplete(*_: object) -> None:

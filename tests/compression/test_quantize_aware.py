@@ -334,7 +334,7 @@ def test_the_better_of_two_weights_is_taken_from_its_own_file(
         assert own < 0.5 * max(each.comparison.mean_probability_difference for each in found.candidates)
 
 
-def test_an_absent_torchao_is_told_with_its_install_line(
+def test_an_absent_torchao_is_reported_with_its_install_line(
     images: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchao.quantization.pt2e.quantize_pt2e", None)

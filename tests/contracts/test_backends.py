@@ -276,7 +276,7 @@ def test_a_missing_package_gives_the_install_line(name: str, case: Case, monkeyp
 
 
 @each_backend
-def test_a_package_that_can_not_be_loaded_is_told(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_can_not_be_loaded_is_reported(name: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> Backend:
         raise ImportError("libcudart.so.12: cannot open shared object file")
 

@@ -107,7 +107,7 @@ def test_the_least_important_channels_go_first(unpruned: Network) -> None:
 
 
 @pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)
-def test_what_can_not_be_pruned_is_told(unpruned: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_not_be_pruned_is_reported(unpruned: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UsageError, match=r"So much can not be removed from mobilenet_v2: at the least [\d.]+ M multiply"
     ):

@@ -49,7 +49,7 @@ def test_content_hash_is_the_same_in_strips(monkeypatch: pytest.MonkeyPatch) -> 
         assert content_hash(picture()) == whole
 
 
-def test_formats_are_told_by_content(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_content(tmp_path: Path) -> None:
     for name in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
         file = tmp_path / "picture.dat"
         picture().save(file, name)

@@ -33,7 +33,7 @@ def write(path: Path, format: str) -> Path:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_picture_without_a_suffix_is_told_by_its_content(tmp_path: Path, format: str) -> None:
+def test_a_picture_without_a_suffix_is_recognised_by_its_content(tmp_path: Path, format: str) -> None:
     for name in ("no_suffix", "photo.jpg_large", "image.jpg?width=640", "IMG 0001.bak"):
         file = write(tmp_path / name, format)
         assert is_image_file(file) and decode(file).size == (24, 24)

@@ -376,7 +376,7 @@ def test_folders_that_look_like_something_else_are_refused(
         read_samples(make(tmp_path, *files))
 
 
-def test_what_could_be_read_otherwise_is_told(tmp_path: Path) -> None:
+def test_what_could_be_read_otherwise_is_reported(tmp_path: Path) -> None:
     make(tmp_path / "a", "apple/ripe/1.jpg", "apple/unripe/2.jpg", "pear/ripe/3.jpg", "pear/unripe/4.jpg")
     samples = read_samples(tmp_path / "a")
     assert samples.class_names == ("apple", "pear") and "'ripe', 'unripe'" in samples.reading[0]

@@ -141,7 +141,7 @@ def test_what_is_refused(folder: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["path,label\na.jpg,고양이\n", "path,label\n사진.jpg,cat\n", "path,종류\na.jpg,cat\n"])
 @pytest.mark.parametrize("encoding", ["cp949"])
-def test_another_encoding_is_told(folder: Path, text: str, encoding: str) -> None:
+def test_another_encoding_is_reported(folder: Path, text: str, encoding: str) -> None:
     with pytest.raises(UsageError, match=r"not UTF-8 text\. Save it as"):
         read_samples(table(folder, text, encoding=encoding))
 
@@ -188,7 +188,7 @@ def test_what_is_refused_in_parquet(folder: Path, columns: dict[str, Any], messa
         read_samples(parquet(folder / "t.parquet", columns))
 
 
-def test_a_damaged_parquet_and_an_absent_reader_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_parquet_and_an_absent_reader_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "t.parquet").write_bytes(b"PAR1 but nothing of the kind PAR1")
     with pytest.raises(UsageError, match="not readable as Parquet"):
         read_samples(folder / "t.parquet")

@@ -163,7 +163,7 @@ def test_a_slow_change_does_not_chain_into_one_heap() -> None:
     assert same_picture(thumbnails[found.clusters[members]], thumbnails[members], slack=2.5).all()
 
 
-def test_look_alikes_are_told_apart_with_bounded_work() -> None:
+def test_look_alikes_are_distinguished_with_bounded_work() -> None:
     """Parts on a belt: 600 times the same grid of cells, each with one dark spot elsewhere."""
     dice = np.random.default_rng(0)
     cells = Image.new("RGB", (200, 200), (70, 90, 130))

@@ -33,7 +33,7 @@ def of_kind(audit: Audit, kind: str) -> list[Finding]:
     return [finding for finding in audit.findings if finding.kind == kind]
 
 
-def test_a_part_of_16_bits_is_told_once(photos: Path) -> None:
+def test_a_part_of_16_bits_is_reported_once(photos: Path) -> None:
     found = check(photos)
     assert found.inspection.white_level == 4095
     (finding,) = of_kind(found, "part_of_range")

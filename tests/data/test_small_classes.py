@@ -19,7 +19,7 @@ def samples_of(**counts: int) -> Samples:
     return Samples(Path("data"), [f"{n}.jpg" for n in range(len(labels))], labels, tuple(counts))
 
 
-def test_small_classes_are_left_out_and_told() -> None:
+def test_small_classes_are_left_out_and_reported() -> None:
     samples = samples_of(ant=3, bee=1, cow=4, dog=2, eel=0)
     kept = without_small_classes(samples, 3)
     assert kept.class_names == ("ant", "cow") and kept.label_counts().tolist() == [3, 4]

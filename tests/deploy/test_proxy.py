@@ -168,16 +168,16 @@ def test_websockets_pass_with_the_pages_own_origin_only(behind: Behind) -> None:
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     url = f"{behind.url.replace('https', 'wss')}/ws"
 
-    async def talk(origin: str) -> dict[str, object]:
+    async def exchange(origin: str) -> dict[str, object]:
         keys = {"x-api-key": behind.key}
         async with websockets.connect(url, ssl=trusting, additional_headers=keys, origin=origin) as socket:  # type: ignore[arg-type]
             await socket.send(picture("red"))
             answer: dict[str, object] = json.loads(await asyncio.wait_for(socket.recv(), 20))
             return answer
 
-    assert asyncio.run(talk(behind.url))["type"] == "analysis_result"
+    assert asyncio.run(exchange(behind.url))["type"] == "analysis_result"
     with pytest.raises(websockets.InvalidStatus):
-        asyncio.run(talk("https://elsewhere.example"))
+        asyncio.run(exchange("https://elsewhere.example"))
 
 
 def test_requests_that_come_while_the_server_is_restarted_wait_for_it(behind: Behind) -> None:

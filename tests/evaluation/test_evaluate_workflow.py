@@ -141,7 +141,7 @@ def test_a_baseline_is_none_of_images_that_were_trained_on(bundle: Path, tmp_pat
     assert (bundle / "manifest.json").read_bytes() == before
 
 
-def test_wrong_use_is_told_before_the_work(bundle: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_reported_before_the_work(bundle: Path, tmp_path: Path) -> None:
     paint(tmp_path / "data/red/0.png", "red")
     with pytest.raises(UsageError, match="no splits"):
         evaluate(bundle, tmp_path / "data", split="test")

@@ -14,18 +14,18 @@ def sightings(*rows: tuple[int, int]) -> Sightings:
     return Sightings(kinds, splits)
 
 
-FRESH = (UNSEEN, NOWHERE)
+NOT_SEEN = (UNSEEN, NOWHERE)
 
 
 @pytest.mark.parametrize(
     ("role", "seen", "expected", "kept", "left_out"),
     [
-        ("test", [FRESH, FRESH], "test", [1, 1], 0),
-        ("test", [FRESH, (SAME, TRAIN), (NEAR, VAL)], "test", [1, 0, 0], 2),
-        ("selection", [FRESH, (GROUPED, TRAIN)], "selection", [1, 0], 1),
-        ("given", [FRESH, (SAME, TRAIN)], "given", [1, 0], 1),
+        ("test", [NOT_SEEN, NOT_SEEN], "test", [1, 1], 0),
+        ("test", [NOT_SEEN, (SAME, TRAIN), (NEAR, VAL)], "test", [1, 0, 0], 2),
+        ("selection", [NOT_SEEN, (GROUPED, TRAIN)], "selection", [1, 0], 1),
+        ("given", [NOT_SEEN, (SAME, TRAIN)], "given", [1, 0], 1),
         ("given", [(UNSEEN, TEST), (UNSEEN, TEST), (SAME, VAL)], "test", [1, 1, 0], 1),
-        ("given", [(UNSEEN, TEST), FRESH], "given", [1, 1], 0),
+        ("given", [(UNSEEN, TEST), NOT_SEEN], "given", [1, 1], 0),
         ("given", [(SAME, VAL), (SAME, VAL)], "selection", [1, 1], 0),
         ("given", [(SAME, VAL), (SAME, TRAIN)], "selection", [1, 0], 1),
         ("given", [(SAME, TRAIN), (NEAR, TRAIN)], "learned", [1, 1], 0),
@@ -41,12 +41,12 @@ def test_the_least_flattering_images_are_measured(
 
 
 def test_what_was_seen_is_counted_by_how_and_named() -> None:
-    seen = sightings(FRESH, (SAME, TRAIN), (NEAR, TRAIN), (NEAR, VAL), (GROUPED, TRAIN))
+    seen = sightings(NOT_SEEN, (SAME, TRAIN), (NEAR, TRAIN), (NEAR, VAL), (GROUPED, TRAIN))
     _, _, overlap = without_seen("test", seen, list("abcde"))
     assert (overlap.same, overlap.near, overlap.grouped, overlap.seen) == (1, 2, 1, 4)
     assert overlap.files == ("b", "c", "d", "e")
     assert (
         "4 of 5 images took part in the training (1 the same picture, 2 nearly the same picture, 1 of a" in overlap.text
     )
-    _, _, none = without_seen("test", sightings(FRESH), ["a"])
+    _, _, none = without_seen("test", sightings(NOT_SEEN), ["a"])
     assert none.text == ""

@@ -341,7 +341,7 @@ def test_recipe_files_and_timings_are_folded(full_record: RunRecord) -> None:
 
 
 @pytest.mark.usefixtures("without_charts")
-def test_the_values_that_were_used_are_told(full_record: RunRecord) -> None:
+def test_the_values_that_were_used_are_reported(full_record: RunRecord) -> None:
     recipe = {
         "weights": "auto",
         "size": None,
@@ -395,7 +395,7 @@ def test_both_figures_are_said_where_images_were_learned_from(make_evaluation: M
     ],
 )
 @pytest.mark.usefixtures("without_charts")
-def test_what_the_images_were_to_the_training_is_told(
+def test_what_the_images_were_to_the_training_is_reported(
     make_evaluation: MakeEvaluation, role: Role, overlap: Overlap | None, told: str
 ) -> None:
     html = render_report(RunRecord("photos", "today", (replace(make_evaluation(role=role), overlap=overlap),)))

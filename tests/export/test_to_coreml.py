@@ -86,7 +86,7 @@ def test_on_a_mac_images_are_asked_for_one_by_one(
     assert answers(images).tolist() == [[0.25] * 3, [0.5] * 3] and answers(images).dtype == np.float32
 
 
-def test_without_coremltools_the_install_line_is_told(
+def test_without_coremltools_the_install_line_is_reported(
     source: Exportable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "coremltools", None)

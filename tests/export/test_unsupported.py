@@ -61,7 +61,7 @@ def test_the_layer_is_named(name: str, into: str, layer: nn.Module, tmp_path: Pa
     assert not [each for each in tmp_path.rglob("*") if each.is_file()]
 
 
-def test_what_no_single_layer_is_to_blame_for_is_told_with_its_cause() -> None:
+def test_what_no_single_layer_is_to_blame_for_is_reported_with_its_cause() -> None:
     def convert(graph: nn.Module, _: Tensor) -> None:
         if len(list(graph.children())):
             raise ValueError("too deep\nand more") from KeyError("the root")

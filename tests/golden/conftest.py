@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from golden_pictures import write_pictures
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 PLACE = "@GOLDEN@"
 
 
@@ -14,7 +14,7 @@ PLACE = "@GOLDEN@"
 def format1(tmp_path: Path) -> Path:
     """The folder of everything that PocketVision 0.1.0 wrote; see README.md."""
     folder = tmp_path / "format1"
-    shutil.copytree(HERE / "format1", folder)
+    shutil.copytree(FOLDER / "format1", folder)
     write_pictures(folder / "pictures")
     for pattern in ("*/*.json", "*/*.csv"):
         for file in folder.glob(pattern):

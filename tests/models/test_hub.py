@@ -233,7 +233,7 @@ def test_a_closed_port_an_unknown_host_and_offline_mode_each_name_their_cause(tm
     message, seconds = run(FETCH, f"http://127.0.0.1:{port}", tmp_path)
     assert "no connection (" in message and "refused" in message.lower() and seconds < 5
     message, seconds = run(FETCH, "http://hub.invalid", tmp_path)
-    assert "HubOutOfReachError Can not fetch config.json of timm/some.in1k from http://hub.invalid: no " in message
+    assert "HubUnreachableError Can not fetch config.json of timm/some.in1k from http://hub.invalid: no " in message
     assert seconds < 10
     message, _ = run(FETCH, "http://hub.invalid", tmp_path, HF_HUB_OFFLINE="1")
     assert "it is not in the cache and HF_HUB_OFFLINE is set" in message

@@ -37,7 +37,7 @@ def test_resetting_the_classifier_leaves_the_backbone() -> None:
     assert not torch.equal(network.classifier[1].weight, torch.zeros_like(network.classifier[1].weight))
 
 
-def test_a_random_start_keeps_signals_alive_through_the_depth() -> None:
+def test_a_random_start_keeps_activations_from_vanishing_through_the_depth() -> None:
     """Batch norms in training mode, as a training from scratch begins: features neither vanish nor explode."""
     torch.manual_seed(0)
     network = build("efficientnet_b0").train()

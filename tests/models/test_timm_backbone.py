@@ -33,7 +33,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.recipe import Recipe
 
 CLASSES = 7
-WHOLE = "deit_tiny_patch16_224"
+TRANSFORMER = "deit_tiny_patch16_224"
 # Channels and strides at the cuts, as the papers' tables have them. The transformer with a class token has one cut.
 CUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "resnet26": ((64, 256, 512, 1024, 2048), (2, 4, 8, 16, 32)),
@@ -41,11 +41,11 @@ CUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "convnext_atto": ((40, 80, 160, 320), (4, 8, 16, 32)),
     "mobilenetv4_conv_small": ((32, 32, 64, 96, 960), (2, 4, 8, 16, 32)),
     "regnetx_002": ((32, 24, 56, 152, 368), (2, 4, 8, 16, 32)),
-    WHOLE: ((192,), (16,)),
+    TRANSFORMER: ((192,), (16,)),
 }
-QUICK = ("efficientnet_b0", "convnext_atto", WHOLE)
+QUICK = ("efficientnet_b0", "convnext_atto", TRANSFORMER)
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CUTS]
-SPLIT = [name for name in EACH if name != WHOLE]
+SPLIT = [name for name in EACH if name != TRANSFORMER]
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Pair:
 def pair(name: str) -> Pair:
     torch.manual_seed(7)
     theirs = randomised(timm.create_model(name, num_classes=CLASSES))
-    side = 224 if name == WHOLE else 96
+    side = 224 if name == TRANSFORMER else 96
     theirs = calibrated(theirs, torch.randn(8, 3, side, side))
     ours, layout = load_weights(architecture(f"timm:{name}"), theirs.state_dict(), "x")
     return Pair(theirs, ours, layout.name)
 
 
 def images_for(name: str, count: int = 2) -> torch.Tensor:
-    side = 224 if name == WHOLE else 64
+    side = 224 if name == TRANSFORMER else 64
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(3))
 
 
@@ -81,7 +81,7 @@ def images_for(name: str, count: int = 2) -> torch.Tensor:
 def test_outputs_equal_timms(name: str) -> None:
     both = pair(name)
     assert both.layout == "timm" and both.ours.num_classes == CLASSES
-    sizes = [(224, 224)] if name == WHOLE else [(128, 128), (97, 130)]
+    sizes = [(224, 224)] if name == TRANSFORMER else [(128, 128), (97, 130)]
     for size in sizes:
         images = torch.randn(2, 3, *size)
         with torch.no_grad():
@@ -98,7 +98,7 @@ def test_activations_at_every_cut_are_as_declared(name: str) -> None:
         for cut in network.cuts:
             activations = network.trunk(images, cut)
             side = images.shape[2] // network.strides[cut]
-            if name == WHOLE:  # tokens, the class token before them
+            if name == TRANSFORMER:  # tokens, the class token before them
                 assert activations.shape == (2, 1 + side * side, network.channels[cut])
             else:
                 assert activations.shape == (2, network.channels[cut], side, side)
@@ -236,22 +236,22 @@ def test_gradients_of_a_tail_reach_all_of_it_and_nothing_below(name: str, precis
 
 
 def test_a_size_that_timm_refuses_names_the_one_that_works() -> None:
-    spec = pair(WHOLE).spec
+    spec = pair(TRANSFORMER).spec
     spec.check_size(224, 224)
     for refused in (
         lambda: spec.check_size(225, 225),
         lambda: spec.check_size(224, 160),
         lambda: cost(spec, size=225),
-        lambda: Recipe(model=f"timm:{WHOLE}", size=225, unfreeze=0),
+        lambda: Recipe(model=f"timm:{TRANSFORMER}", size=225, unfreeze=0),
     ):
-        with pytest.raises(UsageError, match=rf"timm:{WHOLE} can not take .*[^.]\)\. 224 x 224 works\.$"):
+        with pytest.raises(UsageError, match=rf"timm:{TRANSFORMER} can not take .*[^.]\)\. 224 x 224 works\.$"):
             refused()
     Recipe(model="timm:convnext_atto", size=97, unfreeze=2)
 
 
 def test_a_network_in_one_piece_has_no_stages_to_unfreeze() -> None:
     with pytest.raises(UsageError, match=r"--unfreeze 1: .* has 0 stages"):
-        Recipe(model=f"timm:{WHOLE}", unfreeze=1)
+        Recipe(model=f"timm:{TRANSFORMER}", unfreeze=1)
 
 
 def test_an_unknown_name_lists_near_matches() -> None:

@@ -57,7 +57,7 @@ def test_weights_without_a_classifier_get_a_new_one_of_one_class(name: str) -> N
     assert ours.num_classes == 1
 
 
-def test_weights_that_lack_more_than_the_classifier_are_refused_and_both_is_told() -> None:
+def test_weights_that_lack_more_than_the_classifier_are_refused_and_both_are_reported() -> None:
     spec = architecture("timm:convnext_atto")
     state = timm.create_model("convnext_atto", num_classes=0).state_dict()
     del state["stem.0.bias"]

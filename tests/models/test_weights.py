@@ -256,7 +256,7 @@ def test_without_its_package_lite1_asks_the_hub_and_the_error_offers_the_package
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def out_of_reach(repository: str, filename: str) -> Path:
-        raise hub.HubOutOfReachError(f"Can not fetch {filename} of {repository}: no connection.")
+        raise hub.HubUnreachableError(f"Can not fetch {filename} of {repository}: no connection.")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(hub, "fetch", out_of_reach)

@@ -149,7 +149,7 @@ def test_one_that_breaks_while_it_runs_is_listed(error: Exception, rows: Rows, t
     assert found.backend == "one" and "no such device" in found.failed["broken"]
 
 
-def test_when_none_runs_the_reasons_are_told(rows: Rows, tiny_bundle: Bundle) -> None:
+def test_when_none_runs_the_reasons_are_reported(rows: Rows, tiny_bundle: Bundle) -> None:
     rows.add("broken", 1 / 64, error=BundleError("no such operator"))
     with pytest.raises(BundleError, match=r"tiny_bundle: no installed backend runs it: .*broken.*no such operator"):
         choose(tiny_bundle)
@@ -157,7 +157,7 @@ def test_when_none_runs_the_reasons_are_told(rows: Rows, tiny_bundle: Bundle) ->
     assert choose(tiny_bundle).backend == "broken", "a failure is not remembered"
 
 
-def test_without_a_file_for_any_that_is_told(rows: Rows, tiny_bundle: Bundle) -> None:
+def test_without_a_file_for_any_that_is_reported(rows: Rows, tiny_bundle: Bundle) -> None:
     rows.put("phone", open_backend)  # type: ignore[arg-type]
     BACKENDS["phone"] = replace(BACKENDS["phone"], files=("model.pte",))
     with pytest.raises(BundleError, match="it has no file for any"):

@@ -272,7 +272,7 @@ def test_what_is_ready_does_not_wait_for_the_images_of_others(monkeypatch: pytes
         places.acquire()
         with threads._changed:
             ready.ready, ready.began, ready.item = 1.0, 1.0, 3
-            threads._ready[ready], threads._asked[asked] = None, None
+            threads._ready[ready], threads._waiting[asked] = None, None
             threads._changed.notify()
         assert value(await asyncio.wait_for(ready.outcome, 5)) == -3
         assert not asked.outcome.done()
@@ -306,7 +306,7 @@ def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     asyncio.run(scene())
 
 
-def test_a_full_queue_refuses_whole_requests_and_says_when_to_return() -> None:
+def test_a_full_queue_refuses_whole_requests_with_retry_after() -> None:
     async def scene() -> None:
         gate = Gate()
         async with batcher(gate, queue=4) as made:

@@ -50,27 +50,27 @@ def frame(kind: int, content: bytes = b"", first: int = FINAL) -> bytes:
 
 def received(connection: socket.socket) -> bytes:
     """All that comes until the connection ends."""
-    heard = b""
+    content = b""
     with suppress(ConnectionError):
         while chunk := connection.recv(65536):
-            heard += chunk
-    return heard
+            content += chunk
+    return content
 
 
 def opened(server: Running) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     connection.sendall(head())
-    heard = b""
-    while b"\r\n\r\n" not in heard:
-        heard += connection.recv(1)
-    assert heard.startswith(b"HTTP/1.1 101")
+    content = b""
+    while b"\r\n\r\n" not in content:
+        content += connection.recv(1)
+    assert content.startswith(b"HTTP/1.1 101")
     return connection
 
 
-def code_of(heard: bytes) -> int:
-    """The code of the close frame that ends what was heard."""
-    found = re.search(rb"\x88[\x02-\x7d](..)[^\x88]*$", heard, re.DOTALL)
-    assert found, heard[-200:]
+def code_of(content: bytes) -> int:
+    """The code of the close frame that ends what was received."""
+    found = re.search(rb"\x88[\x02-\x7d](..)[^\x88]*$", content, re.DOTALL)
+    assert found, content[-200:]
     return int(struct.unpack(">H", found[1])[0])
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_handshake_is_refused_with_a_document_logged_and_counted(star
 @pytest.mark.parametrize(
     "asked", [head(upgrade="h2c, websocket"), head(connection="keep-alive\r\nconnection: Upgrade")]
 )
-def test_the_wish_for_a_websocket_may_stand_beside_others(server: Running, asked: bytes) -> None:
+def test_an_upgrade_header_may_list_other_protocols(server: Running, asked: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(asked)
         assert connection.recv(100).startswith(b"HTTP/1.1 101")

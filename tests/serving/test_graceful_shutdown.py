@@ -32,17 +32,17 @@ class ShortCall(GracefulShutdownProtocol):
 
 
 async def answer(_: Any, receive: Any, send: Any) -> None:
-    """An application that says `here`."""
+    """An application that answers `here`."""
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
     await send({"type": "http.response.body", "body": b"here"})
 
 
-async def said_after_the_door_is_shut(
+async def reply_after_listeners_closed(
     protocol: type[GracefulShutdownProtocol], request: bytes, *, before: bytes = b"", read_before: int = 0
 ) -> bytes:
-    """What a connection gets to hear that was made before the server was told to stop, and asks afterwards. before: what it had
-    sent until then. read_before: bytes that it had been answered with."""
+    """What a connection receives that was open before the shutdown and sends `request` afterwards. before: what it sent until
+    then. read_before: bytes of the answer to that."""
     bound = listening_sockets("127.0.0.1", 0)[0]
     server = uvicorn.Server(uvicorn.Config(answer, http=protocol, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -62,35 +62,35 @@ async def said_after_the_door_is_shut(
     with suppress(ConnectionError):
         writer.write(request)
         await writer.drain()
-    heard = b""
+    reply = b""
     with suppress(ConnectionError):
-        heard = await asyncio.wait_for(reader.read(), 20)
+        reply = await asyncio.wait_for(reader.read(), 20)
     writer.close()
     await asyncio.wait_for(serving, 20)
-    return heard
+    return reply
 
 
-def test_a_connection_that_has_asked_nothing_may_ask_once() -> None:
+def test_an_idle_connection_may_send_one_request_during_shutdown() -> None:
     assert issubclass(HttpProtocol, GracefulShutdownProtocol)
-    heard = asyncio.run(said_after_the_door_is_shut(LongCall, REQUEST))
-    assert heard.startswith(b"HTTP/1.1 200")
-    assert heard.endswith(b"here")
+    reply = asyncio.run(reply_after_listeners_closed(LongCall, REQUEST))
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert reply.endswith(b"here")
 
 
-def test_one_that_was_about_to_ask_again_may() -> None:
+def test_a_half_sent_request_is_answered_during_shutdown() -> None:
     again = REQUEST[:10]
-    told = asyncio.run(said_after_the_door_is_shut(LongCall, b"", before=REQUEST))
-    assert told.startswith(b"HTTP/1.1 200") and told.endswith(b"here")
-    heard = asyncio.run(
-        said_after_the_door_is_shut(LongCall, REQUEST[10:], before=REQUEST + again, read_before=len(told))
+    first = asyncio.run(reply_after_listeners_closed(LongCall, b"", before=REQUEST))
+    assert first.startswith(b"HTTP/1.1 200") and first.endswith(b"here")
+    reply = asyncio.run(
+        reply_after_listeners_closed(LongCall, REQUEST[10:], before=REQUEST + again, read_before=len(first))
     )
-    assert heard.startswith(b"HTTP/1.1 200") and heard.endswith(b"here")
-    waited = asyncio.run(said_after_the_door_is_shut(ShortCall, b"", before=REQUEST + again, read_before=len(told)))
+    assert reply.startswith(b"HTTP/1.1 200") and reply.endswith(b"here")
+    waited = asyncio.run(reply_after_listeners_closed(ShortCall, b"", before=REQUEST + again, read_before=len(first)))
     assert waited == b""
 
 
-def test_one_that_stays_silent_does_not_hold_the_server() -> None:
-    assert asyncio.run(said_after_the_door_is_shut(ShortCall, b"")) == b""
+def test_an_idle_connection_does_not_delay_shutdown() -> None:
+    assert asyncio.run(reply_after_listeners_closed(ShortCall, b"")) == b""
 
 
 def test_no_websocket_opens_during_shutdown() -> None:
@@ -98,13 +98,13 @@ def test_no_websocket_opens_during_shutdown() -> None:
         b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n\r\n"
     )
     asked = REQUEST.removesuffix(b"\r\n") + upgrade
-    assert asyncio.run(said_after_the_door_is_shut(LongCall, asked)) == b""
+    assert asyncio.run(reply_after_listeners_closed(LongCall, asked)) == b""
 
 
 @pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere a connection may arrive while the sockets are being closed"
 )
-def test_of_many_that_come_while_it_stops_none_is_let_in_and_forgotten(start) -> None:  # type: ignore[no-untyped-def]
+def test_no_connection_accepted_during_shutdown_is_left_unanswered(start) -> None:  # type: ignore[no-untyped-def]
     body = picture("red", size=(600, 400))
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
     for _ in range(2):
@@ -131,11 +131,11 @@ def knock(port: int, request: bytes, seen: "Counter[str]", enough: threading.Eve
         except ConnectionRefusedError:
             return
         with connection:
-            heard = b""
+            reply = b""
             with suppress(ConnectionError):
                 connection.sendall(request)
                 while chunk := connection.recv(65536):
-                    heard += chunk
-        seen["answered" if heard.startswith(b"HTTP/1.1 200") else f"lost: {heard[:15]!r}"] += 1
+                    reply += chunk
+        seen["answered" if reply.startswith(b"HTTP/1.1 200") else f"lost: {reply[:15]!r}"] += 1
         if seen["answered"] > 60:
             enough.set()

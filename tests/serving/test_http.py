@@ -25,24 +25,24 @@ UPGRADE = (
 CLOSE = b"connection: close\r\n\r\n"
 
 
-def talk(server: Running, *parts: bytes) -> list[tuple[int, bytes]]:
+def exchange(server: Running, *parts: bytes) -> list[tuple[int, bytes]]:
     """Status and body of every answer on one connection, until the server closes it."""
-    heard = b""
+    received = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         with suppress(ConnectionError):
             for part in parts:
                 connection.sendall(part)
         with suppress(ConnectionError):
             while chunk := connection.recv(65536):
-                heard += chunk
+                received += chunk
     answers = []
-    while heard:
-        head, _, heard = heard.partition(b"\r\n\r\n")
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
         if head.startswith(b"HTTP/1.1 100"):
             continue
         length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
-        answers.append((int(head.split()[1]), heard[:length]))
-        heard = heard[length:]
+        answers.append((int(head.split()[1]), received[:length]))
+        received = received[length:]
     return answers
 
 
@@ -124,7 +124,7 @@ def talk(server: Running, *parts: bytes) -> list[tuple[int, bytes]]:
 def test_what_is_asked_is_distinguished_from_what_only_looks_like_it(
     server: Running, sent: bytes, statuses: list[int]
 ) -> None:
-    answers = talk(server, sent)
+    answers = exchange(server, sent)
     assert [status for status, _ in answers] == statuses
     for status, body in answers:
         if status == 200:
@@ -134,10 +134,10 @@ def test_what_is_asked_is_distinguished_from_what_only_looks_like_it(
             assert json.loads(body)["type"] == f"urn:pocketvision:problem:{kind}"
 
 
-WISH = POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
+UPGRADE_REQUEST = POST.replace(b"host: x\r\n", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n")
 
 
-@pytest.mark.parametrize("request_", [POST + LENGTH + b"\r\n" + IMAGE, WISH + LENGTH + b"\r\n" + IMAGE])
+@pytest.mark.parametrize("request_", [POST + LENGTH + b"\r\n" + IMAGE, UPGRADE_REQUEST + LENGTH + b"\r\n" + IMAGE])
 def test_one_after_the_other_keeps_the_connection(server: Running, request_: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         for _ in range(5):
@@ -155,7 +155,7 @@ def test_what_is_refused_early_is_answered_once(server: Running) -> None:
 
 
 def test_a_proxys_target_may_be_without_a_path(server: Running) -> None:
-    assert [status for status, _ in talk(server, b"GET http://x HTTP/1.1\r\nhost: x\r\n" + CLOSE)] == [200]
+    assert [status for status, _ in exchange(server, b"GET http://x HTTP/1.1\r\nhost: x\r\n" + CLOSE)] == [200]
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
@@ -177,10 +177,10 @@ def test_who_waits_for_a_word_and_gets_an_answer_instead_has_to_come_again(serve
     """It may send its body or not: what comes next on the connection could be either."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(POST.replace(b"image/jpeg", b"text/plain") + LENGTH + b"expect: 100-continue\r\n\r\n")
-        heard = b""
+        received = b""
         while chunk := connection.recv(65536):
-            heard += chunk
-    assert heard.startswith(b"HTTP/1.1 415") and b"connection: close" in heard
+            received += chunk
+    assert received.startswith(b"HTTP/1.1 415") and b"connection: close" in received
 
 
 def test_connections_beyond_the_most_are_refused(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,10 +245,10 @@ def test_a_sandbox_that_tells_no_limit_is_reported(
 
 def answer_on(connection: socket.socket) -> tuple[int, bytes]:
     """The next answer on a connection that stays."""
-    heard = b""
-    while b"\r\n\r\n" not in heard:
-        heard += connection.recv(65536)
-    head, _, body = heard.partition(b"\r\n\r\n")
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
     length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
     while len(body) < length:
         body += connection.recv(65536)
@@ -269,19 +269,19 @@ def test_the_answer_reaches_a_client_that_sends_on(server: Running) -> None:
 
 
 def test_thousands_that_come_too_early_are_not_kept(server: Running) -> None:
-    talk(server, POST + LENGTH + CLOSE + IMAGE)
+    exchange(server, POST + LENGTH + CLOSE + IMAGE)
     before = memory(server.process.pid)
     for _ in range(5):
-        answers = talk(
+        answers = exchange(
             server, POST + LENGTH + b"\r\n" + IMAGE, *[b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000] * 20
         )
         assert [status for status, _ in answers] == [200]
     assert memory(server.process.pid) - before < 8 * 1024
-    assert talk(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
+    assert exchange(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
 
 
 def test_chunks_are_taken_off_for_those_who_know_none() -> None:
-    class Kept:
+    class RecordingTransport:
         written = b""
 
         def write(self, data: bytes) -> None:
@@ -295,7 +295,7 @@ def test_chunks_are_taken_off_for_those_who_know_none() -> None:
         ),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\na: b\r\n\r\n", [b"2\r\n"], b"2\r\n"),
     ):
-        kept = Kept()
+        kept = RecordingTransport()
         written = Unchunked(kept)  # type: ignore[arg-type]
         for part in (head, *body):
             written.write(part)
@@ -303,10 +303,10 @@ def test_chunks_are_taken_off_for_those_who_know_none() -> None:
 
 
 def test_what_never_comes_to_an_end_takes_no_memory(server: Running) -> None:
-    talk(server, POST + LENGTH + CLOSE + IMAGE)
+    exchange(server, POST + LENGTH + CLOSE + IMAGE)
     before = memory(server.process.pid)
     for _ in range(20):
         for beginning in (b"GET /health HTTP/1.1\r\nx: ", POST + CHUNKED + b"\r\n" + CHUNK + b"0\r\nx: "):
-            assert [status for status, _ in talk(server, beginning, *[b"z" * 100_000] * 50)] == [431]
+            assert [status for status, _ in exchange(server, beginning, *[b"z" * 100_000] * 50)] == [431]
     assert memory(server.process.pid) - before < 8 * 1024
-    assert talk(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
+    assert exchange(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200

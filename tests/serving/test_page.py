@@ -35,7 +35,7 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
     assert client.get("/page/../app.py").status_code == client.get("/page/x").status_code == 404
 
 
-def test_the_page_is_told_whether_keys_are_wanted(tiny_bundle: Bundle) -> None:
+def test_the_page_knows_whether_keys_are_wanted(tiny_bundle: Bundle) -> None:
     for keys, word in (((), "none"), ((new_key("page")[1],), "required")):
         with serving(tiny_bundle.folder, settings=ServerSettings(keys=keys)) as client:
             assert f'data-keys="{word}"' in client.get("/").text

@@ -202,7 +202,7 @@ def test_a_models_measured_figures_are_reported(tiny_bundle: Bundle) -> None:
     assert told["bytes"] == (tiny_bundle.folder / "model.onnx").stat().st_size
 
 
-def test_a_model_without_figures_tells_none(client: TestClient) -> None:
+def test_a_model_without_figures_reports_none(client: TestClient) -> None:
     assert client.get("/models").json()["models"][0]["metrics"] == {}
 
 

@@ -25,7 +25,7 @@ from pocketvision.serving.sockets import listening_sockets
 JPEG = {"content-type": "image/jpeg"}
 
 
-def talk(server: Running, content: bytes, *, timeout: float = 20) -> bytes:
+def exchange(server: Running, content: bytes, *, timeout: float = 20) -> bytes:
     """Everything the server says to raw bytes until it closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as connection:
         connection.sendall(content)
@@ -130,7 +130,7 @@ def test_huge_headers_are_reported_every_time(start) -> None:  # type: ignore[no
     for name, content in TOO_LARGE.items():
         status, kind = (414, "target-too-long") if name == "path" else (431, "headers-too-large")
         for _ in range(25):  # the answer is never lost to a reset, which closing with something unread would send
-            head, _, body = talk(server, content).partition(b"\r\n\r\n")
+            head, _, body = exchange(server, content).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 %d" % status)
             assert b"application/problem+json" in head
             problem = json.loads(body)
@@ -158,7 +158,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(server: Runnin
     assert classify(server).status_code == 200
 
 
-def test_under_overload_some_are_answered_and_the_rest_asked_to_return(start) -> None:  # type: ignore[no-untyped-def]
+def test_under_overload_some_are_answered_and_the_rest_refused_with_retry_after(start) -> None:  # type: ignore[no-untyped-def]
     server = start("--queue", "4", "--max-batch", "2", "--max-images", "1", "--max-delay", "20")
     image = picture("red", size=(1500, 1500))
     statuses: list[int] = []
@@ -346,12 +346,12 @@ def test_without_the_extra_the_install_line_is_reported(tiny_bundle: Bundle) -> 
 
 def test_early_and_broken_requests_do_not_disturb_others(server: Running) -> None:
     two = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-    heard = talk(server, two)
-    assert heard.count(b"HTTP/1.1 200") == 1
-    assert b"connection: close" in heard
+    received = exchange(server, two)
+    assert received.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in received
     negative = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n"
     for broken in (b"\x16\x03\x01\x00garbage\r\n\r\n", b"GET / HTTP/9\r\n\r\n", negative):
-        assert talk(server, broken)[:12] == b"HTTP/1.1 400"
+        assert exchange(server, broken)[:12] == b"HTTP/1.1 400"
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("GET", "/health")
     assert connection.getresponse().status == 200

@@ -300,7 +300,7 @@ def test_no_token_is_given_twice(tmp_path: Path) -> None:
     assert total == 50
 
 
-def test_a_worker_that_says_nothing_is_killed_and_replaced(tiny_bundle: Bundle) -> None:
+def test_a_worker_that_sends_no_heartbeat_is_killed_and_replaced(tiny_bundle: Bundle) -> None:
     """It is stopped in the middle: what hangs so deep, no thread of its own can tell."""
     code = (
         "from pocketvision.serving import workers\nfrom pocketvision.cli.main import main\n"

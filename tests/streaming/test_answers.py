@@ -234,7 +234,7 @@ def test_notes_come_once_and_in_the_callers_thread() -> None:
     assert told == [("it has no timestamps", here), ("number 0", here), ("number 1", here)]
 
 
-def test_silence_is_told_while_it_lasts_and_when_it_is_over() -> None:
+def test_silence_is_reported_while_it_lasts_and_when_it_is_over() -> None:
     watch = SilenceMonitor("camera 0", started=100.0)
     assert watch(101.9, None) is None
     assert watch(102.0, None) == "camera 0: no picture for 2 s (how long is waited: --open-timeout, --read-timeout)"

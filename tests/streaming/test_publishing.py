@@ -34,7 +34,7 @@ QUICK = BackOff(enabled=True, first_delay=0.01, longest_delay=0.05)
 
 
 @dataclass
-class Shown:
+class ReceivedFrames:
     """What a server was sent."""
 
     headers: list[Any] = field(default_factory=list)
@@ -45,27 +45,29 @@ class Shown:
 
 
 @contextmanager
-def server(shown: Shown) -> Iterator[Server]:
+def server(received: ReceivedFrames) -> Iterator[Server]:
     """A server on loopback that takes frames as `pocketvision serve` does, while the block lasts."""
 
     def take(connection: ServerConnection) -> None:
         assert connection.request is not None
-        shown.headers.append((connection.request.path, connection.request.headers))
+        received.headers.append((connection.request.path, connection.request.headers))
         try:
             while True:
                 answer, picture = connection.recv(), connection.recv()
                 assert isinstance(picture, bytes)
-                shown.frames.append((json.loads(answer), picture))
-                if shown.confirms:
+                received.frames.append((json.loads(answer), picture))
+                if received.confirms:
                     connection.send('{"type": "taken"}')
         except ConnectionClosed:
             pass
 
     def answer(connection: ServerConnection, _: Any) -> Any:
-        return None if shown.refused is None else connection.respond(shown.refused, '{"detail": "No, thank you."}')
+        return (
+            None if received.refused is None else connection.respond(received.refused, '{"detail": "No, thank you."}')
+        )
 
-    with serve(take, "127.0.0.1", shown.port, process_request=answer, max_size=None, compression=None) as running:
-        shown.port = running.socket.getsockname()[1]
+    with serve(take, "127.0.0.1", received.port, process_request=answer, max_size=None, compression=None) as running:
+        received.port = running.socket.getsockname()[1]
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         yield running
@@ -79,55 +81,55 @@ def until(true: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def url(shown: Shown) -> str:
-    return f"http://127.0.0.1:{shown.port}/cameras/live/door"
+def url(received: ReceivedFrames) -> str:
+    return f"http://127.0.0.1:{received.port}/cameras/live/door"
 
 
 def test_frames_come_with_their_answers_and_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETVISION_API_KEY", "secret")
-    with server(shown := Shown()), open_publisher(url(shown)) as publisher:
+    with server(received := ReceivedFrames()), open_publisher(url(received)) as publisher:
         for number in range(5):
             publisher.write(draw(number), float(number), json.dumps({"frame": number}))
-            until(lambda: len(shown.frames) > number)  # noqa: B023
-    assert [answer["frame"] for answer, _ in shown.frames] == list(range(5))
-    for answer, picture in shown.frames:
+            until(lambda: len(received.frames) > number)  # noqa: B023
+    assert [answer["frame"] for answer, _ in received.frames] == list(range(5))
+    for answer, picture in received.frames:
         assert number_of(np.asarray(Image.open(io.BytesIO(picture)))) == answer["frame"]
-    ((path, headers),) = shown.headers
+    ((path, headers),) = received.headers
     assert (path, headers["authorization"]) == ("/cameras/live/door/publish", "Bearer secret")
     assert publisher.dropped == 0
 
 
 def test_the_last_frame_is_shown_before_the_end() -> None:
-    with server(shown := Shown()):
-        with open_publisher(url(shown)) as publisher:
+    with server(received := ReceivedFrames()):
+        with open_publisher(url(received)) as publisher:
             for number in range(200):
                 publisher.write(draw(number), 0.0, json.dumps({"frame": number}))
-        assert shown.frames[-1][0]["frame"] == 199
-        assert publisher.dropped == 200 - len(shown.frames)  # the newest took the place of those before
+        assert received.frames[-1][0]["frame"] == 199
+        assert publisher.dropped == 200 - len(received.frames)  # the newest took the place of those before
 
 
 def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: pytest.LogCaptureFixture) -> None:
     """It is not there at first, comes, goes, and comes again; what is written meanwhile returns at once and is counted."""
-    with server(shown := Shown()):
+    with server(received := ReceivedFrames()):
         pass  # to learn a free port
-    with caplog.at_level(logging.WARNING), open_publisher(url(shown), QUICK) as publisher:
+    with caplog.at_level(logging.WARNING), open_publisher(url(received), QUICK) as publisher:
         for number in range(20):
             publisher.write(draw(number), 0.0, json.dumps({"frame": number}))
         for again in range(3):
             # It comes back only after it was missed, and goes only after the publisher knows it is back: both are told of.
             until(lambda: publisher.write(draw(7), 0.0, "{}") or publisher._away)
-            with server(shown) as running:
+            with server(received) as running:
                 until(lambda: publisher.write(draw(7), 0.0, "{}") or not publisher._away)
                 if again == 1:
-                    shown.refused = HTTPStatus.FORBIDDEN  # also a refusal is waited out, after a yes
+                    received.refused = HTTPStatus.FORBIDDEN  # also a refusal is waited out, after a yes
                 running.shutdown()
             if again == 1:
-                with server(shown):
+                with server(received):
                     for _ in range(20):
                         publisher.write(draw(7), 0.0, "{}")
                         time.sleep(0.002)
                     publisher.check()
-                shown.refused = None
+                received.refused = None
             for _ in range(20):
                 publisher.write(draw(7), 0.0, "{}")
                 time.sleep(0.002)
@@ -141,35 +143,35 @@ def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: py
 
 def test_a_frame_that_finds_its_connection_lost_goes_over_a_new_one() -> None:
     """A slow source would lose every frame otherwise, where a connection does not live from one to the next."""
-    with server(shown := Shown()):
-        with open_publisher(url(shown), QUICK) as publisher:
+    with server(received := ReceivedFrames()):
+        with open_publisher(url(received), QUICK) as publisher:
             # Only a connection that is known to have worked is worth to be replaced at once.
             until(lambda: publisher.write(draw(1), 0.0, '{"frame": 1}') or publisher._proved)
             assert publisher._connection is not None
             publisher._connection.socket.shutdown(socket.SHUT_RDWR)
             publisher.write(draw(2), 0.0, '{"frame": 2}')
-            until(lambda: shown.frames[-1][0] == {"frame": 2})
-        assert len(shown.headers) == 2
+            until(lambda: received.frames[-1][0] == {"frame": 2})
+        assert len(received.headers) == 2
 
 
 def test_a_refusal_at_first_ends_the_stream_with_what_the_server_says() -> None:
-    shown = Shown(refused=HTTPStatus.UNAUTHORIZED)
-    with server(shown), pytest.raises(UsageError, match="No, thank you"), open_publisher(url(shown)) as publisher:
+    received = ReceivedFrames(refused=HTTPStatus.UNAUTHORIZED)
+    with server(received), pytest.raises(UsageError, match="No, thank you"), open_publisher(url(received)) as publisher:
         until(lambda: publisher.write(draw(0), 0.0, "{}"))  # raises as soon as it is known
-    with server(shown), pytest.raises(UsageError, match="No, thank you"), open_publisher(url(shown)) as publisher:
+    with server(received), pytest.raises(UsageError, match="No, thank you"), open_publisher(url(received)) as publisher:
         publisher.write(draw(0), 0.0, "{}")  # the only frame: known when the stream ends
 
 
 def test_a_busy_server_is_no_refusal() -> None:
-    shown = Shown(refused=HTTPStatus.TOO_MANY_REQUESTS)
-    with server(shown), open_publisher(url(shown), QUICK) as publisher:
+    received = ReceivedFrames(refused=HTTPStatus.TOO_MANY_REQUESTS)
+    with server(received), open_publisher(url(received), QUICK) as publisher:
         publisher.write(draw(0), 0.0, "{}")
         until(lambda: publisher._failures > 1 or publisher.write(draw(0), 0.0, "{}"))
-        shown.refused = None
-        until(lambda: publisher.write(draw(1), 0.0, "{}") or shown.frames)
+        received.refused = None
+        until(lambda: publisher.write(draw(1), 0.0, "{}") or received.frames)
 
 
-def test_a_server_that_is_none_of_ours_is_told() -> None:
+def test_a_server_that_is_none_of_ours_is_reported() -> None:
     def strange(listener: socket.socket) -> None:
         with listener.accept()[0] as client:
             client.recv(4096)
@@ -183,7 +185,7 @@ def test_a_server_that_is_none_of_ours_is_told() -> None:
             publisher.write(draw(0), 0.0, "{}")
 
 
-def test_an_address_that_leads_elsewhere_is_told() -> None:
+def test_an_address_that_leads_elsewhere_is_reported() -> None:
     to = "https://vision.example.org/live/door/publish"
 
     def leading(listener: socket.socket) -> None:
@@ -205,13 +207,13 @@ def test_a_server_that_confirms_nothing_gets_no_more_than_a_few(monkeypatch: pyt
     """They would be old when it shows them. It counts as away when it stays silent."""
     monkeypatch.setattr(publishing, "CONFIRM_TIMEOUT", 1.0)
     monkeypatch.setattr(publishing, "CLOSE_TIMEOUT", 0.1)
-    shown = Shown(confirms=False)
-    with server(shown), open_publisher(url(shown), QUICK) as publisher:
-        until(lambda: publisher.write(draw(0), 0.0, "{}") or len(shown.frames) == publishing.IN_FLIGHT)
+    received = ReceivedFrames(confirms=False)
+    with server(received), open_publisher(url(received), QUICK) as publisher:
+        until(lambda: publisher.write(draw(0), 0.0, "{}") or len(received.frames) == publishing.IN_FLIGHT)
         for _ in range(50):
             publisher.write(draw(0), 0.0, "{}")
-        assert len(shown.frames) == publishing.IN_FLIGHT
-        until(lambda: len(shown.headers) > 1 or publisher.write(draw(0), 0.0, "{}"))
+        assert len(received.frames) == publishing.IN_FLIGHT
+        until(lambda: len(received.headers) > 1 or publisher.write(draw(0), 0.0, "{}"))
     assert publisher.dropped == publisher._written
 
 
@@ -221,13 +223,13 @@ def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(publishing, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(publishing, "OPEN_TIMEOUT", 0.5)
     monkeypatch.setattr(publishing, "jpeg", lambda _: bytes(50_000_000))
-    deaf = socket.create_server(("127.0.0.1", 0))
+    unresponsive = socket.create_server(("127.0.0.1", 0))
     accepted: list[socket.socket] = []
 
     def handshake() -> None:
         while True:
             try:
-                client = deaf.accept()[0]
+                client = unresponsive.accept()[0]
             except OSError:
                 return
             accepted.append(client)
@@ -243,8 +245,8 @@ def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, ca
             )
 
     threading.Thread(target=handshake, daemon=True).start()
-    with deaf, caplog.at_level(logging.WARNING):
-        with open_publisher(f"http://127.0.0.1:{deaf.getsockname()[1]}/live/door", QUICK) as publisher:
+    with unresponsive, caplog.at_level(logging.WARNING):
+        with open_publisher(f"http://127.0.0.1:{unresponsive.getsockname()[1]}/live/door", QUICK) as publisher:
             until(lambda: publisher.write(draw(0), 0.0, "{}") or len(accepted) > 1)
         assert publisher.dropped == publisher._written
     for client in accepted:
@@ -270,7 +272,7 @@ def test_an_address_that_is_none_says_what_is_expected(text: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_without_websockets_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_websockets_the_install_line_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "websockets.sync.client", None)
     with (
         pytest.raises(MissingExtraError, match=r'pip install "pocketvision\[stream\]"'),

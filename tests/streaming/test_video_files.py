@@ -50,7 +50,7 @@ def fill(file: Any, stream: Any, made: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(("encoder", "suffix"), [("libx264", "h264"), ("libx265", "hevc")])
-def test_a_bare_stream_gives_every_picture_at_the_rate_it_tells(encoder: str, suffix: str, tmp_path: Path) -> None:
+def test_a_bare_stream_gives_every_picture_at_the_rate_it_states(encoder: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"raw.{suffix}"
     path.write_bytes(b"".join(coded(encoder, 25)))
     found, notes = read(path)
@@ -64,7 +64,7 @@ def test_a_bare_stream_gives_every_picture_at_the_rate_it_tells(encoder: str, su
     assert notes == [f"raw.{suffix}: it has no timestamps; it is played at 5 pictures a second (--rate sets it)"]
 
 
-def test_a_bare_stream_that_tells_no_rate_is_played_at_25(tmp_path: Path) -> None:
+def test_a_bare_stream_that_states_no_rate_is_played_at_25(tmp_path: Path) -> None:
     path = tmp_path / "raw.mjpeg"
     with av.open(str(path), "w", format="mjpeg") as file:
         fill(file, add(file, "mjpeg"), frames(4))

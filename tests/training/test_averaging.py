@@ -2,12 +2,12 @@
 
 import torch
 
-from pocketvision.training.averaging import MovingAverage
+from pocketvision.training.averaging import WeightAverage
 
 
 def test_it_follows_the_weights_and_gives_them_back() -> None:
     trained = {"w": torch.zeros(3, requires_grad=True)}
-    average = MovingAverage(trained, steps=20)
+    average = WeightAverage(trained, steps=20)
     with torch.no_grad():
         trained["w"].fill_(1.0)
     for _ in range(60):
@@ -25,7 +25,7 @@ def test_it_follows_the_weights_and_gives_them_back() -> None:
 
 def test_an_epoch_of_two_steps_is_not_averaged() -> None:
     trained = {"w": torch.zeros(1, requires_grad=True)}
-    average = MovingAverage(trained, steps=2)
+    average = WeightAverage(trained, steps=2)
     with torch.no_grad():
         trained["w"].fill_(7.0)
     average.update()

@@ -16,7 +16,7 @@ def state(value: float) -> StageState:
     return StageState(weights, weights, weights, {"state": {}, "param_groups": []}, {}, (), 0, False)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.safetensors"
     write_checkpoint(path, state(1.0))
 

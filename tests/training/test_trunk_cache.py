@@ -56,7 +56,7 @@ def test_rows_come_back_from_memory_and_from_disk(tmp_path: Path, monkeypatch: p
     assert len(list(again.folder.glob("*.segment"))) > 1
 
 
-def test_a_cache_tells_what_it_holds(tmp_path: Path) -> None:
+def test_a_cache_reports_what_it_holds(tmp_path: Path) -> None:
     cache = filled(tmp_path, 3)
     assert [key in cache for key in keys(5)] == [True, True, True, False, False]
 

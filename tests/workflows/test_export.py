@@ -592,7 +592,7 @@ def test_at_most_so_many_images_are_measured(run: Path, monkeypatch: pytest.Monk
     assert found.images == 5 and isinstance(found.interval, Interval)
 
 
-def test_an_image_that_can_not_be_read_is_told_and_left_out(run: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_image_that_can_not_be_read_is_reported_and_left_out(run: Path, photos: Path, tmp_path: Path) -> None:
     said: list[str] = []
     data = shutil.copytree(photos, tmp_path / "photos")
     broken = measuring_images(read_bundle(run / "bundle"), data, silent).files[3]
@@ -602,7 +602,7 @@ def test_an_image_that_can_not_be_read_is_told_and_left_out(run: Path, photos: P
     assert any(line.startswith("Skipped") and str(broken) in line for line in said)
 
 
-def test_wrong_use_is_told_before_anything_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_use_is_reported_before_anything_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflow, "rebuilt", None)
     before = content(run)
     for to, drop, words in (
@@ -617,7 +617,7 @@ def test_wrong_use_is_told_before_anything_runs(run: Path, monkeypatch: pytest.M
     assert content(run) == before
 
 
-def test_a_target_that_does_not_fit_the_network_is_told(run: Path) -> None:
+def test_a_target_that_does_not_fit_the_network_is_reported(run: Path) -> None:
     before = content(run)
     with pytest.raises(UsageError, match="timm has no network that computes what small_cnn does"):
         export(run / "bundle", ["program", "timm"], seconds=0)

@@ -67,7 +67,7 @@ def test_lists_in_the_encodings_that_shells_write(content: bytes) -> None:
     assert paths(content) == LIST.split("\n")[:3]
 
 
-def test_utf_16_without_a_mark_is_told_by_its_zeros() -> None:
+def test_utf_16_without_a_mark_is_recognised_by_its_zeros() -> None:
     assert paths("a.png\nb.png\n".encode("utf-16-le")) == ["a.png", "b.png"]
 
 
@@ -87,7 +87,7 @@ def test_lines_are_read_one_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("content", [b"%PDF-1.7\n\x00\x01", b"\x7fELF\x02\x01\x01", b"PK\x03\x04\x14", b"\x1f\x8b\x08"])
-def test_what_is_neither_is_told_by_its_first_bytes(content: bytes) -> None:
+def test_what_is_neither_is_recognised_by_its_first_bytes(content: bytes) -> None:
     if content.startswith(b"%PDF"):
         content = b"%PDF-1.7\n\x01\x02\x03"
     with pytest.raises(UsageError, match="neither a picture of a known format nor a list"):
@@ -101,7 +101,9 @@ def test_an_empty_list_is_wrong_use(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_list_given_as_a_file_is_told_how_it_is_given(tiny_bundle: Bundle, tmp_path: Path, encoding: str) -> None:
+def test_a_list_given_as_a_file_is_explained_how_it_is_given(
+    tiny_bundle: Bundle, tmp_path: Path, encoding: str
+) -> None:
     (tmp_path / "a.png").write_bytes(picture())
     names = tmp_path / "names.txt"
     names.write_text("a.png\nmissing.png\n", encoding=encoding)

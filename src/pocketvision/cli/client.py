@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.cli.display import print_row, took, write_json_option
+from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
 from pocketvision.redaction import redacted_url
@@ -78,7 +78,7 @@ def predict(
     write_json_option(json, summary.to_dict())
     if not to_terminal:
         stderr().print(
-            f"{summary.images} images in {took(summary.images, summary.seconds)}, {summary.failed} failed, "
+            f"{summary.images} images in {duration_and_rate(summary.images, summary.seconds)}, {summary.failed} failed, "
             f"{summary.retries} retries"
         )
     for each in summary.left_out:

@@ -55,7 +55,7 @@ def was_unwritten() -> bool:
     return found
 
 
-def took(images: int, seconds: float) -> str:
+def duration_and_rate(images: int, seconds: float) -> str:
     """How long it took, and how many images a second where that says something."""
     shown = f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else _duration(seconds)
     return f"{shown} ({images / seconds:.0f} images/s)" if images > 1 and seconds > 0 else shown
@@ -169,7 +169,7 @@ class TrainingDisplay:
         self._bar((step,), name, done, total, "")
         if done == total and step not in QUIET_STEPS:
             seconds = time.monotonic() - self._step_started
-            self._console.print(f"{name}: {counted(total, 'image')} in {took(total, seconds)}")
+            self._console.print(f"{name}: {counted(total, 'image')} in {duration_and_rate(total, seconds)}")
 
     def _epoch(self, event: Any) -> None:
         record = event.record

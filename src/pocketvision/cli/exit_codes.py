@@ -4,5 +4,5 @@ of the signal."""
 INTERRUPTED = 130
 """SIGINT."""
 
-READER_GONE = 141
+BROKEN_PIPE = 141
 """SIGPIPE: nobody read on."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from pocketvision.cli.exit_codes import INTERRUPTED, READER_GONE
+from pocketvision.cli.exit_codes import BROKEN_PIPE, INTERRUPTED
 
 # The packages of each extra, by import name: when one is absent, the error is the extra's install line.
 TRAIN_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript", "huggingface_hub", "sklearn", "matplotlib", "jinja2")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from pocketvision.cli.terminal import ReaderGoneError, flush, forget_output, show_any_character
+    from pocketvision.cli.terminal import ClosedPipeError, flush, forget_output, show_any_character
     from pocketvision.errors import MissingExtraError, PocketVisionError
 
     show_any_character()
@@ -54,12 +54,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _failed(
             str(MissingExtraError(f"This command (it uses {error.name})", extra)), MissingExtraError.exit_code
         )
-    except ReaderGoneError:
+    except ClosedPipeError:
         forget_output()
-        return READER_GONE
+        return BROKEN_PIPE
     except OSError as error:  # a full disk, a folder without permission
         forget_output()
-        return _failed(_system_words(error), PocketVisionError.exit_code)
+        return _failed(_os_error_text(error), PocketVisionError.exit_code)
     return code
 
 
@@ -81,7 +81,7 @@ def _failed(message: str, code: int) -> int:
     return code
 
 
-def _system_words(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """What the operating system says, with the file's name where it tells one."""
     said = error.strerror or str(error) or type(error).__name__
     return f"{os.fsdecode(error.filename)}: {said}" if isinstance(error.filename, str | bytes) else said

@@ -19,7 +19,7 @@ from pocketvision.printable import printable
 _WIDE = 240
 
 
-class ReaderGoneError(Exception):
+class ClosedPipeError(Exception):
     """Nobody reads standard output any more: `pocketvision predict … | head -1`."""
 
 
@@ -48,9 +48,9 @@ class Terminal(Console):
         return Text(printable(text), style=style, justify=justify, overflow=overflow)
 
     def on_broken_pipe(self) -> None:
-        """Raise ReaderGoneError: the verb ends as on Ctrl-C, and keeps what it has."""
+        """Raise ClosedPipeError: the verb ends as on Ctrl-C, and keeps what it has."""
         self.quiet = True
-        raise ReaderGoneError
+        raise ClosedPipeError
 
 
 def stdout() -> Terminal:
@@ -105,11 +105,11 @@ def standard_input() -> BinaryIO:
 
 
 def flush() -> None:
-    """Hand on what is buffered of standard output. Raises ReaderGoneError."""
+    """Hand on what is buffered of standard output. Raises ClosedPipeError."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        raise ReaderGoneError from None
+        raise ClosedPipeError from None
 
 
 def forget_output() -> None:
@@ -123,10 +123,10 @@ def forget_output() -> None:
 def show_any_character() -> None:
     """Escape what the encoding of a terminal or a pipe lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        _escape_what_is_lacking(stream)
+        _escape_unencodable(stream)
 
 
-def _escape_what_is_lacking(stream: TextIO) -> None:
+def _escape_unencodable(stream: TextIO) -> None:
     reconfigure = getattr(stream, "reconfigure", None)  # what tests put in its place has none
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
@@ -136,4 +136,4 @@ def _write(text: str) -> None:
     try:
         sys.stdout.write(text)
     except BrokenPipeError:
-        raise ReaderGoneError from None
+        raise ClosedPipeError from None

@@ -58,7 +58,7 @@ def open_delimited(path: Path, wanted: Collection[str] = (), preferred: str = ",
     """
     try:
         with path.open("rb") as file, text_of(file) as text:
-            lines = _Lines(text, str(path))
+            lines = _LineReader(text, str(path))
             first = lines.first()
             delimiter = _declared(first)
             if delimiter is not None:
@@ -86,7 +86,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of every line of a file that is not blank, without its end. Raises UsageError as open_delimited does."""
     try:
         with path.open("rb") as file, text_of(file) as text:
-            for number, line in enumerate(_Lines(text, str(path)), 1):
+            for number, line in enumerate(_LineReader(text, str(path)), 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")
     except OSError as error:
@@ -109,7 +109,7 @@ def not_utf8(path: Path) -> UsageError:
     return UsageError(f'{path}: not UTF-8 text. Save it as "CSV UTF-8" (in Excel: Save as, CSV UTF-8).')
 
 
-class _Lines:
+class _LineReader:
     """The lines of a text with their ends. `number` counts them, `taken` holds those of the row that is being read."""
 
     def __init__(self, text: TextIO, where: str) -> None:
@@ -143,7 +143,7 @@ class _Lines:
         return line
 
 
-def _records(lines: Iterator[str], source: _Lines | None, where: str, delimiter: str) -> Iterator[Record]:
+def _records(lines: Iterator[str], source: _LineReader | None, where: str, delimiter: str) -> Iterator[Record]:
     """The rows of `lines`, blank lines apart, before their length is looked at. source: counts lines that `lines` takes."""
     skipped = 0 if source is None else source.number - 1  # a line `sep=;` before the first of `lines`
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)

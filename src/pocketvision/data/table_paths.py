@@ -13,7 +13,7 @@ from pocketvision.printable import quoted
 
 _LOOKED_UP = 3  # folders above the table's own
 _MOST_FOLDERS = 200  # folders beside the pictures that are tried
-_SAY_IMAGES = "Say where the pictures are with --images FOLDER."
+_IMAGES_HINT = "Say where the pictures are with --images FOLDER."
 _EXPLAINED = 100  # rows whose cause is looked for; the others are counted with them
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
@@ -71,7 +71,7 @@ class TablePaths:
             return Cause('goes over several lines; is a quote (") left open there?')
         for cause in self._nearly(path):
             return cause
-        hint = self._elsewhere(path) or _SAY_IMAGES
+        hint = self._elsewhere(path) or _IMAGES_HINT
         if cell.strip().startswith("~"):
             return Cause(f"starts at a home folder, which is {Path.home()} here, and is not there", hint)
         if _DRIVE.match(path):
@@ -82,7 +82,7 @@ class TablePaths:
             return Cause(
                 f"{kind} and starts elsewhere{f': there is no folder {quoted(gone)} here' if gone else ''}", hint
             )
-        if hint != _SAY_IMAGES:
+        if hint != _IMAGES_HINT:
             return Cause("starts at another folder", hint)
         return Cause("is not there", hint)
 

@@ -59,8 +59,8 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
         assert path is not None and label is not None
         for record in text.records:
             cells = record.cells
-            if record.last > record.line and _may_swallow(table, cells, path, label):
-                _refuse_swallowed(table, record, text.delimiter, len(text.header), path)
+            if record.last > record.line and _may_span_rows(table, cells, path, label):
+                _refuse_spanning_rows(table, record, text.delimiter, len(text.header), path)
             if not any(cell.strip() for cell in cells):
                 counter.add("blank_row", f"line {record.line}")
                 continue
@@ -104,14 +104,14 @@ def _headless(header: Sequence[str]) -> str:
     return ""
 
 
-def _may_swallow(table: Path, cells: Sequence[str], path: int, label: int) -> bool:
+def _may_span_rows(table: Path, cells: Sequence[str], path: int, label: int) -> bool:
     """Whether a line end stands in another cell than the path of a file that is there, or a label that is a folder's name."""
     longer = {place for place, cell in enumerate(cells) if "\n" in cell or "\r" in cell}
     named = os.path.isfile(table.parent / cells[path])  # noqa: PTH113
     return not (named and longer <= {path, label} and (label not in longer or cells[label] in Path(cells[path]).parts))
 
 
-def _refuse_swallowed(table: Path, record: Record, delimiter: str, width: int, path: int) -> None:
+def _refuse_spanning_rows(table: Path, record: Record, delimiter: str, width: int, path: int) -> None:
     """Raise UsageError when a quoted cell over several lines holds what are rows: its quote was left open by mistake."""
     for offset, line in enumerate(record.raw.splitlines()[1:], 1):
         try:

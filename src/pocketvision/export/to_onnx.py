@@ -93,7 +93,7 @@ def write_graph(
 
     with _quiet(), torch.no_grad():
         program = converted(convert, graph, example, into="ONNX")
-        _forget_the_machine(program)
+        _remove_machine_paths(program)
         program.model.metadata_props.update(metadata or {})
         model = program.model_proto
     lower_versions(model)
@@ -101,7 +101,7 @@ def write_graph(
         onnx.save(model, temporary)
 
 
-def _forget_the_machine(program: torch.onnx.ONNXProgram) -> None:
+def _remove_machine_paths(program: torch.onnx.ONNXProgram) -> None:
     """Drop the exporter's notes: they hold stack traces with the folders of the machine that trained."""
     graph = program.model.graph
     for node in graph.all_nodes():

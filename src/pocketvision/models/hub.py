@@ -13,7 +13,7 @@ REACH_SECONDS = 7.0
 """How long the hub may take to answer at all. A download that has begun may take longer."""
 
 
-class HubOutOfReachError(WeightsError):
+class HubUnreachableError(WeightsError):
     """The hub does not answer, may not be asked (offline mode), or broke off."""
 
 
@@ -24,7 +24,7 @@ class HubFileAbsentError(WeightsError):
 def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECONDS) -> Path:
     """The local path of a repository's file, from the hub's cache on this machine or downloaded into it.
 
-    HF_HUB_OFFLINE, HF_ENDPOINT and HF_HOME are huggingface_hub's own and respected. Raises HubOutOfReachError that
+    HF_HUB_OFFLINE, HF_ENDPOINT and HF_HOME are huggingface_hub's own and respected. Raises HubUnreachableError that
     names the cause (offline mode, no connection, no answer within `reach_seconds`, an interrupted download) or
     HubFileAbsentError.
     """
@@ -42,10 +42,10 @@ def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECOND
     hub = redacted_url(constants.ENDPOINT)
     where = f"{filename} of {repository} from {hub}"
     if constants.HF_HUB_OFFLINE:
-        raise HubOutOfReachError(f"Can not fetch {where}: it is not in the cache and HF_HUB_OFFLINE is set.")
+        raise HubUnreachableError(f"Can not fetch {where}: it is not in the cache and HF_HUB_OFFLINE is set.")
     obstacle = _obstacle(hf_hub_url(repository, filename), reach_seconds)
     if obstacle is not None:
-        raise HubOutOfReachError(f"Can not fetch {where}: {obstacle}.")
+        raise HubUnreachableError(f"Can not fetch {where}: {obstacle}.")
     try:
         return Path(hf_hub_download(repository, filename))
     except RepositoryNotFoundError as error:
@@ -54,7 +54,7 @@ def fetch(repository: str, filename: str, *, reach_seconds: float = REACH_SECOND
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             raise HubFileAbsentError(f"{repository} on {hub} has no file {filename}.") from error
         # huggingface_hub also lets its HTTP library's errors through, and that library differs between its versions.
-        raise HubOutOfReachError(f"Can not fetch {where}: {_first_line(error)}") from error
+        raise HubUnreachableError(f"Can not fetch {where}: {_first_line(error)}") from error
 
 
 def _obstacle(url: str, seconds: float) -> str | None:
@@ -66,7 +66,7 @@ def _obstacle(url: str, seconds: float) -> str | None:
     obstacles: list[str | None] = []
 
     def ask() -> None:
-        obstacles.append(_ask_for_a_byte(url, seconds))
+        obstacles.append(_request_one_byte(url, seconds))
 
     thread = threading.Thread(target=ask, name="hub-reach", daemon=True)
     thread.start()
@@ -74,7 +74,7 @@ def _obstacle(url: str, seconds: float) -> str | None:
     return obstacles[0] if obstacles else f"no answer within {seconds:g} seconds"
 
 
-def _ask_for_a_byte(url: str, seconds: float) -> str | None:
+def _request_one_byte(url: str, seconds: float) -> str | None:
     request = urllib.request.Request(url, headers={"Range": "bytes=0-0"})
     try:
         with urllib.request.urlopen(request, timeout=seconds) as answer:

@@ -80,7 +80,7 @@ def load_pretrained(
     if source == "none":
         return _random(name, architecture, seed)
     if source == "auto":
-        return _published(architecture, _at_hand(name))
+        return _published(architecture, _local_weights(name))
     known = next((row for row in PUBLISHED_WEIGHTS.get(name, ()) if row.location == source), None)
     if known is not None:
         return _published(architecture, known)
@@ -103,7 +103,7 @@ def installed_weights(published: PublishedWeights) -> Path | None:
     return next((path for folder in folders for path in sorted(Path(folder).glob("models/*.pth"))), None)
 
 
-def _at_hand(name: str) -> PublishedWeights:
+def _local_weights(name: str) -> PublishedWeights:
     """The first published weights that are installed, else the first on the hub."""
     rows = PUBLISHED_WEIGHTS.get(name, ())
     installed = [row for row in rows if installed_weights(row) is not None]
@@ -221,7 +221,7 @@ def _fetch(name: str, repository: str, filename: str) -> Path:
     """A file from the hub; errors also say what works without it."""
     try:
         return hub.fetch(repository, filename)
-    except hub.HubOutOfReachError as error:
+    except hub.HubUnreachableError as error:
         raise WeightsError(f"{error} {_without_hub(name)}") from error
 
 

@@ -35,17 +35,17 @@ _TIFF_PIXELS |= {322, 323, 324, 325, 332, 338, 339, 347, *range(512, 522), *rang
 
 
 @dataclass(frozen=True)
-class Alone:
+class WithoutMetadata:
     """A file without what is beside its pixels. damaged: what was left out because it is damaged, in words."""
 
     content: bytes
     damaged: tuple[str, ...]
 
 
-def pixels_alone(format: str, content: bytes) -> Iterator[Alone]:
+def without_metadata(format: str, content: bytes) -> Iterator[WithoutMetadata]:
     """Files with the same pixels and less beside them, the one that leaves out least first. None for other formats, and
     where the file can not be followed."""
-    make = _ALONE.get(format)
+    make = _STRIPPERS.get(format)
     if make is not None:
         with suppress(struct.error, IndexError):
             yield from make(content)
@@ -80,7 +80,7 @@ def _is_whole(kind: bytes, data: bytes, checksum: bytes) -> bool:
     return whole and zlib.crc32(kind + data).to_bytes(4, "big") == checksum
 
 
-def _png_alone(content: bytes) -> Iterator[Alone]:
+def _strip_png(content: bytes) -> Iterator[WithoutMetadata]:
     parts, damaged, place, searches = [_PNG], [], 8, 0
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
@@ -100,7 +100,7 @@ def _png_alone(content: bytes) -> Iterator[Alone]:
                     return
                 end = _next_critical(content, place + 8)
         place = end
-    yield Alone(b"".join(parts), tuple(dict.fromkeys(damaged)))
+    yield WithoutMetadata(b"".join(parts), tuple(dict.fromkeys(damaged)))
 
 
 def _begins_chunk(content: bytes, place: int) -> bool:
@@ -128,7 +128,7 @@ def _next_critical(content: bytes, start: int) -> int:
     return found
 
 
-def _jpeg_alone(content: bytes) -> Iterator[Alone]:
+def _strip_jpeg(content: bytes) -> Iterator[WithoutMetadata]:
     """Without comments and segments of applications: at first with EXIF, whose orientation counts, then without."""
     for kept in ((0xE0, 0xE1, 0xEE), (0xE0, 0xEE), ()):
         parts, place = [b"\xff\xd8"], 2
@@ -152,14 +152,14 @@ def _jpeg_alone(content: bytes) -> Iterator[Alone]:
             else:
                 parts.append(content[place:end])
             place = end
-        yield Alone(b"".join(parts), ("a segment of metadata",))
+        yield WithoutMetadata(b"".join(parts), ("a segment of metadata",))
 
 
 def _length(content: bytes, place: int) -> int:
     return max(2, int.from_bytes(content[place : place + 2], "big"))
 
 
-def _webp_alone(content: bytes) -> Iterator[Alone]:
+def _strip_webp(content: bytes) -> Iterator[WithoutMetadata]:
     parts, place, searches = [b""], 12, 0
     while place + 8 <= len(content):
         kind, length = struct.unpack_from("<4sI", content, place)
@@ -177,10 +177,10 @@ def _webp_alone(content: bytes) -> Iterator[Alone]:
             end = min(following, default=len(content))
         place = end
     body = b"".join(parts)
-    yield Alone(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body, ("a chunk of metadata",))
+    yield WithoutMetadata(b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body, ("a chunk of metadata",))
 
 
-def _tiff_alone(content: bytes) -> Iterator[Alone]:
+def _strip_tiff(content: bytes) -> Iterator[WithoutMetadata]:
     """The first page's directory, with the tags of the pixels alone, in the place of the old one."""
     order = ">" if content[:1] == b"M" else "<"
     big = 43 in content[2:4]
@@ -192,12 +192,12 @@ def _tiff_alone(content: bytes) -> Iterator[Alone]:
     entries = [content[at : at + entry] for at in range(start + size, end, entry)]
     kept = [each for each in entries if struct.unpack_from(order + "H", each)[0] in _TIFF_PIXELS]
     directory = struct.pack(order + counts, len(kept)) + b"".join(kept) + struct.pack(order + offsets, 0)
-    yield Alone(content[:start] + directory + content[start + len(directory) :], ("a tag of metadata",))
+    yield WithoutMetadata(content[:start] + directory + content[start + len(directory) :], ("a tag of metadata",))
 
 
-_ALONE: dict[str, Callable[[bytes], Iterator[Alone]]] = {
-    "PNG": _png_alone,
-    "JPEG": _jpeg_alone,
-    "WEBP": _webp_alone,
-    "TIFF": _tiff_alone,
+_STRIPPERS: dict[str, Callable[[bytes], Iterator[WithoutMetadata]]] = {
+    "PNG": _strip_png,
+    "JPEG": _strip_jpeg,
+    "WEBP": _strip_webp,
+    "TIFF": _strip_tiff,
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from pocketvision.errors import ImageError
-from pocketvision.preprocessing.ancillary import damaged_chunks, pixels_alone
+from pocketvision.preprocessing.ancillary import damaged_chunks, without_metadata
 from pocketvision.preprocessing.formats import FORMATS, HEADER, identify, open_image, open_image_file, webp_size
 from pocketvision.preprocessing.rgb import Reopen, to_rgb
 from pocketvision.preprocessing.white_level import FULL_RANGE
@@ -143,14 +143,14 @@ def _read_file(file: IO[bytes], where: str, limits: _Limits) -> DecodedImage:
             raise
         file.seek(0)
         content = file.read()
-        for alone in pixels_alone(format, content):
+        for stripped in without_metadata(format, content):
             try:
-                found = _decode_as(format, io.BytesIO(alone.content), where, limits)
+                found = _decode_as(format, io.BytesIO(stripped.content), where, limits)
             except (ImageError, MemoryError):
                 raise
             except Exception:  # less is tried next; at last the first error is told
                 continue
-            return DecodedImage(found.image, format, found.white_level, alone.damaged)
+            return DecodedImage(found.image, format, found.white_level, stripped.damaged)
         raise first
 
 

@@ -65,7 +65,7 @@ def app_for(service: Service) -> FastAPI:
     app = FastAPI(
         title="PocketVision",
         version=version("pocketvision"),
-        lifespan=_life,
+        lifespan=_lifespan,
         responses=PROBLEMS,
         docs_url=None,
         redoc_url=None,
@@ -93,7 +93,7 @@ def app_for(service: Service) -> FastAPI:
 
 
 @asynccontextmanager
-async def _life(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     await service.models.load()
     watching = None

@@ -90,7 +90,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         self._on_batch = on_batch
         self._on_failure = on_failure
         self._on_abandoned = on_abandoned
-        self._asked: OrderedDict[Job[Raw, Item], None] = OrderedDict()
+        self._waiting: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._ready: OrderedDict[Job[Raw, Item], None] = OrderedDict()
         self._changed = threading.Condition()
         self._threads = threads
@@ -104,14 +104,14 @@ class BatchThreads(Generic[Raw, Item, Result]):
     def put(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread."""
         with self._changed:
-            self._asked[job] = None
+            self._waiting[job] = None
             self._changed.notify()
 
     def withdraw(self, job: Job[Raw, Item]) -> bool:
         """It is wanted no more: nothing of it is begun any more. Whether it is being prepared, which can not be stopped."""
         with self._changed:
             job.withdrawn = True
-            self._asked.pop(job, None)
+            self._waiting.pop(job, None)
             self._ready.pop(job, None)
             return job.began is not None and job.ready is None
 
@@ -125,7 +125,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         """Begin nothing more, and end the threads once they have done what they have begun."""
         with self._changed:
             self._closed = True
-            self._asked.clear()
+            self._waiting.clear()
             self._ready.clear()
             self._changed.notify_all()
 
@@ -149,8 +149,8 @@ class BatchThreads(Generic[Raw, Item, Result]):
             while not self._closed:
                 wanted, left = self._batch_size(), self._time_left()
                 due = self._max_delay > 0 and left == 0
-                if self._asked and len(self._ready) < wanted and not due and (not self._ready or self._may_prepare()):
-                    return self._asked.popitem(last=False)[0]
+                if self._waiting and len(self._ready) < wanted and not due and (not self._ready or self._may_prepare()):
+                    return self._waiting.popitem(last=False)[0]
                 if self._ready and (len(self._ready) >= wanted or left == 0):
                     size = min(len(self._ready), wanted)
                     jobs = [self._ready.popitem(last=False)[0] for _ in range(size)]
@@ -171,7 +171,7 @@ class BatchThreads(Generic[Raw, Item, Result]):
         """How many jobs to run together now."""
         if self._max_delay > 0 and not self._flushing:
             return self._max_batch
-        waiting = (len(self._asked) + len(self._ready)) // self._threads
+        waiting = (len(self._waiting) + len(self._ready)) // self._threads
         return min(max(waiting // WAITING_PER_ITEM, 1), self._max_batch)
 
     def _time_left(self) -> float | None:

@@ -20,7 +20,7 @@ from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.request_body import unless_disconnected, whole_body
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
 from pocketvision.serving.service import Service, service_of
-from pocketvision.serving.tensors import HEADER_LENGTH, Output, images_of, response_body
+from pocketvision.serving.tensors import HEADER_LENGTH, OutputTensor, images_of, response_body
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "logits", "label")
@@ -206,7 +206,7 @@ def _answer(
         "label": [each.classification.label for each in predictions],
     }
     outputs = [
-        Output(name, values[name], (len(predictions),) if name == "label" else values[name].shape, binary)
+        OutputTensor(name, values[name], (len(predictions),) if name == "label" else values[name].shape, binary)
         for name, binary in wanted
     ]
     document: dict[str, Any] = {"model_name": model.name, "model_version": model.version}

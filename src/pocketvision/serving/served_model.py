@@ -84,7 +84,7 @@ class _Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class _Output:
+class _ModelOutput:
     classification: Classification
     logits: NDArray[np.float32]
     brightness: float | None
@@ -121,7 +121,7 @@ class ServedModel:
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
         batches = replace(settings.batches, threads=settings.model_threads)
-        self.batcher: Batcher[Input, _Prepared, _Output]
+        self.batcher: Batcher[Input, _Prepared, _ModelOutput]
         self.batcher = Batcher(
             self._prepare,
             self._run,
@@ -145,7 +145,7 @@ class ServedModel:
         if self._drift is not None:
             self._drift.close()
 
-    def _record(self, answer: TimedResult[_Output]) -> ServedPrediction:
+    def _record(self, answer: TimedResult[_ModelOutput]) -> ServedPrediction:
         answered = answer.value
         confidence = answered.classification.probability
         self._figures.decode_seconds.observe(answer.timing.prepare)
@@ -170,7 +170,7 @@ class ServedModel:
         crop = preprocessing.crop(image)
         return _Prepared(crop, brightness_of_crop(crop))
 
-    def _run(self, items: Sequence[_Prepared]) -> list[_Output]:
+    def _run(self, items: Sequence[_Prepared]) -> list[_ModelOutput]:
         """In a batch thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
         if images is None:
@@ -184,4 +184,4 @@ class ServedModel:
         if not np.isfinite(outputs["probabilities"]).all():
             raise ValueError("the network's answer is not a number")
         answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], items, strict=True)
-        return [_Output(classification, logits, item.brightness) for classification, logits, item in answers]
+        return [_ModelOutput(classification, logits, item.brightness) for classification, logits, item in answers]

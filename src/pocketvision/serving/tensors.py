@@ -18,7 +18,7 @@ _MAX_SIZES = 8  # dimensions of a shape
 
 
 @dataclass(frozen=True, eq=False)
-class Output:
+class OutputTensor:
     """A tensor to answer with: float32 values, or texts (datatype BYTES)."""
 
     name: str
@@ -97,7 +97,7 @@ def _split(raw: bytes) -> list[bytes]:
     return found
 
 
-def response_body(document: dict[str, Any], outputs: Sequence[Output]) -> tuple[bytes, int | None]:
+def response_body(document: dict[str, Any], outputs: Sequence[OutputTensor]) -> tuple[bytes, int | None]:
     """The answer with its outputs, and the length of its JSON part where binary data follows (None where none does)."""
     described, parts = [], []
     for output in outputs:

@@ -107,7 +107,7 @@ class _WorkerProcess:
         self._plan = plan
         self._pipe = pipe
         self._tickets = itertools.count()
-        self._asked: dict[int, asyncio.Future[list[list[Reload]]]] = {}
+        self._waiting: dict[int, asyncio.Future[list[list[Reload]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving = asyncio.Event()
 
@@ -133,14 +133,14 @@ class _WorkerProcess:
     async def _reload_everywhere(self, name: str) -> list[Reload]:
         """One state for each folder: the least good of all workers', so that `reloaded` means everywhere."""
         ticket = next(self._tickets)
-        answer = self._asked[ticket] = asyncio.get_running_loop().create_future()
+        answer = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         try:
             self._pipe.send(ReloadRequest(ticket, name))
             everywhere = await answer
         except OSError as error:
             raise refused(503, "shutting-down", "The server is shutting down.") from error
         finally:
-            del self._asked[ticket]
+            del self._waiting[ticket]
         if not everywhere:  # all of them ended
             raise refused(503, "workers-lost", "The processes that were to reload are gone; try again.")
         rank = {"failed": 0, "reloaded": 1, "unchanged": 2}
@@ -160,8 +160,8 @@ class _WorkerProcess:
             task = asyncio.get_running_loop().create_task(self._run_reload(service, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif isinstance(message, ReloadResponse) and message.ticket in self._asked:
-            self._asked[message.ticket].set_result(message.reloads)
+        elif isinstance(message, ReloadResponse) and message.ticket in self._waiting:
+            self._waiting[message.ticket].set_result(message.reloads)
 
     async def _run_reload(self, service: Service, order: ReloadCommand) -> None:
         await self._serving.wait()  # what a worker that is starting has read may be the old bundle

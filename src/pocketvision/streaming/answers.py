@@ -72,14 +72,14 @@ class Streaming:
         try:
             while not self._stopped():
                 answer = self.answers.get(POLL_INTERVAL)
-                self._tell()
+                self._forward_notes()
                 if answer is not None:
                     yield answer
                 elif self.answers.ended:
                     self.answers.get()  # raises an error that came after the wait for an answer was over
                     return
         finally:
-            self._tell()
+            self._forward_notes()
 
     def note(self, text: str) -> None:
         """Keep a sentence for the caller's thread; one that was kept before is not told again."""
@@ -87,7 +87,7 @@ class Streaming:
             self._noted.add(text)
             self._notes.append(text)
 
-    def _tell(self) -> None:
+    def _forward_notes(self) -> None:
         if self._silence is not None and not self.answers.ended:
             text = self._silence(time.monotonic(), self.counts.last)
             if text is not None:

@@ -1,8 +1,8 @@
-"""Telling that nothing comes, while it lasts."""
+"""A note when a source gives no pictures, repeated while that lasts."""
 
-TOLD_AFTER, USUAL = 2.0, 1.5
-"""Seconds without a picture until it is told, each further time after twice as long; and how many times a silence that was told
-may come again untold: a camera that gives a picture in 7 s always does."""
+REPORT_AFTER, RECURRING = 2.0, 1.5
+"""Seconds without a picture until the first note; each further note comes after twice as long. After a note, silences up to
+RECURRING times as long as that one are taken to be normal: a camera may give a picture every 7 s."""
 
 
 class SilenceMonitor:
@@ -11,15 +11,15 @@ class SilenceMonitor:
     def __init__(self, name: str, started: float) -> None:
         self._name = name
         self._last = started
-        self._first = self._next = TOLD_AFTER
+        self._first = self._next = REPORT_AFTER
 
     def __call__(self, now: float, last: float | None) -> str | None:
-        """What is to be told at `now`, if anything. last: when the newest picture came. Both of a clock that never goes back."""
+        """The note that is due at `now`, if any. last: when the newest picture came. Both of a clock that never goes back."""
         if last is not None and last > self._last:
-            silent, told = last - self._last, self._next > self._first
-            self._last, self._first = last, max(self._first, USUAL * silent) if told else self._first
+            silent, reported = last - self._last, self._next > self._first
+            self._last, self._first = last, max(self._first, RECURRING * silent) if reported else self._first
             self._next = self._first
-            return f"{self._name}: a picture came after {silent:.1f} s" if told else None
+            return f"{self._name}: a picture came after {silent:.1f} s" if reported else None
         silent = now - self._last
         if silent < self._next:
             return None

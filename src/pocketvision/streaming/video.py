@@ -114,7 +114,7 @@ class _Positions:
 
     def __init__(self, container: "InputContainer", stream: "VideoStream", video: Video, events: SourceEvents) -> None:
         self._raw = container.format.name in RAW_FORMATS
-        self._told = float(stream.codec_context.framerate or 0)  # by the pictures themselves
+        self._coded_rate = float(stream.codec_context.framerate or 0)  # by the pictures themselves
         self._video, self._events = video, events
         self._start: float | None = None
         self._index = 0
@@ -129,9 +129,9 @@ class _Positions:
             return time - self._start
         if self._video.live or self._start is not None:
             return None
-        rate = self._video.rate or self._told or RATE
+        rate = self._video.rate or self._coded_rate or RATE
         if index == 0:
-            source = "" if self._video.rate else ", as its pictures say" if self._told else ""
+            source = "" if self._video.rate else ", as its pictures say" if self._coded_rate else ""
             self._events.note(
                 f"{self._video.shown}: it has no timestamps; it is played at {rate:g} pictures a second{source} (--rate sets it)"
             )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class MovingAverage:
+class WeightAverage:
     """The exponential moving average of named parameters over about half an epoch of `steps` steps.
 
     A shorter memory at the start keeps it from lagging behind: after t steps the decay is at most (1 + t) / (4 + t).

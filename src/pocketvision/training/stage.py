@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import TrainingError
-from pocketvision.training.averaging import MovingAverage, load
+from pocketvision.training.averaging import WeightAverage, load
 from pocketvision.training.figures import EpochRecord, StepProgress
 from pocketvision.training.optimizer import current_lr, make_optimizer, make_schedule, restore_optimizer
 
@@ -34,7 +34,7 @@ class StageSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TrainingBatch:
     """Inputs of the model being trained, labels (N,) int64, and the sample each row comes from (N,)."""
 
     inputs: Tensor
@@ -72,7 +72,7 @@ class StageState:
         return self.history[self.best_epoch - 1]
 
 
-Batches = Callable[[int], Iterable[Batch]]
+Batches = Callable[[int], Iterable[TrainingBatch]]
 OnEpoch = Callable[[StageState], None]
 OnStep = Callable[[StepProgress], None]
 
@@ -103,7 +103,7 @@ def run_stage(
     optimizer = make_optimizer(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = make_schedule(optimizer, settings.schedule, epochs=settings.epochs, patience=settings.schedule_patience)
     learned = {**trained, **(_statistics(model) if statistics else {})}
-    average = MovingAverage(learned, steps)
+    average = WeightAverage(learned, steps)
     if state is not None:
         load(learned, state.weights)
         average.restore(state.average, updates=steps * len(state.history))
@@ -153,10 +153,10 @@ def extended(state: StageState, epochs: int, patience: int) -> StageState:
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: MovingAverage,
+    average: WeightAverage,
     settings: StageSettings,
     epoch: int,
-    batches: Iterable[Batch],
+    batches: Iterable[TrainingBatch],
     steps: int,
     class_weights: Tensor | None,
     name_of: Callable[[int], str],

@@ -21,7 +21,15 @@ from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import IMAGES, Inputs
-from pocketvision.training.stage import Batch, OnStep, StageSettings, StageState, Validation, extended, run_stage
+from pocketvision.training.stage import (
+    OnStep,
+    StageSettings,
+    StageState,
+    TrainingBatch,
+    Validation,
+    extended,
+    run_stage,
+)
 from pocketvision.training.trunk_runtime import CUT, POOLED
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
@@ -231,7 +239,7 @@ def _make_stages(
             yield _Stage(stage, _TailOnActivations(network, cut, precision), CUT)
 
 
-def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[Batch]:
+def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, stage and epoch."""
     order = np.random.default_rng([seed, stage.settings.number, epoch]).permutation(len(entries.samples))
     chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, stage.feature == IMAGES)]
@@ -242,7 +250,7 @@ def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: 
     ]
     stage.model.train()
     for indices, tensor in zip(chosen, inputs.batches(stage.feature, rows), strict=True):
-        yield Batch(tensor, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
+        yield TrainingBatch(tensor, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
 
 
 def _chunks(count: int, size: int, statistics: bool) -> list[slice]:

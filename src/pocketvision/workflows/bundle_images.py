@@ -94,7 +94,7 @@ def measuring_images(
     that they are.
     Raises UsageError for data without such images or with classes that the bundle does not know.
     """
-    given = _given_or_of_the_run(bundle, data)
+    given = _data_or_run(bundle, data)
     if given is None:
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
         pictures = BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
@@ -116,7 +116,7 @@ def calibration_images(
 
     Raises UsageError when there are neither, or no such images.
     """
-    data = _given_or_of_the_run(bundle, data)
+    data = _data_or_run(bundle, data)
     if data is None:
         raise UsageError(
             f"{bundle.folder} lies in no run, so it is not known which images to calibrate with: give --data."
@@ -173,13 +173,13 @@ def write_splits(
 ) -> None:
     """Write a table of the images above, both kinds, with their splits: steps that are given it all learn from the same images,
     and are judged on the same others. Raises UsageError as they do."""
-    given = _given_or_of_the_run(bundle, data)
+    given = _data_or_run(bundle, data)
     if given is None:
         raise UsageError(f"{bundle.folder} lies in no run, so it is not known which images to learn from: give --data.")
     write_split_csv(path, _with_splits(_read(bundle, given, images, on_event), Path(given), on_event))
 
 
-def _given_or_of_the_run(bundle: Bundle, data: str | Path | None) -> str | Path | None:
+def _data_or_run(bundle: Bundle, data: str | Path | None) -> str | Path | None:
     split = bundle.folder.resolve().parent / "split.csv"
     return data if data is not None else split if split.is_file() else None
 

@@ -48,7 +48,7 @@ def evaluate_run(
         sets.append((name, samples, "test", found))
     total = sum(len(samples) for _, samples, _, _ in sets)
 
-    def told_after(done: int) -> Callable[[int, int], None]:
+    def progress_after(done: int) -> Callable[[int, int], None]:
         return lambda now, _: on_event(Counted("evaluate", done + now, total))
 
     on_event(Counted("evaluate", 0, total))
@@ -65,7 +65,7 @@ def evaluate_run(
                 workers=recipe.workers,
                 max_pixels=recipe.max_pixels,
                 seed=recipe.seed,
-                on_progress=told_after(done),
+                on_progress=progress_after(done),
             )
         )
         done += len(samples)

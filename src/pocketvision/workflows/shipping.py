@@ -69,14 +69,14 @@ def ship(
     """
     network = network.eval()
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), AGREEMENT_IMAGES)).astype(int)).tolist()
-    told = _told(load, 2 * len(chosen), on_progress)
-    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(told, chosen)])
+    loading = _with_progress(load, 2 * len(chosen), on_progress)
+    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(loading, chosen)])
     temperature = 1.0 if truth is None else fit_temperature(logits, truth[chosen])
     source = Exportable(network, tuple(labels), preprocessing, temperature)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ONNX_FILE
         write_onnx(source, path.parent)
-        answers, brightness = _answered(open_onnx(path), _batches(told, chosen), preprocessing)
+        answers, brightness = _answered(open_onnx(path), _batches(loading, chosen), preprocessing)
         measured = agreement(softmax(logits, temperature), answers)
         measured.require(ONNX_FILE, [names[index] for index in chosen])
         golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
@@ -119,7 +119,7 @@ def _manifest(source: Exportable, measured: Agreement, images: dict[str, Distrib
     )
 
 
-def _told(load: LoadImage, total: int, on_progress: Callable[[int, int], None]) -> LoadImage:
+def _with_progress(load: LoadImage, total: int, on_progress: Callable[[int, int], None]) -> LoadImage:
     """`load`, which tells how many of `total` images it has loaded."""
     done = count(1)
 

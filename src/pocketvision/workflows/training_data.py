@@ -140,7 +140,7 @@ def prepare_data(
     )
     for line in samples.account:
         log.note(line)
-    _tell_unreadable(samples, found, log)
+    _report_unreadable(samples, found, log)
     for line in findings_in_lines(found):
         log.note(line)
     readable = np.flatnonzero(found.readable)
@@ -159,7 +159,7 @@ def prepare_data(
         order = recorded.in_order(kept, found.content_hashes[readable])
         kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
     elif given:
-        _tell_unused_shares(kept, recipe, log)
+        _report_unused_shares(kept, recipe, log)
         kept = _with_validation(kept, clusters, recipe)
     else:
         kept = _split(kept, clusters, recipe)
@@ -221,7 +221,7 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     return samples.with_splits(splits)
 
 
-def _tell_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None:
+def _report_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None:
     """The shares that were asked for and do not apply to data that has splits."""
     if recipe.test_share:
         found = len(samples.split_indices("test"))
@@ -236,7 +236,7 @@ def _tell_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None:
         log.note(f"--val-share {recipe.val_share} is not used: the data has a validation split of its own.")
 
 
-def _tell_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
+def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
     unreadable = sorted(found.unreadable.items())
     for index, reason in unreadable[:NAMED_FILES]:
         log.note(f"Skipped {samples.paths[index]}: {reason}")

@@ -187,7 +187,7 @@ def _prepared(
 
 
 def _plan(recipe: Recipe, data: TrainingData, further: Mapping[str, Samples]) -> Planned:
-    """What a display can tell the time by."""
+    """What a display estimates the time left from."""
     validation, test = len(data.indices("val")), len(data.indices("test"))
     return Planned(
         epochs=tuple((stage.number, stage.epochs) for stage in recipe.stages()),
@@ -281,7 +281,7 @@ def _fit(
     cache_folder: Path | None,
     log: RunLog,
 ) -> tuple[TrainedStages, float]:
-    """Train, and tell how many seconds it took, the trunk cache included."""
+    """Train; how many seconds it took, the trunk cache included."""
     started = time.perf_counter()
     cut = None if recipe.from_scratch else cut_for(network, recipe.unfreeze)
     if cut is None:
@@ -300,7 +300,7 @@ def _fit(
     )
     epochs = {stage.number: stage.epochs for stage in recipe.stages()}
 
-    def tell(state: StageState) -> None:
+    def report(state: StageState) -> None:
         record = state.history[-1]
         log(EpochEnded(record, epochs[record.stage], best=state.best_epoch == record.epoch))
 
@@ -316,7 +316,7 @@ def _fit(
         precision=PRECISIONS[recipe.precision],
         name_of=lambda index: str(data.samples.file(index)),
         checkpoints=run.folder,
-        on_epoch=tell,
+        on_epoch=report,
         on_step=log,
     )
     return trained, time.perf_counter() - started
