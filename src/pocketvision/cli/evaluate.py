@@ -1,7 +1,7 @@
 """`pocketvision evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,15 @@ from pocketvision.cli.options import (
     JsonFile,
     LabelColumn,
     Lang,
+    MaxPixels,
     PathColumn,
     SplitColumn,
     Threads,
 )
 from pocketvision.cli.terminal import stdout
+
+if TYPE_CHECKING:
+    from pocketvision.evaluation.evaluate import Evaluation
 
 
 def evaluate(
@@ -43,6 +47,7 @@ def evaluate(
     threads: Threads = None,
     backend: BackendName = None,
     device: Device = "cpu",
+    max_pixels: MaxPixels = 50_000_000,
     lang: Lang = "en",
     baseline: Annotated[
         bool,
@@ -83,6 +88,7 @@ def evaluate(
             threads=threads,
             backend=backend,
             device=device,
+            max_pixels=max_pixels,
             lang=lang,
             baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),
@@ -91,7 +97,11 @@ def evaluate(
     write_json_option(json, evaluation.to_dict())
     if json is None or str(json) != "-":
         print_evaluations([evaluation])
-        if baseline:
-            stdout().print(f"Baseline: {len(evaluation.paths)} images, written into {bundle}", soft_wrap=True)
-        if out is not None:
-            stdout().print(f"Report: {out / 'report.html'}", soft_wrap=True)
+        _print_written(evaluation, bundle if baseline else None, out)
+
+
+def _print_written(evaluation: "Evaluation", baseline_of: str | None, out: Path | None) -> None:
+    if baseline_of is not None:
+        stdout().print(f"Baseline: {len(evaluation.paths)} images, written into {baseline_of}", soft_wrap=True)
+    if out is not None:
+        stdout().print(f"Report: {out / 'report.html'}", soft_wrap=True)
