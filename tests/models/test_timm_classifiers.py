@@ -61,9 +61,9 @@ def test_weights_that_lack_more_than_the_classifier_are_refused_and_both_are_rep
     spec = architecture("timm:convnext_atto")
     state = timm.create_model("convnext_atto", num_classes=0).state_dict()
     del state["stem.0.bias"]
-    with pytest.raises(WeightsError, match=r": 1 keys missing: stem\.stem\.0\.bias\. It has no classifier\.$"):
+    with pytest.raises(WeightsError, match=r": 1 key missing: stem\.stem\.0\.bias\. It has no classifier\.$"):
         load_weights(spec, state, "x")
     state = timm.create_model("convnext_atto").state_dict()
     del state["head.fc.bias"]  # half of one
-    with pytest.raises(WeightsError, match=r": 1 keys missing: classifier\.1\.bias\.$"):
+    with pytest.raises(WeightsError, match=r": 1 key missing: classifier\.1\.bias\.$"):
         load_weights(spec, state, "x")

@@ -198,7 +198,7 @@ def test_unknown_and_lacking_keys_are_listed() -> None:
     del state["stages.3.1.expand.conv.weight"]
     state["extra.weight"] = torch.zeros(1)
     with pytest.raises(
-        WeightsError, match=r"1 keys missing: stages.3.1.expand.conv.weight. 1 keys unknown: extra.weight.$"
+        WeightsError, match=r"1 key missing: stages.3.1.expand.conv.weight. 1 key unknown: extra.weight.$"
     ):
         load_weights(row, state, "test")
     resnet = torchvision.models.resnet18().state_dict()
