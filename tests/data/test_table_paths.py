@@ -121,3 +121,12 @@ def test_absolute_paths_that_lose_other_folders_than_the_first_are_not_guessed(f
     (folder / "t.csv").write_text("path,label\n/one/img/b.PNG,x\n/two/deep/img/b.PNG,y\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"1 of 2 rows.*Line 3"):
         read_samples(folder / "t.csv", images=folder)
+
+
+def test_the_folder_to_give_is_named_in_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(folder, lambda name: name)
+    (folder / "t.csv").write_text("path,label\n/gone/img/b.PNG,x\n", encoding="utf-8")
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError) as caught:
+        read_samples("t.csv")
+    assert f"give --images {folder}." in str(caught.value)

@@ -122,14 +122,14 @@ class TablePaths:
     def _elsewhere(self, path: str) -> str | None:
         """What to do where another folder, or the end of the path, leads to a file."""
         tail = next((rest for rest in _tails(path) if self._is_file(rest)), None)
-        if _is_absolute(path):
-            return None if tail is None else f"There is {quoted(tail)} below {self.root}: give --images {self.root}."
         root = self.root.absolute()
+        if _is_absolute(path):
+            return None if tail is None else f"There is {quoted(tail)} below {root}: give --images {root}."
         beside = sorted(each.path for each in _entries(root) if each.is_dir())[:_MOST_FOLDERS]
         for folder in (Path.cwd(), *list(root.parents)[:_LOOKED_UP], *map(Path, beside)):
             if os.path.isfile(os.path.join(folder, path)):  # noqa: PTH113, PTH118
                 return f"It is there below {folder}: give --images {folder}."
-        return None if tail is None else f"There is {quoted(tail)} below {self.root}: shorten the paths in the table."
+        return None if tail is None else f"There is {quoted(tail)} below {root}: shorten the paths in the table."
 
     def _spelt(self, path: str, key: Key) -> str | None:
         """`path` as the file system spells it, part by part, where one name alone is the same by `key`."""
