@@ -134,6 +134,13 @@ def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished
     assert not result.unchanged and len(result.history) == 4
 
 
+def test_a_run_that_was_moved_itself_goes_on(pictures: Path, tmp_path: Path) -> None:
+    interrupted_run(pictures, tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    result = pocketvision.train(resume=tmp_path / "elsewhere")
+    assert result.run == tmp_path / "elsewhere" and not result.interrupted and len(result.history) == 3
+
+
 def test_more_epochs_keep_the_bundle_that_was_exported(finished: Path) -> None:
     from pocketvision.bundle import read_bundle, rewrite_bundle
 

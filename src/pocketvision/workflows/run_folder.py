@@ -112,7 +112,10 @@ class RunSettings:
                     f"{run.settings} is of format {values['format_version']}, and this PocketVision reads formats up to "
                     f"{FORMAT_VERSION}. Upgrade it with: pip install --upgrade pocketvision"
                 )
-            recipe = Recipe.from_dict(values.pop("recipe"), run.settings)
+            described = values.pop("recipe")
+            if run.architecture.is_file():  # the run may have been moved since
+                described = {**described, "model": str(run.architecture.resolve())}
+            recipe = Recipe.from_dict(described, run.settings)
             return cls(recipe=recipe, **values)
         except FileNotFoundError as error:
             raise UsageError(
