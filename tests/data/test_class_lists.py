@@ -96,6 +96,7 @@ def test_weights_from_a_file(tmp_path: Path, name: str, text: str) -> None:
         ("gone.txt", "no such file"),
         ('["cat"]', "an object such as"),
         ("Pepper, bell=2", "'Pepper' is neither none"),
+        ('cat=1,dog=2,"cat"=3', "'cat' has more than one weight"),
     ],
 )
 def test_weights_that_are_refused(value: str, message: str) -> None:

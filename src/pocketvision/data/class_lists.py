@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ def parse_class_names(value: str, option: str = "--labels") -> list[str]:
         value, option, _one_name, lambda text: split_cells(text, ",", f"{option} {quoted(value)}"), _listed_names
     )
     names = [spelled(name) for name in names if spelled(name)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated or len(names) < 2:
         what = f"{quoted(repeated[0])} stands there more than once" if repeated else f"{len(names)} name found"
         hint = " In a file, names go one a line." if names and "," in names[0] and os.path.isfile(value) else ""  # noqa: PTH113
@@ -57,6 +58,8 @@ def parse_class_weights(value: str, option: str = "--class-weights") -> dict[str
     )
     weights: dict[str, float] = {}
     for name, number in pairs:
+        if spelled(name) in weights:
+            raise UsageError(f"{option} {quoted(value)}: {quoted(name)} has more than one weight; expected one each.")
         try:
             weights[spelled(name)] = float(number)
         except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pocketvision.data.natural_order import natural_sorted
@@ -49,7 +50,7 @@ def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, wher
     expected = tuple(spelled(label) for label in labels)
     if not expected:
         raise UsageError("The list of labels is empty; give every class name once, in index order.")
-    repeated = sorted({label for label in expected if expected.count(label) > 1})
+    repeated = sorted(label for label, count in Counter(expected).items() if count > 1)
     if repeated:
         raise UsageError(f"The list of labels holds {', '.join(map(quoted, repeated[:4]))} more than once.")
     unknown = natural_sorted(names.difference(expected))
