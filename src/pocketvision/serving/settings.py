@@ -80,7 +80,7 @@ class ServerSettings:
             "keep_alive",
             "workers",
         ):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor nan
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0")
         if self.max_images > self.batches.queue:
             raise UsageError(
@@ -93,7 +93,7 @@ class ServerSettings:
                 f"Live streams are shown by the one process that their frames reach, and workers is {self.workers}. "
                 "Serve live streams with one worker, or start another server for them."
             )
-        if self.rate is not None and self.rate <= 0:
+        if self.rate is not None and not self.rate > 0:
             raise UsageError(f"rate is {self.rate}; expected more than 0 requests a second")
         self._check_addresses()
 
