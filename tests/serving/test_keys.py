@@ -101,6 +101,9 @@ def test_keys_are_read_from_lines_and_wrong_lines_are_not_repeated(tmp_path: Pat
         file.write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match="no key"):
             read_keys(file)
+    for name in ("rate", "deadline", "keep_alive"):
+        with pytest.raises(UsageError, match=f"{name} is nan"):
+            ServerSettings(**{name: float("nan")})  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         read_keys(tmp_path / "absent")
     with pytest.raises(UsageError):

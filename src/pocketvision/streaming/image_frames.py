@@ -1,4 +1,4 @@
-"""A folder of images as a source: every image a frame, in natural order."""
+"""A folder of images as a source, every image a frame in natural order; and a single picture."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,12 +6,33 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.data.image_files import list_folder, no_images
+from pocketvision.data.image_files import SUFFIXES, list_folder, no_images
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
-from pocketvision.preprocessing import count_pictures, decode
+from pocketvision.data.signatures import HEAD_BYTES, format_of
+from pocketvision.preprocessing import FORMATS, count_pictures, decode
 from pocketvision.streaming.frame import Pixels, SourceEvents, SourceFrame
 from pocketvision.streaming.source_settings import SourceSettings
+
+_PLAYED = ("GIF", "PNG", "AVIF")
+"""Formats whose animations are videos. FFmpeg plays no animated WebP, and the pages of a TIFF are no video."""
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file is one picture and no video, by its name and its content: a stream of JPEG files begins like one."""
+    if file.suffix.lower() not in SUFFIXES or not file.is_file():
+        return False
+    try:
+        with file.open("rb") as opened:
+            format = format_of(opened.read(HEAD_BYTES))
+    except OSError:
+        return False
+    return format in FORMATS and not (format in _PLAYED and count_pictures(file) > 1)
+
+
+def read_picture(file: Path, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
+    """A picture as one frame, read as in every other verb: turned as its EXIF says, its white as the bundle has it."""
+    yield SourceFrame(partial(_pixels, file, settings.white_level, events), position=0.0, name=str(file))
 
 
 def read_images(folder: Path, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:

@@ -10,7 +10,7 @@ from pocketvision.printable import shortened
 from pocketvision.redaction import looks_like_url, redacted, redacted_url
 from pocketvision.streaming.camera import read_camera
 from pocketvision.streaming.frame import SourceEvents, SourceFrame
-from pocketvision.streaming.image_frames import read_images
+from pocketvision.streaming.image_frames import is_picture, read_images, read_picture
 from pocketvision.streaming.pattern import read_test_pattern
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.video import Video, read_video
@@ -86,6 +86,11 @@ SOURCES: dict[str, SourceKind] = {
         expects="a folder of images",
         accepts=lambda text: Path(text).is_dir(),
         read=lambda text, settings, events: read_images(Path(text), settings, events),
+    ),
+    "picture": SourceKind(
+        expects="a picture",
+        accepts=lambda text: is_picture(Path(text)),
+        read=lambda text, settings, events: read_picture(Path(text), settings, events),
     ),
     "video file": SourceKind(expects="a video file", accepts=lambda text: Path(text).is_file(), read=_read_file),
 }

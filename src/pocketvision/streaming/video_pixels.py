@@ -1,5 +1,6 @@
-"""From a decoded video frame to the RGB picture that a player shows: colours as tagged, square pixels, upright."""
+"""From a decoded video frame to the RGB picture that a player shows: colours as tagged, square pixels, upright, on white."""
 
+import math
 import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,14 @@ def video_pixels(frame: "av.VideoFrame", aspect: Fraction = _SQUARE) -> Pixels:
     """
     width, height = square_size(frame.width, frame.height, aspect)
     matrix = "ITU709" if frame.colorspace == _UNSPECIFIED and is_hd(frame.width, frame.height) else None
+    transparent = frame.format.name == "pal8" or any(each.is_alpha for each in frame.format.components)
     try:
         pixels: Pixels = frame.to_ndarray(  # type: ignore[assignment]
-            format="rgb24", width=width, height=height, src_colorspace=matrix
+            format="rgba" if transparent else "rgb24", width=width, height=height, src_colorspace=matrix
         )
     except (ValueError, OSError) as error:
         raise ImageError("frame", f"its colours ({frame.format.name}) can not be converted to RGB ({error})") from error
-    return upright(pixels, _display_matrix(frame))
+    return upright(_on_white(pixels) if transparent else pixels, _display_matrix(frame))
 
 
 def is_hd(width: int, height: int) -> bool:
@@ -65,6 +67,18 @@ def upright(pixels: Pixels, matrix: bytes | None) -> Pixels:
     return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if to_right < 0 else 1])
 
 
+def _on_white(pixels: Pixels) -> Pixels:
+    """RGB of RGBA, composed on white as pictures are."""
+    alpha = pixels[..., 3:].astype(np.uint16)
+    composed = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return composed.astype(np.uint8)
+
+
 def _display_matrix(frame: "av.VideoFrame") -> bytes | None:
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it stands what this PyAV has no name for (EXIF, views of a spatial video)
+        angle = math.radians(frame.rotation)
+        across, along = round(65536 * math.cos(angle)), round(65536 * math.sin(angle))
+        return struct.pack("=9i", across, -along, 0, along, across, 0, 0, 0, 1 << 30)
     return None if data is None else bytes(data)

@@ -14,7 +14,7 @@ LONGEST = 1e6
 """Seconds that a waiting time or a period may have: eleven days."""
 
 POLICIES = ("newest", "wait")
-LOSSLESS_SOURCES = ("video file", "folder")
+LOSSLESS_SOURCES = ("video file", "folder", "picture")
 """Whose frames are all answered unless the user says otherwise."""
 
 
