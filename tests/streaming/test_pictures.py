@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvision.errors import SourceError
 from pocketvision.preprocessing import decode
 from pocketvision.streaming.frame import Pixels, SourceEvents
 from pocketvision.streaming.source_settings import SourceSettings
@@ -50,6 +51,13 @@ def test_of_a_picture_that_video_libraries_do_not_play_the_first_is_taken_and_th
         kind, pixels, notes = frames(tmp_path / name)
         assert (kind, len(pixels), len(notes)) == ("picture", 1, 1)
         assert pixels[0][0, 0, 0] > 240
+
+
+def test_a_picture_that_can_not_be_read_ends_the_stream(tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "a.bmp")
+    (tmp_path / "a.bmp").write_bytes((tmp_path / "a.bmp").read_bytes()[:500])
+    with pytest.raises(SourceError, match=r"a\.bmp: the file is truncated"):
+        frames(tmp_path / "a.bmp")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif"])

@@ -10,6 +10,7 @@ from pocketvision.data.image_files import SUFFIXES, list_folder, no_images
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
 from pocketvision.data.signatures import HEAD_BYTES, format_of
+from pocketvision.errors import ImageError, SourceError
 from pocketvision.preprocessing import FORMATS, count_pictures, decode
 from pocketvision.streaming.frame import Pixels, SourceEvents, SourceFrame
 from pocketvision.streaming.source_settings import SourceSettings
@@ -31,8 +32,13 @@ def is_picture(file: Path) -> bool:
 
 
 def read_picture(file: Path, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
-    """A picture as one frame, read as in every other verb: turned as its EXIF says, its white as the bundle has it."""
-    yield SourceFrame(partial(_pixels, file, settings.white_level, events), position=0.0, name=str(file))
+    """A picture as one frame, read as in every other verb: turned as its EXIF says, its white as the bundle has it.
+    Raises SourceError when it can not be read."""
+    try:
+        pixels = _pixels(file, settings.white_level, events)
+    except ImageError as error:
+        raise SourceError(f"{file}: {error.reason}") from error
+    yield SourceFrame(lambda: pixels, position=0.0, name=str(file))
 
 
 def read_images(folder: Path, settings: SourceSettings, events: SourceEvents) -> Iterator[SourceFrame]:
