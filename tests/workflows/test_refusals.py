@@ -1,5 +1,6 @@
 """What train refuses, and what it says: each before anything is trained."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def picture(path: Path, shade: int = 100) -> None:
 
 def refused(data: Path, match: str, **options: object) -> str:
     with pytest.raises(UsageError, match=match) as caught:
-        pocketvision.train(data, out=data.parent / "run", **options)  # type: ignore[arg-type]
+        # Beside data that other processes use too.
+        pocketvision.train(data, out=data.parent / f"refused-{os.getpid()}", **options)  # type: ignore[arg-type]
     return str(caught.value)
 
 

@@ -42,7 +42,8 @@ def twelve_bits(tiny_bundle: Bundle) -> Bundle:
 
 def test_training_data_tells_its_white(microscopy: Path, tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl", lambda _: None)
-    options = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "log": log, "on_event": print}
+    options = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None}
+    options |= {"log": log, "on_event": print}
     assert prepare_data(microscopy, Recipe(), **options).white_level == 4095  # type: ignore[arg-type]
     assert any("24 images have 16 bits a channel: 4095 is white" in note for note in log.notes)
     assert prepare_data(microscopy, Recipe(white_level=16383), **options).white_level == 16383  # type: ignore[arg-type]
