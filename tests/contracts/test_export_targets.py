@@ -52,7 +52,7 @@ BOUNDS = {"openvino-fp16": 2.2e-3, "onnx-uint8": 1.7e-2, "executorch-int8": 0.13
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class SourceNetwork:
     """The network, and real images of several sizes with what it answers to them. Its calibration images are none of them."""
 
     source: Exportable
@@ -83,7 +83,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def given() -> Given:
+def given() -> SourceNetwork:
     torch.manual_seed(0)
     network = randomised(build("resnet18", num_classes=len(NAMES)))
     preprocessing = Preprocessing(HEIGHT, WIDTH, 0.875, "bilinear", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -107,19 +107,19 @@ def given() -> Given:
     assert isinstance(network, Network)
     assert probabilities.std(axis=0).max() > 0.1, "the answers have to differ from image to image"
     source = Exportable(network, NAMES, preprocessing, TEMPERATURE, calibration)
-    return Given(source, pictures, images, probabilities)
+    return SourceNetwork(source, pictures, images, probabilities)
 
 
 @contextmanager
-def everything_said(into: list[str]) -> Iterator[None]:
+def captured_output(into: list[str]) -> Iterator[None]:
     """Collects what goes to the terminal, or to Python's streams where they are others, as in a notebook;
     and warnings and log records that are shown by default."""
 
-    class Kept(logging.Handler):
+    class RecordingHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             into.append(record.getMessage())
 
-    handler = Kept(logging.WARNING)
+    handler = RecordingHandler(logging.WARNING)
     logging.root.addHandler(handler)
     with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -152,14 +152,14 @@ def fingerprint(network: nn.Module) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def written(given: Given, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Written:
+def written(given: SourceNetwork, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Written:
     """One target's files, written and opened once for the module: that takes seconds. LiteRT's converter, 700 MB, is not among
     what the tests install; docs/export.md says with which versions these tests passed."""
     if request.param == "litert":
         pytest.importorskip("litert_torch")
     found = Written(request.param, TARGETS[request.param], tmp_path_factory.mktemp("target"))
     before = fingerprint(given.source.network)
-    with everything_said(found.noise):
+    with captured_output(found.noise):
         found.target.write(given.source, found.folder)
         if found.target.runs_here:
             found.answers = found.target.open_answers(found.folder, given.source)
@@ -168,7 +168,7 @@ def written(given: Given, tmp_path_factory: pytest.TempPathFactory, request: pyt
     return found
 
 
-def answered(written: Written, given: Given, batch: int | None) -> NDArray[np.float32]:
+def answered(written: Written, given: SourceNetwork, batch: int | None) -> NDArray[np.float32]:
     """The probabilities of all images, asked for as the row says, or in batches of `batch`."""
     if not written.target.runs_here:
         pytest.skip(f"only {written.target.system} runs it")
@@ -188,7 +188,7 @@ def test_its_files_and_no_others_are_written(written: Written) -> None:
 
 
 @each_target
-def test_it_answers_as_the_network(written: Written, given: Given) -> None:
+def test_it_answers_as_the_network(written: Written, given: SourceNetwork) -> None:
     """All at once and one by one, where any number is taken."""
     for batch in (1,) if written.target.batch == 1 else (None, 1):
         found = answered(written, given, batch)
@@ -203,7 +203,7 @@ def test_every_target_that_may_differ_has_a_bound() -> None:
     assert set(BOUNDS) == {name for name, target in TARGETS.items() if not target.lossless}
 
 
-def test_8_bits_without_calibration_images_are_refused(given: Given, tmp_path: Path) -> None:
+def test_8_bits_without_calibration_images_are_refused(given: SourceNetwork, tmp_path: Path) -> None:
     """Ranges found on no images would be those of the example, which is black."""
     calibrated_targets = [name for name, target in TARGETS.items() if target.calibrated]
     assert calibrated_targets == ["executorch-int8"]
@@ -233,24 +233,24 @@ def contents(file: Path) -> Iterator[tuple[str, bytes]]:
 
 
 @each_target
-def test_no_file_tells_where_it_was_made(written: Written) -> None:
+def test_no_file_holds_a_path_of_where_it_was_made(written: Written) -> None:
     source = Path(pocketvision.__file__).parents[2]
     places = {"site-packages", "dist-packages", "/work/", str(source), str(written.folder), f"{Path.home()}/"}
     places |= {str(Path(tempfile.gettempdir()) / "tmp"), sys.prefix, *site.getsitepackages()}
     places |= {f".{file}." for file in written.target.files}  # its name until it is whole (atomic_files.py)
     assert any(len(content) > 1e6 for file in written.target.files for _, content in contents(written.folder / file))
-    told = {
+    found_places = {
         (where, place)
         for file in written.target.files
         for where, content in contents(written.folder / file)
         for place in places
         if place.encode() in content
     }
-    assert not told
+    assert not found_places
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_weights_come_with_the_class_names(library: str, given: Given, tmp_path: Path) -> None:
+def test_weights_come_with_the_class_names(library: str, given: SourceNetwork, tmp_path: Path) -> None:
     TARGETS[library].write(given.source, tmp_path)
     assert (tmp_path / LABELS).read_text(encoding="utf-8").splitlines() == list(NAMES)
     state = safetensors.torch.load_file(tmp_path / f"weights_{library}.safetensors")
@@ -258,7 +258,7 @@ def test_weights_come_with_the_class_names(library: str, given: Given, tmp_path:
 
 
 @pytest.mark.parametrize("label", ["two\nlines", "ends with one\n", "\nbegins", "a\rb", "a\u2028b"])
-def test_a_class_name_with_a_line_break_is_refused(label: str, given: Given, tmp_path: Path) -> None:
+def test_a_class_name_with_a_line_break_is_refused(label: str, given: SourceNetwork, tmp_path: Path) -> None:
     source = Exportable(given.source.network, (label, *NAMES[1:]), given.source.preprocessing)
     with pytest.raises(UsageError, match="has a line break"):
         TARGETS["timm"].write(source, tmp_path)
@@ -266,13 +266,13 @@ def test_a_class_name_with_a_line_break_is_refused(label: str, given: Given, tmp
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_a_network_that_the_library_lacks_writes_nothing(library: str, given: Given, tmp_path: Path) -> None:
+def test_a_network_that_the_library_lacks_writes_nothing(library: str, given: SourceNetwork, tmp_path: Path) -> None:
     source = Exportable(build("small_cnn", num_classes=5).eval(), NAMES, given.source.preprocessing)
     with pytest.raises(UsageError, match=f"{library} has no network that computes what small_cnn does"):
         TARGETS[library].write(source, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_names_are_those_of_the_libraries(given: Given) -> None:
+def test_the_names_are_those_of_the_libraries(given: SourceNetwork) -> None:
     row = given.source.network.architecture
     assert [name_in(library, row) for library in ("timm", "torchvision")] == ["resnet18", "resnet18"]

@@ -1,6 +1,7 @@
-"""The pictures that the golden runs were trained on: three classes, drawn by NumPy from seeds, the same pixels everywhere."""
+"""Pictures and settings of the golden runs: three classes, drawn by NumPy from seeds, the same pixels everywhere."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -8,6 +9,18 @@ from PIL import Image
 CLASSES = ("disc", "ring", "stripes")
 EACH = 10
 SIDE = 40
+
+FORMAT1 = Path(__file__).parent / "format1"
+SMALL_RUN: dict[str, Any] = {
+    "model": str(FORMAT1 / "tiny.json"),
+    "weights": str(FORMAT1 / "start.safetensors"),
+    "size": 32,
+    "unfreeze": 2,
+    "epochs1": 1,
+    "views": 1,
+    "precision": "float32",
+}
+"""Settings of a training of a few seconds, without `epochs2` and `batch`."""
 
 
 def write_pictures(folder: Path) -> None:

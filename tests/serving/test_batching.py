@@ -268,16 +268,16 @@ def test_what_is_ready_does_not_wait_for_the_images_of_others(monkeypatch: pytes
         assert [value(outcome) for outcome in outcomes] == [-1, -2]
         # One is ready and another asked for while somebody else has the only place.
         threads = made._threads
-        ready, asked = (Job(number, soon(), 0.0, asyncio.get_running_loop().create_future()) for number in (3, 4))
+        ready, waiting = (Job(number, soon(), 0.0, asyncio.get_running_loop().create_future()) for number in (3, 4))
         places.acquire()
         with threads._changed:
             ready.ready, ready.began, ready.item = 1.0, 1.0, 3
-            threads._ready[ready], threads._waiting[asked] = None, None
+            threads._ready[ready], threads._waiting[waiting] = None, None
             threads._changed.notify()
         assert value(await asyncio.wait_for(ready.outcome, 5)) == -3
-        assert not asked.outcome.done()
+        assert not waiting.outcome.done()
         places.release()
-        assert value(await asyncio.wait_for(asked.outcome, 5)) == -4
+        assert value(await asyncio.wait_for(waiting.outcome, 5)) == -4
         await made.close(drain=1)
 
     taken = threading.Event()

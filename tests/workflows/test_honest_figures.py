@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from golden_pictures import EACH, write_pictures
+from golden_pictures import EACH, SMALL_RUN, write_pictures
 from PIL import Image
 
 import pocketvision
@@ -21,19 +20,7 @@ from pocketvision.workflows.bundle_images import hashes_for, measuring_images
 from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.training_run import TrainResult
 
-FORMAT1 = Path(__file__).parents[1] / "golden/format1"
-SETTINGS: dict[str, Any] = {
-    "model": str(FORMAT1 / "tiny.json"),
-    "weights": str(FORMAT1 / "start.safetensors"),
-    "size": 32,
-    "unfreeze": 2,
-    "epochs1": 1,
-    "epochs2": 3,
-    "lr2": 3e-2,
-    "batch": 4,
-    "views": 1,
-    "precision": "float32",
-}
+SETTINGS = {**SMALL_RUN, "epochs2": 3, "lr2": 3e-2, "batch": 4}
 # By their numbers in every class; the two after these go to val/, the last three to test/.
 IN_TRAIN = 5
 LEAKED = 4

@@ -4,10 +4,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from golden_pictures import write_pictures
+from golden_pictures import SMALL_RUN, write_pictures
 from safetensors.numpy import load_file
 
 import pocketvision
@@ -17,19 +16,7 @@ from pocketvision.workflows import training_run
 from pocketvision.workflows.progress import EpochEnded, Event
 from pocketvision.workflows.training_run import TrainResult
 
-FORMAT1 = Path(__file__).parents[1] / "golden/format1"
-SETTINGS: dict[str, Any] = {
-    "model": str(FORMAT1 / "tiny.json"),
-    "weights": str(FORMAT1 / "start.safetensors"),
-    "size": 32,
-    "unfreeze": 2,
-    "epochs1": 1,
-    "epochs2": 2,
-    "batch": 8,
-    "views": 1,
-    "test_share": 0.2,
-    "precision": "float32",
-}
+SETTINGS = {**SMALL_RUN, "epochs2": 2, "batch": 8, "test_share": 0.2}
 
 
 @pytest.fixture(scope="module")

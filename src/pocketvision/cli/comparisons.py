@@ -20,5 +20,5 @@ def format_share(share: float | None) -> str:
 
 
 def too_few_images(found: "Comparison", points: float) -> str:
-    """What to tell when the measured drop is allowed and its interval is not."""
+    """The note when the measured drop is allowed and its interval is not."""
     return f"Too few images to be sure: with {found.images} of them the accuracy may have dropped by more than {points:g} points."

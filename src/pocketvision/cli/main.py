@@ -109,7 +109,7 @@ def _keep_secrets_out_of_messages() -> None:
     sys.excepthook = show
     threading.excepthook = lambda failed: show(failed.exc_type, failed.exc_value, failed.exc_traceback)
     warnings.formatwarning = shown_warning
-    # Pillow warns of odd metadata, which do not decide about a picture; `check` tells them in words.
+    # Pillow warns of odd metadata, which do not decide about a picture; `check` reports them.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(LineFormatter())

@@ -98,7 +98,7 @@ def write_json_line(text: str) -> None:
 
 
 def standard_input() -> BinaryIO:
-    """What is piped in, as bytes. Who is to type it is told so."""
+    """What is piped in, as bytes. On a terminal a note says that input is awaited."""
     if sys.stdin.isatty():
         stderr().print("Paths of images, one a line; Ctrl-D ends the list.", soft_wrap=True)
     return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))
@@ -113,7 +113,7 @@ def flush() -> None:
 
 
 def forget_output() -> None:
-    """Let what is still buffered go nowhere: otherwise Python complains at its end that nobody reads it."""
+    """Discard what is still buffered: otherwise Python reports a broken pipe at its end."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

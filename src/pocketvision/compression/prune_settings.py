@@ -1,4 +1,4 @@
-"""What a pruning is told to do. Needs no torch: the command line takes its defaults from here."""
+"""Settings of a pruning. Needs no torch: the command line takes its defaults from here."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -245,5 +245,5 @@ def _folders_in(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
-    except OSError:  # told when the folder is read
+    except OSError:  # reported when the folder is read
         return []

@@ -31,7 +31,7 @@ SUFFIXES: dict[str, str] = {
     ".pbm": "PPM",
     ".pnm": "PPM",
 }
-"""Lower-case suffixes that make a file a picture whatever it holds; what it holds is told by its content."""
+"""Lower-case suffixes that make a file a picture whatever it holds; what it holds is recognised by its content."""
 
 _HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".heics"})
 _UNREAD_SUFFIXES = words_of(
@@ -40,7 +40,7 @@ _UNREAD_SUFFIXES = words_of(
     ".x3f .wmf .emf .djvu .qoi .bpg .flif .mng"
 )
 _UNFINISHED_SUFFIXES = frozenset({".part", ".crdownload", ".download", ".partial", ".aria2", ".!ut"})
-# Never opened: a data set may hold as many label files as pictures. A suffix that is in no table is told by its content.
+# Never opened: a data set may hold as many label files as pictures. Suffixes in no table: its content decides.
 _OTHER_SUFFIXES = words_of(
     ".txt .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .md .rst .html .htm .css .js .ts .py .ipynb .log .pdf .doc .docx "
     ".xls .xlsx .ppt .pptx .odt .zip .rar .7z .tar .gz .tgz .bz2 .xz .mp4 .avi .mov .mkv .webm .mp3 .wav .npy .npz .mat .pkl "

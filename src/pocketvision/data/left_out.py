@@ -5,7 +5,7 @@ from typing import Any
 
 from pocketvision.printable import quoted
 
-# The order in which they are told. What it was, in the plural, and what to do about it.
+# The order in which they are reported. What it was, in the plural, and what to do about it.
 REASONS: dict[str, tuple[str, str]] = {
     "heic": (
         "HEIC pictures, which are not read",

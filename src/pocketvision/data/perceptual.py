@@ -1,4 +1,4 @@
-"""A perceptual hash of 16 bytes, and how far a picture at hand is from one: what near-duplicates are told by without thumbnails.
+"""A perceptual hash of 16 bytes, and how far a picture at hand is from one: for near-duplicates without thumbnails.
 
 Of the numbers that fingerprints.py finds near-duplicates with, 32 are kept: 24 of brightness, and the lowest 2 x 2 of both
 colours. Each is rounded to 4 bits, finer near zero (the square root is rounded). The picture at hand is not rounded: its

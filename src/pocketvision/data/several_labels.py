@@ -1,4 +1,4 @@
-"""Cells that hold several labels: told from names with blanks and signs in them by what the other rows say."""
+"""Cells that hold several labels: distinguished from names with blanks and signs by the labels of the other rows."""
 
 import ast
 import re

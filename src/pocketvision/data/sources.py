@@ -55,7 +55,7 @@ def read_samples(
 
     labels: every class name in index order; None takes the names found, in natural order.
     The column names matter to tables alone, and so does images: where their relative paths start, None is the table's
-    folder. min_per_class: classes with fewer images are left out, and told so.
+    folder. min_per_class: classes with fewer images are left out, which is noted.
 
     Raises UsageError for a path that is absent, empty, of another kind or
     whose content does not hold together (each source says what it refuses).

@@ -1,4 +1,4 @@
-"""Folders that are splits, or pictures and their masks, and not classes: told by their names and by what lies in them."""
+"""Folders that are splits, or pictures and their masks, and not classes: recognised by their names and by what lies in them."""
 
 import re
 from collections.abc import Mapping, Sequence, Set

@@ -149,7 +149,7 @@ def evaluate_predictor(
     out. role: see Evaluation; of images that took part in the training, calibration is cross-fitted: they fitted the
     temperature too. sightings: which of them the model has seen before, row by row; None where nobody knows. They are
     answered, and left out of the figures. positive: with two classes, the one whose figures stand for the whole (default: the
-    last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`. on_progress: told the
+    last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`. on_progress: called with the
     images done and their total. Raises UsageError for a class that the predictor does not know, PocketVisionError when no
     image is readable.
     """

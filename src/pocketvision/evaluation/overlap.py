@@ -1,4 +1,4 @@
-"""What of the measured images a model has learned from: left out of its figures, counted and told. No torch."""
+"""What of the measured images a model has learned from: left out of its figures, and counted. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

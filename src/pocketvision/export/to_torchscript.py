@@ -16,7 +16,7 @@ FILE = "model.torchscript"
 def write_torchscript(source: Exportable, folder: Path) -> None:
     """Write `model.torchscript` by tracing. The batch is free; the input's size is the preprocessing's."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the deprecation, which the table of targets tells, and the tracer's advice
+        warnings.simplefilter("ignore")  # the deprecation, which the table of targets states, and the tracer's advice
         traced = torch.jit.trace(source.graph(), source.example())  # type: ignore[no-untyped-call]
         with tempfile.TemporaryDirectory() as scratch, replacing(folder / FILE) as temporary:
             # Under its own name, which torch writes into the file's inner paths.

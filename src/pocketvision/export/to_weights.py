@@ -46,7 +46,7 @@ def open_torchvision_answers(folder: Path, source: Exportable) -> Answers:
 
 
 def _write(source: Exportable, folder: Path, library: str, file: str) -> None:
-    name_in(library, source.network.architecture)  # a network that nobody could load the file into is told first
+    name_in(library, source.network.architecture)  # refuse first a network that nobody could load the file into
     state = from_ours(LAYOUTS[library], source.network.architecture, source.network.state_dict())
     lines = [label for label in source.labels if label.splitlines() != [label]]
     if lines:

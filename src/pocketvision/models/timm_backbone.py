@@ -36,7 +36,7 @@ class TimmBackbone:
         return self.name.removeprefix(PREFIX)
 
     def stage_lines(self) -> tuple[StageLine, ...]:
-        """One a cut after the first. What is in a stage is timm's affair: kernel and expansion are not told."""
+        """One a cut after the first. timm does not state what is in a stage: kernel and expansion are left out."""
         return tuple(
             StageLine("timm", None, after // before, None, channels, 1)
             for channels, before, after in zip(self.channels[1:], self.strides, self.strides[1:], strict=False)
@@ -90,7 +90,7 @@ class TimmBackbone:
 
 
 def timm_weights(spec: TimmBackbone) -> PublishedWeights | None:
-    """Where timm publishes the weights of its network of that name and tag; None when it does not. Their accuracy is not told."""
+    """Where timm publishes the weights of its network of that name and tag; None when it does not. Accuracy is not known."""
     settings: Any = require_timm(spec.name).get_pretrained_cfg(spec.timm_name)
     repository = None if settings is None else settings.hf_hub_id
     if not repository:

@@ -93,7 +93,7 @@ def count_pictures(path: Path) -> int:
                 return 1
             image = open_image(file, format)
             return _pages(image) if isinstance(image, TiffImagePlugin.TiffImageFile) else getattr(image, "n_frames", 1)
-    except Exception:  # a file that can not be read, or not to its end, is told by whoever decodes it
+    except Exception:  # a file that can not be read, or not to its end, is reported where it is decoded
         return 1
 
 
@@ -148,7 +148,7 @@ def _read_file(file: IO[bytes], where: str, limits: _Limits) -> DecodedImage:
                 found = _decode_as(format, io.BytesIO(stripped.content), where, limits)
             except (ImageError, MemoryError):
                 raise
-            except Exception:  # less is tried next; at last the first error is told
+            except Exception:  # less is tried next; at last the first error is raised
                 continue
             return DecodedImage(found.image, format, found.white_level, stripped.damaged)
         raise first

@@ -1,4 +1,4 @@
-"""The formats that are read. What a file holds is told by its first bytes, never by its name."""
+"""The formats that are read. What a file holds is recognised by its first bytes, never by its name."""
 
 import stat
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ class Job(Generic[Raw, Item]):
 
     raw: Raw | None
     deadline: float
-    asked: float
+    submitted: float
     outcome: "asyncio.Future[Any]"
     began: float | None = None
     ready: float | None = None

@@ -71,7 +71,7 @@ class Timing:
     """Seconds that an item waited (for a thread, and then for others of its batch), that preparing it took, and that its run took
     with `batch` items; and when it was asked for, its preparation and its run began, by `time.monotonic`."""
 
-    asked: float
+    submitted: float
     prepared_from: float
     prepare: float
     run_from: float
@@ -81,7 +81,7 @@ class Timing:
     @property
     def wait(self) -> float:
         """Seconds in which nothing was done for the item."""
-        return self.run_from - self.asked - self.prepare
+        return self.run_from - self.submitted - self.prepare
 
     @property
     def finished(self) -> float:
@@ -228,7 +228,7 @@ class Batcher(Generic[Raw, Item, Result]):
         """How long an item takes, from answers and from how many there were when they were asked for."""
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, TimedResult):
-                seconds = (outcome.timing.finished - job.asked) / max(depth / self._settings.threads, 1)
+                seconds = (outcome.timing.finished - job.submitted) / max(depth / self._settings.threads, 1)
                 self._seconds_an_item += SMOOTHING * (seconds - self._seconds_an_item)
             elif isinstance(outcome, DeadlineError):
                 self._raise_busy_estimate(job)
@@ -246,7 +246,7 @@ class Batcher(Generic[Raw, Item, Result]):
 
     def _start(self, job: Job[Raw, Item]) -> None:
         """Let a job wait for a thread, and look after it."""
-        left = job.deadline - job.asked
+        left = job.deadline - job.submitted
         if left <= 0:
             _resolve(job, DeadlineError("the image was not decoded in time"))
             return
@@ -282,7 +282,7 @@ class Batcher(Generic[Raw, Item, Result]):
             if isinstance(outcome, ModelError):
                 _resolve(job, outcome)
             elif job.began is not None and job.ready is not None:
-                timing = Timing(job.asked, job.began, job.ready - job.began, batch.began, batch.seconds, size)
+                timing = Timing(job.submitted, job.began, job.ready - job.began, batch.began, batch.seconds, size)
                 _resolve(job, TimedResult(outcome, timing))
 
     def _release(self, job: Job[Raw, Item]) -> None:

@@ -91,7 +91,7 @@ class RateLimiter(Protocol):
 
 
 class TokenBuckets:
-    """A bucket of `rate` tokens a second (at most a second's worth, at least one) for every name. One event loop's."""
+    """A bucket of `rate` tokens a second (at most a second's worth, at least one) for every name. For use in one event loop."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate

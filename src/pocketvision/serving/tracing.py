@@ -90,7 +90,7 @@ class Tracing:
         epoch = time.time_ns() - time.monotonic_ns()
         decoded = timing.prepared_from + timing.prepare
         for name, begins, ends in (
-            ("queue", timing.asked, timing.prepared_from),
+            ("queue", timing.submitted, timing.prepared_from),
             ("decode", timing.prepared_from, decoded),
             ("inference", timing.run_from, timing.finished),
         ):

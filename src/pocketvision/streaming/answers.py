@@ -82,7 +82,7 @@ class Streaming:
             self._forward_notes()
 
     def note(self, text: str) -> None:
-        """Keep a sentence for the caller's thread; one that was kept before is not told again."""
+        """Keep a sentence for the caller's thread; one that was kept before is not repeated."""
         if text not in self._noted:
             self._noted.add(text)
             self._notes.append(text)
@@ -115,7 +115,7 @@ def streaming(
 ) -> Iterator[Streaming]:
     """Start a stream; leaving the block ends its threads.
 
-    read: opens the source and gives its pictures; called with whom to tell of damage. predict: from RGB pixels to a prediction,
+    read: opens the source and gives its pictures; called with a receiver of notes. predict: from RGB pixels to a prediction,
     may raise ImageError. stopped: asked before every answer and ten times a second. keep_all: every frame is answered, and the
     source waits (backpressure); otherwise the model gets the newest frame, and those that it was too slow for are dropped and
     counted. back_off: None ends with the first break. silence: watches a source that comes by its own clock. on_note: called in

@@ -71,7 +71,7 @@ class BoundedQueue(Generic[Item]):
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Close, and forget what is here: whoever waits on either side goes on at once."""
+        """Close, and discard what is queued: waiting calls on either side return at once."""
         with self._changed:
             self._closed = True
             self._items.clear()

@@ -29,7 +29,7 @@ def _nothing(_note: str = "") -> None:
 
 @dataclass(frozen=True)
 class SourceEvents:
-    """What a source tells besides its frames. damaged: a packet or picture could not be decoded. note: a sentence for the user,
+    """What a source reports besides its frames. damaged: a packet or picture could not be decoded. note: a sentence for the user,
     such as how fast a video without timestamps is played."""
 
     damaged: Callable[[], None] = _nothing

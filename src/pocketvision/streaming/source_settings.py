@@ -10,7 +10,7 @@ from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 class SourceSettings:
     """How sources are read.
 
-    fps: pictures a second of a folder and the test pattern. rate: of a video without timestamps, None for what it tells itself.
+    fps: pictures a second of a folder and the test pattern. rate: of a video without timestamps, None for what it states itself.
     low_latency: every packet of a network stream holds a whole picture, so the next one need not be waited for to know where it
     ends: a frame time sooner. A stream where it is not so is refused.
     camera_size: width and height in pixels that a camera is asked for, camera_rate: pictures a second; None for its own.

@@ -38,7 +38,7 @@ RAW_FORMATS = frozenset(
 """FFmpeg's names of bare streams: without a container there are no timestamps, or such as FFmpeg makes up."""
 
 RATE = 25.0
-"""Pictures a second of a video that has no timestamps and does not tell its rate."""
+"""Pictures a second of a video that has no timestamps and does not state its rate."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Video:
     format: FFmpeg's name of its container, None to find out. live: it arrives by its own clock, so nothing may be read ahead, and
     its end is a break unless it tells a duration. parsed: packets are put together to pictures; otherwise each has to be one.
     open_timeout, read_timeout: seconds without a byte, None for files. rate: pictures a second where there are no timestamps,
-    None for what the video tells. device: what it gives is noted.
+    None for what the video states. device: what it gives is noted.
     """
 
     place: str
@@ -64,7 +64,7 @@ class Video:
 
 
 def read_video(video: Video, events: SourceEvents) -> Iterator[SourceFrame]:
-    """The pictures of a video, in order; `events` are told every packet or picture that can not be decoded, and what is noted.
+    """The pictures of a video, in order; `events` get every packet or picture that can not be decoded, and notes.
 
     Raises SourceError when it can not be opened, holds no video, or breaks; UsageError when it is not to be parsed and has to be;
     MissingExtraError without PyAV.

@@ -76,7 +76,7 @@ class CachedInputs:
 
     The caches hold activations at the cut and pooled features. Stage 2 walks through `views` views of an image; stage 1 sees the
     clean view alone: pooled features cost the tail's forward pass, which is the larger part of it, and the head goes on learning
-    in stage 2. `on_images` is told the views done and their total whenever some are computed.
+    in stage 2. `on_images` is called with the views done and their total whenever some are computed.
     """
 
     def __init__(

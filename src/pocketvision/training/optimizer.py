@@ -11,7 +11,7 @@ from pocketvision.errors import unknown_name
 
 
 class Schedule(Protocol):
-    """A learning-rate schedule that is told the validation loss once an epoch."""
+    """A learning-rate schedule that is given the validation loss once an epoch."""
 
     def step(self, val_loss: float) -> None: ...
     def state_dict(self) -> dict[str, object]: ...

@@ -72,7 +72,7 @@ def evaluate(
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
     if out is not None:
-        texts(lang)  # an unknown language is told before the work, not after it
+        texts(lang)  # an unknown language is refused before the work, not after it
     if baseline and not resolve(bundle).is_dir():
         raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
     predictor = load(bundle, backend=backend, threads=threads, device=device)
@@ -122,7 +122,7 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
 
 
 def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], on_event: OnEvent) -> Samples:
-    """The samples, by the names that the network has for their classes. How they were read, and what was left out, is told."""
+    """The samples, by the names that the network has for their classes. How they were read, and what was left out, is noted."""
     samples = _by_synset(read) if labels == imagenet_classes() else None
     samples = samples or read(labels=labels)
     for line in samples.account:

@@ -216,7 +216,7 @@ _MAKERS: dict[Kind, Callable[[TrialRunner, Value, Bundle, Path], Bundle]] = {
 
 
 def _settings_of(bundle: Bundle) -> Settings:
-    """How a bundle was quantized, all layers in 8 bits: which ones stayed in float is that network's own affair."""
+    """How a bundle was quantized, all layers in 8 bits: which ones stayed in float does not carry over to another network."""
     chosen = {name: value for name, value in bundle.manifest.compression["quantization"].items() if name != "title"}
     return Settings(**{**chosen, "float_layers": ()})
 

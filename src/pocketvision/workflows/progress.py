@@ -1,4 +1,4 @@
-"""What a workflow tells while it works: small values handed to a callable. The command line draws them; logs keep them."""
+"""What a workflow reports while it works: small values handed to a callable. The command line draws them; logs keep them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Counted:
-    """`done` of `total` items of a step such as "audit" or "cache". Every item is told; a display may skip some."""
+    """`done` of `total` items of a step such as "audit" or "cache". Every item is reported; a display may skip some."""
 
     step: str
     done: int
@@ -30,7 +30,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch's figures. `best` tells whether its validation loss is the lowest of its stage so far."""
+    """An epoch's figures. `best`: whether its validation loss is the lowest of its stage so far."""
 
     record: EpochRecord
     epochs: int
@@ -39,7 +39,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class Planned:
-    """What a training will do, told when its data is known. epochs: (stage, epochs at most) of the stages to come. images: of an
+    """What a training will do, once its data is known. epochs: (stage, epochs at most) of the stages to come. images: of an
     epoch, validation included. at_the_end: images that are compared and evaluated after the last one."""
 
     epochs: tuple[tuple[int, int], ...]

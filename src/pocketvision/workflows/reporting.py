@@ -1,4 +1,4 @@
-"""What a run tells at its end: the bundle measured on the run's own splits, and the report."""
+"""What a run writes at its end: the bundle measured on the run's own splits, and the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

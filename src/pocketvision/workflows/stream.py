@@ -80,7 +80,7 @@ def stream(
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Where answers go, and who is told what."""
+    """Where answers go, and what is called when."""
 
     out: str
     jsonl: Path | None

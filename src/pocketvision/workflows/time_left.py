@@ -1,4 +1,4 @@
-"""How long a training has yet to go, as a whole: one estimate over all its steps. Needs no torch."""
+"""The time left of a training: one estimate over all its steps. Needs no torch."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from pocketvision.workflows.progress import Planned
 
 @dataclass
 class TimeLeft:
-    """Told the plan and every epoch, it says the seconds that are left at most: a stage may end early.
+    """From the plan and every epoch, the seconds that are left at most: a stage may end early.
 
     A stage is measured by its epochs but the first, which computes features for the others. A stage that has not begun is taken
     to need that first epoch's time for each of its own; an image that is exported or evaluated, the first epoch's time for one.

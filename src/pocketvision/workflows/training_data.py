@@ -180,7 +180,7 @@ def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Sam
 
 
 def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
-    """What becomes white in 16-bit pictures, told where there are some."""
+    """A note of what becomes white, where there are 16-bit pictures."""
     level = recipe.white_level or found.inspection.white_level
     deep = int(np.count_nonzero(found.inspection.white_levels))
     if deep:
@@ -247,7 +247,7 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
 
 
 def findings_in_lines(found: Audit) -> list[str]:
-    """What an audit found, a line a kind, the worst first, with counts and an example; broken files are told apart."""
+    """What an audit found, a line a kind, the worst first, with counts and an example; broken files are reported apart."""
     lines = []
     for kind, count in found.counts.items():
         if kind in ("unreadable", "truncated"):

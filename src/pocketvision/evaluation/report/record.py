@@ -1,4 +1,4 @@
-"""All that a report tells, as plain values. A part that is None or empty is left out of the report."""
+"""All that a report holds, as plain values. A part that is None or empty is left out of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,10 +108,10 @@ class AuditSummary:
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A run, or an evaluation alone, as its report tells it.
+    """A run, or an evaluation alone, as its report shows it.
 
     title: what the page is called, such as the data's name. created: date and time as text. model: architecture's name.
-    evaluations: at least one, in the order of the report; `main` is told in detail.
+    evaluations: at least one, in the order of the report; `main` is shown in detail.
     recipe: every setting by its option's name. used: the value that was taken for a setting that left it open ("auto").
     stages: how many stages the network has, as --unfreeze counts them.
     history, chosen: the epochs of both stages; the one whose weights were kept.
@@ -139,7 +139,7 @@ class RunRecord:
 
     @property
     def main(self) -> Evaluation:
-        """The evaluation told in detail: the first on untouched images, or else the first."""
+        """The evaluation shown in detail: the first on untouched images, or else the first."""
         return next((each for each in self.evaluations if each.selection is False), self.evaluations[0])
 
     def to_dict(self) -> dict[str, Any]:

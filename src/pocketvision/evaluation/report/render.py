@@ -99,7 +99,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
 
 
 def _figures(record: RunRecord) -> dict[str, Any]:
-    """What the page tells of the main evaluation."""
+    """What the page shows of the main evaluation."""
     main = record.main
     confused = confusions(main)
     groups = _groups(main, confused)
@@ -125,7 +125,7 @@ def _figures(record: RunRecord) -> dict[str, Any]:
 
 
 def _findings(record: RunRecord) -> dict[str, Any]:
-    """What the page tells of the data: the banner, and the suspects as pictures."""
+    """What the page shows of the data: the banner, and the suspects as pictures."""
     found = record.audit.suspects if record.audit is not None else None
     groups = () if found is None else found.groups
     pictures = (
