@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -45,6 +46,38 @@ def test_a_damaged_picture_is_one_row_with_its_error(tiny_bundle: Bundle, tmp_pa
     for content in (picture("JPEG")[:200], heic):
         assert predict(tiny_bundle.folder, ["-"], lines=io.BytesIO(content), out=out).failed == 1
         assert json.loads(out.read_text())["error"]
+
+
+class Pieces(io.RawIOBase):
+    """A pipe that brings what was written to it in pieces."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if left := piece[len(buffer) :]:
+            self.pieces.insert(0, left)
+            piece = piece[: len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_that_comes_in_pieces_is_one(kind: str) -> None:
+    content = picture(kind)
+    pieces = [content[:1], content[1:3], content[3:6], content[6:9], content[9:]]
+    assert standard_input(io.BufferedReader(Pieces(*pieces))) == content
+
+
+def test_a_list_is_answered_from_its_first_line_on() -> None:
+    source = Pieces(b"a.p", b"ng\n", b"b.png\n")
+    held = standard_input(io.BufferedReader(source))
+    assert source.pieces == [b"b.png\n"]
+    assert [line.rstrip() for line in map(str, held)] == ["a.png", "b.png"]
 
 
 LIST = "a.png\n사진 é.png\nb c.png\n"

@@ -23,7 +23,7 @@ def standard_input(source: BinaryIO) -> bytes | Iterator[str]:
 
     Raises UsageError for what is neither, and for a picture of more than LARGEST_PICTURE bytes.
     """
-    buffered: Any = source if isinstance(source, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, source))
+    buffered: Any = io.BufferedReader(_WithHead(source))
     head = buffered.peek(HEAD_BYTES)[: 4 * HEAD_BYTES]
     if format_of(head[:HEAD_BYTES]) is not None:
         return _picture(buffered)
@@ -37,6 +37,37 @@ def standard_input(source: BinaryIO) -> bytes | Iterator[str]:
         cast(io.TextIOWrapper, lines).detach()
         return _ended_by_zeros(buffered)
     return _lines(lines)
+
+
+class _WithHead(io.RawIOBase):
+    """A stream whose first read gives enough of it to tell what it is: a pipe may bring a picture in pieces of a few bytes."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source: Any = source
+        self._read = getattr(source, "read1", source.read)
+        self._head: bytes | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._head is None:
+            self._head = self._read(len(buffer))
+            while len(self._head) < HEAD_BYTES and not _is_line(self._head) and (more := self._read(HEAD_BYTES)):
+                self._head += more
+        held = self._head[: len(buffer)] or self._read(len(buffer))
+        self._head = self._head[len(held) :]
+        buffer[: len(held)] = held
+        return len(held)
+
+
+def _is_line(head: bytes) -> bool:
+    """Whether these bytes begin with a whole line of text, so that nobody waits for more."""
+    first, end, _ = head.partition(b"\n")
+    try:
+        return bool(end) and not _is_binary(first) and len(first.decode().strip()) > 2
+    except UnicodeDecodeError:
+        return False
 
 
 def lines_of(lines: Lines) -> bytes | Iterable[str]:
