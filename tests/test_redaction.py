@@ -108,6 +108,8 @@ def test_no_text_takes_long(text: str) -> None:
 def test_values_beside_secret_names_are_hidden_without_a_url() -> None:
     assert redacted("Authorization: Bearer abc.def") == "Authorization: Bearer …"
     assert redacted("connect(password=hunter two)") == "connect(password=…"
+    assert redacted("X-API-Key: abc, more") == "X-API-Key: …"
+    assert redacted("{'x-api-key': 'abc'}") == "{'x-api-key': …"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,7 @@ def test_values_beside_secret_names_are_hidden_without_a_url() -> None:
         "Authorization: Bearer <your key>",
         'curl -H "Authorization: Bearer KEY" http://host/predict',
         "Authorization: KEY",
+        "curl -H 'X-API-Key: KEY'",
         "Bearer TOKEN.",
     ],
 )

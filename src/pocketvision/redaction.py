@@ -24,7 +24,7 @@ _PLACEHOLDER = r"(?-i:KEY|TOKEN|<[A-Za-z][A-Za-z _-]{0,30}>)(?![^\s`'\").,;:!?]|
 # Of text outside of URLs: fewer names, because "key=" is in many harmless sentences.
 _ASSIGNED = re.compile(
     r"((?:passw(?:or)?d|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|authorization)[\"']?\s*=\s*|"
-    rf"(?:\bauthorization[\"']?:\s*(?:(?:bearer|basic|digest)\s+)?|\bbearer\s+)(?!(?:bearer\s+)?{_PLACEHOLDER}))"
+    rf"(?:\b(?:authorization|x-api-key)[\"']?:\s*(?:(?:bearer|basic|digest)\s+)?|\bbearer\s+)(?!(?:bearer\s+)?{_PLACEHOLDER}))"
     r"(?!…)\S.*",
     re.IGNORECASE,
 )
