@@ -83,7 +83,7 @@ def test_benchmarks_are_called_as_they_want() -> None:
 
 # The workshop: what the commands speak of, in a folder of its own, and the README's training really done --------------
 
-TRAINING = "pocketvision train photos/"
+TRAINING = "pocketvision train photos/ --test-share 0.2"
 # Everything else of the documented training is as documented.
 SETTINGS = {"epochs1": 1, "epochs2": 1, "views": 1, "size": 64}
 # Not run: demo and import (tests of their own), other trainings, and names of models, which are converted at full size.
