@@ -44,6 +44,11 @@ def test_every_verb_that_reads_a_table_takes_images(verb: str) -> None:
         assert "--min-per-class" in {name for parameter in command.params for name in parameter.opts}
 
 
+def test_images_beside_a_folder_is_an_error(photos: Path) -> None:
+    with pytest.raises(UsageError, match=r"--images elsewhere says where the paths of a table start.*is a folder"):
+        pocketvision.check(photos, images="elsewhere")
+
+
 def test_a_table_whose_pictures_moved_is_evaluated(tiny_bundle: Bundle, tmp_path: Path) -> None:
     colours = {"red": (250, 0, 0), "green": (0, 250, 0), "파랑": (0, 0, 250)}
     lines = ["sep=;", "path;label"]

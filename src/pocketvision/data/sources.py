@@ -17,11 +17,12 @@ from pocketvision.errors import UsageError
 @dataclass(frozen=True)
 class Source:
     """One kind of source. `accepts` looks at an existing path; `read` takes path, labels or None, column names, and where
-    relative paths start or None."""
+    relative paths start or None. names_files: whether its content names the images by paths."""
 
     expects: str
     accepts: Callable[[Path], bool]
     read: Callable[[Path, Sequence[str] | None, Columns, Path | None], Samples]
+    names_files: bool
 
 
 SOURCES: dict[str, Source] = {
@@ -29,6 +30,7 @@ SOURCES: dict[str, Source] = {
         expects="a folder with one sub-folder of images for each class (or train/, val/, test/ above them)",
         accepts=Path.is_dir,
         read=lambda path, labels, _columns, _images: read_image_folder(path, labels=labels),
+        names_files=False,
     ),
     "image table": Source(
         expects=f"a table ({', '.join(TABLE_SUFFIXES)}) with the columns path and label",
@@ -36,6 +38,7 @@ SOURCES: dict[str, Source] = {
         read=lambda path, labels, columns, images: read_image_table(
             path, labels=labels, columns=columns, images=images
         ),
+        names_files=True,
     ),
 }
 
@@ -72,6 +75,11 @@ def read_samples(
         raise UsageError(f"{place}: no such file or folder. Expected {expected}.") from error
     for source in SOURCES.values():
         if source.accepts(place):
+            if images is not None and not source.names_files:
+                raise UsageError(
+                    f"--images {images} says where the paths of a table start, and {place} is a folder of images. "
+                    "Leave it out, or name the table."
+                )
             columns = Columns(path_column, label_column, split_column, group_column)
             samples = source.read(place, labels, columns, None if images is None else Path(images))
             return without_small_classes(samples, min_per_class)
