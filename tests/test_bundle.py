@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketvision.baseline import baseline
-from pocketvision.bundle import Bundle, read_bundle, resolve, rewrite_bundle, write_bundle
+from pocketvision.bundle import Bundle, read_bundle, require_place, resolve, rewrite_bundle, write_bundle
 from pocketvision.errors import BundleError, UsageError
 
 GOLDEN = "golden.safetensors"
@@ -280,3 +280,17 @@ def test_a_runs_folder_stands_for_its_bundle(tiny_bundle: Bundle, tmp_path: Path
     assert resolve(run) == resolve(run / "bundle") == run / "bundle"
     assert read_bundle(run).folder == run / "bundle"
     assert resolve(tmp_path / "absent") == tmp_path / "absent"
+
+
+def test_a_place_for_a_bundle_is_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("mine")
+    for taken in ("file", "photos"):
+        with pytest.raises(UsageError, match=f"{taken} exists and is not a bundle"):
+            require_place(tmp_path / taken)
+    with pytest.raises(OSError, match="file"):
+        require_place(tmp_path / "file" / "out")
+    before = sorted(tmp_path.rglob("*"))
+    require_place(tmp_path / "new" / "deep" / "bundle")
+    assert sorted(tmp_path.rglob("*")) == before

@@ -43,6 +43,7 @@ __all__ = [
     "TaskManifest",
     "TensorInfo",
     "read_bundle",
+    "require_place",
     "resolve",
     "rewrite_bundle",
     "write_bundle",
@@ -119,6 +120,24 @@ class Bundle:
             raise BundleError(f"{self.folder / GOLDEN}: it can not be read ({error})") from error
 
 
+def require_place(folder: Path) -> None:
+    """Raise before the work what `write_bundle` would raise after it: UsageError where `folder` holds something else, OSError
+    where nothing can be written beside it."""
+    _require_replaceable(folder)
+    place = folder.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name[:40]}.", suffix=".part"):
+        pass
+
+
+def _require_replaceable(folder: Path) -> None:
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"{folder} exists and is not a bundle, so it is not replaced; choose another place or remove it"
+        )
+
+
 def write_bundle(
     folder: Path,
     manifest: Manifest,
@@ -133,10 +152,7 @@ def write_bundle(
     manifest's `files` and `versions` are filled in. An older bundle at `folder` is replaced; any other folder that is
     not empty raises UsageError.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder} exists and is not a bundle, so it is not replaced; choose another place or remove it"
-        )
+    _require_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}.", suffix=".part"))
     try:

@@ -49,6 +49,7 @@ def test_a_bundle_is_measured_as_it_was_then(format1: Path) -> None:
     assert found.metrics.accuracy == pytest.approx(5 / 6)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_goes_on(format1: Path) -> None:
     result = pocketvision.train(resume=format1 / "unfinished")
     assert not result.interrupted

@@ -193,6 +193,7 @@ def assert_says_what_works(message: str) -> None:
     assert message.strip().count("\n") == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
     assert REACH_SECONDS < 9
     with socket.create_server(("127.0.0.1", 0)) as silent:

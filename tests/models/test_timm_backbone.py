@@ -360,6 +360,7 @@ def test_looking_at_a_network_leaves_the_random_state_alone() -> None:
     assert architecture("timm:convnext_atto") == first
 
 
+@pytest.mark.slow
 def test_onnx_answers_like_the_network(tmp_path: Path) -> None:
     network = pair("convnext_atto").ours
     preprocessing = Preprocessing(64, 96, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -92,6 +92,7 @@ def test_a_body_of_100_megabytes_is_refused_without_being_kept(server: Running) 
     assert classify(server).status_code == 200
 
 
+@pytest.mark.slow
 def test_slow_headers_end(server: Running) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:

@@ -232,7 +232,7 @@ def test_a_rate_counts_in_all_workers_together(start) -> None:  # type: ignore[n
     assert 2 <= statuses.count(200) <= 2 + 2 * taken
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_what_is_in_flight_is_finished_and_nobody_stays(start, number: int) -> None:  # type: ignore[no-untyped-def]
     server: Running = start("--workers", "2", "--max-delay", "1500")
     both, answers = workers_of(server), []
@@ -300,6 +300,7 @@ def test_no_token_is_given_twice(tmp_path: Path) -> None:
     assert total == 50
 
 
+@pytest.mark.slow
 def test_a_worker_that_sends_no_heartbeat_is_killed_and_replaced(tiny_bundle: Bundle) -> None:
     """It is stopped in the middle: what hangs so deep, no thread of its own can tell."""
     code = (

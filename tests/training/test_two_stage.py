@@ -203,6 +203,7 @@ def test_doubled_images_share_their_rows(network: Network, images: ImageViews, n
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageViews, new_cache: Path) -> None:
     folder = new_cache / "trunk"
     runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)

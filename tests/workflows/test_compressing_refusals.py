@@ -116,7 +116,9 @@ def test_a_file_where_a_folder_should_be(verb: str, run: Path) -> None:
     assert content(run) == before
 
 
-@each_verb
+@pytest.mark.parametrize(
+    "verb", [pytest.param(verb, marks=pytest.mark.slow if verb == "prune" else ()) for verb in VERBS]
+)
 @pytest.mark.parametrize(
     "error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.ENOSPC, "No space")]
 )
@@ -157,6 +159,7 @@ def test_ctrl_c_between_the_renames_puts_the_bundle_back(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+@pytest.mark.slow
 def test_a_real_ctrl_c_amid_the_files_leaves_the_bundle_whole(run: Path) -> None:
     before = content(run)
     slow = (

@@ -167,6 +167,7 @@ def test_the_8_bit_settings_that_won_are_tried_first_on_the_others(
     assert len(again_from_all["candidates"]) + again_from_all["untried"] == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_goes_on(
     bundle: Bundle, half: Budget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +184,8 @@ def test_an_interrupted_command_goes_on(
     assert making(notes) == ["as-it-is-int8", "size-32-int8"] and found.bundle is not None
 
 
-@pytest.mark.parametrize("trained_anew", [(), pytest.param(("efficientnet_lite0",), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("trained_anew", [(), ("efficientnet_lite0",)])
 def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(
     trained_anew: tuple[str, ...], bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -221,6 +221,7 @@ def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_every_installed_backend_is_timed_but_compiled_torch(tmp_path: Path) -> None:
     for each in compare_models(tiny_rows(tmp_path), measure=True, seconds=0.02):
         assert [timing.backend for timing in each.timings] == ["onnxruntime", "torch", "openvino", "executorch"]

@@ -64,6 +64,7 @@ def test_a_pruned_bundle_is_smaller_and_stands_for_itself(bundle: Bundle, photos
     assert small.manifest.baseline["brightness"] == bundle.manifest.baseline["brightness"]
 
 
+@pytest.mark.slow
 def test_unstructured_zeros_stay_zero_while_the_rest_is_tuned(bundle: Bundle, tmp_path: Path) -> None:
     settings = PruneSettings(unstructured=0.5, epochs=0.5, max_accuracy_drop=100, batch=8)
     found = prune(bundle.folder, settings, out=tmp_path / "sparse")

@@ -191,6 +191,7 @@ def test_a_full_disk_while_caching_is_a_clear_error(
         pocketvision.train(photos, out=tmp_path / "run", **tiny_training)
 
 
+@pytest.mark.slow
 def test_training_works_under_the_spawn_start_method(
     photos: Path, small_network: dict[str, str], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.bundle import Bundle, require_place, rewrite_bundle
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
@@ -121,6 +121,8 @@ def export(
         raise UsageError(
             f"{bundle} is the name of a pre-trained network: say where its bundle shall go with --out FOLDER."
         )
+    folder = read.folder if out is None else Path(out)
+    require_place(folder)
     source = Exportable(
         rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
     )
@@ -128,7 +130,6 @@ def export(
         calibrating = calibration_images(read, data, on_event, images, most=CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
-    folder = read.folder if out is None else Path(out)
     with tempfile.TemporaryDirectory() as temporary:
         answers = measured_on.answers(_network_answers(source))
         reference = _Reference(read, source, measured_on, answers, max_accuracy_drop, folder)

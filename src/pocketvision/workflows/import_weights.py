@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from pocketvision.bundle import Bundle
+from pocketvision.bundle import Bundle, require_place
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import Pretrained, load_pretrained
@@ -48,6 +48,7 @@ def import_weights(
     images = some_pictures()
     name = path.name.removesuffix(".tar").rpartition(".")[0] or path.name
     folder = path.with_name(f"{name}-bundle") if out is None else Path(out)
+    require_place(folder)
     shipped = ship(
         pretrained.network,
         folder,

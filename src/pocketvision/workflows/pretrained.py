@@ -4,7 +4,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from pocketvision.bundle import Bundle, read_bundle, resolve
+from pocketvision.bundle import Bundle, read_bundle, require_place, resolve
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
 
 
@@ -29,11 +29,12 @@ def open_bundle(bundle: str | Path) -> Bundle:
 def output_folder(bundle: str | Path, read: Bundle, out: str | Path | None, suffix: str) -> Path:
     """Where a bundle made from `bundle` (which was read) goes: `out`, or its own name with the suffix.
 
-    Raises UsageError when that is the bundle itself.
+    Raises UsageError when that is the bundle itself, or no place for one (bundle.require_place).
     """
     folder = Path(f"{resolve(bundle)}{suffix}") if out is None else Path(out)
     if folder.resolve() == read.folder.resolve():
         raise UsageError(f"--out {folder} is the bundle itself; what is made from it needs a folder of its own.")
+    require_place(folder)
     return folder
 
 
