@@ -294,7 +294,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\
         (b"<HTML><head>", "a web page"),
         (b"<?xml version='1.0'?><Error>", "XML, not weights"),
         (b'{"error": "Invalid credentials"}', "JSON text"),
-        (gzip.compress(b"weights"), "compressed with gzip"),
+        (gzip.compress(b"weights", mtime=0), "compressed with gzip"),
         (b"\x89HDF\r\n\x1a\n", "HDF5 file"),
     ],
 )
