@@ -309,6 +309,7 @@ def test_a_keys_rate_holds_for_messages_too(tiny_bundle: Bundle, monkeypatch: py
     assert [name for name in names if name] == ["page"] * 3
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_does_not_fill_the_memory(start) -> None:  # type: ignore[no-untyped-def]
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect

@@ -127,6 +127,7 @@ def test_a_repeated_command_makes_nothing_again(
     assert [each.comparison for each in found.trials] == [each.comparison for each in fitted.trials]
 
 
+@pytest.mark.slow
 def test_what_a_changed_setting_is_part_of_is_made_again(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_what_a_changed_setting_is_part_of_is_made_again(
     assert making(notes) == ["as-it-is-int8", "size-32-int8"]
 
 
+@pytest.mark.slow
 def test_a_damaged_step_is_made_again(fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path) -> None:
     notes: list[str] = []
     out = again(fitted, tmp_path)
@@ -210,6 +212,7 @@ def test_out_of_reach_everything_is_tried_and_the_nearest_is_named(
             assert {row["path"]: row["split"] for row in csv.DictReader(file)} == split
 
 
+@pytest.mark.slow
 def test_training_is_not_begun_when_something_cheaper_is_enough(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path
 ) -> None:
