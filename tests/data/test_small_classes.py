@@ -11,12 +11,13 @@ from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources import read_samples
 from pocketvision.errors import UsageError
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.workflows.check import check
 
 
 def samples_of(**counts: int) -> Samples:
     labels = np.repeat(np.arange(len(counts)), list(counts.values())).astype(np.int32)
-    return Samples(Path("data"), [f"{n}.jpg" for n in range(len(labels))], labels, tuple(counts))
+    return Samples(Path("data"), [f"{n}.jpg" for n in range(len(labels))], class_truth(labels, tuple(counts)))
 
 
 def test_small_classes_are_left_out_and_reported() -> None:

@@ -12,6 +12,7 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import make_split, unite, write_split_csv
 from pocketvision.errors import UsageError
+from pocketvision.tasks.classification.truth import class_truth
 
 
 def straddling(split: NDArray[np.int8], clusters: NDArray[np.int64]) -> int:
@@ -179,7 +180,7 @@ def test_split_csv_is_a_source(tmp_path: Path, grouped: bool) -> None:
         (data / name).touch()
     samples = read_samples(data, labels=["b", "a"])
     groups = np.array([0, 0, 1, -1, -1, 2] * 2, dtype=np.int32) if grouped else None
-    samples = Samples(data, samples.paths, samples.labels, samples.class_names, groups)
+    samples = Samples(data, samples.paths, samples.truth, groups)
     samples = samples.with_splits(make_split(samples.labels, clusters=unite(12, [], groups), seed=1))
     write_split_csv(tmp_path / "run/split.csv", samples)
     again = read_samples(tmp_path / "run/split.csv", labels=["b", "a"])
@@ -196,10 +197,11 @@ def test_split_csv_is_a_source(tmp_path: Path, grouped: bool) -> None:
 
 
 def test_split_csv_needs_splits_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    samples = Samples(tmp_path, ["a.jpg"], np.zeros(1, np.int32), ("a",))
+    samples = Samples(tmp_path, ["a.jpg"], class_truth(np.zeros(1, np.int32), ("a",)))
     with pytest.raises(ValueError, match="no splits"):
         write_split_csv(tmp_path / "split.csv", samples)
-    broken = Samples(tmp_path, ["a.jpg", "b.jpg"], np.zeros(2, np.int32), ("a",), splits=np.array([0, 9], np.int8))
+    truth = class_truth(np.zeros(2, np.int32), ("a",))
+    broken = Samples(tmp_path, ["a.jpg", "b.jpg"], truth, splits=np.array([0, 9], np.int8))
     with pytest.raises(IndexError):
         write_split_csv(tmp_path / "split.csv", broken)
     assert list(tmp_path.iterdir()) == [] and len(SPLITS) == 3

@@ -14,6 +14,7 @@ from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.postprocessing.classification import softmax
 from pocketvision.predictions import Classification
 from pocketvision.runtime.predictor import ImageResult, Predictor
+from pocketvision.tasks.classification.truth import class_truth
 
 LABELS = ("ant", "bee", "cow")
 TEMPERATURE = 2.0
@@ -42,7 +43,7 @@ def samples(*images: tuple[str, str], class_names: tuple[str, ...] = LABELS) -> 
     """Samples of (label, logits) pairs."""
     labels = np.array([class_names.index(label) for label, _ in images], np.int32)
     paths = [f"{label}/{name}.png" for label, name in images]
-    return Samples(Path("data"), paths, labels, class_names)
+    return Samples(Path("data"), paths, class_truth(labels, class_names))
 
 
 def test_classes_are_matched_by_name() -> None:

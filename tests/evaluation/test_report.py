@@ -25,6 +25,7 @@ from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding,
 from pocketvision.evaluation.report.render import PICTURES_IN_A_GROUP, PICTURES_SHOWN, render_report
 from pocketvision.evaluation.report.thumbnails import SIDE, thumbnail
 from pocketvision.evaluation.report.write import write_report
+from pocketvision.tasks.classification.truth import class_truth
 
 MakeEvaluation = Callable[..., Evaluation]
 
@@ -306,8 +307,7 @@ def test_suspects_are_shown_side_by_side(full_record: RunRecord, tmp_path: Path)
     samples = Samples(
         root=tmp_path,
         paths=paths,
-        labels=np.array([0, 1, 0, 1, 0], np.int32),
-        class_names=("no", "yes"),
+        truth=class_truth(np.array([0, 1, 0, 1, 0], np.int32), ("no", "yes")),
         splits=np.array([0, 0, 0, 2, 0], np.int8),
     )
     findings = (

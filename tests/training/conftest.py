@@ -13,6 +13,7 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, StageRow
 from pocketvision.preprocessing import Preprocessing, decode
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.training.inputs import ImageViews
 
 TINY = Architecture(
@@ -55,7 +56,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageViews:
         paths.append(f"{index}.png")
         labels.append(label)
         Image.fromarray(pixels).save(root / paths[-1])
-    samples = Samples(root, paths, np.array(labels, np.int32), ("red", "green", "blue"))
+    samples = Samples(root, paths, class_truth(np.array(labels, np.int32), ("red", "green", "blue")))
     hashes = np.array([content_hash(decode(root / path)) for path in paths], dtype="V16")
     return ImageViews(samples, hashes, PREPROCESSING, "standard", seed=0, workers=2)
 

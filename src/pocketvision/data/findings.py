@@ -159,7 +159,7 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
         message = f"{_listed([quoted(name) for name in names])} are classes of nearly one name."
         yield Finding("similar_classes", f"{message} If they are one class, give them one name.")
     present = np.flatnonzero(counts)
-    if len(present) == 1 and len(counts) == 1:
+    if len(present) == 1 and len(counts) == 1 and samples.classes is not None:
         yield Finding("too_few_images", "There is one class only; a classifier needs at least two.")
     if len(present) > 1:
         large, small = present[counts[present].argmax()], present[counts[present].argmin()]
@@ -174,7 +174,9 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
 
 def _classes_of_copies(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     """Classes of several images that no split can part."""
-    readable = np.flatnonzero(inspection.readable)
+    if samples.classes is None:
+        return
+    readable = np.flatnonzero(inspection.readable & samples.classes.present)
     apart = np.unique(np.stack([inspection.clusters[readable], samples.labels[readable]]), axis=1)[1]
     counts = samples.select(readable).label_counts()
     for place in np.flatnonzero((np.bincount(apart, minlength=len(counts)) == 1) & (counts > 1)).tolist():
@@ -286,7 +288,9 @@ def _finding(kind: str, message: str, samples: Samples, members: Sequence[int] |
 
 def _different_labels(samples: Samples, members: NDArray[np.int64]) -> str:
     """The labels of `members` in words, empty when they are all the same."""
-    labels = np.unique(samples.labels[members]).tolist()
+    if samples.classes is None:
+        return ""
+    labels = [label for label in np.unique(samples.labels[members]).tolist() if label >= 0]
     return _listed([samples.class_names[label] for label in labels]) if len(labels) > 1 else ""
 
 

@@ -13,6 +13,7 @@ from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
+from pocketvision.tasks.classification.truth import class_truth
 
 
 def read_image_folder(root: Path, *, labels: Sequence[str] | None = None) -> Samples:
@@ -45,8 +46,7 @@ def read_image_folder(root: Path, *, labels: Sequence[str] | None = None) -> Sam
     return Samples(
         root=root,
         paths=paths,
-        labels=np.array(label_column, dtype=np.int32),
-        class_names=class_names,
+        truth=class_truth(np.array(label_column, dtype=np.int32), class_names),
         splits=np.array(split_column, dtype=np.int8) if layout.classes[0].split >= 0 else None,
         left_out=counter.result(),
         reading=tuple(layout.reading),

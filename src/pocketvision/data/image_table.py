@@ -19,6 +19,7 @@ from pocketvision.data.table_paths import TablePaths, not_there
 from pocketvision.data.table_rows import Columns, TableRow, delimited_rows
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
+from pocketvision.tasks.classification.truth import class_truth
 
 _DEFAULT_COLUMNS = Columns()
 _LONGEST_LABEL = 200
@@ -107,8 +108,7 @@ class _Index:
         samples = Samples(
             root=self.root if self._embedded is None else self._embedded.folder,
             paths=self.paths,
-            labels=np.array([index_of[spelled(name)] for name in self.label_ids], dtype=np.int32)[raw],
-            class_names=class_names,
+            truth=class_truth(np.array([index_of[spelled(name)] for name in self.label_ids])[raw], class_names),
             groups=np.array(self.groups, dtype=np.int32) if self.has_groups else None,
             splits=splits,
             left_out=self.counter.result(),

@@ -1,6 +1,6 @@
-"""Samples: labelled images as an index. Paths, labels, groups and splits; never the pixels."""
+"""Samples: images with what was said about them, as an index. Paths, truth by task, groups and splits; never the pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.left_out import LeftOut
+from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
+from pocketvision.tasks.truth import Truth
 
 SPLITS = ("train", "val", "test")
 
@@ -38,12 +40,11 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """n labelled images, about 120 bytes a row with paths of 60 characters.
+    """n images with their truth, about 120 bytes a row with paths of 60 characters and one label each.
 
     root: the folder that relative paths start from.
     paths: (n) relative to `root` with "/" between parts; absolute when outside.
-    labels: (n) int32, index into `class_names`.
-    class_names: every class in index order, those without images included.
+    truth: by task name, (n) each. An image may lack the truth of a task, but not of all.
     groups: (n) int32, images of one group must stay in one split, -1 is no group; None when the source has no groups.
     splits: (n) int8, index into SPLITS; None when the source has no splits.
     left_out: what of the source is in no row, counted by reason.
@@ -52,12 +53,18 @@ class Samples:
 
     root: Path
     paths: Sequence[str]
-    labels: NDArray[np.int32]
-    class_names: tuple[str, ...]
+    truth: Mapping[str, Truth]
     groups: NDArray[np.int32] | None = None
     splits: NDArray[np.int8] | None = None
     left_out: tuple[LeftOut, ...] = ()
     reading: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.truth:
+            raise ValueError("There is no truth of any task.")
+        for task, truth in self.truth.items():
+            if len(truth) != len(self.paths):
+                raise ValueError(f"{task}: the truth of {len(truth)} images for {len(self.paths)}")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -66,13 +73,51 @@ class Samples:
         """Where image `index` lies."""
         return self.root / self.paths[index]
 
+    @property
+    def classes(self) -> ClassLabels | None:
+        """What classification learns from; None where the source has other truth alone."""
+        truth = self.truth.get(CLASSIFICATION)
+        return truth if isinstance(truth, ClassLabels) else None
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n) of classification, index into `class_names`."""
+        if self.classes is None:
+            raise ValueError(f"There are no classes in {', '.join(self.truth)}.")
+        return self.classes.labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Every class in index order, those without images included: of classification, else of the first task."""
+        return self._main.class_names
+
     def label_name(self, index: int) -> str:
-        """The class name of image `index`."""
-        return self.class_names[int(self.labels[index])]
+        """The class name of image `index`; empty where it has none."""
+        label = -1 if self.classes is None else int(self.classes.labels[index])
+        return "" if label < 0 else self._main.class_names[label]
 
     def label_counts(self) -> NDArray[np.int64]:
-        """(classes) how many images each class has."""
-        return np.bincount(self.labels, minlength=len(self.class_names))
+        """(classes) how many images each class is in."""
+        return self._main.class_counts()
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """(n) numbers from 0, what a split shares out evenly."""
+        return self._main.strata
+
+    def said(self, index: int) -> bytes:
+        """All that was said of image `index`, task by task."""
+        return b"|".join(self.truth[task].said(index) for task in sorted(self.truth))
+
+    def in_classes(self, class_names: tuple[str, ...]) -> "Samples":
+        """The same with `class_names` by another list. Raises UsageError where a class with images is not among them."""
+        main = self._main
+        named = {task: each.in_classes(class_names) if each is main else each for task, each in self.truth.items()}
+        return replace(self, truth=named)
+
+    @property
+    def _main(self) -> Truth:
+        return self.classes or next(iter(self.truth.values()))
 
     @property
     def account(self) -> tuple[str, ...]:
@@ -93,7 +138,7 @@ class Samples:
         return replace(
             self,
             paths=[self.paths[index] for index in chosen.tolist()],
-            labels=self.labels[chosen],
+            truth={task: truth.select(chosen) for task, truth in self.truth.items()},
             groups=None if self.groups is None else self.groups[chosen],
             splits=None if self.splits is None else self.splits[chosen],
         )

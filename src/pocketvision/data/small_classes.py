@@ -26,20 +26,24 @@ def without_small_classes(samples: Samples, min_per_class: int, clusters: NDArra
 def large_enough(
     samples: Samples, min_per_class: int, clusters: NDArray[np.integer] | None = None
 ) -> NDArray[np.bool_]:
-    """(classes) whether each has `min_per_class` pictures that a split may part. Raises UsageError for a number below 1."""
+    """(classes) whether each has `min_per_class` pictures that a split may part. Raises UsageError for a number below 1, and
+    for pictures that are in no class."""
     if min_per_class < 1:
         raise UsageError(f"--min-per-class is {min_per_class}; expected 1 or more images.")
     if min_per_class == 1:
         return np.ones(len(samples.class_names), np.bool_)
+    if samples.classes is None:
+        raise UsageError(f"{samples.root}: --min-per-class counts pictures of classes, and these are in none.")
     labels = samples.labels
     if clusters is not None:
         _, first = np.unique(np.stack([clusters, labels]), axis=1, return_index=True)
         labels = labels[first]
-    return np.bincount(labels, minlength=len(samples.class_names)) >= min_per_class
+    return np.bincount(labels[labels >= 0], minlength=len(samples.class_names)) >= min_per_class
 
 
 def only_classes(samples: Samples, chosen: NDArray[np.bool_], min_per_class: int) -> Samples:
-    """The samples of the classes that are chosen, (classes) booleans; the others are named and counted as left out."""
+    """The samples of the classes that are chosen, (classes) booleans, and those without any; the others are named and counted
+    as left out."""
     counts = samples.label_counts()
     small = [f"{shortened(samples.class_names[place], 40)} ({counts[place]})" for place in np.flatnonzero(~chosen)]
     if chosen.sum() < 2 <= len(chosen):
@@ -49,14 +53,9 @@ def only_classes(samples: Samples, chosen: NDArray[np.bool_], min_per_class: int
         )
     counter = LeftOutCounter()
     counter.add("small_class", _some(small), int(counts[~chosen].sum()))
-    kept = samples.select(chosen[samples.labels])
-    renumbered = np.cumsum(chosen) - 1
-    return replace(
-        kept,
-        labels=renumbered[kept.labels].astype(np.int32),
-        class_names=tuple(name for name, stays in zip(samples.class_names, chosen, strict=True) if stays),
-        left_out=merged(samples.left_out, counter.result()),
-    )
+    names = tuple(name for name, stays in zip(samples.class_names, chosen, strict=True) if stays)
+    kept = samples.select(np.append(chosen, True)[samples.labels]).in_classes(names)  # -1 is no class
+    return replace(kept, left_out=merged(samples.left_out, counter.result()))
 
 
 def _some(names: list[str]) -> str:

@@ -57,9 +57,9 @@ def make_split(
 ) -> NDArray[np.int8]:
     """(n) int8, index into SPLITS: each class is shared out by the given shares, and no cluster is parted.
 
-    labels: (n). clusters: (n), from `unite`; None is every sample by itself. Every class has images in train and val, and
-    in test where it has a third cluster to give; shares are met as closely as whole clusters allow. The same arguments give
-    the same split on every machine.
+    labels: (n) numbers from 0; those without one of `class_names` need not be in every split. clusters: (n), from `unite`; None
+    is every sample by itself. Every class has images in train and val, and in test where it has a third cluster to give; shares
+    are met as closely as whole clusters allow. The same arguments give the same split on every machine.
 
     Raises UsageError for shares that leave nothing for training, and, naming the classes (by `class_names`, else by
     number), when one has all its images in a single cluster and so can not be both learned from and measured.
@@ -71,8 +71,9 @@ def make_split(
         raise UsageError(f"Validation share {val_share} and test share {test_share} leave nothing for training.")
     owners = np.arange(len(labels)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     split_of, without = assign_clusters(labels, owners, (1 - val_share - test_share, val_share, test_share), seed)
-    if without:
-        raise _can_not_be_split(labels, owners, without, class_names)
+    unsplit = [label for label in without if class_names is None or label < len(class_names)]
+    if unsplit:
+        raise _can_not_be_split(labels, owners, unsplit, class_names)
     return split_of[owners]
 
 

@@ -216,7 +216,7 @@ def _halved(samples: Samples) -> Samples:
     clusters = np.arange(len(samples)) if samples.groups is None else _clusters(samples.groups)
     return samples.with_splits(
         make_split(
-            samples.labels, clusters=clusters, val_share=0.5, test_share=0.0, seed=0, class_names=samples.class_names
+            samples.strata, clusters=clusters, val_share=0.5, test_share=0.0, seed=0, class_names=samples.class_names
         )
     )
 

@@ -51,19 +51,18 @@ class TrainingData:
         return self.samples.split_indices(split)
 
     def fingerprint(self) -> str:
-        """Names the data: every image's content, label and split, in no order."""
+        """Names the data: every image's content, truth and split, in no order."""
+        samples, hashes = self.samples, self.content_hashes
         rows = sorted(
-            self.content_hashes[index].tobytes() + _bytes_of(f"|{label}|{split}")
-            for index, (label, split) in enumerate(
-                zip((self.samples.label_name(i) for i in range(len(self.samples))), self._splits(), strict=True)
-            )
+            hashes[index].tobytes() + b"|%b|%d" % (samples.said(index), split)
+            for index, split in enumerate(self._splits())
         )
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
 
     def fingerprint_of(self, split: str) -> str:
-        """Names the images of a split: their content and labels, in no order."""
+        """Names the images of a split: their content and truth, in no order."""
         indices, hashes = self.indices(split).tolist(), self.content_hashes
-        rows = sorted(hashes[index].tobytes() + _bytes_of(f"|{self.samples.label_name(index)}") for index in indices)
+        rows = sorted(hashes[index].tobytes() + b"|" + self.samples.said(index) for index in indices)
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
 
     def sightings(self, split: str) -> Sightings:
@@ -148,7 +147,7 @@ def prepare_data(
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
     chosen = large_enough(kept, min_per_class, clusters)
     if not chosen.all():
-        stays = chosen[kept.labels]
+        stays = np.append(chosen, True)[kept.labels]
         kept = only_classes(replace(kept, left_out=(), reading=()), chosen, min_per_class)
         readable, clusters = readable[stays], clusters[stays]
         for line in kept.account:
@@ -169,7 +168,7 @@ def prepare_data(
 
 def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:
     drawn = make_split(
-        samples.labels,
+        samples.strata,
         clusters=clusters,
         val_share=recipe.val_share,
         test_share=recipe.test_share,
@@ -209,7 +208,7 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     if len(train) == 0:
         return samples
     drawn = make_split(
-        samples.labels[train],
+        samples.strata[train],
         clusters=clusters[train],
         val_share=recipe.val_share,
         test_share=0.0,
@@ -259,11 +258,13 @@ def findings_in_lines(found: Audit) -> list[str]:
 
 
 def _require_two_classes(samples: Samples, data: Path) -> None:
-    counts = samples.label_counts()
     if len(samples) == 0:
         raise UsageError(
             f"{data}: none of its images can be read, so there is nothing to train on. See `pocketvision check {data}`."
         )
+    if samples.classes is None:
+        return
+    counts = samples.label_counts()
     present = [name for name, count in zip(samples.class_names, counts, strict=True) if count]
     if len(present) < 2:
         raise UsageError(
@@ -281,16 +282,12 @@ def _require_two_classes(samples: Samples, data: Path) -> None:
 
 def _require_training_images(samples: Samples, data: Path) -> None:
     for split in SPLITS[:2]:
-        counts = np.bincount(samples.labels[samples.split_indices(split)], minlength=len(samples.class_names))
-        missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
-        if len(missing) == len(samples.class_names):
+        rows = samples.split_indices(split)
+        if len(rows) == 0:
             raise UsageError(f"{data}: its splits have no {split} images at all.")
+        counts = samples.select(rows).label_counts().tolist()
+        missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
         if missing and split == "train":
             raise UsageError(
                 f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from."
             )
-
-
-def _bytes_of(text: str) -> bytes:
-    """A name as bytes, for a hash; it need not be UTF-8."""
-    return text.encode("utf-8", "surrogatepass")

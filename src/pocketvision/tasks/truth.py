@@ -1,0 +1,37 @@
+"""Truth: what a person said about images for one task. An index of rows, as samples are; never the pixels."""
+
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Truth(Protocol):
+    """The truth of n images for one task. Some of them may lack it."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Every class in index order, those without images included; none where the task knows no classes."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(n) whether each image has this truth."""
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """(n) numbers from 0: what a split shares out evenly. Each is to be in training and in validation."""
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """(classes) in how many images each class is."""
+
+    def select(self, indices: NDArray[np.int64]) -> Self:
+        """That of the images at `indices`, integers in any order."""
+
+    def in_classes(self, class_names: tuple[str, ...]) -> Self:
+        """The same by another list of class names. Raises UsageError where a class with images is not among them."""
+
+    def said(self, index: int) -> bytes:
+        """All that was said of image `index`, by the names of the classes: nothing of one that lacks it. Two
+        images with the same have the same truth."""
