@@ -101,7 +101,7 @@ def in_a_process(kind: str, path: Path) -> dict[str, Any]:
 
 def measure(kind: str, path: Path, trace: bool) -> dict[str, Any]:
     """One kind of work on one source, in this process."""
-    from pocketvision.data.sources import read_samples
+    from pocketvision.data.sources.catalog import read_samples
     from pocketvision.data.splits import make_split, unite
 
     if path.suffix == ".parquet":

@@ -12,7 +12,7 @@ import torch
 
 from pocketvision.bundle import read_bundle
 from pocketvision.cli.main import main
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.targets import TARGETS

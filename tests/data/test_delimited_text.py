@@ -8,7 +8,7 @@ import pytest
 from pocketvision.data.delimited_text import open_delimited, split_cells, text_lines, text_of
 from pocketvision.data.left_out import LeftOut
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 
 FILES = [f"{number}.jpg" for number in range(12)]

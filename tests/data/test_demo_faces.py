@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.demo_faces import UNSEEN_DESIGN, demo_partition, faces_folder, faces_table
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 
 DESIGNS = ("fluent", "noto", "openmoji", "twemoji")

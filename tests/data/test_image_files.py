@@ -10,7 +10,7 @@ from PIL import Image
 from pocketvision.data.image_files import SUFFIXES, is_image_file, is_skipped_folder, why_left_out
 from pocketvision.data.left_out import REASONS
 from pocketvision.data.signatures import HEAD_BYTES, format_of
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.preprocessing import FORMATS, decode
 from pocketvision.streaming.frame import SourceEvents

@@ -9,7 +9,7 @@ from PIL import Image
 from pocketvision.data.class_names import similar_names
 from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.workflows.check import check

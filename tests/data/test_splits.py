@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, unite, write_split_csv
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import class_truth

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 
 NAMES = ("img/a 1.jpg", "img/b.PNG", "img/한글.jpg")

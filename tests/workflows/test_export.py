@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pocketvision.baseline import baseline
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.data.demo_faces import some_pictures
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import AgreementError, BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.intervals import Interval

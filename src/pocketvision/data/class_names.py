@@ -43,8 +43,6 @@ def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, wher
     `where` says in which data it was found.
     """
     names = {spelled(name) for name in found}
-    if isinstance(labels, str):
-        raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
     if labels is None:
         return tuple(natural_sorted(names))
     expected = tuple(spelled(label) for label in labels)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import unknown_name
 
 # OpenMoji: its outlined style is the furthest from the others, and its share-alike licence stays clear of training.

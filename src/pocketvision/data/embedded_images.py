@@ -1,4 +1,4 @@
-"""Pictures that lie inside a table: unpacked once into the cache folder, under names made of their content."""
+"""Pictures that lie inside a table or in memory: unpacked once into a folder, under names made of their content."""
 
 import hashlib
 import re
@@ -16,10 +16,10 @@ _PLAIN_NAME = re.compile(r"[\w.-]{1,60}")
 
 
 class EmbeddedImages:
-    """Writes pictures below `folder` and counts them. A picture that is there already is not written again."""
+    """Writes pictures below `folder` (None: the cache folder) and counts them. One that is there already is not written again."""
 
-    def __init__(self) -> None:
-        self.folder = user_cache_path("pocketvision") / "embedded"
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = user_cache_path("pocketvision") / "embedded" if folder is None else folder.absolute()
         self.count = 0
         self.size = 0
 
@@ -48,6 +48,6 @@ class EmbeddedImages:
             Path(file.name).replace(path)
         except OSError as error:
             raise PocketVisionError(
-                f"{path}: the pictures of a table can not be unpacked there ({error.strerror or error}). Free some space, "
-                "or set XDG_CACHE_HOME to another folder."
+                f"{path}: pictures can not be unpacked there ({error.strerror or error}). Free some space, or take another "
+                "folder (the cache: set XDG_CACHE_HOME)."
             ) from error

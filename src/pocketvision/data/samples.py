@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.left_out import LeftOut
+from pocketvision.data.origin import Origin
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.truth import Truth
 
@@ -49,6 +50,7 @@ class Samples:
     splits: (n) int8, index into SPLITS; None when the source has no splits.
     left_out: what of the source is in no row, counted by reason.
     reading: sentences that say how the source was understood where it could have been understood otherwise.
+    origin: where they were read from; None where they were not read.
     """
 
     root: Path
@@ -58,6 +60,7 @@ class Samples:
     splits: NDArray[np.int8] | None = None
     left_out: tuple[LeftOut, ...] = ()
     reading: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if not self.truth:

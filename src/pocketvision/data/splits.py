@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.atomic_files import replacing
+from pocketvision.atomic_files import replacing, write_json
 from pocketvision.csv_text import csv_bytes
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.stratify import assign_clusters
 from pocketvision.errors import UsageError
+from pocketvision.tasks.classification.truth import CLASSIFICATION
 
 CONTENT = "content"
 """The column of content hashes in a run's split.csv."""
+
+
+def origin_file(table: Path) -> Path:
+    """The file beside a table of splits that names the source of its images, where the table does not hold all their truth."""
+    return table.with_name(f"{table.stem}.source.json")
 
 
 def unite(
@@ -96,20 +102,36 @@ def _can_not_be_split(
 
 
 def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | None = None) -> None:
-    """Write the columns path (absolute), label, split and, if there are groups, group; whole or not at all.
+    """Write the columns path, label (if there are classes), split and (if there are groups) group; whole or not at all.
 
     content: (n) content hashes for a further column, by which the images are known again wherever they are moved.
 
-    The file is itself an image table: training on it repeats the split. Raises ValueError for samples without splits.
+    The file is itself a source: training on it repeats the split. Paths are absolute, or relative to the file for images below
+    its folder. Where a class is not all the truth of each image, `origin_file` is written too, and paths are relative to the
+    source that it names. Raises ValueError for samples without splits, and for such truth of no known source.
     """
     if samples.splits is None:
         raise ValueError("The samples have no splits to write.")
-    root = str(samples.root.absolute())
+    whole = set(samples.truth) == {CLASSIFICATION} and bool((samples.labels >= 0).all())
+    if not whole and samples.origin is None:
+        raise ValueError(
+            f"A table can not hold {', '.join(samples.truth)}, and no source is known to read it from again."
+        )
+    classes = [] if samples.classes is None else ["label"]
     groups = [] if samples.groups is None else ["" if group < 0 else group for group in samples.groups.tolist()]
     further = [*(["group"] if groups else []), *([] if content is None else [CONTENT])]
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(csv_bytes(["path", "label", "split", *further]))
-        for index, name in enumerate(samples.paths):
-            row = [os.path.join(root, name), samples.label_name(index), SPLITS[samples.splits[index]]]  # noqa: PTH118
+        file.write(csv_bytes(["path", *classes, "split", *further]))
+        for index, name in enumerate(_paths_from(path.parent, samples) if whole else samples.paths):
+            row = [name, *(samples.label_name(index) for _ in classes), SPLITS[samples.splits[index]]]
             row += [groups[index]] if groups else []
             file.write(csv_bytes(row if content is None else [*row, content[index].tobytes().hex()]))
+    origin_file(path).unlink(missing_ok=True)
+    if not whole and samples.origin is not None:
+        write_json(origin_file(path), {**samples.origin.to_dict(), "class_names": samples.class_names})
+
+
+def _paths_from(folder: Path, samples: Samples) -> Iterable[str]:
+    """Absolute paths; below `folder` relative ones, which hold when it is moved."""
+    root, start = str(samples.root.absolute()), f"{folder.absolute()}{os.sep}"
+    return (os.path.join(root, name).removeprefix(start) for name in samples.paths)  # noqa: PTH118

@@ -13,7 +13,7 @@ from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.learned_from import FILE as HASHES
 from pocketvision.data.learned_from import SAME, Sightings, file_of, fingerprints_of, known_to, looked_up
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.evaluation.evaluate import matched_labels

@@ -11,7 +11,7 @@ import numpy as np
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
 from pocketvision.data.learned_from import Sightings, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
@@ -23,6 +23,7 @@ from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_syns
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Counted, Note, OnEvent, silent
 
@@ -179,7 +180,8 @@ def _refuse_trained(samples: Samples, split: str | None, data: Path) -> None:
 def _by_synset(read: Callable[..., Samples]) -> Samples | None:
     """The samples under their classes' names, when what they are labelled with are ImageNet's WordNet ids."""
     try:
-        return replace(read(labels=imagenet_synsets()), class_names=imagenet_classes())
+        samples = read(labels=imagenet_synsets())
+        return replace(samples, truth=class_truth(samples.labels, imagenet_classes()))
     except UsageError:
         return None  # other names, or something that reading them by the network's labels will say
 

@@ -15,7 +15,7 @@ from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedF
 from pocketvision.data.near_duplicates import Pairs
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE

@@ -9,7 +9,7 @@ import pytest
 
 from pocketvision.data.left_out import LeftOut
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import MissingExtraError, UsageError
 
 

@@ -13,7 +13,7 @@ import pytest
 from pocketvision.data import image_files
 from pocketvision.data.natural_order import natural_sorted
 from pocketvision.data.samples import SPLITS
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 
 
@@ -225,7 +225,7 @@ def test_a_folder_without_permission_is_named(reachable: Path) -> None:
     (tmp_path / "b/secret").chmod(0)
     script = (
         "import os, sys\n"
-        "from pocketvision.data.sources import read_samples\n"
+        "from pocketvision.data.sources.catalog import read_samples\n"
         "os.setuid(65534)\n"
         "try: read_samples(sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"

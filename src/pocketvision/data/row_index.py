@@ -1,7 +1,7 @@
-"""The image table: a CSV, TSV or Parquet file with one image a row."""
+"""The columns of labelled images while they are read row by row, whatever the rows come from."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,55 +12,33 @@ from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.delimited_text import is_utf8, not_utf8
 from pocketvision.data.embedded_images import EmbeddedImages
 from pocketvision.data.left_out import LeftOutCounter, merged
-from pocketvision.data.parquet_rows import parquet_rows
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.several_labels import LabelUse, refuse_several_labels
 from pocketvision.data.table_paths import TablePaths, not_there
-from pocketvision.data.table_rows import Columns, TableRow, delimited_rows
+from pocketvision.data.table_rows import TableRow
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 from pocketvision.tasks.classification.truth import class_truth
 
-_DEFAULT_COLUMNS = Columns()
 _LONGEST_LABEL = 200
 _KEPT = 100  # rows without a file that are looked at
 
 
-def read_image_table(
-    table: Path, *, labels: Sequence[str] | None = None, columns: Columns = _DEFAULT_COLUMNS, images: Path | None = None
-) -> Samples:
-    """Index the rows of `table`, in their order; labels are text, also "7".
+class RowIndex:
+    """Grows row by row. table: what the rows come from, for messages. root: where relative paths start. given: whether absolute
+    paths that lead nowhere are looked up below it too. pictures: takes those that lie inside the rows; inside: of what."""
 
-    labels: every class name in index order; None takes the labels found (of the training rows, when there are splits)
-    in natural order. images: where relative paths start, and below which absolute ones are looked up that lead nowhere;
-    None is the table's folder. A group cell may be empty: no group. A row that repeats an earlier one in every column is
-    left out and counted; other repetitions stay, for the audit to report. Pictures inside a Parquet table are unpacked into
-    the cache folder.
-
-    Raises UsageError, with the row, for what `delimited_rows` and `parquet_rows` refuse, an empty path or label, several
-    labels in a cell, an unknown split, a class that is not among `labels` (or, without them, has no training row), a file
-    that is not there, and no rows at all.
-    """
-    if images is not None and not images.is_dir():
-        raise UsageError(
-            f"--images {images}: there is no such folder. Expected the folder that relative paths start from."
-        )
-    index = _Index(table, images)
-    is_parquet = table.suffix.lower() == ".parquet"
-    rows: Iterator[TableRow] = (
-        parquet_rows(table, columns) if is_parquet else delimited_rows(table, columns, index.counter)
-    )
-    for row in rows:
-        index.add(row)
-    return index.samples(labels)
-
-
-class _Index:
-    """The columns of a table while they grow."""
-
-    def __init__(self, table: Path, images: Path | None) -> None:
+    def __init__(
+        self,
+        table: Path,
+        root: Path,
+        *,
+        given: bool = False,
+        pictures: EmbeddedImages | None = None,
+        inside: str = "table",
+    ) -> None:
         self.table = table
-        self.root = table.parent if images is None else images
+        self.root = root
         self.counter = LeftOutCounter()
         self.paths: list[str] = []
         self.labels, self.groups, self.splits = array("i"), array("i"), array("b")
@@ -70,8 +48,9 @@ class _Index:
         self.has_splits = self.has_groups = False
         self.missing: list[tuple[str, str]] = []
         self.missing_count = 0
-        self._files = TablePaths(self.root, given=images is not None)
-        self._embedded: EmbeddedImages | None = None
+        self._files = TablePaths(root, given=given)
+        self._pictures = pictures or EmbeddedImages()
+        self._inside = inside
 
     def add(self, row: TableRow) -> None:
         """Take one row in. A missing file is noted, to be reported with all others; the rest is refused at once."""
@@ -106,7 +85,7 @@ class _Index:
         class_names = self._class_names(labels, raw, splits)
         index_of = {name: index for index, name in enumerate(class_names)}
         samples = Samples(
-            root=self.root if self._embedded is None else self._embedded.folder,
+            root=self._pictures.folder if self._pictures.count else self.root,
             paths=self.paths,
             truth=class_truth(np.array([index_of[spelled(name)] for name in self.label_ids])[raw], class_names),
             groups=np.array(self.groups, dtype=np.int32) if self.has_groups else None,
@@ -119,14 +98,14 @@ class _Index:
     def _path(self, row: TableRow) -> str:
         """The path of the row's picture, as Samples has it."""
         if row.content is not None:
-            self._embedded = self._embedded or EmbeddedImages()
-            return self._embedded.add(row.content, row.path)
+            if self._pictures.count == 0:  # from now on relative paths start at their folder
+                self.paths = [str((self.root / path).absolute()) for path in self.paths]
+            return self._pictures.add(row.content, row.path)
         if not row.path.strip():
             raise UsageError(f"{self._where(row)}: the path is empty. Give every row an image, or remove the row.")
         found = self._files.find(row.path)
         if found is not None:
-            # Beside pictures that were unpacked, relative paths would start at their folder.
-            return found if self._embedded is None else str((self.root / found).absolute())
+            return str((self.root / found).absolute()) if self._pictures.count else found
         if not is_utf8(row.path):
             raise not_utf8(self.table)
         self.missing_count += 1
@@ -168,10 +147,11 @@ class _Index:
         lines = []
         if self._files.moved_from is not None:
             lines.append(f"Paths that start at {quoted(self._files.moved_from)} are read below {self.root}.")
-        if self._embedded is not None:
-            size = f"{self._embedded.size / 1e6:,.1f} MB"
+        pictures = self._pictures
+        if pictures.count:
+            size = f"{pictures.size / 1e6:,.1f} MB"
             lines.append(
-                f"{self._embedded.count:,} pictures inside the table ({size}) are unpacked in {self._embedded.folder}."
+                f"{pictures.count:,} pictures inside the {self._inside} ({size}) are unpacked in {pictures.folder}."
             )
         return tuple(lines)
 

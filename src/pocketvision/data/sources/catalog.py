@@ -1,0 +1,151 @@
+"""The table of sources: where images with their truth may come from. A new format is one file and one row."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pocketvision.data.image_files import existing_form
+from pocketvision.data.origin import Origin, SourceOptions
+from pocketvision.data.samples import Samples
+from pocketvision.data.small_classes import without_small_classes
+from pocketvision.data.sources.image_folder import read_image_folder
+from pocketvision.data.sources.image_table import read_image_table
+from pocketvision.data.sources.source import OWN_FILE, SHAPE, Source
+from pocketvision.data.sources.split_overlay import over_source, read_origin
+from pocketvision.data.splits import origin_file
+from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.printable import quoted
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+
+
+def _read_split_overlay(table: Path, options: SourceOptions) -> Samples:
+    origin, class_names = read_origin(table)
+    if options.images is not None:
+        origin = replace(origin, options=replace(origin.options, images=options.images))
+    return over_source(table, _read(origin), class_names, options.labels)
+
+
+SOURCES: dict[str, Source] = {
+    "image-folder": Source(
+        expects="a folder with one sub-folder of images for each class (or train/, val/, test/ above them)",
+        evidence=lambda path: SHAPE if path.is_dir() else None,
+        kinds=(CLASSIFICATION,),
+        read=lambda path, options: read_image_folder(path, labels=options.labels),
+    ),
+    "image-table": Source(
+        expects=f"a table ({', '.join(TABLE_SUFFIXES)}) with the columns path and label",
+        evidence=lambda path: SHAPE if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES else None,
+        kinds=(CLASSIFICATION,),
+        read=lambda path, options: read_image_table(
+            path, labels=options.labels, columns=options.columns, images=options.images
+        ),
+        names_files=True,
+    ),
+    "split-overlay": Source(
+        expects="the split.csv of a run, beside the file that names its source",
+        evidence=lambda path: OWN_FILE if path.suffix.lower() == ".csv" and origin_file(path).is_file() else None,
+        kinds=(),
+        read=_read_split_overlay,
+        names_files=True,
+    ),
+}
+
+
+def read_samples(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    task: str | None = None,
+    labels: Sequence[str] | None = None,
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "split",
+    group_column: str = "group",
+    images: str | Path | None = None,
+    min_per_class: int = 1,
+) -> Samples:
+    """Index the images with their truth at `path`; no image is opened.
+
+    format: a name of SOURCES; None takes the one with the most specific evidence, among those that give the truth of `task`, a
+    kind of task, if there is one. labels: every class name in index order; None takes the names found, in natural order. The
+    column names matter to tables alone, and so does images: where their relative paths start, None is the table's folder.
+    min_per_class: classes with fewer images are left out, which is noted.
+
+    Raises UsageError for a path that is absent, empty, of no or of several formats, for images without any truth, and for
+    content that does not hold together (each source says what it refuses).
+    """
+    place = _existing(Path(path))
+    if format is not None and format not in SOURCES:
+        raise unknown_name("format", format, SOURCES)
+    name, said = _recognised(place, task) if format is None else (format, ())
+    if images is not None and not SOURCES[name].names_files:
+        what = "folder of images" if place.is_dir() else f"source of the format {name}"
+        raise UsageError(
+            f"--images {images} says where the paths of a table start, and {place} is a {what}. "
+            "Leave it out, or name the table."
+        )
+    if isinstance(labels, str):
+        raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
+    options = SourceOptions(
+        labels=None if labels is None else tuple(labels),
+        columns=Columns(path_column, label_column, split_column, group_column),
+        images=None if images is None else Path(images),
+    )
+    samples = _read(Origin(place, name, options))
+    if task is not None and task not in samples.truth:
+        raise UsageError(f"{place}, read as {name}, has the truth of {', '.join(samples.truth)}, and none of {task}.")
+    return without_small_classes(replace(samples, reading=(*said, *samples.reading)), min_per_class)
+
+
+def _existing(place: Path) -> Path:
+    if not os.path.lexists(place):
+        place = existing_form(place)
+    try:
+        place.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        if isinstance(error, PermissionError):
+            raise UsageError(f"{place}: no permission to look there.") from error
+        raise UsageError(f"{place}: no such file or folder. Expected {_expected()}.") from error
+    return place
+
+
+def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
+    """The format with the most specific evidence, and a sentence where there are others too."""
+    kinds = dict.fromkeys(kind for source in SOURCES.values() for kind in source.kinds)
+    if task is not None and task not in kinds:
+        raise unknown_name("task", task, kinds)
+    asked = {name: each for name, each in SOURCES.items() if task is None or not each.kinds or task in each.kinds}
+    found = {name: evidence for name, source in asked.items() if (evidence := source.evidence(place)) is not None}
+    if not found:
+        sheet = " Save the sheet as CSV (UTF-8)." if place.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+        raise UsageError(f"{place}: this kind of file is no source of labelled images. Expected {_expected()}.{sheet}")
+    best = [name for name, evidence in found.items() if evidence == max(found.values())]
+    if len(best) > 1:
+        several = "; or ".join(f"{name} ({SOURCES[name].expects})" for name in best)
+        apart = " or, for what it is read, --task" if len({SOURCES[name].kinds for name in best}) > 1 else ""
+        raise UsageError(f"{place} can be read as {several}. Say which it is with --format{apart}.")
+    if len(found) == 1:
+        return best[0], ()
+    others = ", ".join(name for name in found if name != best[0])
+    return best[0], (f"Read as {best[0]}, not as {others}; --format says otherwise.",)
+
+
+def _read(origin: Origin) -> Samples:
+    """Raises UsageError for images without any truth, which no task could learn from or be measured on."""
+    samples = SOURCES[origin.format].read(origin.path, origin.options)
+    without = np.flatnonzero(~np.any([truth.present for truth in samples.truth.values()], axis=0))
+    if len(without):
+        some = ", ".join(quoted(samples.paths[index]) for index in without[:3].tolist())
+        raise UsageError(
+            f"{origin.path}: {len(without):,} of {len(samples):,} images have no truth for any task, such as {some}. Say what is "
+            "in them, or take them away."
+        )
+    return samples if samples.origin is not None else replace(samples, origin=origin)
+
+
+def _expected() -> str:
+    return "; or ".join(source.expects for source in SOURCES.values())

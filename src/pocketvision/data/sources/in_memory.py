@@ -1,0 +1,170 @@
+"""Images handed over from Python: lists of paths and labels, or a data set that gives (picture, truth).
+
+Pictures that are no files are written once as such, PNG without loss, and are then images like all others: for the audit, the
+content hashes, the trunk cache, and a training that goes on later.
+"""
+
+import io
+import operator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pocketvision.data.embedded_images import EmbeddedImages
+from pocketvision.data.row_index import RowIndex
+from pocketvision.data.samples import Samples
+from pocketvision.data.table_rows import TableRow
+from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_PICTURE = "a path, a PIL image, the bytes of an image file, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8"
+
+
+class PictureDataset(Protocol):
+    """A data set as torch has it: pairs of a picture and its truth, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """n pictures with their truth. name: what they are called in messages. pairs: both, read one at a time. names: of the classes
+    that numbers stand for, None where a number is itself a name."""
+
+    name: str
+    pairs: Iterable[tuple[Any, Any]]
+    names: tuple[str, ...] | None
+
+    def read(self, folder: Path | None = None) -> Samples:
+        """All of them as samples, with the classes in the order of `names`, or else in natural order.
+
+        folder: where pictures that are no files are written; None is the cache folder. Paths are relative to the working folder.
+
+        Raises UsageError, with the item's number, for a picture that is none, a truth that is missing or does not fit
+        classification, and what a table's rows are refused for.
+        """
+        pictures = EmbeddedImages(folder)
+        index = RowIndex(Path(self.name), Path.cwd(), pictures=pictures, inside="data")
+        for number, (picture, truth) in enumerate(self.pairs):
+            where = f"{self.name}, item {number}"
+            content, path = _content(picture, where)
+            index.add(TableRow(("item", number), path, self._class(truth, where), None, None, content))
+        return index.samples(self.names)
+
+    def _class(self, truth: Any, where: str) -> str:
+        if truth is None:
+            raise UsageError(f"{where}: it has no truth (None). Give every picture its class, or leave it out.")
+        if isinstance(truth, str | bool | np.bool_):
+            return str(truth)
+        try:
+            number = operator.index(truth)
+        except TypeError as error:
+            raise UsageError(
+                f"{where}: its truth, {quoted(truth)} of the type {type(truth).__name__}, does not fit {CLASSIFICATION}: "
+                "expected the name of a class, or its number."
+            ) from error
+        if self.names is None:
+            return str(number)
+        if not 0 <= number < len(self.names):
+            raise UsageError(
+                f"{where}: its truth is class {number}, and there are {len(self.names)} classes from 0 on."
+            )
+        return self.names[number]
+
+
+def in_memory(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | None) -> InMemory | None:
+    """What is handed over from Python, or None where `data` is the path of a source.
+
+    paths: files, or pictures themselves; labels: the class of each. data: a PictureDataset; then labels are its class names in
+    index order, and None takes its `classes`, if it has such.
+
+    Raises UsageError for lists of different lengths or without anything in them, and for what is no data at all.
+    """
+    if paths is not None:
+        if data is not None:
+            raise UsageError("There are both data and paths; expected one of them.")
+        return _lists(paths, labels)
+    if data is None:
+        raise UsageError("There is no data: name an image folder or a table, or give paths and labels.")
+    if isinstance(data, str | os.PathLike):
+        return None
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise UsageError(
+            f"The data is of the type {type(data).__name__}; expected a path, or a data set with a length and items by number."
+        )
+    name = type(data).__name__
+    if len(data) == 0:
+        raise UsageError(f"{name}: the data set is empty; expected pairs of a picture and its truth.")
+    names = getattr(data, "classes", None) if labels is None else labels
+    return InMemory(name, _items(data, name), None if names is None else tuple(map(str, _listed(names, "labels"))))
+
+
+def _lists(paths: Iterable[Any], labels: Iterable[Any] | None) -> InMemory:
+    if labels is None:
+        raise UsageError("There are paths and no labels; expected the class of each in labels=[...].")
+    pictures, truths = _listed(paths, "paths"), _listed(labels, "labels")
+    if len(pictures) != len(truths):
+        raise UsageError(
+            f"There are {len(pictures):,} paths and {len(truths):,} labels; expected one label for each path."
+        )
+    if not pictures:
+        raise UsageError("The lists of paths and labels are empty; expected at least one picture of each class.")
+    return InMemory("paths", zip(pictures, truths, strict=True), None)
+
+
+def _listed(values: Iterable[Any], what: str) -> Sequence[Any]:
+    if isinstance(values, str | bytes | os.PathLike) or not isinstance(values, Iterable):
+        raise UsageError(f"{what} is {quoted(values)}; expected a list.")
+    return list(values)
+
+
+def _items(data: PictureDataset, name: str) -> Iterator[tuple[Any, Any]]:
+    for number in range(len(data)):
+        try:
+            item = data[number]
+        except OSError as error:
+            raise UsageError(f"{name}, item {number}: the data set can not read it ({error}).") from error
+        if not isinstance(item, Sequence) or isinstance(item, str | bytes) or len(item) != 2:
+            found = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
+            raise UsageError(f"{name}, item {number}: it is {found}; expected the pair (picture, truth).")
+        yield item[0], item[1]
+
+
+def _content(picture: Any, where: str) -> tuple[bytes | None, str]:
+    """A file's content and no path, or a path alone."""
+    if isinstance(picture, str | os.PathLike):
+        return None, os.fsdecode(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture), ""
+    image = picture if isinstance(picture, Image.Image) else _of_array(picture, where)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        file = io.BytesIO()
+        (upright if upright.mode in _PNG_MODES else upright.convert("RGB")).save(file, "PNG", compress_level=1)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: the picture can not be written as PNG ({error}).") from error
+    return file.getvalue(), ""
+
+
+def _of_array(picture: Any, where: str) -> Image.Image:
+    if not hasattr(picture, "__array__"):
+        raise UsageError(f"{where}: the picture is of the type {type(picture).__name__}; expected {_PICTURE}.")
+    pixels = np.asarray(picture)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not fits or pixels.size == 0:
+        raise UsageError(
+            f"{where}: the picture is an array {pixels.shape} of {pixels.dtype}; expected {_PICTURE}. A data set for training "
+            "here needs no transforms."
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))
