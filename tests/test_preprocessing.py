@@ -80,6 +80,35 @@ def test_inputs_that_are_not_square_are_covered_without_distortion(
     assert preprocessing(np.asarray(noise(*size))).shape == (3, height, width)
 
 
+@pytest.mark.parametrize("size", [*SIZES, (1, 1), (1, 50), (5000, 3)])
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (64, 128), (65, 31)])
+def test_padding_keeps_all_of_the_image_and_its_shape(height: int, width: int, size: tuple[int, int]) -> None:
+    preprocessing = replace(IMAGENET, height=height, width=width, crop_share=1.0, fit="pad")
+    across, down = preprocessing.resized_size(*size)
+    assert (across == width and down <= height) or (down == height and across <= width)
+    assert abs(across / size[0] - down / size[1]) <= 0.5 / min(size) or min(across, down) == 1
+    found = np.asarray(preprocessing.crop(Image.new("RGB", size, (1, 2, 3)))).astype(int)
+    image, padding = (found == (1, 2, 3)).all(axis=2), (found == (124, 116, 104)).all(axis=2)
+    assert (image ^ padding).all() and image.sum() == across * down
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert abs(rows[0] - (height - 1 - rows[-1])) <= 1 and abs(columns[0] - (width - 1 - columns[-1])) <= 1
+
+
+def test_padding_is_what_the_network_sees_as_nothing() -> None:
+    preprocessing = replace(IMAGENET, crop_share=1.0, fit="pad")
+    corner = preprocessing(np.zeros((100, 300, 3), np.uint8))[:, 0, 0]
+    assert np.abs(corner * preprocessing.std).max() <= 0.5 / 255 + 1e-6
+    assert replace(preprocessing, mean=(-1.0, 0.5, 2.0)).fill == (0, 128, 255)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_stretching_is_pillows_resize(size: tuple[int, int]) -> None:
+    image = noise(*size)
+    expected = image.resize((128, 64), Image.Resampling.BICUBIC)
+    found = replace(IMAGENET, height=64, width=128, crop_share=1.0, fit="stretch").crop(image)
+    assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
 def test_normalising_is_its_formula() -> None:
     image = noise(224, 224)
     expected = (np.asarray(image) / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.std)
@@ -133,6 +162,9 @@ def test_json_and_back() -> None:
         ({"pad": 3}, "'pad' is unknown"),
         ({"white_level": 4000}, "white_level is 4000; expected 255, 1023, 4095, 16383, 65535"),
         ({"white_level": [1]}, r"white_level is \[1\]"),
+        ({"fit": "squash"}, 'fit is \'squash\'; expected "crop", "pad" or "stretch"'),
+        ({"fit": ["pad"]}, r"fit is \['pad'\]"),
+        ({"fit": "pad"}, 'crop_share is 0.875 where fit is "pad", which keeps all; expected 1'),
     ],
 )
 def test_wrong_fields_are_named(change: dict[str, Any], message: str) -> None:
@@ -147,7 +179,14 @@ def test_a_bundle_of_format_1_has_no_white_level_and_means_the_full_range() -> N
     assert Preprocessing.from_dict({**values, "white_level": 4095}).white_level == 4095
 
 
-@pytest.mark.parametrize("name", sorted(set(IMAGENET.to_dict()) - {"white_level"}))
+def test_a_bundle_without_a_fit_was_made_by_cropping() -> None:
+    values = IMAGENET.to_dict()
+    assert values.pop("fit") == "crop"
+    assert Preprocessing.from_dict(values) == IMAGENET
+    assert Preprocessing.from_dict({**values, "crop_share": 1, "fit": "pad"}).fit == "pad"
+
+
+@pytest.mark.parametrize("name", sorted(set(IMAGENET.to_dict()) - {"white_level", "fit"}))
 def test_missing_fields_are_named(name: str) -> None:
     values = IMAGENET.to_dict()
     del values[name]

@@ -1,14 +1,25 @@
 """Views: what is drawn, what it does to pixels, and that boxes go where the pixels go."""
 
+import io
 from dataclasses import astuple, replace
+from typing import get_args
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from pocketvision.data.augment import AUGMENTATIONS, CLEAN, View, apply_view, augmentation_named, draw_view
+from pocketvision.data.augment import (
+    AUGMENTATIONS,
+    CLEAN,
+    View,
+    apply_view,
+    augmentation_named,
+    draw_view,
+    placement_of,
+)
 from pocketvision.errors import UsageError
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Fit, Preprocessing
 
 SQUARE = Preprocessing(224, 224, 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WIDE = Preprocessing(64, 96, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -19,6 +30,9 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     """Smooth random colours: what a picture is to a resampler."""
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+FITS = [replace(WIDE, fit=fit) for fit in get_args(Fit)] + [replace(SQUARE, crop_share=1.0, fit="pad")]
 
 
 def views(count: int, name: str = "standard") -> list[View]:
@@ -141,6 +155,80 @@ def test_pixels_go_where_the_matrix_says(preprocessing: Preprocessing) -> None:
         middle = ((weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum())
         assert np.hypot(middle[0] - expected[0], middle[1] - expected[1]) < 0.1, view
     assert found > 15
+
+
+@pytest.mark.parametrize("preprocessing", FITS, ids=lambda each: f"{each.fit} {each.width} x {each.height}")
+@pytest.mark.parametrize(
+    ("size", "orientation"), [((1285, 965), 1), ((1283, 1801), 3), ((645, 397), 6), ((301, 977), 8)]
+)
+def test_a_view_has_its_placement(size: tuple[int, int], orientation: int, preprocessing: Preprocessing) -> None:
+    """In the pixels of the whole upright JPEG, however small and turned it was decoded, to a tenth of an input's pixel."""
+    found = 0
+    special = [CLEAN, View(flip=True), View(rotation=20), View(area=0.5, rotation=-30, flip=True), View(area=1.0)]
+    for number, view in enumerate([*views(12, "strong"), *special]):
+        view = replace(view, brightness=1.0, contrast=1.0, saturation=1.0)
+        black = preprocessing.decode_image(turned_jpeg(np.zeros(size[::-1]), orientation))
+        placement = placement_of(view, black.placement, preprocessing)
+        assert placement.image_size == size and placement.input_size == (preprocessing.width, preprocessing.height)
+        expected = np.random.default_rng(number).uniform(0.4, 0.6, 2) * placement.input_size
+        x, y = placement.to_image(expected[None])[0]
+        assert placement.to_input(np.array([[x, y]]))[0] == pytest.approx(expected, abs=1e-6)
+        radius = 2.5 / np.sqrt(abs(np.linalg.det(placement.matrix)))
+        if not (3 * radius < x < size[0] - 3 * radius and 3 * radius < y < size[1] - 3 * radius):
+            continue
+        found += 1
+        bell = [
+            np.exp(-((np.arange(side) + 0.5 - at) ** 2) / (2 * radius**2))
+            for side, at in zip(size, (x, y), strict=True)
+        ]
+        decoded = preprocessing.decode_image(turned_jpeg(255 * np.outer(bell[1], bell[0]), orientation))
+        weight = apply_view(decoded.image, view, preprocessing)[0].astype(float)
+        weight -= apply_view(black.image, view, preprocessing)[0]
+        weight[weight < 0.1 * weight.max()] = 0
+        rows, columns = np.mgrid[0 : preprocessing.height, 0 : preprocessing.width] + 0.5
+        seen = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+        assert np.abs(seen - expected).max() < 0.1, view
+    assert found > 8
+
+
+def turned_jpeg(grey: NDArray[np.floating], orientation: int) -> bytes:
+    """A JPEG that is `grey` (H, W) once it is upright."""
+    turn = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    image, exif, file = Image.fromarray(grey.round().astype(np.uint8)), Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    how = turn[orientation]
+    (image if how is None else image.transpose(how)).save(file, "JPEG", quality=95, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(640, 480), (90, 400), (31, 7), (1, 1)])
+@pytest.mark.parametrize("preprocessing", FITS, ids=lambda each: f"{each.fit} {each.width} x {each.height}")
+def test_a_clean_view_shows_all_that_its_fit_keeps(preprocessing: Preprocessing, size: tuple[int, int]) -> None:
+    """And so does a view of the whole area, where nothing is cropped."""
+    assert np.array_equal(apply_view(photo(*size), CLEAN, preprocessing), preprocessing(photo(*size)))
+    clean = preprocessing.place(photo(*size))[1].matrix
+    assert np.allclose(CLEAN.matrix(size, preprocessing), clean, atol=1e-9)
+    if preprocessing.fit != "crop":
+        assert np.allclose(View(area=1.0).matrix(size, preprocessing), clean, atol=1e-9)
+
+
+def test_views_of_a_padded_image_show_the_image_and_padding() -> None:
+    padded = replace(SQUARE, crop_share=1.0, fit="pad")
+    for size in ((640, 480), (90, 400), (224, 225)):
+        for view in [
+            *views(25, "strong"),
+            View(area=1.0, rotation=45),
+            View(rotation=-90),
+            View(area=0.5, across=1, down=1),
+        ]:
+            colourless = replace(view, brightness=1.0, contrast=1.0, saturation=1.0)
+            seen = np.asarray(colourless.crop(Image.new("RGB", size, padded.fill), padded))
+            assert (seen == padded.fill).all(), "no third colour comes in"
+            rows, columns = np.mgrid[0:224, 0:224] + 0.5
+            back = np.linalg.inv(colourless.matrix(size, padded)) @ [columns.ravel(), rows.ravel(), np.ones(224 * 224)]
+            inside = (np.abs(back[:2].T - np.array(size) / 2) < np.array(size) / 2 + 0.5).all(axis=1).reshape(224, 224)
+            white = np.asarray(colourless.crop(Image.new("RGB", size, (255, 255, 255)), padded)).min(axis=2) > 250
+            assert (white & ~inside).sum() == 0
 
 
 def test_boxes_follow() -> None:

@@ -1,7 +1,7 @@
 """ONNX that preprocesses by itself: sizes, pixels and answers beside those of our own preprocessing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_images
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_uint8_onnx import FILE, _graph, open_uint8_answers, write_uint8_onnx
 from pocketvision.models.catalog import build
-from pocketvision.preprocessing import Interpolation, Preprocessing
+from pocketvision.preprocessing import Fit, Interpolation, Preprocessing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Pixels = NDArray[np.uint8]
@@ -94,11 +94,45 @@ def test_pixels_are_those_of_our_preprocessing(
     assert too_far == {}
 
 
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(64, 64), (60, 96)], ids=str)
+def test_pixels_that_are_padded_or_stretched_are_ours(
+    size: tuple[int, int], interpolation: Interpolation, fit: Fit
+) -> None:
+    """As far as those of a crop are. Padding is exactly ours."""
+    ours = replace(preprocessing(size, interpolation, 1.0), fit=fit)
+    session = quiet_session(onnx.parser.parse_model(_graph(ours)))
+    grey = 255 * np.array(STD).reshape(3, 1, 1)
+    nothing = ours.normalise(Image.new("RGB", (1, 1), ours.fill))
+    for name, picture in pictures().items():
+        (images,) = session.run(None, {"image": np.asarray(picture)})
+        expected = ours(np.asarray(picture))
+        difference = np.abs(images[0] - expected) * grey
+        limit = 2 if interpolation == "bilinear" else 21 if name.startswith("noise") else 6
+        assert difference.max() <= limit and difference.mean() <= 0.36, name
+        padding = (expected == nothing).all(axis=0)
+        assert difference[:, padding].max(initial=0) < 1e-3, name
+    assert padding.any() == (fit == "pad")
+
+
 @pytest.mark.parametrize(
-    ("size", "crop_share"), [((64, 64), 0.875), ((224, 224), 1.0), ((60, 96), 0.9), ((97, 61), 0.777), ((1, 7), 0.3)]
+    ("size", "crop_share", "fit"),
+    [
+        ((64, 64), 0.875, "crop"),
+        ((224, 224), 1.0, "crop"),
+        ((60, 96), 0.9, "crop"),
+        ((97, 61), 0.777, "crop"),
+        ((1, 7), 0.3, "crop"),
+        ((64, 64), 1.0, "pad"),
+        ((60, 97), 1.0, "pad"),
+        ((60, 97), 1.0, "stretch"),
+    ],
 )
-def test_resized_size_and_crop_are_the_same_for_every_image_size(size: tuple[int, int], crop_share: float) -> None:
-    ours = preprocessing(size, "bilinear", crop_share)
+def test_resized_size_and_crop_are_the_same_for_every_image_size(
+    size: tuple[int, int], crop_share: float, fit: Fit
+) -> None:
+    ours = replace(preprocessing(size, "bilinear", crop_share), fit=fit)
     model = onnx.parser.parse_model(_graph(ours))
     wanted = ("resized", "begin")
     kept, needed = [], set(wanted)

@@ -182,7 +182,7 @@ def test_a_repository_outside_the_table_brings_its_own_conventions(
     first, second = output.splitlines()[:2]
     assert first == (
         "same 0.001 Preprocessing(height=96, width=128, crop_share=0.9, interpolation='bilinear', "
-        "mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), white_level=65535) tench"
+        "mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), white_level=65535, fit='crop') tench"
     )
     assert second.startswith("symmetric 1e-05 Preprocessing(height=224") and second.endswith("None")
 

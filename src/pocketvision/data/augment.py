@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.errors import unknown_name
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Placement, Preprocessing
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -59,8 +59,9 @@ def augmentation_named(name: str) -> Augmentation:
 class View:
     """One version of an image, without reference to its size, so that it fits the image decoded at any scale.
 
-    area: share of the image's area that is kept, in (0, 1]; None is the centre crop of Preprocessing.
-    stretch: width / height of the kept region over that of the network's input.
+    area: share of the image's area that is kept, in (0, 1], of the padded image's where Preprocessing pads; None keeps what
+    Preprocessing keeps. stretch: width / height of the kept region over that of the network's input, or, where Preprocessing
+    crops nothing, of all that it shows.
     across, down: where the region lies, 0 is far left or top, 1 far right or bottom.
     flip: whether left and right are mirrored. rotation: by how many degrees the content turns, anticlockwise.
     brightness, contrast, saturation: factors, 1 changes nothing; applied as saturation, brightness, contrast.
@@ -98,21 +99,21 @@ class View:
 
         Under rotation it is the smallest upright box around the turned one. Without area when it is out of view.
         """
-        left, top, right, bottom = box
-        corners = np.array([[left, right, right, left], [top, top, bottom, bottom], [1, 1, 1, 1]])
-        across, down, _ = self.matrix(image_size, preprocessing) @ corners
-        across, down = across.clip(0, preprocessing.width), down.clip(0, preprocessing.height)
-        return float(across.min()), float(down.min()), float(across.max()), float(down.max())
+        placement = placement_of(self, Placement.of_decoding(image_size), preprocessing)
+        seen = placement.boxes_to_input(np.array([box]))[0].clip(0, placement.input_size * 2)
+        left, top, right, bottom = seen.tolist()
+        return left, top, right, bottom
 
     def crop(self, image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         """This view of an RGB image, (width, height) pixels of the network's input. CLEAN is `preprocessing.crop`."""
         if replace(self, brightness=1.0, contrast=1.0, saturation=1.0) == CLEAN:
             return self._colour(preprocessing.crop(image))
-        region = self._region(image.size, preprocessing)
+        region, matrix = self._region(image.size, preprocessing), self.matrix(image.size, preprocessing)
+        image, box = _padded(image, region.around, preprocessing)
         size = (preprocessing.width, preprocessing.height)
         resampling = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else Image.Resampling.BILINEAR
         if not self.rotation:
-            cropped = image.resize(size, resampling, box=region.around)
+            cropped = image.resize(size, resampling, box=box)
             return self._colour(cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flip else cropped)
         # Pillow's transform does not average over the pixels it skips, so the scale is changed first, by resize.
         left, top, right, bottom = region.around
@@ -120,38 +121,41 @@ class View:
         height = round((bottom - top) * size[1] / region.height)
         across, down = width / (right - left), height / (bottom - top)
         scaled = np.array([[across, 0, -left * across], [0, down, -top * down], [0, 0, 1]])
-        back = scaled @ np.linalg.inv(self.matrix(image.size, preprocessing))
+        back = scaled @ np.linalg.inv(matrix)
         return self._colour(
-            image.resize((width, height), resampling, box=region.around).transform(
+            image.resize((width, height), resampling, box=box).transform(
                 size, Image.Transform.AFFINE, back[:2].ravel().tolist(), Image.Resampling.BILINEAR
             )
         )
 
     def _region(self, image_size: tuple[int, int], preprocessing: Preprocessing) -> "_Region":
-        """The kept region. It and the upright box around it lie inside the image: a view never invents pixels."""
-        image_width, image_height = image_size
-        if self.area is None:
-            left, top, width, height = _clean_region(image_size, preprocessing)
-        else:
-            shape = self.stretch * preprocessing.width / preprocessing.height
-            width = math.sqrt(self.area * image_width * image_height * shape)
+        """The kept region. It and the upright box around it lie inside the image, padded where Preprocessing pads it: a view
+        never invents pixels."""
+        clean = left, top, width, height = _clean_region(image_size, preprocessing)
+        frame = clean if preprocessing.fit == "pad" else (0.0, 0.0, *image_size)
+        frame_left, frame_top, frame_width, frame_height = frame
+        if self.area is not None:
+            crops = preprocessing.fit == "crop"
+            shown = (preprocessing.width, preprocessing.height) if crops else (frame_width, frame_height)
+            shape = self.stretch * shown[0] / shown[1]
+            width = math.sqrt(self.area * frame_width * frame_height * shape)
             height = width / shape
         cosine, sine = abs(math.cos(math.radians(self.rotation))), abs(math.sin(math.radians(self.rotation)))
         around_width, around_height = width * cosine + height * sine, height * cosine + width * sine
-        shrink = min(1.0, image_width / around_width, image_height / around_height)
+        shrink = min(1.0, frame_width / around_width, frame_height / around_height)
         around_width, around_height = around_width * shrink, around_height * shrink
-        free_width, free_height = image_width - around_width, image_height - around_height
+        free_width, free_height = frame_width - around_width, frame_height - around_height
         if self.area is None:
-            left = min(max(left + (width - around_width) / 2, 0.0), free_width)
-            top = min(max(top + (height - around_height) / 2, 0.0), free_height)
+            left = min(max(left + (width - around_width) / 2, frame_left), frame_left + free_width)
+            top = min(max(top + (height - around_height) / 2, frame_top), frame_top + free_height)
         else:
-            left, top = self.across * free_width, self.down * free_height
+            left, top = frame_left + self.across * free_width, frame_top + self.down * free_height
         # min: a rounding error of the last bit must not reach beyond the image, which Pillow refuses.
         around = (
-            max(left, 0.0),
-            max(top, 0.0),
-            min(left + around_width, image_width),
-            min(top + around_height, image_height),
+            max(left, frame_left),
+            max(top, frame_top),
+            min(left + around_width, frame_left + frame_width),
+            min(top + around_height, frame_top + frame_height),
         )
         middle = (left + around_width / 2, top + around_height / 2)
         return _Region(width * shrink, height * shrink, middle, around)
@@ -171,6 +175,9 @@ CLEAN = View()
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the grey of Pillow's own conversion
 _MID_GREY = 127.5
+_ROUNDING = (
+    1e-6  # pixels: what a sum of floating-point numbers reaches beyond an edge is no reason for one more of padding
+)
 
 
 class _Region(NamedTuple):
@@ -218,11 +225,27 @@ def apply_view(
     return preprocessing.normalise(view.crop(image, preprocessing), out)
 
 
+def placement_of(view: View, decoded: Placement, preprocessing: Preprocessing) -> Placement:
+    """Where an image lies in a view of it. decoded: where it lies in the pixels of which the view is taken, as
+    DecodedImage.placement says."""
+    return decoded.then(view.matrix(decoded.input_size, preprocessing), (preprocessing.width, preprocessing.height))
+
+
+def _padded(image: Image.Image, box: Box, preprocessing: Preprocessing) -> tuple[Image.Image, Box]:
+    """The image with as much padding as `box` reaches beyond it, and the box in its pixels."""
+    beyond = (-box[0], -box[1], box[2] - image.width, box[3] - image.height)
+    left, top, right, bottom = (max(math.ceil(each - _ROUNDING), 0) for each in beyond)
+    width, height = left + image.width + right, top + image.height + bottom
+    if (width, height) != image.size:
+        padded = Image.new("RGB", (width, height), preprocessing.fill)
+        padded.paste(image, (left, top))
+        image = padded
+    return image, (max(box[0] + left, 0), max(box[1] + top, 0), min(box[2] + left, width), min(box[3] + top, height))
+
+
 def _clean_region(image_size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
     """Left, top, width and height, in the image's pixels, of what `preprocessing.crop` keeps."""
-    resized_width, resized_height = preprocessing.resized_size(*image_size)
-    across, down = image_size[0] / resized_width, image_size[1] / resized_height
-    left, top = round((resized_width - preprocessing.width) / 2), round((resized_height - preprocessing.height) / 2)
+    left, top, across, down = preprocessing.grid(*image_size)
     return left * across, top * down, preprocessing.width * across, preprocessing.height * down
 
 

@@ -1,4 +1,5 @@
-"""ONNX with the preprocessing inside: `model_uint8.onnx` takes one image of any size as bytes, resizes, crops and normalises it.
+"""ONNX with the preprocessing inside: `model_uint8.onnx` takes one image of any size as bytes, resizes, crops (or pads) and
+normalises it.
 
 The resizing is ONNX's, antialiased as Pillow's is, but Pillow rounds to whole grey levels after each of its two passes: resized
 pixels differ by up to about one level. So this target is not lossless; what it costs is measured on the user's images.
@@ -19,23 +20,20 @@ from pocketvision.preprocessing import Preprocessing
 
 FILE = "model_uint8.onnx"
 
-# The crop of Preprocessing.resized_size and .crop, in ONNX's own notation. fit: the height and width that the crop fills of the
-# resized image; size: those of the crop. Sizes are whole numbers, so that no rounding differs from Python's. Without the Reshape
-# ONNX Runtime up to 1.17 does not see that Resize is given two sizes, and refuses the file.
-_GRAPH = """
-<ir_version: 8, opset_import: ["" : 18]>
-preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}] images) {{
-  shape = Shape<end = 2>(image)
+# Preprocessing.resized_size, by fit, in ONNX's own notation. fit: the height and width that the crop fills of the resized image,
+# or that padding fills up; size: those of the input. Sizes are whole numbers, so that no rounding differs from Python's.
+_SHAPE_KEPT = """
   fit = Constant<value_ints = [{fit_height}, {fit_width}]>()
-  size = Constant<value_ints = [{height}, {width}]>()
-  zero = Constant<value_ints = [0]>()
-  one = Constant<value_ints = [1]>()
   sides_height = Gather(shape, zero)
   sides_width = Gather(shape, one)
   fit_height = Gather(fit, zero)
   fit_width = Gather(fit, one)
   across = Mul(fit_width, sides_height)
   down = Mul(fit_height, sides_width)
+"""
+_RESIZED = {
+    "crop": _SHAPE_KEPT
+    + """
   width_is_tighter = GreaterOrEqual(across, down)
   height_from_width = Div(across, sides_width)
   width_from_height = Div(down, sides_height)
@@ -43,6 +41,58 @@ preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}]
   resized_width_free = Where(width_is_tighter, fit_width, width_from_height)
   resized_free = Concat<axis = 0>(resized_height_free, resized_width_free)
   resized_of_any_length = Max(resized_free, size)
+""",
+    "pad": _SHAPE_KEPT
+    + """
+  width_is_tighter = LessOrEqual(across, down)
+  twice = Constant<value_ints = [2]>()
+  twice_across = Mul(across, twice)
+  twice_down = Mul(down, twice)
+  twice_width = Mul(sides_width, twice)
+  twice_height = Mul(sides_height, twice)
+  across_rounded = Add(twice_across, sides_width)
+  down_rounded = Add(twice_down, sides_height)
+  height_from_width = Div(across_rounded, twice_width)
+  width_from_height = Div(down_rounded, twice_height)
+  resized_height_free = Where(width_is_tighter, height_from_width, fit_height)
+  resized_width_free = Where(width_is_tighter, fit_width, width_from_height)
+  resized_free = Concat<axis = 0>(resized_height_free, resized_width_free)
+  resized_of_any_length = Max(resized_free, one)
+""",
+    "stretch": """
+  resized_of_any_length = Identity(size)
+""",
+}
+
+# The middle, or padding. Pad knows one value for all channels, so theirs are taken off before and added after.
+_CUT = """
+  end = Add(begin, size)
+  fitted = Slice(whole, begin, end, axes)
+"""
+_FITTED = {
+    "crop": _CUT,
+    "stretch": _CUT,
+    "pad": """
+  before = Neg(begin)
+  after = Sub(begin, surplus)
+  pads = Concat<axis = 0>(before, after)
+  fill = Constant<value_floats = [{fill}]>()
+  fill_shaped = Reshape(fill, by_channel)
+  above_fill = Sub(whole, fill_shaped)
+  padded = Pad(above_fill, pads, black, axes)
+  fitted = Add(padded, fill_shaped)
+""",
+}
+
+# Without the Reshape ONNX Runtime up to 1.17 does not see that Resize is given two sizes, and refuses the file.
+_GRAPH = """
+<ir_version: 8, opset_import: ["" : 18]>
+preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}] images) {{
+  shape = Shape<end = 2>(image)
+  size = Constant<value_ints = [{height}, {width}]>()
+  zero = Constant<value_ints = [0]>()
+  one = Constant<value_ints = [1]>()
+  {resized}
   two = Constant<value_ints = [2]>()
   resized = Reshape(resized_of_any_length, two)
   pixels = Cast<to = 1>(image)
@@ -59,15 +109,14 @@ preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}]
   offset_float = Mul(surplus_float, half)
   offset_round = Round(offset_float)
   begin = Cast<to = 7>(offset_round)
-  end = Add(begin, size)
   axes = Constant<value_ints = [2, 3]>()
-  crop = Slice(whole, begin, end, axes)
+  by_channel = Constant<value_ints = [1, 3, 1, 1]>()
+  {fitted}
   scale = Constant<value_floats = [{scale}]>()
   shift = Constant<value_floats = [{shift}]>()
-  by_channel = Constant<value_ints = [1, 3, 1, 1]>()
   scale_shaped = Reshape(scale, by_channel)
   shift_shaped = Reshape(shift, by_channel)
-  scaled = Mul(crop, scale_shaped)
+  scaled = Mul(fitted, scale_shaped)
   images = Sub(scaled, shift_shaped)
 }}
 """
@@ -120,8 +169,11 @@ def _graph(preprocessing: Preprocessing) -> str:
     return _GRAPH.format(
         height=preprocessing.height,
         width=preprocessing.width,
-        fit_height=round(preprocessing.height / preprocessing.crop_share),
-        fit_width=round(preprocessing.width / preprocessing.crop_share),
+        resized=_RESIZED[preprocessing.fit].format(
+            fit_height=round(preprocessing.height / preprocessing.crop_share),
+            fit_width=round(preprocessing.width / preprocessing.crop_share),
+        ),
+        fitted=_FITTED[preprocessing.fit].format(fill=", ".join(f"{value:.1f}" for value in preprocessing.fill)),
         mode="cubic" if cubic else "linear",
         cubic=", cubic_coeff_a = -0.5" if cubic else "",
         scale=", ".join(repr(1 / (255 * std)) for std in preprocessing.std),

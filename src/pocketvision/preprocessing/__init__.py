@@ -10,10 +10,12 @@ from pocketvision.preprocessing.decoding import (
     ImageSource,
     count_pictures,
     decode,
+    decode_image,
     read_image,
 )
 from pocketvision.preprocessing.formats import FORMATS, open_image_file
-from pocketvision.preprocessing.preprocessing import Interpolation, Preprocessing
+from pocketvision.preprocessing.placement import Placement
+from pocketvision.preprocessing.preprocessing import Fit, Interpolation, Preprocessing
 from pocketvision.preprocessing.white_level import FULL_RANGE, WHITE_LEVELS
 
 __all__ = [
@@ -22,11 +24,14 @@ __all__ = [
     "MAX_PIXELS",
     "WHITE_LEVELS",
     "DecodedImage",
+    "Fit",
     "ImageSource",
     "Interpolation",
+    "Placement",
     "Preprocessing",
     "count_pictures",
     "decode",
+    "decode_image",
     "open_image_file",
     "read_image",
 ]

@@ -4,7 +4,7 @@ import io
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,8 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing.ancillary import damaged_chunks, without_metadata
 from pocketvision.preprocessing.formats import FORMATS, HEADER, identify, open_image, open_image_file, webp_size
-from pocketvision.preprocessing.rgb import Reopen, to_rgb
+from pocketvision.preprocessing.placement import Placement
+from pocketvision.preprocessing.rgb import SIDEWAYS, Reopen, orientation_of, to_rgb
 from pocketvision.preprocessing.white_level import FULL_RANGE
 
 MAX_PIXELS = 50_000_000
@@ -36,13 +37,20 @@ class DecodedImage:
     """An image as upright 8-bit RGB, and what its file turned out to be.
 
     format: by Pillow's name, empty without a file. white_level: of 16-bit pixels, the lowest that holds the largest of them; None
-    for others. damage: what is damaged beside the pixels (a chunk's name, or in words), which did not matter.
+    for others. damage: what is damaged beside the pixels (a chunk's name, or in words), which did not matter. reduced_from: of a
+    JPEG decoded smaller than it is, its upright width and height, the divisor, and the EXIF orientation; None for the whole size.
     """
 
     image: Image.Image
     format: str = ""
     white_level: int | None = None
     damage: tuple[str, ...] = ()
+    reduced_from: tuple[tuple[int, int], int, int] | None = None
+
+    @property
+    def placement(self) -> Placement:
+        """From the pixels of the upright image in its whole size to those of `image`."""
+        return Placement.of_decoding(*(self.reduced_from or (self.image.size,)))
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,21 @@ def decode(
     Raises ImageError, naming the file and the cause, for everything that can be wrong with an image; `max_pixels` is
     checked before pixels are decoded. TypeError is for what is no ImageSource.
     """
-    return _read(source, _Limits(max_pixels, formats, shortest_side, white_level)).image
+    return decode_image(
+        source, max_pixels=max_pixels, formats=formats, shortest_side=shortest_side, white_level=white_level
+    ).image
+
+
+def decode_image(
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
+    shortest_side: int | None = None,
+    white_level: int | None = FULL_RANGE,
+) -> DecodedImage:
+    """What `decode` reads, with the way back to the pixels of the whole image. Raises what `decode` raises."""
+    return _read(source, _Limits(max_pixels, formats, shortest_side, white_level))
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
@@ -80,7 +102,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     found = _read(path, _Limits(max_pixels, white_level=None))
     if found.format == "PNG" and not found.damage:  # damaged chunks behind the pixels are skipped without a word
         with open_image_file(path, str(path)) as file:
-            return DecodedImage(found.image, found.format, found.white_level, damaged_chunks(file))
+            return replace(found, damage=damaged_chunks(file))
     return found
 
 
@@ -150,7 +172,7 @@ def _read_file(file: IO[bytes], where: str, limits: _Limits) -> DecodedImage:
                 raise
             except Exception:  # less is tried next; at last the first error is raised
                 continue
-            return DecodedImage(found.image, format, found.white_level, stripped.damaged)
+            return replace(found, damage=stripped.damaged)
         raise first
 
 
@@ -160,11 +182,23 @@ def _decode_as(format: str, file: IO[bytes], where: str, limits: _Limits) -> Dec
         _check_size(webp_size(file.read(HEADER)), where, limits)
     image = open_image(file, format)
     _check_size(image.size, where, limits)
+    reduced_from = None
     if limits.shortest_side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.draft(None, (2 * limits.shortest_side, 2 * limits.shortest_side))
+        reduced_from = _reduce(image, 2 * limits.shortest_side)
     reopen: Reopen = lambda: open_image(file, format)  # noqa: E731
     rgb, white = to_rgb(image, where, reopen, limits.white_level)
-    return DecodedImage(rgb, format, white)
+    return DecodedImage(rgb, format, white, reduced_from=reduced_from)
+
+
+def _reduce(image: JpegImagePlugin.JpegImageFile, side: int) -> tuple[tuple[int, int], int, int] | None:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8 if both sides stay at least `side` pixels; DecodedImage.reduced_from."""
+    width, height = image.size
+    drafted = image.draft(None, (side, side))
+    reduction = 1 if drafted is None else round(width / drafted[1][2])
+    if reduction == 1:
+        return None
+    orientation = orientation_of(image)
+    return (height, width) if orientation in SIDEWAYS else (width, height), reduction, orientation
 
 
 def _name_of(source: ImageSource) -> str:

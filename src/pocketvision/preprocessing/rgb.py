@@ -23,6 +23,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+
 _WHITE = (255, 255, 255)
 _PLANES = TiffImagePlugin.PLANAR_CONFIGURATION
 # A PNG's transparent grey value is stored as its pixels are, which Pillow stretches from 2 and 4 bits to 8.
@@ -70,17 +73,22 @@ def to_rgb(
 def upright(image: Image.Image, source: Image.Image) -> Image.Image:
     """`image` turned as the EXIF orientation of `source` says. After loading: PNG may keep it behind the pixels, and TIFF
     applies it by itself."""
-    try:
-        orientation = source.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a damaged EXIF block does not make the pixels unreadable
-        return image
-    turn = _TURNS.get(orientation)
+    turn = _TURNS.get(orientation_of(source))
     if turn is None:
         return image
     turned = image.transpose(turn)
     # A palette's transparency lives there; the orientation must not, or it would be applied a second time.
     turned.info = {name: value for name, value in image.info.items() if name == "transparency"}
     return turned
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none to be read: a damaged block does not make the pixels unreadable."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+    return orientation if orientation in _TURNS else 1
 
 
 def _on_white(image: Image.Image) -> Image.Image:

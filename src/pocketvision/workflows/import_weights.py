@@ -1,6 +1,7 @@
 """import: a bundle of weights that somebody else trained."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -82,7 +83,8 @@ def _preprocessing(
     std: tuple[float, float, float] | None,
 ) -> Preprocessing:
     try:
-        return Preprocessing(
+        return replace(
+            published,
             height=size or published.height,
             width=size or published.width,
             crop_share=crop_share or published.crop_share,
