@@ -36,10 +36,12 @@ class Placement:
     input_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if np.shape(self.matrix) != (3, 3) or not np.array_equal(self.matrix[2], (0, 0, 1)):
-            raise ValueError(f"matrix is {self.matrix}; expected three rows of three numbers, the last of them 0, 0, 1")
-        if not np.isfinite(self.matrix).all() or not np.linalg.det(self.matrix):
-            raise ValueError(f"matrix is {self.matrix}; expected finite numbers and a way back")
+        if np.shape(self.matrix) == (3, 3):
+            (*across, left), (*down, top), last = self.matrix.tolist()
+            way_back = across[0] * down[1] - across[1] * down[0]
+            if last == [0, 0, 1] and way_back and math.isfinite(way_back + left + top):
+                return
+        raise ValueError(f"matrix is {self.matrix}; expected (3, 3), finite and invertible, the last row 0, 0, 1")
 
     @classmethod
     def of_decoding(cls, image_size: tuple[int, int], reduction: int = 1, orientation: int = 1) -> "Placement":
