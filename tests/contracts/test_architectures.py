@@ -68,7 +68,7 @@ def test_trunk_and_tail_make_the_network_at_every_cut(network: Network) -> None:
                 assert activations.shape == (2, network.channels[cut], rows, columns)
             features = network.tail(activations, cut)
             assert features.shape == (2, network.feature_channels)
-            assert torch.equal(network.classifier(features), expected)
+            assert torch.equal(network.on_features({"pooled": features})["classification"]["logits"], expected)
     assert len(network.cuts) == len(network.channels) == len(network.strides) == len(network.stages) + 1
 
 

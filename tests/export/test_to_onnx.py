@@ -39,7 +39,7 @@ def network() -> Network:
             module.running_var.uniform_(0.5, 1.5)
     with torch.no_grad():
         logits = network(torch.randn(8, 3, SIZE, SIZE))
-        linear = network.classifier[1]
+        linear = network.heads["classification"].linear
         assert isinstance(linear, torch.nn.Linear)
         linear.weight.mul_(3 / logits.std())
     return network

@@ -196,7 +196,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
             norm.momentum = 0.5
         for _ in range(4):
             network.train()(images)
-        network.eval().classifier[1].weight.mul_(2 / network(images).std(dim=0).mean())
+        network.eval().heads["classification"].linear.weight.mul_(2 / network(images).std(dim=0).mean())
     folder = tmp_path_factory.mktemp("uint8")
     source = Exportable(network, ("개", "cat", "c", "d"), ours, temperature=1.4)
     write_uint8_onnx(source, folder)

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import pocketvision
 from pocketvision.bundle import FORMAT_VERSION, read_bundle, rewrite_bundle
 from pocketvision.errors import UsageError
+from pocketvision.models.rebuild import rebuilt
+from pocketvision.models.weights import load_pretrained
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE, TOLERANCE
+from pocketvision.training.checkpoint import read_checkpoint
 from pocketvision.workflows.predict import predict
 
 
@@ -22,6 +27,36 @@ def test_a_bundle_is_read_and_answers_its_golden_images(format1: Path, name: str
     allowed = OTHER_CPU_TOLERANCE if name == "quantized" else TOLERANCE
     assert np.abs(answers - golden["probabilities"]).max() <= allowed
     assert pocketvision.verify(bundle.folder).images == 4
+
+
+def test_its_weights_are_loaded_bit_equal_under_the_names_of_today(format1: Path) -> None:
+    bundle = read_bundle(format1 / "finished/bundle")
+    network = rebuilt(bundle)
+    stored = load_file(bundle.path("model.safetensors"))
+    found = network.state_dict()
+    assert stored.keys() != found.keys()
+    assert all(torch.equal(found[todays(name)], value) for name, value in stored.items())
+    golden = bundle.golden()
+    with torch.no_grad():
+        logits = network(torch.from_numpy(golden["images"])).numpy()
+    assert np.abs(logits - golden["logits"]).max() <= TOLERANCE
+
+
+def test_its_files_of_weights_and_checkpoints_are_loaded_bit_equal(format1: Path) -> None:
+    pretrained = load_pretrained(str(format1 / "tiny.json"), format1 / "start.safetensors")
+    assert (pretrained.network.num_classes, pretrained.untrained_classifier) == (10, False)
+    for name, value in load_file(format1 / "start.safetensors").items():
+        assert torch.equal(pretrained.network.state_dict()[todays(name)], value)
+    path = format1 / "finished/stage2/checkpoint.safetensors"
+    state, stored = read_checkpoint(path), load_file(path)
+    for kind, weights in (("weights", state.weights), ("average", state.average), ("best", state.best_weights)):
+        names = [name.removeprefix(f"{kind}/") for name in stored if name.startswith(f"{kind}/")]
+        assert weights.keys() == {todays(name) for name in names}
+        assert all(torch.equal(weights[todays(name)], stored[f"{kind}/{name}"]) for name in names)
+
+
+def todays(name: str) -> str:
+    return name.replace("classifier.1.", "heads.classification.linear.")
 
 
 @pytest.mark.parametrize(("name", "compressed"), [("finished/bundle", False), ("quantized", True)])

@@ -19,22 +19,23 @@ def test_a_cut_out_of_range_names_the_range() -> None:
 
 def test_dropout_and_classes_are_as_asked() -> None:
     network = build("efficientnet_lite2", num_classes=5, dropout=0.4)
-    dropout, linear = network.classifier
-    assert (dropout.p, linear.out_features, network.num_classes) == (0.4, 5, 5)
-    assert build("efficientnet_lite2").classifier[0].p == 0.3
+    head = network.heads["classification"]
+    assert (head.dropout.p, head.linear.out_features, network.num_classes) == (0.4, 5, 5)
+    assert build("efficientnet_lite2").heads["classification"].dropout.p == 0.3
     with pytest.raises(UsageError, match="at least 1 class"):
         build("efficientnet_lite2", num_classes=0)
 
 
 def test_resetting_the_classifier_leaves_the_backbone() -> None:
     network = build("efficientnet_lite0", dropout=0.1).eval()
-    backbone = {key: value.clone() for key, value in network.state_dict().items() if not key.startswith("classifier")}
+    backbone = {key: value.clone() for key, value in network.state_dict().items() if not key.startswith("heads.")}
     reset_classifier(network, 3)
-    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 3) and network.classifier[0].p == 0.1
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 3) and network.heads["classification"].dropout.p == 0.1
     reset_classifier(network, 2, dropout=0.3)
-    assert network.num_classes == 2 and network.classifier[0].p == 0.3
+    assert network.num_classes == 2 and network.heads["classification"].dropout.p == 0.3
     assert all(torch.equal(network.state_dict()[key], value) for key, value in backbone.items())
-    assert not torch.equal(network.classifier[1].weight, torch.zeros_like(network.classifier[1].weight))
+    weight = network.heads["classification"].linear.weight
+    assert not torch.equal(weight, torch.zeros_like(weight))
 
 
 def test_a_random_start_keeps_activations_from_vanishing_through_the_depth() -> None:

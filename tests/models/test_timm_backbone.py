@@ -104,7 +104,7 @@ def test_activations_at_every_cut_are_as_declared(name: str) -> None:
                 assert activations.shape == (2, network.channels[cut], side, side)
             features = network.tail(activations, cut)
             assert features.shape == (2, network.feature_channels)
-            assert torch.equal(network.classifier(features), expected)
+            assert torch.equal(network.on_features({"pooled": features})["classification"]["logits"], expected)
 
 
 @pytest.mark.parametrize("name", [*SPLIT, "inception_v3"])  # which does not pad its convolutions
@@ -228,8 +228,9 @@ def test_gradients_of_a_tail_reach_all_of_it_and_nothing_below(name: str, precis
         with torch.no_grad():
             activations = network.trunk(images_for(name, 4), cut).to(precision)
         features = network.tail(activations, cut)
-        nn.functional.cross_entropy(network.classifier(features.float()), torch.arange(4)).backward()
-        above = ("head.", "classifier.", *(f"stages.{stage}." for stage in range(cut, len(network.stages))))
+        logits = network.on_features({"pooled": features})["classification"]["logits"]
+        nn.functional.cross_entropy(logits, torch.arange(4)).backward()
+        above = ("head.", "heads.", *(f"stages.{stage}." for stage in range(cut, len(network.stages))))
         reached = {key for key, each in network.named_parameters() if each.grad is not None and each.grad.any()}
         assert reached == {key for key, _ in network.named_parameters() if key.startswith(above)}
         assert all(each.grad.isfinite().all() for key, each in network.named_parameters() if key in reached)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,15 @@ from torch import nn
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from pocketvision.errors import UsageError, WeightsError
-from pocketvision.models import hub, loading
+from pocketvision.models import hub
 from pocketvision.models import weights as weights_module
 from pocketvision.models.catalog import ARCHITECTURES, architecture, build
 from pocketvision.models.imagenet_classes import imagenet_classes
 from pocketvision.models.key_layouts import LAYOUTS, from_ours, recognise
+from pocketvision.models.layer import CLASSIFIER
 from pocketvision.models.loading import adapted_stem, load_weights
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import HALF, PUBLISHED_WEIGHTS
-from pocketvision.models.spec import ModelSpec
 from pocketvision.models.state_files import load_state, rows_as_metadata
 from pocketvision.models.weights import _hash_of, installed_weights, load_pretrained
 from pocketvision.preprocessing import Preprocessing
@@ -218,12 +219,12 @@ def test_numbers_may_be_infinite_where_a_new_network_has_them_so(monkeypatch: py
     """Gemma 4's encoders in timm hold limits for activations in buffers, which are infinite until they are trained."""
 
     class Limited(Network):
-        def __init__(self, architecture: ModelSpec, *, num_classes: int = 1000, in_channels: int = 3) -> None:
-            super().__init__(architecture, num_classes=num_classes, in_channels=in_channels)
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
             self.register_buffer("limits", torch.tensor([-torch.inf, torch.inf]))
 
-    monkeypatch.setattr(loading, "Network", Limited)
-    source = Limited(ARCHITECTURES["small_cnn"], num_classes=2)
+    monkeypatch.setattr("pocketvision.models.network.Network", Limited)
+    source = build(ARCHITECTURES["small_cnn"], num_classes=2)
     for limits in ([-torch.inf, torch.inf], [-3.0, 4.0], [-torch.inf, 4.0]):
         source.limits.copy_(torch.tensor(limits))
         network, _ = load_weights(source.architecture, source.state_dict(), "test")
@@ -280,7 +281,7 @@ def test_a_trained_state_keeps_its_answers(tmp_path: Path) -> None:
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32))
     with torch.no_grad():
         assert torch.equal(pretrained.network(images), again.network(images))
-    assert isinstance(again.network.classifier[0], nn.Dropout)
+    assert isinstance(again.network.heads["classification"].dropout, nn.Dropout)
 
 
 def test_our_own_files_keep_their_conventions(tmp_path: Path) -> None:
@@ -335,10 +336,10 @@ def test_of_several_sets_of_weights_one_is_chosen_and_said(tmp_path: Path) -> No
     path = tmp_path / "best.pth.tar"
     torch.save({"state_dict": plain, "model_ema": {f"module.{key}": value for key, value in averaged.items()}}, path)
     found = load_pretrained("small_cnn", path)
-    assert torch.equal(found.network.state_dict()["classifier.1.weight"], plain["classifier.1.weight"])
+    assert torch.equal(found.network.state_dict()[f"{CLASSIFIER}.weight"], plain[f"{CLASSIFIER}.weight"])
     assert found.note.startswith("best.pth.tar holds 2 sets of weights: state_dict is taken, not model_ema")
     found = load_pretrained("small_cnn", path, weights_key="model_ema")
-    assert torch.equal(found.network.state_dict()["classifier.1.weight"], averaged["classifier.1.weight"])
+    assert torch.equal(found.network.state_dict()[f"{CLASSIFIER}.weight"], averaged[f"{CLASSIFIER}.weight"])
     with pytest.raises(
         UsageError, match="--weights-key model_ema chooses among the sets of weights in a file; none is none"
     ):

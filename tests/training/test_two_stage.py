@@ -109,7 +109,7 @@ def test_frozen_layers_and_all_norm_statistics_stay_bit_equal(
             learned.add(name.split(".")[0] + ("." + name.split(".")[1] if name.startswith("stages") else ""))
             assert "running" not in name
             assert "num_batches" not in name
-    assert learned == {"stages.1", "stages.2", "head", "classifier"}
+    assert learned == {"stages.1", "stages.2", "head", "heads"}
 
 
 @pytest.mark.parametrize("interrupt", [(1, 1), (1, 4), (2, 3)])

@@ -235,7 +235,7 @@ def test_export_names_the_layer_that_a_target_can_not_hold(run: Path, monkeypatc
     before = content(run)
     with (
         monkeypatch.context() as patch,
-        pytest.raises(UsageError, match=r"the layer .*classifier\.1 \(Linear\)") as raised,
+        pytest.raises(UsageError, match=r"the layer .*heads\.classification\.linear \(Linear\)") as raised,
     ):
         patch.setattr(to_program.torch.export, "export", without_norms)
         export(run / "bundle", ["program"], seconds=0)

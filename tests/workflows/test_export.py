@@ -67,7 +67,7 @@ def shipped(folder: Path, images: list[Path]) -> Bundle:
             network.train()(batch)
         logits = network.eval()(batch)
         truth = torch.tensor([LABELS.index(image.parent.name) for image in images])
-        linear, centre = network.classifier[1], logits.median(dim=0).values
+        linear, centre = network.heads["classification"].linear, logits.median(dim=0).values
         share = ((logits - centre).argmax(1) == truth).float().mean()
         scale = 2 / (logits - centre).std() * (1 if share > 0.5 else -1)
         linear.bias.copy_((linear.bias - centre) * scale)

@@ -173,8 +173,8 @@ def test_a_teacher_is_half_of_what_is_learned() -> None:
     images, labels = torch.randn(8, 3, 32, 32), torch.zeros(8, dtype=torch.long)
     teacher = build("small_cnn", num_classes=2).eval()
     with torch.no_grad():
-        teacher.classifier[-1].weight.zero_()
-        teacher.classifier[-1].bias.copy_(torch.tensor([-3.0, 3.0]))
+        teacher.heads["classification"].linear.weight.zero_()
+        teacher.heads["classification"].linear.bias.copy_(torch.tensor([-3.0, 3.0]))
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     second_class = {}
     for name, taught_by in (("labels", None), ("teacher", teacher)):

@@ -133,7 +133,7 @@ def test_import_refuses_weights_without_a_classifier(model: str, labels: list[st
 
     from pocketvision.models.catalog import build
 
-    state = {key: value for key, value in build(model).state_dict().items() if not key.startswith("classifier.")}
+    state = {key: value for key, value in build(model).state_dict().items() if not key.startswith("heads.")}
     weights = tmp_path / "encoder.pth"
     torch.save(state, weights)
     told = rf"encoder\.pth holds no classifier.* train FOLDER --model {model} --weights .*encoder\.pth$"

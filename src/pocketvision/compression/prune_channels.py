@@ -57,7 +57,7 @@ def prune_channels(
         pruning_ratio=_MOST,
         max_pruning_ratio=_MOST,
         iterative_steps=_STEPS,
-        ignored_layers=[smaller.classifier[1], *_squeezing(smaller)],
+        ignored_layers=[smaller.heads, *_squeezing(smaller)],
         round_to=MULTIPLE,
         forward_fn=_traceable,
     )
@@ -158,11 +158,7 @@ def _backward(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> Non
 def _rebuilt(smaller: Network, rows: Architecture) -> Network:
     """A network of the rows with the weights: strict, so that rows that do not describe what is left are an error."""
     with torch.random.fork_rng(devices=[]):
-        network = Network(
-            rows,
-            num_classes=smaller.num_classes,
-            in_channels=smaller.stem.conv.in_channels,  # type: ignore[union-attr, arg-type]
-            dropout=smaller.classifier[0].p,  # type: ignore[arg-type]
-        )
+        channels: Any = smaller.stem.conv.in_channels  # type: ignore[union-attr]
+        network = Network(rows, smaller.head_specs, in_channels=channels)
     network.load_state_dict(smaller.state_dict())
     return network.eval()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketvision.bundle import GraphManifest, TensorInfo
-from pocketvision.models.network import Network, fold_norms
+from pocketvision.models.network import CLASSIFICATION, Decoded, Network, fold_norms
 from pocketvision.preprocessing import Preprocessing
 
 BATCH = "batch"
@@ -18,20 +18,6 @@ SIZE = ("height", "width")
 
 Answers = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Preprocessed images (N, 3, H, W) to probabilities (N, classes)."""
-
-
-class WithProbabilities(nn.Module):
-    """The graph that is exported: a network and its calibrated softmax."""
-
-    def __init__(self, network: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.network = network
-        self.temperature = temperature
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) preprocessed images to logits and probabilities, (N, classes) each."""
-        logits = self.network(images)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +40,8 @@ class Exportable:
 
     def graph(self) -> nn.Module:
         """A copy from images to logits and probabilities, norms folded."""
-        return WithProbabilities(fold_norms(self.network).cpu(), self.temperature).eval()
+        postprocessing = {CLASSIFICATION: {"temperature": self.temperature}}
+        return Decoded(fold_norms(self.network).cpu(), postprocessing).eval()
 
     def example(self, batch: int = 2) -> Tensor:
         """Empty images to trace with. Two of them: a batch of one would be taken for a constant."""

@@ -76,11 +76,12 @@ def architecture(name: str) -> ModelSpec:
 def build(
     model: str | ModelSpec, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
 ) -> Network:
-    """A network with random weights (torch's global random state) from a catalogue name or from an architecture's rows.
+    """A classifier with random weights (torch's global random state) from a catalogue name or from an architecture's rows.
 
     `dropout` None takes the architecture's. Raises UsageError for an unknown name, listing near matches.
     """
-    from pocketvision.models.network import Network
+    from pocketvision.models.heads.head import HeadSpec
+    from pocketvision.models.network import CLASSIFICATION, Network
 
     rows = architecture(model) if isinstance(model, str) else model
-    return Network(rows, num_classes=num_classes, in_channels=in_channels, dropout=dropout)
+    return Network(rows, {CLASSIFICATION: HeadSpec("linear", num_classes, dropout)}, in_channels=in_channels)

@@ -56,7 +56,11 @@ class Head(nn.Module):
 
     def forward(self, activations: Tensor) -> Tensor:
         """(N, channels, h, w) to (N, features)."""
-        pooled = self.conv(activations).mean((2, 3))
+        return self.pool(self.conv(activations))
+
+    def pool(self, level: Tensor) -> Tensor:
+        """What follows the 1x1 convolution: (N, channels, h, w) to (N, features)."""
+        pooled = level.mean((2, 3))
         features: Tensor = self.act(self.linear(pooled.to(_dtype_of(self.linear, pooled))))
         return features
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pocketvision.models.layer import Layer
+from pocketvision.models.layer import CLASSIFIER, Layer
 from pocketvision.models.spec import Architecture, ModelSpec, StageRow, has_shortcut
 from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.models.timm_names import require_timm
@@ -58,7 +58,7 @@ def layers(architecture: ModelSpec, *, size: int | None = None, num_classes: int
         found = timm_layers(architecture, side)
     features = architecture.feature_channels()
     norm = 2 * features if isinstance(architecture, VisionTransformer) else 0
-    return (*found, Layer("classifier.1", None, features, num_classes, 1, 1, 1, 1, False, more_parameters=norm))
+    return (*found, Layer(CLASSIFIER, None, features, num_classes, 1, 1, 1, 1, False, more_parameters=norm))
 
 
 def _convolutional(architecture: Architecture, side: int) -> list[Layer]:

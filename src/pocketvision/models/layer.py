@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+CLASSIFIER = "heads.classification.linear"
+"""The path of the layer that published classifiers end in."""
+
 
 @dataclass(frozen=True)
 class Layer:

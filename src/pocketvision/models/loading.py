@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError, WeightsError
-from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.cost import cost
 from pocketvision.models.key_layouts import KeyLayout, recognise, to_ours
+from pocketvision.models.layer import CLASSIFIER
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.weight_sets import State
 
-_CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
+_CLASSIFIER = (f"{CLASSIFIER}.weight", f"{CLASSIFIER}.bias")
 
 
 def load_weights(
@@ -99,25 +100,29 @@ def adapted_stem(weight: Tensor, channels: int) -> Tensor:
 def _matched(architecture: ModelSpec, state: State) -> tuple[KeyLayout, Network, State]:
     """The recognised layout, the network as that layout's library builds it, the state with our keys."""
     layout = recognise(architecture, state)
-    ours = to_ours(layout, architecture, state)
+    ours = _of_one_head(to_ours(layout, architecture, state))
     if isinstance(architecture, Architecture):
         architecture = replace(
             architecture,
             padding=layout.padding or architecture.padding,
             norm_epsilon=layout.norm_epsilon(architecture) or architecture.norm_epsilon,
         )
-    classifier = ours.get("classifier.1.weight")
+    classifier = ours.get(_CLASSIFIER[0])
     # Its own random weights are overwritten; drawing them must not move the caller's random state.
     with torch.random.fork_rng(devices=[]):
         classes = 1 if classifier is None else classifier.shape[0]
         stem = ours.get("stem.conv.weight")
-        network = Network(
-            architecture, num_classes=classes, in_channels=3 if stem is None or stem.ndim != 4 else stem.shape[1]
-        )
+        channels = 3 if stem is None or stem.ndim != 4 else stem.shape[1]
+        network = build(architecture, num_classes=classes, in_channels=channels)
     for key in network.state_dict().keys() - ours.keys():
         if key.endswith(".num_batches_tracked"):  # Some files leave these counters out; no answer depends on them.
             ours[key] = torch.zeros((), dtype=torch.int64)
     return layout, network, ours
+
+
+def _of_one_head(ours: State) -> State:
+    """Without the heads for other tasks than classification, which have no outputs for labels."""
+    return {key: value for key, value in ours.items() if not key.startswith("heads.") or key.startswith(CLASSIFIER)}
 
 
 def _mismatch(expected: State, found: State) -> str:

@@ -1,16 +1,22 @@
-"""The one network class of every family: a stem, stages, a head, all made by the spec's kind, and a classifier."""
+"""The one network class of every family: a backbone (stem, stages and head, made by the spec's kind) and a head for each task."""
 
 import copy
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.blocks import ConvNormAct
+from pocketvision.models.convolutional import Head as ConvolutionalHead
 from pocketvision.models.convolutional import convolutional_parts
+from pocketvision.models.features import CUT, HEAD_CONV, POOLED, Feature, features_of
+from pocketvision.models.heads.catalog import head_named
+from pocketvision.models.heads.head import HeadModule, HeadSpec
+from pocketvision.models.key_layouts import with_names_of_today
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.models.timm_names import require_timm
@@ -19,6 +25,10 @@ from pocketvision.models.vit import VisionTransformer
 
 # A stem (images to activations), stages (activations to activations) and a head (activations to pooled features).
 Parts = tuple[nn.Module, list[nn.Module], nn.Module]
+ByTask = dict[str, dict[str, Tensor]]
+
+CLASSIFICATION = "classification"
+_TASK = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _timm_parts(spec: TimmBackbone, in_channels: int) -> Parts:
@@ -37,19 +47,18 @@ PARTS: dict[type, Callable[[Any, int], Parts]] = {
 
 
 class Network(nn.Module):
-    """A classifier built from `architecture`, weights drawn from torch's global random state.
+    """A backbone built from `architecture` and a head for each task, weights drawn from torch's global random state.
 
     A *cut* is the number of stages below it: `trunk(images, cut)` is what may be frozen and cached, `tail(activations,
     cut)` the rest up to the pooled features. `channels[cut]` and `strides[cut]` describe the activations at a cut.
     Activations are (N, channels, h, w); a transformer's are tokens, (N, 1 + h * w, channels), the class token first.
+    `heads` are by the task's name, each built from its HeadSpec in `head_specs`. `features_read`: the names of the backbone's
+    features (features.py) that they read; one pass through the backbone serves all.
     `checkpointing`: in training, keep only the stages' ends and compute what lies between them again for the gradients
     (Chen et al., 2016): less memory, about a third more time, the same gradients.
-    `dropout` None takes the architecture's.
     """
 
-    def __init__(
-        self, architecture: ModelSpec, *, num_classes: int = 1000, in_channels: int = 3, dropout: float | None = None
-    ) -> None:
+    def __init__(self, architecture: ModelSpec, heads: Mapping[str, HeadSpec], *, in_channels: int = 3) -> None:
         super().__init__()
         self.architecture = architecture
         self.channels = architecture.trunk_channels()
@@ -59,21 +68,62 @@ class Network(nn.Module):
         stem, stages, head = PARTS[type(architecture)](architecture, in_channels)
         self.stem, self.stages, self.head = stem, nn.ModuleList(stages), head  # in the order they run
         self.cuts = range(len(stages) + 1)
-        self.classifier = _classifier(
-            self.feature_channels, num_classes, architecture.dropout if dropout is None else dropout
-        )
+        self.declared = features_of(architecture)
+        self.set_heads(heads)
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
     @property
     def num_classes(self) -> int:
         """Outputs of the classifier."""
-        linear = self.classifier[1]
-        assert isinstance(linear, nn.Linear)
-        return linear.out_features
+        return self.head_specs[CLASSIFICATION].classes
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Preprocessed images (N, 3, H, W) to logits (N, classes)."""
-        logits: Tensor = self.classifier(self.tail(self.trunk(images, 0), 0))
-        return logits
+    def set_heads(self, heads: Mapping[str, HeadSpec]) -> None:
+        """New, randomly initialised heads in place of those it has. Raises UsageError for one that this backbone can not feed."""
+        rows = {task: head_named(spec.head) for task, spec in heads.items()}
+        built = nn.ModuleDict()
+        for task, row in rows.items():
+            if not _TASK.fullmatch(task) or hasattr(built, task):
+                raise UsageError(
+                    f"A task can not be called {task!r}; expected small letters, digits and _, as in defects."
+                )
+            spec, read = heads[task], tuple(self.feature(name) for name in row.features)
+            dropout = self.architecture.dropout if spec.dropout is None else spec.dropout
+            built[task] = row.build(read, spec.classes, dropout)
+        device = next(self.stem.parameters()).device
+        self.heads, self.head_specs, self.head_rows = built.to(device), dict(heads), rows
+        self.features_read = tuple(dict.fromkeys(name for row in rows.values() for name in row.features))
+        self._bare = [row.kind for row in rows.values()] == [CLASSIFICATION]
+
+    def feature(self, name: str) -> Feature:
+        """The backbone's feature of that name. Raises UsageError that lists near matches."""
+        if name not in self.declared:
+            raise unknown_name(f"feature of {self.architecture.name}", name, self.declared)
+        return self.declared[name]
+
+    def forward(self, images: Tensor) -> Any:
+        """Preprocessed images (N, 3, H, W) to logits (N, classes) where classification is alone, else to `outputs`."""
+        outputs = self.outputs(images)
+        return outputs["logits"] if self._bare else outputs
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """Preprocessed images (N, 3, H, W) to what every head learns from, as TASK.ROLE (`named`)."""
+        return self.named(self.on_features(self.features(images, self.features_read)))
+
+    def on_features(self, features: Mapping[str, Tensor]) -> ByTask:
+        """The heads alone: from their features to what they learn from, by task and role."""
+        return {task: head(features) for task, head in self._head_modules()}
+
+    def decoded(self, outputs: ByTask, postprocessing: Mapping[str, Mapping[str, Any]]) -> ByTask:
+        """From what heads learn from to what ships, by task and role; postprocessing is by task."""
+        return {task: head.decode(outputs[task], postprocessing.get(task, {})) for task, head in self._head_modules()}
+
+    def named(self, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """By task and role to one name each: TASK.ROLE, or the role's alone where classification is alone."""
+        return {
+            role if self._bare else f"{task}.{role}": value
+            for task, roles in outputs.items()
+            for role, value in roles.items()
+        }
 
     def trunk(self, images: Tensor, cut: int) -> Tensor:
         """The stem and the first `cut` stages: (N, 3, H, W) to activations."""
@@ -83,33 +133,88 @@ class Network(nn.Module):
 
     def tail(self, activations: Tensor, cut: int) -> Tensor:
         """From the trunk to the pooled features: activations to (N, feature_channels)."""
+        return self.above({CUT: activations}, cut, [POOLED])[POOLED]
+
+    def features(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """The features `names` (features.py) of preprocessed images (N, 3, H, W), in one pass through as much of the backbone as
+        they need: (N, channels), or maps (N, channels, ceil(H / stride), ceil(W / stride)).
+
+        A transformer's maps are its patches without the class token. Networks of timm's that do not pad (Inception) give some
+        pixels less. Raises UsageError for a name that the architecture has not, and for one of timm's whose activations are no
+        map (some keep the class token alone).
+        """
+        return self.above({CUT: self.stem(images)}, 0, names, size=(images.shape[2], images.shape[3]))
+
+    def below(self, images: Tensor, cut: int, names: Iterable[str]) -> dict[str, Tensor]:
+        """What to keep of images (N, 3, H, W) when all below `cut` is frozen: `cut`, the activations there, and those of `names`
+        that the activations do not tell. One pass through the trunk; raises as `features` does."""
         self._check_cut(cut)
-        features: Tensor = self.head(self._through(activations, cut, len(self.stages)))
-        return features
+        wanted = {name: self.feature(name) for name in names}
+        low = {name: feature for name, feature in wanted.items() if feature.is_below(cut)}
+        size = (images.shape[2], images.shape[3])
+        activations, reached, found = self._walked(self.stem(images), 0, low, size)
+        return {CUT: self._through(activations, reached, cut), **{name: found[name] for name in low}}
+
+    def above(
+        self, kept: Mapping[str, Tensor], cut: int, names: Iterable[str], *, size: tuple[int, int] | None = None
+    ) -> dict[str, Tensor]:
+        """The features `names` from what `below` keeps at that cut. size: the images' height and width, which a transformer's
+        tokens do not tell. Raises as `features` does, and UsageError for a feature below the cut that was not kept."""
+        self._check_cut(cut)
+        wanted = {name: self.feature(name) for name in names}
+        low = [name for name, feature in wanted.items() if feature.is_below(cut)]
+        lost = [name for name in low if name not in kept]
+        if lost:
+            raise UsageError(f"The activations of {self.architecture.name} at cut {cut} do not tell {', '.join(lost)}.")
+        rest = {name: feature for name, feature in wanted.items() if name not in low}
+        activations, reached, found = self._walked(kept[CUT], cut, rest, size)
+        if any(feature.cut is None for feature in rest.values()):
+            found |= self._last_features(rest, self._through(activations, reached, len(self.stages)))
+        return {name: kept[name] if name in low else found[name] for name in wanted}
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
-        """The deepest activations at every stride, by stride, as (N, channels, ceil(H / stride), ceil(W / stride)): what
-        detectors and segmenters are built on. A transformer has one level, its patches without the class token. Networks of
-        timm's that do not pad (Inception) give some pixels less.
+        """The deepest activations at every stride, by stride: what detectors and segmenters are built on. A transformer has one
+        level. Raises as `features` does."""
+        levels = self.features(images, (f"stride{stride}" for stride in dict.fromkeys(self.strides)))
+        return {stride: levels[f"stride{stride}"] for stride in dict.fromkeys(self.strides)}
 
-        Raises UsageError for one of timm's whose activations are no map (some keep the class token alone).
-        """
-        activations = self.trunk(images, 0)
-        deepest = {self.strides[0]: (activations, self.channels[0])}
-        for cut in self.cuts[1:]:
-            activations = self._through(activations, cut - 1, cut)
-            deepest[self.strides[cut]] = activations, self.channels[cut]
-        levels = {}
-        for stride, (activations, channels) in deepest.items():
-            height, width = (-(-side // stride) for side in images.shape[2:])
-            level = _as_map(activations, channels, height, width)
-            if level is None:
-                raise UsageError(
-                    f"{self.architecture.name} has no pyramid: what comes out at stride {stride} is {tuple(activations.shape)}, "
-                    f"no map of {channels} channels."
-                )
-            levels[stride] = level
-        return levels
+    def _walked(
+        self, activations: Tensor, reached: int, wanted: Mapping[str, Feature], size: tuple[int, int] | None
+    ) -> tuple[Tensor, int, dict[str, Tensor]]:
+        """Up to the last of the `wanted` features that stages give: the activations and the cut there, and the features."""
+        found: dict[str, Tensor] = {}
+        for end in sorted({feature.cut for feature in wanted.values() if feature.cut is not None}):
+            activations, reached = self._through(activations, reached, end), end
+            for name, feature in wanted.items():
+                if feature.cut == end:
+                    found[name] = self._formed(feature, activations, size)
+        return activations, reached, found
+
+    def _formed(self, feature: Feature, activations: Tensor, size: tuple[int, int] | None) -> Tensor:
+        """A feature from the activations at its cut."""
+        assert feature.cut is not None
+        stride = self.strides[feature.cut]
+        grid = None if size is None else tuple(-(-side // stride) for side in size)
+        level = _as_map(activations, feature.channels, grid)
+        if level is None:
+            raise UsageError(
+                f"{self.architecture.name} has no pyramid: what comes out at stride {stride} is {tuple(activations.shape)}, "
+                f"no map of {feature.channels} channels."
+            )
+        return level if feature.stride is not None else level.mean((2, 3))
+
+    def _last_features(self, wanted: Iterable[str], activations: Tensor) -> dict[str, Tensor]:
+        """Those of `wanted` that the backbone's head makes of the last stage's activations."""
+        head = self.head
+        if not isinstance(head, ConvolutionalHead):
+            return {POOLED: head(activations)}
+        level = head.conv(activations)
+        made: dict[str, Callable[[], Tensor]] = {
+            HEAD_CONV: lambda: level,
+            f"pool:{HEAD_CONV}": lambda: level.mean((2, 3)),
+            POOLED: lambda: head.pool(level),
+        }
+        return {name: made[name]() for name in wanted if name in made}
 
     def _through(self, activations: Tensor, first: int, last: int) -> Tensor:
         """Through the stages from `first` up to `last`."""
@@ -120,6 +225,9 @@ class Network(nn.Module):
                 activations = stage(activations)
         return activations
 
+    def _head_modules(self) -> Iterable[tuple[str, HeadModule]]:
+        return ((task, cast(HeadModule, head)) for task, head in self.heads.items())
+
     def _check_cut(self, cut: int) -> None:
         if cut not in self.cuts:
             raise UsageError(
@@ -127,15 +235,31 @@ class Network(nn.Module):
             )
 
 
+class Decoded(nn.Module):
+    """The graph that ships: a network whose heads' outputs are decoded. `names` are those of what it puts out, in their order.
+
+    postprocessing: the settings of each task.
+    """
+
+    def __init__(self, network: Network, postprocessing: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__()
+        self.network = network
+        self.postprocessing = postprocessing
+        roles = {task: dict.fromkeys(row.roles) for task, row in network.head_rows.items()}
+        self.names = tuple(network.named(roles))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) preprocessed images to a tensor for each of `names`, a batch first."""
+        network = self.network
+        outputs = network.on_features(network.features(images, network.features_read))
+        return tuple(network.named(network.decoded(outputs, self.postprocessing)).values())
+
+
 def reset_classifier(network: Network, num_classes: int, dropout: float | None = None) -> None:
-    """Give `network` a new, randomly initialised classifier; `dropout` None keeps its dropout probability."""
-    current = network.classifier[0]
-    if not isinstance(current, nn.Dropout):
-        raise TypeError("the classifier is Sequential(Dropout, Linear)")
-    device = next(network.parameters()).device
-    network.classifier = _classifier(
-        network.feature_channels, num_classes, current.p if dropout is None else dropout
-    ).to(device)
+    """Give `network` a new, randomly initialised classifier alone; `dropout` None keeps its dropout probability."""
+    before = network.head_specs[CLASSIFICATION].dropout
+    spec = HeadSpec("linear", num_classes, before if dropout is None else dropout)
+    network.set_heads({CLASSIFICATION: spec})
 
 
 def fold_norms(network: Network) -> Network:
@@ -147,23 +271,24 @@ def fold_norms(network: Network) -> Network:
     return folded
 
 
-def _as_map(activations: Tensor, channels: int, height: int, width: int) -> Tensor | None:
-    """Tokens, but the class token, back in their places; channels from the last axis to the first. None when neither is it."""
+def _as_map(activations: Tensor, channels: int, grid: tuple[int, ...] | None) -> Tensor | None:
+    """Tokens, but the class token, back in their places on the grid (height, width); channels from the last axis to the first.
+    None when neither is it."""
     if activations.ndim == 4:
         if activations.shape[1] == channels:
             return activations
         return activations.permute(0, 3, 1, 2) if activations.shape[3] == channels else None
-    if activations.shape[1] < height * width:
+    if grid is None:
+        raise ValueError("tokens have to be told the size of the images that they come from")
+    height, width = grid
+    if activations.ndim != 3 or activations.shape[1] < height * width:
         return None
     tokens = activations[:, -height * width :].transpose(1, 2)
     return tokens.reshape(tokens.shape[0], channels, height, width)
 
 
-def _classifier(feature_channels: int, num_classes: int, dropout: float) -> nn.Sequential:
-    if num_classes < 1:
-        raise UsageError(f"A classifier needs at least 1 class, not {num_classes}.")
-    linear = nn.Linear(feature_channels, num_classes)
-    # Small and centred: a new classifier on pre-trained features begins near equal probabilities.
-    nn.init.normal_(linear.weight, std=0.01)
-    nn.init.zeros_(linear.bias)
-    return nn.Sequential(nn.Dropout(dropout), linear)
+def _rename(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Weights of older versions, in place."""
+    renamed = with_names_of_today(state, prefix)
+    state.clear()
+    state.update(renamed)

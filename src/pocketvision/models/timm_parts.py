@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
-from pocketvision.models.layer import Layer
+from pocketvision.models.layer import CLASSIFIER, Layer
 from pocketvision.models.timm_names import PREFIX
 
 NamedModules = list[tuple[str, nn.Module]]
@@ -119,7 +119,7 @@ def timm_keys(spec: TimmSpec) -> dict[str, str]:
     """{our module path: timm's} of all modules that hold tensors; whole keys where the network is in one piece."""
     with torch.device("meta"):
         model = timm.create_model(spec.timm_name, pretrained=False, num_classes=0)
-    paths = {"classifier.1": _classifier(spec)[0]}
+    paths = {CLASSIFIER: _classifier(spec)[0]}
     if len(spec.channels) == 1:
         return {**{f"stem.model.{key}": key for key in model.state_dict()}, **paths}
     for number, part in enumerate(_split(model)):
@@ -133,7 +133,7 @@ def timm_keys(spec: TimmSpec) -> dict[str, str]:
 
 def timm_convolutions(spec: TimmSpec) -> frozenset[str]:
     """Our linear layers that are 1x1 convolutions in timm's network: the classifier, or none."""
-    return frozenset({"classifier.1"} if _classifier(spec)[1] else ())
+    return frozenset({CLASSIFIER} if _classifier(spec)[1] else ())
 
 
 @lru_cache(maxsize=8)

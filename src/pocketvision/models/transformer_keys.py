@@ -1,5 +1,6 @@
 """How timm and torchvision name a Vision Transformer's tensors: module paths, and whole keys where their own names differ."""
 
+from pocketvision.models.layer import CLASSIFIER
 from pocketvision.models.vit import VisionTransformer
 
 
@@ -9,7 +10,7 @@ def timm_transformer(spec: VisionTransformer) -> dict[str, str]:
     for block in range(spec.depth):
         ours, theirs = f"stages.{block}", f"blocks.{block}"
         paths |= {f"{ours}.{part}": f"{theirs}.{name}" for part, name in _TIMM_BLOCK.items()}
-    return {**paths, "head.norm": "norm", "classifier.1": "head"}
+    return {**paths, "head.norm": "norm", CLASSIFIER: "head"}
 
 
 def torchvision_transformer(spec: VisionTransformer) -> dict[str, str]:
@@ -18,7 +19,7 @@ def torchvision_transformer(spec: VisionTransformer) -> dict[str, str]:
     for block in range(spec.depth):
         ours, theirs = f"stages.{block}", f"encoder.layers.encoder_layer_{block}"
         paths |= {f"{ours}.{part}": f"{theirs}.{name}" for part, name in _TORCHVISION_BLOCK.items()}
-    return {**paths, "head.norm": "encoder.ln", "classifier.1": "heads.head"}
+    return {**paths, "head.norm": "encoder.ln", CLASSIFIER: "heads.head"}
 
 
 _TIMM_BLOCK = {

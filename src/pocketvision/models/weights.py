@@ -191,7 +191,7 @@ def _timm_preprocessing(config: dict[str, Any]) -> Preprocessing:
 def _random(name: str, architecture: ModelSpec, seed: int) -> Pretrained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(architecture).eval()
+        network = catalog.build(architecture).eval()
     digest = hashlib.sha256()
     for key, value in network.state_dict().items():
         digest.update(key.encode())

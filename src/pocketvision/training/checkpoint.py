@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
+from pocketvision.models.key_layouts import with_names_of_today
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.stage import StageState
 from pocketvision.utf8_path import utf8_path
@@ -83,7 +84,8 @@ def read_checkpoint(path: Path) -> StageState:
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return with_names_of_today(found, "network.")
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import UsageError
-from pocketvision.models.network import Network, fold_norms
+from pocketvision.models.network import CLASSIFICATION, Network, fold_norms
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
@@ -67,9 +67,9 @@ class _Stage:
 
 
 def freeze_below(network: Network, cut: int) -> None:
-    """Let only stages[cut:], the head and the classifier learn."""
+    """Let only stages[cut:], the backbone's head and the tasks' heads learn."""
     network.requires_grad_(False)
-    for module in (*network.stages[cut:], network.head, network.classifier):
+    for module in (*network.stages[cut:], network.head, network.heads):
         module.requires_grad_(True)
 
 
@@ -170,7 +170,7 @@ class _StageModel(nn.Module):
 
     def train(self, mode: bool = True) -> "_StageModel":
         super().train(False)
-        self.network.classifier.train(mode)
+        self.network.heads.train(mode)
         return self
 
     def for_validation(self) -> "_StageModel":
@@ -186,8 +186,7 @@ class _StageModel(nn.Module):
 
 class _HeadOnFeatures(_StageModel):
     def forward(self, pooled: Tensor) -> Tensor:
-        logits: Tensor = self.network.classifier(pooled)
-        return logits
+        return self.network.on_features({POOLED: pooled})[CLASSIFICATION]["logits"]
 
 
 class _TailOnActivations(_StageModel):
@@ -201,9 +200,8 @@ class _TailOnActivations(_StageModel):
         return _TailOnActivations(fold_norms(self.network), self.cut, torch.float32)
 
     def forward(self, activations: Tensor) -> Tensor:
-        features = self.network.tail(activations.to(self.precision), self.cut)
-        logits: Tensor = self.network.classifier(features.float())
-        return logits
+        pooled = self.network.tail(activations.to(self.precision), self.cut)
+        return self.network.on_features({POOLED: pooled})[CLASSIFICATION]["logits"]
 
 
 class _WholeNetwork(_StageModel):
@@ -232,7 +230,7 @@ def _make_stages(
             yield _Stage(stage, _WholeNetwork(network), IMAGES)
         elif stage.number == 1:
             network.requires_grad_(False)
-            network.classifier.requires_grad_(True)
+            network.heads.requires_grad_(True)
             yield _Stage(stage, _HeadOnFeatures(network), POOLED)
         else:
             freeze_below(network, cut)

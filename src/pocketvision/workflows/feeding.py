@@ -80,9 +80,9 @@ def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int
 
 
 def _fingerprint(network: Network, cut: int, preprocessing: Preprocessing) -> str:
-    """All that a cached row depends on besides the view: rows, weights (but not the new classifier's), cut, preprocessing."""
+    """All that a cached row depends on besides the view: rows, weights (but not the new heads'), cut, preprocessing."""
     state = {
-        name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.startswith("classifier.")
+        name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.startswith("heads.")
     }
     weights = hashlib.sha256(safetensors.torch.save(state)).hexdigest()
     rows = json.dumps(network.architecture.to_dict(), sort_keys=True)

@@ -67,7 +67,7 @@ def _check_classes(pretrained: Pretrained, path: Path, model: str, labels: Seque
             f"{path} holds no classifier, only the layers before it, so it has no outputs for labels. "
             f"Train a classifier on images of yours: pocketvision train FOLDER --model {model} --weights {path}"
         )
-    classes = pretrained.network.classifier[-1].out_features
+    classes = pretrained.network.num_classes
     if classes != len(labels):
         raise UsageError(
             f"{path} has {classes} outputs and {len(labels)} labels were given. Expected one name an output, in index order."

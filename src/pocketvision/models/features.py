@@ -1,0 +1,47 @@
+"""The features that a backbone gives, by name, with their channels and strides: what heads read. Needs no torch.
+
+`stem` and `stage0`, `stage1` … are what comes out of the stem and of each stage (numbered as `models info` lists them: stage i is
+`stages.i`, cut i + 1); `stride8`, `stride16` … the deepest of a stride, the levels of a pyramid; `head_conv` what the last 1x1
+convolution gives, where there is one: all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map, and
+`pooled` what the backbone ends in: (N, channels).
+"""
+
+from dataclasses import dataclass, replace
+
+from pocketvision.models.spec import Architecture, ModelSpec
+
+POOLED, HEAD_CONV = "pooled", "head_conv"
+CUT = "cut"
+"""Not a feature but what those above a cut are computed from: the activations there, as the stages hand them on."""
+_POOL = "pool:"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One of a backbone's features. stride: input pixels a pixel of the map; None for pooled features, which have no pixels.
+
+    cut: how many stages lie below it (0: the stem's); None for what comes after all of them.
+    """
+
+    name: str
+    channels: int
+    stride: int | None
+    cut: int | None
+
+    def is_below(self, cut: int) -> bool:
+        """Whether the activations at `cut` no longer tell it."""
+        return self.cut is not None and self.cut < cut
+
+
+def features_of(architecture: ModelSpec) -> dict[str, Feature]:
+    """Every feature by name, the shallow ones first."""
+    channels, strides = architecture.trunk_channels(), architecture.trunk_strides()
+    names = ["stem", *(f"stage{stage}" for stage in range(len(channels) - 1))]
+    maps = [Feature(*row, cut) for cut, row in enumerate(zip(names, channels, strides, strict=True))]
+    deepest = {each.stride: each for each in maps}
+    maps += [replace(each, name=f"stride{stride}") for stride, each in deepest.items()]
+    if isinstance(architecture, Architecture) and architecture.head_channels:
+        maps.append(Feature(HEAD_CONV, architecture.scaled_head_channels(), strides[-1], None))
+    pooled = [replace(each, name=_POOL + each.name, stride=None) for each in maps]
+    last = Feature(POOLED, architecture.feature_channels(), None, None)
+    return {each.name: each for each in (*maps, *pooled, last)}

@@ -1,0 +1,18 @@
+"""The table of heads. A new one is a file and a row here, or a row of an installed package (plugins.py)."""
+
+from pocketvision.errors import UsageError
+from pocketvision.models.heads.classification import linear
+from pocketvision.models.heads.head import Head
+from pocketvision.plugins import row_named
+
+HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW,)}
+GROUP = "pocketvision.heads"
+"""The entry points of heads from outside."""
+
+
+def head_named(name: str) -> Head:
+    """The row called `name`. Raises UsageError for a name that neither the table nor an installed package has."""
+    row = row_named(HEADS, name, group=GROUP, what="head")
+    if not isinstance(row, Head):
+        raise UsageError(f"The head {name} of an installed package is a {type(row).__name__}; expected a Head.")
+    return row

@@ -1,0 +1,1 @@
+"""Heads that say which class a picture shows."""

@@ -1,0 +1,38 @@
+"""Rows of tables that come from installed packages: entry points, looked up only for a name that the table itself has not.
+
+A package declares them in its pyproject.toml, `[project.entry-points."pocketvision.heads"]` with `NAME = "MODULE:ROW"`
+(docs/extending.md), so that every process finds them: workers of a server, too.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+from pocketvision.errors import UsageError, unknown_name
+
+Row = TypeVar("Row")
+
+
+def row_named(table: Mapping[str, Row], name: str, *, group: str, what: str) -> Row:
+    """The row of `table` called `name`, or the one that an installed package declares in the entry points' `group`.
+
+    what: the kind of thing, for the message. Raises UsageError for a name that neither has, listing near matches of both, and
+    for a package whose row can not be imported.
+    """
+    if name in table:
+        return table[name]
+    outside = {point.name: point for point in entry_points(group=group)}
+    if name not in outside:
+        raise unknown_name(what, name, [*table, *sorted(outside.keys() - table.keys())])
+    return _loaded(outside[name], what)
+
+
+def _loaded(point: EntryPoint, what: str) -> Row:  # type: ignore[type-var]
+    package = "an installed package" if point.dist is None else f"the package {point.dist.name}"
+    try:
+        row: Row = point.load()
+    except Exception as error:  # whatever a foreign module does when it is imported
+        raise UsageError(
+            f"The {what} {point.name} of {package} can not be loaded from {point.value}: {type(error).__name__}: {error}"
+        ) from error
+    return row

@@ -1,0 +1,50 @@
+"""Every head of the table: it learns from the features that it names, and ships the roles of its kind."""
+
+import pytest
+import torch
+from torch import nn
+
+from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.heads.catalog import HEADS, head_named
+from pocketvision.models.heads.head import HeadSpec
+from pocketvision.models.network import Decoded, Network
+
+BACKBONES = ("mobilenet_v3_small", "vit_tiny_16")
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_learns_and_decodes_on_any_backbone(name: str, backbone: str) -> None:
+    row = head_named(name)
+    assert (row.name, head_named(row.name)) == (name, row)
+    torch.manual_seed(0)
+    network = Network(ARCHITECTURES[backbone], {"task": HeadSpec(name, 3)}).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = network.features(images, row.features)
+    outputs = network.on_features(features)["task"]
+    sum(output.square().sum() for output in outputs.values()).backward()
+    silent = [key for key, each in network.heads.named_parameters() if each.grad is None or not each.grad.any()]
+    assert silent == []
+    decoded = network.decoded({"task": outputs}, {})["task"]
+    assert tuple(decoded) == row.roles
+    assert all(len(tensor) == 2 and tensor.isfinite().all() for tensor in decoded.values())
+    shipped = Decoded(network, {}).eval()
+    with torch.no_grad():
+        answers = dict(zip(shipped.names, shipped(images), strict=True))
+    assert [name.removeprefix("task.") for name in answers] == list(row.roles)
+
+
+def test_heads_of_a_kind_have_the_same_roles() -> None:
+    kinds = {row.kind for row in HEADS.values()}
+    assert len({(row.kind, row.roles) for row in HEADS.values()}) == len(kinds)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_features_in_half_precision_give_whole_numbers(name: str) -> None:
+    """A backbone that learns in bfloat16 hands such features over; heads compute as their weights are."""
+    network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec(name, 3)}).eval()
+    features = network.features(torch.randn(2, 3, 32, 32), network.features_read)
+    halved = {name: feature.to(torch.bfloat16) for name, feature in features.items()}
+    for output in network.on_features(halved)["task"].values():
+        assert output.dtype == next(each for each in network.heads.parameters() if isinstance(each, nn.Parameter)).dtype
