@@ -39,7 +39,7 @@ def test_every_verb_that_reads_a_table_takes_images(verb: str) -> None:
     assert inspect.signature(VERBS[verb]).parameters["images"].default is None
     command = get_command(app).commands[verb]  # type: ignore[attr-defined]
     assert "--images" in {name for parameter in command.params for name in parameter.opts}
-    if verb in ("check", "train"):
+    if verb in ("check", "evaluate", "train"):
         assert inspect.signature(VERBS[verb]).parameters["min_per_class"].default == 1
         assert "--min-per-class" in {name for parameter in command.params for name in parameter.opts}
 
@@ -67,3 +67,22 @@ def test_a_table_whose_pictures_moved_is_evaluated(tiny_bundle: Bundle, tmp_path
     assert moved.metrics.accuracy == 1.0
     assert [event.text for event in told if isinstance(event, Note) and "are read below" in event.text]
     assert pocketvision.check(table, images=tmp_path / "new place").samples.reading
+
+
+def test_small_classes_are_left_out_of_an_evaluation(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Also those that the network does not know: a training with the same option left them out too."""
+    data = tmp_path / "data"
+    for label, colour, count in (("red", (250, 0, 0), 3), ("green", (0, 250, 0), 2), ("odd", (9, 9, 9), 1)):
+        for place in range(count):
+            (data / label).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20 + place, 20), colour).save(data / label / f"{place}.png")
+    with pytest.raises(UsageError, match="odd"):
+        evaluate(tiny_bundle.folder, data)
+    told: list[Event] = []
+    evaluation = evaluate(tiny_bundle.folder, data, min_per_class=2, on_event=told.append)
+    assert (evaluation.metrics.images, evaluation.metrics.accuracy) == (5, 1.0)
+    assert [event.text for event in told if isinstance(event, Note)] == [
+        "Left out: pictures of classes smaller than --min-per-class: 1 ('odd (1)')."
+    ]
+    with pytest.raises(UsageError, match="--min-per-class is 0"):
+        evaluate(tiny_bundle.folder, data, min_per_class=0)

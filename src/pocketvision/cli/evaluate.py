@@ -9,6 +9,7 @@ from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_j
 from pocketvision.cli.options import (
     BackendName,
     Batch,
+    BundleArgument,
     DecodingWorkers,
     Device,
     GroupColumn,
@@ -17,7 +18,9 @@ from pocketvision.cli.options import (
     LabelColumn,
     Lang,
     MaxPixels,
+    MinPerClass,
     PathColumn,
+    Positive,
     SplitColumn,
     Threads,
 )
@@ -27,21 +30,29 @@ if TYPE_CHECKING:
     from pocketvision.evaluation.evaluate import Evaluation
 
 
+Split = Annotated[str | None, typer.Option(help="Only this split of the data: train, val or test.")]
+Out = Annotated[Path | None, typer.Option(help="Also write report.html, metrics.json and plots into this folder.")]
+Baseline = Annotated[
+    bool,
+    typer.Option(
+        "--baseline",
+        help="Write confidence and brightness of these images into the bundle, which `serve` tells drift from.",
+    ),
+]
+
+
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    bundle: BundleArgument,
     data: Annotated[Path, typer.Argument(help="An image folder or a CSV or Parquet table with labels.")],
-    split: Annotated[str | None, typer.Option(help="Only this split of the data: train, val or test.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write report.html, metrics.json and plots into this folder.")
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")
-    ] = None,
+    split: Split = None,
+    out: Out = None,
+    positive: Positive = None,
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
     images: Images = None,
+    min_per_class: MinPerClass = 1,
     batch: Batch = None,
     workers: DecodingWorkers = None,
     threads: Threads = None,
@@ -49,13 +60,7 @@ def evaluate(
     device: Device = "cpu",
     max_pixels: MaxPixels = 50_000_000,
     lang: Lang = "en",
-    baseline: Annotated[
-        bool,
-        typer.Option(
-            "--baseline",
-            help="Write confidence and brightness of these images into the bundle, which `serve` tells drift from.",
-        ),
-    ] = False,
+    baseline: Baseline = False,
     json: JsonFile = None,
 ) -> None:
     """Measure a bundle on labelled images: accuracy with its interval, F1, confusion matrix, calibration.
@@ -83,6 +88,7 @@ def evaluate(
             split_column=split_column,
             group_column=group_column,
             images=images,
+            min_per_class=min_per_class,
             batch=batch,
             workers=workers,
             threads=threads,

@@ -7,7 +7,7 @@ import typer
 
 from pocketvision.cli.comparisons import format_drop, format_share
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
+from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
 from pocketvision.compression.settings import MAX_ACCURACY_DROP
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    bundle: BundleArgument,
     to: Annotated[
         str,
         typer.Option(

@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from pocketvision.data.balance import ClassWeights
 
+BundleArgument = Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")]
+Positive = Annotated[str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")]
 BackendName = Annotated[
     str | None,
     typer.Option(

@@ -6,12 +6,21 @@ from typing import Annotated
 import typer
 
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
-from pocketvision.cli.options import BackendName, Batch, DecodingWorkers, Device, JsonFile, MaxPixels, Threads
+from pocketvision.cli.options import (
+    BackendName,
+    Batch,
+    BundleArgument,
+    DecodingWorkers,
+    Device,
+    JsonFile,
+    MaxPixels,
+    Threads,
+)
 from pocketvision.cli.terminal import standard_input, stderr
 
 
 def predict(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    bundle: BundleArgument,
     images: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
     ],

@@ -8,7 +8,7 @@ import typer
 
 from pocketvision.cli.comparisons import format_drop, format_share, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
-from pocketvision.cli.options import Images, JsonFile, MaxAccuracyDrop
+from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP, Tuning
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def quantize(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    bundle: BundleArgument,
     data: Annotated[
         Path | None,
         typer.Option(

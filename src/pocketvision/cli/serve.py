@@ -1,85 +1,42 @@
 """`pocketvision serve` and `pocketvision new-key`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pocketvision.cli import serve_options as options
 from pocketvision.cli.options import BackendName, MaxPixels
 from pocketvision.cli.terminal import stderr, stdout
 
-_LIMITS = "Limits"
-_KEYS = "Keys"
-_ADDRESSES = "Addresses"
 _MEBIBYTE = 1024 * 1024
 
 
 def serve(
-    bundles: Annotated[
-        list[str],
-        typer.Argument(
-            help="Bundles' folders or names of pre-trained models, each alone or as NAME=BUNDLE.", metavar="BUNDLE..."
-        ),
-    ],
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    bundles: options.Bundles,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
     backend: BackendName = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Threads that decode and run the network, one core each.  [default: one a core]"),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that share the port and the cores; each opens the bundles (Linux).")
-    ] = 1,
-    max_batch: Annotated[int, typer.Option(min=1, help="Images a run of the network.")] = 4,
-    max_delay: Annotated[
-        float, typer.Option(min=0, help="Milliseconds that an image waits for others to join it.")
-    ] = 0.0,
-    queue: Annotated[int, typer.Option(min=1, help="Images in work or waiting; more are answered with 429.")] = 64,
-    max_wait: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Seconds that an answer may probably take; others are refused with 429.  [default: deadline]",
-        ),
-    ] = None,
-    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for an answer.", rich_help_panel=_LIMITS)] = 10.0,
-    max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.", rich_help_panel=_LIMITS)] = 20,
-    max_images: Annotated[int, typer.Option(min=1, help="Images of a request.", rich_help_panel=_LIMITS)] = 32,
+    threads: options.Threads = None,
+    workers: options.Processes = 1,
+    max_batch: options.MaxBatch = 4,
+    max_delay: options.MaxDelay = 0.0,
+    queue: options.Queue = 64,
+    max_wait: options.MaxWait = None,
+    deadline: options.Deadline = 10.0,
+    max_body: options.MaxBody = 20,
+    max_images: options.MaxImages = 32,
     max_pixels: MaxPixels = 50_000_000,
-    keep_alive: Annotated[
-        float, typer.Option(min=0.01, help="Seconds an idle connection is kept open.", rich_help_panel=_LIMITS)
-    ] = 5.0,
-    public_url: Annotated[
-        str,
-        typer.Option(metavar="URL", help="Address users see, where a proxy changes it.", rich_help_panel=_ADDRESSES),
-    ] = "",
-    root_path: Annotated[
-        str, typer.Option(metavar="/NAME", help="Prefix a proxy serves this below.", rich_help_panel=_ADDRESSES)
-    ] = "",
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ORIGIN",
-            help="A site whose pages may ask (CORS), or *; may be repeated.  [default: none]",
-            rich_help_panel=_ADDRESSES,
-        ),
-    ] = None,
-    keys: Annotated[
-        Path | None, typer.Option(help="File of NAME:SHA256 lines; only their keys may ask.", rich_help_panel=_KEYS)
-    ] = None,
-    rate: Annotated[float | None, typer.Option(help="Requests a second and key.", rich_help_panel=_KEYS)] = None,
-    watch: Annotated[float, typer.Option(min=0, help="Seconds between looks for changed bundles; 0: never.")] = 0.0,
-    drain: Annotated[float, typer.Option(min=0, help="Seconds to finish what is in flight when stopped.")] = 20.0,
-    live: Annotated[
-        bool, typer.Option("--live", help="Take and show live streams (`pocketvision stream --out URL/live/NAME`).")
-    ] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Log requests as JSON Lines.")] = False,
-    traces: Annotated[
-        bool, typer.Option("--traces", help="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT.")
-    ] = False,
+    keep_alive: options.KeepAlive = 5.0,
+    public_url: options.PublicUrl = "",
+    root_path: options.RootPath = "",
+    allow_origin: options.AllowOrigin = None,
+    keys: options.Keys = None,
+    rate: options.Rate = None,
+    watch: options.Watch = 0.0,
+    drain: options.Drain = 20.0,
+    live: options.Live = False,
+    log_json: options.LogJson = False,
+    traces: options.Traces = False,
 ) -> None:
     """Serve bundles over HTTP and WebSocket, until Ctrl-C or SIGTERM.
 

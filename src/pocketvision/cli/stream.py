@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pocketvision.cli.display import write_json_option
-from pocketvision.cli.options import BackendName, Device, JsonFile
+from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
 from pocketvision.errors import UsageError
 from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
@@ -78,7 +78,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Of the network.  [defa
 
 
 def stream(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")],
+    bundle: BundleArgument,
     source: Source = "0",
     crop: CropOption = None,
     policy: Policy = None,

@@ -18,6 +18,7 @@ from pocketvision.cli.options import (
     MaxPixels,
     MinPerClass,
     PathColumn,
+    Positive,
     SplitColumn,
     WeightsKey,
     WhiteLevel,
@@ -101,9 +102,7 @@ def train(
     group_column: GroupColumn = "group",
     images: Images = None,
     min_per_class: MinPerClass = 1,
-    positive: Annotated[
-        str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")
-    ] = None,
+    positive: Positive = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     workers: Workers = 2,
     max_pixels: MaxPixels = 50_000_000,

@@ -11,6 +11,7 @@ import numpy as np
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
 from pocketvision.data.learned_from import Sightings, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
+from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.classification_metrics import positive_index
@@ -44,6 +45,7 @@ def evaluate(
     split_column: str = "split",
     group_column: str = "group",
     images: str | Path | None = None,
+    min_per_class: int = 1,
     batch: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -59,7 +61,8 @@ def evaluate(
 
     data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
     that `data` lacks has no figures and shifts no other. For a network with ImageNet's classes they may be WordNet ids.
-    images: where a table's relative paths start; None is its folder.
+    images: where a table's relative paths start; None is its folder. min_per_class: classes of `data` with fewer images are
+    left out, which is noted; they may be ones that the bundle does not know.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
     hashes of its training's images.
     split: "train", "val", "test" or what people call them; None takes the test split if `data` has one, else every image.
@@ -72,10 +75,7 @@ def evaluate(
 
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
-    if out is not None:
-        texts(lang)  # an unknown language is refused before the work, not after it
-    if baseline and not resolve(bundle).is_dir():
-        raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
+    _refuse_early(bundle, None if out is None else lang, baseline)
     predictor = load(bundle, backend=backend, threads=threads, device=device)
     positive = predictor.bundle.positive if positive is None else positive
     positive_index(predictor.labels, positive)
@@ -88,7 +88,8 @@ def evaluate(
         group_column=group_column,
         images=images,
     )
-    samples, split = _chosen(_labelled(read, predictor.labels, on_event), split, Path(data))
+    samples = _labelled(read, predictor.labels, min_per_class, on_event)
+    samples, split = _chosen(samples, split, Path(data))
     if baseline:
         _refuse_trained(samples, split, Path(data))
     sightings = _sightings(predictor.bundle, samples, workers, max_pixels, on_event)
@@ -112,6 +113,14 @@ def evaluate(
     return evaluation
 
 
+def _refuse_early(bundle: str | Path, lang: str | None, baseline: bool) -> None:
+    """Refuse before the work what would end it after it: a report in an unknown language, a baseline without a manifest."""
+    if lang is not None:
+        texts(lang)
+    if baseline and not resolve(bundle).is_dir():
+        raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
+
+
 def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang: str) -> None:
     """An error of a report that can not be written has the figures with it: measuring took longer than writing them would."""
     try:
@@ -122,10 +131,13 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
         raise
 
 
-def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], on_event: OnEvent) -> Samples:
+def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], min_per_class: int, on_event: OnEvent) -> Samples:
     """The samples, by the names that the network has for their classes. How they were read, and what was left out, is noted."""
     samples = _by_synset(read) if labels == imagenet_classes() else None
-    samples = samples or read(labels=labels)
+    if samples is None:  # a class that is too small may be one that the network does not know
+        samples = read(labels=labels if min_per_class == 1 else None)
+    chosen = large_enough(samples, min_per_class) | (samples.label_counts() == 0)
+    samples = samples if chosen.all() else only_classes(samples, chosen, min_per_class)
     for line in samples.account:
         on_event(Note(line))
     return samples
