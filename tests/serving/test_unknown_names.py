@@ -109,6 +109,11 @@ def test_a_name_twice_is_refused(two: TestClient) -> None:
 def test_paths_without_parameters_take_none(two: TestClient, path: str) -> None:
     assert two.get(path).status_code == 200
     assert "model" in refusal(two.get(f"{path}?model=second"))
+    for query in ("Model=second", "x=1&top-k=3"):  # what means something on other paths, in any spelling
+        assert "It takes none here" in refusal(two.get(f"{path}?{query}"))
+    for query in ("x=1", "1700000000", "_=1&_=2", "&".join(f"a{n}" for n in range(9000))):  # to get past caches
+        assert two.get(f"{path}?{query}").status_code == 200
+        assert two.head(f"{path}?{query}").status_code in (200, 405)
 
 
 def test_the_page_may_be_linked_with_any_query(two: TestClient) -> None:

@@ -1,4 +1,7 @@
-"""Names that a client sends (of a query, a form, a JSON object): an unknown one is refused, never passed over."""
+"""Names that a client sends (of a query, a form, a JSON object): an unknown one is refused, never passed over.
+
+One exception: a path that only tells a state. Probes, proxies and browsers add names of their own there (`/health?1700000000`).
+"""
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -13,6 +16,7 @@ from starlette.responses import Response
 
 from pocketvision.printable import quoted, shortened
 from pocketvision.serving.problems import ProblemError, refused
+from pocketvision.serving.request_options import OPTIONS
 
 MOST_SHOWN = 8  # unknown names in one message
 
@@ -85,8 +89,17 @@ class CheckedRoute(APIRoute):
 
 
 def check_route_query(request: HTTPConnection, route: APIRoute) -> None:
-    """check_query against the `parameters` of a route's description."""
-    if request.scope["query_string"]:
-        parameters = (route.openapi_extra or {}).get("parameters", [])
-        known = [each["name"] for each in parameters if each["in"] == "query"]
-        check_query(request.query_params, known, getattr(route, "hints", None))
+    """check_query against the `parameters` of a route's description.
+
+    Where a GET takes none, only what means something on other paths is refused (`/ready?model=cats` would tell of all models).
+    """
+    if not request.scope["query_string"]:
+        return
+    parameters = (route.openapi_extra or {}).get("parameters", [])
+    known = [each["name"] for each in parameters if each["in"] == "query"]
+    hints = getattr(route, "hints", {})
+    given = [name for name, _ in request.query_params.multi_items()]
+    if not known and request.scope["method"] in ("GET", "HEAD"):
+        elsewhere = {_plain(name) for name in (*OPTIONS, *hints)}
+        given = [name for name in given if _plain(name) in elsewhere]
+    check_names(given, known, "the query", hints)
