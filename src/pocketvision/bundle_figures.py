@@ -62,8 +62,9 @@ def figures_of(metrics: Mapping[str, Mapping[str, Any]], *, compressed: bool = F
 
 
 def counted(number: int, noun: str) -> str:
-    """`number` of `noun`, as in "1 image" and "1,200 images"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """`number` of `noun`, as in "1 image", "1,200 images" and "2 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{plural}"
 
 
 def _figure(word: str, measured: Mapping[str, Any], compressed: bool) -> Figure | None:

@@ -335,7 +335,7 @@ def test_nothing_within_the_drop_leaves_figures_and_no_bundle(
     monkeypatch.setattr("pocketvision.evaluation.comparison.Comparison.within", lambda *_: False)
     monkeypatch.setattr(search_module, "layer_sensitivities", lambda *_, **__: ())
     with pytest.raises(
-        AgreementError, match=r"No bundle was written\. The best of 1 candidates is onnxruntime, per channel"
+        AgreementError, match=r"No bundle was written\. The best of 1 candidate is onnxruntime, per channel"
     ):
         quantize(bundle.folder, out=tmp_path / "small", method="onnxruntime", seconds=0.02)
     assert [path.name for path in tmp_path.iterdir()] == ["small.quantization-failed.json"]

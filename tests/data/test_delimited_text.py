@@ -61,7 +61,7 @@ def test_the_header_decides_between_delimiters(folder: Path) -> None:
         ("path,label\n0.jpg,x\n1.jpg,y,\n", "line 3: 3 cells, but 2 columns"),
         ("sep=;\npath;label\n0.jpg;x\n\n1.jpg;a;b\n", r"line 5: 3 cells.*delimiter \(;\)"),
         ("\ufeff\r\n \r\nsep=;\r\n\r\npath;label\r\n0.jpg;a;b\r\n", r"line 6: 3 cells.*delimiter \(;\)"),
-        ("path\tlabel\n0.jpg\tx\n1.jpg\n", "line 3: 1 cells, but 2 columns"),
+        ("path\tlabel\n0.jpg\tx\n1.jpg\n", "line 3: 1 cell, but 2 columns"),
         ("path,label,note\n0.jpg,x\n", "line 2: 2 cells, but 3 columns"),
         ('path,label\n0.jpg,x\n1.jpg,"y\n2.jpg,x\n', r'line 3: .*quote \("\) is opened in this row and never closed'),
         (

@@ -46,7 +46,7 @@ def test_the_hugging_face_layout(tmp_path: Path) -> None:
     assert found.readable.all() and found.counts == {}
     assert [samples.file(place).read_bytes() for place in range(6)] == [image["bytes"] for image in images]
     assert samples.paths[0].endswith("-p0.png") and samples.paths[1].endswith(".jpg")
-    assert "6 pictures inside the table" in samples.reading[0] and str(samples.root) in samples.reading[0]
+    assert "Unpacked from the table: 6 pictures" in samples.reading[0] and str(samples.root) in samples.reading[0]
     again = read_samples(path)
     assert list(again.paths) == list(samples.paths)
     assert not list(samples.root.rglob("*.part"))
@@ -78,7 +78,7 @@ def test_other_members_of_the_layout(tmp_path: Path) -> None:
     [
         (
             [["scab", "rust"], ["scab"]],
-            r"column 'label' holds lists: 1 of 2 rows hold several values \(row 1: .*'scab', 'rust'",
+            r"column 'label' holds lists: several values in 1 of 2 rows \(row 1: .*'scab', 'rust'",
         ),
         ([["scab"], ["rust"]], "column 'label' holds lists: each of at most one value"),
         ([{"a": 1}, {"a": 2}], "column 'label' holds structures"),

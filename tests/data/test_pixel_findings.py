@@ -37,7 +37,7 @@ def test_a_part_of_16_bits_is_reported_once(photos: Path) -> None:
     found = check(photos)
     assert found.inspection.white_level == 4095
     (finding,) = of_kind(found, "part_of_range")
-    assert "16 images have 16 bits a channel and use 12 of them" in finding.message
+    assert "Of 16 bits a channel 12 are used by 16 images" in finding.message
     assert len(finding.files) == 16
     assert found.counts == {"part_of_range": 1}  # and they are not taken for blank, or for copies
 

@@ -21,7 +21,7 @@ def look(*labels: str, known: tuple[str, ...] = ()) -> None:
 )  # fmt: skip
 def test_cells_of_several_labels(cell: str) -> None:
     with pytest.raises(
-        UsageError, match=r"3 of 12 rows hold several labels in one cell, such as line 5: .*--labels"
+        UsageError, match=r"several labels in one cell in 3 of 12 rows, such as line 5: .*--labels"
     ) as caught:
         look("a", "b", "c", cell)
     assert cell in str(caught.value)
@@ -30,7 +30,7 @@ def test_cells_of_several_labels(cell: str) -> None:
 
 @pytest.mark.parametrize("sign", ["|", ";", " | "])
 def test_cells_that_are_all_of_several_labels(sign: str) -> None:
-    with pytest.raises(UsageError, match="9 of 12 rows hold several labels in one cell, such as line 2"):
+    with pytest.raises(UsageError, match="several labels in one cell in 9 of 12 rows, such as line 2"):
         look(f"a{sign}b", f"b{sign}c", "other", f"d{sign}e{sign}f")
 
 

@@ -84,7 +84,7 @@ def test_addresses_of_files_and_of_the_home_folder(folder: Path, monkeypatch: py
     ],
 )  # fmt: skip
 def test_a_sentence_for_every_cause(folder: Path, change: Callable[[str], str], message: str) -> None:
-    with pytest.raises(UsageError, match=r"[123] of 3 rows name a file that is not there.*" + message):
+    with pytest.raises(UsageError, match=r"[123] of 3 rows names? a file that is not there.*" + message):
         read(folder, change)
 
 

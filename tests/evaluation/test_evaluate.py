@@ -57,7 +57,7 @@ def test_classes_are_matched_by_name() -> None:
 
 
 def test_an_unknown_class_is_named_unless_it_has_no_images() -> None:
-    with pytest.raises(UsageError, match=r"1 images in data.*'beer'.*bee"):
+    with pytest.raises(UsageError, match=r"1 image in data.*'beer'.*bee"):
         evaluate_predictor(PREDICTOR, samples(("beer", "0_5_0"), class_names=("ant", "beer")))
     empty = samples(("ant", "5_0_0"), class_names=("ant", "zebra"))
     assert evaluate_predictor(PREDICTOR, empty).metrics.accuracy == 1.0
@@ -71,7 +71,7 @@ def test_unreadable_images_are_listed_and_left_out() -> None:
     assert [(image.path, image.reason) for image in found.unreadable] == [("bee/broken.png", "the file is truncated")]
     assert found.to_dict()["unreadable_count"] == 1
     assert told == [(1, 3), (2, 3), (3, 3)]
-    with pytest.raises(PocketVisionError, match="none of the 1 images can be read"):
+    with pytest.raises(PocketVisionError, match="of 1 image none can be read"):
         evaluate_predictor(PREDICTOR, samples(("bee", "broken")))
     with pytest.raises(PocketVisionError, match="no images"):
         evaluate_predictor(PREDICTOR, samples())

@@ -1,6 +1,7 @@
 """A run that goes on: with its data moved or renamed, with more epochs, after a report that could not be written."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,9 +79,7 @@ def test_other_images_are_refused_by_name(pictures: Path, tmp_path: Path) -> Non
     interrupted_run(data, run)
     (data / "disc/3.png").unlink()
     shutil.copy(data / "ring/1.png", data / "ring/second.png")
-    with pytest.raises(
-        UsageError, match=r"1 are gone or have changed \(.*3\.png\); 1 are new or have changed \(.*\.png\)"
-    ):
+    with pytest.raises(UsageError, match=r"1 image gone or changed \(.*3\.png\); 1 image new or changed \(.*\.png\)"):
         pocketvision.train(resume=run)
 
 
@@ -97,6 +96,17 @@ def test_a_finished_run_has_nothing_to_do_and_keeps_everything(
     assert f"Next: pocketvision predict {finished}" in printed.out
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     assert pocketvision.train(resume=finished, epochs2=1).to_dict()["unchanged"] is True
+
+
+def test_a_finished_run_is_of_its_own_data_wherever_that_lies(pictures: Path, finished: Path, tmp_path: Path) -> None:
+    moved = renamed(pictures, tmp_path / "moved")
+    assert pocketvision.train(moved, resume=finished).unchanged
+    next(moved.glob("*/*.png")).unlink()
+    other = f"The data in {re.escape(str(moved))} is not what {re.escape(str(finished))} was started on: .*1 image gone"
+    with pytest.raises(UsageError, match=other):
+        pocketvision.train(moved, resume=finished)
+    with pytest.raises(UsageError, match="no such file or folder"):
+        pocketvision.train(tmp_path / "nowhere", resume=finished)
 
 
 def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished: Path) -> None:

@@ -45,7 +45,7 @@ def test_training_data_tells_its_white(microscopy: Path, tmp_path: Path) -> None
     options = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None}
     options |= {"log": log, "on_event": print}
     assert prepare_data(microscopy, Recipe(), **options).white_level == 4095  # type: ignore[arg-type]
-    assert any("24 images have 16 bits a channel: 4095 is white" in note for note in log.notes)
+    assert any("16 bits a channel in 24 images: 4095 is white" in note for note in log.notes)
     assert prepare_data(microscopy, Recipe(white_level=16383), **options).white_level == 16383  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--white-level 4000: expected 255, 1023, 4095, 16383, 65535"):
         Recipe(white_level=4000)

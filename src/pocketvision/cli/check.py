@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
     GroupColumn,
@@ -82,8 +83,8 @@ def _print_findings(audit: "Audit") -> None:
     from rich.table import Table
 
     console = stdout()
-    readable = int(audit.readable.sum())
-    console.print(f"{len(audit.samples)} images in {len(audit.samples.class_names)} classes, {readable} readable")
+    images, readable = counted(len(audit.samples), "image"), int(audit.readable.sum())
+    console.print(f"{images} in {counted(len(audit.samples.class_names), 'class')}, {readable} readable")
     for line in audit.samples.account:
         console.print(line, soft_wrap=True)
     if not audit.findings:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
@@ -78,8 +79,8 @@ def predict(
     write_json_option(json, summary.to_dict())
     if not to_terminal:
         stderr().print(
-            f"{summary.images} images in {duration_and_rate(summary.images, summary.seconds)}, {summary.failed} failed, "
-            f"{summary.retries} retries"
+            f"{counted(summary.images, 'image')} in {duration_and_rate(summary.images, summary.seconds)}, "
+            f"{summary.failed} failed, {summary.retries} {'retry' if summary.retries == 1 else 'retries'}"
         )
     for each in summary.left_out:
         stderr().print(each.line, soft_wrap=True)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from pocketvision.bundle_figures import counted
+
 if TYPE_CHECKING:
     from pocketvision.evaluation.comparison import Comparison
 
@@ -21,4 +23,5 @@ def format_share(share: float | None) -> str:
 
 def too_few_images(found: "Comparison", points: float) -> str:
     """The note when the measured drop is allowed and its interval is not."""
-    return f"Too few images to be sure: with {found.images} of them the accuracy may have dropped by more than {points:g} points."
+    images = counted(found.images, "image")
+    return f"Too few images to be sure: with {images} the accuracy may have dropped by more than {points:g} points."

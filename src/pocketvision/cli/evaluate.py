@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -108,6 +109,8 @@ def evaluate(
 
 def _print_written(evaluation: "Evaluation", baseline_of: str | None, out: Path | None) -> None:
     if baseline_of is not None:
-        stdout().print(f"Baseline: {len(evaluation.paths)} images, written into {baseline_of}", soft_wrap=True)
+        stdout().print(
+            f"Baseline: {counted(len(evaluation.paths), 'image')}, written into {baseline_of}", soft_wrap=True
+        )
     if out is not None:
         stdout().print(f"Report: {out / 'report.html'}", soft_wrap=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile, WeightsKey, parse_labels
 from pocketvision.cli.terminal import stdout
@@ -68,7 +69,7 @@ def import_weights(
     }
     write_json_option(json, summary)
     if json is None or str(json) != "-":
-        stdout().print(f"Bundle: {bundle.folder} ({len(bundle.labels)} classes)", soft_wrap=True)
+        stdout().print(f"Bundle: {bundle.folder} ({counted(len(bundle.labels), 'class')})", soft_wrap=True)
         stdout().print(f"Preprocessing: {bundle.preprocessing}", soft_wrap=True)
 
 

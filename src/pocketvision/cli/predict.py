@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -66,7 +67,8 @@ def predict(
     write_json_option(json, summary.to_dict())
     if not to_terminal:
         stderr().print(
-            f"{summary.images} images in {duration_and_rate(summary.images, summary.seconds)}, {summary.failed} failed",
+            f"{counted(summary.images, 'image')} in {duration_and_rate(summary.images, summary.seconds)}, "
+            f"{summary.failed} failed",
             soft_wrap=True,
         )
     for line in (*(each.line for each in summary.left_out), *summary.notes):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.comparisons import format_drop
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
@@ -93,7 +94,7 @@ def _print(found: "PruneResult") -> None:
         f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
         f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
         f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
-        f"Same answers: {compared.top1_agreement:.1%} of {compared.images} images{f'; drop {drop}' if drop else ''}",
+        f"Same answers: {compared.top1_agreement:.1%} of {counted(compared.images, 'image')}{f'; drop {drop}' if drop else ''}",
         f"Bundle: {found.bundle.folder}",
     )
     for line in lines:

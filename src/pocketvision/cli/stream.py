@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
@@ -224,12 +225,12 @@ def _change_printer() -> Any:
 
 def _print_summary(summary: "StreamSummary") -> None:
     counts = [
-        f"{summary.read} frames read",
+        f"{counted(summary.read, 'frame')} read",
         f"{summary.answered} answered ({summary.failed} could not be)",
         f"{summary.dropped} dropped",
     ]
     counts += [f"{summary.skipped} skipped"] if summary.skipped else []
-    counts += [f"{summary.damaged} damaged", f"{summary.reconnects} reconnects"]
+    counts += [f"{summary.damaged} damaged", counted(summary.reconnects, "reconnect")]
     counts += [f"{summary.unpublished} not published"] if summary.unpublished else []
     figures = [f"{summary.fps:.1f} answers/s"]
     figures += [f"{summary.speed:.2f} times real time"] if summary.speed is not None else []

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
@@ -27,8 +28,9 @@ def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], j
     write_json_option(json, verification.to_dict())
     if json is None or str(json) != "-":
         stdout().print(
-            f"{bundle}: {verification.files} files intact; {verification.images} golden images, largest probability difference "
-            f"{verification.max_probability_difference:.1e} (at most {verification.tolerance:.0e})",
+            f"{bundle}: {counted(verification.files, 'file')} intact; {counted(verification.images, 'golden image')}, "
+            f"largest probability difference {verification.max_probability_difference:.1e} "
+            f"(at most {verification.tolerance:.0e})",
             soft_wrap=True,
         )
         stdout().print(f"Run in: {', '.join(verification.backends)}", soft_wrap=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.quantize_openvino import quantize_openvino
@@ -164,7 +165,7 @@ class _Builder:
 
         def on_layer(done: int, total: int) -> None:
             if done % 10 == 0 or done == total:
-                on_progress(f"Measured {done} of {total} layers in 8 bits alone")
+                on_progress(f"Measured {done} of {counted(total, 'layer')} in 8 bits alone")
 
         return layer_sensitivities(
             self._prepared[settings.tuned], settings, self._data.calibration_batches()[:4], images, on_layer=on_layer

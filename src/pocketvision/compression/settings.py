@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 
 Tool = Literal["onnxruntime", "onnxruntime-dynamic", "openvino"]
@@ -76,7 +77,7 @@ class Settings:
         if self.tool == "openvino":
             words.append("bias correction" if self.bias_correction else "fast bias correction")
         if self.float_layers:
-            words.append(f"{len(self.float_layers)} layers in float")
+            words.append(f"{counted(len(self.float_layers), 'layer')} in float")
         return ", ".join(words)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
@@ -193,8 +194,8 @@ def _whole(records: Iterator[Record], header: list[str], where: str, delimiter: 
                 else "Give every column a cell, empty or not."
             )
             raise UsageError(
-                f"{where}, line {record.line}: {len(record.cells)} cells, but {len(header)} columns in the header: "
-                f"{quoted(record.raw.strip())}. {hint}"
+                f"{where}, line {record.line}: {counted(len(record.cells), 'cell')}, but "
+                f"{counted(len(header), 'column')} in the header: {quoted(record.raw.strip())}. {hint}"
             )
         yield record
 

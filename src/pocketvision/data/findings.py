@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import similar_names
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
@@ -166,7 +167,7 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
         ratio = counts[large] / counts[small]
         if ratio >= IMBALANCE:
             message = (
-                f"The class {samples.class_names[large]} has {counts[large]:,} images, {samples.class_names[small]} "
+                f"The class {samples.class_names[large]} has {counted(counts[large], 'image')}, {samples.class_names[small]} "
                 f"{counts[small]:,}: {ratio:.1f} times fewer. Consider --class-weights balanced or --balance-to."
             )
             yield Finding("imbalance", message)
@@ -208,17 +209,18 @@ def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     aspect = np.maximum(inspection.widths, inspection.heights) / np.maximum(short, 1)
     tiny = np.flatnonzero(inspection.readable & (short < TINY))
     if len(tiny):
-        message = f"{len(tiny):,} images have a side shorter than {TINY} pixels (the shortest {short[tiny].min()})."
+        message = (
+            f"A side shorter than {TINY} pixels in {counted(len(tiny), 'image')} (the shortest {short[tiny].min()})."
+        )
         yield _finding("tiny", message, samples, tiny[np.argsort(short[tiny], kind="stable")])
     odd = np.flatnonzero(inspection.readable & (aspect >= ODD_ASPECT))
     if len(odd):
-        message = f"{len(odd):,} images are {ODD_ASPECT:.0f} or more times as long as wide: a centre crop sees little of them."
+        images = counted(len(odd), "image")
+        message = f"{ODD_ASPECT:.0f} or more times as long as wide: {images}, of which a centre crop sees little."
         yield _finding("odd_sized", message, samples, odd[np.argsort(-aspect[odd], kind="stable")])
     blank = np.flatnonzero(inspection.blank)
     if len(blank):
-        message = (
-            f"{len(blank):,} images are blank or nearly so. They were not compared; do they show what they should?"
-        )
+        message = f"Blank or nearly so: {counted(len(blank), 'image')}, not compared with others. Is this what should be there?"
         yield _finding("blank", message, samples, blank)
 
 
@@ -228,7 +230,7 @@ def _sixteen_bits(samples: Samples, inspection: Inspection) -> Iterator[Finding]
     darker = deep[inspection.white_levels[deep] < white]
     if white < FULL_RANGE:
         message = (
-            f"{len(deep):,} images have 16 bits a channel and use {white.bit_length()} of them: in all of them {white:,} is "
+            f"Of 16 bits a channel {white.bit_length()} are used by {counted(len(deep), 'image')}: in all of them {white:,} is "
             "taken for white. A training writes this into its bundle (white_level); --white-level says otherwise."
         )
         yield _finding("part_of_range", message, samples, deep)
@@ -237,9 +239,9 @@ def _sixteen_bits(samples: Samples, inspection: Inspection) -> Iterator[Finding]
     ):  # a few are dark pictures, most of them another camera, or a bright spot in one picture
         least = int(inspection.white_levels[darker].min())
         message = (
-            f"{len(darker):,} of {len(deep):,} images with 16 bits a channel use a part of the range (down to {least:,}), "
-            f"others more, up to {white:,}, which is white for all: the former look dark. If they come from another "
-            "camera, scale them to one range, or give --white-level."
+            f"Of {counted(len(deep), 'image')} with 16 bits a channel {len(darker):,} use a part of the range "
+            f"(down to {least:,}), others more, up to {white:,}, which is white for all: the former look dark. If they come "
+            "from another camera, scale them to one range, or give --white-level."
         )
         yield _finding("mixed_ranges", message, samples, darker)
 
@@ -248,23 +250,19 @@ def _files(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     several = np.flatnonzero(inspection.pictures > 1)
     if len(several):
         most = int(inspection.pictures.max())
-        where = _files_in_words(len(several))
+        where = counted(len(several), "file")
         message = f"Several pictures (an animation or pages, up to {most:,}) in {where}: the first one is taken."
         yield _finding("several_pictures", message, samples, several)
     if inspection.damage:
         names = list(dict.fromkeys(name for names in inspection.damage.values() for name in names))[:DAMAGED_NAMES]
         message = (
-            f"Damage beside the pixels ({', '.join(names)}) in {_files_in_words(len(inspection.damage))}. The pixels are whole "
+            f"Damage beside the pixels ({', '.join(names)}) in {counted(len(inspection.damage), 'file')}. The pixels are whole "
             "and are used; other programs may refuse such a file: save it anew."
         )
         yield _finding("damaged_metadata", message, samples, list(inspection.damage))
 
 
 _LEAVE_OUT = "Add images, or leave such classes out: --min-per-class 2."
-
-
-def _files_in_words(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
 
 
 _FINDERS = (
@@ -303,7 +301,7 @@ def _different_splits(samples: Samples, members: NDArray[np.int64]) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more classes" if len(names) > 8 else "")
+    return ", ".join(names[:8]) + (f" and {counted(len(names) - 8, 'more class')}" if len(names) > 8 else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import spelled
 from pocketvision.data.image_files import Listing, images_below, is_skipped_folder, list_folder
 from pocketvision.data.left_out import LeftOutCounter
@@ -144,9 +145,9 @@ def _look_below(level: Path, below: Mapping[str, Sequence[str]], layout: Layout)
     shown = ", ".join(map(quoted, same[:4]))
     if all(_BATCH.fullmatch(folder) for folder in below):
         raise UsageError(
-            f"{level}: {quoted(min(below))} and the {len(below) - 1} folders beside it look like folds or batches: each holds "
-            f"the folders {shown}. Merge them, or list the images in a table (with a group column to keep a batch together). "
-            "If they are classes, name them all with --labels."
+            f"{level}: {quoted(min(below))} and {counted(len(below) - 1, 'folder')} beside it look like folds or batches: each "
+            f"holds the folders {shown}. Merge them, or list the images in a table (with a group column to keep a batch "
+            "together). If they are classes, name them all with --labels."
         )
     layout.reading.append(f"Each class holds the folders {shown}, which are read as parts of it and not as classes.")
 

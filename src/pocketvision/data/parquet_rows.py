@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.table_rows import Columns, TableRow, column_places
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.printable import quoted
@@ -165,7 +166,11 @@ def _lists(table: Path, file: "pyarrow.parquet.ParquetFile", name: str) -> Usage
             if value is not None and len(value) > 1:
                 several += 1
                 example = example or f"row {number}: {quoted(value)}"
-    found = f"{several:,} of {rows:,} rows hold several values ({example})" if several else "each of at most one value"
+    found = (
+        f"several values in {several:,} of {counted(rows, 'row')} ({example})"
+        if several
+        else "each of at most one value"
+    )
     return UsageError(
         f"{table}: the column {quoted(name)} holds lists: {found}. An image needs one label: write one text a row, and name "
         "that column with --label-column."

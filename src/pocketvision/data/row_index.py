@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.delimited_text import is_utf8, not_utf8
 from pocketvision.data.embedded_images import EmbeddedImages
@@ -151,7 +152,7 @@ class RowIndex:
         if pictures.count:
             size = f"{pictures.size / 1e6:,.1f} MB"
             lines.append(
-                f"{pictures.count:,} pictures inside the {self._inside} ({size}) are unpacked in {pictures.folder}."
+                f"Unpacked from the {self._inside}: {counted(pictures.count, 'picture')} ({size}), in {pictures.folder}."
             )
         return tuple(lines)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
@@ -42,7 +43,7 @@ def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Coll
     example, parts = next(iter(found.items()))
     total = sum(use.rows for use in uses.values())
     raise UsageError(
-        f"{table}: {rows:,} of {total:,} rows hold several labels in one cell, such as {uses[example].where}: "
+        f"{table}: several labels in one cell in {rows:,} of {counted(total, 'row')}, such as {uses[example].where}: "
         f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). A classifier learns one class an image: leave these rows "
         "out, or keep one label of each. If such a text is a class of its own, list all classes with --labels."
     )

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
 
@@ -181,8 +182,8 @@ def not_there(table: Path, paths: TablePaths, missing: Sequence[tuple[str, str]]
         share = f" ({len(members)} of the first {len(looked_at)} looked at)" if len(causes) > 1 else ""
         sentences.append(f"{example} {text}{share}.{cause.hint and ' '}{cause.hint}")
     return UsageError(
-        f"{table}: {count:,} of {rows:,} rows name a file that is not there. {' '.join(sentences)} "
-        f"Relative paths start at {paths.root.absolute()}."
+        f"{table}: {count:,} of {counted(rows, 'row')} {'names' if count == 1 else 'name'} a file that is "
+        f"not there. {' '.join(sentences)} Relative paths start at {paths.root.absolute()}."
     )
 
 

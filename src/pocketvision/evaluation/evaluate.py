@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.baseline import Distribution, baseline
+from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import Sightings
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
@@ -250,7 +251,7 @@ def matched_labels(samples: Samples, class_names: tuple[str, ...]) -> NDArray[np
     counts = samples.label_counts()
     for name, count in zip(samples.class_names, counts, strict=True):
         if count and name not in index_of:
-            raise unknown_name(f"class ({count} images in {samples.root})", name, class_names)
+            raise unknown_name(f"class ({counted(count, 'image')} in {samples.root})", name, class_names)
     places = np.array([index_of.get(name, -1) for name in samples.class_names], np.int64)
     return places[samples.labels]
 
@@ -278,6 +279,6 @@ def _nothing_to_measure(samples: Samples, unreadable: list[Unreadable]) -> str:
         return f"{samples.root}: there are no images to evaluate."
     first = unreadable[0]
     return (
-        f"{samples.root}: none of the {len(unreadable)} images can be read; the first is {first.path} "
+        f"{samples.root}: of {counted(len(unreadable), 'image')} none can be read; the first is {first.path} "
         f"({first.reason}). `pocketvision check` lists them all."
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import AgreementError
 
 TOLERANCE = 1e-3
@@ -54,11 +55,11 @@ class Agreement:
         if self.differing:
             found.append(
                 f"probabilities differ by up to {self.max_probability_difference:.2g} (at most {self.tolerance:.2g} is "
-                f"allowed) on {len(self.differing)} of {self.images} images: {listed(self.differing)}"
+                f"allowed) on {len(self.differing)} of {counted(self.images, 'image')}: {listed(self.differing)}"
             )
         if self.flips:
             found.append(
-                f"the answer is another one on {len(self.flips)} of {self.images} images: {listed(self.flips)}"
+                f"the answer is another one on {len(self.flips)} of {counted(self.images, 'image')}: {listed(self.flips)}"
             )
         raise AgreementError(
             f"{exported} does not answer like the trained network: {'; '.join(found)}. The file must not be shipped; "

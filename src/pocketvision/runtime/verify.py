@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pocketvision.bundle import Bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.runtime.golden_check import check_golden, golden_tolerance
@@ -51,7 +52,7 @@ def verify_bundle(bundle: Bundle, *, backends: Iterable[str] | None = None) -> V
     if not opened:
         reasons = "; ".join(f"{file}: {reason}" for file, reason in unverified.items())
         raise BundleError(
-            f"{bundle.folder}: its {len(bundle.manifest.files)} files are intact, but nothing was verified, because none of "
+            f"{bundle.folder}: {counted(len(bundle.manifest.files), 'file')} intact, but nothing was verified, because none of "
             f"them can be run here ({reasons})"
         )
     for name, backend in opened.items():

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError
 
 Raw = TypeVar("Raw")
@@ -215,7 +216,7 @@ def _outcomes(
     try:
         results = run(items)
         if len(results) != len(items):
-            raise ValueError(f"the model gave {len(results)} results for {len(items)} images")
+            raise ValueError(f"the model gave {counted(len(results), 'result')} for {counted(len(items), 'image')}")
         return results
     except Exception as error:
         if len(items) > 1:

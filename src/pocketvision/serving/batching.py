@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.serving.batch_threads import Batch, BatchThreads, Item, Job, ModelError, Raw, Result
 
@@ -165,7 +166,8 @@ class Batcher(Generic[Raw, Item, Result]):
         retry_after = min(max(math.ceil(self._expected(self.depth)), 1), MAX_RETRY_AFTER)
         if self.depth + count > self._settings.queue:
             raise QueueFullError(
-                f"{self.depth} images are in work or waiting, and at most {self._settings.queue} may be", retry_after
+                f"{counted(self.depth, 'image')} in work or waiting, and at most {self._settings.queue} may be",
+                retry_after,
             )
         most, expected = self._settings.max_wait, self._expected(self.depth + count)
         # Nobody waits for what an idle model would do: it is tried, and what is known of its speed mends itself.

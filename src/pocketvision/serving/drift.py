@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from pocketvision.baseline import EDGES, Distribution, bin_of, stability_index
+from pocketvision.bundle_figures import counted
 from pocketvision.serving.telemetry import DriftMetrics
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class DriftMonitor:
 def _unusable(baseline: Distribution) -> str:
     """Why a baseline can not be judged by; empty when it can."""
     if baseline.images < MIN_BASELINE:
-        return f"the baseline is of {baseline.images} images; {MIN_BASELINE} are the least"
+        return f"the baseline is of {counted(baseline.images, 'image')}; {MIN_BASELINE} are the least"
     if stability_index(baseline.counts, baseline.counts) is None:
         return "nearly all of the baseline's images are in one bin"
     return ""

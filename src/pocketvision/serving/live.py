@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pocketvision.bundle_figures import counted
 from pocketvision.printable import quoted
 from pocketvision.serving.problems import refused, retry_after
 
@@ -160,7 +161,7 @@ class LiveStreams:
             there = ", ".join(map(quoted, sorted(self._streams))) or "none"
             raise refused(404, "unknown-stream", f"There is no live stream of this name; there are: {there}.")
         if self._viewers >= settings.viewers:
-            detail = f"There are {self._viewers} viewers, as many as this server takes."
+            detail = f"This server takes no more than {counted(self._viewers, 'viewer')}."
             raise refused(429, "too-many-viewers", detail, retry_after(5))
         self._viewers += 1
         stream.viewers += 1

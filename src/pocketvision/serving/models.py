@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
@@ -87,7 +88,7 @@ class ServedModels:
 
     def described(self) -> list[str]:
         """A line about each, for people."""
-        return [f"{each.name} ({len(each.labels)} classes, version {each.version})" for each in self.all]
+        return [f"{each.name} ({counted(len(each.labels), 'class')}, version {each.version})" for each in self.all]
 
     async def load(self) -> None:
         """Open every bundle. Raises BundleError for the first that can not be served, UsageError for one given twice."""

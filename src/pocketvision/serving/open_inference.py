@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.json_response import JsonResponse
@@ -167,7 +168,9 @@ def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: S
     if size is not None and (type(size) is not int or size != len(binary)):
         raise UsageError(f"binary_data_size is not {len(binary)}, the length of the binary data that came")
     if size is None and binary:
-        raise UsageError(f"{len(binary)} bytes follow the JSON, and no binary_data_size of the input says so")
+        raise UsageError(
+            f"{counted(len(binary), 'byte')} behind the JSON, and no binary_data_size of the input says so"
+        )
     preprocessing = model.bundle.preprocessing
     raw = binary if size is not None else None
     return list(images_of(tensor, raw, (preprocessing.height, preprocessing.width), service.settings.max_images))

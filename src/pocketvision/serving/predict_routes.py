@@ -9,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from pocketvision.bundle_figures import counted
 from pocketvision.json_text import json_text
 from pocketvision.printable import quoted
 from pocketvision.serving.answers import PredictionAnswer, prediction_answer
@@ -193,4 +194,4 @@ def _wrong_field(found: list[str]) -> ProblemError:
 
 
 def _too_many(most: int) -> Exception:
-    return refused(413, "too-many-images", f"A request may have at most {most} images.")
+    return refused(413, "too-many-images", f"A request may have at most {counted(most, 'image')}.")

@@ -175,7 +175,7 @@ class RequestMiddleware:
         wait = 0.0 if self._rates is None else self._rates.try_acquire(name)
         if wait > 0:
             return Problem(
-                429, "rate-limit", f"More than {self._settings.rate:g} requests a second.", retry_after(wait)
+                429, "rate-limit", f"More requests than {self._settings.rate:g} a second.", retry_after(wait)
             )
         return None
 

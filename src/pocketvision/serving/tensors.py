@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.json_text import json_text
 from pocketvision.serving.base64_text import base64_bytes
@@ -81,7 +82,7 @@ def _files(data: object, raw: bytes | None, count: int) -> list[bytes]:
     else:
         raise UsageError("the input's data must be a list of base64 texts")
     if len(found) != count:
-        raise UsageError(f"the input has {len(found)} images; its shape says {count}")
+        raise UsageError(f"the input has {counted(len(found), 'image')}; its shape says {count}")
     return found
 
 

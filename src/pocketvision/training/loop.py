@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import TrainingError
 from pocketvision.training.optimizer import make_optimizer
 
@@ -67,7 +68,7 @@ def run_loop(
     for step in range(1, settings.steps + 1):
         batch = next(source, None)
         if batch is None:
-            raise TrainingError(f"The batches ended after {step - 1} of {settings.steps} steps.")
+            raise TrainingError(f"The batches ended after {step - 1} of {counted(settings.steps, 'step')}.")
         images, labels = batch
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * _share_of_rate(step, settings)

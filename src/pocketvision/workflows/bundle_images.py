@@ -240,7 +240,7 @@ def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[Bund
         on_event(Note(f"Skipped {text}"))
     kept = np.array([index for index in range(len(files)) if index not in unreadable], np.int64)
     if len(kept) == 0:
-        raise UsageError(f"None of the {len(files)} images of {samples.root} can be read.")
+        raise UsageError(f"{samples.root}: of {counted(len(files), 'image')} none can be read.")
     images = BundleImages(tuple(files[index] for index in kept.tolist()), truth[kept], bundle.preprocessing)
     return images, None if sightings is None else sightings.of(kept)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvision.bundle_figures import counted
 from pocketvision.client import (
     Client,
     ConnectionFailedError,
@@ -181,7 +182,7 @@ def _row(outcome: Outcome, seen: int) -> RemoteRow:
         or isinstance(error, UnexpectedAnswerError)
         or (isinstance(error, ServerProblemError) and error.status not in _ABOUT_THE_IMAGE)
     ):
-        answered = f"; {seen} images have their rows, the others have none" if seen else ""
+        answered = f"; {counted(seen, 'image')} answered before that, the others not" if seen else ""
         raise PocketVisionError(f"{error}{answered}") from error
     reason = error.reason if isinstance(error, ImageError | ServerProblemError | ConnectionFailedError) else str(error)
     return RemoteRow(outcome.path or STANDARD_INPUT, None, reason)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import Sightings, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
@@ -127,7 +128,7 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
         write_report(folder, record, lang)
     except OSError as error:
         metrics = evaluation.metrics
-        error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {metrics.images} images.")
+        error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {counted(metrics.images, 'image')}.")
         raise
 
 

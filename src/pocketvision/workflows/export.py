@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place, rewrite_bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
@@ -275,12 +276,12 @@ def describe_drop(found: Comparison, points: float) -> str:
     """In words: by how much a candidate is above the limit."""
     if found.drop is None or found.drop_interval is None:
         return (
-            f"{100 * (1 - found.top1_agreement):.2f} % of {found.images} answers changed, and {points:g} are allowed "
+            f"{100 * (1 - found.top1_agreement):.2f} % of {counted(found.images, 'answer')} changed, and {points:g} are allowed "
             "(--max-accuracy-drop); with labelled images (--data) the accuracy itself could be judged."
         )
     return (
         f"the accuracy drops by {found.drop:.2f} points (95 %: {found.drop_interval.low:.2f} to "
-        f"{found.drop_interval.high:.2f}) on {found.images} images, and {points:g} are allowed (--max-accuracy-drop)."
+        f"{found.drop_interval.high:.2f}) on {counted(found.images, 'image')}, and {points:g} are allowed (--max-accuracy-drop)."
     )
 
 

@@ -8,6 +8,7 @@ import onnxruntime
 import safetensors.torch
 from platformdirs import user_cache_path
 
+from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
@@ -58,7 +59,8 @@ def make_inputs(
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.views:
         log.note(
-            f"The trunk cache's limit of {recipe.cache_limit / 1e9:g} GB holds {views} views an image, not {recipe.views}."
+            f"The trunk cache's limit of {recipe.cache_limit / 1e9:g} GB holds {counted(views, 'view')} an image, "
+            f"not {recipe.views}."
         )
     # Compiled once for these weights, whoever trains on them next.
     compiled = user_cache_path("pocketvision") / "trunks" / hashlib.sha256(fingerprint.encode()).hexdigest()[:20]

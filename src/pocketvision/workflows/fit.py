@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import GOLDEN, Bundle, read_bundle, rewrite_bundle, write_bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
@@ -223,7 +224,7 @@ class _Study:
             self._made[trial.name, backend] = bundle, compare(self._reference, probabilities, self._truth)
 
     def _timed(self) -> list[TrialResult]:
-        self._on_event(Note(f"Timing {len(self._made)} candidates in turns"))
+        self._on_event(Note(f"Timing {counted(len(self._made), 'candidate')} in turns"))
         inputs = _Inputs()
         runs = {
             f"{trial}, {backend}": inputs.feeding(open_backend(bundle, backend))

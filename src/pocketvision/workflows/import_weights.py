@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from pocketvision.bundle import Bundle, require_place
+from pocketvision.bundle_figures import counted
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import Pretrained, load_pretrained
@@ -70,7 +71,8 @@ def _check_classes(pretrained: Pretrained, path: Path, model: str, labels: Seque
     classes = pretrained.network.num_classes
     if classes != len(labels):
         raise UsageError(
-            f"{path} has {classes} outputs and {len(labels)} labels were given. Expected one name an output, in index order."
+            f"{path} has {counted(classes, 'output')}, and {counted(len(labels), 'label')} came with it. "
+            "Expected one name an output, in index order."
         )
 
 

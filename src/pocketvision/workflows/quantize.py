@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, write_bundle
+from pocketvision.bundle_figures import counted
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Search, SearchData, answers_of, open_float, search
@@ -165,7 +166,7 @@ def _tuned(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path,
     assert learning.truth is not None
     size = bundle.preprocessing
     steps = max(1, round(tuning.epochs * len(learning) / tuning.batch))
-    on_event(Note(f"Tuning for 8 bits: {steps} steps of {tuning.batch} images"))
+    on_event(Note(f"Tuning for 8 bits: {counted(steps, 'step')} of {counted(tuning.batch, 'image')}"))
     batches = image_batches(
         learning.files, learning.truth, size, batch=tuning.batch, seed=tuning.seed, augmentation="light"
     )
@@ -235,7 +236,7 @@ def _refusal(found: Search, folder: Path, record: dict[str, Any], max_drop: floa
     best = min(found.candidates, key=lambda each: (each.comparison.drop or 0.0, -each.comparison.top1_agreement))
     more = " OpenVINO's candidates were not tried: --method all." if method in ("auto", "onnxruntime") else ""
     return AgreementError(
-        f"No bundle was written. The best of {len(found.candidates)} candidates is {best.settings.title}: "
+        f"No bundle was written. The best of {counted(len(found.candidates), 'candidate')} is {best.settings.title}: "
         f"{describe_drop(best.comparison, max_drop)} All figures are in {report}.{more}"
     )
 

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
+from pocketvision.data.learned_from import fingerprints_of
 from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.data.sources import read_samples
 from pocketvision.data.splits import CONTENT
 from pocketvision.errors import UsageError
-from pocketvision.workflows.run_folder import RunFolder
+from pocketvision.workflows.progress import Counted, OnEvent
+from pocketvision.workflows.run_folder import RunFolder, RunSettings
 
 _NAMED = 3
 
@@ -62,11 +66,35 @@ class RecordedSplit:
         return np.array(order, np.int64)
 
 
+def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent) -> None:
+    """Raise UsageError where the data of `settings` holds other images than the run was trained on. Each is decoded once."""
+    recorded = RecordedSplit.read(run)
+    if recorded is None:  # it can not be told
+        return
+    samples = read_samples(
+        settings.data,
+        labels=settings.labels,
+        images=settings.images,
+        min_per_class=settings.min_per_class,
+        **settings.columns,
+    )
+    classes = set(recorded.labels)  # a class that was too small is none of the run's
+    samples = samples.select([index for index in range(len(samples)) if samples.label_name(index) in classes])
+    content, _, unreadable = fingerprints_of(
+        [samples.file(index) for index in range(len(samples))],
+        workers=max(settings.recipe.workers, 1),
+        max_pixels=settings.recipe.max_pixels,
+        on_progress=lambda done, total: on_event(Counted("audit", done, total)),
+    )
+    readable = np.array([index not in unreadable for index in range(len(samples))], np.bool_)
+    recorded.in_order(samples.select(readable), content[readable])
+
+
 def other_data(data: str, run: Path, *, gone: list[str] | None = None, new: list[str] | None = None) -> UsageError:
     """A resumed run finds other images than it began with."""
     found = [
-        f"{len(paths)} {what} ({', '.join(paths[:_NAMED])}{' ...' if len(paths) > _NAMED else ''})"
-        for what, paths in (("are gone or have changed", gone), ("are new or have changed", new))
+        f"{counted(len(paths), 'image')} {what} ({', '.join(paths[:_NAMED])}{' ...' if len(paths) > _NAMED else ''})"
+        for what, paths in (("gone or changed", gone), ("new or changed", new))
         if paths
     ]
     return UsageError(

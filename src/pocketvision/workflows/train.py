@@ -13,6 +13,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.progress import Note, OnEvent, silent
+from pocketvision.workflows.recorded_split import require_same_images
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
@@ -170,12 +171,16 @@ def _resume(
         epochs1=before.epochs1 if epochs1 is None else epochs1,
         epochs2=before.epochs2 if epochs2 is None else epochs2,
     )
+    moved = settings.data if data is None else str(Path(data).resolve())
+    images_from = settings.images if images is None else str(Path(images).resolve())
+    there = replace(settings, recipe=recipe, data=moved, images=images_from)
     if settings.status == "finished" and recipe.epochs1 <= before.epochs1 and recipe.epochs2 <= before.epochs2:
+        if (moved, images_from) != (settings.data, settings.images):
+            require_same_images(run, there, on_event)
         unchanged = finished_run(run, on_event)
         if unchanged is not None:
             return unchanged
     settings.require_resumable(run)
-    moved = settings.data if data is None else str(Path(data).resolve())
     if not Path(moved).exists():
         raise UsageError(
             f"{moved}, the data of {folder}, is not there. If it was moved, say where to: "
@@ -183,6 +188,4 @@ def _resume(
         )
     if moved != settings.data:
         on_event(Note(f"{folder} was started on {settings.data}; it goes on if {moved} holds the same images."))
-    images_from = settings.images if images is None else str(Path(images).resolve())
-    settings = replace(settings, recipe=recipe, data=moved, images=images_from, status="started")
-    return run_training(run, settings, cache_folder, on_event)
+    return run_training(run, replace(there, status="started"), cache_folder, on_event)

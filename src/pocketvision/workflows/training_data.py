@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Sightings, learned_from
@@ -184,7 +185,7 @@ def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
     deep = int(np.count_nonzero(found.inspection.white_levels))
     if deep:
         log.note(
-            f"{deep} images have 16 bits a channel: {level} is white in them, here and in the bundle"
+            f"16 bits a channel in {counted(deep, 'image')}: {level} is white there, here and in the bundle"
             + (
                 "."
                 if recipe.white_level
@@ -240,9 +241,9 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
     for index, reason in unreadable[:NAMED_FILES]:
         log.note(f"Skipped {samples.paths[index]}: {reason}")
     if len(unreadable) > NAMED_FILES:
-        log.note(f"Skipped {len(unreadable) - NAMED_FILES} more files; audit.json names them.")
+        log.note(f"Skipped {counted(len(unreadable) - NAMED_FILES, 'more file')}; audit.json has all names.")
     if unreadable:
-        log.note(f"{len(unreadable)} of {len(samples)} files can not be read and are left out.")
+        log.note(f"{len(unreadable)} of {counted(len(samples), 'file')} can not be read; left out.")
 
 
 def findings_in_lines(found: Audit) -> list[str]:

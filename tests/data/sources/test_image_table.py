@@ -116,16 +116,16 @@ def test_rows_that_repeat_are_left_out_and_those_that_contradict_stay(folder: Pa
         ("path,label\n", "holds no rows"),
         ("path,label\na.jpg,x\nb.jpg, \n", "line 3: the label is empty"),
         ("path,label\n,x\n", "line 2: the path is empty"),
-        ("path,label\na.jpg,x\n\nb.jpg\n", "line 4: 1 cells, but 2 columns"),
+        ("path,label\na.jpg,x\n\nb.jpg\n", "line 4: 1 cell, but 2 columns"),
         ("path,label,split\na.jpg,x,train\nb.jpg,x,fold\n", r"line 3: the split is 'fold'. Expected train, val, test"),
         ("path,label,split\na.jpg,x,\n", "line 2: the split is ''"),
         (
             "path,label\na.jpg,x\ngone/z.jpg,y\n",
-            r"1 of 2 rows name a file that is not there\. Line 3: 'gone/z\.jpg' is not",
+            r"1 of 2 rows names a file that is not there\. Line 3: 'gone/z\.jpg' is not",
         ),
         (
             "path,label\nsub dir,x\n",
-            r"1 of 1 rows name a file that is not there\. Line 2: 'sub dir' is a folder, not a file",
+            r"1 of 1 row names a file that is not there\. Line 2: 'sub dir' is a folder, not a file",
         ),
         (
             "path,label\n" + "".join(f"{i}.jpg,x\n" for i in range(9)),

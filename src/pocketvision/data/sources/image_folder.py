@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.folder_layout import ClassFolder, Layout, folder_layout
 from pocketvision.data.image_files import SUFFIXES, folder_identity, images_below
@@ -71,9 +72,9 @@ def _class_names(root: Path, layout: Layout, labels: Sequence[str] | None) -> tu
 def _no_images(root: Path, layout: Layout, counter: LeftOutCounter) -> UsageError:
     folders = len(layout.classes)
     if layout.loose and not folders:
-        found = f"{layout.loose} images but no class folders"
+        found = f"{counted(layout.loose, 'image')} but no class folders"
     elif folders:
-        found = f"{folders} class folders but no image in them (suffixes: {' '.join(SUFFIXES)})"
+        found = f"{counted(folders, 'class folder')} but no image in them (suffixes: {' '.join(SUFFIXES)})"
     else:
         found = "neither class folders nor images"
     left = [each for each in counter.result() if each.reason in ("heic", "other_format", "not_an_image")]
