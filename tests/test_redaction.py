@@ -113,6 +113,49 @@ def test_values_beside_secret_names_are_hidden_without_a_url() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password: hunter two", "password: …"),
+        ("login failed (Password : hunter2)", "login failed (Password : …"),
+        ('{"user": "me", "password": "hunter2", "more": 1}', '{"user": "me", "password": …'),
+        ("{'pwd': 'hunter2'}", "{'pwd': …"),
+        (r"body {\"client_secret\": \"hunter2\"}", r"body {\"client_secret\": …"),
+        ("token: hunter2", "token: …"),
+        ("my token: hunter2", "my token: …"),
+        ("refresh_token: hunter2", "refresh_token: …"),
+        ("API-Key:hunter2", "API-Key:…"),
+        ("secret => hunter2", "secret => …"),
+        ("token=hunter2", "token=…"),
+        ("passphrase: http://hunter2/x", "passphrase: …"),
+        ('"password": "rtsp://hunter2@x"', '"password": …'),
+        ("password=http://hunter2", "password=…"),
+        ("password: my http://hunter2/ and more", "password: …"),
+        ("see http://host/a and password: hunter2", "see http://host/a and password: …"),
+        ("password: hunter2\nnext: line", "password: …\nnext: line"),
+    ],
+)
+def test_a_value_behind_the_name_of_a_secret_is_hidden(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+    assert redacted(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unexpected token: <EOF>",
+        "stem.class_token: the shape is (1, 192), expected (1, 1, 192)",
+        "12 tokens: 5 of them new",
+        "password: <your password>",
+        "no password is needed",
+        "Enter the password:",
+        "the keys: a, b",
+    ],
+)
+def test_a_sentence_without_a_secret_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Send it as `Authorization: Bearer KEY`, or in `X-API-Key`.",

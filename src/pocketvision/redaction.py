@@ -21,13 +21,15 @@ _SECRET = (
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 # What instructions write where a key goes: as a whole word, or in angle brackets.
 _PLACEHOLDER = r"(?-i:KEY|TOKEN|<[A-Za-z][A-Za-z _-]{0,30}>)(?![^\s`'\").,;:!?]|[.,;:!?][^\s`'\")])"
-# Of text outside of URLs: fewer names, because "key=" is in many harmless sentences.
-_ASSIGNED = re.compile(
-    r"((?:passw(?:or)?d|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|authorization)[\"']?\s*=\s*|"
-    rf"(?:\b(?:authorization|x-api-key)[\"']?:\s*(?:(?:bearer|basic|digest)\s+)?|\bbearer\s+)(?!(?:bearer\s+)?{_PLACEHOLDER}))"
-    r"(?!…)\S.*",
-    re.IGNORECASE,
+# Of text outside of URLs: fewer names, because "key=" is in many harmless sentences, and so is "unexpected token: x".
+_NAMED = r"passw(?:or)?d|passphrase|passcode|pwd|secret|api[_-]?key|access[_-]?key"
+_TOKEN = r"(?:access|refresh|auth|id|api|session|bearer)[_-]?token|(?<![\w.])(?<!unexpected )(?<!unknown )token"
+_ASSIGNMENT = (
+    rf"(?:{_NAMED}|token|authorization)[\\\"'`]*\s*=>?+\s*|"
+    rf"(?:(?:{_NAMED}|{_TOKEN})[\\\"'`]*\s*:\s*|\b(?:authorization|x-api-key)[\\\"'`]*\s*:\s*(?:(?:bearer|basic|digest)\s+)?|"
+    rf"\bbearer\s+)(?!(?:bearer\s+)?{_PLACEHOLDER})"
 )
+_ASSIGNED = re.compile(rf"({_ASSIGNMENT})(?!…)\S.*", re.IGNORECASE)
 _BEFORE_SECRET = re.compile(rf"(?:{_SECRET}|users?|username|login|admin|root)", re.IGNORECASE)
 # The last kind is what a path makes of `rtps//`: several slashes are one there.
 _START = re.compile(
@@ -55,7 +57,7 @@ def redacted_url(url: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Any text, with every URL in it redacted, and values after `password=`, `token=`, `Authorization:` and such hidden.
+    """Any text, with every URL in it redacted, and values after `password=`, `"token":`, `Authorization:` and such hidden.
 
     A line is the limit of a URL whose password holds spaces. Redacted text stays as it is when it is redacted again.
     """
@@ -78,7 +80,9 @@ def _redacted_line(line: str) -> str:
     if not starts:
         return _without_assigned(_without_bare_userinfo(line))
     ends = [match.start() for match in starts[1:]] + [len(line)]
-    parts = [_without_assigned(_without_bare_userinfo(line[: starts[0].start()]))]
+    if assigned := _ASSIGNED.search(line[: starts[0].end()]):  # the URL is a part of the secret, or stands behind it
+        return _without_bare_userinfo(line[: assigned.end(1)]) + HIDDEN
+    parts = [_without_bare_userinfo(line[: starts[0].start()])]
     for start, end in zip(starts, ends, strict=True):
         opened = line[start.start() - 1 : start.start()]
         parts.append(_redacted_segment(line[start.start() : end], len(start[0]), opened))
