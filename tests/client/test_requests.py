@@ -188,6 +188,11 @@ def test_what_is_no_address(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
+def test_a_password_in_the_address_is_refused_with_what_to_give_in_its_place() -> None:
+    with pytest.raises(UsageError, match=r"--key-file; in Python `key`.*`headers`"):
+        base_url("http://user:secret@x/")
+
+
 def test_settings_that_make_no_sense() -> None:
     for options in ({"timeout": 0}, {"retries": -1}, {"deadline": 0}, {"deadline": float("nan")}):
         with pytest.raises(UsageError, match=next(iter(options))):

@@ -88,7 +88,10 @@ def base_url(url: str) -> str:
         # Not the error's own words: they repeat a part of the address, which may be a password.
         raise UsageError(f"'{shown}' is no server's address; expected http://HOST:PORT") from None
     if parts.username is not None or parts.password is not None:
-        raise UsageError("The address has a user or password in it, which logs would show; give them as `headers`.")
+        raise UsageError(
+            "The address has a user or password in it, which logs would show. Give a key in a file (--key-file; in Python "
+            "`key`), and what a proxy wants as `headers` (in Python)."
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits or re.search(r"[\s\x00-\x1f]", url):
         raise UsageError(f"'{shown}' is no server's address; expected http://HOST:PORT or https://HOST")
     if parts.query or parts.fragment:
