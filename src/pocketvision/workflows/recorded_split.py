@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import fingerprints_of
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.data.sources import read_samples
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import CONTENT
 from pocketvision.errors import UsageError
 from pocketvision.workflows.progress import Counted, OnEvent
