@@ -224,6 +224,8 @@ def _damage(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if "truncated" in text or isinstance(error, EOFError):
         return f"the file is truncated ({text})"
+    if text == "unknown pixel mode":
+        return "its pixels are of a kind that is not read (such as L*a*b* of 16 bits); save it as RGB of 8 or 16 bits a channel"
     return f"the file is damaged or of an unsupported kind ({text})"
 
 

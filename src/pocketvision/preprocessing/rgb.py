@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from pocketvision.errors import ImageError
+from pocketvision.preprocessing.lab import lab_to_rgb
 from pocketvision.preprocessing.white_level import FULL_RANGE, to_eight_bits, white_level_of
 
 Reopen = Callable[[], Image.Image]
@@ -48,7 +49,7 @@ def to_rgb(
     """8-bit upright RGB of an opened image, which is decoded here, and the white level of its own if it has 16-bit pixels.
 
     white_level: what becomes white in 16-bit pixels; None takes the picture's own, the lowest that holds its largest value.
-    reopen: None where the picture has no file. Raises ImageError for pixels without a white.
+    reopen: None where the picture has no file. Raises ImageError for pixels without a white, or with one that is not read.
     """
     raw, frame = _raw_mode(image), _gif_frame(image)
     image.load()
@@ -66,6 +67,8 @@ def to_rgb(
         image, own = _sixteen_bit_colour(image, raw, reopen, white_level)
     elif raw in _STRETCHED and isinstance(image.info.get("transparency"), int):
         image.info["transparency"] *= _STRETCHED[raw]
+    if image.mode == "LAB":
+        return upright(lab_to_rgb(image, where), image), None
     rgb = _on_white(upright(image, image))
     return rgb if frame is None else _on_canvas(rgb, frame), own
 
