@@ -26,12 +26,13 @@ def entries(images: ImageViews, start: int, stop: int) -> Entries:
 
 
 def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -> CachedInputs:
-    cuts, pooled = (
-        TrunkCache(folder, fingerprint="tiny", layouts=[layout])
-        for layout in trunk_layouts(network, CUT, height=32, width=32)
+    names = network.features_read
+    trunk, tail = (
+        TrunkCache(folder, fingerprint="tiny", layouts=layouts)
+        for layouts in trunk_layouts(network, CUT, names, height=32, width=32)
     )
-    runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder / "trunk", threads=1)
-    return CachedInputs(images, cuts, pooled, runtime, views=views)
+    runtime = compile_trunk(network, CUT, names, height=32, width=32, folder=folder / "trunk", threads=1)
+    return CachedInputs(images, trunk, tail, runtime, views=views)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def new_cache(network: Network, trunk_folder: Path, tmp_path: Path) -> Path:
     """A cache of the test's own that holds nothing but the compiled trunk."""
-    compile_trunk(network, CUT, height=32, width=32, folder=trunk_folder / "trunk", threads=1)
+    compile_trunk(network, CUT, ["pooled"], height=32, width=32, folder=trunk_folder / "trunk", threads=1)
     shutil.copytree(trunk_folder / "trunk", tmp_path / "trunk")
     return tmp_path
 
@@ -162,8 +163,8 @@ def test_cached_activations_are_those_of_the_network(network: Network, images: I
     with torch.no_grad():
         cut = network.trunk(pixels, CUT)
         pooled = network.tail(cut, CUT)
-    torch.testing.assert_close(next(inputs.batches("cut", [rows])), cut, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(next(inputs.batches("pooled", [rows])), pooled, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(next(inputs.batches(["cut"], [rows]))["cut"], cut, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(next(inputs.batches(["pooled"], [rows]))["pooled"], pooled, rtol=1e-4, atol=1e-4)
 
 
 def test_not_a_number_stops_and_names_the_files_of_the_batch(
@@ -188,10 +189,10 @@ def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageV
 def test_a_view_is_computed_once(network: Network, images: ImageViews, new_cache: Path) -> None:
     inputs = cached(network, images, new_cache)
     rows = [(sample, view) for sample in range(40) for view in range(3)]
-    assert inputs.fill("cut", rows) == 120
-    assert inputs.fill("cut", rows) == 0
-    assert inputs.fill("pooled", rows[:5]) == 5  # the tail's part is not there yet
-    assert cached(network, images, new_cache).fill("cut", rows) == 0  # another run finds them on disk
+    assert inputs.fill(["cut"], rows) == 120
+    assert inputs.fill(["cut"], rows) == 0
+    assert inputs.fill(["pooled"], rows[:5]) == 5  # the tail's part is not there yet
+    assert cached(network, images, new_cache).fill(["cut"], rows) == 0  # another run finds them on disk
 
 
 def test_doubled_images_share_their_rows(network: Network, images: ImageViews, new_cache: Path) -> None:
@@ -199,18 +200,18 @@ def test_doubled_images_share_their_rows(network: Network, images: ImageViews, n
     hashes[1] = hashes[0]
     inputs = cached(network, replace(images, content_hashes=hashes), new_cache)
     for feature in ("cut", "pooled"):
-        one, other = next(inputs.batches(feature, [[(0, 1), (1, 1)]]))
+        one, other = next(inputs.batches([feature], [[(0, 1), (1, 1)]]))[feature]
         assert torch.equal(one, other)
 
 
 @pytest.mark.slow
 def test_a_damaged_trunk_file_is_compiled_anew(network: Network, images: ImageViews, new_cache: Path) -> None:
     folder = new_cache / "trunk"
-    runtime = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)
-    before = runtime.cut(images.load([(0, 0)]))
+    runtime = compile_trunk(network, CUT, ["pooled"], height=32, width=32, folder=folder, threads=1)
+    before = runtime.trunk(images.load([(0, 0)]))["cut"]
     (folder / "trunk.onnx").write_bytes(b"damaged")
-    again = compile_trunk(network, CUT, height=32, width=32, folder=folder, threads=1)
-    assert (again.cut(images.load([(0, 0)])) == before).all()
+    again = compile_trunk(network, CUT, ["pooled"], height=32, width=32, folder=folder, threads=1)
+    assert (again.trunk(images.load([(0, 0)]))["cut"] == before).all()
 
 
 def test_views_walk_round_and_replicas_have_their_own() -> None:

@@ -1,4 +1,4 @@
-"""What the two stages are fed: pooled features and activations at the cut, from the trunk cache or computed afresh.
+"""What the stages are fed: features by name and the activations at the cut, from the trunk cache or computed afresh.
 
 A *row* is an image and a view number. View 0 is the clean view, exactly the preprocessing of inference; any other number is an
 augmented view, drawn from the seed, the image's content and the number, and so the same in every run.
@@ -15,15 +15,18 @@ from torch import Tensor
 
 from pocketvision.data.augment import CLEAN, View, apply_view, draw_view
 from pocketvision.data.samples import Samples
+from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, Preprocessing
-from pocketvision.training.trunk_cache import TrunkCache, row_key
-from pocketvision.training.trunk_runtime import CUT, POOLED, RUNTIME_BATCH, TrunkRuntime
+from pocketvision.training.trunk_cache import Features, TrunkCache, row_key
+from pocketvision.training.trunk_runtime import RUNTIME_BATCH, TrunkRuntime
 
 IMAGES = "images"
 """The feature that is no feature: preprocessed images, of which a random start learns everything."""
 
+Names = Sequence[str]
+"""Of features (models/features.py), of the activations at the cut (CUT), or IMAGES alone."""
 Row = tuple[int, int]
 OnImages = Callable[[int, int], None]
 
@@ -61,62 +64,64 @@ class ImageViews:
 class Inputs(Protocol):
     """Feeds the stages."""
 
-    def views(self, feature: str) -> int | None:
-        """How many views of an image the epochs on `feature` walk through; None: every epoch draws new ones."""
+    def views(self, names: Names) -> int | None:
+        """How many views of an image the epochs on these features walk through; None: every epoch draws new ones."""
         ...
 
-    def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
-        """For each batch of rows, `feature` as float32: "pooled" (N, features), "cut", the activations at the cut, or "images",
-        (N, 3, H, W)."""
+    def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
+        """For each batch of rows the features by name, float32, a batch first."""
         ...
 
 
 class CachedInputs:
     """Reads the trunk cache, and computes what is missing when an epoch first asks for it.
 
-    The caches hold activations at the cut and pooled features. Stage 2 walks through `views` views of an image; stage 1 sees the
-    clean view alone: pooled features cost the tail's forward pass, which is the larger part of it, and the head goes on learning
-    in stage 2. `on_images` is called with the views done and their total whenever some are computed.
+    The caches hold what the trunk gives (the activations at the cut, and features below it) and what the tail makes of it. What
+    learns from the trunk's features alone walks through `views` views of an image; with one of the tail's it sees the clean view
+    alone: they cost the tail's forward pass, which is the larger part of it, and heads go on learning in stage 2. `on_images` is
+    called with the views done and their total whenever some are computed.
     """
 
     def __init__(
         self,
         images: ImageViews,
-        cuts: TrunkCache,
-        pooled: TrunkCache,
+        trunk: TrunkCache,
+        tail: TrunkCache,
         runtime: TrunkRuntime,
         *,
         views: int,
         on_images: OnImages | None = None,
     ) -> None:
         self._images = images
-        self._caches = {CUT: cuts, POOLED: pooled}
+        self._trunk, self._tail = trunk, tail
         self._runtime = runtime
-        self._views = {CUT: views, POOLED: 1}
+        self._views = views
         self._on_images = on_images
         self._keys: dict[Row, bytes] = {}
 
-    def views(self, feature: str) -> int | None:
+    def views(self, names: Names) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
-        return self._views[feature]
+        return 1 if self._needs_tail(names) else self._views
 
-    def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
+    def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)
-        self.fill(feature, (row for group in groups for row in group))
+        self.fill(names, (row for group in groups for row in group))
 
-        def read(rows: Sequence[Row]) -> Tensor:
-            stored = torch.from_numpy(self._caches[feature].read([self._key(row) for row in rows], feature))
-            stored = stored.to(torch.float32)
-            return stored.contiguous(memory_format=torch.channels_last) if stored.ndim == 4 else stored
+        def read(rows: Sequence[Row]) -> dict[str, Tensor]:
+            keys = [self._key(row) for row in rows]
+            return {name: _as_tensor(self._cache_of(name).read(keys, name)) for name in names}
 
         yield from prefetch(read, groups, workers=1, ahead=2)
 
-    def fill(self, feature: str, rows: Iterable[Row]) -> int:
-        """Make sure that `feature` of all `rows` is cached; return how many views were run through the trunk.
+    def fill(self, names: Names, rows: Iterable[Row]) -> int:
+        """Make sure that the features of all `rows` are cached; return how many views were run through the trunk.
 
         An image is decoded once for all its rows. Raises TrainingError on a full disk.
         """
-        missing = sorted({key: row for row in rows if (key := self._key(row)) not in self._caches[feature]}.values())
+        asked = [self._trunk, self._tail] if self._needs_tail(names) else [self._trunk]
+        missing = sorted(
+            {key: row for row in rows if any((key := self._key(row)) not in cache for cache in asked)}.values()
+        )
         by_image: dict[int, list[Row]] = {}
         for row in missing:
             by_image.setdefault(row[0], []).append(row)
@@ -125,15 +130,21 @@ class CachedInputs:
         for batch in _rebatched(views, RUNTIME_BATCH):
             keys = [self._key(row) for row in missing[done : done + len(batch)]]
             done += len(keys)
-            activations = self._runtime.cut(batch)
-            self._caches[CUT].add(keys, {CUT: activations.astype(np.float16)})
-            if feature == POOLED:
-                self._caches[POOLED].add(keys, {POOLED: self._runtime.pooled(activations)})
+            kept = self._runtime.trunk(batch)
+            _add(self._trunk, keys, kept)
+            if self._tail in asked:
+                _add(self._tail, keys, self._runtime.tail(kept[CUT]))
             if self._on_images is not None:
                 self._on_images(done, len(missing))
-        for cache in self._caches.values():
+        for cache in asked:
             cache.flush()
         return len(missing)
+
+    def _needs_tail(self, names: Names) -> bool:
+        return any(name in self._tail.names for name in names)
+
+    def _cache_of(self, name: str) -> TrunkCache:
+        return self._trunk if name in self._trunk.names else self._tail
 
     def _key(self, row: Row) -> bytes:
         key = self._keys.get(row)
@@ -150,26 +161,40 @@ class PlainInputs:
         self._network = network
         self._cut = cut
 
-    def views(self, feature: str) -> int | None:
+    def views(self, names: Names) -> int | None:
         """None: every epoch draws new views."""
-        del feature
+        del names
         return None
 
-    def batches(self, feature: str, batches: Iterable[Sequence[Row]]) -> Iterator[Tensor]:
+    def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)
         rows = [[row] for group in groups for row in group]
         loaded = prefetch(self._images.load, rows, workers=self._images.workers, ahead=2 * RUNTIME_BATCH)
         for group in groups:
             images = torch.from_numpy(np.concatenate([next(loaded) for _ in group]))
             images = images.to(memory_format=torch.channels_last)
-            if feature == IMAGES:
-                yield images
-                continue
-            with torch.no_grad():
-                output = self._network.trunk(images, self._cut)
-                if feature == POOLED:
-                    output = self._network.tail(output, self._cut)
-            yield output
+            yield {IMAGES: images} if IMAGES in names else self._features(names, images)
+
+    @torch.no_grad()
+    def _features(self, names: Names, images: Tensor) -> dict[str, Tensor]:
+        asked = [name for name in names if name != CUT]
+        kept = self._network.below(images, self._cut, asked)
+        made = self._network.above(kept, self._cut, asked, size=(images.shape[2], images.shape[3]))
+        return {name: kept[name] if name == CUT else made[name] for name in names}
+
+
+def _as_tensor(stored: NDArray[np.generic]) -> Tensor:
+    tensor = torch.from_numpy(stored).to(torch.float32)
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _add(cache: TrunkCache, keys: Sequence[bytes], features: Features) -> None:
+    """The rows that the cache has not: those of other views may be there from another stage."""
+    new = [index for index, key in enumerate(keys) if key not in cache]
+    if len(new) == len(keys):
+        cache.add(keys, features)
+    elif new:
+        cache.add([keys[index] for index in new], {name: values[new] for name, values in features.items()})
 
 
 def _rebatched(parts: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

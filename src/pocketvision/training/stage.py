@@ -35,9 +35,9 @@ class StageSettings:
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatch:
-    """Inputs of the model being trained, labels (N,) int64, and the sample each row comes from (N,)."""
+    """Inputs of the model being trained, by name, labels (N,) int64, and the sample each row comes from (N,)."""
 
-    inputs: Tensor
+    inputs: Mapping[str, Tensor]
     labels: Tensor
     samples: np.ndarray
 

@@ -68,12 +68,18 @@ class TrunkCache:
     def __contains__(self, key: bytes) -> bool:
         return key in self._rows
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features that an entry maps to arrays."""
+        return tuple(layout.name for layout in self.layouts)
+
     def add(self, keys: Sequence[bytes], features: Features) -> None:
-        """Take rows; they reach the disk, a segment at a time, at the latest with `flush`.
+        """Take rows of every feature of the layouts; they reach the disk, a segment at a time, at the latest with `flush`.
 
         Raises TrainingError when the disk is full; complete segments stay and are found by the next run.
         """
-        self._waiting.append((keys, features))
+        stored = {each.name: features[each.name].astype(each.dtype, copy=False) for each in self.layouts}
+        self._waiting.append((keys, stored))
         if sum(len(part) for part, _ in self._waiting) >= SEGMENT_ROWS:
             self.flush()
 
@@ -103,10 +109,7 @@ class TrunkCache:
 
     def _write(self, keys: Sequence[bytes], parts: Sequence[Features]) -> None:
         path = self.folder / f"{uuid.uuid4().hex}.segment"
-        arrays = {
-            layout.name: np.concatenate([part[layout.name] for part in parts]).astype(layout.dtype, copy=False)
-            for layout in self.layouts
-        }
+        arrays = {layout.name: np.concatenate([part[layout.name] for part in parts]) for layout in self.layouts}
         checksum = zlib.crc32(b"".join(keys))
         for array in arrays.values():
             checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)

@@ -1,6 +1,7 @@
-"""The frozen part of a network in ONNX Runtime: images to activations at the cut, and those to pooled features."""
+"""The frozen part of a network in ONNX Runtime: images to what is kept at the cut, and that to the features above it."""
 
 import contextlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,19 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, Inva
 from torch import Tensor, nn
 
 from pocketvision.export.to_onnx import write_graph
+from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.training.trunk_cache import FeatureLayout
 
 # Every batch has this many rows (the last is filled up), so that the numbers do not depend on how many are left.
 RUNTIME_BATCH = 32
-CUT, POOLED = "cut", "pooled"
+
+Arrays = dict[str, NDArray[np.float32]]
 
 
 class TrunkRuntime:
-    """Runs the two graphs that `compile_trunk` wrote into a folder; both take 1 to RUNTIME_BATCH rows.
+    """Runs the graphs that `compile_trunk` wrote into a folder, one pass each; they take 1 to RUNTIME_BATCH rows.
 
     ONNX Runtime, because it runs EfficientNet-Lite0 at 200 images/s on 2 cores where eager PyTorch, channels-last, runs it at 42.
     """
@@ -33,68 +36,106 @@ class TrunkRuntime:
         options.log_severity_level = 3
         self._trunk, self._tail = (
             onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
+            if (folder / name).exists()
+            else None
             for name in (_TRUNK_FILE, _TAIL_FILE)
         )
 
-    def cut(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Preprocessed images (N, 3, H, W) to activations at the cut, (N, channels, h, w)."""
+    def trunk(self, images: NDArray[np.float32]) -> Arrays:
+        """Preprocessed images (N, 3, H, W) to `cut`, the activations there, and the features that were asked for below it."""
         return _run(self._trunk, images)
 
-    def pooled(self, activations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Activations at the cut, (N, channels, h, w), to pooled features, (N, features)."""
+    def tail(self, activations: NDArray[np.float32]) -> Arrays:
+        """Activations at the cut, a batch first, to the features that were asked for above it."""
         return _run(self._tail, activations)
 
 
 def compile_trunk(
-    network: Network, cut: int, *, height: int, width: int, folder: Path, threads: int | None = None
+    network: Network,
+    cut: int,
+    names: Iterable[str],
+    *,
+    height: int,
+    width: int,
+    folder: Path,
+    threads: int | None = None,
 ) -> TrunkRuntime:
-    """Write the trunk, and the tail as it is before training, as two ONNX files into `folder`, and open them.
+    """Write the trunk, and the tail as it is before training, as ONNX files that give the features `names` into `folder`, and
+    open them. No tail when none of them lies above the cut.
 
     Files that are there already are opened as they are, and written anew only if ONNX Runtime can not load them.
     """
-    if all((folder / name).exists() for name in (_TRUNK_FILE, _TAIL_FILE)):
+    below, above = _split(network, cut, names)
+    graphs = (_TRUNK_FILE, _TAIL_FILE) if above else (_TRUNK_FILE,)
+    if all((folder / name).exists() for name in graphs):
         with contextlib.suppress(Fail, InvalidGraph, InvalidProtobuf):
             return TrunkRuntime(folder, threads)
     folded = fold_norms(network).to(memory_format=torch.contiguous_format)
     example = torch.zeros(2, 3, height, width)
-    with torch.no_grad():
-        activations = folded.trunk(example, cut)
-    write_graph(_Trunk(folded, cut).eval(), folder / _TRUNK_FILE, example=example, outputs=(CUT,))
-    write_graph(_Tail(folded, cut).eval(), folder / _TAIL_FILE, example=activations, outputs=(POOLED,))
+    trunk = _Trunk(folded, cut, below).eval()
+    write_graph(trunk, folder / _TRUNK_FILE, example=example, outputs=(CUT, *below))
+    if above:
+        with torch.no_grad():
+            activations = folded.trunk(example, cut)
+        tail = _Tail(folded, cut, above, (height, width)).eval()
+        write_graph(tail, folder / _TAIL_FILE, example=activations, outputs=above)
     return TrunkRuntime(folder, threads)
 
 
-def trunk_layouts(network: Network, cut: int, *, height: int, width: int) -> tuple[FeatureLayout, FeatureLayout]:
-    """How cached rows look: activations in half precision; pooled features, small and all that stage 1 sees, in full."""
-    with torch.no_grad():
-        activations = network.eval().trunk(torch.zeros(1, 3, height, width), cut)
-    return (
-        FeatureLayout(CUT, tuple(activations.shape[1:]), "float16"),
-        FeatureLayout(POOLED, (network.feature_channels,), "float32"),
-    )
+@torch.no_grad()
+def trunk_layouts(
+    network: Network, cut: int, names: Iterable[str], *, height: int, width: int
+) -> tuple[tuple[FeatureLayout, ...], tuple[FeatureLayout, ...]]:
+    """How cached rows of the features `names` look: what the trunk gives (the activations at the cut, and what lies below it),
+    and what the tail gives. Maps in half precision; pooled features, which are small, in full."""
+    below, above = _split(network, cut, names)
+    kept = network.eval().below(torch.zeros(1, 3, height, width), cut, below)
+    made = network.above(kept, cut, above, size=(height, width))
+    return tuple(_layout(*each) for each in kept.items()), tuple(_layout(*each) for each in made.items())
 
 
 _TRUNK_FILE, _TAIL_FILE = "trunk.onnx", "tail.onnx"
 
 
-def _run(session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _layout(name: str, example: Tensor) -> FeatureLayout:
+    shape = tuple(example.shape[1:])
+    return FeatureLayout(name, shape, "float32" if name != CUT and len(shape) == 1 else "float16")
+
+
+def _split(network: Network, cut: int, names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of features below the cut, and of those above it."""
+    every = tuple(dict.fromkeys(names))
+    below = tuple(name for name in every if network.feature(name).is_below(cut))
+    return below, tuple(name for name in every if name not in below)
+
+
+def _run(session: onnxruntime.InferenceSession | None, rows: NDArray[np.float32]) -> Arrays:
+    if session is None:
+        raise ValueError("no feature above the cut was asked for when the trunk was compiled")
     count = len(rows)
     if count < RUNTIME_BATCH:
         rows = np.concatenate([rows, np.zeros((RUNTIME_BATCH - count, *rows.shape[1:]), np.float32)])
-    (result,) = session.run(None, {session.get_inputs()[0].name: rows})
-    return np.asarray(result)[:count]
+    results = session.run(None, {session.get_inputs()[0].name: rows})
+    return {
+        output.name: np.asarray(result)[:count] for output, result in zip(session.get_outputs(), results, strict=True)
+    }
 
 
 class _Trunk(nn.Module):
-    def __init__(self, network: Network, cut: int) -> None:
+    def __init__(self, network: Network, cut: int, names: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self.cut = cut
+        self.names = names
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.trunk(images, self.cut)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.below(images, self.cut, self.names).values())
 
 
 class _Tail(_Trunk):
-    def forward(self, activations: Tensor) -> Tensor:
-        return self.network.tail(activations, self.cut)
+    def __init__(self, network: Network, cut: int, names: Sequence[str], size: tuple[int, int]) -> None:
+        super().__init__(network, cut, names)
+        self.size = size
+
+    def forward(self, activations: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.above({CUT: activations}, self.cut, self.names, size=self.size).values())

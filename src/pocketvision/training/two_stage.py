@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.errors import UsageError
+from pocketvision.models.features import CUT
 from pocketvision.models.network import CLASSIFICATION, Network, fold_norms
 from pocketvision.postprocessing.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
-from pocketvision.training.inputs import IMAGES, Inputs
+from pocketvision.training.inputs import IMAGES, Inputs, Names
 from pocketvision.training.stage import (
     OnStep,
     StageSettings,
@@ -30,7 +31,6 @@ from pocketvision.training.stage import (
     extended,
     run_stage,
 )
-from pocketvision.training.trunk_runtime import CUT, POOLED
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
 VALIDATION_BATCH = 32
@@ -63,7 +63,7 @@ class TrainedStages:
 class _Stage:
     settings: StageSettings
     model: "_StageModel"
-    feature: str
+    names: Names
 
 
 def freeze_below(network: Network, cut: int) -> None:
@@ -185,8 +185,8 @@ class _StageModel(nn.Module):
 
 
 class _HeadOnFeatures(_StageModel):
-    def forward(self, pooled: Tensor) -> Tensor:
-        return self.network.on_features({POOLED: pooled})[CLASSIFICATION]["logits"]
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        return self.network.on_features(features)[CLASSIFICATION]["logits"]
 
 
 class _TailOnActivations(_StageModel):
@@ -199,9 +199,10 @@ class _TailOnActivations(_StageModel):
         """As it will be shipped: norms folded, in float32."""
         return _TailOnActivations(fold_norms(self.network), self.cut, torch.float32)
 
-    def forward(self, activations: Tensor) -> Tensor:
-        pooled = self.network.tail(activations.to(self.precision), self.cut)
-        return self.network.on_features({POOLED: pooled})[CLASSIFICATION]["logits"]
+    def forward(self, kept: Mapping[str, Tensor]) -> Tensor:
+        cast = {**kept, CUT: kept[CUT].to(self.precision)}
+        features = self.network.above(cast, self.cut, self.network.features_read)
+        return self.network.on_features(features)[CLASSIFICATION]["logits"]
 
 
 class _WholeNetwork(_StageModel):
@@ -215,8 +216,8 @@ class _WholeNetwork(_StageModel):
         """As it will be shipped: norms folded."""
         return _WholeNetwork(fold_norms(self.network))
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        logits: Tensor = self.network(inputs[IMAGES])
         return logits
 
 
@@ -227,28 +228,29 @@ def _make_stages(
     for stage in settings:
         if cut is None:
             network.requires_grad_(True)
-            yield _Stage(stage, _WholeNetwork(network), IMAGES)
+            yield _Stage(stage, _WholeNetwork(network), [IMAGES])
         elif stage.number == 1:
             network.requires_grad_(False)
             network.heads.requires_grad_(True)
-            yield _Stage(stage, _HeadOnFeatures(network), POOLED)
+            yield _Stage(stage, _HeadOnFeatures(network), network.features_read)
         else:
             freeze_below(network, cut)
-            yield _Stage(stage, _TailOnActivations(network, cut, precision), CUT)
+            below = [name for name in network.features_read if network.feature(name).is_below(cut)]
+            yield _Stage(stage, _TailOnActivations(network, cut, precision), [CUT, *below])
 
 
 def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, stage and epoch."""
     order = np.random.default_rng([seed, stage.settings.number, epoch]).permutation(len(entries.samples))
-    chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, stage.feature == IMAGES)]
+    chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, IMAGES in stage.names)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
-        [(samples[i], view_number(replicas[i], epoch, inputs.views(stage.feature))) for i in indices.tolist()]
+        [(samples[i], view_number(replicas[i], epoch, inputs.views(stage.names))) for i in indices.tolist()]
         for indices in chosen
     ]
     stage.model.train()
-    for indices, tensor in zip(chosen, inputs.batches(stage.feature, rows), strict=True):
-        yield TrainingBatch(tensor, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
+    for indices, features in zip(chosen, inputs.batches(stage.names, rows), strict=True):
+        yield TrainingBatch(features, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
 
 
 def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
@@ -271,7 +273,7 @@ def _validate(inputs: Inputs, stage: _Stage, validation: Entries) -> Validation:
     samples, labels = validation.samples.tolist(), torch.from_numpy(validation.labels)
     starts = range(0, len(samples), VALIDATION_BATCH)
     rows = [[(sample, 0) for sample in samples[start : start + VALIDATION_BATCH]] for start in starts]
-    logits = torch.cat([model(tensor) for tensor in inputs.batches(stage.feature, rows)])
+    logits = torch.cat([model(features) for features in inputs.batches(stage.names, rows)])
     # Not-a-number has no temperature; the next training step names the files.
     finite = bool(torch.isfinite(logits).all())
     temperature = fit_temperature(logits.numpy(), validation.labels) if finite else 1.0

@@ -50,23 +50,27 @@ def make_inputs(
     )
     if cut is None or not recipe.cache:
         return PlainInputs(images, network, cut or 0)
-    layouts = trunk_layouts(network, cut, height=preprocessing.height, width=preprocessing.width)
+    height, width, names = preprocessing.height, preprocessing.width, network.features_read
     fingerprint = _fingerprint(network, cut, preprocessing)
-    cuts, pooled = (TrunkCache(folder, fingerprint=fingerprint, layouts=[layout]) for layout in layouts)
-    for path in (*cuts.discarded, *pooled.discarded):
+    trunk, tail = (
+        TrunkCache(folder, fingerprint=fingerprint, layouts=layouts)
+        for layouts in trunk_layouts(network, cut, names, height=height, width=width)
+    )
+    for path in (*trunk.discarded, *tail.discarded):
         log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
-    row_bytes = cuts.row_bytes + pooled.row_bytes
+    row_bytes = trunk.row_bytes + tail.row_bytes
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.views:
         log.note(
             f"The trunk cache's limit of {recipe.cache_limit / 1e9:g} GB holds {counted(views, 'view')} an image, "
             f"not {recipe.views}."
         )
-    # Compiled once for these weights, whoever trains on them next.
-    compiled = user_cache_path("pocketvision") / "trunks" / hashlib.sha256(fingerprint.encode()).hexdigest()[:20]
-    runtime = compile_trunk(network, cut, height=preprocessing.height, width=preprocessing.width, folder=compiled)
+    # Compiled once for these weights and features, whoever trains on them next.
+    digest = hashlib.sha256(f"{fingerprint}|{names}".encode()).hexdigest()
+    compiled = user_cache_path("pocketvision") / "trunks" / digest[:20]
+    runtime = compile_trunk(network, cut, names, height=height, width=width, folder=compiled)
     return CachedInputs(
-        images, cuts, pooled, runtime, views=views, on_images=lambda done, total: log(Counted("cache", done, total))
+        images, trunk, tail, runtime, views=views, on_images=lambda done, total: log(Counted("cache", done, total))
     )
 
 
