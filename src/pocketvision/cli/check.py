@@ -8,6 +8,7 @@ import typer
 from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
+    Format,
     GroupColumn,
     Images,
     JsonFile,
@@ -17,6 +18,7 @@ from pocketvision.cli.options import (
     MinPerClass,
     PathColumn,
     SplitColumn,
+    TaskKind,
     Workers,
     parse_labels,
 )
@@ -34,6 +36,8 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 def check(
     data: Annotated[Path, typer.Argument(help="An image folder (DATA/class/*.jpg) or a CSV or Parquet table.")],
     labels: Labels = None,
+    format: Format = None,
+    task: TaskKind = None,
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
@@ -61,6 +65,8 @@ def check(
         audit = run_check(
             data,
             labels=parse_labels(labels),
+            format=format,
+            task=task,
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,

@@ -46,6 +46,17 @@ Labels = Annotated[
         metavar="NAMES|FILE",
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="As what the data is read: image-folder, image-table, split-overlay …  [default: what fits best]",
+        metavar="NAME",
+    ),
+]
+TaskKind = Annotated[
+    str | None,
+    typer.Option("--task", help="For which task the data is read, where it could be for several.", metavar="KIND"),
+]
 PathColumn = Annotated[str, typer.Option(help="The table's column of image paths.", rich_help_panel="Tables")]
 LabelColumn = Annotated[str, typer.Option(help="The table's column of class names.", rich_help_panel="Tables")]
 SplitColumn = Annotated[

@@ -9,6 +9,7 @@ import typer
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.exit_codes import INTERRUPTED
 from pocketvision.cli.options import (
+    Format,
     GroupColumn,
     Images,
     JsonFile,
@@ -20,6 +21,7 @@ from pocketvision.cli.options import (
     PathColumn,
     Positive,
     SplitColumn,
+    TaskKind,
     WeightsKey,
     WhiteLevel,
     Workers,
@@ -96,6 +98,8 @@ def train(
     ] = 0.2,
     test_share: Annotated[float, typer.Option(help="Share for an untouched test split.", rich_help_panel=_DATA)] = 0.0,
     labels: Labels = None,
+    format: Format = None,
+    task: TaskKind = None,
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
@@ -173,6 +177,8 @@ def train(
             val_share=val_share,
             test_share=test_share,
             labels=parse_labels(labels),
+            format=format,
+            task=task,
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,

@@ -122,7 +122,7 @@ def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | No
     further = [*(["group"] if groups else []), *([] if content is None else [CONTENT])]
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(csv_bytes(["path", *classes, "split", *further]))
-        for index, name in enumerate(_paths_from(path.parent, samples) if whole else samples.paths):
+        for index, name in enumerate(paths_from(path.parent, samples) if whole else samples.paths):
             row = [name, *(samples.label_name(index) for _ in classes), SPLITS[samples.splits[index]]]
             row += [groups[index]] if groups else []
             file.write(csv_bytes(row if content is None else [*row, content[index].tobytes().hex()]))
@@ -131,7 +131,7 @@ def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | No
         write_json(origin_file(path), {**samples.origin.to_dict(), "class_names": samples.class_names})
 
 
-def _paths_from(folder: Path, samples: Samples) -> Iterable[str]:
+def paths_from(folder: Path, samples: Samples) -> Iterable[str]:
     """Absolute paths; below `folder` relative ones, which hold when it is moved."""
     root, start = str(samples.root.absolute()), f"{folder.absolute()}{os.sep}"
     return (os.path.join(root, name).removeprefix(start) for name in samples.paths)  # noqa: PTH118

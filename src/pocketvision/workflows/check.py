@@ -1,17 +1,23 @@
 """check(): audit labelled images before training on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from pocketvision.data.audit import Audit, audit
+from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.catalog import read_samples
+from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.preprocessing import MAX_PIXELS
 
 
 def check(
-    data: str | Path,
+    data: str | Path | PictureDataset | None = None,
     *,
-    labels: Sequence[str] | None = None,
+    paths: Iterable[Any] | None = None,
+    labels: Iterable[Any] | None = None,
+    format: str | None = None,
+    task: str | None = None,
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "split",
@@ -24,21 +30,29 @@ def check(
 ) -> Audit:
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
 
-    data: an image folder or a CSV or Parquet table; the column names matter to tables alone.
+    data: an image folder, a CSV or Parquet table, or a data set that gives (picture, truth); the column names matter to tables
+    alone. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each.
+    labels: every class name in index order; None takes those found. format, task: as what the data is read; None finds out.
     images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out.
-    labels: every class name in index order; None takes those found. max_pixels: larger images count as unreadable.
-    workers: decoding threads. on_progress: called with the images done and their total.
+    max_pixels: larger images count as unreadable. workers: decoding threads. on_progress: called with the images done and their
+    total.
 
     `result.hurts` tells whether something would spoil a training. Raises UsageError when `data` is no such source.
     """
-    samples = read_samples(
-        data,
-        labels=labels,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-        group_column=group_column,
-        images=images,
-        min_per_class=min_per_class,
-    )
+    given = given_data(data, paths, labels)
+    if isinstance(given, InMemory):
+        samples = without_small_classes(given.read(), min_per_class)
+    else:
+        samples = read_samples(
+            given,
+            format=format,
+            task=task,
+            labels=labels,
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            images=images,
+            min_per_class=min_per_class,
+        )
     return audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)

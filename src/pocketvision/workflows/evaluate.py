@@ -1,10 +1,11 @@
 """evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pocketvision.data.learned_from import Sightings, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
+from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
@@ -35,8 +37,11 @@ _ROLES: dict[str | None, Role] = {"train": "learned", "val": "selection"}
 
 def evaluate(
     bundle: str | Path,
-    data: str | Path,
+    data: str | Path | PictureDataset | None = None,
     *,
+    paths: Iterable[Any] | None = None,
+    labels: Iterable[Any] | None = None,
+    format: str | None = None,
     split: str | None = None,
     positive: str | None = None,
     out: str | Path | None = None,
@@ -60,10 +65,12 @@ def evaluate(
 ) -> Evaluation:
     """Measure `bundle` (a folder, a run's folder, or a pre-trained network's name) on the labelled images of `data`.
 
-    data: an image folder, or a CSV or Parquet table with these columns. Classes are matched to the bundle's by name: one
-    that `data` lacks has no figures and shifts no other. For a network with ImageNet's classes they may be WordNet ids.
-    images: where a table's relative paths start; None is its folder. min_per_class: classes of `data` with fewer images are
-    left out, which is noted; they may be ones that the bundle does not know.
+    data: an image folder, a CSV or Parquet table with these columns, or a data set that gives (picture, truth). Classes are
+    matched to the bundle's by name: one that `data` lacks has no figures and shifts no other. For a network with ImageNet's
+    classes they may be WordNet ids. paths, labels: in its place, files or pictures and the class of each; with a data set, labels
+    are its class names. format: a name of SOURCES, None finds out. images: where a table's relative paths start; None is its
+    folder. min_per_class: classes of `data` with fewer images are left out, which is noted; they may be ones that the bundle does
+    not know.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
     hashes of its training's images.
     split: "train", "val", "test" or what people call them; None takes the test split if `data` has one, else every image.
@@ -80,19 +87,26 @@ def evaluate(
     predictor = load(bundle, backend=backend, threads=threads, device=device)
     positive = predictor.bundle.positive if positive is None else positive
     positive_index(predictor.labels, positive)
-    read = partial(
-        read_samples,
-        data,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-        group_column=group_column,
-        images=images,
-    )
+    given = given_data(data, paths, labels)
+    if isinstance(given, InMemory):
+        source, read = Path(given.name), given.reader()
+    else:
+        source = given
+        read = partial(
+            read_samples,
+            given,
+            format=format,
+            task=predictor.bundle.task.kind,
+            path_column=path_column,
+            label_column=label_column,
+            split_column=split_column,
+            group_column=group_column,
+            images=images,
+        )
     samples = _labelled(read, predictor.labels, min_per_class, on_event)
-    samples, split = _chosen(samples, split, Path(data))
+    samples, split = _chosen(samples, split, source)
     if baseline:
-        _refuse_trained(samples, split, Path(data))
+        _refuse_trained(samples, split, source)
     sightings = _sightings(predictor.bundle, samples, workers, max_pixels, on_event)
     evaluation = evaluate_predictor(
         predictor,
@@ -108,7 +122,7 @@ def evaluate(
         on_progress=on_progress,
     )
     if out is not None:
-        _write_report(Path(out), _record(predictor.bundle, Path(data), evaluation), evaluation, lang)
+        _write_report(Path(out), _record(predictor.bundle, source, evaluation), evaluation, lang)
     if baseline:
         _write_baseline(predictor.bundle, evaluation, split)
     return evaluation

@@ -73,6 +73,8 @@ def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent
         return
     samples = read_samples(
         settings.data,
+        format=settings.format,
+        task=settings.task,
         labels=settings.labels,
         images=settings.images,
         min_per_class=settings.min_per_class,

@@ -52,6 +52,11 @@ class RunFolder:
         return self.folder / "report.html"
 
     @property
+    def pictures(self) -> Path:
+        """What was handed over from Python, and a table of it."""
+        return self.folder / "data"
+
+    @property
     def cache(self) -> Path:
         return self.folder / "cache"
 
@@ -73,7 +78,8 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run was started with, so that it can be resumed: `run.json`."""
+    """What a run was started with, so that it can be resumed: `run.json`. data: absolute; there, what lies inside the run is
+    relative to it, so that the run may be moved."""
 
     data: str
     columns: dict[str, str]
@@ -86,11 +92,19 @@ class RunSettings:
     images: str | None = None
     min_per_class: int = 1
     ship_hashes: bool = True
+    format: str | None = None
+    task: str | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:
         """Write run.json, whole or not at all."""
-        values = {"format_version": self.format_version, **self.__dict__, "recipe": self.recipe.to_dict()}
+        inside, folder = Path(self.data), run.folder.resolve()
+        values = {
+            "format_version": self.format_version,
+            **self.__dict__,
+            "data": inside.relative_to(folder).as_posix() if inside.is_relative_to(folder) else self.data,
+            "recipe": self.recipe.to_dict(),
+        }
         write_json(run.settings, values)
 
     def require_resumable(self, run: RunFolder) -> None:
@@ -116,6 +130,7 @@ class RunSettings:
             if run.architecture.is_file():  # the run may have been moved since
                 described = {**described, "model": str(run.architecture.resolve())}
             recipe = Recipe.from_dict(described, run.settings)
+            values["data"] = str(run.folder.resolve() / values["data"])
             return cls(recipe=recipe, **values)
         except FileNotFoundError as error:
             raise UsageError(

@@ -1,12 +1,14 @@
 """train: a folder or table of images becomes a run with a report and a bundle. The Python API's largest verb."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pocketvision.atomic_files import write_json
 from pocketvision.data.balance import ClassWeights
+from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
 from pocketvision.models.catalog import architecture
@@ -19,8 +21,12 @@ from pocketvision.workflows.training_run import TrainResult, finished_run, run_t
 
 
 def train(
-    data: str | Path | None = None,
+    data: str | Path | PictureDataset | None = None,
     *,
+    paths: Iterable[Any] | None = None,
+    labels: Iterable[Any] | None = None,
+    format: str | None = None,
+    task: str | None = None,
     model: str = "efficientnet_lite0",
     out: str | Path | None = None,
     weights: str = "auto",
@@ -46,7 +52,6 @@ def train(
     balance_to: int | None = None,
     val_share: float = 0.2,
     test_share: float = 0.0,
-    labels: Sequence[str] | None = None,
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "split",
@@ -66,7 +71,9 @@ def train(
     lang: str = "en",
     on_event: OnEvent = silent,
 ) -> TrainResult:
-    """Train a classifier on `data` (an image folder, or a CSV or Parquet table) and ship it as a bundle.
+    """Train a classifier on `data` (an image folder, a CSV or Parquet table, or a data set that gives (picture, truth)) and ship
+    it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each, and
+    else the class names in index order.
 
     The options are those of `pocketvision train`; Recipe describes the settings of the training itself. With `resume` (a run's
     folder) everything comes from that run but `epochs1` and `epochs2`, which may be raised, and `data` and `images`, if they were
@@ -107,19 +114,19 @@ def train(
     )
     cache_folder = None if cache_dir is None else Path(cache_dir)
     if resume is not None:
-        return _resume(Path(resume), data, images, recipe, epochs1, epochs2, cache_folder, on_event)
-    if data is None:
+        return _resume(Path(resume), _moved_to(data, paths), images, recipe, epochs1, epochs2, cache_folder, on_event)
+    if data is None and paths is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
-    columns = {
-        "path_column": path_column,
-        "label_column": label_column,
-        "split_column": split_column,
-        "group_column": group_column,
-    }
+    given = given_data(data, paths, labels)
     settings = RunSettings(
-        data=str(Path(data).resolve()),
-        columns=columns,
-        labels=None if labels is None else list(labels),
+        data=str(given.resolve()) if isinstance(given, Path) else "",
+        columns={
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            "group_column": group_column,
+        },
+        labels=None if labels is None or isinstance(given, InMemory) else list(labels),
         recipe=recipe,
         data_fingerprint="",
         status="started",
@@ -128,23 +135,40 @@ def train(
         images=None if images is None else str(Path(images).resolve()),
         min_per_class=min_per_class,
         ship_hashes=ship_hashes,
+        format=format,
+        task=task,
     )
-    return _run_in_new_folder(None if out is None else Path(out), settings, model, cache_folder, on_event)
+    return _run_in_new_folder(None if out is None else Path(out), given, settings, model, cache_folder, on_event)
 
 
 def _run_in_new_folder(
-    out: Path | None, settings: RunSettings, model: str, cache_folder: Path | None, on_event: OnEvent
+    out: Path | None,
+    given: InMemory | Path,
+    settings: RunSettings,
+    model: str,
+    cache_folder: Path | None,
+    on_event: OnEvent,
 ) -> TrainResult:
-    run = new_run_folder(out, Path(settings.data))
+    run = new_run_folder(out, given if isinstance(given, Path) else Path(given.name))
     if model.lower().endswith(ARCHITECTURE_SUFFIXES):  # the run keeps the rows, whatever becomes of the file
         write_json(run.architecture, architecture(model).to_dict())
         settings = replace(settings, recipe=replace(settings.recipe, model=str(run.architecture.resolve())))
     try:
+        if isinstance(given, InMemory):
+            names = None if given.names is None else list(given.names)
+            settings = replace(settings, data=str(given.write(run.pictures).resolve()), labels=names)
         return run_training(run, settings, cache_folder, on_event)
     except UsageError:
         if not any(run.folder.glob("stage*/*")):  # refused before anything was trained: no half-made run stays behind
             shutil.rmtree(run.folder)
         raise
+
+
+def _moved_to(data: str | Path | PictureDataset | None, paths: Iterable[Any] | None) -> str | Path | None:
+    """Where the data of a run that goes on was moved to. UsageError for pictures that are handed over anew."""
+    if paths is not None or not isinstance(data, str | Path | None):
+        raise UsageError("A run that goes on keeps what it was given, or knows where it is: leave data and paths out.")
+    return data
 
 
 def _resume(

@@ -119,6 +119,8 @@ def prepare_data(
     data: Path,
     recipe: Recipe,
     *,
+    format: str | None = None,
+    task: str | None = None,
     labels: Sequence[str] | None,
     columns: Mapping[str, str],
     images: str | None,
@@ -131,7 +133,9 @@ def prepare_data(
 
     recorded: the split of a run that goes on, whose images these must be, wherever they lie.
     """
-    samples = read_samples(data, labels=labels, images=images, min_per_class=min_per_class, **columns)
+    samples = read_samples(
+        data, format=format, task=task, labels=labels, images=images, min_per_class=min_per_class, **columns
+    )
     found = audit(
         samples,
         max_pixels=recipe.max_pixels,

@@ -169,6 +169,8 @@ def _prepared(
     data = prepare_data(
         Path(settings.data),
         recipe,
+        format=settings.format,
+        task=settings.task,
         labels=settings.labels,
         columns=settings.columns,
         images=settings.images,

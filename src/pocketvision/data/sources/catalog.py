@@ -1,7 +1,7 @@
 """The table of sources: where images with their truth may come from. A new format is one file and one row."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def read_samples(
     *,
     format: str | None = None,
     task: str | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Iterable[str] | None = None,
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "split",

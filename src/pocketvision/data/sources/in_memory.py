@@ -7,17 +7,21 @@ content hashes, the trunk cache, and a training that goes on later.
 import io
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from pocketvision.atomic_files import write_bytes
+from pocketvision.csv_text import csv_bytes
 from pocketvision.data.embedded_images import EmbeddedImages
 from pocketvision.data.row_index import RowIndex
 from pocketvision.data.samples import Samples
+from pocketvision.data.splits import paths_from
 from pocketvision.data.table_rows import TableRow
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
@@ -60,10 +64,24 @@ class InMemory:
             index.add(TableRow(("item", number), path, self._class(truth, where), None, None, content))
         return index.samples(self.names)
 
+    def write(self, folder: Path) -> Path:
+        """Write into `folder` what they can be read from again: pictures that are no files, and a table. Returns its path."""
+        samples, table = self.read(folder), folder / "pictures.csv"
+        rows = ([path, samples.label_name(index)] for index, path in enumerate(paths_from(folder, samples)))
+        write_bytes(table, b"".join(map(csv_bytes, chain([["path", "label"]], rows))))
+        return table
+
+    def reader(self) -> Callable[..., Samples]:
+        """They, read once, by the names of classes that are asked for."""
+        samples = self.read()
+        return lambda *, labels: samples if labels is None else samples.in_classes(tuple(labels))
+
     def _class(self, truth: Any, where: str) -> str:
         if truth is None:
             raise UsageError(f"{where}: it has no truth (None). Give every picture its class, or leave it out.")
-        if isinstance(truth, str | bool | np.bool_):
+        if isinstance(truth, np.bool_):
+            truth = bool(truth)
+        if isinstance(truth, str) or (isinstance(truth, bool) and self.names is None):
             return str(truth)
         try:
             number = operator.index(truth)
@@ -81,8 +99,8 @@ class InMemory:
         return self.names[number]
 
 
-def in_memory(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | None) -> InMemory | None:
-    """What is handed over from Python, or None where `data` is the path of a source.
+def given_data(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | None) -> InMemory | Path:
+    """What is handed over from Python, or the path of a source that `data` is.
 
     paths: files, or pictures themselves; labels: the class of each. data: a PictureDataset; then labels are its class names in
     index order, and None takes its `classes`, if it has such.
@@ -96,7 +114,7 @@ def in_memory(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | No
     if data is None:
         raise UsageError("There is no data: name an image folder or a table, or give paths and labels.")
     if isinstance(data, str | os.PathLike):
-        return None
+        return Path(data)
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise UsageError(
             f"The data is of the type {type(data).__name__}; expected a path, or a data set with a length and items by number."
@@ -146,6 +164,10 @@ def _content(picture: Any, where: str) -> tuple[bytes | None, str]:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture), ""
     image = picture if isinstance(picture, Image.Image) else _of_array(picture, where)
+    if image.mode[0] in "IF" and image.mode not in _PNG_MODES:
+        raise UsageError(
+            f"{where}: the picture has pixels of 32 bits (mode {image.mode}), of which none is known as white."
+        )
     try:
         upright = ImageOps.exif_transpose(image)
         file = io.BytesIO()
