@@ -154,8 +154,8 @@ def test_drawings_are_what_is_drawn_now() -> None:
     assert set(files) == {name for names in shown.values() for name in names}
     for name, path in files.items():
         assert path.read_text(encoding="utf-8") == draw(ARCHITECTURES[name]), f"draw {name} anew"
-        told = [*networks_with_rows(page_of(name)), *(row.name for row in transformers(page_of(name)))]
-        assert name in told, f"{name} is drawn, but its stages stand in no table"
+        documented = [*networks_with_rows(page_of(name)), *(row.name for row in transformers(page_of(name)))]
+        assert name in documented, f"{name} is drawn, but its stages stand in no table"
 
 
 def required(kind: type[Architecture] | type[StageRow]) -> set[str]:

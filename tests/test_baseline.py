@@ -122,8 +122,8 @@ def test_what_chance_alone_gives_is_taken_off() -> None:
     textbook = [float(((b / other - a / one) * np.log(b * one / (a * other))).sum()) for a, b in samples]
     expected = (bins - 1) * (1 / one + 1 / other)
     assert np.mean(textbook) == pytest.approx(expected, rel=0.1)
-    told = [stability_index(a.tolist(), b.tolist()) for a, b in samples]
-    np.testing.assert_allclose(told, np.maximum(np.array(textbook) - expected, 0), atol=0.003)
+    indices = [stability_index(a.tolist(), b.tolist()) for a, b in samples]
+    np.testing.assert_allclose(indices, np.maximum(np.array(textbook) - expected, 0), atol=0.003)
 
 
 def test_bins_of_few_images_decide_nothing() -> None:

@@ -222,8 +222,8 @@ def test_defaults_of_train_are_as_described() -> None:
     described = {row[0].split(",")[0]: row[1] for row in table(ROOT / "docs/training.md", "option")}
     for parameter in VERBS["train"].params:
         if parameter.opts[0].startswith("--"):
-            told = re.search(r"\[default: (.+)\]", parameter.help or "")
-            default = told[1] if told else "–" if parameter.default is None else parameter.default
+            stated = re.search(r"\[default: (.+)\]", parameter.help or "")
+            default = stated[1] if stated else "–" if parameter.default is None else parameter.default
             default = {True: "on"}.get(default, default) if isinstance(default, bool) else default
             found = described[parameter.opts[0]]
             same = float(found) == default if isinstance(default, int | float) else found == default

@@ -65,8 +65,8 @@ def test_an_unknown_name_lists_what_is_near_in_both() -> None:
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(("name", "why"), [("broken", "AttributeError"), ("absent", "ModuleNotFoundError")])
 def test_a_package_that_can_not_be_loaded_is_named(name: str, why: str) -> None:
-    told = rf"The row {name} of the package brightspots can not be loaded from \w+:\w+: {why}"
-    with pytest.raises(UsageError, match=told):
+    message = rf"The row {name} of the package brightspots can not be loaded from \w+:\w+: {why}"
+    with pytest.raises(UsageError, match=message):
         row_named(TABLE, name, group=GROUP, what="row")
 
 

@@ -108,12 +108,12 @@ def test_a_request_is_made_as_the_server_wants_it(ask: Ask) -> None:
     ids=lambda failure: type(failure).__name__ + str(getattr(failure, "status_code", "")),
 )
 def test_a_transient_failure_is_retried(ask: Ask, clock: Clock, failure: httpx.Response | Exception) -> None:
-    told: list[tuple[str, float]] = []
+    retried: list[tuple[str, float]] = []
     handle, seen = one_after_another(failure, failure, answer("파랑"))
-    prediction = ask(handle, "predict", b"x", on_retry=lambda error, pause: told.append((error.url, pause)))
+    prediction = ask(handle, "predict", b"x", on_retry=lambda error, pause: retried.append((error.url, pause)))
     assert (prediction.label, prediction.attempts) == ("파랑", 3)
     assert clock.pauses == [0.125, 0.25]  # half of 0.25 and of 0.5
-    assert told == [(URL, 0.125), (URL, 0.25)]
+    assert retried == [(URL, 0.125), (URL, 0.25)]
     assert len({request.headers["x-request-id"] for request in seen}) == 1
 
 

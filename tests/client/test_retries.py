@@ -81,8 +81,8 @@ def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], seconds: flo
 
 @given(st.text())
 def test_any_retry_after_is_understood_or_passed_over(text: str) -> None:
-    told = retry_after({"retry-after": text}, today=1000.0)
-    assert told is None or told >= 0
+    pause = retry_after({"retry-after": text}, today=1000.0)
+    assert pause is None or pause >= 0
 
 
 RETRYABLE = ConnectionFailedError(URL, "refused", sent=False)

@@ -214,17 +214,17 @@ def changes_by_8_bits(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.Monkey
     assert learning.truth is not None
     images = np.concatenate(list(learning.batches()))
     size = bundle.preprocessing
-    settings, told = LoopSettings(20, 1e-4), []
+    settings, reported = LoopSettings(20, 1e-4), []
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         return image_batches(learning.files, learning.truth, size, batch=8, seed=1)  # type: ignore[arg-type]
 
     def heard(step: LoopStep) -> None:
-        told.append(step.step)
+        reported.append(step.step)
 
     tuned = tune_for_8_bits(network, batches(), settings, size=(size.height, size.width), on_step=heard)
-    assert told == list(range(1, 21)) and 0 < OBSERVED < 1
+    assert reported == list(range(1, 21)) and 0 < OBSERVED < 1
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "it stays as it was"
     monkeypatch.setattr(quantize_aware, "RoundingNetwork", Unrounded)
     control = tune_for_8_bits(network, batches(), settings, size=(size.height, size.width))
@@ -265,10 +265,10 @@ def test_a_bundle_is_made_of_tuned_weights_and_says_so(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CANDIDATES, "onnxruntime", (Settings("onnxruntime", per_channel=False),))
-    told: list[str] = []
+    reported: list[str] = []
 
     def hear(event: Event) -> None:
-        told.extend([event.text] if isinstance(event, Note) else [])
+        reported.extend([event.text] if isinstance(event, Note) else [])
 
     found = quantize(
         bundle.folder,
@@ -294,8 +294,8 @@ def test_a_bundle_is_made_of_tuned_weights_and_says_so(
     assert record["tuning"] == {"epochs": 3, "lr": 2e-4, "batch": 32, "seed": 0, "images": learning}
     assert record["quantization"]["tuned"] is found.chosen.settings.tuned
     steps = round(3 * learning / 32)
-    assert f"Tuning for 8 bits: {steps} steps of 32 images" in told
-    assert any(text.startswith(f"Tuning {steps}/{steps}: loss") for text in told)
+    assert f"Tuning for 8 bits: {steps} steps of 32 images" in reported
+    assert any(text.startswith(f"Tuning {steps}/{steps}: loss") for text in reported)
     assert verify_bundle(small, backends=["onnxruntime"]).max_probability_difference < 1e-6
 
 

@@ -94,8 +94,8 @@ def test_what_the_learning_curves_suggest(full_record: RunRecord) -> None:
     def given(train: float, val: float, epochs2: int, stages: int | None = 9) -> set[str]:
         chosen = replace(last, train_accuracy=train, val_accuracy=val)
         recipe = {"epochs1": 2, "epochs2": epochs2, "unfreeze": 3}
-        told = replace(record, history=(chosen,), chosen=chosen, recipe=recipe, stages=stages)
-        return set(advice(told)) & {"epochs", "unfreeze", "overfitted"}
+        trained = replace(record, history=(chosen,), chosen=chosen, recipe=recipe, stages=stages)
+        return set(advice(trained)) & {"epochs", "unfreeze", "overfitted"}
 
     assert given(0.8, 0.8, epochs2=4) == {"epochs"}
     assert given(0.8, 0.8, epochs2=20) == {"unfreeze"}

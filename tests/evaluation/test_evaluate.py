@@ -64,13 +64,13 @@ def test_an_unknown_class_is_named_unless_it_has_no_images() -> None:
 
 
 def test_unreadable_images_are_listed_and_left_out() -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     data = samples(("ant", "5_0_0"), ("bee", "broken"), ("cow", "0_0_5"))
-    found = evaluate_predictor(PREDICTOR, data, on_progress=lambda done, total: told.append((done, total)))
+    found = evaluate_predictor(PREDICTOR, data, on_progress=lambda done, total: progress.append((done, total)))
     assert found.metrics.images == 2 and found.metrics.accuracy == 1.0
     assert [(image.path, image.reason) for image in found.unreadable] == [("bee/broken.png", "the file is truncated")]
     assert found.to_dict()["unreadable_count"] == 1
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(PocketVisionError, match="of 1 image none can be read"):
         evaluate_predictor(PREDICTOR, samples(("bee", "broken")))
     with pytest.raises(PocketVisionError, match="no images"):

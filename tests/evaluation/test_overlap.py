@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Sightings
+from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Matches
 from pocketvision.evaluation.overlap import Role, without_seen
 
 TRAIN, VAL, TEST, NOWHERE = 0, 1, 2, -1
 
 
-def sightings(*rows: tuple[int, int]) -> Sightings:
+def matches(*rows: tuple[int, int]) -> Matches:
     kinds, splits = np.array(rows).T.astype(np.int8)
-    return Sightings(kinds, splits)
+    return Matches(kinds, splits)
 
 
 NOT_SEEN = (UNSEEN, NOWHERE)
@@ -35,18 +35,18 @@ NOT_SEEN = (UNSEEN, NOWHERE)
 def test_the_least_flattering_images_are_measured(
     role: Role, seen: list[tuple[int, int]], expected: Role, kept: list[int], left_out: int
 ) -> None:
-    found, which, overlap = without_seen(role, sightings(*seen), [f"{place}.png" for place in range(len(seen))])
+    found, which, overlap = without_seen(role, matches(*seen), [f"{place}.png" for place in range(len(seen))])
     assert (found, which.astype(int).tolist(), overlap.left_out) == (expected, kept, left_out)
     assert overlap.images == len(seen)
 
 
 def test_what_was_seen_is_counted_by_how_and_named() -> None:
-    seen = sightings(NOT_SEEN, (SAME, TRAIN), (NEAR, TRAIN), (NEAR, VAL), (GROUPED, TRAIN))
+    seen = matches(NOT_SEEN, (SAME, TRAIN), (NEAR, TRAIN), (NEAR, VAL), (GROUPED, TRAIN))
     _, _, overlap = without_seen("test", seen, list("abcde"))
     assert (overlap.same, overlap.near, overlap.grouped, overlap.seen) == (1, 2, 1, 4)
     assert overlap.files == ("b", "c", "d", "e")
     assert (
         "4 of 5 images took part in the training (1 the same picture, 2 nearly the same picture, 1 of a" in overlap.text
     )
-    _, _, none = without_seen("test", sightings(NOT_SEEN), ["a"])
+    _, _, none = without_seen("test", matches(NOT_SEEN), ["a"])
     assert none.text == ""

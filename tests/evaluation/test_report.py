@@ -114,7 +114,7 @@ def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
     text = re.sub(r"\s+", " ", Page(render_report(full_record)).text)
     main = full_record.main
     assert main.name == "test"
-    for told in (
+    for expected in (
         f"{main.metrics.accuracy * 100:.1f}%",
         "untouched",
         "selection",
@@ -129,7 +129,7 @@ def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
         "1 h 6 min",
         "pocketvision 0.1.0",
     ):
-        assert told in text, told
+        assert expected in text, expected
     assert "None" not in text and "nan" not in text
 
 
@@ -156,8 +156,8 @@ def test_names_from_data_are_text_everywhere(make_evaluation: MakeEvaluation, tm
     page = Page(html)
     assert not {"script", "b>", "i>", "u", "em", "s"} & set(page.tags) - {"i", "b"}
     assert "<script" not in html and "<img src=x" not in html and "<i>set" not in html and "<em>" not in html
-    for told in (*names, "<img src=x>", "<em>", "<i>set</i>"):
-        assert told in page.text, told
+    for expected in (*names, "<img src=x>", "<em>", "<i>set</i>"):
+        assert expected in page.text, expected
     write_report(tmp_path / "out", record, lang)
 
 
@@ -282,7 +282,8 @@ def test_the_banner_is_there_exactly_when_something_spoils_the_figures(full_reco
         AuditFinding("leak", "error", 5, ("c.png",)),
     )
     places = [
-        shown.index(told) for told in ("several splits: <strong>5", "Truncated files: <strong>4", "labels: <strong>2")
+        shown.index(expected)
+        for expected in ("several splits: <strong>5", "Truncated files: <strong>4", "labels: <strong>2")
     ]
     assert places == sorted(places)
     assert 'href="#audit"' in shown and "banner bad" in shown
@@ -386,7 +387,7 @@ def test_both_figures_are_said_where_images_were_learned_from(make_evaluation: M
 
 
 @pytest.mark.parametrize(
-    ("role", "overlap", "told"),
+    ("role", "overlap", "expected"),
     [
         ("given", None, "can not tell whether"),
         ("given", Overlap(images=40), "None of these images took part"),
@@ -396,8 +397,8 @@ def test_both_figures_are_said_where_images_were_learned_from(make_evaluation: M
 )
 @pytest.mark.usefixtures("without_charts")
 def test_what_the_images_were_to_the_training_is_reported(
-    make_evaluation: MakeEvaluation, role: Role, overlap: Overlap | None, told: str
+    make_evaluation: MakeEvaluation, role: Role, overlap: Overlap | None, expected: str
 ) -> None:
     html = render_report(RunRecord("photos", "today", (replace(make_evaluation(role=role), overlap=overlap),)))
-    assert told in html
+    assert expected in html
     assert ('id="banner"' in html) == (role == "learned")

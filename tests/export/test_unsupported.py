@@ -1,4 +1,4 @@
-"""A layer that a format has no word for is told by its name; nothing is written."""
+"""A layer that a format has no word for is reported by its name; nothing is written."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -43,7 +43,7 @@ def figures(text: str | bytes, name: str, *labels: str) -> Figures:
     return {tuple(each.labels[label] for label in labels): each.value for each in samples}
 
 
-def told(client: TestClient, name: str = PSI, *labels: str) -> Figures:
+def metric(client: TestClient, name: str = PSI, *labels: str) -> Figures:
     return figures(client.get("/metrics").text, name, *(labels or ("feature",)))
 
 
@@ -79,12 +79,12 @@ def test_the_index_stays_low_until_the_pictures_change(tiny_bundle: Bundle, tmp_
     pocketvision.evaluate(tiny_bundle.folder, tmp_path / "photos", baseline=True)
     with serving(tiny_bundle.folder) as client:
         send(client, [painted(chance) for _ in range(MIN_WINDOW - 1)])
-        assert told(client) == {}
+        assert metric(client) == {}
         send(client, [painted(chance)])
-        assert told(client).keys() == {("confidence",), ("brightness",)}
-        assert max(told(client).values()) < 0.1
+        assert metric(client).keys() == {("confidence",), ("brightness",)}
+        assert max(metric(client).values()) < 0.1
         send(client, [painted(chance, 0.6) for _ in range(MIN_WINDOW)])
-        assert told(client)["brightness",] > 0.25  # by half of the window already
+        assert metric(client)["brightness",] > 0.25  # by half of the window already
 
 
 def as_they_are(image: Image.Image) -> Image.Image:
@@ -145,7 +145,7 @@ def test_real_pictures_darkened_or_blurred_move_it(
         contents.append(file.getvalue())
     with serving(measured) as client:
         send(client, (2 * contents)[: MIN_WINDOW + UPDATE_EVERY])
-        found = {feature: index for (feature,), index in told(client).items()}
+        found = {feature: index for (feature,), index in metric(client).items()}
         assert found.keys() == {"confidence", "brightness"}
         assert all(found[feature] > 0.25 for feature in moved) and all(found[feature] < 0.1 for feature in still), found
 
@@ -154,15 +154,15 @@ def test_the_baseline_is_drawn_in_the_histograms_buckets(tiny_bundle: Bundle) ->
     bundle = with_baseline(tiny_bundle)
     with serving(bundle.folder) as client:
         send(client, [picture("red")])
-        shares = told(client, SHARE, "feature", "le")
+        shares = metric(client, SHARE, "feature", "le")
         for feature, edges in (("confidence", CONFIDENCE_EDGES), ("brightness", BRIGHTNESS_EDGES)):
             mine = [share for (name, _), share in shares.items() if name == feature]
             assert mine == bundle.manifest.baseline[feature].cumulative_shares() and mine[-1] == 1
-            buckets = told(client, f"pocketvision_{feature}_bucket", "le")
+            buckets = metric(client, f"pocketvision_{feature}_bucket", "le")
             assert [edge for name, edge in shares if name == feature] == [edge for (edge,) in buckets][:-1]
             assert [float(edge) for (edge,) in buckets][:-1] == list(edges)
         # Red, (250, 0, 0): its luma is 75 of 255.
-        buckets = told(client, "pocketvision_brightness_bucket", "le")
+        buckets = metric(client, "pocketvision_brightness_bucket", "le")
         assert (buckets["0.25",], buckets["0.3",]) == (0, 1)
 
 
@@ -173,8 +173,8 @@ def test_answers_are_as_they_were_and_tensors_have_no_brightness(tiny_bundle: Bu
         images = tiny_bundle.golden()["images"]
         tensor = {"name": "images", "datatype": "FP32", "shape": list(images.shape), "data": images.ravel().tolist()}
         assert client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}).status_code == 200
-        assert told(client, "pocketvision_confidence_count", "model") == {("tiny",): 4}
-        assert told(client, "pocketvision_brightness_count", "model") == {("tiny",): 1}
+        assert metric(client, "pocketvision_confidence_count", "model") == {("tiny",): 4}
+        assert metric(client, "pocketvision_brightness_count", "model") == {("tiny",): 1}
 
 
 def test_a_bundle_without_a_baseline_says_so_once_and_has_its_histograms(
@@ -182,9 +182,9 @@ def test_a_bundle_without_a_baseline_says_so_once_and_has_its_histograms(
 ) -> None:
     with caplog.at_level(logging.INFO, "pocketvision.serving.drift"), serving(tiny_bundle.folder) as client:
         send(client, [picture("red")] * (MIN_WINDOW + UPDATE_EVERY))
-        assert told(client) == {} and told(client, SHARE) == {}
+        assert metric(client) == {} and metric(client, SHARE) == {}
         for feature in ("confidence", "brightness"):
-            assert told(client, f"pocketvision_{feature}_count", "model") == {("tiny",): MIN_WINDOW + UPDATE_EVERY}
+            assert metric(client, f"pocketvision_{feature}_count", "model") == {("tiny",): MIN_WINDOW + UPDATE_EVERY}
     (line,) = [record.getMessage() for record in caplog.records if record.name == "pocketvision.serving.drift"]
     assert line.startswith("tiny: the bundle has no baseline") and "--baseline" in line
 
@@ -193,7 +193,7 @@ def test_too_small_a_baseline_is_shown_and_not_judged_by(tiny_bundle: Bundle, ca
     bundle = with_baseline(tiny_bundle, images=150)
     with caplog.at_level(logging.INFO, "pocketvision.serving.drift"), serving(bundle.folder) as client:
         send(client, [picture("red")] * MIN_WINDOW)
-        assert told(client) == {} and told(client, SHARE)
+        assert metric(client) == {} and metric(client, SHARE)
     assert sorted(record.getMessage() for record in caplog.records if record.name == "pocketvision.serving.drift") == [
         f"tiny: drift of {feature} is not measured: the baseline is of 150 images; 200 are the least"
         for feature in ("brightness", "confidence")
@@ -227,19 +227,19 @@ def test_a_reloaded_bundle_brings_its_baseline_and_an_empty_window(tiny_bundle: 
     with serving(bundle.folder, settings=ServerSettings(keys=(kept,))) as client:
         client.headers["x-api-key"] = key
         send(client, [picture("red")] * MIN_WINDOW)
-        assert told(client)["brightness",] > 1
-        before = told(client, SHARE, "feature", "le")
+        assert metric(client)["brightness",] > 1
+        before = metric(client, SHARE, "feature", "le")
         bundle = with_baseline(bundle, brightness=0.3)
         client.post("/models/tiny/reload")
-        after = told(client, SHARE, "feature", "le")
+        after = metric(client, SHARE, "feature", "le")
         assert after.keys() == before.keys() and after["brightness", "0.6"] > 0.9 > before["brightness", "0.6"]
-        assert told(client) == {}
+        assert metric(client) == {}
         send(client, [picture("red")] * MIN_WINDOW)
-        assert len(told(client)) == 2
+        assert len(metric(client)) == 2
         rewrite_bundle(bundle, replace(bundle.manifest, baseline={}))
         client.post("/models/tiny/reload")
         send(client, [picture("red")] * MIN_WINDOW)
-        assert told(client) == told(client, SHARE) == {}
+        assert metric(client) == metric(client, SHARE) == {}
 
 
 def test_the_window_forgets_what_is_long_ago() -> None:
@@ -273,14 +273,14 @@ def test_of_several_versions_the_one_that_answers_by_default_is_watched(tiny_bun
     with_baseline(tiny_bundle, brightness=0.9)
     newer = with_baseline(newer, brightness=0.3)
     with serving(tiny_bundle.folder, newer.folder) as client:
-        assert told(client, SHARE, "feature", "le")["brightness", "0.3"] > 0.4
+        assert metric(client, SHARE, "feature", "le")["brightness", "0.3"] > 0.4
         older, _ = client.get("/models").json()["models"]
         for _ in range(MIN_WINDOW // 32 + 1):
             files = [("file", ("red.jpg", picture("red")))] * 32
             assert client.post(f"/predict?version={older['version']}", files=files).status_code == 200
-        assert told(client) == {}
+        assert metric(client) == {}
         send(client, [picture("red")] * MIN_WINDOW)
-        assert told(client)["brightness",] > 1
+        assert metric(client)["brightness",] > 1
 
 
 def test_the_documents_name_metrics_that_exist(client: TestClient) -> None:

@@ -188,7 +188,7 @@ def test_connections_beyond_the_most_are_refused(tiny_bundle: Bundle, monkeypatc
     monkeypatch.setattr("pocketvision.serving.http_protocol.EXCESS_ANSWERED", 2)
     monkeypatch.setattr(
         "pocketvision.serving.lingering_close.LINGERING_TIMEOUT", 10.0
-    )  # those that were told are there until this test leaves
+    )  # those that were answered linger until this test ends
     with live_server(tiny_bundle) as running:
         address = ("127.0.0.1", running.port)
         held = [socket.create_connection(address, timeout=20) for _ in range(3)]
@@ -200,7 +200,7 @@ def test_connections_beyond_the_most_are_refused(tiny_bundle: Bundle, monkeypatc
             status, body = answer_on(held[-1])
             assert (status, json.loads(body)["type"]) == (503, "urn:pocketvision:problem:too-many-connections")
         with socket.create_connection(address, timeout=20) as connection, suppress(ConnectionError):
-            assert connection.recv(100) == b""  # not even told
+            assert connection.recv(100) == b""  # not even an answer
         held[0].sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b'"too-many-connections"} 2.0' in answer_on(held[0])[1]
         for connection in held:

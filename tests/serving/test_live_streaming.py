@@ -90,16 +90,16 @@ def test_the_commands_show_a_stream(start, tiny_bundle: Bundle, tmp_path: Path) 
         _, said = process.communicate(timeout=20)
     assert process.returncode == 0
     assert b"frames read" in said
-    for told, picture in seen:
+    for answer, picture in seen:
         assert isinstance(picture, bytes)
-        assert told["frame"] == picture_number(picture)
-        assert told["label"] in ("red", "green", "파랑")
+        assert answer["frame"] == picture_number(picture)
+        assert answer["label"] in ("red", "green", "파랑")
     assert numbers == sorted(set(numbers))
     assert numbers[0] >= seen[-1][0]["frame"]
     assert running.stop()[0] == 0
     lines = [json.loads(line) for line in (tmp_path / "door.jsonl").read_text(encoding="utf-8").splitlines()]
     by_frame = {line["frame"]: line for line in lines}
-    assert all(by_frame[told["frame"]] == told for told, _ in seen)  # the same answers as in the file
+    assert all(by_frame[answer["frame"]] == answer for answer, _ in seen)  # the same answers as in the file
 
 
 def test_a_server_that_restarts_is_published_to_again_and_the_stream_goes_on(tiny_bundle: Bundle) -> None:

@@ -90,8 +90,8 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     notes = "data.items.add(new File(['hello'], 'notes.txt', {type: 'text/plain'}))"
     browser.run(f"(() => {{ {transfer(b'<b>no image</b>')} {notes}; {drop}; return 1 }})()")
     browser.until("document.querySelectorAll('#answers .wrong').length === 2")
-    told = browser.run("document.body.innerText")
-    assert told.count("notes.txt is no picture.") == told.count("The image can not be read") == 1
+    text = browser.run("document.body.innerText")
+    assert text.count("notes.txt is no picture.") == text.count("The image can not be read") == 1
     assert browser.run("document.querySelector('#answers .times').open") is False  # timings are there when asked for
     browser.screenshots("answers")
     browser.run("document.getElementById('camera').click()")

@@ -192,14 +192,14 @@ def test_a_models_measured_figures_are_reported(tiny_bundle: Bundle) -> None:
     values["tasks"]["classification"]["metrics"] = {"selection": chosen_by, "test": measured}
     manifest.write_text(json.dumps(values), encoding="utf-8")
     with serving(tiny_bundle.folder) as client:
-        told = client.get("/models").json()["models"][0]
-    assert told["metrics"] == {"set": "test", "images": 40, "accuracy": 0.9}
-    assert told["headline"] == "Accuracy 90.0 %, test, 40 images"
-    assert [(each["set"], each["value"], each["images"]) for each in told["figures"]] == [
+        state = client.get("/models").json()["models"][0]
+    assert state["metrics"] == {"set": "test", "images": 40, "accuracy": 0.9}
+    assert state["headline"] == "Accuracy 90.0 %, test, 40 images"
+    assert [(each["set"], each["value"], each["images"]) for each in state["figures"]] == [
         ("test", 0.9, 40),
         ("selection", 1.0, 30),
     ]
-    assert told["bytes"] == (tiny_bundle.folder / "model.onnx").stat().st_size
+    assert state["bytes"] == (tiny_bundle.folder / "model.onnx").stat().st_size
 
 
 def test_a_model_without_figures_reports_none(client: TestClient) -> None:

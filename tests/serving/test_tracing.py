@@ -63,10 +63,10 @@ def test_a_request_has_a_span_with_its_parts(tiny_bundle: Bundle, monkeypatch: p
         names = [span.name for span in kept.get_finished_spans()]
         assert sorted(names) == ["WEBSOCKET image_analysis", "decode", "inference", "queue"]
         client.get("/models?token=secret", headers={"x-api-key": key})
-        told = "".join(span.to_json() for span in kept.get_finished_spans())
-        assert "GET /models" in told
-        assert "secret" not in told
-        assert key not in told
+        exported = "".join(span.to_json() for span in kept.get_finished_spans())
+        assert "GET /models" in exported
+        assert "secret" not in exported
+        assert key not in exported
 
 
 @contextmanager

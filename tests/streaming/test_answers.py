@@ -218,7 +218,7 @@ def test_one_frame_a_period_of_a_camera_goes_by_arrival() -> None:
 
 
 def test_notes_come_once_and_in_the_callers_thread() -> None:
-    told: list[tuple[str, int]] = []
+    notes: list[tuple[str, int]] = []
 
     def read(events: SourceEvents) -> Iterator[SourceFrame]:
         for index in range(3):
@@ -227,11 +227,11 @@ def test_notes_come_once_and_in_the_callers_thread() -> None:
             yield picture(index)
 
     with streaming(
-        read, predict, stopped=never, keep_all=True, on_note=lambda text: told.append((text, threading.get_ident()))
+        read, predict, stopped=never, keep_all=True, on_note=lambda text: notes.append((text, threading.get_ident()))
     ) as running:
         everything(running)
     here = threading.get_ident()
-    assert told == [("it has no timestamps", here), ("number 0", here), ("number 1", here)]
+    assert notes == [("it has no timestamps", here), ("number 0", here), ("number 1", here)]
 
 
 def test_silence_is_reported_while_it_lasts_and_when_it_is_over() -> None:
@@ -242,7 +242,7 @@ def test_silence_is_reported_while_it_lasts_and_when_it_is_over() -> None:
     assert "for 4 s" in str(watch(104.0, None))
     assert "for 8 s" in str(watch(108.0, None))
     assert watch(109.0, 108.5) == "camera 0: a picture came after 8.5 s"
-    for place in range(5):  # a camera that gives a picture in 8 s: that is its pace, and is not told again
+    for place in range(5):  # a camera that gives a picture in 8 s: that is its pace, and is not reported again
         assert watch(116.0 + 8 * place, 108.5 + 8 * place) is None
     assert "for 13 s" in str(watch(153.5, 140.5))
 

@@ -116,7 +116,7 @@ def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: py
         for number in range(20):
             publisher.write(draw(number), 0.0, json.dumps({"frame": number}))
         for again in range(3):
-            # It comes back only after it was missed, and goes only after the publisher knows it is back: both are told of.
+            # It comes back only after it was missed, and goes only after the publisher knows it is back: both are logged.
             until(lambda: publisher.write(draw(7), 0.0, "{}") or publisher._away)
             with server(received) as running:
                 until(lambda: publisher.write(draw(7), 0.0, "{}") or not publisher._away)
@@ -135,10 +135,10 @@ def test_a_server_that_is_away_is_waited_for_and_nothing_waits_for_it(caplog: py
                 time.sleep(0.002)
         until(lambda: publisher.write(draw(7), 0.0, "{}") or publisher._away)
     assert publisher.dropped >= 20
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("pocketvision")]
-    assert sum("not published until the server is back" in line for line in told) == 4
-    assert sum("the server is back" in line and "until" not in line for line in told) == 3
-    assert len(told) == 7  # not one for every frame or try
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("pocketvision")]
+    assert sum("not published until the server is back" in line for line in lines) == 4
+    assert sum("the server is back" in line and "until" not in line for line in lines) == 3
+    assert len(lines) == 7  # not one for every frame or try
 
 
 def test_a_frame_that_finds_its_connection_lost_goes_over_a_new_one() -> None:

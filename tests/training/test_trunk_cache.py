@@ -1,4 +1,4 @@
-"""The trunk cache: rows come back, damage is found, a stale cache is never used, a full disk is told."""
+"""The trunk cache: rows come back, damage is found, a stale cache is never used, a full disk is reported."""
 
 import errno
 from collections.abc import Iterator

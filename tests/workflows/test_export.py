@@ -326,7 +326,7 @@ def test_an_older_copy_is_replaced_and_other_folders_are_not(run: Path, tmp_path
 def test_a_file_that_answers_otherwise_is_not_added(
     lossless: bool, noise: Noise, words: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bundle stays as it was, to the byte; what was measured is told beside it."""
+    """The bundle stays as it was, to the byte; what was measured is written beside it."""
     before = content(run)
     spoil(monkeypatch, "program", noise, lossless=lossless)
     with pytest.raises(AgreementError, match=words) as raised:
@@ -336,10 +336,12 @@ def test_a_file_that_answers_otherwise_is_not_added(
     after = content(run)
     after.pop(report.name)
     assert after == before
-    told = json.loads(report.read_text(encoding="utf-8"))
-    assert told["target"] == "program" and told["comparison"]["images"] == 24 and told["error"] in str(raised.value)
+    record = json.loads(report.read_text(encoding="utf-8"))
+    assert (
+        record["target"] == "program" and record["comparison"]["images"] == 24 and record["error"] in str(raised.value)
+    )
     if noise is not not_a_number:
-        assert told["comparison"]["max_probability_difference"] > 0.001
+        assert record["comparison"]["max_probability_difference"] > 0.001
 
 
 def test_nothing_is_added_when_the_second_file_answers_otherwise(

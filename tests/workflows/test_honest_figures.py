@@ -26,8 +26,8 @@ IN_TRAIN = 5
 LEAKED = 4
 
 
-def notes_into(told: list[str]) -> Callable[[Event], None]:
-    return lambda event: told.append(event.text) if isinstance(event, Note) else None
+def notes_into(notes: list[str]) -> Callable[[Event], None]:
+    return lambda event: notes.append(event.text) if isinstance(event, Note) else None
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def leaking(tmp_path_factory: pytest.TempPathFactory) -> Leaking:
 
 
 def test_train_tells_what_the_audit_found_worst_first(leaking: Leaking) -> None:
-    told = [note for note in leaking.result.notes if note.startswith(("error, ", "warning, ", "note, "))]
-    assert [note.partition(":")[0] for note in told[:3]] == [
+    notes = [note for note in leaking.result.notes if note.startswith(("error, ", "warning, ", "note, "))]
+    assert [note.partition(":")[0] for note in notes[:3]] == [
         "error, leak x 2",
         "error, near leak x 2",
         "error, conflicting labels x 1",
     ]
-    assert "again.png" in told[0]
-    severities = [note.partition(",")[0] for note in told]
+    assert "again.png" in notes[0]
+    severities = [note.partition(",")[0] for note in notes]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
 
 
@@ -131,24 +131,24 @@ def test_what_a_bundle_without_hashes_learned_from_can_not_be_known(leaking: Lea
     assert (found.role, found.overlap, found.metrics.images) == ("given", None, 13)
     assert "can not be known" in found.overlap_text
     assert pocketvision.evaluate(tmp_path / "run", leaking.data, split="train").role == "learned"
-    told: list[str] = []
-    assert measuring_images(result.bundle, leaking.data, notes_into(told)).overlap is None
-    assert any("can not be known" in note for note in told)
+    notes: list[str] = []
+    assert measuring_images(result.bundle, leaking.data, notes_into(notes)).overlap is None
+    assert any("can not be known" in note for note in notes)
 
 
 def test_what_judges_a_smaller_bundle_is_named_and_not_what_was_learned_from(leaking: Leaking, tmp_path: Path) -> None:
     bundle = leaking.result.bundle
-    told: list[str] = []
-    own = measuring_images(bundle, None, notes_into(told))
+    notes: list[str] = []
+    own = measuring_images(bundle, None, notes_into(notes))
     assert own.role == "selection" and len(own) == 6
-    assert any("selection" in note for note in told)
+    assert any("selection" in note for note in notes)
     # The training pictures, named as if they were for validation.
     (tmp_path / "data").mkdir()
     shutil.copytree(leaking.data / "train", tmp_path / "data" / "train")
     shutil.copytree(leaking.data / "test", tmp_path / "data" / "val")
-    other = measuring_images(bundle, tmp_path / "data", notes_into(told))
+    other = measuring_images(bundle, tmp_path / "data", notes_into(notes))
     assert len(other) == 9 and other.truth is not None and len(other.truth) == 9
-    assert any("4 of 13 images took part" in note and "without them" in note and "with them" in note for note in told)
+    assert any("4 of 13 images took part" in note and "without them" in note and "with them" in note for note in notes)
 
 
 def test_a_bundle_made_from_one_keeps_the_hashes_and_those_of_what_it_was_tuned_on(

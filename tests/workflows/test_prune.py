@@ -31,20 +31,20 @@ def bundle(trained: TrainResult) -> Bundle:
 
 
 def test_a_pruned_bundle_is_smaller_and_stands_for_itself(bundle: Bundle, photos: Path, tmp_path: Path) -> None:
-    told: list[str] = []
+    notes: list[str] = []
     settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8)
     found = prune(
         bundle.folder,
         settings,
         out=tmp_path / "small",
-        on_event=lambda event: told.append(event.text) if isinstance(event, Note) else None,
+        on_event=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
     )
     assert found.after.macs <= 0.7 * found.before.macs and found.after.parameters < found.before.parameters
-    assert [text for text in told if text.startswith("Pruning")] == [
+    assert [text for text in notes if text.startswith("Pruning")] == [
         "Pruning to 84% of the multiply-accumulates",
         "Pruning to 70% of the multiply-accumulates",
     ]
-    assert any(text.startswith("Tuning") for text in told)
+    assert any(text.startswith("Tuning") for text in notes)
     small = read_bundle(tmp_path / "small")
     network = rebuilt(small)
     assert cost(network.architecture, size=64, num_classes=2) == found.after

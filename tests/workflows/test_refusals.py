@@ -136,7 +136,7 @@ def test_import_refuses_weights_without_a_classifier(model: str, labels: list[st
     state = {key: value for key, value in build(model).state_dict().items() if not key.startswith("heads.")}
     weights = tmp_path / "encoder.pth"
     torch.save(state, weights)
-    told = rf"encoder\.pth holds no classifier.* train FOLDER --model {model} --weights .*encoder\.pth$"
-    with pytest.raises(UsageError, match=told):
+    message = rf"encoder\.pth holds no classifier.* train FOLDER --model {model} --weights .*encoder\.pth$"
+    with pytest.raises(UsageError, match=message):
         pocketvision.import_weights(weights, model=model, labels=labels, out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()

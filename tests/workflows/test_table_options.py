@@ -62,10 +62,10 @@ def test_a_table_whose_pictures_moved_is_evaluated(tiny_bundle: Bundle, tmp_path
     shutil.move(tmp_path / "old", tmp_path / "new place")
     with pytest.raises(UsageError, match=r"3 of 3 rows.*starts elsewhere.*--images"):
         evaluate(tiny_bundle.folder, table)
-    told: list[Event] = []
-    moved = evaluate(tiny_bundle.folder, table, images=tmp_path / "new place", on_event=told.append)
+    events: list[Event] = []
+    moved = evaluate(tiny_bundle.folder, table, images=tmp_path / "new place", on_event=events.append)
     assert moved.metrics.accuracy == 1.0
-    assert [event.text for event in told if isinstance(event, Note) and "are read below" in event.text]
+    assert [event.text for event in events if isinstance(event, Note) and "are read below" in event.text]
     assert pocketvision.check(table, images=tmp_path / "new place").samples.reading
 
 
@@ -78,10 +78,10 @@ def test_small_classes_are_left_out_of_an_evaluation(tiny_bundle: Bundle, tmp_pa
             Image.new("RGB", (20 + place, 20), colour).save(data / label / f"{place}.png")
     with pytest.raises(UsageError, match="odd"):
         evaluate(tiny_bundle.folder, data)
-    told: list[Event] = []
-    evaluation = evaluate(tiny_bundle.folder, data, min_per_class=2, on_event=told.append)
+    events: list[Event] = []
+    evaluation = evaluate(tiny_bundle.folder, data, min_per_class=2, on_event=events.append)
     assert (evaluation.metrics.images, evaluation.metrics.accuracy) == (5, 1.0)
-    assert [event.text for event in told if isinstance(event, Note)] == [
+    assert [event.text for event in events if isinstance(event, Note)] == [
         "Left out: pictures of classes smaller than --min-per-class: 1 ('odd (1)')."
     ]
     with pytest.raises(UsageError, match="--min-per-class is 0"):

@@ -1,4 +1,4 @@
-"""The data of a training: what is left out is told, small classes go by request, and errors name the way out."""
+"""The data of a training: what is left out is reported, small classes go by request, and errors name the way out."""
 
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 def prepare(data: Path, tmp_path: Path, *, recipe: Recipe = RECIPE, **options: Any) -> tuple[TrainingData, list[str]]:
-    told: list[str] = []
+    notes: list[str] = []
 
     def note(event: Event) -> None:
         if isinstance(event, Note):
-            told.append(event.text)
+            notes.append(event.text)
 
     chosen = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None, **options}
-    return prepare_data(data, recipe, log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), told
+    return prepare_data(data, recipe, log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), notes
 
 
 def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp
 
 
 def test_classes_left_out_by_request(photos: Path, tmp_path: Path) -> None:
-    data, told = prepare(photos, tmp_path, min_per_class=2)
+    data, notes = prepare(photos, tmp_path, min_per_class=2)
     assert data.samples.class_names == ("ant", "cow") and len(data.samples) == len(data.content_hashes) == 10
     assert set(data.samples.label_counts().tolist()) == {5}
-    assert any("HEIC" in line for line in told) and any("loose.png" in line for line in told)
-    small = [line for line in told if "--min-per-class" in line]
+    assert any("HEIC" in line for line in notes) and any("loose.png" in line for line in notes)
+    small = [line for line in notes if "--min-per-class" in line]
     assert "bee (1)" in small[0] and "dog (3)" in small[-1], "copies can not be parted, so they count once"
 
 
@@ -65,8 +65,8 @@ def test_a_table_whose_pictures_moved(photos: Path, tmp_path: Path) -> None:
     lines = [f"/gone/{label}/{number}.png,{label}" for label in ("ant", "cow") for number in range(5)]
     table = tmp_path / "t.csv"
     table.write_text("\n".join(["path,label", *lines]), encoding="utf-8")
-    data, told = prepare(table, tmp_path, images=str(photos))
-    assert len(data.samples) == 10 and any("'/gone/' are read below" in line for line in told)
+    data, notes = prepare(table, tmp_path, images=str(photos))
+    assert len(data.samples) == 10 and any("'/gone/' are read below" in line for line in notes)
 
 
 @pytest.mark.parametrize("test", [False, True])
@@ -78,9 +78,9 @@ def test_shares_that_do_not_apply_are_told(photos: Path, tmp_path: Path, test: b
     ]
     (photos / "t.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
     asked = Recipe(seed=1, val_share=0.3, test_share=0.25)
-    data, told = prepare(photos / "t.csv", tmp_path, recipe=asked)
+    data, notes = prepare(photos / "t.csv", tmp_path, recipe=asked)
     assert [len(data.indices(split)) for split in ("val", "test")] == [2, 2 * test]
-    unused = [line for line in told if "is not used" in line]
+    unused = [line for line in notes if "is not used" in line]
     assert len(unused) == 2 and unused[0].startswith("--test-share 0.25") and unused[1].startswith("--val-share 0.3")
     assert ("give them that split" in unused[0]) is not test
     assert not any("is not used" in line for line in prepare(photos / "t.csv", tmp_path)[1])

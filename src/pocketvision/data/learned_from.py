@@ -37,16 +37,16 @@ _ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class Matches:
     """Of m images: kinds (m) int8, how each was seen before; splits (m) int8, the split that it was seen in, an index into
     SPLITS, -1 where it was not. A test image of the training itself has the split "test" and was not seen."""
 
     kinds: NDArray[np.int8]
     splits: NDArray[np.int8]
 
-    def of(self, rows: NDArray[np.integer]) -> "Sightings":
+    def of(self, rows: NDArray[np.integer]) -> "Matches":
         """Of these of the images."""
-        return Sightings(self.kinds[rows], self.splits[rows])
+        return Matches(self.kinds[rows], self.splits[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class LearnedFrom:
             {"near_limit": repr(self.near_limit), "false_matches": repr(self.false_matches)},
         )
 
-    def seen(self, content: NDArray[np.void], numbers: NDArray[np.floating]) -> Sightings:
+    def seen(self, content: NDArray[np.void], numbers: NDArray[np.floating]) -> Matches:
         """Of m images by content hashes (m) and frequencies (m, 32; NaN where a picture has too little detail to compare)."""
         kinds, splits = np.zeros(len(content), np.int8), np.full(len(content), -1, np.int8)
         known: dict[bytes, tuple[int, int]] = {}
@@ -98,7 +98,7 @@ class LearnedFrom:
                 first = np.where(near, of_split, _TEST).min(axis=1)
                 kinds[rows[near.any(axis=1)]] = NEAR
                 splits[rows] = np.where(first < _TEST, first, -1)
-        return Sightings(kinds, splits)
+        return Matches(kinds, splits)
 
     def with_more(self, content: NDArray[np.void], numbers: NDArray[np.floating]) -> "LearnedFrom":
         """With m further images that were learned from since."""
@@ -118,7 +118,7 @@ def learned_from(
     splits: NDArray[np.int8],
     clusters: NDArray[np.int64],
     *,
-    tests: Sightings | None = None,
+    tests: Matches | None = None,
     seed: int = 0,
 ) -> LearnedFrom:
     """Of n images by content hashes (n), frequencies (n, 32; NaN without detail) and splits (n).
@@ -163,7 +163,7 @@ def looked_up(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[Sightings, dict[int, str]]:
+) -> tuple[Matches, dict[int, str]]:
     """Which of m image files are among the `known` ones, and the reason of each that can not be read, which was not seen.
 
     Each is decoded once, in full. on_progress: called with the images done and their total, after every image.

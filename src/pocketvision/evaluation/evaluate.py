@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pocketvision.baseline import Distribution, baseline
 from pocketvision.bundle_figures import counted
-from pocketvision.data.learned_from import Sightings
+from pocketvision.data.learned_from import Matches
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
 from pocketvision.evaluation.calibration import Calibration, calibration
@@ -136,7 +136,7 @@ def evaluate_predictor(
     *,
     name: str = "test",
     role: Role = "given",
-    sightings: Sightings | None = None,
+    matches: Matches | None = None,
     positive: str | None = None,
     batch: int = BATCH,
     workers: int | None = None,
@@ -148,7 +148,7 @@ def evaluate_predictor(
 
     Classes are matched by name, so a class that `samples` lacks shifts no other. Unreadable images are listed and left
     out. role: see Evaluation; of images that took part in the training, calibration is cross-fitted: they fitted the
-    temperature too. sightings: which of them the model has seen before, row by row; None where nobody knows. They are
+    temperature too. matches: which of them the model has seen before, row by row; None where nobody knows. They are
     answered, and left out of the figures. positive: with two classes, the one whose figures stand for the whole (default: the
     last). seed: the bootstrap's and the folds'. batch, workers, max_pixels: see `Predictor.stream`. on_progress: called with the
     images done and their total. Raises UsageError for a class that the predictor does not know, PocketVisionError when no
@@ -183,7 +183,7 @@ def evaluate_predictor(
         temperature=predictor.bundle.task.postprocessing.get("temperature", 1.0),
         name=name,
         role=role,
-        sightings=None if sightings is None else sightings.of(np.array(places)),
+        matches=None if matches is None else matches.of(np.array(places)),
         positive=positive,
         unreadable=unreadable,
         seconds=time.perf_counter() - started,
@@ -203,7 +203,7 @@ def evaluate_answers(
     temperature: float,
     name: str = "test",
     role: Role = "given",
-    sightings: Sightings | None = None,
+    matches: Matches | None = None,
     positive: str | None = None,
     unreadable: Sequence[Unreadable] = (),
     seconds: float = 0.0,
@@ -215,8 +215,8 @@ def evaluate_answers(
     logits, probabilities: (n, classes), n >= 1. labels: (n,) true classes. temperature: the one inside `probabilities`.
     """
     truth, overlap = labels.astype(np.int64), None
-    if sightings is not None:
-        role, kept, overlap = without_seen(role, sightings, paths)
+    if matches is not None:
+        role, kept, overlap = without_seen(role, matches, paths)
         if overlap.left_out:
             whole = classification_metrics(truth, probabilities, class_names, positive=positive, seed=seed)
             overlap = replace(overlap, with_them=whole)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle_figures import counted
-from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Sightings
+from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Matches
 from pocketvision.data.samples import SPLITS
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics
 
@@ -97,7 +97,7 @@ def accuracy_text(metrics: ClassificationMetrics) -> str:
     return f"{metrics.accuracy:.1%}{bounds}"
 
 
-def without_seen(role: Role, sightings: Sightings, paths: Sequence[str]) -> tuple[Role, NDArray[np.bool_], Overlap]:
+def without_seen(role: Role, matches: Matches, paths: Sequence[str]) -> tuple[Role, NDArray[np.bool_], Overlap]:
     """Of n images: the role of those that are measured, which they are, (n), and what of the n was seen.
 
     Measured are those that were not seen before; of images that all were, those that only chose the epoch; else all of them. What
@@ -105,15 +105,15 @@ def without_seen(role: Role, sightings: Sightings, paths: Sequence[str]) -> tupl
     """
     others: tuple[Role, ...] = ("selection", "learned")
     for found in (role, *(each for each in others if each != role)):
-        seen = _seen_as(found, sightings)
+        seen = _seen_as(found, matches)
         if not seen.all():
             break
-    if found == "given" and (sightings.splits[~seen] == _TEST).all():
+    if found == "given" and (matches.splits[~seen] == _TEST).all():
         found = "test"
     kept = ~seen
     if found == "learned" and role != "learned":
-        seen, kept = _seen_as(role, sightings), np.ones(len(seen), np.bool_)
-    kinds = sightings.kinds[seen]
+        seen, kept = _seen_as(role, matches), np.ones(len(seen), np.bool_)
+    kinds = matches.kinds[seen]
     overlap = Overlap(
         images=len(seen),
         same=int((kinds == SAME).sum()),
@@ -125,7 +125,7 @@ def without_seen(role: Role, sightings: Sightings, paths: Sequence[str]) -> tupl
     return found, kept, overlap
 
 
-def _seen_as(role: Role, sightings: Sightings) -> NDArray[np.bool_]:
+def _seen_as(role: Role, matches: Matches) -> NDArray[np.bool_]:
     """(n) whether an image of this role was seen where it should not have been."""
-    seen: NDArray[np.bool_] = (sightings.kinds != UNSEEN) & (sightings.splits < _SEEN_BEFORE[role])
+    seen: NDArray[np.bool_] = (matches.kinds != UNSEEN) & (matches.splits < _SEEN_BEFORE[role])
     return seen

@@ -11,7 +11,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.bundle_figures import counted
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.learned_from import FILE as HASHES
-from pocketvision.data.learned_from import SAME, Sightings, file_of, fingerprints_of, known_to, looked_up
+from pocketvision.data.learned_from import SAME, Matches, file_of, fingerprints_of, known_to, looked_up
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
@@ -99,8 +99,8 @@ def measuring_images(
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
         pictures = BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
         return pictures if most is None else pictures.some(most)
-    found, sightings = _images(bundle, Path(given), "val", images, most, on_event)
-    return _without_learned(bundle, found, sightings, own=data is None, on_event=on_event)
+    found, matches = _images(bundle, Path(given), "val", images, most, on_event)
+    return _without_learned(bundle, found, matches, own=data is None, on_event=on_event)
 
 
 def calibration_images(
@@ -138,16 +138,16 @@ def hashes_for(bundle: Bundle, learning: BundleImages | None) -> dict[str, Path 
 
 
 def _without_learned(
-    bundle: Bundle, found: BundleImages, sightings: Sightings | None, *, own: bool, on_event: OnEvent
+    bundle: Bundle, found: BundleImages, matches: Matches | None, *, own: bool, on_event: OnEvent
 ) -> BundleImages:
     """The images that the bundle has not learned from, as far as there are any; `own` are its run's validation split."""
-    if sightings is None:
+    if matches is None:
         role: Role = "selection" if own else "given"
         on_event(
             Note(f"{counted(len(found), 'image')} to measure on, {WORDS[role]}" + ("." if own else f"; {UNKNOWN}."))
         )
         return replace(found, role=role)
-    role, kept, overlap = without_seen("selection" if own else "given", sightings, [str(file) for file in found.files])
+    role, kept, overlap = without_seen("selection" if own else "given", matches, [str(file) for file in found.files])
     left = replace(
         found,
         files=tuple(file for file, keep in zip(found.files, kept.tolist(), strict=True) if keep),
@@ -186,7 +186,7 @@ def _data_or_run(bundle: Bundle, data: str | Path | None) -> str | Path | None:
 
 def _images(
     bundle: Bundle, data: Path, split: str, images: str | Path | None, most: int | None, on_event: OnEvent
-) -> tuple[BundleImages, Sightings | None]:
+) -> tuple[BundleImages, Matches | None]:
     """The readable images of a split, and which of them the bundle has seen, where it keeps hashes to tell."""
     samples = _with_splits(_read(bundle, data, images, on_event), data, on_event)
     chosen = samples.split_indices(split)
@@ -227,22 +227,22 @@ def _clusters(groups: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.where(groups >= 0, groups, alone).astype(np.int64)
 
 
-def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Sightings | None]:
+def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Matches | None]:
     """Those whose pixels can be had; a line for each that can not."""
     truth = matched_labels(samples, bundle.labels)
     files = [samples.file(index) for index in range(len(samples))]
-    known, sightings = known_to(bundle), None
+    known, matches = known_to(bundle), None
     if known is None:
         unreadable = _undecodable(files, bundle.preprocessing)
     else:
-        sightings, unreadable = looked_up(known, files, workers=usable_cores())
+        matches, unreadable = looked_up(known, files, workers=usable_cores())
     for text in unreadable.values():
         on_event(Note(f"Skipped {text}"))
     kept = np.array([index for index in range(len(files)) if index not in unreadable], np.int64)
     if len(kept) == 0:
         raise UsageError(f"{samples.root}: of {counted(len(files), 'image')} none can be read.")
     images = BundleImages(tuple(files[index] for index in kept.tolist()), truth[kept], bundle.preprocessing)
-    return images, None if sightings is None else sightings.of(kept)
+    return images, None if matches is None else matches.of(kept)
 
 
 def _undecodable(files: Sequence[Path], preprocessing: Preprocessing) -> dict[int, str]:

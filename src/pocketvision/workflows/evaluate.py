@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
 from pocketvision.bundle_figures import counted
-from pocketvision.data.learned_from import Sightings, known_to, looked_up
+from pocketvision.data.learned_from import Matches, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
@@ -107,13 +107,13 @@ def evaluate(
     samples, split = _chosen(samples, split, source)
     if baseline:
         _refuse_trained(samples, split, source)
-    sightings = _sightings(predictor.bundle, samples, workers, max_pixels, on_event)
+    matches = _matches(predictor.bundle, samples, workers, max_pixels, on_event)
     evaluation = evaluate_predictor(
         predictor,
         samples,
         name=split or "data",
-        role=_ROLES.get(split, "given") if sightings is None else "given",
-        sightings=sightings,
+        role=_ROLES.get(split, "given") if matches is None else "given",
+        matches=matches,
         positive=positive,
         batch=batch or BATCH,
         workers=workers,
@@ -169,21 +169,21 @@ def _chosen(samples: Samples, split: str | None, data: Path) -> tuple[Samples, s
     return _of_split(samples, SPLITS[place], data), SPLITS[place]
 
 
-def _sightings(
+def _matches(
     bundle: Bundle, samples: Samples, workers: int | None, max_pixels: int, on_event: OnEvent
-) -> Sightings | None:
+) -> Matches | None:
     """Which of the images the bundle has seen in its training; None where it keeps no hashes."""
     known = known_to(bundle)
     if known is None:
         return None
-    sightings, _ = looked_up(
+    matches, _ = looked_up(
         known,
         [samples.file(index) for index in range(len(samples))],
         workers=usable_cores() if workers is None else workers,
         max_pixels=max_pixels,
         on_progress=lambda done, total: on_event(Counted("compare", done, total)),
     )
-    return sightings
+    return matches
 
 
 def _write_baseline(bundle: Bundle, evaluation: Evaluation, split: str | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pocketvision.bundle import Bundle
 from pocketvision.bundle_figures import SELECTION, TEST
-from pocketvision.data.learned_from import Sightings, looked_up
+from pocketvision.data.learned_from import Matches, looked_up
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
 from pocketvision.evaluation.overlap import Role
@@ -37,8 +37,8 @@ def evaluate_run(
 
     What the audit found to be learned from already is in no figure; of `further` images, what the bundle's hashes tell.
     """
-    sets: list[tuple[str, Samples, Role, Sightings | None]] = [
-        (name, data.samples.select(data.indices(split)), role, data.sightings(split))
+    sets: list[tuple[str, Samples, Role, Matches | None]] = [
+        (name, data.samples.select(data.indices(split)), role, data.matches(split))
         for split, name, role in _EVALUATED
         if len(data.indices(split))
     ]
@@ -53,14 +53,14 @@ def evaluate_run(
 
     on_event(Counted("evaluate", 0, total))
     predictor, done, evaluations = Predictor(bundle), 0, list[Evaluation]()
-    for name, samples, role, sightings in sets:
+    for name, samples, role, matches in sets:
         evaluations.append(
             evaluate_predictor(
                 predictor,
                 samples,
                 name=name,
                 role=role,
-                sightings=sightings,
+                matches=matches,
                 positive=positive,
                 workers=recipe.workers,
                 max_pixels=recipe.max_pixels,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pocketvision.bundle_figures import counted
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
-from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Sightings, learned_from
+from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Matches, learned_from
 from pocketvision.data.near_duplicates import Pairs
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
@@ -66,7 +66,7 @@ class TrainingData:
         rows = sorted(hashes[index].tobytes() + b"|" + self.samples.said(index) for index in indices)
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
 
-    def sightings(self, split: str) -> Sightings:
+    def matches(self, split: str) -> Matches:
         """Which images of a split are, nearly are, or are of a group with, images of the splits before it. Splits that were drawn
         here part nothing of that kind; given ones may."""
         inspection, groups = self.audit.inspection, self.samples.groups
@@ -83,7 +83,7 @@ class TrainingData:
             for kind, found in ((SAME, np.isin(contents[asked], contents[learned])), (NEAR, near), (GROUPED, grouped)):
                 new = found & (kinds == UNSEEN)
                 kinds[new], seen_in[new] = kind, earlier
-        return Sightings(kinds, seen_in)
+        return Matches(kinds, seen_in)
 
     @cached_property
     def learned_from(self) -> LearnedFrom:
@@ -91,7 +91,7 @@ class TrainingData:
         alike = unite(len(self.audit.samples), self.audit.pairs, self.audit.samples.groups)[self.rows]
         numbers = self.audit.inspection.frequencies[self.rows].astype(np.float32)
         splits = np.array(self._splits(), np.int8)
-        return learned_from(self.content_hashes, numbers, splits, alike, tests=self.sightings("test"))
+        return learned_from(self.content_hashes, numbers, splits, alike, tests=self.matches("test"))
 
     def _splits(self) -> Sequence[int]:
         splits = self.samples.splits

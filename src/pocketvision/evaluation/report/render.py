@@ -86,7 +86,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
         lang=lang,
         t=translate,
         named=lambda group, name: table.get(f"{group}.{name}", name),
-        standing=_standing,
+        role=_role,
         style=Markup(stylesheet()),
         sections=_sections(record),
         folded=_FOLDED,
@@ -189,7 +189,7 @@ def _sections(record: RunRecord) -> list[str]:
     return [section for section, present in there.items() if present]
 
 
-def _standing(evaluation: Evaluation) -> str:
+def _role(evaluation: Evaluation) -> str:
     """What its images were to the training, as a key of the texts."""
     if evaluation.role == "given":
         return "given" if evaluation.overlap is None else "unseen"
