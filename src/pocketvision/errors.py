@@ -31,6 +31,10 @@ class ImageError(PocketVisionError):
         self.reason = bounded(reason)
 
 
+class PictureWarning(UserWarning):
+    """A picture that is read, and probably not as its owner thinks. Python shows one text once."""
+
+
 class BundleError(PocketVisionError):
     """A bundle that is missing a file, is damaged, is of a newer format or answers differently than it was measured."""
 

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -45,3 +47,16 @@ def test_log_lines_are_single_and_without_secrets(as_json: bool) -> None:
     shown = stream.getvalue()
     assert len(shown.splitlines()) == 2 and "hunter2" not in shown
     assert not set(shown) & {"\x1b", "\u202e", "\udce9", "\x9b"}
+
+
+def test_a_warning_about_pictures_is_a_line_of_the_log() -> None:
+    script = (
+        "import warnings\n"
+        "from pocketvision.errors import PictureWarning\n"
+        "from pocketvision.serving.access_log import log_to_stderr\n"
+        "log_to_stderr(as_json=True)\n"
+        "for _ in range(3): warnings.warn('too bright', PictureWarning)\n"
+    )
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    (line,) = child.stderr.splitlines()
+    assert "too bright" in json.dumps(json.loads(line)) and json.loads(line)["level"].lower() == "warning"

@@ -1,6 +1,9 @@
 """One white for 16-bit pictures, from the data through training and the bundle to every way of asking."""
 
 import json
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from PIL import Image
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.client.images import image_content
-from pocketvision.errors import UsageError
+from pocketvision.errors import PictureWarning, UsageError
 from pocketvision.preprocessing import decode
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.training.recipe import Recipe
@@ -75,3 +78,23 @@ def test_every_way_of_asking_sees_the_same(twelve_bits: Bundle, microscopy: Path
     pixels: list[object] = []
     pocketvision.stream(twelve_bits.folder, path.parent, on_answer=lambda shown: pixels.append(shown.answer.pixels))
     assert np.array_equal(np.asarray(pixels[0]), np.asarray(decode(path, white_level=4095)))
+
+
+def test_a_picture_above_the_white_of_the_bundle_is_warned_of_once(
+    twelve_bits: Bundle, microscopy: Path, tmp_path: Path
+) -> None:
+    for place in range(3):
+        Image.fromarray(np.full((40, 40), 4096 + place, np.uint16)).save(tmp_path / f"{place}.png")
+    for folder, times in ((microscopy / "b", 0), (tmp_path, 1)):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("default")
+            pocketvision.predict(twelve_bits.folder, [folder])
+        assert [each.category for each in found] == [PictureWarning] * times
+    with pytest.warns(PictureWarning, match="values above 4,095"):
+        pocketvision.stream(twelve_bits.folder, tmp_path)
+    arguments = [sys.executable, "-m", "pocketvision", "predict", str(twelve_bits.folder), str(tmp_path)]
+    shell = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    lines = [line for line in shell.stderr.splitlines() if "16-bit" in line]
+    assert len(lines) == 1 and lines[0].startswith(
+        "Warning: A 16-bit picture has values above 4,095, which is white here"
+    )

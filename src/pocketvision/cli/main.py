@@ -94,6 +94,7 @@ def _keep_secrets_out_of_messages() -> None:
     import traceback
     import warnings
 
+    from pocketvision.errors import PictureWarning
     from pocketvision.log_lines import LineFormatter, safe_lines
 
     def show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
@@ -104,7 +105,9 @@ def _keep_secrets_out_of_messages() -> None:
     def shown_warning(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return safe_lines(plain(message, category, filename, lineno, line).rstrip("\n")) + "\n"
+        ours = issubclass(category, PictureWarning)
+        text = f"Warning: {message}" if ours else plain(message, category, filename, lineno, line).rstrip("\n")
+        return safe_lines(text) + "\n"
 
     sys.excepthook = show
     threading.excepthook = lambda failed: show(failed.exc_type, failed.exc_value, failed.exc_traceback)

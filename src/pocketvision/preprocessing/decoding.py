@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, PictureWarning
 from pocketvision.preprocessing.ancillary import damaged_chunks, without_metadata
 from pocketvision.preprocessing.formats import FORMATS, HEADER, identify, open_image, open_image_file, webp_size
 from pocketvision.preprocessing.placement import Placement
@@ -93,8 +94,19 @@ def decode_image(
     shortest_side: int | None = None,
     white_level: int | None = FULL_RANGE,
 ) -> DecodedImage:
-    """What `decode` reads, with the way back to the pixels of the whole image. Raises what `decode` raises."""
-    return _read(source, _Limits(max_pixels, formats, shortest_side, white_level))
+    """What `decode` reads, with the way back to the pixels of the whole image. Raises what `decode` raises.
+
+    Warns (PictureWarning) of 16-bit pixels above `white_level`.
+    """
+    found = _read(source, _Limits(max_pixels, formats, shortest_side, white_level))
+    if white_level is not None and found.white_level is not None and found.white_level > white_level:
+        warnings.warn(
+            f"A 16-bit picture has values above {white_level:,}, which is white here: all that is brighter looks the same. "
+            "Scale such pictures to that range, or train with a higher --white-level.",
+            PictureWarning,
+            stacklevel=1,
+        )
+    return found
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:

@@ -70,10 +70,12 @@ def _handler(*, as_json: bool) -> logging.Handler:
 
 
 def log_to_stderr(*, as_json: bool) -> None:
-    """Send our log, the access log, uvicorn's and asyncio's warnings to standard error. For a process of its own: loggers are
-    global."""
+    """Send our log, the access log, uvicorn's, asyncio's and Python's warnings to standard error. For a process of its own:
+    loggers are global."""
     handler = _handler(as_json=as_json)
-    for name, level in (("pocketvision", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.WARNING)):
+    levels = {"pocketvision": logging.INFO, **dict.fromkeys(("uvicorn", "asyncio", "py.warnings"), logging.WARNING)}
+    logging.captureWarnings(True)
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
