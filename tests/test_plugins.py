@@ -11,7 +11,7 @@ import pytest
 
 import pocketvision
 from pocketvision.errors import UsageError
-from pocketvision.plugins import row_named
+from pocketvision.plugins import all_rows, row_named
 
 TABLE = {"ours": 1}
 GROUP = "pocketvision.test"
@@ -80,8 +80,8 @@ def test_another_process_finds_them_too(package: Path) -> None:
 def test_the_head_of_the_guide_is_found_and_built(tmp_path: Path) -> None:
     """docs/extending.md: its module and its entry point, as an installed package, in a process of its own."""
     guide = (Path(__file__).parents[1] / "docs/extending.md").read_text(encoding="utf-8")
-    (module,) = re.findall(r"^```python\n(.*?)^```$", guide, flags=re.MULTILINE | re.DOTALL)
-    (project,) = re.findall(r"^```toml\n(.*?)^```$", guide, flags=re.MULTILINE | re.DOTALL)
+    module, *_ = re.findall(r"^```python\n(.*?)^```$", guide, flags=re.MULTILINE | re.DOTALL)
+    project, *_ = re.findall(r"^```toml\n(.*?)^```$", guide, flags=re.MULTILINE | re.DOTALL)
     ((group, rows),) = tomllib.loads(project)["project"]["entry-points"].items()
     ((name, value),) = rows.items()
     (tmp_path / f"{value.partition(':')[0]}.py").write_text(module)
@@ -95,3 +95,12 @@ def test_the_head_of_the_guide_is_found_and_built(tmp_path: Path) -> None:
         "print(network.features_read[0], network.heads['early'].linear.in_features, *network(torch.zeros(1, 3, 64, 64)).shape)"
     )
     assert run(script, tmp_path, name).split() == ["pool:stage3", "64", "1", "3"]
+
+
+@pytest.mark.usefixtures("package")
+def test_all_rows_are_the_tables_and_those_of_packages_that_can_be_imported(caplog: pytest.LogCaptureFixture) -> None:
+    assert all_rows(TABLE, group=GROUP, what="row") == {"ours": 1, "theirs": 2}
+    assert sorted(record.getMessage().split(" of ")[0] for record in caplog.records) == [
+        "The row absent",
+        "The row broken",
+    ]

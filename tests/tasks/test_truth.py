@@ -10,6 +10,7 @@ from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.splits import make_split
 from pocketvision.errors import UsageError
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels, class_truth
 from pocketvision.tasks.truth import Truth
 
@@ -30,6 +31,14 @@ def test_class_labels_by_other_names() -> None:
     assert LABELS.in_classes(LABELS.class_names) is LABELS
     with pytest.raises(UsageError, match=r"class \(2 images\) 'cow'"):
         LABELS.in_classes(("ant", "bee"))
+
+
+def test_truth_goes_into_an_input() -> None:
+    half = Placement((200, 100), np.diag([0.5, 0.5, 1.0]), (100, 50))
+    assert LABELS.through(3, half).labels.tolist() == [2] and not LABELS.through(2, half).present.any()
+    spots = points(0, 3, 1).through(1, half)
+    assert len(spots) == 1 and spots.rows.columns["xy"].tolist() == [[1.5, 1.5]] * 3
+    assert len(points(0, 3, 1).through(0, half).rows.columns["xy"]) == 0
 
 
 def samples(**truth: Truth) -> Samples:
@@ -77,6 +86,9 @@ def test_what_has_no_class_need_not_be_in_every_split() -> None:
 def test_truth_that_does_not_fit_the_samples() -> None:
     with pytest.raises(ValueError, match="spots: the truth of 3 images for 4"):
         samples(spots=points(0, 3, 1))
+    for labels in ([0, 2], [-2, 0]):
+        with pytest.raises(ValueError, match="expected -1 to 1"):
+            ClassLabels(np.array(labels, np.int32), ("a", "b"))
     with pytest.raises(ValueError, match="no truth of any task"):
         samples()
     assert class_truth(np.array([1, 0]), ["a", "b"])["classification"].said(0) == b"b"

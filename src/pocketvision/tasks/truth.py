@@ -5,6 +5,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.preprocessing import Placement
+
 
 class Truth(Protocol):
     """The truth of n images for one task. Some of them may lack it."""
@@ -28,6 +30,9 @@ class Truth(Protocol):
 
     def select(self, indices: NDArray[np.int64]) -> Self:
         """That of the images at `indices`, integers in any order."""
+
+    def through(self, index: int, placement: Placement) -> Self:
+        """That of image `index` alone, in the pixels of what was made of it."""
 
     def in_classes(self, class_names: tuple[str, ...]) -> Self:
         """The same by another list of class names. Raises UsageError where a class with images is not among them."""

@@ -22,7 +22,8 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class RecordedSplit:
-    """Of n images in the run's order: content hashes, class names, splits (index into SPLITS) and the paths they had."""
+    """Of n images in the run's order: content hashes, class names (empty where there is none), splits (index into SPLITS) and the
+    paths they had."""
 
     folder: Path
     content: tuple[bytes, ...]
@@ -39,7 +40,7 @@ class RecordedSplit:
             return cls(
                 run.folder,
                 tuple(bytes.fromhex(row[CONTENT]) for row in rows),
-                tuple(row["label"] for row in rows),
+                tuple(row.get("label", "") for row in rows),
                 tuple(SPLITS.index(row["split"]) for row in rows),
                 tuple(row["path"] for row in rows),
             )

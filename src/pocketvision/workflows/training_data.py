@@ -147,7 +147,7 @@ def prepare_data(
     _report_unreadable(samples, found, log)
     for line in findings_in_lines(found):
         log.note(line)
-    readable = np.flatnonzero(found.readable)
+    readable = np.flatnonzero(found.readable & _with_class(samples, log))
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
     chosen = large_enough(kept, min_per_class, clusters)
@@ -248,6 +248,16 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
         log.note(f"Skipped {counted(len(unreadable) - NAMED_FILES, 'more file')}; audit.json has all names.")
     if unreadable:
         log.note(f"{len(unreadable)} of {counted(len(samples), 'file')} can not be read; left out.")
+
+
+def _with_class(samples: Samples, log: RunLog) -> NDArray[np.bool_]:
+    """(n) whether each image has a class, where there are classes to learn; the others are said."""
+    if samples.classes is None:
+        return np.ones(len(samples), np.bool_)
+    present = samples.classes.present
+    if lacking := np.flatnonzero(~present).tolist():
+        log.note(f"Left out: images without a class: {len(lacking):,} (such as {samples.paths[lacking[0]]}).")
+    return present
 
 
 def findings_in_lines(found: Audit) -> list[str]:

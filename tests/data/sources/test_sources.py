@@ -1,5 +1,9 @@
 """The table of sources: the most specific format wins and is named, a tie is an error, and every image has some truth."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +12,15 @@ import numpy as np
 import pytest
 from point_truth import points
 
+import pocketvision
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import SOURCES, read_samples
 from pocketvision.data.sources.source import LAYOUT, SHAPE, Source
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import ClassLabels, class_truth
+
+EXTENDING = Path(__file__).parents[3] / "docs/extending.md"
 
 
 @pytest.fixture
@@ -73,6 +80,44 @@ def test_several_formats_are_an_error_that_names_the_way_out(folder: Path, monke
 def test_names_that_are_in_no_table(folder: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_samples(folder, **options)  # type: ignore[arg-type]
+
+
+def test_truth_that_does_not_fit_its_task_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, "spots", source(LAYOUT, "classification", lambda: {"classification": points(0, 1)}))
+    with pytest.raises(UsageError, match="spots read Points for classification; expected ClassLabels"):
+        read_samples(folder)
+
+
+def test_a_format_of_an_installed_package(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In a process of its own, as a server's workers are."""
+    package = tmp_path_factory.mktemp("package")
+    (package / "spotted-1.0.dist-info").mkdir()
+    (package / "spotted-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: spotted\nVersion: 1.0\n")
+    (package / "spotted-1.0.dist-info/entry_points.txt").write_text("[pocketvision.sources]\nspotted = spotted:ROW\n")
+    example = next(
+        code for code in re.findall(r"```python\n(.*?)```", EXTENDING.read_text(), re.DOTALL) if "Source(" in code
+    )
+    (package / "spotted.py").write_text(example)
+    (folder / "a").rename(folder / "good")
+    (folder / "b").rename(folder / "defects")
+    script = (
+        "import sys; from pocketvision.data.sources.catalog import read_samples\n"
+        "for options in ({}, {'format': 'spotted'}, {'format': 'image-folder'}):\n"
+        "    found = read_samples(sys.argv[1], **options); print(found.class_names, found.reading)\n"
+    )
+    paths = os.pathsep.join(map(str, (package, Path(pocketvision.__file__).parents[1])))
+    child = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.stdout.splitlines() == [
+        "('good', 'defect') ('Read as spotted, not as image-folder; --format says otherwise.',)",
+        "('good', 'defect') ()",
+        "('defects', 'good') ()",
+    ], child.stderr
 
 
 def test_images_without_any_truth_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,11 @@ from pocketvision.data.sources.split_overlay import over_source, read_origin
 from pocketvision.data.splits import origin_file
 from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.plugins import all_rows, row_named
 from pocketvision.printable import quoted
 from pocketvision.tasks.classification.truth import CLASSIFICATION
+
+GROUP = "pocketvision.sources"
 
 
 def _read_split_overlay(table: Path, options: SourceOptions) -> Samples:
@@ -79,10 +82,8 @@ def read_samples(
     content that does not hold together (each source says what it refuses).
     """
     place = _existing(Path(path))
-    if format is not None and format not in SOURCES:
-        raise unknown_name("format", format, SOURCES)
     name, said = _recognised(place, task) if format is None else (format, ())
-    if images is not None and not SOURCES[name].names_files:
+    if images is not None and not _row(name).names_files:
         what = "folder of images" if place.is_dir() else f"source of the format {name}"
         raise UsageError(
             f"--images {images} says where the paths of a table start, and {place} is a {what}. "
@@ -115,18 +116,19 @@ def _existing(place: Path) -> Path:
 
 def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
     """The format with the most specific evidence, and a sentence where there are others too."""
-    kinds = dict.fromkeys(kind for source in SOURCES.values() for kind in source.kinds)
+    rows = all_rows(SOURCES, group=GROUP, what="format")
+    kinds = dict.fromkeys(kind for source in rows.values() for kind in source.kinds)
     if task is not None and task not in kinds:
         raise unknown_name("task", task, kinds)
-    asked = {name: each for name, each in SOURCES.items() if task is None or not each.kinds or task in each.kinds}
+    asked = {name: each for name, each in rows.items() if task is None or not each.kinds or task in each.kinds}
     found = {name: evidence for name, source in asked.items() if (evidence := source.evidence(place)) is not None}
     if not found:
         sheet = " Save the sheet as CSV (UTF-8)." if place.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
         raise UsageError(f"{place}: this kind of file is no source of labelled images. Expected {_expected()}.{sheet}")
     best = [name for name, evidence in found.items() if evidence == max(found.values())]
     if len(best) > 1:
-        several = "; or ".join(f"{name} ({SOURCES[name].expects})" for name in best)
-        apart = " or, for what it is read, --task" if len({SOURCES[name].kinds for name in best}) > 1 else ""
+        several = "; or ".join(f"{name} ({rows[name].expects})" for name in best)
+        apart = " or, for what it is read, --task" if len({rows[name].kinds for name in best}) > 1 else ""
         raise UsageError(f"{place} can be read as {several}. Say which it is with --format{apart}.")
     if len(found) == 1:
         return best[0], ()
@@ -135,8 +137,11 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
 
 
 def _read(origin: Origin) -> Samples:
-    """Raises UsageError for images without any truth, which no task could learn from or be measured on."""
-    samples = SOURCES[origin.format].read(origin.path, origin.options)
+    """Raises UsageError for truth that does not fit its task, and for images without any, which no task could learn from."""
+    samples = _row(origin.format).read(origin.path, origin.options)
+    if CLASSIFICATION in samples.truth and samples.classes is None:
+        held = type(samples.truth[CLASSIFICATION]).__name__
+        raise UsageError(f"{origin.path}: {origin.format} read {held} for {CLASSIFICATION}; expected ClassLabels.")
     without = np.flatnonzero(~np.any([truth.present for truth in samples.truth.values()], axis=0))
     if len(without):
         some = ", ".join(quoted(samples.paths[index]) for index in without[:3].tolist())
@@ -145,6 +150,10 @@ def _read(origin: Origin) -> Samples:
             "in them, or take them away."
         )
     return samples if samples.origin is not None else replace(samples, origin=origin)
+
+
+def _row(name: str) -> Source:
+    return row_named(SOURCES, name, group=GROUP, what="format")
 
 
 def _expected() -> str:

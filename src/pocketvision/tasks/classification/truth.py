@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import unknown_name
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.truth import Truth
 
 CLASSIFICATION = "classification"
@@ -20,6 +21,11 @@ class ClassLabels:
 
     labels: NDArray[np.int32]
     class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) and not -1 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            found = f"{self.labels.min()} to {self.labels.max()}"
+            raise ValueError(f"Labels go from {found}; expected -1 to {len(self.class_names) - 1}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,6 +47,10 @@ class ClassLabels:
     def select(self, indices: NDArray[np.int64]) -> "ClassLabels":
         """Those of the images at `indices`, integers in any order."""
         return ClassLabels(self.labels[indices], self.class_names)
+
+    def through(self, index: int, _: Placement) -> "ClassLabels":
+        """That of image `index` alone: the class, wherever the image lies in what was made of it."""
+        return self.select(np.array([index]))
 
     def in_classes(self, class_names: tuple[str, ...]) -> "ClassLabels":
         """The same by another list of class names. Raises UsageError where a class with images is not among them."""
