@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/train.installed
 	$(BIN)/pocketvision demo
 
-# Two processes of one thread each; what is left over at the end is shared out between them.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist worksteal
+# Processes of one thread each, one more than there are cores for them: a quarter of the time tests wait. What is left over at the
+# end is shared out between them.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test: .venv/dev.installed
 	$(PYTEST) -m "not slow"

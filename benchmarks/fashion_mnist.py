@@ -23,8 +23,9 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
-from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.shipping import by_temperature, ship
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 LABELS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -83,11 +84,11 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
     ship(
         network,
         out,
-        labels=LABELS,
+        tasks=classifying(LABELS),
         preprocessing=PREPROCESSING,
         names=[str(index) for index in range(400)],
-        load=lambda index: PREPROCESSING(Image.fromarray(test[index])),
-        truth=truth[:400],
+        load=lambda index: PREPROCESSING.place(Image.fromarray(test[index])),
+        calibrate=by_temperature(truth[:400]),
     )
     return seconds
 

@@ -47,6 +47,7 @@ from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.shipping import ship
 
@@ -133,9 +134,9 @@ def make_bundle(
     shipped = ship(
         pretrained.network,
         folder,
-        labels=labels,
+        tasks=classifying(labels),
         preprocessing=preprocessing,
-        load=lambda index: preprocessing(paths[index]),
+        load=lambda index: preprocessing.place(paths[index]),
         names=[path.name for path in paths[:32]],
     )
     return pretrained.network.eval(), shipped.bundle

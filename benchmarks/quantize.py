@@ -30,6 +30,7 @@ from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.weights import load_pretrained
 from pocketvision.runtime.backends import open_onnx
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.quantize import quantize
 
 MODELS = ("efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0")
@@ -89,7 +90,7 @@ def speed() -> dict[str, Any]:
     images = np.stack([pretrained.preprocessing(path) for path in some_pictures(32)])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_onnx(Exportable(pretrained.network, labels, pretrained.preprocessing), folder)
+        write_onnx(Exportable(pretrained.network, classifying(labels), pretrained.preprocessing), folder)
         runs = {"float32": open_onnx(folder / FILE).run}
         prepare_onnx(folder / FILE, folder / "prepared.onnx")
         for number, settings in enumerate(each for each in CANDIDATES["onnxruntime"] if each.calibration == "minmax"):

@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import Streaming, streaming
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.pattern import HEIGHT, WIDTH, draw, number_of
 from pocketvision.streaming.reader import BackOff
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.sources import SOURCES
+from pocketvision.tasks.classification.answer import Classification
 
 Predict = Callable[[Pixels], Classification]
 

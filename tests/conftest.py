@@ -15,10 +15,11 @@ import pytest
 from chromium import browser  # noqa: F401 (a fixture)
 from filelock import FileLock
 
-from pocketvision.bundle import Bundle, GraphManifest, Manifest, TaskManifest, TensorInfo, write_bundle
+from pocketvision.bundle import Bundle, GraphManifest, Manifest, TensorInfo, write_bundle
 from pocketvision.data.demo_faces import faces_folder
-from pocketvision.postprocessing.classification import softmax
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.manifest import TaskManifest
 
 TEMPERATURE = 2.0
 # Small enough to train in seconds, with every stage, split and step of a real run.
@@ -212,7 +213,7 @@ def shared_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             "classification": TaskManifest(
                 kind="classification",
                 labels=("red", "green", "파랑"),
-                outputs=("logits", "probabilities"),
+                outputs={"logits": "logits", "probabilities": "probabilities"},
                 postprocessing={"temperature": TEMPERATURE},
             )
         },

@@ -229,13 +229,43 @@ def test_a_wrong_field_is_named(change: Callable[[dict[str, Any]], object], mess
     assert str(tiny_bundle.folder / "manifest.json") in str(caught.value)
 
 
-def test_unknown_files_and_tasks(tiny_bundle: Bundle) -> None:
+def test_unknown_files(tiny_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"no file 'model\.xml'; it has model\.onnx, golden\.safetensors"):
         tiny_bundle.path("model.xml")
-    task = replace(tiny_bundle.task, kind="detection")
-    other = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, tasks={"boxes": task}))
-    with pytest.raises(BundleError, match="no classification task"):
-        _ = other.labels
+
+
+def task_of(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = values["tasks"]["classification"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda v: task_of(v).update(kind="clasification"),
+            r"'classification' is of a kind .* Did you mean classification",
+        ),
+        (lambda v: task_of(v).update(kind="horoscope"), r"Unknown kind of task .horoscope.*upgrade pocketvision"),
+        (lambda v: task_of(v)["outputs"].pop("logits"), "names no output for logits"),
+        (lambda v: task_of(v)["outputs"].update(logits="scores"), "the graph 'classifier' has no output scores"),
+        (lambda v: v["graphs"][0]["outputs"].pop(), "no output probabilities, .* it has logits"),
+        (lambda v: v.update(tasks={"Two words": task_of(v)}), "'Two words' is no task's name"),
+    ],
+)
+def test_a_task_that_can_not_be_answered(
+    change: Callable[[dict[str, Any]], object], message: str, tiny_bundle: Bundle
+) -> None:
+    edit(tiny_bundle, change)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(tiny_bundle.folder)
+
+
+def test_outputs_are_by_role_and_were_listed_before(tiny_bundle: Bundle) -> None:
+    written = json.loads((tiny_bundle.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert task_of(written)["outputs"] == {"logits": "logits", "probabilities": "probabilities"}
+    edit(tiny_bundle, lambda values: task_of(values).update(outputs=["logits", "probabilities"]))
+    assert read_bundle(tiny_bundle.folder).task.outputs == tiny_bundle.task.outputs
 
 
 def test_a_bundle_can_be_copied_anywhere(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pocketvision.bundle_figures import counted
+from pocketvision.printable import counted
 
 
 @pytest.mark.parametrize(

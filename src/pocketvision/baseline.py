@@ -1,10 +1,11 @@
 """What images were like when a bundle was measured: shares over fixed bins, to hold later images against. No torch.
 
-Two features: confidence, the probability of the most probable class, and brightness, the mean luma of the network's crop.
+Two features: confidence, how sure a task is of its answer (of classification the probability of the most probable class), and
+brightness, the mean luma of the network's crop.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import log
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.task import TaskAnswer
 
 CONFIDENCE, BRIGHTNESS = "confidence", "brightness"
 
@@ -21,9 +23,6 @@ CONFIDENCE, BRIGHTNESS = "confidence", "brightness"
 CONFIDENCE_EDGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 # Fine enough for a fixed camera, whose pictures are all much alike.
 BRIGHTNESS_EDGES = tuple(step / 20 for step in range(1, 21))
-
-EDGES = {CONFIDENCE: CONFIDENCE_EDGES, BRIGHTNESS: BRIGHTNESS_EDGES}
-"""The upper bounds of each feature's bins, as baselines are written now."""
 
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as Pillow's "L"
 
@@ -73,6 +72,30 @@ def baseline(
         CONFIDENCE: distribution(confidences, CONFIDENCE_EDGES, split),
         BRIGHTNESS: distribution(brightness, BRIGHTNESS_EDGES, split),
     }
+
+
+def baseline_of(
+    answers: Sequence[Mapping[str, TaskAnswer]], brightness: NDArray[np.floating], split: str
+) -> dict[str, Distribution]:
+    """The same from the answers to n >= 1 images, by the tasks' names. A task that was sure of none has no confidences."""
+    found = {}
+    for task, feature in confidence_features(answers[0]).items():
+        values = [each[task].confidence for each in answers]
+        sure = np.array([value for value in values if value is not None])
+        if len(sure):
+            found[feature] = distribution(sure, CONFIDENCE_EDGES, split)
+    return {**found, BRIGHTNESS: distribution(brightness, BRIGHTNESS_EDGES, split)}
+
+
+def confidence_features(tasks: Iterable[str]) -> dict[str, str]:
+    """The name of the confidences of each task: `confidence` where one is alone, else `TASK.confidence`."""
+    names = list(tasks)
+    return {name: CONFIDENCE if len(names) == 1 else f"{name}.{CONFIDENCE}" for name in names}
+
+
+def edges_of(feature: str) -> tuple[float, ...]:
+    """The upper bounds of a feature's bins, as baselines are written now."""
+    return BRIGHTNESS_EDGES if feature == BRIGHTNESS else CONFIDENCE_EDGES
 
 
 def bin_of(edges: Sequence[float], value: float) -> int:

@@ -23,7 +23,6 @@ from pocketvision.bundle_manifest import (
     FileManifest,
     GraphManifest,
     Manifest,
-    TaskManifest,
     TensorInfo,
     manifest_from_dict,
     manifest_to_dict,
@@ -31,6 +30,8 @@ from pocketvision.bundle_manifest import (
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.manifest import TaskManifest, is_task_name
 from pocketvision.utf8_path import utf8_path
 
 __all__ = [
@@ -54,6 +55,7 @@ GOLDEN = "golden.safetensors"
 RUN = "run.json"
 """What a run's folder holds; its bundle is the folder BUNDLE_OF_A_RUN in it."""
 BUNDLE_OF_A_RUN = "bundle"
+CLASSIFICATION = "classification"
 EXPECTED = f"a bundle is the folder with a {MANIFEST} that `pocketvision train` or `pocketvision import` writes"
 
 
@@ -65,17 +67,31 @@ class Bundle:
     manifest: Manifest
 
     @property
+    def tasks(self) -> Mapping[str, TaskManifest]:
+        """What it answers, by the tasks' names; at least one."""
+        return self.manifest.tasks
+
+    @property
+    def task_name(self) -> str:
+        """The task that is meant where one is: the first one of classification, else the first."""
+        of_kind = (name for name, task in self.tasks.items() if task.kind == CLASSIFICATION)
+        return next(of_kind, next(iter(self.tasks)))
+
+    @property
     def task(self) -> TaskManifest:
-        """The classification task. Raises BundleError when the bundle has none."""
-        for task in self.manifest.tasks.values():
-            if task.kind == "classification":
-                return task
-        raise BundleError(f"{self.folder}: the bundle has no classification task")
+        """What it says of the task called `task_name`."""
+        return self.tasks[self.task_name]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in index order."""
+        """Class names of that task in index order."""
         return self.task.labels
+
+    def output_shapes(self, file: str) -> dict[str, tuple[int, ...]]:
+        """The shape of each output for one image, by name and in order, of the graph in `file` (of the first graph where the
+        file holds weights alone)."""
+        graph = next((each for each in self.manifest.graphs if file in each.files), self.manifest.graphs[0])
+        return {each.name: tuple(int(side) for side in each.shape[1:]) for each in graph.outputs}
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -112,7 +128,7 @@ class Bundle:
         return self.folder / name
 
     def golden(self) -> dict[str, NDArray[np.float32]]:
-        """The golden inputs `images` (n, 3, H, W) and the outputs measured for them, `logits` and `probabilities`."""
+        """The golden inputs `images` (n, 3, H, W) and the outputs measured for them, by the graph's names."""
         try:
             with utf8_path(self.path(GOLDEN)) as path:
                 return safetensors.numpy.load_file(path)
@@ -148,7 +164,7 @@ def write_bundle(
     """Write a bundle whole or not at all: into a temporary folder beside `folder`, flushed, then renamed.
 
     files: contents, or files to copy, by their names in the bundle. golden_inputs: (n, 3, H, W) network inputs.
-    golden_outputs: `logits` and `probabilities`, (n, classes) each, that the trained network gives for them. The
+    golden_outputs: what the trained network gives for them, by the graph's output names, (n, …) each. The
     manifest's `files` and `versions` are filled in. An older bundle at `folder` is replaced; any other folder that is
     not empty raises UsageError.
     """
@@ -306,12 +322,37 @@ def _check_consistency(manifest: Manifest, where: str) -> None:
             if name not in manifest.files:
                 raise BundleError(f"{where}: the graph {graph.name!r} names the file {name!r}, which is not in `files`")
     for name, task in manifest.tasks.items():
-        if not task.labels or len(set(task.labels)) != len(task.labels):
-            raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected distinct names")
+        _check_task(name, task, manifest, where)
     if not manifest.tasks or not manifest.graphs:
         raise BundleError(
             f"{where}: it names {len(manifest.tasks)} tasks and {len(manifest.graphs)} graphs; expected one"
         )
+
+
+def _check_task(name: str, task: TaskManifest, manifest: Manifest, where: str) -> None:
+    """Raise BundleError for a task that this version does not know, or that the graphs do not answer."""
+    if not is_task_name(name):
+        raise BundleError(f"{where}: {name!r} is no task's name; expected lower-case letters, digits and underscores")
+    if not task.labels or len(set(task.labels)) != len(task.labels):
+        raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected distinct names")
+    try:
+        roles = task_named(task.kind).role_names
+    except UsageError as error:
+        raise BundleError(
+            f"{where}: the task {name!r} is of a kind that this PocketVision does not know. {error} A newer version may "
+            "know it (pip install --upgrade pocketvision), or the package that it comes from."
+        ) from error
+    missing = [role for role in roles if role not in task.outputs]
+    if missing:
+        raise BundleError(f"{where}: the task {name!r} names no output for {', '.join(missing)}; it is {task.kind}")
+    for graph in manifest.graphs:
+        there = {each.name for each in graph.outputs}
+        absent = sorted(set(task.outputs.values()) - there)
+        if absent:
+            raise BundleError(
+                f"{where}: the graph {graph.name!r} has no output {', '.join(absent)}, which the task {name!r} reads; it has "
+                f"{', '.join(sorted(there)) or 'none'}"
+            )
 
 
 def _check_golden(bundle: Bundle) -> None:
@@ -320,8 +361,7 @@ def _check_golden(bundle: Bundle) -> None:
     images = len(golden["images"])
     expected = {
         "images": (images, 3, size.height, size.width),
-        "logits": (images, len(bundle.labels)),
-        "probabilities": (images, len(bundle.labels)),
+        **{name: (images, *shape) for name, shape in bundle.output_shapes("").items()},
     }
     found = {name: golden[name].shape for name in expected if name in golden}
     if found != expected or images == 0:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from pocketvision.printable import counted
+
 TEST, SELECTION = "test", "selection"
 
 SETS = (TEST, SELECTION)
@@ -59,12 +61,6 @@ def figures_of(metrics: Mapping[str, Mapping[str, Any]], *, compressed: bool = F
     """The figures that a task's `metrics` hold, that of the test images first. What is not a figure is passed over."""
     found = (_figure(word, metrics.get(word, {}), compressed) for word in SETS)
     return tuple(figure for figure in found if figure is not None)
-
-
-def counted(number: int, noun: str) -> str:
-    """`number` of `noun`, as in "1 image", "1,200 images" and "2 classes"."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{plural}"
 
 
 def _figure(word: str, measured: Mapping[str, Any], compressed: bool) -> Figure | None:

@@ -9,11 +9,13 @@ from pocketvision.baseline import Distribution
 from pocketvision.bundle_figures import SELECTION
 from pocketvision.errors import BundleError
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.manifest import TaskManifest
 
 FORMAT_VERSION = 2
 """The format this code writes, and the newest it reads. Raised when old code would misread a new manifest.
 
-2: a task's metrics are by set of images (`selection`, `test`); in 1 they were those of the selection, flat.
+2: a task's metrics are by set of images (`selection`, `test`); in 1 they were those of the selection, flat. Its outputs are by
+role; in 1, and in the first bundles of 2, they were listed.
 """
 
 
@@ -34,24 +36,6 @@ class GraphManifest:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     files: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TaskManifest:
-    """What the bundle answers.
-
-    kind: "classification". labels: class names in index order. outputs: names of the graph's outputs that belong to
-    the task. postprocessing: its numbers, such as temperature (already inside the graph's probabilities). metrics: what was
-    measured, by set of images (bundle_figures.py), each with the `fingerprint` of its images; read them by Bundle.figures.
-    data_fingerprint: of all images of the training, whatever their split. Both empty when nothing was measured.
-    """
-
-    kind: str
-    labels: tuple[str, ...]
-    outputs: tuple[str, ...]
-    postprocessing: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    data_fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,26 +93,31 @@ def manifest_from_dict(values: object, where: str) -> Manifest:
             "Upgrade it with: pip install --upgrade pocketvision"
         )
     try:
-        manifest: Manifest = _read(Manifest, _upgraded(values) if version < 2 else values, "")
+        manifest: Manifest = _read(Manifest, _upgraded(values, version), "")
     except BundleError as error:
         raise BundleError(f"{where}: {error}") from error
     return manifest
 
 
-def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of format 1 as one of format 2. What is not as format 1 has it is left for the reader to name."""
+def _upgraded(values: dict[str, Any], version: int) -> dict[str, Any]:
+    """A manifest of an older form as it is written now. What is not as that form has it is left for the reader to name."""
     tasks = values.get("tasks")
     if not isinstance(tasks, dict):
         return values
-    return {**values, "format_version": FORMAT_VERSION, "tasks": {name: _by_set(task) for name, task in tasks.items()}}
+    tasks = {name: _upgraded_task(task, version) if isinstance(task, dict) else task for name, task in tasks.items()}
+    return {**values, "format_version": FORMAT_VERSION, "tasks": tasks}
 
 
-def _by_set(task: Any) -> Any:
-    """A task of format 1 with its flat metrics as those of the selection."""
-    metrics = task.get("metrics") if isinstance(task, dict) else None
-    if not metrics or not isinstance(metrics, dict):
-        return task
-    return {**task, "metrics": {SELECTION: metrics}}
+def _upgraded_task(task: dict[str, Any], version: int) -> dict[str, Any]:
+    """The flat metrics of format 1 were those of the selection; outputs were listed, each named like its role."""
+    outputs, metrics = task.get("outputs"), task.get("metrics")
+    if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs):
+        task = {**task, "outputs": {name: name for name in outputs}}
+    if task.get("kind") == "classification" and "head" not in task:
+        task = {**task, "head": "linear"}
+    if version < 2 and metrics and isinstance(metrics, dict):
+        task = {**task, "metrics": {SELECTION: metrics}}
+    return task
 
 
 def _to_plain(value: Any) -> Any:

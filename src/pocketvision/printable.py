@@ -60,3 +60,9 @@ def _escaped(found: re.Match[str]) -> str:
     if code < 0x100:
         return rf"\x{code:02x}"
     return rf"\u{code:04x}" if code < 0x10000 else rf"\U{code:08x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`number` of `noun`, as in "1 image", "1,200 images" and "2 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{plural}"

@@ -18,6 +18,7 @@ from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.targets import TARGETS
 from pocketvision.models.catalog import build
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.shipping import ship
 
@@ -63,9 +64,9 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ship(
         build("small_cnn", num_classes=2),
         folder / "bundle",
-        labels=samples.class_names,
+        tasks=classifying(samples.class_names),
         preprocessing=preprocessing,
-        load=lambda index: preprocessing(samples.file(index)),
+        load=lambda index: preprocessing.place(samples.file(index)),
         names=list(samples.paths[:8]),
     )
     return folder
@@ -132,7 +133,10 @@ def test_other_answers_exit_with_1_and_say_where_the_figures_are(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = replace(
-        TARGETS["program"], open_answers=lambda *_: lambda images: np.full((len(images), 2), 0.5, np.float32)
+        TARGETS["program"],
+        open_answers=lambda *_: (
+            lambda images: dict.fromkeys(("logits", "probabilities"), np.full((len(images), 2), 0.5, np.float32))
+        ),
     )
     monkeypatch.setitem(TARGETS, "program", wrong)
     assert run(bundle, "--to", "program", "--json", "-") == 1

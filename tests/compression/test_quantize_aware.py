@@ -32,6 +32,7 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.verify import verify_bundle
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep
 from pocketvision.workflows.bundle_images import calibration_images
@@ -92,7 +93,7 @@ def in_onnx_runtime(
     height, width = images.shape[2:]
     preprocessing = Preprocessing(height, width, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     labels = tuple(f"class {number}" for number in range(network.num_classes))
-    write_onnx(Exportable(network, labels, preprocessing), folder)
+    write_onnx(Exportable(network, classifying(labels), preprocessing), folder)
     quantize_onnx(folder / "model.onnx", folder / "small.onnx", STATIC, [images])
     return answers_of(open_float(folder / "model.onnx"), images), answers_of(open_float(folder / "small.onnx"), images)
 

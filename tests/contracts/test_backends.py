@@ -32,6 +32,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.runtime.onnx_backend import CPU, DEVICES, providers_for
 from pocketvision.runtime.silenced import silenced
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.export import export
 from pocketvision.workflows.shipping import ship
 
@@ -60,9 +61,9 @@ def shipped(network: Network, folder: Path) -> Bundle:
     return ship(
         network,
         folder,
-        labels=list("abcde"),
+        tasks=classifying(list("abcde")),
         preprocessing=preprocessing,
-        load=lambda index: preprocessing(pictures[index]),
+        load=lambda index: preprocessing.place(pictures[index]),
         names=[each.name for each in pictures],
     ).bundle
 
@@ -129,7 +130,10 @@ def test_it_answers_the_golden_inputs_and_knows_its_size(
     found = backend.run(golden["images"])
     for output in ("logits", "probabilities"):
         assert np.abs(found[output] - golden[output]).max() <= 1e-4
-    assert (backend.size, backend.classes) == ((HEIGHT, WIDTH), CLASSES)
+    assert (backend.size, dict(backend.outputs)) == (
+        (HEIGHT, WIDTH),
+        {"logits": (CLASSES,), "probabilities": (CLASSES,)},
+    )
 
 
 @pytest.mark.parametrize("batch", [0, 5, 1, 32])

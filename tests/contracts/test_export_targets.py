@@ -23,7 +23,6 @@ from torch import nn
 
 import pocketvision
 from pocketvision.errors import UsageError
-from pocketvision.export.agreement import agreement
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import TARGETS, Target, target_named
 from pocketvision.export.to_weights import LABELS
@@ -31,6 +30,8 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.other_names import name_in
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.agreement import agreement
+from pocketvision.tasks.classification.task import classifying
 
 HEIGHT, WIDTH = 64, 96
 TEMPERATURE = 1.7
@@ -106,7 +107,7 @@ def given() -> SourceNetwork:
         probabilities = torch.softmax(network(torch.from_numpy(images)) / TEMPERATURE, 1).numpy()
     assert isinstance(network, Network)
     assert probabilities.std(axis=0).max() > 0.1, "the answers have to differ from image to image"
-    source = Exportable(network, NAMES, preprocessing, TEMPERATURE, calibration)
+    source = Exportable(network, classifying(NAMES, TEMPERATURE), preprocessing, calibration)
     return SourceNetwork(source, pictures, images, probabilities)
 
 
@@ -174,9 +175,9 @@ def answered(written: Written, given: SourceNetwork, batch: int | None) -> NDArr
         pytest.skip(f"only {written.target.system} runs it")
     assert written.answers is not None
     if written.target.takes_pixels:
-        return np.concatenate([written.answers(picture[None]) for picture in given.pictures])
+        return np.concatenate([written.answers(picture[None])["probabilities"] for picture in given.pictures])
     batches = np.array_split(given.images, len(given.images) // (batch or len(given.images)))
-    return np.concatenate([written.answers(images) for images in batches])
+    return np.concatenate([written.answers(images)["probabilities"] for images in batches])
 
 
 @each_target
@@ -259,7 +260,7 @@ def test_weights_come_with_the_class_names(library: str, given: SourceNetwork, t
 
 @pytest.mark.parametrize("label", ["two\nlines", "ends with one\n", "\nbegins", "a\rb", "a\u2028b"])
 def test_a_class_name_with_a_line_break_is_refused(label: str, given: SourceNetwork, tmp_path: Path) -> None:
-    source = Exportable(given.source.network, (label, *NAMES[1:]), given.source.preprocessing)
+    source = Exportable(given.source.network, classifying((label, *NAMES[1:])), given.source.preprocessing)
     with pytest.raises(UsageError, match="has a line break"):
         TARGETS["timm"].write(source, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -267,7 +268,7 @@ def test_a_class_name_with_a_line_break_is_refused(label: str, given: SourceNetw
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_a_network_that_the_library_lacks_writes_nothing(library: str, given: SourceNetwork, tmp_path: Path) -> None:
-    source = Exportable(build("small_cnn", num_classes=5).eval(), NAMES, given.source.preprocessing)
+    source = Exportable(build("small_cnn", num_classes=5).eval(), classifying(NAMES), given.source.preprocessing)
     with pytest.raises(UsageError, match=f"{library} has no network that computes what small_cnn does"):
         TARGETS[library].write(source, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from PIL import Image
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
-from pocketvision.postprocessing.classification import softmax
+from pocketvision.tasks.classification.decode import softmax
 
 
 @dataclass(frozen=True)

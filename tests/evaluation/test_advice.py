@@ -12,7 +12,7 @@ from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.advice import Advice, what_next
 from pocketvision.evaluation.report.confusions import confusions
 from pocketvision.evaluation.report.record import ClassCounts, RunRecord
-from pocketvision.postprocessing.classification import softmax
+from pocketvision.tasks.classification.decode import softmax
 
 MakeRecord = Callable[..., RunRecord]
 

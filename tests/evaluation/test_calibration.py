@@ -5,8 +5,8 @@ from scipy.optimize import minimize_scalar
 
 from pocketvision.evaluation.calibration import calibration, cross_fitted_probabilities, reliability
 from pocketvision.evaluation.classification_metrics import log_loss
-from pocketvision.postprocessing.classification import softmax
-from pocketvision.postprocessing.temperature import fit_temperature
+from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.temperature import fit_temperature
 
 
 def drawn(images: int, classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

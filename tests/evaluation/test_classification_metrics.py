@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.evaluation.classification_metrics import MAX_CURVES, classification_metrics
-from pocketvision.postprocessing.classification import softmax
+from pocketvision.tasks.classification.decode import softmax
 
 ABC = ("a", "b", "c")
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.evaluation.evaluate import evaluate_predictor
-from pocketvision.postprocessing.classification import softmax
-from pocketvision.predictions import Classification
 from pocketvision.runtime.predictor import ImageResult, Predictor
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.truth import class_truth
 
 LABELS = ("ant", "bee", "cow")
@@ -24,16 +24,18 @@ class Scripted:
     """A predictor whose logits are written in the file's name, `<logit>_<logit>_<logit>.png`; `broken` has none."""
 
     labels = LABELS
-    bundle = SimpleNamespace(task=SimpleNamespace(postprocessing={"temperature": TEMPERATURE}))
+    bundle = SimpleNamespace(
+        task=SimpleNamespace(postprocessing={"temperature": TEMPERATURE}, outputs={"logits": "logits"})
+    )
 
     def stream(self, sources: Iterable[Path], **_: object) -> Iterator[ImageResult]:
         for path in sources:
             if path.stem == "broken":
-                yield ImageResult(str(path), None, None, "the file is truncated")
+                yield ImageResult(str(path), error="the file is truncated")
                 continue
             logits: NDArray[np.float32] = np.array([float(part) for part in path.stem.split("_")], np.float32)
             prediction = Classification(LABELS, softmax(logits[None], TEMPERATURE)[0])
-            yield ImageResult(str(path), prediction, logits, None)
+            yield ImageResult(str(path), {"classification": prediction}, {"logits": logits[None]})
 
 
 PREDICTOR = cast(Predictor, Scripted())

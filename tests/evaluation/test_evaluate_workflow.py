@@ -9,9 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pocketvision.bundle import GraphManifest, Manifest, TaskManifest, TensorInfo, read_bundle, write_bundle
+from pocketvision.bundle import GraphManifest, Manifest, TensorInfo, read_bundle, write_bundle
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.evaluate import evaluate
 
 LABELS = ("blue", "green", "red")
@@ -54,11 +55,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = Manifest(
         architecture={"name": "colour"},
         preprocessing=Preprocessing(8, 8, 1.0, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-        tasks={
-            "classification": TaskManifest(
-                "classification", LABELS, ("logits", "probabilities"), {"temperature": TEMPERATURE}
-            )
-        },
+        tasks=classifying(LABELS, TEMPERATURE),
         graphs=(
             GraphManifest(
                 "colour",

@@ -14,6 +14,7 @@ from pocketvision.export.onnx_versions import lower_versions
 from pocketvision.export.targets import TARGETS
 from pocketvision.models.catalog import build
 from pocketvision.models.published_weights import default_preprocessing
+from pocketvision.tasks.classification.task import classifying
 
 
 def model_of(*nodes: onnx.NodeProto, opset: int, ir_version: int, **initializers: np.ndarray) -> onnx.ModelProto:
@@ -93,7 +94,9 @@ def test_every_written_file_is_for_old_runtimes(name: str, target: str, tmp_path
         pytest.skip("a Vision Transformer's size is fixed")
     torch.manual_seed(0)
     size = 224 if name == "vit_tiny_16" else 32
-    source = Exportable(build(name, num_classes=2).eval(), ("a", "b"), default_preprocessing("", size).with_size(size))
+    source = Exportable(
+        build(name, num_classes=2).eval(), classifying(("a", "b")), default_preprocessing("", size).with_size(size)
+    )
     TARGETS[target].write(source, tmp_path)
     model = onnx.load(tmp_path / TARGETS[target].files[0])
     assert model.ir_version <= 8

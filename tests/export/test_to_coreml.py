@@ -14,6 +14,7 @@ from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import target_named
 from pocketvision.models.catalog import build
 from pocketvision.models.published_weights import default_preprocessing
+from pocketvision.tasks.classification.task import classifying
 
 coremltools = pytest.importorskip("coremltools")
 TARGET = target_named("coreml")
@@ -23,7 +24,9 @@ TARGET = target_named("coreml")
 def source(request: pytest.FixtureRequest) -> Exportable:
     torch.manual_seed(0)
     network = build(request.param, num_classes=3).eval()
-    return Exportable(network, ("개", "b", "c"), replace(default_preprocessing("", 64), height=64, width=96), 1.7)
+    return Exportable(
+        network, classifying(("개", "b", "c"), 1.7), replace(default_preprocessing("", 64), height=64, width=96)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +81,13 @@ def test_on_a_mac_images_are_asked_for_one_by_one(
 
         def predict(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             assert given["images"].shape == (1, 3, 64, 96)
-            return {"probabilities": np.full((1, 3), given["images"].mean())}
+            return dict.fromkeys(("logits", "probabilities"), np.full((1, 3), given["images"].mean()))
 
     monkeypatch.setattr(coremltools.models, "MLModel", Model)
     answers = TARGET.open_answers(package.parent, source)
     images = np.stack([np.full((3, 64, 96), value, np.float32) for value in (0.25, 0.5)])
-    assert answers(images).tolist() == [[0.25] * 3, [0.5] * 3] and answers(images).dtype == np.float32
+    found = answers(images)["probabilities"]
+    assert found.tolist() == [[0.25] * 3, [0.5] * 3] and found.dtype == np.float32
 
 
 def test_without_coremltools_the_install_line_is_reported(

@@ -17,6 +17,7 @@ from pocketvision.export.to_free_size_onnx import FILE
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.published_weights import default_preprocessing
 from pocketvision.models.spec import Architecture, Padding
+from pocketvision.tasks.classification.task import classifying
 
 TARGET = target_named("onnx-free-size")
 # One a family, TensorFlow's padding among them: kernels of 3, 5 and 7 at odd and even sizes.
@@ -46,7 +47,7 @@ def test_it_answers_like_the_network_at_every_size(name: str, padding: Padding, 
     torch.manual_seed(0)
     network = randomised(build(padded(name, padding), num_classes=5))
     size = default_preprocessing("", 64).with_size(64)
-    TARGET.write(Exportable(network, tuple("abcde"), size, 1.7), tmp_path)
+    TARGET.write(Exportable(network, classifying(tuple("abcde"), 1.7), size), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / FILE)
     for batch, (height, width) in enumerate(SIZES, start=1):
         images = torch.randn(batch, 3, height, width)
@@ -61,7 +62,7 @@ def test_what_is_free_is_said_in_the_file_and_in_the_manifest(tmp_path: Path) ->
     size = default_preprocessing("", 64).with_size(64)
     network = build("small_cnn", num_classes=5).eval()
     padding = network.stem.conv.pads_same  # type: ignore[union-attr]
-    source = Exportable(network, tuple("abcde"), size)
+    source = Exportable(network, classifying(tuple("abcde")), size)
     TARGET.write(source, tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / FILE)
     assert session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
@@ -71,12 +72,12 @@ def test_what_is_free_is_said_in_the_file_and_in_the_manifest(tmp_path: Path) ->
     assert described.shape == ("batch", 3, "height", "width")
     assert network.stem.conv.pads_same == padding, "the network is left as it was"  # type: ignore[union-attr]
     answers = TARGET.open_answers(tmp_path, source)
-    assert answers(np.zeros((2, 3, 40, 30), np.float32)).shape == (2, 5)
+    assert answers(np.zeros((2, 3, 40, 30), np.float32))["probabilities"].shape == (2, 5)
 
 
 def test_a_network_of_one_size_is_refused(tmp_path: Path) -> None:
     size = default_preprocessing("", 64).with_size(64)
-    source = Exportable(build("vit_tiny_16", num_classes=5).eval(), tuple("abcde"), size)
+    source = Exportable(build("vit_tiny_16", num_classes=5).eval(), classifying(tuple("abcde")), size)
     with pytest.raises(
         UsageError, match=r"vit_tiny_16 can not be exported with a free size.*--to onnx .* 64 x 64 pixels"
     ):

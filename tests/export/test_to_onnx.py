@@ -12,14 +12,15 @@ import torch
 
 from pocketvision.bundle import GraphManifest
 from pocketvision.errors import UsageError
-from pocketvision.export.agreement import agreement
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import target_named
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import default_preprocessing
-from pocketvision.postprocessing.classification import softmax
 from pocketvision.runtime.backends import open_onnx
+from pocketvision.tasks.classification.agreement import agreement
+from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.task import classifying
 
 SIZE = 64
 
@@ -60,7 +61,7 @@ def exported(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Expo
     printed = io.StringIO()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings(record=True) as caught:
-        source = Exportable(network, tuple("abcde"), default_preprocessing("", SIZE).with_size(SIZE), 1.7)
+        source = Exportable(network, classifying(tuple("abcde"), 1.7), default_preprocessing("", SIZE).with_size(SIZE))
         target_named("onnx").write(source, path.parent)
         graph = source.graph_manifest("onnx", (path.name,))
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
@@ -103,6 +104,6 @@ def test_the_exporter_is_quiet(exported: Exported) -> None:
 
 def test_wrong_use(network: Network) -> None:
     with pytest.raises(ValueError, match="temperature is 0"):
-        Exportable(network, tuple("abcde"), default_preprocessing("", SIZE), temperature=0)
+        Exportable(network, classifying(tuple("abcde"), 0), default_preprocessing("", SIZE))
     with pytest.raises(UsageError, match=r"Unknown export target 'onx'\. Did you mean onnx"):
         target_named("onx")

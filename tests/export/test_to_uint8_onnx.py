@@ -18,6 +18,7 @@ from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_uint8_onnx import FILE, _graph, open_uint8_answers, write_uint8_onnx
 from pocketvision.models.catalog import build
 from pocketvision.preprocessing import Fit, Interpolation, Preprocessing
+from pocketvision.tasks.classification.task import classifying
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Pixels = NDArray[np.uint8]
@@ -198,7 +199,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
             network.train()(images)
         network.eval().heads["classification"].linear.weight.mul_(2 / network(images).std(dim=0).mean())
     folder = tmp_path_factory.mktemp("uint8")
-    source = Exportable(network, ("개", "cat", "c", "d"), ours, temperature=1.4)
+    source = Exportable(network, classifying(("개", "cat", "c", "d"), 1.4), ours)
     write_uint8_onnx(source, folder)
     return Written(source, folder)
 
@@ -206,7 +207,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def test_answers_are_the_networks(written: Written) -> None:
     """The largest difference of a probability was 0.0077, on a strip; 0.005 on photographs."""
     answers = open_uint8_answers(written.folder, written.source)
-    found = np.concatenate([answers(np.asarray(picture)[None]) for picture in pictures().values()])
+    found = np.concatenate([answers(np.asarray(picture)[None])["probabilities"] for picture in pictures().values()])
     images = np.stack([written.source.preprocessing(np.asarray(picture)) for picture in pictures().values()])
     with torch.no_grad():
         expected = torch.softmax(written.source.network(torch.from_numpy(images)) / 1.4, 1).numpy()
@@ -247,4 +248,4 @@ def test_loading_it_prints_nothing(written: Written, capfd: pytest.CaptureFixtur
 def test_one_image_a_call(written: Written) -> None:
     answers = open_uint8_answers(written.folder, written.source)
     with pytest.raises(ValueError, match="unpack"):
-        answers(np.zeros((2, 40, 40, 3), np.uint8))  # type: ignore[arg-type]
+        answers(np.zeros((2, 40, 40, 3), np.uint8))

@@ -15,6 +15,7 @@ from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import Network
 from pocketvision.models.published_weights import default_preprocessing
 from pocketvision.models.spec import Architecture
+from pocketvision.tasks.classification.task import classifying
 
 
 class Bessel(nn.Module):
@@ -52,7 +53,7 @@ def with_layer(layer: nn.Module) -> Network:
     ],
 )
 def test_the_layer_is_named(name: str, into: str, layer: nn.Module, tmp_path: Path) -> None:
-    source = Exportable(with_layer(layer), ("a", "b", "c"), default_preprocessing("", 32).with_size(32))
+    source = Exportable(with_layer(layer), classifying(("a", "b", "c")), default_preprocessing("", 32).with_size(32))
     words = (
         rf"^{into} can not hold this network: the layer network\.stem\.act \({type(layer).__name__}\) is not supported"
     )

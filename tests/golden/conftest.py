@@ -20,3 +20,9 @@ def format1(tmp_path: Path) -> Path:
         for file in folder.glob(pattern):
             file.write_text(file.read_text(encoding="utf-8").replace(PLACE, str(folder)), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def format2(tmp_path: Path) -> Path:
+    """A bundle of the first form of format 2, whose outputs were listed and whose preprocessing had no fit; see README.md."""
+    return Path(shutil.copytree(FOLDER / "format2/bundle", tmp_path / "format2"))

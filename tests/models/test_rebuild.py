@@ -8,12 +8,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from pocketvision.bundle import Bundle, GraphManifest, Manifest, TaskManifest, write_bundle
+from pocketvision.bundle import Bundle, GraphManifest, Manifest, write_bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import WEIGHTS_FILE, rebuilt
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.manifest import TaskManifest
 
 GRAPH = GraphManifest("onnx", (), (), ("model.onnx",))
 
@@ -26,7 +27,9 @@ def network() -> Network:
 
 def written(network: Network, folder: Path, *, weights: bytes | None = None, name: str = WEIGHTS_FILE) -> Bundle:
     """A bundle of the network; its graph is no matter here."""
-    task = TaskManifest("classification", ("a", "b", "c"), ("logits", "probabilities"), {"temperature": 1.0})
+    task = TaskManifest(
+        "classification", ("a", "b", "c"), {"logits": "logits", "probabilities": "probabilities"}, {"temperature": 1.0}
+    )
     manifest = Manifest(
         architecture=network.architecture.to_dict(),
         preprocessing=Preprocessing(32, 32, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),

@@ -30,6 +30,7 @@ from pocketvision.models.network import Network
 from pocketvision.models.rebuild import WEIGHTS_FILE, rebuilt
 from pocketvision.models.timm_backbone import TimmBackbone, timm_backbone, timm_weights
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.recipe import Recipe
 
 CLASSES = 7
@@ -365,7 +366,7 @@ def test_looking_at_a_network_leaves_the_random_state_alone() -> None:
 def test_onnx_answers_like_the_network(tmp_path: Path) -> None:
     network = pair("convnext_atto").ours
     preprocessing = Preprocessing(64, 96, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    write_onnx(Exportable(network, tuple("abcdefg"), preprocessing, 2.0), tmp_path)
+    write_onnx(Exportable(network, classifying(tuple("abcdefg"), 2.0), preprocessing), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for batch in (1, 3):
         images = torch.randn(batch, 3, 64, 96)

@@ -20,7 +20,7 @@ class _Off:
 
     def __init__(self, bundle: Bundle, by: float) -> None:
         self._inner, self._by = open_backend(bundle, "onnxruntime"), by
-        self.size, self.classes = self._inner.size, self._inner.classes
+        self.size, self.outputs = self._inner.size, self._inner.outputs
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
         outputs = self._inner.run(images)

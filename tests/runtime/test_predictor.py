@@ -72,9 +72,9 @@ def test_answers_do_not_depend_on_batch_or_workers(
     assert [row.path for row in rows] == [str(path) for path in pictures]
     for row, path in zip(rows, pictures, strict=True):
         alone = predictor(path)
-        assert row.prediction is not None and row.logits is not None and row.error is None
+        assert row.prediction is not None and row.error is None
         assert np.abs(row.prediction.probabilities - alone.probabilities).max() <= 1e-5
-        assert row.logits.argmax() == alone.index
+        assert row.outputs["logits"][0].argmax() == alone.index
 
 
 def test_a_bad_image_is_a_row_and_spoils_no_other(tiny_bundle: Bundle, pictures: list[Path], tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_bad_image_is_a_row_and_spoils_no_other(tiny_bundle: Bundle, pictures:
     assert [row.path for row in rows] == [str(path) for path in sources]
     assert [row.error is None for row in rows] == [False, True, True, False, False, True, False]
     assert [row.prediction.label for row in rows if row.prediction] == [label_in(path) for path in pictures[:3]]
-    assert rows[0].prediction is None and rows[0].logits is None
+    assert rows[0].prediction is None and rows[0].outputs == {}
     assert str(bad) not in str(rows[0].error)
     assert rows[3].error == "there is no such file"
 

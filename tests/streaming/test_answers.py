@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from pocketvision.errors import ImageError, SourceError, UsageError
-from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import READ_AHEAD, Answer, Streaming, streaming
 from pocketvision.streaming.crop import Crop, parse_crop
 from pocketvision.streaming.frame import Pixels, SourceEvents, SourceFrame
 from pocketvision.streaming.pattern import draw, number_of, read_test_pattern
 from pocketvision.streaming.reader import BackOff, Pace
 from pocketvision.streaming.silence import SilenceMonitor
+from pocketvision.tasks.classification.answer import Classification
 
 ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
 

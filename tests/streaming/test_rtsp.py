@@ -16,13 +16,13 @@ import pytest
 from coded import coded, units
 
 from pocketvision.errors import SourceError, UsageError
-from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
 from pocketvision.streaming.frame import SourceEvents
 from pocketvision.streaming.pattern import number_of
 from pocketvision.streaming.reader import BackOff
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.sources import SOURCES
+from pocketvision.tasks.classification.answer import Classification
 
 LONGEST = 7 * 188
 """Bytes that an RTP packet carries."""

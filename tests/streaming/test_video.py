@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pocketvision.errors import MissingExtraError, PocketVisionError, SourceError, UsageError
-from pocketvision.predictions import Classification
 from pocketvision.streaming.answers import streaming
 from pocketvision.streaming.frame import SourceEvents, SourceFrame
 from pocketvision.streaming.mp4 import open_mp4
@@ -25,6 +24,7 @@ from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.sources import SOURCES, find_source
 from pocketvision.streaming.summary import Durations
 from pocketvision.streaming.video import Video, read_video
+from pocketvision.tasks.classification.answer import Classification
 
 ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
 

@@ -29,8 +29,10 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
+from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.bundle_images import calibration_images, measuring_images
 from pocketvision.workflows.evaluate import evaluate
@@ -75,9 +77,9 @@ def shipped(folder: Path, images: list[Path]) -> Bundle:
     return ship(
         network,
         folder,
-        labels=LABELS,
+        tasks=classifying(LABELS),
         preprocessing=preprocessing,
-        load=lambda index: preprocessing(images[index]),
+        load=lambda index: preprocessing.place(images[index]),
         names=[str(image) for image in images],
     ).bundle
 
@@ -135,11 +137,11 @@ def validation(bundle: Bundle) -> Measured:
 
 def answers(bundle: Bundle, name: str, measured: Measured) -> NDArray[np.float32]:
     """Probabilities from the files in the bundle, image by image where the target wants it so."""
-    source = Exportable(rebuilt(bundle), bundle.labels, bundle.preprocessing, temperature(bundle))
+    source = Exportable(rebuilt(bundle), classifying(bundle.labels, temperature(bundle)), bundle.preprocessing)
     run = TARGETS[name].open_answers(bundle.folder, source)
     if TARGETS[name].takes_pixels:
-        return np.concatenate([run(np.asarray(decode(file))[None]) for file in measured.files])
-    return run(measured.images)
+        return np.concatenate([run(np.asarray(decode(file))[None])["probabilities"] for file in measured.files])
+    return run(measured.images)["probabilities"]
 
 
 def temperature(bundle: Bundle) -> float:
@@ -157,7 +159,12 @@ def spoil(monkeypatch: pytest.MonkeyPatch, name: str, noise: Noise, *, lossless:
 
     def noisy(folder: Path, source: Exportable) -> Answers:
         answers = target.open_answers(folder, source)
-        return lambda images: noise(answers(images))
+
+        def spoilt(images: NDArray[np.float32]) -> Outputs:
+            outputs = answers(images)
+            return {**outputs, "probabilities": noise(outputs["probabilities"])}
+
+        return spoilt
 
     monkeypatch.setitem(TARGETS, name, replace(target, open_answers=noisy, lossless=lossless))
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
     Format,
@@ -23,6 +22,7 @@ from pocketvision.cli.options import (
     parse_labels,
 )
 from pocketvision.cli.terminal import stdout, styled
+from pocketvision.printable import counted
 
 if TYPE_CHECKING:
     from pocketvision.data.audit import Audit

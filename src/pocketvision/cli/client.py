@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
+from pocketvision.printable import counted
 from pocketvision.redaction import redacted_url
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pocketvision.bundle_figures import counted
+from pocketvision.printable import counted
 
 if TYPE_CHECKING:
     from pocketvision.evaluation.comparison import Comparison

@@ -73,8 +73,8 @@ def print_row(row: "Row", top_k: int) -> None:
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
     """A line an evaluation: accuracy with its interval, F1, what its images were to the training; another line about those that
     the model has seen before."""
-    from pocketvision.bundle_figures import counted
     from pocketvision.evaluation.overlap import accuracy_text
+    from pocketvision.printable import counted
 
     for evaluation in evaluations:
         metrics = evaluation.metrics
@@ -158,7 +158,7 @@ class TrainingDisplay:
         self._last_event = time.monotonic()
 
     def _counted(self, step: str, done: int, total: int) -> None:
-        from pocketvision.bundle_figures import counted
+        from pocketvision.printable import counted
 
         name = STEP_NAMES.get(step, step)
         if self._shown != (step,):

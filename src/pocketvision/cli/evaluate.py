@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -27,6 +26,7 @@ from pocketvision.cli.options import (
     Threads,
 )
 from pocketvision.cli.terminal import stdout
+from pocketvision.printable import counted
 
 if TYPE_CHECKING:
     from pocketvision.evaluation.evaluate import Evaluation

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import JsonFile, WeightsKey, parse_labels
 from pocketvision.cli.terminal import stdout
+from pocketvision.printable import counted
 
 
 def import_weights(

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -18,6 +17,7 @@ from pocketvision.cli.options import (
     Threads,
 )
 from pocketvision.cli.terminal import standard_input, stderr
+from pocketvision.printable import counted
 
 
 def predict(

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.comparisons import format_drop
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
 from pocketvision.compression.prune_settings import PruneSettings
+from pocketvision.printable import counted
 
 if TYPE_CHECKING:
     from pocketvision.workflows.prune import PruneResult

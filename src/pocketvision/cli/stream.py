@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
 from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.bundle_figures import counted
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
+from pocketvision.printable import counted
 
 
 def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], json: JsonFile = None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx
 from pocketvision.compression.quantize_openvino import quantize_openvino
@@ -18,8 +17,10 @@ from pocketvision.compression.settings import Settings
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.comparison import compare
 from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.printable import counted
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
+from pocketvision.tasks.classification.decode import PROBABILITIES
 
 OnProgress = Callable[[str], None]
 Built = tuple[Candidate, Path]
@@ -221,7 +222,7 @@ def open_float(path: Path) -> Backend:
 def answers_of(backend: Backend, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities (N, classes), in batches."""
     batches = (np.ascontiguousarray(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH))
-    return np.concatenate([backend.run(batch)["probabilities"] for batch in batches])
+    return np.concatenate([backend.run(batch)[PROBABILITIES] for batch in batches])
 
 
 def _open(path: Path) -> Backend:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.compression.quantize_onnx import quantize_onnx, weighted_layers
 from pocketvision.compression.settings import Settings
 from pocketvision.runtime.backends import open_onnx
+from pocketvision.tasks.classification.decode import PROBABILITIES
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def layer_sensitivities(
 
     path: what prepare_onnx wrote. on_layer: called with the layers done and their total.
     """
-    reference = open_onnx(path).run(images)["probabilities"]
+    reference = open_onnx(path).run(images)[PROBABILITIES]
     layers = weighted_layers(path)
     found = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -43,7 +44,7 @@ def layer_sensitivities(
         alone = replace(settings, calibration="minmax", float_layers=())
         for number, (layer, weights) in enumerate(layers.items(), start=1):
             quantize_onnx(path, one, alone, calibration, only=(layer,))
-            difference = np.abs(open_onnx(one).run(images)["probabilities"] - reference).max(axis=1).mean()
+            difference = np.abs(open_onnx(one).run(images)[PROBABILITIES] - reference).max(axis=1).mean()
             found.append(Sensitivity(layer, weights, float(difference)))
             if on_layer is not None:
                 on_layer(number, len(layers))

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 
 Tool = Literal["onnxruntime", "onnxruntime-dynamic", "openvino"]
 Calibration = Literal["minmax", "entropy", "percentile"]

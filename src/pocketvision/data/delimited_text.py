@@ -11,9 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tab"}

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import similar_names
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import FORMATS, FULL_RANGE
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

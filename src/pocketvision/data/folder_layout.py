@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import spelled
 from pocketvision.data.image_files import Listing, images_below, is_skipped_folder, list_folder
 from pocketvision.data.left_out import LeftOutCounter
@@ -14,7 +13,7 @@ from pocketvision.data.natural_order import natural_key
 from pocketvision.data.samples import SPLITS
 from pocketvision.data.split_folders import is_filler, is_target, refuse_masks, split_folders, split_in_name, words
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 _DEEPEST = 8  # levels of lone folders that are gone down
 _OBJECTS = (("mask",), ("label",), ("target",))

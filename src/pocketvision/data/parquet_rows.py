@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.table_rows import Columns, TableRow, column_places
 from pocketvision.errors import MissingExtraError, UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 if TYPE_CHECKING:
     import pyarrow

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.delimited_text import is_utf8, not_utf8
 from pocketvision.data.embedded_images import EmbeddedImages
@@ -18,7 +17,7 @@ from pocketvision.data.several_labels import LabelUse, refuse_several_labels
 from pocketvision.data.table_paths import TablePaths, not_there
 from pocketvision.data.table_rows import TableRow
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 from pocketvision.tasks.classification.truth import class_truth
 
 _LONGEST_LABEL = 200

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 # Signs that stand between labels and seldom in a name; then those that names hold as well.
 _PLAIN = ("|", ";")

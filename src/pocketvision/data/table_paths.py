@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 
 _LOOKED_UP = 3  # folders above the table's own
 _MOST_FOLDERS = 200  # folders beside the pictures that are tried

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pocketvision.evaluation.classification_metrics import log_loss
 from pocketvision.evaluation.intervals import Interval, wilson
-from pocketvision.postprocessing.classification import softmax
-from pocketvision.postprocessing.temperature import fit_temperature
+from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.temperature import fit_temperature
 
 FOLDS = 5
 # Guo et al. use 15, on test sets of ten thousands; with the hundreds of images common here, those would be near empty.

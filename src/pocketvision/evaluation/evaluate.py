@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.baseline import Distribution, baseline
-from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import Matches
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
@@ -18,7 +17,9 @@ from pocketvision.evaluation.calibration import Calibration, calibration
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics, classification_metrics
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.printable import counted
 from pocketvision.runtime.predictor import BATCH, Predictor
+from pocketvision.tasks.classification.decode import LOGITS
 
 # Mistakes written to JSON; `Evaluation.mistakes` has them all.
 MISTAKES_IN_JSON = 100
@@ -154,7 +155,7 @@ def evaluate_predictor(
     images done and their total. Raises UsageError for a class that the predictor does not know, PocketVisionError when no
     image is readable.
     """
-    labels, started = matched_labels(samples, predictor.labels), time.perf_counter()
+    labels, task, started = matched_labels(samples, predictor.labels), predictor.bundle.task, time.perf_counter()
     places: list[int] = []
     logits: list[NDArray[np.float32]] = []
     probabilities: list[NDArray[np.float32]] = []
@@ -162,11 +163,11 @@ def evaluate_predictor(
     unreadable: list[Unreadable] = []
     files = (samples.file(index) for index in range(len(samples)))
     for index, row in enumerate(predictor.stream(files, batch=batch, workers=workers, max_pixels=max_pixels)):
-        if row.prediction is None or row.logits is None:
-            unreadable.append(Unreadable(samples.paths[index], row.error or "no answer"))
+        if row.error is not None:
+            unreadable.append(Unreadable(samples.paths[index], row.error))
         else:
             places.append(index)
-            logits.append(row.logits)
+            logits.append(row.outputs[task.outputs[LOGITS]][0])
             probabilities.append(row.prediction.probabilities)
             brightness.append(row.brightness)
         if on_progress is not None:
@@ -180,7 +181,7 @@ def evaluate_predictor(
         predictor.labels,
         root=samples.root,
         paths=[samples.paths[index] for index in places],
-        temperature=predictor.bundle.task.postprocessing.get("temperature", 1.0),
+        temperature=task.postprocessing.get("temperature", 1.0),
         name=name,
         role=role,
         matches=None if matches is None else matches.of(np.array(places)),

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Matches
 from pocketvision.data.samples import SPLITS
 from pocketvision.evaluation.classification_metrics import ClassificationMetrics
+from pocketvision.printable import counted
 
 Role = Literal["learned", "selection", "test", "given"]
 """What images were to the training: learned from; its validation, which chose the epoch and the temperature; untouched by it and

@@ -1,64 +1,94 @@
 """What every export target starts from: a trained network and all that makes its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pocketvision.bundle import GraphManifest, TensorInfo
-from pocketvision.models.network import CLASSIFICATION, Decoded, Network, fold_norms
+from pocketvision.models.network import Decoded, Network, fold_norms
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.runtime.batches import Outputs
+from pocketvision.tasks.manifest import TaskManifest
 
 BATCH = "batch"
 SIZE = ("height", "width")
 """The names of free dimensions."""
 
-Answers = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Preprocessed images (N, 3, H, W) to probabilities (N, classes)."""
+Answers = Callable[[NDArray[Any]], Outputs]
+"""Preprocessed images (N, 3, H, W) to the graph's outputs by name, (N, …) each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Exportable:
-    """A network in eval mode, its class names in index order, its preprocessing, and the temperature of its probabilities.
+    """A network in eval mode, the tasks that its heads answer, and its preprocessing.
 
-    calibration: preprocessed training images (N, 3, H, W), for the targets that find the ranges of 8 bits on them.
-    Targets leave the network as it is. Raises ValueError for a temperature that is not above 0.
+    tasks: by name, with the postprocessing that goes into the graph (classification's temperature). calibration: preprocessed
+    training images (N, 3, H, W), for the targets that find the ranges of 8 bits on them. Targets leave the network as it is.
     """
 
     network: Network
-    labels: tuple[str, ...]
+    tasks: Mapping[str, TaskManifest]
     preprocessing: Preprocessing
-    temperature: float = 1.0
     calibration: NDArray[np.float32] | None = None
 
-    def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"the temperature is {self.temperature}; expected a number above 0")
+    def graph(self) -> Decoded:
+        """A copy from images to the tasks' outputs, norms folded."""
+        return self._decoded(fold_norms(self.network).cpu())
 
-    def graph(self) -> nn.Module:
-        """A copy from images to logits and probabilities, norms folded."""
-        postprocessing = {CLASSIFICATION: {"temperature": self.temperature}}
-        return Decoded(fold_norms(self.network).cpu(), postprocessing).eval()
+    def answers(self) -> Answers:
+        """What the network itself answers, in PyTorch."""
+        return answers_in_torch(self.graph(), self.outputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The graph's outputs by name, in order."""
+        return self._decoded(self.network).names
+
+    @cached_property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output for one image."""
+        with torch.inference_mode():
+            found = self._decoded(self.network)(self.example(batch=1))
+        return {name: tuple(values.shape[1:]) for name, values in zip(self.outputs, found, strict=True)}
 
     def example(self, batch: int = 2) -> Tensor:
         """Empty images to trace with. Two of them: a batch of one would be taken for a constant."""
         return torch.zeros(batch, 3, self.preprocessing.height, self.preprocessing.width)
 
     def pixel_graph_manifest(self, name: str, files: tuple[str, ...]) -> GraphManifest:
-        """What it says of a graph that takes one image of any size."""
-        outputs = tuple(TensorInfo(output, "float32", (1, len(self.labels))) for output in ("logits", "probabilities"))
-        return GraphManifest(name, (TensorInfo("image", "uint8", ("height", "width", 3)),), outputs, files)
+        """What the manifest says of a graph that takes one image of any size."""
+        image = TensorInfo("image", "uint8", ("height", "width", 3))
+        return GraphManifest(name, (image,), self._outputs(1), files)
 
     def graph_manifest(
         self, name: str, files: tuple[str, ...], *, batch: int | str = BATCH, free_size: bool = False
     ) -> GraphManifest:
         """What the bundle's manifest says of an exported graph. free_size: it takes images of any height and width."""
         height, width = SIZE if free_size else (self.preprocessing.height, self.preprocessing.width)
-        outputs = tuple(
-            TensorInfo(output, "float32", (batch, len(self.labels))) for output in ("logits", "probabilities")
-        )
         images = TensorInfo("images", "float32", (batch, 3, height, width))
-        return GraphManifest(name, (images,), outputs, files)
+        return GraphManifest(name, (images,), self._outputs(batch), files)
+
+    def _decoded(self, network: Network) -> Decoded:
+        decoded = Decoded(network, {name: task.postprocessing for name, task in self.tasks.items()})
+        decoded.eval()
+        return decoded
+
+    def _outputs(self, batch: int | str) -> tuple[TensorInfo, ...]:
+        return tuple(TensorInfo(name, "float32", (batch, *shape)) for name, shape in self.output_shapes.items())
+
+
+def answers_in_torch(module: Callable[[Tensor], tuple[Tensor, ...]], names: tuple[str, ...]) -> Answers:
+    """What a module with these outputs answers to arrays."""
+
+    def answers(images: NDArray[Any]) -> Outputs:
+        with torch.no_grad():
+            found = module(torch.from_numpy(images))
+        return {name: values.numpy() for name, values in zip(names, found, strict=True)}
+
+    return answers

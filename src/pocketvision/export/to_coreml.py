@@ -15,6 +15,7 @@ from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.quiet import quiet
 from pocketvision.export.unsupported import converted
+from pocketvision.runtime.batches import Outputs
 
 PACKAGE = "model.mlpackage"
 FILES = tuple(
@@ -26,8 +27,8 @@ SYSTEM = "Darwin"
 
 
 def write_coreml(source: Exportable, folder: Path) -> None:
-    """Write the package, an ML program in float32 for iOS 15 and macOS 12 or later: input `images` (1, 3, H, W), outputs `logits`
-    and `probabilities`; labels and preprocessing in its metadata. Raises MissingExtraError."""
+    """Write the package, an ML program in float32 for iOS 15 and macOS 12 or later: input `images` (1, 3, H, W), outputs as the
+    graph's, with _ for a dot; labels and preprocessing in its metadata. Raises MissingExtraError."""
     with quiet():
         coremltools = _coremltools("Writing Core ML's package")
 
@@ -35,10 +36,11 @@ def write_coreml(source: Exportable, folder: Path) -> None:
             with torch.no_grad():
                 program = torch.export.export(graph, (example,)).run_decompositions({})
             outputs = len(program.graph_signature.user_outputs)  # one, where a layer is tried alone
+            names = [_allowed(name) for name in source.outputs[:outputs]]
             return coremltools.convert(
                 program,
                 inputs=[coremltools.TensorType(name="images", shape=tuple(example.shape))],
-                outputs=[coremltools.TensorType(name=name) for name in to_onnx.OUTPUTS[:outputs]],
+                outputs=[coremltools.TensorType(name=name) for name in names],
                 minimum_deployment_target=coremltools.target.iOS15,
                 compute_precision=coremltools.precision.FLOAT32,
                 skip_model_load=True,
@@ -56,16 +58,21 @@ def write_coreml(source: Exportable, folder: Path) -> None:
 
 def open_coreml_answers(folder: Path, source: Exportable) -> Answers:
     """What the written package answers, in Core ML on the CPU: on macOS only. Raises MissingExtraError."""
-    del source
+    names = {name: _allowed(name) for name in source.outputs}
     with quiet():
         coremltools = _coremltools("Running Core ML's package")
         model = coremltools.models.MLModel(str(folder / PACKAGE), compute_units=coremltools.ComputeUnit.CPU_ONLY)
 
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = [model.predict({"images": image[None]})["probabilities"] for image in images]
-        return np.concatenate(found).astype(np.float32)
+    def answers(images: NDArray[np.float32]) -> Outputs:
+        found = [model.predict({"images": image[None]}) for image in images]
+        return {name: np.concatenate([each[here] for each in found]).astype(np.float32) for name, here in names.items()}
 
     return answers
+
+
+def _allowed(name: str) -> str:
+    """An output's name as Core ML takes it, which has no dots."""
+    return name.replace(".", "_")
 
 
 def _coremltools(needed_for: str) -> Any:

@@ -78,5 +78,4 @@ def open_executorch_answers(folder: Path, source: Exportable) -> Answers:
     from pocketvision.runtime.executorch_backend import open_file
 
     size = source.preprocessing
-    backend = open_file(folder / FILE, (size.height, size.width), len(source.labels))
-    return lambda images: backend.run(images)["probabilities"]
+    return open_file(folder / FILE, (size.height, size.width), source.output_shapes).run

@@ -36,7 +36,7 @@ def write_free_size_onnx(source: Exportable, folder: Path) -> None:
             graph,
             path,
             example=source.example(),
-            outputs=to_onnx.OUTPUTS,
+            outputs=source.outputs,
             metadata=to_onnx.metadata(source),
             free_size=True,
         )
@@ -51,7 +51,7 @@ def write_free_size_onnx(source: Exportable, folder: Path) -> None:
 def open_free_size_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers to preprocessed images of any one size, in ONNX Runtime."""
     del source
-    run = to_onnx.probabilities_of(folder / FILE)
+    run = to_onnx.session_of(folder / FILE)
     return lambda images: run({"images": images})
 
 

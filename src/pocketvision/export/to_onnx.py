@@ -1,4 +1,4 @@
-"""A trained network as one ONNX file with a free batch dimension and the outputs `logits` and `probabilities`."""
+"""A trained network as one ONNX file with a free batch dimension and every output of its tasks."""
 
 import contextlib
 import json
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -19,31 +18,34 @@ from pocketvision.export.onnx_versions import EXPORTED_OPSET, lower_versions
 from pocketvision.export.unsupported import converted
 from pocketvision.json_text import json_text
 from pocketvision.runtime.backends import usable_cores
+from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.onnx_backend import open_file
 
 FILE = "model.onnx"
-OUTPUTS = ("logits", "probabilities")
 
 
 def write_onnx(source: Exportable, folder: Path) -> None:
     """Write `model.onnx` (whole or not at all). Weights are inside the file, labels and preprocessing in its metadata."""
-    write_graph(source.graph(), folder / FILE, example=source.example(), outputs=OUTPUTS, metadata=metadata(source))
+    write_graph(
+        source.graph(), folder / FILE, example=source.example(), outputs=source.outputs, metadata=metadata(source)
+    )
 
 
 def metadata(source: Exportable) -> dict[str, str]:
     """What a file says of itself: labels and preprocessing, as JSON."""
-    return {"labels": json_text(source.labels), "preprocessing": json.dumps(source.preprocessing.to_dict())}
+    labels = {name: task.labels for name, task in source.tasks.items()}
+    alone = next(iter(labels.values())) if len(labels) == 1 else labels
+    return {"labels": json_text(alone), "preprocessing": json.dumps(source.preprocessing.to_dict())}
 
 
 def open_onnx_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers, in ONNX Runtime."""
     del source
-    backend = open_file(folder / FILE, usable_cores())
-    return lambda images: backend.run(images)["probabilities"]
+    return open_file(folder / FILE, usable_cores()).run
 
 
-def probabilities_of(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]:
-    """Runs an ONNX file that no backend opens in ONNX Runtime: from its inputs by name to probabilities (N, classes)."""
+def session_of(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], Outputs]:
+    """Runs an ONNX file that no backend opens in ONNX Runtime: from its inputs to its outputs, both by name."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,11 +53,8 @@ def probabilities_of(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], NDArr
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        (probabilities,) = session.run(["probabilities"], dict(inputs))
-        return np.asarray(probabilities)
-
-    return run
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def write_graph(

@@ -26,8 +26,7 @@ def open_openvino_answers(folder: Path, source: Exportable) -> Answers:
     from pocketvision.runtime.openvino_backend import open_file
 
     del source
-    backend = open_file(folder / FILES[0], usable_cores())
-    return lambda images: backend.run(images)["probabilities"]
+    return open_file(folder / FILES[0], usable_cores()).run
 
 
 def _write(source: Exportable, folder: Path, *, half: bool) -> None:

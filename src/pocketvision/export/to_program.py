@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
-from pocketvision.export.exportable import BATCH, Answers, Exportable
+from pocketvision.export.exportable import BATCH, Answers, Exportable, answers_in_torch
 from pocketvision.export.unsupported import converted
 
 FILE = "model.pt2"
@@ -32,11 +32,6 @@ def write_program(source: Exportable, folder: Path) -> None:
 
 def open_program_answers(folder: Path, source: Exportable) -> Answers:
     """What the written program answers, in torch."""
-    del source
     module = torch.export.load(folder / FILE).module()
 
-    def answers(images):  # type: ignore[no-untyped-def]
-        with torch.no_grad():
-            return module(torch.from_numpy(images))[1].numpy()
-
-    return answers
+    return answers_in_torch(module, source.outputs)

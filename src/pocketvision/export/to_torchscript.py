@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pocketvision.atomic_files import replacing
-from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.exportable import Answers, Exportable, answers_in_torch
 
 FILE = "model.torchscript"
 
@@ -42,13 +42,8 @@ def _without_debug_files(source: Path, out: Path) -> None:
 
 def open_torchscript_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers, in torch."""
-    del source
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.jit.load(folder / FILE)  # type: ignore[no-untyped-call]
 
-    def answers(images):  # type: ignore[no-untyped-def]
-        with torch.no_grad():
-            return module(torch.from_numpy(images))[1].numpy()
-
-    return answers
+    return answers_in_torch(module, source.outputs)

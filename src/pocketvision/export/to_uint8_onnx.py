@@ -17,6 +17,7 @@ from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.onnx_versions import lower_versions
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.runtime.batches import Outputs
 
 FILE = "model_uint8.onnx"
 
@@ -150,9 +151,9 @@ def write_uint8_onnx(source: Exportable, folder: Path) -> None:
 def open_uint8_answers(folder: Path, source: Exportable) -> Answers:
     """What the written file answers to whole images, (1, height, width, 3) uint8, in ONNX Runtime."""
     del source
-    run = to_onnx.probabilities_of(folder / FILE)
+    run = to_onnx.session_of(folder / FILE)
 
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def answers(images: NDArray[np.float32]) -> Outputs:
         (image,) = images
         return run({"image": image})
 

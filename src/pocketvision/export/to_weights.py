@@ -4,13 +4,16 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
-from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.exportable import Answers, Exportable, answers_in_torch
 from pocketvision.models.key_layouts import LAYOUTS, from_ours
 from pocketvision.models.other_names import name_in
+from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES
+from pocketvision.tasks.classification.task import CLASSIFICATION
+from pocketvision.tasks.manifest import TaskManifest
 
 LABELS = "labels.txt"
 TIMM_FILES = ("weights_timm.safetensors", LABELS)
@@ -33,36 +36,50 @@ def open_timm_answers(folder: Path, source: Exportable) -> Answers:
         import timm
     except ImportError:
         raise MissingExtraError("Loading the weights into timm", "timm") from None
-    network = timm.create_model(name_in("timm", source.network.architecture), num_classes=len(source.labels))
-    return _answers(network, folder / TIMM_FILES[0], source.temperature)
+    task = _classification(source)
+    network = timm.create_model(name_in("timm", source.network.architecture), num_classes=len(task.labels))
+    return _answers(network, folder / TIMM_FILES[0], task)
 
 
 def open_torchvision_answers(folder: Path, source: Exportable) -> Answers:
     """What torchvision's network answers with the weights."""
     from torchvision.models import get_model
 
-    network = get_model(name_in("torchvision", source.network.architecture), num_classes=len(source.labels))
-    return _answers(network, folder / TORCHVISION_FILES[0], source.temperature)
+    task = _classification(source)
+    network = get_model(name_in("torchvision", source.network.architecture), num_classes=len(task.labels))
+    return _answers(network, folder / TORCHVISION_FILES[0], task)
 
 
 def _write(source: Exportable, folder: Path, library: str, file: str) -> None:
+    task = _classification(source)
     name_in(library, source.network.architecture)  # refuse first a network that nobody could load the file into
     state = from_ours(LAYOUTS[library], source.network.architecture, source.network.state_dict())
-    lines = [label for label in source.labels if label.splitlines() != [label]]
+    lines = [label for label in task.labels if label.splitlines() != [label]]
     if lines:
         raise UsageError(f"The class name {lines[0]!r} has a line break, so {LABELS} can not hold it.")
     with replacing(folder / file) as temporary:
         safetensors.torch.save_file({key: value.contiguous() for key, value in state.items()}, temporary)
     with replacing(folder / LABELS) as temporary:
-        temporary.write_text("\n".join(source.labels) + "\n", encoding="utf-8", errors="surrogateescape")
+        temporary.write_text("\n".join(task.labels) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
-def _answers(network: nn.Module, path: Path, temperature: float) -> Answers:
+def _classification(source: Exportable) -> TaskManifest:
+    """The only task. Raises UsageError for others, which those libraries' networks do not answer."""
+    (task, *more) = source.tasks.values()
+    if more or task.kind != CLASSIFICATION.kind:
+        raise UsageError(
+            f"timm's and torchvision's networks classify; this one answers {', '.join(source.tasks)}. Export to onnx instead."
+        )
+    return task
+
+
+def _answers(network: nn.Module, path: Path, task: TaskManifest) -> Answers:
     network.load_state_dict(safetensors.torch.load_file(path))
     network.eval()
+    temperature = task.postprocessing.get("temperature", 1.0)
 
-    def answers(images):  # type: ignore[no-untyped-def]
-        with torch.no_grad():
-            return torch.softmax(network(torch.from_numpy(images)) / temperature, dim=1).numpy()
+    def outputs(images: Tensor) -> tuple[Tensor, ...]:
+        logits = network(images)
+        return logits, torch.softmax(logits / temperature, dim=1)
 
-    return answers
+    return answers_in_torch(outputs, (task.outputs[LOGITS], task.outputs[PROBABILITIES]))

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, MissingExtraError, UsageError, unknown_name
 from pocketvision.runtime import executorch_backend, onnx_backend, openvino_backend, torch_backend
-from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.batches import Outputs, Shapes
 from pocketvision.runtime.cpu_quota import cpu_quota
 
 
 class Backend(Protocol):
     """A graph, ready to run. `run` may be called from several threads at once.
 
-    size: height and width of its input in pixels. classes: how many it tells apart.
+    size: height and width of its input in pixels. outputs: the shape of each output for one image, by name.
     """
 
     size: tuple[int, int]
-    classes: int
+    outputs: Shapes
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
-        """Preprocessed images (N, 3, H, W), N from 0, to `logits` and `probabilities`, (N, classes) each.
+        """Preprocessed images (N, 3, H, W), N from 0, to the graph's outputs by name, (N, …) each.
 
         Raises ValueError when the images have another size or type.
         """

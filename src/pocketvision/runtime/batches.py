@@ -1,10 +1,15 @@
 """What every backend asks of its input and gives for none: the same words whichever runs."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 Outputs = dict[str, NDArray[np.float32]]
-OUTPUTS = ("logits", "probabilities")
+"""A graph's outputs by name, batch first."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each output for one image, by name, in the graph's order."""
 
 
 def checked(images: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -23,6 +28,6 @@ def writable(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return images if images.flags.writeable else images.copy()
 
 
-def no_answers(classes: int) -> Outputs:
-    """What a batch of no images is answered with: (0, classes) each."""
-    return {name: np.zeros((0, classes), np.float32) for name in OUTPUTS}
+def no_answers(shapes: Shapes, images: int = 0) -> Outputs:
+    """What a batch of no images is answered with; for more, zeros in the place of answers."""
+    return {name: np.zeros((images, *shape), np.float32) for name, shape in shapes.items()}

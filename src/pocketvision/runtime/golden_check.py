@@ -1,13 +1,10 @@
 """The golden check of `verify` and `serve`: does a backend answer a bundle's golden inputs as they were measured?"""
 
-import numpy as np
-
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured
-
-TOLERANCE = 1e-3
-"""Largest difference of a probability on the golden inputs."""
+from pocketvision.tasks.differences import output_differences
+from pocketvision.tasks.task import TOLERANCE
 
 GOLDEN_TOLERANCE = "golden_tolerance"
 """The entry of a manifest that allows another difference: of its `compression` for the whole bundle, of a file's `agreement`
@@ -26,25 +23,24 @@ def golden_tolerance(bundle: Bundle, backend: str) -> float:
 
 
 def check_golden(bundle: Bundle, backend: str, opened: Backend) -> float:
-    """The largest difference of a probability over the golden inputs.
+    """The largest difference of a probability, or of what stands for one, over the golden inputs.
 
     backend: the name of what was opened. Raises BundleError that names the golden image and the difference when it is more
     than the bundle allows, or no number.
     """
     golden = bundle.golden()
-    answers = opened.run(golden["images"])["probabilities"]
+    outputs = opened.run(golden["images"])
     tolerance = golden_tolerance(bundle, backend)
-    difference = np.abs(answers - golden["probabilities"]).max(axis=1)
-    worst = int(np.nan_to_num(difference, nan=np.inf).argmax())
-    if not difference[worst] <= tolerance:
+    furthest = max(output_differences(bundle.tasks, golden, outputs), key=lambda each: each.largest)
+    if not furthest.largest <= tolerance:
         rounding = (
             ""
             if answers_as_measured(bundle, backend)
             else f" It was not quantized for {backend}, which rounds 8 bits its own way: leave --backend out."
         )
         raise BundleError(
-            f"{bundle.folder}: {backend} does not answer as it was measured: a probability of golden image {worst} "
-            f"differs by {difference[worst]:.2g} (at most {tolerance:.0e} is allowed). The bundle was made with "
+            f"{bundle.folder}: {backend} does not answer as it was measured: a {furthest.noun} of golden image {furthest.worst} "
+            f"differs by {furthest.largest:.2g} (at most {tolerance:.0e} is allowed). The bundle was made with "
             f"{bundle.manifest.versions}; try those versions, or export it anew.{rounding}"
         )
-    return float(difference[worst])
+    return furthest.largest

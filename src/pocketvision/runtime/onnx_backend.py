@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, unknown_name
-from pocketvision.runtime.batches import Outputs, checked, no_answers
+from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers
 from pocketvision.utf8_path import utf8_path
 
 CPU = "CPUExecutionProvider"
@@ -38,21 +38,17 @@ class OnnxBackend:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._input = session.get_inputs()[0]
-        self._outputs = {output.name: output.shape for output in session.get_outputs()}
+        self.outputs: Shapes = {output.name: tuple(output.shape[1:]) for output in session.get_outputs()}
         _, _, height, width = self._input.shape
         self.size: tuple[int, int] = (height, width)
-        self.classes: int = self._outputs["logits"][1]
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
-        """Preprocessed images (N, 3, H, W) to `logits` and `probabilities`, (N, classes) each.
-
-        Raises ValueError when the images have another size or type than the graph's input.
-        """
+        """As the protocol says (backends.py)."""
         images = checked(images, self.size)
         if len(images) == 0:
-            return no_answers(self.classes)
-        values = self._session.run(list(self._outputs), {self._input.name: images})
-        return dict(zip(self._outputs, values, strict=True))
+            return no_answers(self.outputs)
+        values = self._session.run(list(self.outputs), {self._input.name: images})
+        return dict(zip(self.outputs, values, strict=True))
 
 
 def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBackend:

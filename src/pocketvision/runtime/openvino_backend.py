@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.runtime.batches import OUTPUTS, Outputs, checked, no_answers
+from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers
 from pocketvision.utf8_path import utf8_path
 
 
@@ -21,19 +21,22 @@ class OpenVinoBackend:
         self._own = local()
         _, _, height, width = compiled.input(0).partial_shape
         self.size: tuple[int, int] = (height.get_length(), width.get_length())
-        self.classes: int = compiled.output("logits").partial_shape[1].get_length()
+        self.outputs: Shapes = {
+            port.get_any_name(): tuple(side.get_length() for side in list(port.partial_shape)[1:])
+            for port in compiled.outputs
+        }
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
         """As the protocol says (backends.py)."""
         images = checked(images, self.size)
         if len(images) == 0:
-            return no_answers(self.classes)
+            return no_answers(self.outputs)
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request = self._own.request
         request.infer([images], share_inputs=True)
         # A copy: the request's memory is written again by the next call.
-        return {name: np.array(request.get_tensor(name).data) for name in OUTPUTS}
+        return {name: np.array(request.get_tensor(name).data) for name in self.outputs}
 
 
 def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OpenVinoBackend:

@@ -1,11 +1,12 @@
-"""From images to predictions: one at a time, a few, or an endless stream, always with the same answers."""
+"""From images to answers: one at a time, a few, or an endless stream, always with the same answers."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from pocketvision.baseline import brightness_of_inputs
 from pocketvision.bundle import Bundle
 from pocketvision.errors import ImageError, UsageError
-from pocketvision.postprocessing.classification import classify
-from pocketvision.predictions import Classification
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import MAX_PIXELS, ImageSource
+from pocketvision.preprocessing import MAX_PIXELS, ImageSource, Placement, decode_image
 from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
+from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
+from pocketvision.tasks.catalog import Answers, decoded, inputs_of, merged, several_inputs
+from pocketvision.tasks.task import Detail
 
 BATCH = 4
 """Images a worker decodes before it runs them: 12.7, 12.3, 12.2, 12.5 and 12.9 ms of CPU an image with 1, 2, 4, 8 and 16.
@@ -29,55 +31,75 @@ With fewer, decoding drives the network's weights out of the processor's cache; 
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What became of one image of a stream: either a prediction with its logits (classes,), or an error.
+    """What became of one image of a stream: either its answers, or an error.
 
-    path: as it was given; empty for images that came without one. error: the cause, without the path. brightness: see
-    baseline.py; None where there is no prediction.
+    path: as it was given; empty for images that came without one. answers: by the tasks' names. outputs: of the graph, by name,
+    (inputs of the image, …). error: the cause, without the path. brightness: see baseline.py; None where there is an error.
     """
 
     path: str
-    prediction: Classification | None
-    logits: NDArray[np.float32] | None
-    error: str | None
+    answers: Answers = field(default_factory=dict)
+    outputs: Outputs = field(default_factory=dict)
+    placements: Sequence[Placement] = ()
+    error: str | None = None
     brightness: float | None = None
 
+    @property
+    def prediction(self) -> Any:
+        """The answer of the first task; None where there is an error."""
+        return next(iter(self.answers.values()), None)
+
     def top(self, k: int) -> list[tuple[str, float]]:
-        """The k most probable classes with their probabilities, descending; none if there is an error."""
-        return [] if self.prediction is None else self.prediction.top(k)
+        """The k most probable classes, descending; none if there is an error."""
+        return self.prediction.top(k) if self.answers else []
 
 
 class Predictor:
-    """A bundle at work: `predictor(image)` classifies anything `preprocessing.decode` reads. Threads may share it."""
+    """A bundle at work: `predictor(image)` answers about anything `preprocessing.decode` reads. Threads may share it."""
 
     def __init__(
-        self, bundle: Bundle, *, backend: str | None = None, threads: int | None = None, device: str = "cpu"
+        self,
+        bundle: Bundle,
+        *,
+        backend: str | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        detail: Detail = Detail(),  # noqa: B008 (frozen)
     ) -> None:
         """backend: a name of BACKENDS, "auto" for the fastest here (choice.py), None for the first that has a file in the bundle.
         threads: cores to use at most; None takes every core this process may use; UsageError for fewer than one. device: in the
-        backend's words."""
+        backend's words. detail: how much of the answers is wanted."""
         self.bundle = bundle
         self.labels = bundle.labels
         self.backend = (
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)
         )
         self._device = device
+        self._detail = detail
         self._threads = usable_threads(threads)
+        self._several = several_inputs(bundle.tasks)
         self._opened: dict[int, Backend] = {}
         self._opening = Lock()
 
-    def __call__(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Classification:
-        """Classify one image. Raises ImageError when it can not be read."""
-        images = self.bundle.preprocessing(image, max_pixels=max_pixels)[None]
-        probabilities = self._open(self._threads).run(images)["probabilities"]
-        return classify(probabilities, self.labels)[0]
+    def __call__(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Any:
+        """The answer about one image: of a bundle of one task that task's (a Classification …), else a dictionary of them by the
+        tasks' names. Raises ImageError when the image can not be read."""
+        answers = self.answers(image, max_pixels=max_pixels)
+        return next(iter(answers.values())) if len(answers) == 1 else answers
 
-    def predict_many(self, images: Sequence[ImageSource], *, max_pixels: int = MAX_PIXELS) -> list[Classification]:
-        """Classify several images on all cores, in order. Raises ImageError for the first that can not be read."""
+    def answers(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Answers:
+        """The answers about one image by the tasks' names. Raises ImageError when it can not be read."""
+        inputs, placements = self._inputs(image, max_pixels)
+        return self._answered("", inputs, placements, self._open(self._threads)).answers
+
+    def predict_many(self, images: Sequence[ImageSource], *, max_pixels: int = MAX_PIXELS) -> list[Any]:
+        """Answer several images on all cores, in order, each as `__call__` does. Raises ImageError for the first that can not be
+        read."""
         predictions = []
         for index, row in enumerate(self.stream(images, max_pixels=max_pixels)):
-            if row.prediction is None:
-                raise ImageError(row.path or f"image {index}", row.error or "")
-            predictions.append(row.prediction)
+            if row.error is not None:
+                raise ImageError(row.path or f"image {index}", row.error)
+            predictions.append(row.prediction if len(row.answers) == 1 else row.answers)
         return predictions
 
     def stream(
@@ -111,32 +133,68 @@ class Predictor:
         def predict(chunk: list[ImageSource]) -> list[ImageResult]:
             images = buffers.get()
             try:
-                return self._predict_chunk(chunk, backend, images, max_pixels)
+                if self._several:
+                    return [self._alone(source, backend, max_pixels) for source in chunk]
+                return self._together(chunk, backend, images, max_pixels)
             finally:
                 buffers.put(images)
 
         for rows in prefetch(predict, _chunks(sources, batch), workers=workers, ahead=2 * workers):
             yield from rows
 
-    def _predict_chunk(
+    def _together(
         self, chunk: list[ImageSource], backend: Backend, images: NDArray[np.float32], max_pixels: int
     ) -> list[ImageResult]:
+        """Images of one input each, in one run."""
         errors: list[str | None] = []
-        read = 0
+        placements: list[Placement] = []
         for source in chunk:
             try:
-                self.bundle.preprocessing(source, max_pixels=max_pixels, out=images[read])
+                out = images[len(placements)]
+                placements.append(self.bundle.preprocessing.place(source, max_pixels=max_pixels, out=out)[1])
                 errors.append(None)
-                read += 1
             except ImageError as error:
                 errors.append(error.reason)
-        outputs = backend.run(images[:read]) if read else {"probabilities": images[:0], "logits": images[:0]}
-        brightness = brightness_of_inputs(images[:read], self.bundle.preprocessing).tolist()
-        answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], brightness, strict=True)
-        return [
-            _result(_path(source), *next(answers)) if error is None else ImageResult(_path(source), None, None, error)
-            for source, error in zip(chunk, errors, strict=True)
-        ]
+        read = images[: len(placements)]
+        outputs = backend.run(read)
+        answers = decoded(self.bundle.tasks, outputs, placements, self._detail)
+        brightness = brightness_of_inputs(read, self.bundle.preprocessing).tolist()
+        rows, found = iter(range(len(placements))), []
+        for source, reason in zip(chunk, errors, strict=True):
+            if reason is not None:
+                found.append(ImageResult(_path(source), error=reason))
+                continue
+            row = next(rows)
+            own = {name: values[row : row + 1] for name, values in outputs.items()}
+            found.append(ImageResult(_path(source), answers[row], own, (placements[row],), None, brightness[row]))
+        return found
+
+    def _alone(self, source: ImageSource, backend: Backend, max_pixels: int) -> ImageResult:
+        """An image that may be several inputs."""
+        try:
+            inputs, placements = self._inputs(source, max_pixels)
+        except ImageError as error:
+            return ImageResult(_path(source), error=error.reason)
+        return self._answered(_path(source), inputs, placements, backend)
+
+    def _inputs(self, source: ImageSource, max_pixels: int) -> tuple[NDArray[np.float32], list[Placement]]:
+        """What the network is run on for an image, (inputs, 3, H, W), and where it lies in each. Raises ImageError."""
+        preprocessing = self.bundle.preprocessing
+        if not self._several:
+            pixels, placement = preprocessing.place(source, max_pixels=max_pixels)
+            return pixels[None], [placement]
+        whole = decode_image(source, max_pixels=max_pixels, white_level=preprocessing.white_level)
+        views = inputs_of(self.bundle.tasks, whole, preprocessing)
+        return np.stack([preprocessing.normalise(image) for image, _ in views]), [place for _, place in views]
+
+    def _answered(
+        self, path: str, inputs: NDArray[np.float32], placements: Sequence[Placement], backend: Backend
+    ) -> ImageResult:
+        runs = [backend.run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        outputs = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+        answers = merged(self.bundle.tasks, decoded(self.bundle.tasks, outputs, placements, self._detail), placements)
+        brightness = float(brightness_of_inputs(inputs, self.bundle.preprocessing).mean())
+        return ImageResult(path, answers, outputs, tuple(placements), None, brightness)
 
     def _open(self, threads: int) -> Backend:
         with self._opening:
@@ -149,10 +207,6 @@ def _chunks(sources: Iterable[ImageSource], size: int) -> Iterator[list[ImageSou
     iterator = iter(sources)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def _result(path: str, prediction: Classification, logits: NDArray[np.float32], brightness: float) -> ImageResult:
-    return ImageResult(path, prediction, logits, None, brightness)
 
 
 def _path(source: ImageSource) -> str:

@@ -7,18 +7,17 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import UsageError
-from pocketvision.runtime.batches import Outputs, checked, no_answers, writable
+from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers, writable
 
 
 class TorchBackend:
-    """A module from images to logits, with the bundle's temperature. torch runs it on its own threads, whoever calls."""
+    """A module from images to the bundle's outputs. torch runs it on its own threads, whoever calls."""
 
-    def __init__(self, module: Any, size: tuple[int, int], classes: int, temperature: float, device: str) -> None:
+    def __init__(self, module: Any, size: tuple[int, int], outputs: Shapes, device: str) -> None:
         self._module = module
-        self._temperature = temperature
         self._device = device
         self.size = size
-        self.classes = classes
+        self.outputs = outputs
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
         """As the protocol says (backends.py)."""
@@ -26,30 +25,27 @@ class TorchBackend:
 
         images = writable(checked(images, self.size))
         if len(images) == 0:
-            return no_answers(self.classes)
+            return no_answers(self.outputs)
         with torch.inference_mode():
             batch = torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
-            logits = self._module(batch).float()
-            probabilities = torch.softmax(logits / self._temperature, dim=1)
-        return {"logits": logits.cpu().numpy(), "probabilities": probabilities.cpu().numpy()}
+            found = self._module(batch)
+        return {name: values.float().cpu().numpy() for name, values in zip(self.outputs, found, strict=True)}
 
 
 def open_eager(bundle: Bundle, file: str, threads: int, device: str) -> TorchBackend:
     """The network as it is. `threads` are the process's: torch has one pool for all. Raises UsageError, BundleError."""
-    del file  # rows and weights belong together, and the bundle knows both
-    return _opened(bundle, threads, device, compiles=False)
+    return _opened(bundle, file, threads, device, compiles=False)
 
 
 def open_compiled(bundle: Bundle, file: str, threads: int, device: str) -> TorchBackend:
     """The network through torch.compile: the first call takes half a minute, and a C++ compiler."""
-    del file
-    return _opened(bundle, threads, device, compiles=True)
+    return _opened(bundle, file, threads, device, compiles=True)
 
 
-def _opened(bundle: Bundle, threads: int, device: str, *, compiles: bool) -> TorchBackend:
+def _opened(bundle: Bundle, file: str, threads: int, device: str, *, compiles: bool) -> TorchBackend:
     import torch
 
-    from pocketvision.models.network import fold_norms
+    from pocketvision.models.network import Decoded, fold_norms
     from pocketvision.models.rebuild import rebuilt
 
     try:
@@ -60,14 +56,11 @@ def _opened(bundle: Bundle, threads: int, device: str, *, compiles: bool) -> Tor
             f"torch {torch.__version__} finds no device {device!r} here: {str(error).splitlines()[0]}"
         ) from None
     torch.set_num_threads(threads)
-    network: Any = fold_norms(rebuilt(bundle)).to(device).to(memory_format=torch.channels_last)
+    graph = Decoded(
+        fold_norms(rebuilt(bundle)), {name: task.postprocessing for name, task in bundle.tasks.items()}
+    ).eval()
+    network: Any = graph.to(device).to(memory_format=torch.channels_last)
     if compiles:
         network = torch.compile(network, dynamic=True)
     preprocessing = bundle.preprocessing
-    return TorchBackend(
-        network,
-        (preprocessing.height, preprocessing.width),
-        len(bundle.labels),
-        bundle.task.postprocessing.get("temperature", 1.0),
-        device,
-    )
+    return TorchBackend(network, (preprocessing.height, preprocessing.width), bundle.output_shapes(file), device)

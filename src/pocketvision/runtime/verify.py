@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pocketvision.bundle import Bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import BundleError, UsageError
+from pocketvision.printable import counted
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.runtime.golden_check import check_golden, golden_tolerance
 

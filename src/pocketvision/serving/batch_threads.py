@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError
+from pocketvision.printable import counted
 
 Raw = TypeVar("Raw")
 Item = TypeVar("Item")

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.printable import counted
 from pocketvision.serving.batch_threads import Batch, BatchThreads, Item, Job, ModelError, Raw, Result
 
 SMOOTHING = 0.1  # of what is known of the model's speed, from each answer

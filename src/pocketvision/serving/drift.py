@@ -4,8 +4,8 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
-from pocketvision.baseline import EDGES, Distribution, bin_of, stability_index
-from pocketvision.bundle_figures import counted
+from pocketvision.baseline import BRIGHTNESS, CONFIDENCE, Distribution, bin_of, edges_of, stability_index
+from pocketvision.printable import counted
 from pocketvision.serving.telemetry import DriftMetrics
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,10 @@ class DriftMonitor:
     def __init__(self, model: str, baseline: Mapping[str, Distribution], figures: DriftMetrics) -> None:
         self._model = model
         self._figures = figures
-        usable = {feature: baseline[feature] for feature in EDGES if feature in baseline}
-        usable = {feature: each for feature, each in usable.items() if each.edges == EDGES[feature]}
+        usable = {feature: each for feature, each in baseline.items() if each.edges == edges_of(feature)}
         unfit = {feature: reason for feature, each in usable.items() if (reason := _unusable(each))}
         self._windows = {feature: _Window(each) for feature, each in usable.items() if feature not in unfit}
-        for feature in EDGES:
+        for feature in dict.fromkeys((CONFIDENCE, BRIGHTNESS, *baseline)):
             figures.clear(model, feature)
             if feature in usable:
                 figures.set_baseline(model, feature, usable[feature])

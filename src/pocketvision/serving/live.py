@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pocketvision.bundle_figures import counted
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 from pocketvision.serving.problems import refused, retry_after
 
 PUBLISHER_TIMEOUT = 5.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.printable import counted
 from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError

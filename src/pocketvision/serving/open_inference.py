@@ -12,8 +12,8 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.names import CheckedRoute, check_names

@@ -9,9 +9,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from pocketvision.bundle_figures import counted
 from pocketvision.json_text import json_text
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 from pocketvision.serving.answers import PredictionAnswer, prediction_answer
 from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.names import CheckedRoute, check_names

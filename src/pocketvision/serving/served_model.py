@@ -14,14 +14,15 @@ from PIL import Image
 from pocketvision.baseline import BRIGHTNESS, CONFIDENCE, brightness_of_crop
 from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
-from pocketvision.postprocessing.classification import classify
-from pocketvision.predictions import Classification
 from pocketvision.runtime.backends import Backend, default_backend, file_size, open_backend
 from pocketvision.runtime.golden_check import check_golden
 from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import ModelMetrics, Telemetry
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decode import classify
+from pocketvision.tasks.task import Detail
 
 Input = bytes | NDArray[np.float32]
 """An image file's content, or a network's input (3, H, W)."""
@@ -183,5 +184,5 @@ class ServedModel:
         outputs = self._backend.run(images[: len(items)])
         if not np.isfinite(outputs["probabilities"]).all():
             raise ValueError("the network's answer is not a number")
-        answers = zip(classify(outputs["probabilities"], self.labels), outputs["logits"], items, strict=True)
+        answers = zip(classify(outputs, (), self.bundle.task, Detail()), outputs["logits"], items, strict=True)
         return [_ModelOutput(classification, logits, item.brightness) for classification, logits, item in answers]

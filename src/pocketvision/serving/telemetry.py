@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pocketvision.baseline import EDGES, Distribution
+from pocketvision.baseline import Distribution, edges_of
 from pocketvision.serving.metric_table import counter, gauge, histogram
 from pocketvision.serving.tracing import Tracing
 
@@ -40,7 +40,7 @@ class DriftMetrics:
         if (model, feature) not in self._shown:
             return
         self.index.labels(model, feature).set(_UNKNOWN)
-        for edge in EDGES[feature]:
+        for edge in edges_of(feature):
             self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
 

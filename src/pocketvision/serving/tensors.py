@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.json_text import json_text
+from pocketvision.printable import counted
 from pocketvision.serving.base64_text import base64_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

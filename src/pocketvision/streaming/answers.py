@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pocketvision.errors import ImageError
-from pocketvision.predictions import Classification
 from pocketvision.streaming.bounded_queue import BoundedQueue
 from pocketvision.streaming.crop import Crop, CropError
 from pocketvision.streaming.frame import Frame, Pixels, SourceEvents
 from pocketvision.streaming.reader import BackOff, Pace, ReaderCounts, ReadSource, read_frames
 from pocketvision.streaming.silence import SilenceMonitor
+from pocketvision.tasks.classification.answer import Classification
 
 READ_AHEAD = 4
 """Frames that are read ahead when none may be lost."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import TrainingError
+from pocketvision.printable import counted
 from pocketvision.training.optimizer import make_optimizer
 
 

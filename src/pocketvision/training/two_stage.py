@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import CLASSIFICATION, Network, fold_norms
-from pocketvision.postprocessing.temperature import fit_temperature
+from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import IMAGES, Inputs, Names

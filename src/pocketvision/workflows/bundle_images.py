@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.learned_from import FILE as HASHES
 from pocketvision.data.learned_from import SAME, Matches, file_of, fingerprints_of, known_to, looked_up
@@ -19,8 +18,11 @@ from pocketvision.errors import ImageError, UsageError
 from pocketvision.evaluation.evaluate import matched_labels
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Placement, Preprocessing
+from pocketvision.printable import counted
 from pocketvision.runtime.backends import open_backend, usable_cores
+from pocketvision.runtime.batches import Outputs
+from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.workflows.progress import Note, OnEvent
 
 _BATCH = 32
@@ -59,11 +61,14 @@ class BundleImages:
         if waiting:
             yield np.stack(waiting)
 
-    def answers(
-        self, run: Callable[[NDArray[np.float32]], NDArray[np.float32]], batch: int = _BATCH
-    ) -> NDArray[np.float32]:
-        """What `run` answers to all of them: probabilities (N, classes)."""
-        return np.concatenate([run(images) for images in self.batches(batch)])
+    def placed(self, index: int) -> tuple[NDArray[np.float32], Placement]:
+        """The same, and where the image lies in it. Raises ImageError."""
+        return self.preprocessing.place(self.files[index])
+
+    def answers(self, run: Callable[[NDArray[np.float32]], Outputs], batch: int = _BATCH) -> Outputs:
+        """A graph's outputs for all of them, by name, (N, …) each."""
+        found = [run(images) for images in self.batches(batch)]
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def some(self, count: int) -> "BundleImages":
         """At most `count` of them, evenly chosen."""
@@ -164,7 +169,8 @@ def _without_learned(
 def _both_figures(bundle: Bundle, found: BundleImages, kept: NDArray[np.bool_], overlap: Overlap) -> str:
     """What is left out, and the bundle's own accuracy with it and without."""
     backend = open_backend(bundle)
-    right = found.answers(lambda images: backend.run(images)["probabilities"]).argmax(axis=1) == found.truth
+    answers = bundle.task.tensors(found.answers(backend.run))[PROBABILITIES]
+    right = answers.argmax(axis=1) == found.truth
     return f"{overlap.text}. The bundle's own accuracy is {right[kept].mean():.1%} without them, {right.mean():.1%} with them."
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.bundle_figures import counted
 from pocketvision.client import (
     Client,
     ConnectionFailedError,
@@ -23,6 +22,7 @@ from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
+from pocketvision.printable import counted
 from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.prediction_rows import row_sink
 from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines

@@ -145,7 +145,7 @@ def _executorch(source: "Exportable", folder: Path) -> Run:
     from pocketvision.export.to_executorch import FILE
 
     size = source.preprocessing
-    return executorch_backend.open_file(folder / FILE, (size.height, size.width), len(source.labels)).run
+    return executorch_backend.open_file(folder / FILE, (size.height, size.width), source.output_shapes).run
 
 
 _RUNNERS: dict[str, _Runner] = {
@@ -162,12 +162,13 @@ def _measured(name: str, size: int, seconds: float, on_event: OnEvent) -> tuple[
         from pocketvision.export.exportable import Exportable
         from pocketvision.export.targets import TARGETS
         from pocketvision.models.catalog import build
+        from pocketvision.tasks.classification.task import classifying
     except ImportError as error:
         raise MissingExtraError("Measuring networks", "train") from error
     on_event(Note(f"Measuring {name}"))
     network = build(name).eval()
     preprocessing = default_preprocessing(name, size).with_size(size)
-    source = Exportable(network, tuple(map(str, range(network.num_classes))), preprocessing)
+    source = Exportable(network, classifying(list(map(str, range(network.num_classes)))), preprocessing)
     runners = {backend: runner for backend, runner in _RUNNERS.items() if BACKENDS[backend].installed}
     with tempfile.TemporaryDirectory() as folder:
         for target in dict.fromkeys(target for runner in runners.values() for target in runner.targets):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import Matches, known_to, looked_up
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
@@ -25,6 +24,7 @@ from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_synsets
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.printable import counted
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH
 from pocketvision.tasks.classification.truth import class_truth

@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place, rewrite_bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
-from pocketvision.export.agreement import agreement
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
-from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE, TOLERANCE
+from pocketvision.printable import counted
+from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.differences import largest_difference
+from pocketvision.tasks.task import TOLERANCE
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Note, OnEvent, silent
@@ -78,13 +82,13 @@ class ExportResult:
 
 @dataclass(frozen=True, eq=False)
 class _Reference:
-    """What exported files are compared with: the bundle, its network and the network's answers (N, classes) to `images`; by how
+    """What exported files are compared with: the bundle, its network and the network's outputs for `images`; by how
     many points the accuracy may drop; and the folder that they are for."""
 
     bundle: Bundle
     source: Exportable
     images: BundleImages
-    answers: NDArray[np.float32]
+    answers: Outputs
     max_accuracy_drop: float
     out: Path
 
@@ -124,15 +128,13 @@ def export(
         )
     folder = read.folder if out is None else Path(out)
     require_place(folder)
-    source = Exportable(
-        rebuilt(read), read.labels, read.preprocessing, read.task.postprocessing.get("temperature", 1.0)
-    )
+    source = Exportable(rebuilt(read), read.tasks, read.preprocessing)
     if any(target.calibrated for target in targets.values()):
         calibrating = calibration_images(read, data, on_event, images, most=CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
-        answers = measured_on.answers(_network_answers(source))
+        answers = measured_on.answers(source.answers())
         reference = _Reference(read, source, measured_on, answers, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
@@ -151,13 +153,13 @@ def export(
         return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 
-def _baseline(bundle: Bundle, images: BundleImages, reference: NDArray[np.float32]) -> dict[str, Distribution]:
+def _baseline(bundle: Bundle, images: BundleImages, reference: Outputs) -> dict[str, Distribution]:
     """The bundle's own, whose network is what it was; one that has none gets that of the images it was run on, if they were its
     data's and not embedded pictures."""
     if bundle.manifest.baseline or images.truth is None:
         return bundle.manifest.baseline
     brightness = np.concatenate([brightness_of_inputs(batch, bundle.preprocessing) for batch in images.batches()])
-    return baseline(reference.max(axis=1), brightness, "val")
+    return baseline(bundle.task.tensors(reference)[PROBABILITIES].max(axis=1), brightness, "val")
 
 
 def _refuse_shared_files(targets: dict[str, Target]) -> None:
@@ -176,24 +178,13 @@ def _compared(name: str, target: Target, written: Path, reference: _Reference, s
     """The file's figures. Raises AgreementError when it may not be shipped."""
     answers = target.open_answers(written, reference.source)
     found = _all_answers(target, answers, reference.images)
-    comparison = compare(reference.answers, found, reference.images.truth)
+    task = reference.bundle.task
+    floats, exported_to = (task.tensors(each)[PROBABILITIES] for each in (reference.answers, found))
+    comparison = compare(floats, exported_to, reference.images.truth)
     measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
     exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
     _raise_unless_close(exported, target, reference, found)
     return exported
-
-
-def _network_answers(source: Exportable) -> Answers:
-    import torch
-
-    graph = source.graph()
-
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            probabilities: NDArray[np.float32] = graph(torch.from_numpy(images))[1].numpy()
-        return probabilities
-
-    return answers
 
 
 def _measured(
@@ -225,16 +216,17 @@ def _with_golden_tolerance(
     if target.lossless or target.takes_pixels or not target.is_graph:
         return exported
     golden = bundle.golden()
-    here = float(np.abs(answers(golden["images"]) - golden["probabilities"]).max())
+    here = largest_difference(bundle.tasks, golden, answers(golden["images"]))
     if not target.calibrated or source.calibration is None:
         return replace(exported, golden_tolerance=here + TOLERANCE)
     return replace(exported, calibration_images=len(source.calibration), golden_tolerance=here + OTHER_CPU_TOLERANCE)
 
 
-def _all_answers(target: Target, answers: Answers, images: BundleImages) -> NDArray[np.float32]:
-    if target.takes_pixels:
-        return np.concatenate([answers(_pixels(file, images.preprocessing)[None]) for file in images.files])
-    return images.answers(answers)
+def _all_answers(target: Target, answers: Answers, images: BundleImages) -> Outputs:
+    if not target.takes_pixels:
+        return images.answers(answers)
+    found = [answers(_pixels(file, images.preprocessing)[None]) for file in images.files]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
 def _one_by_one(answers: Answers) -> Callable[[NDArray[Any]], object]:
@@ -246,14 +238,14 @@ def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
     return np.asarray(decode(file, white_level=preprocessing.white_level))
 
 
-def _raise_unless_close(
-    exported: ExportedFile, target: Target, reference: _Reference, found: NDArray[np.float32]
-) -> None:
+def _raise_unless_close(exported: ExportedFile, target: Target, reference: _Reference, found: Outputs) -> None:
     """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
     try:
         if target.lossless:
             files = [str(file) for file in reference.images.files]
-            agreement(reference.answers, found).require(exported.files[0], files)
+            for task in reference.bundle.tasks.values():
+                agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
+                agreed.require(exported.files[0], files)
         elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
             drop = describe_drop(exported.comparison, reference.max_accuracy_drop)
             raise AgreementError(f"{exported.files[0]}: {drop}")

@@ -8,10 +8,10 @@ import onnxruntime
 import safetensors.torch
 from platformdirs import user_cache_path
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.printable import counted
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.trunk_cache import TrunkCache

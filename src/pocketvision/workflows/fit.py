@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import GOLDEN, Bundle, read_bundle, rewrite_bundle, write_bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
@@ -21,6 +20,7 @@ from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, 
 from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
+from pocketvision.printable import counted
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
 from pocketvision.workflows.fit_trials import TrialRunner

@@ -19,12 +19,14 @@ from pocketvision.compression.trials import Kind, Trial, Value
 from pocketvision.errors import AgreementError, BundleError
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.runtime.backends import Backend, open_backend
+from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.manifest import unmeasured
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for
 from pocketvision.workflows.progress import Note, OnEvent
 from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.run_folder import RunFolder
-from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.shipping import by_temperature, ship
 from pocketvision.workflows.train import train
 from pocketvision.workflows.tuning import Tuner
 
@@ -142,11 +144,11 @@ class TrialRunner:
         return ship(
             network,
             folder,
-            labels=base.labels,
+            tasks=unmeasured(base.tasks),
             preprocessing=preprocessing,
-            load=validation.load,
+            load=validation.placed,
             names=[str(file) for file in validation.files],
-            truth=validation.truth,
+            calibrate=None if validation.truth is None else by_temperature(validation.truth),
             split="val",
             files=hashes_for(base, learning),
         ).bundle
@@ -226,7 +228,7 @@ def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, ND
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in backends}
     for batch in images.batches():
         for name, backend in backends.items():
-            found[name].append(backend.run(batch)["probabilities"])
+            found[name].append(backend.run(batch)[PROBABILITIES])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

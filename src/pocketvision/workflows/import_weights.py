@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import cast
 
 from pocketvision.bundle import Bundle, require_place
-from pocketvision.bundle_figures import counted
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models.weights import Pretrained, load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
+from pocketvision.printable import counted
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.shipping import ship
 
@@ -54,9 +55,9 @@ def import_weights(
     shipped = ship(
         pretrained.network,
         folder,
-        labels=labels,
+        tasks=classifying(labels),
         preprocessing=preprocessing,
-        load=lambda index: preprocessing(images[index]),
+        load=lambda index: preprocessing.place(images[index]),
         names=[image.name for image in images],
     )
     return shipped.bundle

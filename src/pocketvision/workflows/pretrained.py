@@ -47,6 +47,7 @@ def _convert(name: str, folder: Path) -> Bundle:
         ) from error
     from pocketvision.data.demo_faces import some_pictures
     from pocketvision.models.weights import load_pretrained
+    from pocketvision.tasks.classification.task import classifying
     from pocketvision.workflows.shipping import ship
 
     pretrained = load_pretrained(name)
@@ -56,8 +57,8 @@ def _convert(name: str, folder: Path) -> Bundle:
     return ship(
         pretrained.network,
         folder,
-        labels=pretrained.labels,
+        tasks=classifying(pretrained.labels),
         preprocessing=pretrained.preprocessing,
-        load=lambda index: pretrained.preprocessing(images[index]),
+        load=lambda index: pretrained.preprocessing.place(images[index]),
         names=[image.name for image in images],
     ).bundle

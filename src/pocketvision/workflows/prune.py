@@ -16,18 +16,20 @@ from pocketvision.compression.prune_weights import prune_weights, sparsity, zero
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
-from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.cost import Cost, cost
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
+from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.manifest import unmeasured
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for, measuring_images
 from pocketvision.workflows.export import describe_drop, json_safe
 from pocketvision.workflows.pretrained import open_bundle, output_folder
 from pocketvision.workflows.progress import Note, OnEvent, silent
-from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.shipping import by_temperature, ship
 from pocketvision.workflows.tuning import Tuner
 
 REPORT = "pruning-failed.json"
@@ -171,12 +173,7 @@ class _Pruner:
 
 
 def _exportable(bundle: Bundle, network: Network) -> Exportable:
-    temperature = bundle.task.postprocessing.get("temperature", 1.0)
-    return Exportable(network, bundle.labels, bundle.preprocessing, temperature)
-
-
-def _probabilities(backend: Backend) -> Answers:
-    return lambda images: backend.run(images)["probabilities"]
+    return Exportable(network, bundle.tasks, bundle.preprocessing)
 
 
 def _write_if_accurate(
@@ -192,8 +189,9 @@ def _write_if_accurate(
     with tempfile.TemporaryDirectory() as temporary:
         write_onnx(_exportable(bundle, network), Path(temporary))
         backends: dict[str, Backend] = {"float": open_backend(bundle), "pruned": open_onnx(Path(temporary) / FILE)}
-        answers = {name: images.answers(_probabilities(backend)) for name, backend in backends.items()}
-        comparison = compare(answers["float"], answers["pruned"], images.truth)
+        answers = {name: images.answers(backend.run) for name, backend in backends.items()}
+        floats, pruned = (bundle.task.tensors(answers[name])[PROBABILITIES] for name in ("float", "pruned"))
+        comparison = compare(floats, pruned, images.truth)
         latency = measure_latency({name: each.run for name, each in backends.items()}, images.load(0)[None])
     size = bundle.preprocessing.height
     counted, labels = sparsity(network), len(bundle.labels)
@@ -218,11 +216,11 @@ def _write_if_accurate(
     shipped = ship(
         network,
         folder,
-        labels=bundle.labels,
+        tasks=unmeasured(bundle.tasks),
         preprocessing=bundle.preprocessing,
-        load=images.load,
+        load=images.placed,
         names=[str(file) for file in images.files],
-        truth=images.truth,
+        calibrate=None if images.truth is None else by_temperature(images.truth),
         split="val",
         files=hashes,
     ).bundle

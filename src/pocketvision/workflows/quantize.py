@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, write_bundle
-from pocketvision.bundle_figures import counted
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Search, SearchData, answers_of, open_float, search
@@ -23,7 +22,9 @@ from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.network import fold_norms
 from pocketvision.models.rebuild import rebuilt
+from pocketvision.printable import counted
 from pocketvision.runtime.backends import BACKENDS, open_backend
+from pocketvision.runtime.batches import no_answers
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings
@@ -182,7 +183,7 @@ def _tuned(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path,
         on_step=lambda step: report_tuning_step(on_event, step, steps),
     )
     folder.mkdir()
-    write_onnx(Exportable(tuned, bundle.labels, size, bundle.task.postprocessing.get("temperature", 1.0)), folder)
+    write_onnx(Exportable(tuned, bundle.tasks, size), folder)
     return folder / FILE
 
 
@@ -270,10 +271,8 @@ def _write(
     images = bundle.golden()["images"]
     files: dict[str, Path | bytes] = {**{name: folder / name for name in names}, **hashes}
     # Its own answers: they are what another machine has to give as well. First a bundle with none that are meant, to ask it.
-    blank = np.zeros((len(images), len(bundle.labels)), np.float32)
+    blank = no_answers(bundle.output_shapes("model.onnx"), len(images))
     with tempfile.TemporaryDirectory() as temporary:
-        draft = write_bundle(
-            Path(temporary) / "draft", manifest, files, images, {"logits": blank, "probabilities": blank}
-        )
+        draft = write_bundle(Path(temporary) / "draft", manifest, files, images, blank)
         answers = open_backend(draft).run(images)
         return write_bundle(out, manifest, files, images, answers)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.learned_from import fingerprints_of
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import CONTENT
 from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 from pocketvision.workflows.progress import Counted, OnEvent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 

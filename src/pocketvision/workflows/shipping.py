@@ -1,7 +1,7 @@
 """From a network to a bundle that answers like it: export, agreement on real images, golden inputs, manifest."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -13,19 +13,21 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import GOLDEN, Bundle, Manifest, TaskManifest, rewrite_bundle, write_bundle
-from pocketvision.export.agreement import Agreement, agreement
+from pocketvision.baseline import Distribution, baseline_of, brightness_of_inputs
+from pocketvision.bundle import GOLDEN, Bundle, Manifest, rewrite_bundle, write_bundle
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE as ONNX_FILE
 from pocketvision.export.to_onnx import write_onnx
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import WEIGHTS_FILE
 from pocketvision.models.state_files import rows_as_metadata
-from pocketvision.postprocessing.classification import softmax
-from pocketvision.postprocessing.temperature import fit_temperature
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.runtime.backends import Backend, open_onnx
+from pocketvision.runtime.batches import Outputs
+from pocketvision.tasks.catalog import decoded, task_named
+from pocketvision.tasks.classification.temperature import fit_temperature
+from pocketvision.tasks.manifest import TaskManifest, by_task
+from pocketvision.tasks.task import Agreement, Detail
 
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
 AGREEMENT_IMAGES = 400
@@ -33,97 +35,171 @@ GOLDEN_IMAGES = 4
 WRITTEN = (WEIGHTS_FILE, ONNX_FILE, GOLDEN)
 """The files of every new bundle."""
 _BATCH = 32
+_MOST_BYTES = 256 * 1024 * 1024
+"""Of what the heads put out for the images that are compared: fewer are where a head puts out much."""
 
-LoadImage = Callable[[int], NDArray[np.float32]]
+Load = Callable[[int], tuple[NDArray[np.float32], Placement]]
+"""A preprocessed image, (3, H, W), and where it lies in that."""
+
+Learned = dict[str, dict[str, NDArray[np.float32]]]
+"""What heads learn from, by task and role, a batch first."""
+
+Calibrate = Callable[[Learned, Sequence[int]], Mapping[str, Mapping[str, Any]]]
+"""From what the heads put out for images, and their indices, to the postprocessing of the tasks that have some."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shipped:
-    """A written bundle and how its exported file agrees with the network."""
+    """A written bundle and how its exported file agrees with the network, by task."""
 
     bundle: Bundle
-    agreement: Agreement
-    temperature: float
+    agreement: Mapping[str, Agreement]
 
 
 def ship(
     network: Network,
     folder: Path,
     *,
-    labels: Sequence[str],
+    tasks: Mapping[str, TaskManifest],
     preprocessing: Preprocessing,
-    load: LoadImage,
+    load: Load,
     names: Sequence[str],
-    truth: NDArray[np.int64] | None = None,
+    calibrate: Calibrate | None = None,
     split: str = "",
     files: Mapping[str, Path | bytes] = MappingProxyType({}),
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Shipped:
     """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
 
-    load(i) gives preprocessed image i of `names`, (3, H, W); at most AGREEMENT_IMAGES of them, evenly chosen, are run through
-    the network in PyTorch and through the exported file. With their labels `truth` the temperature is fitted on the same
-    images; without, it is 1. split: whose images they are, for the baseline that the file's answers to them are then
+    tasks: what its heads answer. load(i) gives image i of `names`; at most AGREEMENT_IMAGES of them, evenly chosen, are run
+    through the network in PyTorch and through the exported file. calibrate: finds postprocessing on the same images; without,
+    that of `tasks` stays. split: whose images they are, for the baseline that the file's answers to them are then
     (baseline.py); of images that are nothing like those to come there is none. files: what else lies in the bundle.
     on_progress: called with the images compared and their total.
     """
     network = network.eval()
-    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), AGREEMENT_IMAGES)).astype(int)).tolist()
+    chosen = _evenly(len(names), _comparable(network, load))
     loading = _with_progress(load, 2 * len(chosen), on_progress)
-    logits = np.concatenate([_torch_logits(network, batch) for batch in _batches(loading, chosen)])
-    temperature = 1.0 if truth is None else fit_temperature(logits, truth[chosen])
-    source = Exportable(network, tuple(labels), preprocessing, temperature)
+    learned = _joined([_learned(network, images) for images, _ in _batches(loading, chosen)])
+    if calibrate is not None:
+        found = calibrate(learned, chosen)
+        tasks = {
+            name: replace(task, postprocessing={**task.postprocessing, **found.get(name, {})})
+            for name, task in tasks.items()
+        }
+    source = Exportable(network, tasks, preprocessing)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ONNX_FILE
         write_onnx(source, path.parent)
-        answers, brightness = _answered(open_onnx(path), _batches(loading, chosen), preprocessing)
-        measured = agreement(softmax(logits, temperature), answers)
-        measured.require(ONNX_FILE, [names[index] for index in chosen])
-        golden = np.stack([load(index) for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
-        golden_logits = _torch_logits(network, golden)
+        asked = _asked(open_onnx(path), loading, chosen, preprocessing)
+        measured = _agreement(source, _shipped(source, learned), asked.outputs)
+        for each in measured.values():
+            each.require(ONNX_FILE, [names[index] for index in chosen])
+        golden = np.stack([load(index)[0] for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
         weights = safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture))
         bundle = write_bundle(
             folder,
-            _manifest(source, measured, baseline(answers.max(axis=1), brightness, split) if split else {}),
+            _manifest(source, measured, asked.baseline(tasks, split) if split else {}),
             {WEIGHTS_FILE: weights, ONNX_FILE: path, **files},
             golden,
-            {"logits": golden_logits, "probabilities": softmax(golden_logits, temperature)},
+            _shipped(source, _learned(network, golden)),
         )
-    return Shipped(bundle, measured, temperature)
+    return Shipped(bundle, measured)
 
 
-def _answered(
-    backend: Backend, batches: Iterable[NDArray[np.float32]], preprocessing: Preprocessing
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The probabilities (n, classes) that the exported file gives, and the images' brightness (n,)."""
-    asked = [(backend.run(each)["probabilities"], brightness_of_inputs(each, preprocessing)) for each in batches]
-    answers, brightness = (np.concatenate(parts) for parts in zip(*asked, strict=True))
-    return answers, brightness
+def by_temperature(truth: NDArray[np.int64]) -> Calibrate:
+    """Classification's: the temperature fitted on the true classes of all images."""
+    return lambda learned, chosen: {
+        "classification": {"temperature": fit_temperature(learned["classification"]["logits"], truth[list(chosen)])}
+    }
 
 
-def _manifest(source: Exportable, measured: Agreement, images: dict[str, Distribution]) -> Manifest:
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the exported file put out for images, where these lie in their inputs, and how bright they are, (n,)."""
+
+    outputs: Outputs
+    placements: list[Placement]
+    brightness: NDArray[np.float32]
+
+    def baseline(self, tasks: Mapping[str, TaskManifest], split: str) -> dict[str, Distribution]:
+        answers = decoded(tasks, self.outputs, self.placements, Detail())
+        return baseline_of(answers, self.brightness, split)
+
+
+def _asked(backend: Backend, load: Load, chosen: Sequence[int], preprocessing: Preprocessing) -> _Asked:
+    outputs: list[Outputs] = []
+    placements: list[Placement] = []
+    brightness: list[NDArray[np.float32]] = []
+    for images, places in _batches(load, chosen):
+        outputs.append(backend.run(images))
+        placements += places
+        brightness.append(brightness_of_inputs(images, preprocessing))
+    joined = {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
+    return _Asked(joined, placements, np.concatenate(brightness))
+
+
+def _agreement(source: Exportable, reference: Outputs, candidate: Outputs) -> dict[str, Agreement]:
+    return {
+        name: task_named(task.kind).agree(task.tensors(reference), task.tensors(candidate))
+        for name, task in source.tasks.items()
+    }
+
+
+def _manifest(source: Exportable, measured: Mapping[str, Agreement], images: dict[str, Distribution]) -> Manifest:
     """Of a new bundle of one ONNX file. images: its baseline."""
-    task = TaskManifest(
-        kind="classification",
-        labels=source.labels,
-        outputs=("logits", "probabilities"),
-        postprocessing={"temperature": source.temperature},
-    )
     return Manifest(
         architecture=source.network.architecture.to_dict(),
         preprocessing=source.preprocessing,
-        tasks={"classification": task},
+        tasks=dict(source.tasks),
         graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
-        agreement={ONNX_FILE: measured.to_dict()},
+        agreement={ONNX_FILE: by_task({name: each.to_dict() for name, each in measured.items()})},
         baseline=images,
     )
 
 
-def _with_progress(load: LoadImage, total: int, on_progress: Callable[[int, int], None]) -> LoadImage:
+def _evenly(total: int, count: int) -> list[int]:
+    """At most `count` of the indices below `total`, evenly spread."""
+    chosen: list[int] = np.unique(np.linspace(0, total - 1, min(total, count)).astype(int)).tolist()
+    return chosen
+
+
+def _comparable(network: Network, load: Load) -> int:
+    """How many images may be compared at once."""
+    one = _learned(network, load(0)[0][None])
+    size = sum(values.nbytes for roles in one.values() for values in roles.values())
+    return int(min(max(_MOST_BYTES // size, GOLDEN_IMAGES), AGREEMENT_IMAGES))
+
+
+@torch.no_grad()
+def _learned(network: Network, images: NDArray[np.float32]) -> Learned:
+    found = network.on_features(network.features(torch.from_numpy(images), network.features_read))
+    return {task: {role: values.numpy() for role, values in roles.items()} for task, roles in found.items()}
+
+
+def _joined(batches: Sequence[Learned]) -> Learned:
+    return {
+        task: {role: np.concatenate([each[task][role] for each in batches]) for role in roles}
+        for task, roles in batches[0].items()
+    }
+
+
+@torch.no_grad()
+def _shipped(source: Exportable, learned: Learned) -> Outputs:
+    """What the graph puts out, from what the heads did."""
+    tensors = {
+        task: {role: torch.from_numpy(values) for role, values in roles.items()} for task, roles in learned.items()
+    }
+    settings = {name: task.postprocessing for name, task in source.tasks.items()}
+    found = source.network.decoded(tensors, settings)
+    return {name: found[task][role].numpy() for task, own in source.tasks.items() for role, name in own.outputs.items()}
+
+
+def _with_progress(load: Load, total: int, on_progress: Callable[[int, int], None]) -> Load:
     """`load`, which tells how many of `total` images it has loaded."""
     done = count(1)
 
-    def loaded(index: int) -> NDArray[np.float32]:
+    def loaded(index: int) -> tuple[NDArray[np.float32], Placement]:
         image = load(index)
         on_progress(min(next(done), total), total)
         return image
@@ -136,7 +212,7 @@ def with_metrics(
 ) -> Bundle:
     """The same bundle with what was measured, by set of images, written into its manifest. measured: its baseline."""
     task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
-    tasks = {**bundle.manifest.tasks, "classification": task}
+    tasks = {**bundle.manifest.tasks, bundle.task_name: task}
     return rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks, baseline=dict(measured)))
 
 
@@ -144,12 +220,7 @@ def _plain_state(network: Network) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _batches(load: LoadImage, indices: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+def _batches(load: Load, indices: Sequence[int]) -> Iterator[tuple[NDArray[np.float32], list[Placement]]]:
     for start in range(0, len(indices), _BATCH):
-        yield np.stack([load(index) for index in indices[start : start + _BATCH]])
-
-
-@torch.no_grad()
-def _torch_logits(network: Network, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
-    return logits
+        loaded = [load(index) for index in indices[start : start + _BATCH]]
+        yield np.stack([image for image, _ in loaded]), [place for _, place in loaded]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Matches, learned_from
@@ -20,6 +19,7 @@ from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE
+from pocketvision.printable import counted
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.two_stage import Entries
 from pocketvision.workflows.progress import Counted, OnEvent

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import Bundle, read_bundle
@@ -25,7 +26,8 @@ from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
-from pocketvision.preprocessing import Interpolation, Preprocessing
+from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
@@ -37,7 +39,7 @@ from pocketvision.workflows.recorded_split import RecordedSplit, other_data
 from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
+from pocketvision.workflows.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, by_temperature, ship, with_metrics
 from pocketvision.workflows.training_data import TrainingData, prepare_data
 
 logger = logging.getLogger(__name__)
@@ -342,17 +344,17 @@ def _ship(
 ) -> Shipped:
     indices = data.indices("val")
 
-    def load(index: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        return preprocessing(data.samples.file(int(indices[index])))
+    def load(index: int) -> "tuple[NDArray[np.float32], Placement]":
+        return preprocessing.place(data.samples.file(int(indices[index])))
 
     return ship(
         network.to(memory_format=torch.contiguous_format),
         run.bundle,
-        labels=data.samples.class_names,
+        tasks=classifying(data.samples.class_names),
         preprocessing=preprocessing,
         load=load,
         names=[data.samples.paths[index] for index in indices],
-        truth=data.samples.labels[indices].astype(np.int64),
+        calibrate=by_temperature(data.samples.labels[indices].astype(np.int64)),
         files={LEARNED_FROM: data.learned_from.to_bytes()} if settings.ship_hashes else {},
         on_progress=lambda done, total: on_event(Counted("export", done, total)),
     )

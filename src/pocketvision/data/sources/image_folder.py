@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.bundle_figures import counted
 from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.folder_layout import ClassFolder, Layout, folder_layout
 from pocketvision.data.image_files import SUFFIXES, folder_identity, images_below
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 from pocketvision.tasks.classification.truth import class_truth
 
 

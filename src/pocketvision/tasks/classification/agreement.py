@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle_figures import counted
 from pocketvision.errors import AgreementError
-
-TOLERANCE = 1e-3
-"""Largest difference of a probability that an export may show."""
+from pocketvision.printable import counted
+from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.manifest import Tensors
+from pocketvision.tasks.task import TOLERANCE
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ProbabilityAgreement:
     """How far a candidate's answers are from the reference's.
 
     max_probability_difference: over all images and classes. top1_agreement: share of images with the same answer, near
@@ -67,11 +67,16 @@ class Agreement:
         )
 
 
+def agree(reference: Tensors, candidate: Tensors) -> ProbabilityAgreement:
+    """Of a network's outputs and a file's, by role: their probabilities count."""
+    return agreement(reference[PROBABILITIES], candidate[PROBABILITIES])
+
+
 def agreement(
     reference_probabilities: NDArray[np.floating],
     candidate_probabilities: NDArray[np.floating],
     tolerance: float = TOLERANCE,
-) -> Agreement:
+) -> ProbabilityAgreement:
     """Compare probabilities (N, classes) of the same N >= 1 images.
 
     A different top-1 answer is a flip unless the reference sees a near tie: the candidate's class at most `tolerance`
@@ -90,7 +95,7 @@ def agreement(
     best, answered = reference.argmax(axis=1), candidate.argmax(axis=1)
     # A comparison with "not <=" so that not-a-number counts as a flip.
     flipped = (best != answered) & ~(reference[rows, best] - reference[rows, answered] <= tolerance)
-    return Agreement(
+    return ProbabilityAgreement(
         images=len(reference),
         tolerance=tolerance,
         max_probability_difference=float(largest.max()),

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from pocketvision.postprocessing.classification import classify, softmax
+from pocketvision.tasks.classification.decode import classify, softmax
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.task import Detail
 
 
 def test_softmax_with_temperature() -> None:
@@ -16,6 +18,8 @@ def test_softmax_with_temperature() -> None:
 
 
 def test_classify_names_each_row() -> None:
-    answers = classify(np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32), ("cat", "dog"))
+    manifest = TaskManifest("classification", ("cat", "dog"), {"probabilities": "probabilities"})
+    outputs = {"probabilities": np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32)}
+    answers = classify(outputs, (), manifest, Detail())
     assert [answer.label for answer in answers] == ["dog", "cat"]
-    assert classify(np.zeros((0, 2), dtype=np.float32), ("cat", "dog")) == []
+    assert classify({"probabilities": np.zeros((0, 2), dtype=np.float32)}, (), manifest, Detail()) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pocketvision.errors import AgreementError
-from pocketvision.export.agreement import agreement
+from pocketvision.tasks.classification.agreement import agreement
 
 REFERENCE = np.array([[0.9, 0.1], [0.5003, 0.4997], [0.2, 0.8]])
 

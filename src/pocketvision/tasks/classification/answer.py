@@ -38,6 +38,16 @@ class Classification:
         """The most probable class's probability, in [0, 1]."""
         return float(self.probabilities[self.index])
 
+    @property
+    def confidence(self) -> float:
+        """The most probable class's probability."""
+        return self.probability
+
+    @property
+    def headline(self) -> str:
+        """As in "cat 97 %"."""
+        return f"{self.label} {self.probability:.0%}"
+
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k most probable classes with their probabilities, descending; equal ones in index order.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pocketvision.predictions import Classification
+from pocketvision.tasks.classification.answer import Classification
 
 
 def classification(*probabilities: float) -> Classification:

@@ -5,7 +5,7 @@ from math import exp, log
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.postprocessing.classification import softmax
+from pocketvision.tasks.classification.decode import softmax
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 # Bisection steps: the logarithm of the temperature is found to within 6 / 2**24.

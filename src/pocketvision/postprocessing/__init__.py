@@ -1,1 +1,0 @@
-"""From a graph's tensors to predictions. Numpy only; one file a task."""

@@ -1,0 +1,72 @@
+"""The table of tasks, and how a graph's outputs become the answers of them all.
+
+A new task is a folder beside this file and a row here, or a row of an installed package (plugins.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import UsageError
+from pocketvision.plugins import row_named
+from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
+from pocketvision.tasks.classification.task import CLASSIFICATION
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.task import AnyTask, Detail, Input, Task
+
+TASKS: dict[str, AnyTask] = {CLASSIFICATION.kind: CLASSIFICATION}
+"""From a kind's name to what the house does with its answers."""
+
+GROUP = "pocketvision.tasks"
+"""The entry points of kinds from outside."""
+
+Answers = dict[str, Any]
+"""An image's answers by the tasks' names, each as its kind has them."""
+
+
+def task_named(kind: str) -> AnyTask:
+    """The row called `kind`. Raises UsageError for a kind that neither the table nor an installed package has."""
+    row = row_named(TASKS, kind, group=GROUP, what="kind of task")
+    if not isinstance(row, Task):
+        raise UsageError(f"The kind of task {kind} of an installed package is a {type(row).__name__}; expected a Task.")
+    return row
+
+
+def several_inputs(tasks: Mapping[str, TaskManifest]) -> bool:
+    """Whether an image may become several inputs of the network."""
+    return any(task_named(task.kind).views is not None for task in tasks.values())
+
+
+def inputs_of(tasks: Mapping[str, TaskManifest], image: DecodedImage, preprocessing: Preprocessing) -> Sequence[Input]:
+    """What the network is run on for an image: the views of the first task that has some, else the image itself."""
+    for task in tasks.values():
+        views = task_named(task.kind).views
+        if views is not None:
+            return views.inputs(image, preprocessing)
+    return [(preprocessing.crop(image.image), preprocessing.placement(image.placement))]
+
+
+def decoded(
+    tasks: Mapping[str, TaskManifest],
+    outputs: Mapping[str, NDArray[np.float32]],
+    placements: Sequence[Placement],
+    detail: Detail,
+) -> list[Answers]:
+    """The answers for each of N inputs, from a graph's outputs by name, (N, …) each."""
+    columns = {
+        name: task_named(task.kind).decode(task.tensors(outputs), placements, task, detail)
+        for name, task in tasks.items()
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def merged(tasks: Mapping[str, TaskManifest], answers: Sequence[Answers], placements: Sequence[Placement]) -> Answers:
+    """The answers to an image from those to its inputs. A task that has no views of its own takes the first input's."""
+    found: Answers = {}
+    for name, task in tasks.items():
+        views = task_named(task.kind).views
+        own = [each[name] for each in answers]
+        found[name] = own[0] if views is None or len(own) == 1 else views.merge(own, placements)
+    return found

@@ -1,0 +1,31 @@
+"""From a classifier's tensors to Classifications."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.manifest import TaskManifest, Tensors
+from pocketvision.tasks.task import Detail
+
+LOGITS, PROBABILITIES = "logits", "probabilities"
+"""The roles of a classifier's outputs, (N, classes) each."""
+
+
+def classify(
+    outputs: Tensors, placements: Sequence[Placement], manifest: TaskManifest, detail: Detail
+) -> list[Classification]:
+    """One Classification for every row of the probabilities (N, classes). Where an image lies in its input does not matter, and
+    all classes are kept, whatever is shown of them."""
+    del placements, detail
+    return [Classification(manifest.labels, row) for row in outputs[PROBABILITIES]]
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float32]:
+    """Probabilities (N, classes) of logits (N, classes): softmax(logits / temperature), computed in float64."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities

@@ -1,0 +1,26 @@
+"""Classification's row of TASKS."""
+
+from collections.abc import Sequence
+
+from pocketvision.tasks.classification.agreement import agree
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
+from pocketvision.tasks.manifest import TaskManifest, output_names
+from pocketvision.tasks.task import Role, Task
+
+CLASSIFICATION = Task[Classification](
+    kind="classification",
+    roles=(Role(LOGITS, "logit"), Role(PROBABILITIES, "probability", scale=1.0)),
+    decode=classify,
+    agree=agree,
+)
+
+
+def classifying(labels: Sequence[str], temperature: float = 1.0) -> dict[str, TaskManifest]:
+    """The tasks of a bundle that classifies and nothing else, with nothing measured yet. ValueError for a temperature that is not
+    above 0."""
+    if not temperature > 0:
+        raise ValueError(f"the temperature is {temperature}; expected a number above 0")
+    kind = CLASSIFICATION.kind
+    outputs = output_names(kind, CLASSIFICATION.role_names, alone=True)
+    return {kind: TaskManifest(kind, tuple(labels), outputs, "linear", {"temperature": temperature})}

@@ -1,0 +1,60 @@
+"""What a bundle says about one of its tasks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[np.float32]]
+"""A task's outputs by role, batch first."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class TaskManifest:
+    """What the bundle answers for one task.
+
+    kind: a row of TASKS, such as "classification". labels: class names in index order. outputs: the graph's output for each
+    role of the kind. head: a row of HEADS, which made them. postprocessing: the task's numbers, such as classification's
+    temperature (already inside the graph's probabilities). metrics: what was measured, by set of images (bundle_figures.py), each
+    with the `fingerprint` of its images; read them by Bundle.figures. data_fingerprint: of all images of the training, whatever
+    their split. Both empty when nothing was measured.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    outputs: dict[str, str]
+    head: str = ""
+    postprocessing: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    data_fingerprint: str = ""
+
+    def tensors(self, outputs: Mapping[str, NDArray[np.float32]]) -> Tensors:
+        """The task's own of a graph's outputs, by role."""
+        return {role: outputs[name] for role, name in self.outputs.items()}
+
+
+def is_task_name(name: str) -> bool:
+    """Whether a bundle may call a task so: lower-case letters, digits and underscores, a letter first."""
+    return _NAME.fullmatch(name) is not None
+
+
+def output_names(task: str, roles: tuple[str, ...], *, alone: bool) -> dict[str, str]:
+    """A graph's output for each role: `TASK.ROLE`, or the bare role where the task is alone."""
+    return {role: role if alone else f"{task}.{role}" for role in roles}
+
+
+def unmeasured(tasks: Mapping[str, TaskManifest]) -> dict[str, TaskManifest]:
+    """The same tasks of a network that is another one now: what was measured is gone."""
+    return {name: replace(task, metrics={}, data_fingerprint="") for name, task in tasks.items()}
+
+
+def by_task(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of each task under one name each: their own where a task is alone, else `TASK.NAME`."""
+    if len(figures) == 1:
+        return dict(next(iter(figures.values())))
+    return {f"{task}.{name}": value for task, own in figures.items() for name, value in own.items()}
