@@ -218,6 +218,17 @@ def test_every_option_of_train_is_described() -> None:
     assert set(re.findall(r"--[a-z][a-z0-9-]*", training)) == {option for option in options if option.startswith("--")}
 
 
+@pytest.mark.parametrize("verb", ["prune", "fit", "quantize", "export", "serve", "stream", "client predict"])
+def test_every_option_is_named_on_the_page_of_its_verb(verb: str) -> None:
+    first, _, second = verb.partition(" ")
+    page = (ROOT / f"docs/{first}.md").read_text(encoding="utf-8")
+    command = VERBS[first].commands[second] if second else VERBS[first]
+    spellings = [(*parameter.opts, *parameter.secondary_opts) for parameter in command.params]
+    options = [each for each in spellings if each[0].startswith("--")]
+    missing = [each for each in options if not any(re.search(rf"{option}(?![\w-])", page) for option in each)]
+    assert options and not missing
+
+
 def test_defaults_of_train_are_as_described() -> None:
     described = {row[0].split(",")[0]: row[1] for row in table(ROOT / "docs/training.md", "option")}
     for parameter in VERBS["train"].params:
