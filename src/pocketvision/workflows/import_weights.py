@@ -72,8 +72,8 @@ def _check_classes(pretrained: Pretrained, path: Path, model: str, labels: Seque
     classes = pretrained.network.num_classes
     if classes != len(labels):
         raise UsageError(
-            f"{path} has {counted(classes, 'output')}, and {counted(len(labels), 'label')} came with it. "
-            "Expected one name an output, in index order."
+            f"{path} has {counted(classes, 'output')} and {counted(len(labels), 'label')}: expected one name an output, in index "
+            "order."
         )
 
 
