@@ -69,7 +69,7 @@ def test_samples_without_classes() -> None:
     spots = samples(spots=points(0, 3, 1, -1))
     assert spots.classes is None and spots.class_names == () and spots.label_name(0) == ""
     assert spots.label_counts().tolist() == [] and spots.strata.tolist() == [0, 1, 1, 0]
-    with pytest.raises(ValueError, match="no classes in spots"):
+    with pytest.raises(UsageError, match="data: it has the truth of spots, and no class for each image"):
         _ = spots.labels
     with pytest.raises(UsageError, match="counts pictures of classes"):
         without_small_classes(spots, 2)

@@ -12,6 +12,7 @@ from typer.main import get_command
 
 import pocketvision
 from pocketvision.bundle import Bundle
+from pocketvision.cli.main import main
 from pocketvision.cli.verbs import app
 from pocketvision.errors import UsageError
 from pocketvision.workflows.check import check
@@ -42,6 +43,19 @@ def test_every_verb_that_reads_a_table_takes_images(verb: str) -> None:
     if verb in ("check", "evaluate", "train"):
         assert inspect.signature(VERBS[verb]).parameters["min_per_class"].default == 1
         assert "--min-per-class" in {name for parameter in command.params for name in parameter.opts}
+
+
+def test_the_format_is_named(photos: Path, tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb, more in (("check", []), ("train", []), ("evaluate", [str(tiny_bundle.folder)])):
+        with pytest.raises(SystemExit) as ended:
+            main([verb, *more, str(photos), "--format", "image-foldr"])
+        assert (
+            ended.value.code == 2
+            and "Unknown format 'image-foldr'. Did you mean image-folder" in capsys.readouterr().err
+        )
+    assert len(pocketvision.check(photos, format="image-folder", task="classification").samples) == 48
+    with pytest.raises(UsageError, match=r"Unknown task 'detection'\. Known: classification"):
+        pocketvision.train(photos, task="detection")
 
 
 def test_images_beside_a_folder_is_an_error(photos: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pocketvision.data.left_out import LeftOut
 from pocketvision.data.origin import Origin
+from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.truth import Truth
 
@@ -84,9 +85,9 @@ class Samples:
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """(n) of classification, index into `class_names`."""
+        """(n) of classification, index into `class_names`. Raises UsageError where there is none."""
         if self.classes is None:
-            raise ValueError(f"There are no classes in {', '.join(self.truth)}.")
+            raise UsageError(f"{self.root}: it has the truth of {', '.join(self.truth)}, and no class for each image.")
         return self.classes.labels
 
     @property

@@ -1,0 +1,109 @@
+"""Every row of SOURCES: it knows its own, gives truth of its kinds, and what it read can be read again, also over a split."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from point_truth import SPOTS, write_spots
+
+from pocketvision.data.origin import Origin
+from pocketvision.data.samples import Samples
+from pocketvision.data.sources.catalog import SOURCES, read_samples
+from pocketvision.data.sources.source import LAYOUT, OWN_FILE, SHAPE
+from pocketvision.data.splits import write_split_csv
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+
+INPUT = Preprocessing(32, 32, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def pictures(folder: Path) -> list[str]:
+    names = [f"{label}/{number}.png" for label in ("a", "b") for number in range(4)]
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (48, 40), (number, 0, 0)).save(folder / name)
+    return names
+
+
+def folder(place: Path) -> Path:
+    pictures(place / "folder")
+    return place / "folder"
+
+
+def table(place: Path) -> Path:
+    rows = [f"{name},{name[0]}" for name in pictures(place)]
+    (place / "table.csv").write_text("\n".join(["path,label", *rows]))
+    return place / "table.csv"
+
+
+def spots(place: Path) -> Path:
+    names = pictures(place / "spots")
+    write_spots(place / "spots", {name: {"class": name[0], "points": [[1, 2]]} for name in names})
+    return place / "spots"
+
+
+def overlay(place: Path) -> Path:
+    samples = read_samples(spots(place))
+    write_split_csv(place / "split.csv", samples.with_splits(np.array([0, 0, 1, 2] * 2, np.int8)))
+    return place / "split.csv"
+
+
+EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "image-folder": folder,
+    "image-table": table,
+    "split-overlay": overlay,
+    "spots": spots,
+}
+each_source = pytest.mark.parametrize("name", EXAMPLES)
+
+
+@pytest.fixture(autouse=True)
+def with_spots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row as a package has it."""
+    monkeypatch.setitem(SOURCES, "spots", SPOTS)
+
+
+def said(samples: Samples) -> list[tuple[Path, bytes]]:
+    return [(samples.file(index), samples.said(index)) for index in range(len(samples))]
+
+
+def test_every_row_has_an_example() -> None:
+    assert EXAMPLES.keys() == SOURCES.keys()
+
+
+@each_source
+def test_it_knows_its_own(name: str, tmp_path: Path) -> None:
+    source, path = SOURCES[name], EXAMPLES[name](tmp_path)
+    assert source.evidence(path) in (SHAPE, LAYOUT, OWN_FILE)
+    assert source.evidence(tmp_path / "nothing") is None and source.evidence(Path(__file__)) is None
+    assert said(read_samples(path)) == said(read_samples(path, format=name))
+
+
+@each_source
+def test_it_gives_truth_of_its_kinds(name: str, tmp_path: Path) -> None:
+    samples = read_samples(EXAMPLES[name](tmp_path))
+    assert set(samples.truth) <= set(SOURCES[name].kinds or samples.truth) and len(samples) == 8
+    assert samples.class_names == ("a", "b") and samples.label_counts().tolist() == [4, 4]
+    _, placement = INPUT.place(samples.file(3))
+    for truth in samples.truth.values():
+        assert truth.present.all() and len(truth) == 8 and truth.strata.shape == (8,)
+        chosen = truth.select(np.array([3, 0]))
+        assert [chosen.said(0), chosen.said(1)] == [truth.said(3), truth.said(0)]
+        assert len(truth.through(3, placement)) == 1
+
+
+@each_source
+def test_what_it_read_can_be_read_again(name: str, tmp_path: Path) -> None:
+    samples = read_samples(EXAMPLES[name](tmp_path))
+    assert samples.origin is not None
+    origin = Origin.from_dict(samples.origin.to_dict())
+    again = SOURCES[origin.format].read(origin.path, origin.options)
+    assert said(again) == said(samples)
+    split = samples.with_splits(np.array([2, 1, 0, 0] * 2, np.int8))
+    write_split_csv(tmp_path / "run/split.csv", split)
+    over = read_samples(tmp_path / "run/split.csv", labels=["b", "a"])
+    assert said(over) == said(samples) and over.class_names == ("b", "a")
+    assert over.splits is not None and over.splits.tolist() == [2, 1, 0, 0] * 2
+    assert CLASSIFICATION in over.truth and set(over.truth) == set(samples.truth)
