@@ -12,6 +12,7 @@ from PIL import Image
 
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.manifest import TaskManifest, Tensors
+from pocketvision.tasks.truth import Truth
 
 TOLERANCE = 1e-3
 """Largest difference of a probability, or of what stands for one (Role), that runtimes may show of the same network."""
@@ -89,12 +90,14 @@ class Views(Generic[Answer]):
 class Task(Generic[Answer]):
     """A kind of task.
 
-    kind: its name in manifests and on the wire. roles: what every head of the kind puts out. decode: from the outputs of N
-    images, by role, and where each image lies in its input, to N answers. agree: of the network's outputs and a file's, for the
-    same N >= 1 images. views: None where an image is one input.
+    kind: its name in manifests and on the wire. truth: the type of what is learned from and measured against (truth.py). roles:
+    what every head of the kind puts out. decode: from the outputs of N images, by role, and where each image lies in its input,
+    to N answers. agree: of the network's outputs and a file's, for the same N >= 1 images. views: None where an image is one
+    input.
     """
 
     kind: str
+    truth: type[Truth]
     roles: tuple[Role, ...]
     decode: Callable[[Tensors, Sequence[Placement], TaskManifest, Detail], list[Answer]]
     agree: Callable[[Tensors, Tensors], Agreement]

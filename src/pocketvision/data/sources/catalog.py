@@ -20,6 +20,8 @@ from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.plugins import all_rows, row_named
 from pocketvision.printable import quoted
+from pocketvision.tasks.catalog import GROUP as TASKS_GROUP
+from pocketvision.tasks.catalog import TASKS
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 
 GROUP = "pocketvision.sources"
@@ -139,9 +141,12 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
 def _read(origin: Origin) -> Samples:
     """Raises UsageError for truth that does not fit its task, and for images without any, which no task could learn from."""
     samples = _row(origin.format).read(origin.path, origin.options)
-    if CLASSIFICATION in samples.truth and samples.classes is None:
-        held = type(samples.truth[CLASSIFICATION]).__name__
-        raise UsageError(f"{origin.path}: {origin.format} read {held} for {CLASSIFICATION}; expected ClassLabels.")
+    tasks = all_rows(TASKS, group=TASKS_GROUP, what="kind of task")
+    for name, truth in samples.truth.items():
+        if name in tasks and not isinstance(truth, tasks[name].truth):
+            raise UsageError(
+                f"{origin.path}: {origin.format} read {type(truth).__name__} for {name}; expected {tasks[name].truth.__name__}."
+            )
     without = np.flatnonzero(~np.any([truth.present for truth in samples.truth.values()], axis=0))
     if len(without):
         some = ", ".join(quoted(samples.paths[index]) for index in without[:3].tolist())

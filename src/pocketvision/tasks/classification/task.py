@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pocketvision.tasks.classification.agreement import agree
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
+from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.task import Role, Task
 
 CLASSIFICATION = Task[Classification](
     kind="classification",
+    truth=ClassLabels,
     roles=(Role(LOGITS, "logit"), Role(PROBABILITIES, "probability", scale=1.0)),
     decode=classify,
     agree=agree,
