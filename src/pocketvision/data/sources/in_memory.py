@@ -41,8 +41,8 @@ class PictureDataset(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """n pictures with their truth. name: what they are called in messages. pairs: both, read one at a time. names: of the classes
-    that numbers stand for, None where a number is itself a name."""
+    """n pictures with their truth. name: what they are called in messages. pairs: both, read one at a time, and once. names: of
+    the classes that numbers stand for, None where a number is itself a name."""
 
     name: str
     pairs: Iterable[tuple[Any, Any]]
@@ -149,8 +149,8 @@ def _items(data: PictureDataset, name: str) -> Iterator[tuple[Any, Any]]:
     for number in range(len(data)):
         try:
             item = data[number]
-        except OSError as error:
-            raise UsageError(f"{name}, item {number}: the data set can not read it ({error}).") from error
+        except (OSError, LookupError) as error:
+            raise UsageError(f"{name}, item {number}: the data set can not give it ({error!r}).") from error
         if not isinstance(item, Sequence) or isinstance(item, str | bytes) or len(item) != 2:
             found = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
             raise UsageError(f"{name}, item {number}: it is {found}; expected the pair (picture, truth).")
