@@ -8,15 +8,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from pocketvision.bundle import Bundle, GraphManifest, Manifest, write_bundle
+from pocketvision.bundle import Bundle, GraphManifest, Manifest, TensorInfo, write_bundle
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.models.catalog import build
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import WEIGHTS_FILE, rebuilt
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import TaskManifest, output_names
 
-GRAPH = GraphManifest("onnx", (), (), ("model.onnx",))
+OUTPUTS = tuple(TensorInfo(name, "float32", ("batch", 3)) for name in ("logits", "probabilities"))
+GRAPH = GraphManifest("onnx", (), OUTPUTS, ("model.onnx",))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def network() -> Network:
 def written(network: Network, folder: Path, *, weights: bytes | None = None, name: str = WEIGHTS_FILE) -> Bundle:
     """A bundle of the network; its graph is no matter here."""
     task = TaskManifest(
-        "classification", ("a", "b", "c"), {"logits": "logits", "probabilities": "probabilities"}, {"temperature": 1.0}
+        "classification", ("a", "b", "c"), {"logits": "logits", "probabilities": "probabilities"}, "linear"
     )
     manifest = Manifest(
         architecture=network.architecture.to_dict(),
@@ -108,3 +110,29 @@ def test_a_file_that_is_no_tensors_is_a_bundle_error(weights: bytes, network: Ne
     """Its hash is the one in the manifest, so only reading it tells."""
     with pytest.raises(BundleError, match="bundle"):
         rebuilt(written(network, tmp_path / "bundle", weights=weights))
+
+
+def test_every_head_is_rebuilt_from_the_manifest(network: Network, tmp_path: Path) -> None:
+    whole = Network(network.architecture, {"photo": HeadSpec("linear", 3), "grain": HeadSpec("linear", 2)})
+    outputs = {name: output_names(name, ("logits", "probabilities"), alone=False) for name in ("photo", "grain")}
+    tasks = {
+        name: TaskManifest("classification", labels, outputs[name], "linear")
+        for name, labels in (("photo", ("a", "b", "c")), ("grain", ("fine", "coarse")))
+    }
+    other = written(whole, tmp_path / "bundle")
+    other = replace(other, manifest=replace(other.manifest, tasks=tasks))
+    found = rebuilt(other)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = whole.eval().outputs(images)
+        assert {name: tuple(tensor.shape) for name, tensor in expected.items()} == {
+            "photo.logits": (2, 3),
+            "grain.logits": (2, 2),
+        }
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in found.outputs(images).items())
+
+
+def test_a_head_that_is_not_known_is_a_bundle_error(bundle: Bundle) -> None:
+    other = replace(bundle, manifest=replace(bundle.manifest, tasks={"photo": replace(bundle.task, head="liner")}))
+    with pytest.raises(BundleError, match=r"do not make a network: Unknown head 'liner'\. Did you mean linear"):
+        rebuilt(other)

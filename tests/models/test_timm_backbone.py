@@ -300,7 +300,7 @@ def test_without_timm_a_bundle_names_the_extra(monkeypatch: pytest.MonkeyPatch, 
     manifest = SimpleNamespace(files={WEIGHTS_FILE: ""}, architecture=pair("convnext_atto").spec.to_dict())
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"timm:convnext_atto.*pocketvision\[timm\]"):
-        rebuilt(cast(Bundle, SimpleNamespace(manifest=manifest, labels=("a", "b"), folder=tmp_path)))
+        rebuilt(cast(Bundle, SimpleNamespace(manifest=manifest, tasks={}, folder=tmp_path)))
 
 
 def test_networks_of_other_kinds_are_no_backbones() -> None:

@@ -1,7 +1,6 @@
 """The one network class of every family: a backbone (stem, stages and head, made by the spec's kind) and a head for each task."""
 
 import copy
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -22,13 +21,13 @@ from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.models.timm_names import require_timm
 from pocketvision.models.transformer import transformer_parts
 from pocketvision.models.vit import VisionTransformer
+from pocketvision.tasks.manifest import is_task_name, output_names
 
 # A stem (images to activations), stages (activations to activations) and a head (activations to pooled features).
 Parts = tuple[nn.Module, list[nn.Module], nn.Module]
 ByTask = dict[str, dict[str, Tensor]]
 
 CLASSIFICATION = "classification"
-_TASK = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _timm_parts(spec: TimmBackbone, in_channels: int) -> Parts:
@@ -82,7 +81,7 @@ class Network(nn.Module):
         rows = {task: head_named(spec.head) for task, spec in heads.items()}
         built = nn.ModuleDict()
         for task, row in rows.items():
-            if not _TASK.fullmatch(task) or hasattr(built, task):
+            if not is_task_name(task) or hasattr(built, task):
                 raise UsageError(
                     f"A task can not be called {task!r}; expected small letters, digits and _, as in defects."
                 )
@@ -119,11 +118,11 @@ class Network(nn.Module):
 
     def named(self, outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """By task and role to one name each: TASK.ROLE, or the role's alone where classification is alone."""
-        return {
-            role if self._bare else f"{task}.{role}": value
-            for task, roles in outputs.items()
-            for role, value in roles.items()
-        }
+        found = {}
+        for task, roles in outputs.items():
+            names = output_names(task, tuple(roles), alone=self._bare)
+            found.update({names[role]: value for role, value in roles.items()})
+        return found
 
     def trunk(self, images: Tensor, cut: int) -> Tensor:
         """The stem and the first `cut` stages: (N, 3, H, W) to activations."""

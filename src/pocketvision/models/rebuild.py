@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
 from pocketvision.models.architecture_file import spec_from_dict
-from pocketvision.models.catalog import build
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.utf8_path import utf8_path
 
@@ -27,7 +27,8 @@ def rebuilt(bundle: Bundle) -> Network:
     try:
         spec = spec_from_dict(bundle.manifest.architecture)
         with torch.random.fork_rng(devices=[]):  # its random start is overwritten
-            network = build(spec, num_classes=len(bundle.labels))
+            heads = {name: HeadSpec(task.head, len(task.labels)) for name, task in bundle.tasks.items()}
+            network = Network(spec, heads)
         with utf8_path(bundle.path(WEIGHTS_FILE)) as path:
             network.load_state_dict(safetensors.torch.load_file(path))
     except MissingExtraError:
