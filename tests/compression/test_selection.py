@@ -5,8 +5,9 @@ import pytest
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.selection import good_enough, relative_time, select
 from pocketvision.compression.settings import Settings
-from pocketvision.evaluation.comparison import Comparison, paired_drop
 from pocketvision.evaluation.latency import Latency
+from pocketvision.statistics import paired_drop
+from pocketvision.tasks.classification.comparison import Comparison
 
 ORT, ORT_INT8, VINO = Settings("onnxruntime"), Settings("onnxruntime", activations="int8"), Settings("openvino")
 

@@ -22,7 +22,6 @@ from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import AgreementError, BundleError, PocketVisionError, UsageError
-from pocketvision.evaluation.intervals import Interval
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import TARGETS
 from pocketvision.models.catalog import build
@@ -32,6 +31,7 @@ from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
+from pocketvision.statistics import Interval
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.bundle_images import calibration_images, measuring_images

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pocketvision.compression.settings import Settings
-from pocketvision.evaluation.comparison import Comparison
 from pocketvision.evaluation.latency import Latency
+from pocketvision.tasks.classification.comparison import Comparison
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from pocketvision.compression.selection import good_enough, select
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
 from pocketvision.compression.settings import Settings
 from pocketvision.errors import PocketVisionError
-from pocketvision.evaluation.comparison import compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.printable import counted
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
+from pocketvision.tasks.classification.comparison import compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
 
 OnProgress = Callable[[str], None]

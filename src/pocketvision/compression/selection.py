@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from pocketvision.compression.candidate import Candidate
-from pocketvision.evaluation.comparison import Comparison, paired_drop
+from pocketvision.statistics import paired_drop
+from pocketvision.tasks.classification.comparison import Comparison
 
 LEAST_GAIN = 0.2
 """By which share of the time a file that needs an extra has to be faster than ONNX Runtime's, which every installation has."""

@@ -13,13 +13,13 @@ from pocketvision.baseline import Distribution, baseline
 from pocketvision.data.learned_from import Matches
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, unknown_name
-from pocketvision.evaluation.calibration import Calibration, calibration
-from pocketvision.evaluation.classification_metrics import ClassificationMetrics, classification_metrics
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
 from pocketvision.runtime.predictor import BATCH, Predictor
+from pocketvision.tasks.classification.calibration import Calibration, calibration
 from pocketvision.tasks.classification.decode import LOGITS
+from pocketvision.tasks.classification.metrics import ClassificationMetrics, classification_metrics
 
 # Mistakes written to JSON; `Evaluation.mistakes` has them all.
 MISTAKES_IN_JSON = 100

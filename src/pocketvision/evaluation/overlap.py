@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Matches
 from pocketvision.data.samples import SPLITS
-from pocketvision.evaluation.classification_metrics import ClassificationMetrics
 from pocketvision.printable import counted
+from pocketvision.tasks.classification.metrics import ClassificationMetrics
 
 Role = Literal["learned", "selection", "test", "given"]
 """What images were to the training: learned from; its validation, which chose the epoch and the temperature; untouched by it and

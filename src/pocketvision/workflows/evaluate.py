@@ -16,7 +16,6 @@ from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.errors import UsageError, unknown_name
-from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import RunRecord
@@ -27,6 +26,7 @@ from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH
+from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.workflows.load import load
 from pocketvision.workflows.progress import Counted, Note, OnEvent, silent

@@ -15,7 +15,6 @@ from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place, rewrite_bundle
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.errors import AgreementError, UsageError
-from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target, target_named
@@ -25,6 +24,7 @@ from pocketvision.printable import counted
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.comparison import Comparison, compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.differences import largest_difference
 from pocketvision.tasks.task import TOLERANCE

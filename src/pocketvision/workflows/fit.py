@@ -14,7 +14,6 @@ from pocketvision.compression.budget import Budget
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
-from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.evaluation.pareto import PlotPoint, check_plot, pareto_front, write_plot
 from pocketvision.models.architecture_file import spec_from_dict
@@ -22,6 +21,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.printable import counted
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
+from pocketvision.tasks.classification.comparison import Comparison, compare
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
 from pocketvision.workflows.fit_trials import TrialRunner
 from pocketvision.workflows.pretrained import open_bundle, output_folder

@@ -14,7 +14,6 @@ from pocketvision.compression.prune_channels import prune_channels
 from pocketvision.compression.prune_settings import Importance, PruneSettings
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
 from pocketvision.errors import AgreementError, UsageError
-from pocketvision.evaluation.comparison import Comparison, compare
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
@@ -23,6 +22,7 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
+from pocketvision.tasks.classification.comparison import Comparison, compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for, measuring_images

@@ -20,13 +20,13 @@ from pocketvision.data.learned_from import FILE as LEARNED_FROM
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
-from pocketvision.evaluation.classification_metrics import positive_index
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
+from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.precision import PRECISIONS, resolve_precision

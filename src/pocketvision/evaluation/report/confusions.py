@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pocketvision.evaluation.classification_metrics import ClassFigures, ClassificationMetrics
 from pocketvision.evaluation.evaluate import Evaluation, Mistake
+from pocketvision.tasks.classification.metrics import ClassFigures, ClassificationMetrics
 
 
 @dataclass(frozen=True)

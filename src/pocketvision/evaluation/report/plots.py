@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.evaluation.calibration import Bin, Calibration, Reliability
-from pocketvision.evaluation.classification_metrics import ClassificationMetrics
-from pocketvision.evaluation.coverage import coverage
-from pocketvision.evaluation.curves import Curve
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.record import EpochFigures
 from pocketvision.printable import printable
+from pocketvision.tasks.classification.calibration import Bin, Calibration, Reliability
+from pocketvision.tasks.classification.coverage import coverage
+from pocketvision.tasks.classification.curves import Curve
+from pocketvision.tasks.classification.metrics import ClassificationMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

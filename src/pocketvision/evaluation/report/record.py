@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
-from pocketvision.evaluation.coverage import coverage
 from pocketvision.evaluation.evaluate import Evaluation
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
+from pocketvision.tasks.classification.coverage import coverage
 
 PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
 

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketvision.data.findings import KINDS
 from pocketvision.errors import MissingExtraError
-from pocketvision.evaluation.classification_metrics import ClassificationMetrics
-from pocketvision.evaluation.coverage import coverage
 from pocketvision.evaluation.evaluate import Evaluation, Mistake
-from pocketvision.evaluation.intervals import Interval
 from pocketvision.evaluation.overlap import Overlap
 from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import SURE, what_next
@@ -21,7 +18,10 @@ from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.thumbnails import thumbnail
 from pocketvision.printable import printable
+from pocketvision.statistics import Interval
 from pocketvision.style import stylesheet
+from pocketvision.tasks.classification.coverage import coverage
+from pocketvision.tasks.classification.metrics import ClassificationMetrics
 
 if TYPE_CHECKING:
     from jinja2 import Environment

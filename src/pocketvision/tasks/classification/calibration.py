@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.evaluation.classification_metrics import log_loss
-from pocketvision.evaluation.intervals import Interval, wilson
+from pocketvision.statistics import Interval, wilson
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.metrics import log_loss
 from pocketvision.tasks.classification.temperature import fit_temperature
 
 FOLDS = 5

@@ -1,13 +1,12 @@
 """A smaller or translated model against the one it was made from, on the same images: what changed, and how sure that is."""
 
 from dataclasses import asdict, dataclass, replace
-from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.evaluation.intervals import Interval, Z, wilson
+from pocketvision.statistics import Interval, paired_drop, wilson
 
 
 @dataclass(frozen=True)
@@ -88,16 +87,3 @@ def compare(
         drop=100 * float(right.mean() - right_too.mean()),
         drop_interval=paired_drop(int((right & ~right_too).sum()), int((~right & right_too).sum()), images),
     )
-
-
-def paired_drop(lost: int, gained: int, images: int) -> Interval:
-    """The 95 % interval, in percentage points, of (lost - gained) / images for paired answers: of `images`, `lost` are right in
-    the reference only and `gained` in the candidate only.
-
-    Bonett and Price's (2012) adjustment of Wald's interval: an answer is added to both kinds, which keeps it honest for few
-    images and gives it a width when nothing changed.
-    """
-    lost_adjusted, gained_adjusted, total = lost + 1, gained + 1, images + 2
-    difference = (lost_adjusted - gained_adjusted) / total
-    spread = sqrt(max((lost_adjusted + gained_adjusted) / total - difference**2, 0) / total)
-    return Interval(100 * max(-1.0, difference - Z * spread), 100 * min(1.0, difference + Z * spread))

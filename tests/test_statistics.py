@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pocketvision.evaluation.intervals import bootstrap_auc, bootstrap_confusion, percentile_interval, wilson
+from pocketvision.statistics import bootstrap_auc, bootstrap_confusion, percentile_interval, wilson
 
 
 def test_wilson_gives_published_bounds() -> None:

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from pocketvision.errors import PocketVisionError, UsageError
-from pocketvision.evaluation.classification_metrics import MAX_CURVES, classification_metrics
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.metrics import MAX_CURVES, classification_metrics
 
 ABC = ("a", "b", "c")
 

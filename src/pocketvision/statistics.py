@@ -1,4 +1,4 @@
-"""95 % confidence intervals: Wilson's for shares, the bootstrap's percentiles for figures that have no formula."""
+"""95 % confidence intervals: Wilson's for shares, Bonett and Price's for paired ones, the bootstrap's for what has no formula."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +29,22 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Headline:
+    """The one figure of many that people compare. name: in words, as in "accuracy". value: a share in [0, 1]."""
+
+    name: str
+    value: float
+    interval: Interval | None = None
+    higher_is_better: bool = True
+
+    @property
+    def text(self) -> str:
+        """As in "97.1% (95 %: 90.2% to 99.2%)"."""
+        bounds = "" if self.interval is None else f" (95 %: {self.interval.low:.1%} to {self.interval.high:.1%})"
+        return f"{self.value:.1%}{bounds}"
+
+
 def wilson(hits: int, trials: int) -> Interval | None:
     """Wilson's score interval of the share hits / trials (Wilson 1927); None without trials.
 
@@ -41,6 +57,19 @@ def wilson(hits: int, trials: int) -> Interval | None:
     centre = (share + Z * Z / (2 * trials)) / scale
     half_width = Z * sqrt(share * (1 - share) / trials + Z * Z / (4 * trials * trials)) / scale
     return Interval(max(0.0, centre - half_width), min(1.0, centre + half_width))
+
+
+def paired_drop(lost: int, gained: int, images: int) -> Interval:
+    """The 95 % interval, in percentage points, of (lost - gained) / images for paired answers: of `images`, `lost` are right in
+    the reference only and `gained` in the candidate only.
+
+    Bonett and Price's (2012) adjustment of Wald's interval: an answer is added to both kinds, which keeps it honest for few
+    images and gives it a width when nothing changed.
+    """
+    lost_adjusted, gained_adjusted, total = lost + 1, gained + 1, images + 2
+    difference = (lost_adjusted - gained_adjusted) / total
+    spread = sqrt(max((lost_adjusted + gained_adjusted) / total - difference**2, 0) / total)
+    return Interval(100 * max(-1.0, difference - Z * spread), 100 * min(1.0, difference + Z * spread))
 
 
 def percentile_interval(figures: NDArray[np.float64]) -> Interval | None:

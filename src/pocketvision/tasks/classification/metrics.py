@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
-from pocketvision.evaluation.curves import Curve, precision_recall_curve, roc_curve
-from pocketvision.evaluation.intervals import Counts, Interval, bootstrap_auc, bootstrap_confusion, wilson
+from pocketvision.statistics import Counts, Interval, bootstrap_auc, bootstrap_confusion, wilson
+from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 
 TOP_K = 5
 # More curves than this can not be told apart and would fill the JSON; every class has its area in `per_class`.

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pocketvision.evaluation.comparison import Comparison, compare, paired_drop
-from pocketvision.evaluation.intervals import Interval, wilson
+from pocketvision.statistics import Interval, paired_drop, wilson
+from pocketvision.tasks.classification.comparison import Comparison, compare
 
 NAN, INF = float("nan"), float("inf")
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pocketvision.evaluation.coverage import THRESHOLDS, coverage
+from pocketvision.tasks.classification.coverage import THRESHOLDS, coverage
 
 
 def test_coverage_falls_and_counts_by_hand() -> None:
