@@ -1,11 +1,11 @@
 """A bundle's own figures: what was measured of it, on which images, in the words that every display uses. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from pocketvision.printable import counted
+from pocketvision.statistics import Headline
 
 TEST, SELECTION = "test", "selection"
 
@@ -57,28 +57,29 @@ class Figure:
         }
 
 
-def figures_of(metrics: Mapping[str, Mapping[str, Any]], *, compressed: bool = False) -> tuple[Figure, ...]:
-    """The figures that a task's `metrics` hold, that of the test images first. What is not a figure is passed over."""
-    found = (_figure(word, metrics.get(word, {}), compressed) for word in SETS)
+HeadlineOf = Callable[[Mapping[str, Any]], Headline | None]
+
+
+def figures_of(
+    metrics: Mapping[str, Mapping[str, Any]], headline_of: HeadlineOf, *, compressed: bool = False
+) -> tuple[Figure, ...]:
+    """The figures that a task's `metrics` hold, that of the test images first. What is not a figure is passed over. headline_of:
+    the task's."""
+    found = (_figure(word, metrics.get(word, {}), headline_of, compressed) for word in SETS)
     return tuple(figure for figure in found if figure is not None)
 
 
-def _figure(word: str, measured: Mapping[str, Any], compressed: bool) -> Figure | None:
-    value, images = measured.get("accuracy"), measured.get("images")
-    if not isinstance(value, int | float) or not isfinite(value) or not isinstance(images, int):
+def _figure(word: str, measured: Mapping[str, Any], headline_of: HeadlineOf, compressed: bool) -> Figure | None:
+    headline, images = headline_of(measured), measured.get("images")
+    if headline is None or not isinstance(images, int):
         return None
-    intervals = measured.get("intervals")
-    bounds = intervals.get("accuracy") if isinstance(intervals, Mapping) else None
-    is_interval = (
-        isinstance(bounds, list | tuple) and len(bounds) == 2 and all(isinstance(e, int | float) for e in bounds)
-    )
-    interval = (float(bounds[0]), float(bounds[1])) if is_interval and bounds is not None else None
+    interval = headline.interval
     left_out = measured.get("left_out", 0)
     return Figure(
         word,
-        "accuracy",
-        float(value),
-        interval,
+        headline.name,
+        headline.value,
+        None if interval is None else (interval.low, interval.high),
         images,
         left_out if isinstance(left_out, int) else 0,
         compressed,

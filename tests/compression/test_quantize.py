@@ -21,7 +21,7 @@ from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.choice import choose
 from pocketvision.runtime.verify import verify_bundle
-from pocketvision.tasks.classification.comparison import Comparison
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 from pocketvision.workflows import quantize as workflow
 from pocketvision.workflows.load import load
 from pocketvision.workflows.quantize import quantize
@@ -332,7 +332,7 @@ def test_nothing_within_the_drop_leaves_figures_and_no_bundle(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CANDIDATES, "onnxruntime", CANDIDATES["onnxruntime"][:1])
-    monkeypatch.setattr("pocketvision.tasks.classification.comparison.Comparison.within", lambda *_: False)
+    monkeypatch.setattr("pocketvision.tasks.classification.comparison.ClassComparison.within", lambda *_: False)
     monkeypatch.setattr(search_module, "layer_sensitivities", lambda *_, **__: ())
     with pytest.raises(
         AgreementError, match=r"No bundle was written\. The best of 1 candidate is onnxruntime, per channel"

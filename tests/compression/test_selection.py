@@ -7,7 +7,7 @@ from pocketvision.compression.selection import good_enough, relative_time, selec
 from pocketvision.compression.settings import Settings
 from pocketvision.evaluation.latency import Latency
 from pocketvision.statistics import paired_drop
-from pocketvision.tasks.classification.comparison import Comparison
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 
 ORT, ORT_INT8, VINO = Settings("onnxruntime"), Settings("onnxruntime", activations="int8"), Settings("openvino")
 

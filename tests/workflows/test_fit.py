@@ -229,7 +229,7 @@ def test_training_is_not_begun_when_something_cheaper_is_enough(
 def test_a_refused_8_bits_is_a_line_of_the_table(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketvision.tasks.classification.comparison.Comparison.within", lambda *_: False)
+    monkeypatch.setattr("pocketvision.tasks.classification.comparison.ClassComparison.within", lambda *_: False)
     notes: list[str] = []
     options = CHEAP | {"kinds": ("int8",)}
     for _ in range(2):

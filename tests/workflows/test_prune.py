@@ -100,7 +100,7 @@ def test_the_smallest_weights_of_all_layers_become_zero() -> None:
 def test_too_large_a_drop_leaves_figures_and_no_bundle(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketvision.tasks.classification.comparison.Comparison.within", lambda *_: False)
+    monkeypatch.setattr("pocketvision.tasks.classification.comparison.ClassComparison.within", lambda *_: False)
     settings = PruneSettings(keep_parameters=0.9, rounds=1, epochs=0)
     with pytest.raises(AgreementError, match=r"No bundle was written: the accuracy drops by .* Tune it longer"):
         prune(bundle.folder, settings, out=tmp_path / "small")

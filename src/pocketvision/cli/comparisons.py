@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pocketvision.printable import counted
 
 if TYPE_CHECKING:
-    from pocketvision.tasks.classification.comparison import Comparison
+    from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 
 
 def format_drop(found: "Comparison") -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pocketvision.compression.settings import Settings
 from pocketvision.evaluation.latency import Latency
-from pocketvision.tasks.classification.comparison import Comparison
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 
 
 @dataclass(frozen=True)

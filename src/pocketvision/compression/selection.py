@@ -6,7 +6,7 @@ from math import sqrt
 
 from pocketvision.compression.candidate import Candidate
 from pocketvision.statistics import paired_drop
-from pocketvision.tasks.classification.comparison import Comparison
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 
 LEAST_GAIN = 0.2
 """By which share of the time a file that needs an extra has to be faster than ONNX Runtime's, which every installation has."""

@@ -24,7 +24,8 @@ from pocketvision.printable import counted
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.classification.comparison import Comparison, compare
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.comparison import compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.differences import largest_difference
 from pocketvision.tasks.task import TOLERANCE

@@ -21,7 +21,8 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.printable import counted
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
-from pocketvision.tasks.classification.comparison import Comparison, compare
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.comparison import compare
 from pocketvision.workflows.bundle_images import measuring_images, write_splits
 from pocketvision.workflows.fit_trials import TrialRunner
 from pocketvision.workflows.pretrained import open_bundle, output_folder

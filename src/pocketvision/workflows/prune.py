@@ -22,7 +22,8 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
-from pocketvision.tasks.classification.comparison import Comparison, compare
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.comparison import compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for, measuring_images

@@ -3,9 +3,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from pocketvision.tasks.classification.calibration import calibration, cross_fitted_probabilities, reliability
+from pocketvision.tasks.classification.calibration import calibration, cross_fitted_probabilities, log_loss, reliability
 from pocketvision.tasks.classification.decode import softmax
-from pocketvision.tasks.classification.metrics import log_loss
 from pocketvision.tasks.classification.temperature import fit_temperature
 
 

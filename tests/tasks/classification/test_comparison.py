@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketvision.statistics import Interval, paired_drop, wilson
-from pocketvision.tasks.classification.comparison import Comparison, compare
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.comparison import compare
 
 NAN, INF = float("nan"), float("inf")
 

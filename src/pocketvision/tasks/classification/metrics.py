@@ -4,8 +4,8 @@ A class without images has no figures (None, never 0 or NaN), is left out of eve
 scikit-learn is loaded when it is needed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
-from pocketvision.statistics import Counts, Interval, bootstrap_auc, bootstrap_confusion, wilson
+from pocketvision.statistics import Counts, Headline, Interval, bootstrap_auc, bootstrap_confusion, wilson
+from pocketvision.tasks.classification.calibration import Calibration, calibration, log_loss
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
+from pocketvision.tasks.classification.record import ClassRecord, stacked
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.measuring import MeasureOptions, kept_headline
+
+HEADLINE = "accuracy"
+"""The figure that people compare."""
 
 TOP_K = 5
+_UNMEASURED = "Can not measure a classifier on {found}; expected at least one image with its answer."
 # More curves than this can not be told apart and would fill the JSON; every class has its area in `per_class`.
 MAX_CURVES = 20
-_SMALLEST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class ClassificationMetrics:
     log_loss: in nats.
     confusion_matrix: (classes, classes) counts, rows true, columns predicted, in `class_names` order.
     intervals: 95 % bounds by the figure's name; None where there is too little to tell.
+    calibration: of the bundle's temperature; None where it was not asked for.
     roc_curves, pr_curves: of `positive`, or of the classes with the smallest areas, at most MAX_CURVES, smallest first.
     """
 
@@ -80,9 +88,16 @@ class ClassificationMetrics:
     confusion_matrix: NDArray[np.int64]
     roc_curves: tuple[Curve, ...]
     pr_curves: tuple[Curve, ...]
+    calibration: Calibration | None = None
+
+    @property
+    def headline(self) -> Headline:
+        """The accuracy."""
+        return Headline(HEADLINE, self.accuracy, self.intervals.get(HEADLINE))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
+        calibration = {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
         return {
             "images": self.images,
             "accuracy": self.accuracy,
@@ -103,7 +118,39 @@ class ClassificationMetrics:
             "confusion_matrix": self.confusion_matrix.tolist(),
             "roc_curves": [curve.to_dict() for curve in self.roc_curves],
             "pr_curves": [curve.to_dict() for curve in self.pr_curves],
+            **calibration,
         }
+
+    def summary(self) -> dict[str, Any]:
+        """The same without curves."""
+        return {name: value for name, value in self.to_dict().items() if name not in ("roc_curves", "pr_curves")}
+
+
+def measure(records: Sequence[ClassRecord], task: TaskManifest, options: MeasureOptions) -> ClassificationMetrics:
+    """Of records with truth, calibration included. Where the images fitted the temperature, that is cross-fitted.
+
+    Raises as `classification_metrics` does.
+    """
+    if not records:
+        raise PocketVisionError(_UNMEASURED.format(found="no images"))
+    answers = stacked(records)
+    logits, probabilities, labels = answers.logits, answers.probabilities, answers.labels
+    metrics = classification_metrics(labels, probabilities, task.labels, positive=options.positive, seed=options.seed)
+    temperature = task.postprocessing.get("temperature", 1.0)
+    found = calibration(
+        logits, probabilities, labels, temperature=temperature, cross_fit=options.fitted, seed=options.seed
+    )
+    return replace(metrics, calibration=found)
+
+
+def check_options(task: TaskManifest, options: MeasureOptions) -> None:
+    """Raises UsageError for a positive class that is none."""
+    positive_index(task.labels, options.positive)
+
+
+def kept_accuracy(measured: Mapping[str, Any]) -> Headline | None:
+    """Of what a bundle keeps."""
+    return kept_headline(measured, HEADLINE)
 
 
 def classification_metrics(
@@ -127,9 +174,7 @@ def classification_metrics(
     truth, chances = labels.astype(np.int64), probabilities.astype(np.float64)
     if len(truth) == 0 or not np.isfinite(chances).all():
         found = "probabilities that are not finite numbers" if len(truth) else "no images"
-        raise PocketVisionError(
-            f"Can not measure a classifier on {found}; expected at least one image with its answer."
-        )
+        raise PocketVisionError(_UNMEASURED.format(found=found))
     target = positive_index(class_names, positive)
     confusion = confusion_matrix(truth, chances.argmax(axis=1), labels=np.arange(len(class_names))).astype(np.int64)
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
@@ -171,12 +216,6 @@ def positive_index(class_names: tuple[str, ...], positive: str | None) -> int | 
             raise UsageError(f"A positive class ({positive!r}) is for two classes; the model has {len(class_names)}.")
         return None
     return 1 if positive is None else class_names.index(positive)
-
-
-def log_loss(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> float:
-    """The mean negative log probability (nats) of the true class; probabilities below 1e-7 count as that."""
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, _SMALLEST_PROBABILITY)).mean())
 
 
 def _averages(hits: Counts, support: Counts, predicted: Counts, target: int | None) -> dict[str, NDArray[np.float64]]:

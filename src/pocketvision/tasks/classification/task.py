@@ -4,9 +4,14 @@ from collections.abc import Sequence
 
 from pocketvision.tasks.classification.agreement import agree
 from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.comparison import compare_records
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
+from pocketvision.tasks.classification.metrics import check_options, kept_accuracy, measure
+from pocketvision.tasks.classification.mistakes import mistakes
+from pocketvision.tasks.classification.record import ClassRecord, by_labels, record
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.manifest import TaskManifest, output_names
+from pocketvision.tasks.measuring import Measuring
 from pocketvision.tasks.task import Role, Task
 
 CLASSIFICATION = Task[Classification](
@@ -15,6 +20,15 @@ CLASSIFICATION = Task[Classification](
     roles=(Role(LOGITS, "logit"), Role(PROBABILITIES, "probability", scale=1.0)),
     decode=classify,
     agree=agree,
+    measuring=Measuring[Classification, ClassRecord](
+        truth=by_labels,
+        record=record,
+        check=check_options,
+        measure=measure,
+        compare=compare_records,
+        mistakes=mistakes,
+        headline_of=kept_accuracy,
+    ),
 )
 
 

@@ -1,0 +1,72 @@
+"""What an image adds to a classifier's figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.printable import counted
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decode import LOGITS
+from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.manifest import TaskManifest, Tensors
+from pocketvision.tasks.truth import Truth
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRecord:
+    """logits, probabilities: (classes,). label: the true class's index; None where nobody said it."""
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    label: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassAnswers:
+    """The records of n >= 0 images: logits, probabilities (n, classes); labels (n) int64, -1 where nobody said one."""
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def record(outputs: Tensors, answer: Classification, truth: Truth | None, task: TaskManifest) -> ClassRecord:
+    """Of one image, whose truth is by the task's labels. Of several inputs the first one's logits count."""
+    del task
+    label = int(truth.labels[0]) if isinstance(truth, ClassLabels) else None
+    return ClassRecord(outputs[LOGITS][0], answer.probabilities, label)
+
+
+def recorded(
+    logits: NDArray[np.floating], probabilities: NDArray[np.floating], labels: NDArray[np.integer] | None = None
+) -> list[ClassRecord]:
+    """The records of n images: (n, classes) twice, and (n)."""
+    truth = [None] * len(logits) if labels is None else labels.tolist()
+    return [
+        ClassRecord(scores.astype(np.float32, copy=False), chances.astype(np.float32, copy=False), label)
+        for scores, chances, label in zip(logits, probabilities, truth, strict=True)
+    ]
+
+
+def stacked(records: Sequence[ClassRecord]) -> ClassAnswers:
+    """One array of each; there is at least one."""
+    return ClassAnswers(
+        np.stack([each.logits for each in records]),
+        np.stack([each.probabilities for each in records]),
+        np.array([-1 if each.label is None else each.label for each in records], np.int64),
+    )
+
+
+def by_labels(truth: Truth, task: TaskManifest, where: str) -> ClassLabels:
+    """Classes by the task's labels, matched by name. Raises UsageError for truth of another kind, and for a class with images
+    that the task does not know."""
+    if not isinstance(truth, ClassLabels):
+        found = type(truth).__name__
+        raise UsageError(f"{where}: what is known of its images are {found}; a classifier is measured by a class each.")
+    for name, count in zip(truth.class_names, truth.class_counts().tolist(), strict=True):
+        if count and name not in task.labels:
+            raise unknown_name(f"class ({counted(count, 'image')} in {where})", name, task.labels)
+    return truth.in_classes(task.labels)

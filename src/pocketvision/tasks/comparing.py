@@ -1,0 +1,158 @@
+"""Two models on the same images, whatever they answer: records of each, and one comparison that holds for all tasks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.preprocessing import Placement
+from pocketvision.statistics import Headline, Interval
+from pocketvision.tasks.catalog import Answers, decoded, task_named
+from pocketvision.tasks.manifest import TaskManifest, by_task
+from pocketvision.tasks.measuring import Comparison
+from pocketvision.tasks.task import Detail
+from pocketvision.tasks.truth import Truth
+
+MEASURED = Detail(min_score=0.001)
+"""The answers that are measured: what a threshold leaves says nothing of how good the scores are."""
+
+Records = dict[str, list[Any]]
+"""By the tasks' names, one an image; None of an image without the task's truth, where there is truth at all."""
+
+
+def record_of(
+    tasks: Mapping[str, TaskManifest],
+    outputs: Mapping[str, NDArray[np.float32]],
+    answers: Answers,
+    truth: Mapping[str, Truth],
+    index: int,
+) -> dict[str, Any]:
+    """What image `index` adds to each task's figures; None where others have the task's truth and it has not.
+
+    outputs: the graph's, by name, (inputs of the image, …). answers: as MEASURED. truth: by task, of all images, by the tasks'
+    labels.
+    """
+    found: dict[str, Any] = {}
+    for name, task in tasks.items():
+        said = truth.get(name)
+        if said is not None and not said.present[index]:
+            found[name] = None
+            continue
+        own = None if said is None else said.select(np.array([index]))
+        found[name] = task_named(task.kind).measuring.record(task.tensors(outputs), answers[name], own, task)
+    return found
+
+
+def records_of(
+    tasks: Mapping[str, TaskManifest],
+    outputs: Mapping[str, NDArray[np.float32]],
+    placements: Sequence[Placement],
+    truth: Mapping[str, Truth] | None = None,
+) -> Records:
+    """Of N images that are one input each, from a graph's outputs by name, (N, …) each. truth: see `record_of`; None where nobody
+    said anything."""
+    rows = [
+        record_of(tasks, {name: values[[row]] for name, values in outputs.items()}, answers, truth or {}, row)
+        for row, answers in enumerate(decoded(tasks, outputs, placements, MEASURED))
+    ]
+    return {name: [row[name] for row in rows] for name in tasks}
+
+
+def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], where: str) -> dict[str, Truth]:
+    """The truth of the tasks, by their labels; what is said for other tasks is left out. Raises UsageError, with `where` it comes
+    from, for one that does not fit its task."""
+    return {
+        name: task_named(task.kind).measuring.truth(truth[name], task, where)
+        for name, task in tasks.items()
+        if name in truth
+    }
+
+
+def compare_tasks(
+    tasks: Mapping[str, TaskManifest], reference: Mapping[str, Sequence[Any]], candidate: Mapping[str, Sequence[Any]]
+) -> Comparison:
+    """Of records by the tasks' names, of the same images in the same order: the task's own where it is alone. Raises ValueError
+    where no image has a record."""
+    found: dict[str, Comparison] = {}
+    for name, task in tasks.items():
+        there = [row for row, record in enumerate(reference[name]) if record is not None]
+        if there:
+            one, other = ([records[name][row] for row in there] for records in (reference, candidate))
+            found[name] = task_named(task.kind).measuring.compare(one, other)
+    if not found:
+        raise ValueError("There are no images to compare on.")
+    return next(iter(found.values())) if len(found) == 1 else SeveralComparisons(found)
+
+
+@dataclass(frozen=True)
+class SeveralComparisons:
+    """Of several tasks, by name. What is asked of them has to hold for each; the figures are those of the worst."""
+
+    tasks: Mapping[str, Comparison]
+
+    @property
+    def worst(self) -> Comparison:
+        """The one that lost most; where no truth tells, the one that keeps least to the reference."""
+        return max(self.tasks.values(), key=lambda each: (each.drop is not None, each.drop or 0.0, _reverse(each)))
+
+    @property
+    def images(self) -> int:
+        """Of the task that has most."""
+        return max(each.images for each in self.tasks.values())
+
+    @property
+    def headline(self) -> Headline | None:
+        """The worst one's."""
+        return self.worst.headline
+
+    @property
+    def reference_headline(self) -> Headline | None:
+        """The worst one's."""
+        return self.worst.reference_headline
+
+    @property
+    def drop(self) -> float | None:
+        """The worst one's."""
+        return self.worst.drop
+
+    @property
+    def drop_interval(self) -> Interval | None:
+        """The worst one's."""
+        return self.worst.drop_interval
+
+    @property
+    def closeness(self) -> tuple[float, ...]:
+        """The least of all."""
+        return min(each.closeness for each in self.tasks.values())
+
+    def within(self, points: float) -> bool:
+        """Each of them."""
+        return all(each.within(points) for each in self.tasks.values())
+
+    def is_sure(self, points: float) -> bool:
+        """Each of them."""
+        return all(each.is_sure(points) for each in self.tasks.values())
+
+    def can_be_sure(self, points: float) -> bool:
+        """Each of them."""
+        return all(each.can_be_sure(points) for each in self.tasks.values())
+
+    def explain(self, points: float) -> str:
+        """Of those that are not within so many points, or else of the worst."""
+        beyond = {name: each for name, each in self.tasks.items() if not each.within(points)}
+        worst = {name: each for name, each in self.tasks.items() if each is self.worst}
+        return " ".join(f"{name}: {each.explain(points)}" for name, each in (beyond or worst).items())
+
+    def figures(self) -> dict[str, float]:
+        """By TASK.NAME."""
+        return by_task({name: each.figures() for name, each in self.tasks.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """By TASK.NAME."""
+        return by_task({name: each.to_dict() for name, each in self.tasks.items()})
+
+
+def _reverse(found: Comparison) -> tuple[float, ...]:
+    return tuple(-each for each in found.closeness)

@@ -1,0 +1,173 @@
+"""Every kind of task: from a graph's outputs to records, figures and comparisons, against numbers worked by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import log
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from point_truth import points
+
+from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.preprocessing import Placement
+from pocketvision.statistics import Headline, wilson
+from pocketvision.tasks.catalog import TASKS, task_named
+from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth, records_of
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.truth import Truth
+
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Images of which every figure is known.
+
+    truth: of all images; partly: of all but the last; foreign: truth of another kind. reference, candidate: a graph's outputs.
+    headline: the reference's. drop: of the candidate, in points. figures: some of the metrics. mistakes: in words.
+    """
+
+    tasks: dict[str, TaskManifest]
+    truth: Truth
+    partly: Truth
+    reference: Outputs
+    candidate: Outputs
+    headline: Headline
+    drop: float
+    figures: dict[str, float]
+    mistakes: tuple[tuple[int, str], ...]
+    foreign: Truth
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.tasks))
+
+    @property
+    def images(self) -> int:
+        return len(self.truth)
+
+    def records(self, outputs: Outputs, truth: Truth | None) -> dict[str, list[Any]]:
+        said = {} if truth is None else fitted_truth(self.tasks, {self.name: truth}, "here")
+        return records_of(self.tasks, outputs, [Placement.of_decoding((8, 8))] * self.images, said)
+
+
+def _classes(*rows: tuple[float, float, float]) -> Outputs:
+    probabilities = np.array(rows, np.float32)
+    return {"logits": np.log(probabilities), "probabilities": probabilities}
+
+
+CASES: dict[str, Case] = {
+    # Right, right, wrong and sure, right; the candidate loses the second and the last.
+    "classification": Case(
+        tasks=classifying(("ant", "bee", "cow")),
+        truth=ClassLabels(np.array([0, 1, 1, 2], np.int32), ("ant", "bee", "cow")),
+        partly=ClassLabels(np.array([0, 1, 1, -1], np.int32), ("ant", "bee", "cow")),
+        reference=_classes((0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.9, 0.05, 0.05), (0.1, 0.1, 0.8)),
+        candidate=_classes((0.8, 0.1, 0.1), (0.6, 0.3, 0.1), (0.9, 0.05, 0.05), (0.5, 0.1, 0.4)),
+        headline=Headline("accuracy", 3 / 4, wilson(3, 4)),
+        drop=50.0,
+        figures={"balanced_accuracy": (1 + 1 / 2 + 1) / 3, "log_loss": -(2 * log(0.8) + log(0.7) + log(0.05)) / 4},
+        mistakes=((2, "bee → ant 90%"),),
+        foreign=points(0, 3, 1, 2),
+    )
+}
+
+
+@pytest.fixture(params=list(TASKS))
+def case(request: pytest.FixtureRequest) -> Case:
+    kind: str = request.param
+    return CASES[kind]
+
+
+def test_records_become_the_figures_worked_by_hand(case: Case) -> None:
+    task = case.tasks[case.name]
+    measuring = task_named(task.kind).measuring
+    records = case.records(case.reference, case.truth)[case.name]
+    metrics = measuring.measure(records, task, MeasureOptions())
+    assert (metrics.images, metrics.headline) == (case.images, case.headline)
+    assert {name: metrics.to_dict()[name] for name in case.figures} == pytest.approx(case.figures)
+    kept = metrics.summary()
+    assert kept["images"] == case.images and measuring.headline_of(kept) == case.headline
+    assert measuring.headline_of({"images": 3}) is None
+    paths = [f"{place}.png" for place in range(case.images)]
+    found = measuring.mistakes(records, paths, task)
+    assert [(mistake.path, mistake.text) for mistake in found] == [
+        (paths[place], text) for place, text in case.mistakes
+    ]
+    assert [each.badness for each in found] == sorted((each.badness for each in found), reverse=True)
+
+
+def test_no_records_are_not_measured(case: Case) -> None:
+    task = case.tasks[case.name]
+    with pytest.raises(PocketVisionError, match="no images"):
+        task_named(task.kind).measuring.measure([], task, MeasureOptions())
+
+
+def test_the_drop_is_the_one_worked_by_hand(case: Case) -> None:
+    reference, candidate = (case.records(outputs, case.truth) for outputs in (case.reference, case.candidate))
+    found = compare_tasks(case.tasks, reference, candidate)
+    assert found.images == case.images and found.drop == pytest.approx(case.drop)
+    assert found.within(case.drop) and not found.within(case.drop - 0.1)
+    assert found.drop_interval is not None and found.drop_interval.low < case.drop < found.drop_interval.high
+    assert found.is_sure(found.drop_interval.high) and not found.is_sure(case.drop)
+    assert found.headline is not None and found.reference_headline == case.headline
+    assert found.headline.value == pytest.approx(case.headline.value - case.drop / 100)
+    assert f"{case.drop:.2f} points" in found.explain(1)
+    assert all(isinstance(value, int | float) for value in found.figures().values())
+    same = compare_tasks(case.tasks, reference, reference)
+    assert same.drop == 0 and same.within(0) and same.closeness > found.closeness
+
+
+def test_without_truth_there_is_no_drop(case: Case) -> None:
+    reference, candidate = (case.records(outputs, None) for outputs in (case.reference, case.candidate))
+    found = compare_tasks(case.tasks, reference, candidate)
+    assert (found.drop, found.headline, found.reference_headline) == (None, None, None)
+    assert not found.is_sure(100) and not found.can_be_sure(100)
+
+
+def test_agreement_is_whole_with_itself_and_not_with_others(case: Case) -> None:
+    task = case.tasks[case.name]
+    agree = task_named(task.kind).agree
+    agree(task.tensors(case.reference), task.tensors(case.reference)).require("file")
+    with pytest.raises(PocketVisionError, match=r"model\.bin"):
+        agree(task.tensors(case.reference), task.tensors(case.candidate)).require("model.bin")
+
+
+def test_truth_that_does_not_fit_is_refused(case: Case) -> None:
+    with pytest.raises(UsageError, match=r"pictures/: .*measured by"):
+        fitted_truth(case.tasks, {case.name: case.foreign}, "pictures/")
+
+
+def test_several_tasks_are_compared_as_one(case: Case) -> None:
+    """The same task twice, of which the second has truth for all images but the last, and loses nothing."""
+    first = case.tasks[case.name]
+    names = {each: {role: f"{each}.{role}" for role in first.outputs} for each in ("first", "second")}
+    tasks = {each: replace(first, outputs=outputs) for each, outputs in names.items()}
+    partly = {"first": case.truth, "second": case.partly}
+    said = fitted_truth(tasks, {**partly, "another": case.foreign}, "here")
+    assert set(said) == set(tasks)
+    placements = [Placement.of_decoding((8, 8))] * case.images
+
+    def records(**outputs: Outputs) -> Records:
+        own = {
+            names[each][role]: found[name] for each, found in outputs.items() for role, name in first.outputs.items()
+        }
+        return records_of(tasks, own, placements, said)
+
+    reference = records(first=case.reference, second=case.reference)
+    assert reference["second"][-1] is None and None not in reference["first"]
+    found = compare_tasks(tasks, reference, records(first=case.candidate, second=case.reference))
+    alone = compare_tasks(case.tasks, *(case.records(each, case.truth) for each in (case.reference, case.candidate)))
+    assert (found.images, found.drop, found.drop_interval) == (case.images, alone.drop, alone.drop_interval)
+    assert (found.headline, found.reference_headline) == (alone.headline, alone.reference_headline)
+    assert found.within(case.drop) and not found.within(case.drop - 0.1) and not found.is_sure(case.drop)
+    assert found.figures()["first.drop"] == pytest.approx(case.drop) and found.figures()["second.drop"] == 0
+    assert found.figures()["second.images"] == case.images - 1
+    assert found.explain(1) == f"first: {alone.explain(1)}" and found.closeness == alone.closeness
+    with pytest.raises(ValueError, match="no images"):
+        compare_tasks(tasks, {"first": [None], "second": [None]}, {"first": [None], "second": [None]})
