@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.tasks.task import TaskAnswer
 
 CONFIDENCE, BRIGHTNESS = "confidence", "brightness"
 
@@ -75,13 +74,12 @@ def baseline(
 
 
 def baseline_of(
-    answers: Sequence[Mapping[str, TaskAnswer]], brightness: NDArray[np.floating], split: str
+    confidences: Mapping[str, Sequence[float | None]], brightness: NDArray[np.floating], split: str
 ) -> dict[str, Distribution]:
-    """The same from the answers to n >= 1 images, by the tasks' names. A task that was sure of none has no confidences."""
+    """The same of n >= 1 images by the tasks' names, None of an image without an answer to be sure of."""
     found = {}
-    for task, feature in confidence_features(answers[0]).items():
-        values = [each[task].confidence for each in answers]
-        sure = np.array([value for value in values if value is not None])
+    for task, feature in confidence_features(confidences).items():
+        sure = np.array([value for value in confidences[task] if value is not None])
         if len(sure):
             found[feature] = distribution(sure, CONFIDENCE_EDGES, split)
     return {**found, BRIGHTNESS: distribution(brightness, BRIGHTNESS_EDGES, split)}

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
+from pocketvision.evaluation.evaluate import evaluate_records
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.record import recorded
+from pocketvision.tasks.classification.task import classifying
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,9 @@ def make_evaluation(tmp_path: Path) -> MakeEvaluation:
         paths = [f"{number} 그림.png" for number in range(images)]
         for path in paths:
             Image.new("RGB", (30, 20), "red").save(tmp_path / path)
-        return evaluate_answers(
-            logits,
-            softmax(logits, 1.3),
-            labels,
-            class_names,
-            root=tmp_path,
-            paths=paths,
-            temperature=1.3,
-            name=name,
-            role=role,
-        )
+        records = {"classification": recorded(logits, softmax(logits, 1.3), labels)}
+        tasks = classifying(class_names, 1.3)
+        return evaluate_records(tasks, records, root=tmp_path, paths=paths, name=name, role=role)
 
     return make
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketvision.evaluation.evaluate import Evaluation, evaluate_answers
+from pocketvision.evaluation.evaluate import evaluate_records
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.advice import Advice, what_next
 from pocketvision.evaluation.report.confusions import confusions
 from pocketvision.evaluation.report.record import ClassCounts, RunRecord
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.record import recorded
+from pocketvision.tasks.classification.task import classifying
 
 MakeRecord = Callable[..., RunRecord]
 
@@ -21,16 +24,9 @@ def evaluation_of(labels: list[int], answers: list[int], role: Role = "test", su
     """Three classes, answered as told."""
     logits = np.zeros((len(labels), 3), np.float32)
     logits[np.arange(len(labels)), answers] = sure
-    return evaluate_answers(
-        logits,
-        softmax(logits, 1.0),
-        np.array(labels),
-        ("ant", "bee", "cat"),
-        root=Path(),
-        paths=[f"{number}.png" for number in range(len(labels))],
-        temperature=1.0,
-        role=role,
-    )
+    records = {"classification": recorded(logits, softmax(logits, 1.0), np.array(labels))}
+    paths = [f"{number}.png" for number in range(len(labels))]
+    return evaluate_records(classifying(("ant", "bee", "cat")), records, root=Path(), paths=paths, role=role)
 
 
 # 3 of 4 ants are bees; one bee is an ant; every cat is right.

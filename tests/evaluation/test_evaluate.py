@@ -14,6 +14,7 @@ from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.runtime.predictor import ImageResult, Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import class_truth
 
 LABELS = ("ant", "bee", "cow")
@@ -24,9 +25,7 @@ class Scripted:
     """A predictor whose logits are written in the file's name, `<logit>_<logit>_<logit>.png`; `broken` has none."""
 
     labels = LABELS
-    bundle = SimpleNamespace(
-        task=SimpleNamespace(postprocessing={"temperature": TEMPERATURE}, outputs={"logits": "logits"})
-    )
+    bundle = SimpleNamespace(tasks=classifying(LABELS, TEMPERATURE))
 
     def stream(self, sources: Iterable[Path], **_: object) -> Iterator[ImageResult]:
         for path in sources:
@@ -34,8 +33,10 @@ class Scripted:
                 yield ImageResult(str(path), error="the file is truncated")
                 continue
             logits: NDArray[np.float32] = np.array([float(part) for part in path.stem.split("_")], np.float32)
-            prediction = Classification(LABELS, softmax(logits[None], TEMPERATURE)[0])
-            yield ImageResult(str(path), {"classification": prediction}, {"logits": logits[None]})
+            outputs = {"logits": logits[None], "probabilities": softmax(logits[None], TEMPERATURE)}
+            yield ImageResult(
+                str(path), {"classification": Classification(LABELS, outputs["probabilities"][0])}, outputs
+            )
 
 
 PREDICTOR = cast(Predictor, Scripted())

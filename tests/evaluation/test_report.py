@@ -18,7 +18,7 @@ from pocketvision.data.findings import Finding
 from pocketvision.data.inspection import inspect_images
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
-from pocketvision.evaluation.evaluate import Evaluation, Unreadable
+from pocketvision.evaluation.evaluation import Evaluation, Unreadable
 from pocketvision.evaluation.overlap import Overlap, Role
 from pocketvision.evaluation.report import render
 from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from pocketvision.evaluation.evaluate import Evaluation
+    from pocketvision.evaluation.evaluation import Evaluation
     from pocketvision.workflows.prediction_rows import Row
     from pocketvision.workflows.progress import Event
     from pocketvision.workflows.time_left import TimeLeft
@@ -71,17 +71,16 @@ def print_row(row: "Row", top_k: int) -> None:
 
 
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
-    """A line an evaluation: accuracy with its interval, F1, what its images were to the training; another line about those that
+    """A line a task of an evaluation: its figures in short, what the images were to the training; another line about those that
     the model has seen before."""
-    from pocketvision.evaluation.overlap import accuracy_text
     from pocketvision.printable import counted
 
     for evaluation in evaluations:
-        metrics = evaluation.metrics
-        f1 = "" if metrics.f1 is None else f", F1 {metrics.f1:.3f}"
         name = (evaluation.name[:1].upper() + evaluation.name[1:]).replace("_", " ")
-        images = counted(metrics.images, "image")
-        stdout().print(f"{name}: accuracy {accuracy_text(metrics)}{f1}, {images}, {evaluation.word}", soft_wrap=True)
+        for task, measured in evaluation.tasks.items():
+            whose = name if len(evaluation.tasks) == 1 else f"{name}, {task}"
+            images = counted(measured.metrics.images, "image")
+            stdout().print(f"{whose}: {measured.metrics.text}, {images}, {evaluation.word}", soft_wrap=True)
         if evaluation.overlap_text:
             stdout().print(f"  {evaluation.overlap_text}", soft_wrap=True)
 

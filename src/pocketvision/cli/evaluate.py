@@ -29,7 +29,7 @@ from pocketvision.cli.terminal import stdout
 from pocketvision.printable import counted
 
 if TYPE_CHECKING:
-    from pocketvision.evaluation.evaluate import Evaluation
+    from pocketvision.evaluation.evaluation import Evaluation
 
 
 Split = Annotated[str | None, typer.Option(help="Only this split of the data: train, val or test.")]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, Matches
 from pocketvision.data.samples import SPLITS
 from pocketvision.printable import counted
-from pocketvision.tasks.classification.metrics import ClassificationMetrics
+from pocketvision.tasks.measuring import Metrics
 
 Role = Literal["learned", "selection", "test", "given"]
 """What images were to the training: learned from; its validation, which chose the epoch and the temperature; untouched by it and
@@ -39,7 +39,7 @@ class Overlap:
 
     same: with exactly the pixels of an image that was learned from or selected by. near: nearly the same picture. grouped: of
     a group with one. files: their paths. left_out: how many of them are in no figure: all of them, or 0 when nothing else would
-    be left. with_them: the figures of all images; None when none was left out.
+    be left. with_them: the first task's figures of all images; None when none was left out.
     """
 
     images: int
@@ -48,7 +48,7 @@ class Overlap:
     grouped: int = 0
     files: tuple[str, ...] = ()
     left_out: int = 0
-    with_them: ClassificationMetrics | None = None
+    with_them: Metrics | None = None
 
     @property
     def seen(self) -> int:
@@ -69,16 +69,16 @@ class Overlap:
         what = f"{self.seen:,} of {counted(self.images, 'image')} took part in the training ({how})"
         if self.with_them is None:
             return f"{what}; nothing else is there to measure"
-        return f"{what} and are left out; with them accuracy {accuracy_text(self.with_them)}"
+        headline = self.with_them.headline
+        return f"{what} and are left out; with them {headline.name} {headline.text}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        whole = self.with_them
-        figures = None
+        whole, figures = self.with_them, None
         if whole is not None:
-            interval = whole.intervals.get("accuracy")
+            headline, interval = whole.headline, whole.headline.interval
             bounds = None if interval is None else [interval.low, interval.high]
-            figures = {"accuracy": whole.accuracy, "interval": bounds, "images": whole.images}
+            figures = {headline.name: headline.value, "interval": bounds, "images": whole.images}
         return {
             "images": self.images,
             "same": self.same,
@@ -88,13 +88,6 @@ class Overlap:
             "files": list(self.files[:FILES_IN_JSON]),
             "with_them": figures,
         }
-
-
-def accuracy_text(metrics: ClassificationMetrics) -> str:
-    """As in "97.1% (95 %: 90.2% to 99.2%)"."""
-    interval = metrics.intervals.get("accuracy")
-    bounds = "" if interval is None else f" (95 %: {interval.low:.1%} to {interval.high:.1%})"
-    return f"{metrics.accuracy:.1%}{bounds}"
 
 
 def without_seen(role: Role, matches: Matches, paths: Sequence[str]) -> tuple[Role, NDArray[np.bool_], Overlap]:

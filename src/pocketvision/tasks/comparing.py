@@ -11,7 +11,7 @@ from pocketvision.preprocessing import Placement
 from pocketvision.statistics import Headline, Interval
 from pocketvision.tasks.catalog import Answers, decoded, task_named
 from pocketvision.tasks.manifest import TaskManifest, by_task
-from pocketvision.tasks.measuring import Comparison
+from pocketvision.tasks.measuring import Comparison, MeasureOptions
 from pocketvision.tasks.task import Detail
 from pocketvision.tasks.truth import Truth
 
@@ -68,6 +68,12 @@ def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], 
         for name, task in tasks.items()
         if name in truth
     }
+
+
+def check_options(tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> None:
+    """Raises UsageError for options that do not fit one of the tasks."""
+    for task in tasks.values():
+        task_named(task.kind).measuring.check(task, options)
 
 
 def compare_tasks(

@@ -21,6 +21,10 @@ class Metrics(Protocol):
     def headline(self) -> Headline:
         """The one that people compare."""
 
+    @property
+    def text(self) -> str:
+        """That, and what else belongs in a line: "accuracy 97.1% (95 %: 90.2% to 99.2%), F1 0.970"."""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
 

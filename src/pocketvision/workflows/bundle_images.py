@@ -15,7 +15,6 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import ImageError, UsageError
-from pocketvision.evaluation.evaluate import matched_labels
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import Placement, Preprocessing
@@ -23,6 +22,8 @@ from pocketvision.printable import counted
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.classification.record import by_labels
+from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.workflows.progress import Note, OnEvent
 
 _BATCH = 32
@@ -235,7 +236,7 @@ def _clusters(groups: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Matches | None]:
     """Those whose pixels can be had; a line for each that can not."""
-    truth = matched_labels(samples, bundle.labels)
+    truth = by_labels(samples.truth[CLASSIFICATION], bundle.task, str(samples.root)).labels.astype(np.int64)
     files = [samples.file(index) for index in range(len(samples))]
     known, matches = known_to(bundle), None
     if known is None:

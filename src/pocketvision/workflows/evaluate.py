@@ -16,7 +16,8 @@ from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.errors import UsageError, unknown_name
-from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
+from pocketvision.evaluation.evaluate import evaluate_predictor
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
@@ -25,10 +26,11 @@ from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_syns
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
 from pocketvision.runtime.backends import usable_cores
-from pocketvision.runtime.predictor import BATCH
-from pocketvision.tasks.classification.metrics import positive_index
+from pocketvision.runtime.predictor import BATCH, Predictor
 from pocketvision.tasks.classification.truth import class_truth
-from pocketvision.workflows.load import load
+from pocketvision.tasks.comparing import MEASURED, check_options
+from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.progress import Counted, Note, OnEvent, silent
 
 # What images of these splits were to whatever was trained on their data, where its bundle keeps no hashes to tell.
@@ -84,9 +86,9 @@ def evaluate(
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
     _refuse_early(bundle, None if out is None else lang, baseline)
-    predictor = load(bundle, backend=backend, threads=threads, device=device)
+    predictor = Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=MEASURED)
     positive = predictor.bundle.positive if positive is None else positive
-    positive_index(predictor.labels, positive)
+    check_options(predictor.bundle.tasks, MeasureOptions(positive=positive))
     given = given_data(data, paths, labels)
     if isinstance(given, InMemory):
         source, read = Path(given.name), given.reader()
@@ -141,8 +143,9 @@ def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang:
     try:
         write_report(folder, record, lang)
     except OSError as error:
-        metrics = evaluation.metrics
-        error.add_note(f"Measured all the same: accuracy {metrics.accuracy:.1%} on {counted(metrics.images, 'image')}.")
+        for each in evaluation.tasks.values():
+            headline, images = each.metrics.headline, counted(each.metrics.images, "image")
+            error.add_note(f"Measured all the same: {headline.name} {headline.value:.1%} on {images}.")
         raise
 
 

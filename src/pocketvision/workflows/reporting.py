@@ -9,12 +9,14 @@ from pocketvision.bundle import Bundle
 from pocketvision.bundle_figures import SELECTION, TEST
 from pocketvision.data.learned_from import Matches, looked_up
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.evaluation.evaluate import Evaluation, evaluate_predictor
+from pocketvision.evaluation.evaluate import evaluate_predictor
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.comparing import MEASURED
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.progress import Counted, OnEvent
@@ -52,7 +54,7 @@ def evaluate_run(
         return lambda now, _: on_event(Counted("evaluate", done + now, total))
 
     on_event(Counted("evaluate", 0, total))
-    predictor, done, evaluations = Predictor(bundle), 0, list[Evaluation]()
+    predictor, done, evaluations = Predictor(bundle, detail=MEASURED), 0, list[Evaluation]()
     for name, samples, role, matches in sets:
         evaluations.append(
             evaluate_predictor(

@@ -124,7 +124,8 @@ class _Asked:
 
     def baseline(self, tasks: Mapping[str, TaskManifest], split: str) -> dict[str, Distribution]:
         answers = decoded(tasks, self.outputs, self.placements, Detail())
-        return baseline_of(answers, self.brightness, split)
+        confidences = {task: [each[task].confidence for each in answers] for task in tasks}
+        return baseline_of(confidences, self.brightness, split)
 
 
 def _asked(backend: Backend, load: Load, chosen: Sequence[int], preprocessing: Preprocessing) -> _Asked:

@@ -20,7 +20,7 @@ from pocketvision.data.learned_from import FILE as LEARNED_FROM
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
-from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.state_files import rows_as_metadata

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pocketvision.evaluation.evaluate import Evaluation, Mistake
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.tasks.classification.metrics import ClassFigures, ClassificationMetrics
+from pocketvision.tasks.classification.mistakes import Mistake
 
 
 @dataclass(frozen=True)

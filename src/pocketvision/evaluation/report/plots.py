@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.record import EpochFigures
 from pocketvision.printable import printable
 from pocketvision.tasks.classification.calibration import Bin, Calibration, Reliability

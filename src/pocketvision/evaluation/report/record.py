@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
-from pocketvision.evaluation.evaluate import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.tasks.classification.coverage import coverage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketvision.data.findings import KINDS
 from pocketvision.errors import MissingExtraError
-from pocketvision.evaluation.evaluate import Evaluation, Mistake
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Overlap
 from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import SURE, what_next
@@ -22,6 +22,7 @@ from pocketvision.statistics import Interval
 from pocketvision.style import stylesheet
 from pocketvision.tasks.classification.coverage import coverage
 from pocketvision.tasks.classification.metrics import ClassificationMetrics
+from pocketvision.tasks.classification.mistakes import Mistake
 
 if TYPE_CHECKING:
     from jinja2 import Environment

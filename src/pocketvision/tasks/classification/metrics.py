@@ -95,6 +95,11 @@ class ClassificationMetrics:
         """The accuracy."""
         return Headline(HEADLINE, self.accuracy, self.intervals.get(HEADLINE))
 
+    @property
+    def text(self) -> str:
+        """As in "accuracy 97.1% (95 %: 90.2% to 99.2%), F1 0.970"."""
+        return f"{HEADLINE} {self.headline.text}" + ("" if self.f1 is None else f", F1 {self.f1:.3f}")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
         calibration = {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
