@@ -9,10 +9,11 @@ from PIL import Image
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
-from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, ClassCounts, RunRecord
+from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, RunRecord
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.record import recorded
 from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.reporting.parts import ClassCounts
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pytest
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
-from pocketvision.evaluation.report.advice import Advice, what_next
-from pocketvision.evaluation.report.confusions import confusions
-from pocketvision.evaluation.report.record import ClassCounts, RunRecord
+from pocketvision.evaluation.report.advice import what_next
+from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.record import recorded
 from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.reporting.parts import Advice, ClassCounts
 
 MakeRecord = Callable[..., RunRecord]
 
@@ -35,7 +35,7 @@ CONFUSED = evaluation_of([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2], [1, 1, 1, 0, 1, 1
 
 def advice(record: RunRecord) -> dict[str, Advice]:
     """Advice by its key."""
-    return {item.key: item for item in what_next(record, confusions(record.main))}
+    return {item.key: item for item in what_next(record)}
 
 
 def test_the_weakest_class_and_what_it_is_taken_for() -> None:

@@ -7,8 +7,11 @@ import pytest
 import pocketvision.evaluation.report.render as render
 from pocketvision.data.findings import KINDS, SEVERITIES
 from pocketvision.evaluation.report.texts import LANGUAGES, texts
+from pocketvision.tasks.catalog import TASKS
 
 REPORT = Path(render.__file__).parent
+TASK_REPORTS = [task.report().folder for task in TASKS.values()]
+TABLES = [None, *TASK_REPORTS]
 # Names of methods, measures and the file format that Korean writes like English.
 SAME_IN_BOTH: set[str] = set()
 # Groups whose keys are put together from a name: `named("audit", kind)`, `t("section." ~ id)` …
@@ -39,26 +42,30 @@ def placeholders(text: str) -> set[str]:
 
 def source() -> str:
     """All templates and drawing code."""
-    files = [*REPORT.glob("templates/*.j2"), *REPORT.glob("*.py")]
+    files = [
+        file for folder in (REPORT, *TASK_REPORTS) for file in (*folder.glob("templates/*.j2"), *folder.glob("*.py"))
+    ]
     return "\n".join(path.read_text(encoding="utf-8") for path in files)
 
 
-def test_both_languages_have_the_same_keys_and_placeholders() -> None:
-    english, korean = (texts(lang) for lang in LANGUAGES)
+@pytest.mark.parametrize("task", TABLES)
+def test_both_languages_have_the_same_keys_and_placeholders(task: Path | None) -> None:
+    english, korean = (texts(lang, task) for lang in LANGUAGES)
     assert list(english) == list(korean)
     for key in english:
         assert placeholders(english[key]) == placeholders(korean[key]), key
 
 
-def test_nothing_is_left_untranslated() -> None:
-    english, korean = (texts(lang) for lang in LANGUAGES)
+@pytest.mark.parametrize("task", TABLES)
+def test_nothing_is_left_untranslated(task: Path | None) -> None:
+    english, korean = (texts(lang, task) for lang in LANGUAGES)
     assert {key for key in english if english[key] == korean[key]} == SAME_IN_BOTH
     assert [key for key, text in english.items() if re.search("[가-힣]", text)] == []
     assert [key for key, text in korean.items() if not re.search("[가-힣]", text)] == []
 
 
 def test_every_text_is_used_and_every_used_text_exists() -> None:
-    code, table = source(), texts("en")
+    code, table = source(), {key: text for task in TABLES for key, text in texts("en", task).items()}
     used = set(re.findall(r'(?:\bt|translate)\(\s*"([\w.]*\w)"', code))
     assert used <= set(table), used - set(table)
     unused = [key for key in table if f'"{key}"' not in code and not key.startswith(COMPOSED)]
@@ -66,7 +73,7 @@ def test_every_text_is_used_and_every_used_text_exists() -> None:
 
 
 def test_templates_hold_no_words_of_their_own() -> None:
-    for path in REPORT.glob("templates/*.j2"):
+    for path in [path for folder in (REPORT, *TASK_REPORTS) for path in folder.glob("templates/*.j2")]:
         bare = re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}|<[^>]*>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert re.findall(r"[^\W\d_]{3,}", bare.replace("PocketVision", "")) == [], path.name
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pocketvision.data.learned_from import Matches
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, UsageError
-from pocketvision.evaluation.evaluation import Evaluation, TaskEvaluation, Unreadable
+from pocketvision.evaluation.evaluation import Evaluation, Unreadable
 from pocketvision.evaluation.overlap import Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
@@ -20,7 +20,7 @@ from pocketvision.runtime.predictor import BATCH, ImageResult, Predictor
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.comparing import Records, fitted_truth, record_of
 from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.measuring import MeasureOptions, TaskEvaluation
 from pocketvision.tasks.truth import Truth
 
 

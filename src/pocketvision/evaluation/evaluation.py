@@ -12,13 +12,9 @@ from pocketvision.baseline import Distribution, baseline_of
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role
 from pocketvision.tasks.classification.calibration import Calibration
 from pocketvision.tasks.classification.metrics import ClassificationMetrics
-from pocketvision.tasks.classification.mistakes import Mistake
+from pocketvision.tasks.classification.mistakes import Mistake, own_mistakes
 from pocketvision.tasks.classification.record import ClassAnswers, stacked
-from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.tasks.measuring import Metrics, TaskMistake
-
-# Mistakes written to JSON; `TaskEvaluation.mistakes` has them all.
-MISTAKES_IN_JSON = 100
+from pocketvision.tasks.measuring import TaskEvaluation
 
 
 @dataclass(frozen=True)
@@ -27,32 +23,6 @@ class Unreadable:
 
     path: str
     reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class TaskEvaluation:
-    """One task on the n >= 1 images that have its truth.
-
-    task: what the bundle says of it. paths: (n). records: (n), what each image added. mistakes: the worst first.
-    """
-
-    task: TaskManifest
-    paths: tuple[str, ...]
-    records: Sequence[Any]
-    metrics: Metrics
-    mistakes: Sequence[TaskMistake]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
-        return {
-            **self.metrics.to_dict(),
-            "mistakes": [mistake.to_dict() for mistake in self.mistakes[:MISTAKES_IN_JSON]],
-            "mistake_count": len(self.mistakes),
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """What a bundle keeps: without a word about single files."""
-        return {**self.metrics.summary(), "mistake_count": len(self.mistakes)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +133,7 @@ class Evaluation:
     @property
     def mistakes(self) -> Sequence[Mistake]:
         """Every wrong answer, the most confident first."""
-        return [mistake for mistake in self.first.mistakes if isinstance(mistake, Mistake)]
+        return own_mistakes(self.first.mistakes)
 
     @property
     def labels(self) -> NDArray[np.int64]:

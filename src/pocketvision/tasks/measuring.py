@@ -9,6 +9,9 @@ from pocketvision.statistics import Headline, Interval
 from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.truth import Truth
 
+# Mistakes written to JSON; `TaskEvaluation.mistakes` has them all.
+MISTAKES_IN_JSON = 100
+
 
 class Metrics(Protocol):
     """The figures of a task on a set of images."""
@@ -95,6 +98,32 @@ class TaskMistake(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskEvaluation:
+    """One task on the n >= 1 images that have its truth.
+
+    task: what the bundle says of it. paths: (n). records: (n), what each image added. mistakes: the worst first.
+    """
+
+    task: TaskManifest
+    paths: tuple[str, ...]
+    records: Sequence[Any]
+    metrics: Metrics
+    mistakes: Sequence[TaskMistake]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
+        return {
+            **self.metrics.to_dict(),
+            "mistakes": [mistake.to_dict() for mistake in self.mistakes[:MISTAKES_IN_JSON]],
+            "mistake_count": len(self.mistakes),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What a bundle keeps: without a word about single files."""
+        return {**self.metrics.summary(), "mistake_count": len(self.mistakes)}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from PIL import Image
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.measuring import Measuring
+from pocketvision.tasks.reporting.parts import TaskReport
 from pocketvision.tasks.truth import Truth
 
 TOLERANCE = 1e-3
@@ -94,7 +95,7 @@ class Task(Generic[Answer]):
     kind: its name in manifests and on the wire. truth: the type of what is learned from and measured against (truth.py). roles:
     what every head of the kind puts out. decode: from the outputs of N images, by role, and where each image lies in its input,
     to N answers. agree: of the network's outputs and a file's, for the same N >= 1 images. measuring: how good the answers are.
-    views: None where an image is one input.
+    report: its part of one, loaded when a page is made. views: None where an image is one input.
     """
 
     kind: str
@@ -103,6 +104,7 @@ class Task(Generic[Answer]):
     decode: Callable[[Tensors, Sequence[Placement], TaskManifest, Detail], list[Answer]]
     agree: Callable[[Tensors, Tensors], Agreement]
     measuring: Measuring[Answer, Any]
+    report: Callable[[], TaskReport]
     views: Views[Answer] | None = None
 
     @property

@@ -12,11 +12,12 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
-from pocketvision.evaluation.report.record import AuditSummary, ClassCounts, RunRecord
+from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED
+from pocketvision.tasks.reporting.parts import ClassCounts
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.progress import Counted, OnEvent

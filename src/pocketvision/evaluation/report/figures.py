@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,24 +12,10 @@ from typing import TYPE_CHECKING
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError
-from pocketvision.evaluation.report.plots import (
-    Look,
-    Translate,
-    draw_calibration,
-    draw_confusion,
-    draw_coverage,
-    draw_history,
-    draw_precision_recall,
-    draw_probabilities,
-    draw_roc,
-)
-from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.tasks.reporting.charts import Draw, Look, Translate
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Draw = Callable[["Axes", Look], None]
 
 # Colours that stand for the page's own until the SVG is written: none of them occurs otherwise.
 _PAGE_COLOURS = {
@@ -38,8 +24,8 @@ _PAGE_COLOURS = {
     "#00000c": "var(--line)",
     **{f"#0000d{number}": f"var(--series-{number})" for number in range(1, 7)},
 }
-# Small enough that text stays legible where a phone shows a chart 350 pixels wide.
-_CHART_INCHES = (4.6, 3.3)
+# Inches, (width, height): small enough that text stays legible where a phone shows a chart 350 pixels wide.
+CHART = (4.6, 3.3)
 _PAPER_SERIES = ("#2f6db3", "#b24c09", "#1b7f6b", "#8a4fbf", "#b8336a", "#7a7a1f")
 
 # Matplotlib's own font lacks these scripts; the first that is installed fills in.
@@ -62,30 +48,25 @@ _WIDE_FONTS = (
 _WRITING = Lock()
 
 
-def page_charts(record: RunRecord, translate: Translate) -> dict[str, str]:
-    """Every chart of the page by name, as SVG elements to put into HTML.
+def page_charts(charts: Mapping[str, Draw], translate: Translate) -> dict[str, str]:
+    """Charts of the page by name, as SVG elements to put into HTML; their ids begin with the name.
 
     Raises MissingExtraError without matplotlib.
     """
     colours = list(_PAGE_COLOURS)
     look = Look(translate, colours[0], colours[1], colours[2], tuple(colours[3:]), _fonts())
-    return {name: _svg(name, draw, look) for name, draw in _charts(record).items()}
+    return {name: _svg(name, draw, look) for name, draw in charts.items()}
 
 
-def write_plots(folder: Path, record: RunRecord, translate: Translate) -> None:
-    """Write every chart as `folder`/<name>.png, whole or not at all; both learning curves are in one.
+def write_chart(path: Path, draws: Sequence[Draw], translate: Translate, inches: tuple[float, float] = CHART) -> None:
+    """Write charts side by side as a PNG, whole or not at all. inches: (width, height) of each.
 
     Raises OSError, and MissingExtraError without matplotlib.
     """
     look = Look(translate, "#1c1f23", "#5b6470", "#c9ced6", _PAPER_SERIES, _fonts())
-    charts = _charts(record)
-    curves = [charts.pop(name) for name in ("loss", "accuracy") if name in charts]
-    if curves:
-        _write_png(folder / "learning_curves.png", curves, look, _CHART_INCHES)
-    for name, draw in charts.items():
-        _write_png(folder / f"{name}.png", [draw], look, _CHART_INCHES)
-    side = min(3.6 + 0.25 * len(record.main.class_names), 14.0)
-    _write_png(folder / "confusion_matrix.png", [_confusion(record)], look, (side, side))
+    with _WRITING, _no_glyph_warnings(), replacing(path) as temporary:
+        figure = _new_figure(draws, look, inches)
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def can_write(text: str) -> bool:
@@ -96,26 +77,6 @@ def can_write(text: str) -> bool:
     for family in _fonts():
         known.update(get_font(findfont(FontProperties(family=family))).get_charmap())
     return all(ord(character) in known for character in text)
-
-
-def _charts(record: RunRecord) -> dict[str, Draw]:
-    """The charts that `record` has something for, by name."""
-    main = record.main
-    charts: dict[str, Draw] = {}
-    if record.history:
-        charts["loss"] = lambda axes, look: draw_history(axes, record.history, record.chosen, "loss", look)
-        charts["accuracy"] = lambda axes, look: draw_history(axes, record.history, record.chosen, "accuracy", look)
-    if main.metrics.roc_curves:
-        charts["roc"] = lambda axes, look: draw_roc(axes, main.metrics, look)
-        charts["pr"] = lambda axes, look: draw_precision_recall(axes, main.metrics, look)
-    charts["coverage"] = lambda axes, look: draw_coverage(axes, main, look)
-    charts["probability_distribution"] = lambda axes, look: draw_probabilities(axes, main, look)
-    charts["calibration"] = lambda axes, look: draw_calibration(axes, main.calibration, look)
-    return charts
-
-
-def _confusion(record: RunRecord) -> Draw:
-    return lambda axes, look: draw_confusion(axes, record.main.metrics, look)
 
 
 def _new_figure(draws: Sequence[Draw], look: Look, inches: tuple[float, float]) -> "Figure":
@@ -129,19 +90,13 @@ def _new_figure(draws: Sequence[Draw], look: Look, inches: tuple[float, float]) 
     return figure
 
 
-def _write_png(path: Path, draws: Sequence[Draw], look: Look, inches: tuple[float, float]) -> None:
-    with _WRITING, _no_glyph_warnings(), replacing(path) as temporary:
-        figure = _new_figure(draws, look, inches)
-        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
-
-
 def _svg(name: str, draw: Draw, look: Look) -> str:
     """One chart as an SVG element whose ids start with `name` and whose colours are the page's."""
     import matplotlib
 
     written = io.StringIO()
     with _WRITING, _no_glyph_warnings():
-        figure = _new_figure([draw], look, _CHART_INCHES)
+        figure = _new_figure([draw], look, CHART)
         # Text stays text: the browser has the fonts for every script. The salt makes ids the same in every run.
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
             figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

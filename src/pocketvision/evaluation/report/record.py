@@ -8,9 +8,9 @@ from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
-from pocketvision.tasks.classification.coverage import coverage
-
-PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.manifest import by_task
+from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject, TaskReport
 
 
 class EpochFigures(Protocol):
@@ -47,21 +47,6 @@ HISTORY_COLUMNS = (
     "seconds",
     "images_per_second",
 )
-
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """How many images of a class each split holds.
-
-    added: augmented copies that balancing put into the training split. weight: the class's weight in the loss.
-    """
-
-    name: str
-    train: int
-    val: int
-    test: int
-    added: int = 0
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,6 +127,15 @@ class RunRecord:
         """The evaluation shown in detail: the first on untouched images, or else the first."""
         return next((each for each in self.evaluations if each.selection is False), self.evaluations[0])
 
+    @property
+    def parts(self) -> list[tuple[Subject, TaskReport]]:
+        """What its tasks bring, of the main evaluation."""
+        tasks = self.main.tasks
+        return [
+            (Subject(each, self.main.root, f"{name}-" if len(tasks) > 1 else ""), task_named(each.task.kind).report())
+            for name, each in tasks.items()
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for metrics.json: the main evaluation's figures first, then every evaluation's by name."""
         return {
@@ -149,7 +143,11 @@ class RunRecord:
             "created": self.created,
             "model": self.model,
             **self.main.to_dict(),
-            "coverage": [row.to_dict() for row in coverage(self.main.probabilities, self.main.labels)],
+            **by_task(
+                dict(
+                    zip(self.main.tasks, (report.figures(part.evaluation) for part, report in self.parts), strict=True)
+                )
+            ),
             "evaluations": {each.name: each.to_dict() for each in self.evaluations},
             "chosen": None if self.chosen is None else epoch_to_dict(self.chosen),
             "recipe": None if self.recipe is None else dict(self.recipe),

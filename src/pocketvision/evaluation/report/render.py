@@ -1,6 +1,7 @@
 """The report as one HTML page: nothing is loaded from elsewhere, and everything that comes from data is escaped."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,55 +11,48 @@ from pocketvision.errors import MissingExtraError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Overlap
 from pocketvision.evaluation.report import suspects
-from pocketvision.evaluation.report.advice import SURE, what_next
-from pocketvision.evaluation.report.confusions import Confusion, anchor, confusions, worst_first
+from pocketvision.evaluation.report.advice import what_next
 from pocketvision.evaluation.report.figures import page_charts
-from pocketvision.evaluation.report.formats import agreement, bound, duration, figure, percent, setting, size
+from pocketvision.evaluation.report.formats import agreement, duration, setting, size
+from pocketvision.evaluation.report.plots import learning_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
-from pocketvision.evaluation.report.thumbnails import thumbnail
 from pocketvision.printable import printable
-from pocketvision.statistics import Interval
 from pocketvision.style import stylesheet
-from pocketvision.tasks.classification.coverage import coverage
-from pocketvision.tasks.classification.metrics import ClassificationMetrics
-from pocketvision.tasks.classification.mistakes import Mistake
+from pocketvision.tasks.measuring import TaskEvaluation
+from pocketvision.tasks.reporting.charts import Translate
+from pocketvision.tasks.reporting.formats import bound, figure, percent
+from pocketvision.tasks.reporting.parts import Advice, Column, Subject, TaskReport
+from pocketvision.tasks.reporting.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PICTURES_SHOWN = 48
-PICTURES_IN_A_GROUP = 6
-CONFUSIONS_SHOWN = 10
 FILES_SHOWN = 20
-# A larger matrix is not readable as a table; the page shows the most frequent confusions then, and no more groups than this.
-LARGEST_MATRIX = 25
-GROUPS_SHOWN = 40
-# The threshold that the page puts into words.
-_QUOTED_THRESHOLD = 0.8
 _TEMPLATES = Path(__file__).parent / "templates"
-# The figures that have intervals, in the page's order.
-_INTERVALS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "macro_f1", "roc_auc")
 _FOLDED = ("recipe", "bundle", "timings")
 
 
 @dataclass(frozen=True)
-class IntervalRow:
-    """A figure with its interval; method is a key of the texts: "wilson" or "bootstrap"."""
+class Entry:
+    """A section as the page has it. title: in the contents. html: None where it is one of the page's own templates, by its id."""
 
-    name: str
-    value: float
-    interval: Interval | None
-    method: str
+    id: str
+    title: str
+    html: str | None = None
 
 
 @dataclass(frozen=True)
-class Group:
-    """A confusion as the page shows it: some of its mistakes as pictures (None when a file is gone), the rest by name."""
+class Part:
+    """What a task brought. t: its texts. columns, headline, entries: see TaskReport."""
 
-    confusion: Confusion
-    pictures: tuple[tuple[Mistake, str | None], ...]
-    rest: tuple[Mistake, ...]
+    name: str
+    evaluation: TaskEvaluation
+    t: Translate
+    columns: tuple[Column, ...]
+    headline: str
+    entries: tuple[Entry, ...]
+    advice: tuple[Advice, ...]
 
 
 @dataclass(frozen=True)
@@ -74,55 +68,99 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
 
     Raises UsageError for another language, MissingExtraError without Jinja or matplotlib.
     """
-    table, environment = texts(lang), _environment()
+    table = texts(lang)
+    environment, shared = _environment(()), _shared(record, table)
     from markupsafe import Markup
 
-    def translate(key: str, **values: object) -> str:
-        """A text with its values, which are escaped; the text itself is ours."""
-        return Markup(table[key]).format(**{name: _shown(value) for name, value in values.items()})
-
-    charts = page_charts(record, lambda key, **values: table[key].format(**values))
+    own = page_charts(learning_charts(record), _drawn(table))
+    parts = [
+        _part(name, *part, record, lang, shared) for name, part in zip(record.main.tasks, record.parts, strict=True)
+    ]
+    sections = _sections(record, parts, shared["t"])
+    links = {"suspects", *(each.id for each in sections)}
+    links.update(re.findall(r'\bid="([^"]+)"', "".join(each.html or "" for each in sections)))
+    advice = what_next(record)
     return environment.get_template("report.html.j2").render(
-        record=record,
+        **shared,
         lang=lang,
-        t=translate,
-        named=lambda group, name: table.get(f"{group}.{name}", name),
-        role=_role,
         style=Markup(stylesheet()),
-        sections=_sections(record),
+        sections=sections,
+        parts=parts,
         folded=_FOLDED,
-        charts={name: Markup(svg) for name, svg in charts.items()},
+        charts={name: Markup(svg) for name, svg in own.items()},
         recipe=_settings(record, table),
         duration=lambda seconds: duration(seconds, table),
+        advice=[(next((part.t for part in parts if item in part.advice), shared["t"]), item) for item in advice],
+        anchors=links,
+        agreement_columns=list(dict.fromkeys(name for row in (record.agreement or {}).values() for name in row)),
+        agreement=agreement,
         **_findings(record),
-        **_figures(record),
     )
 
 
-def _figures(record: RunRecord) -> dict[str, Any]:
-    """What the page shows of the main evaluation."""
-    main = record.main
-    confused = confusions(main)
-    groups = _groups(main, confused)
-    rows = coverage(main.probabilities, main.labels)
-    return {
-        "main": main,
-        "overlap": _overlap(main),
-        "advice": what_next(record, confused),
-        "baseline": max(main.metrics.per_class, key=lambda figures: figures.support),
-        "intervals": _interval_rows(main.metrics),
-        "confusions": confused[:CONFUSIONS_SHOWN],
-        "groups": groups,
-        "anchors": {"suspects", *_sections(record), *(group.confusion.id for group in groups)},
-        "anchor": anchor,
-        "sure": SURE,
-        "small_matrix": len(main.class_names) <= LARGEST_MATRIX,
-        "classes": worst_first(main.metrics),
-        "coverage": rows,
-        "quoted": next(row for row in rows if row.threshold == _QUOTED_THRESHOLD),
-        "agreement_columns": list(dict.fromkeys(name for row in (record.agreement or {}).values() for name in row)),
-        "agreement": agreement,
+def _part(
+    name: str, subject: Subject, report: TaskReport, record: RunRecord, lang: str, shared: Mapping[str, Any]
+) -> Part:
+    """A task's headline and sections, from its own templates and texts."""
+    from markupsafe import Markup
+
+    table, environment = texts(lang, report.folder), _environment((report.folder / "templates",))
+    t, whose = _translator(table), f"{name} · " if subject.prefix else ""
+    values = {
+        **shared,
+        **report.values(subject),
+        "t": t,
+        "evaluation": subject.evaluation,
+        "metrics": subject.evaluation.metrics,
+        "task": subject.evaluation.task,
+        "prefix": subject.prefix,
+        "whose": name if subject.prefix else None,
     }
+    entries = []
+    for section in report.sections(subject):
+        identifier = f"{subject.prefix}{section.name}"
+        drawn = {f"{subject.prefix}{each}": draw for each, draw in section.charts.items()}
+        charts = {each: Markup(svg) for each, svg in page_charts(drawn, _drawn(table)).items()}
+        heading, title = (f"{whose}{t(f'{group}.{section.name}')}" for group in ("section", "nav"))
+        template = environment.get_template(f"section_{section.name}.html.j2")
+        html = template.render(**values, id=identifier, heading=heading, charts=charts)
+        entries.append(Entry(identifier, title, Markup(html)))
+    return Part(
+        name=name,
+        evaluation=subject.evaluation,
+        t=t,
+        columns=report.columns,
+        headline=Markup(environment.get_template("headline.html.j2").render(**values)),
+        entries=tuple(entries),
+        advice=tuple(report.advice(subject, record)),
+    )
+
+
+def _shared(record: RunRecord, table: Mapping[str, str]) -> dict[str, Any]:
+    """What the page's templates and those of the tasks read."""
+    return {
+        "record": record,
+        "main": record.main,
+        "overlap": _overlap(record.main),
+        "t": _translator(table),
+        "named": lambda group, name: table.get(f"{group}.{name}", name),
+        "role": _role,
+    }
+
+
+def _translator(table: Mapping[str, str]) -> Translate:
+    """To a text with its values, which are escaped; the text itself is ours."""
+    from markupsafe import Markup
+
+    def translate(key: str, **values: object) -> str:
+        return Markup(table[key]).format(**{name: _shown(value) for name, value in values.items()})
+
+    return translate
+
+
+def _drawn(table: Mapping[str, str]) -> Translate:
+    """The same for charts, where nothing is markup."""
+    return lambda key, **values: table[key].format(**values)
 
 
 def _findings(record: RunRecord) -> dict[str, Any]:
@@ -144,13 +182,14 @@ def _findings(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _environment() -> "Environment":
+def _environment(task: Sequence[Path]) -> "Environment":
+    """task: where its templates are looked for before the page's."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtraError("A report", "train") from error
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([*task, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -168,18 +207,9 @@ def _shown(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _sections(record: RunRecord) -> list[str]:
-    """The ids of the sections that `record` has something for, in the page's order."""
-    main = record.main
+def _sections(record: RunRecord, parts: Sequence[Part], t: Translate) -> list[Entry]:
+    """The sections that `record` has something for, in the page's order."""
     there = {
-        "evaluations": len(record.evaluations) > 1,
-        "confusion": True,
-        "mistakes": bool(main.mistakes),
-        "classes": True,
-        "coverage": True,
-        "calibration": True,
-        "curves": bool(main.metrics.roc_curves),
-        "intervals": True,
         "learning": bool(record.history),
         "audit": record.audit is not None,
         "split": bool(record.classes),
@@ -187,7 +217,11 @@ def _sections(record: RunRecord) -> list[str]:
         "bundle": bool(record.bundle or record.agreement or record.sizes),
         "timings": bool(record.timings),
     }
-    return [section for section, present in there.items() if present]
+    return [
+        *([Entry("evaluations", t("nav.evaluations"))] if len(record.evaluations) > 1 else []),
+        *(entry for part in parts for entry in part.entries),
+        *(Entry(name, "" if name in _FOLDED else t(f"nav.{name}")) for name, present in there.items() if present),
+    ]
 
 
 def _role(evaluation: Evaluation) -> str:
@@ -216,30 +250,6 @@ def _banner(record: RunRecord) -> tuple[BannerLine, ...]:
     spoiling = [each for each in record.audit.findings if each.severity == "error" or each.kind in suspects.KINDS]
     spoiling.sort(key=lambda each: rank.get(each.kind, len(rank)))
     return tuple(BannerLine(each.kind, each.count) for each in spoiling)
-
-
-def _interval_rows(metrics: ClassificationMetrics) -> list[IntervalRow]:
-    shares = {"accuracy"} if metrics.positive is None else {"accuracy", "precision", "recall"}
-    rows = [
-        IntervalRow(name, value, metrics.intervals.get(name), "wilson" if name in shares else "bootstrap")
-        for name in _INTERVALS
-        if (value := getattr(metrics, name)) is not None
-    ]
-    # With more than two classes the macro averages stand as f1 and recall already.
-    return [row for row in rows if metrics.positive is not None or row.name not in ("macro_f1", "balanced_accuracy")]
-
-
-def _groups(main: Evaluation, confused: tuple[Confusion, ...]) -> tuple[Group, ...]:
-    """Every confusion that a cell of the matrix can lead to; pictures for the most frequent, as many as a page can carry."""
-    if len(main.class_names) > LARGEST_MATRIX:
-        confused = confused[:GROUPS_SHOWN]
-    groups, left = [], PICTURES_SHOWN
-    for confusion in confused:
-        shown = min(PICTURES_IN_A_GROUP, left, confusion.count)
-        left -= shown
-        pictures = tuple((mistake, thumbnail(main.root / mistake.path)) for mistake in confusion.mistakes[:shown])
-        groups.append(Group(confusion, pictures, confusion.mistakes[shown : shown + FILES_SHOWN]))
-    return tuple(groups)
 
 
 def _settings(record: RunRecord, table: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -5,10 +5,12 @@ import io
 from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
-from pocketvision.evaluation.report.figures import can_write, write_plots
+from pocketvision.evaluation.report.figures import can_write, write_chart
+from pocketvision.evaluation.report.plots import learning_charts
 from pocketvision.evaluation.report.record import HISTORY_COLUMNS, RunRecord, epoch_to_dict
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
+from pocketvision.tasks.reporting.charts import Translate
 
 REPORT = "report.html"
 METRICS = "metrics.json"
@@ -22,16 +24,34 @@ def write_report(folder: Path, record: RunRecord, lang: str = "en") -> Path:
     The plots speak `lang` where this machine has the fonts for it, else English. Returns the path of report.html.
     Raises UsageError for an unknown language, MissingExtraError, OSError.
     """
-    table = texts(lang)
     page = render_report(record, lang)
-    if not can_write("".join(table[key] for key in table if key.startswith("chart."))):
-        table = texts("en")
     write_json(folder / METRICS, record.to_dict())
     if record.history:
         write_text(folder / HISTORY, _history(record))
-    write_plots(folder / PLOTS, record, lambda key, **values: table[key].format(**values))
+    _write_plots(folder / PLOTS, record, lang)
     write_text(folder / REPORT, page)
     return folder / REPORT
+
+
+def _write_plots(folder: Path, record: RunRecord, lang: str) -> None:
+    """Both learning curves are in one file."""
+    if record.history:
+        write_chart(folder / "learning_curves.png", list(learning_charts(record).values()), _writable(lang, None))
+    for subject, report in record.parts:
+        translate = _writable(lang, report.folder)
+        for section in report.sections(subject):
+            for name, draw in section.charts.items():
+                write_chart(folder / f"{subject.prefix}{name}.png", [draw], translate)
+        for name, plot in report.plots(subject).items():
+            write_chart(folder / f"{subject.prefix}{name}.png", [plot.draw], translate, plot.inches)
+
+
+def _writable(lang: str, task: Path | None) -> Translate:
+    """The texts of `lang`, or English where this machine lacks the fonts."""
+    table = texts(lang, task)
+    if not can_write("".join(table[key] for key in table if key.startswith("chart."))):
+        table = texts("en", task)
+    return lambda key, **values: table[key].format(**values)
 
 
 def _history(record: RunRecord) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketvision.tasks.classification.record import ClassRecord, stacked
 from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.measuring import TaskMistake
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Mistake:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def own_mistakes(found: Sequence[TaskMistake]) -> tuple[Mistake, ...]:
+    """Those that a classifier made, as they are."""
+    return tuple(mistake for mistake in found if isinstance(mistake, Mistake))
 
 
 def mistakes(records: Sequence[ClassRecord], paths: Sequence[str], task: TaskManifest) -> tuple[Mistake, ...]:

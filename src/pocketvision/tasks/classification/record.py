@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.printable import counted
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.printable import counted
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import LOGITS
 from pocketvision.tasks.classification.truth import ClassLabels

@@ -12,7 +12,15 @@ from pocketvision.tasks.classification.record import ClassRecord, by_labels, rec
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.measuring import Measuring
+from pocketvision.tasks.reporting.parts import TaskReport
 from pocketvision.tasks.task import Role, Task
+
+
+def _report() -> TaskReport:
+    from pocketvision.tasks.classification.report.report import REPORT
+
+    return REPORT
+
 
 CLASSIFICATION = Task[Classification](
     kind="classification",
@@ -20,6 +28,7 @@ CLASSIFICATION = Task[Classification](
     roles=(Role(LOGITS, "logit"), Role(PROBABILITIES, "probability", scale=1.0)),
     decode=classify,
     agree=agree,
+    report=_report,
     measuring=Measuring[Classification, ClassRecord](
         truth=by_labels,
         record=record,

@@ -1,9 +1,8 @@
 """The mistakes of an evaluation, grouped by confusion: which class was taken for which, and the pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.tasks.classification.metrics import ClassFigures, ClassificationMetrics
 from pocketvision.tasks.classification.mistakes import Mistake
 
@@ -24,26 +23,28 @@ class Confusion:
     mistakes: tuple[Mistake, ...]
 
 
-def anchor(true: int, predicted: int) -> str:
+def anchor(true: int, predicted: int, prefix: str = "") -> str:
     """The id of the group of a cell of the confusion matrix, by the indices of its classes."""
-    return f"mistakes-{true}-{predicted}"
+    return f"{prefix}mistakes-{true}-{predicted}"
 
 
-def confusions(evaluation: Evaluation) -> tuple[Confusion, ...]:
+def confusions(metrics: ClassificationMetrics, mistakes: Sequence[Mistake], prefix: str = "") -> tuple[Confusion, ...]:
     """Every pair of classes that was confused, the most frequent first; equals in the matrix's order."""
     grouped: dict[tuple[str, str], list[Mistake]] = {}
-    for mistake in evaluation.mistakes:
+    for mistake in mistakes:
         grouped.setdefault((mistake.true, mistake.predicted), []).append(mistake)
-    return tuple(sorted(_groups(evaluation.metrics, grouped), key=lambda group: -group.count))
+    return tuple(sorted(_groups(metrics, grouped, prefix), key=lambda group: -group.count))
 
 
-def _groups(metrics: ClassificationMetrics, grouped: dict[tuple[str, str], list[Mistake]]) -> Iterator[Confusion]:
+def _groups(
+    metrics: ClassificationMetrics, grouped: dict[tuple[str, str], list[Mistake]], prefix: str
+) -> Iterator[Confusion]:
     places = {name: place for place, name in enumerate(metrics.class_names)}
     for true, predicted in sorted(grouped, key=lambda pair: (places[pair[0]], places[pair[1]])):
-        mistakes = grouped[true, predicted]
+        of_pair = grouped[true, predicted]
         row, column = places[true], places[predicted]
-        images, count = metrics.per_class[row].support, len(mistakes)
-        yield Confusion(anchor(row, column), true, predicted, images, count, count / images, tuple(mistakes))
+        images, count = metrics.per_class[row].support, len(of_pair)
+        yield Confusion(anchor(row, column, prefix), true, predicted, images, count, count / images, tuple(of_pair))
 
 
 def worst_first(metrics: ClassificationMetrics) -> list[ClassFigures]:

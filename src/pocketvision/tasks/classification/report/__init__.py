@@ -1,0 +1,1 @@
+"""A classifier in a report: its figures, its confusions as pictures, and what to do next."""
