@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.preprocessing import Placement
+from pocketvision.printable import counted
 from pocketvision.statistics import Headline, Interval
 from pocketvision.tasks.catalog import Answers, decoded, task_named
 from pocketvision.tasks.manifest import TaskManifest, by_task
@@ -63,11 +65,17 @@ def records_of(
 def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], where: str) -> dict[str, Truth]:
     """The truth of the tasks, by their labels; what is said for other tasks is left out. Raises UsageError, with `where` it comes
     from, for one that does not fit its task."""
-    return {
-        name: task_named(task.kind).measuring.truth(truth[name], task, where)
-        for name, task in tasks.items()
-        if name in truth
-    }
+    found = {}
+    for name in (name for name in tasks if name in truth):
+        own, task, wanted = truth[name], tasks[name], task_named(tasks[name].kind).truth
+        if not isinstance(own, wanted):
+            held = f"{type(own).__name__}; a task of kind {task.kind} is measured by {wanted.__name__}"
+            raise UsageError(f"{where}: what is said of its images for {name} is {held}.")
+        for label, count in zip(own.class_names, own.class_counts().tolist(), strict=True):
+            if count and label not in task.labels:
+                raise unknown_name(f"class ({counted(count, 'image')} in {where})", label, task.labels)
+        found[name] = own.in_classes(task.labels)
+    return found
 
 
 def check_options(tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> None:

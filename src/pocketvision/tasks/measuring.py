@@ -144,7 +144,6 @@ Record = TypeVar("Record")
 class Measuring(Generic[Answer, Record]):
     """A task's half of every measurement.
 
-    truth: the same by the bundle's labels; takes where it comes from, for messages. Raises UsageError for one that does not fit.
     record: what one image adds, a few numbers. Takes the outputs (inputs of the image, …) by role, the answer, and the truth of
     this image; None where nobody said one.
     check: raises UsageError for options that do not fit.
@@ -154,7 +153,6 @@ class Measuring(Generic[Answer, Record]):
     headline_of: of what a bundle keeps; None where it has none.
     """
 
-    truth: Callable[[Truth, TaskManifest, str], Truth]
     record: Callable[[Tensors, Answer, Truth | None, TaskManifest], Record]
     check: Callable[[TaskManifest, MeasureOptions], None]
     measure: Callable[[Sequence[Record], TaskManifest, MeasureOptions], Metrics]

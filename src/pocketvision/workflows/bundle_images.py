@@ -22,8 +22,7 @@ from pocketvision.printable import counted
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.classification.decode import PROBABILITIES
-from pocketvision.tasks.classification.record import by_labels
-from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.comparing import fitted_truth
 from pocketvision.workflows.progress import Note, OnEvent
 
 _BATCH = 32
@@ -236,7 +235,8 @@ def _clusters(groups: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Matches | None]:
     """Those whose pixels can be had; a line for each that can not."""
-    truth = by_labels(samples.truth[CLASSIFICATION], bundle.task, str(samples.root)).labels.astype(np.int64)
+    samples = replace(samples, truth=fitted_truth(bundle.tasks, samples.truth, str(samples.root)))
+    truth = samples.labels.astype(np.int64)
     files = [samples.file(index) for index in range(len(samples))]
     known, matches = known_to(bundle), None
     if known is None:

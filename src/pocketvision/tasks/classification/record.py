@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import UsageError, unknown_name
-from pocketvision.printable import counted
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import LOGITS
 from pocketvision.tasks.classification.truth import ClassLabels
@@ -58,15 +56,3 @@ def stacked(records: Sequence[ClassRecord]) -> ClassAnswers:
         np.stack([each.probabilities for each in records]),
         np.array([-1 if each.label is None else each.label for each in records], np.int64),
     )
-
-
-def by_labels(truth: Truth, task: TaskManifest, where: str) -> ClassLabels:
-    """Classes by the task's labels, matched by name. Raises UsageError for truth of another kind, and for a class with images
-    that the task does not know."""
-    if not isinstance(truth, ClassLabels):
-        found = type(truth).__name__
-        raise UsageError(f"{where}: what is known of its images are {found}; a classifier is measured by a class each.")
-    for name, count in zip(truth.class_names, truth.class_counts().tolist(), strict=True):
-        if count and name not in task.labels:
-            raise unknown_name(f"class ({counted(count, 'image')} in {where})", name, task.labels)
-    return truth.in_classes(task.labels)

@@ -8,7 +8,7 @@ from pocketvision.tasks.classification.comparison import compare_records
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
 from pocketvision.tasks.classification.metrics import check_options, kept_accuracy, measure
 from pocketvision.tasks.classification.mistakes import mistakes
-from pocketvision.tasks.classification.record import ClassRecord, by_labels, record
+from pocketvision.tasks.classification.record import ClassRecord, record
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.measuring import Measuring
@@ -30,7 +30,6 @@ CLASSIFICATION = Task[Classification](
     agree=agree,
     report=_report,
     measuring=Measuring[Classification, ClassRecord](
-        truth=by_labels,
         record=record,
         check=check_options,
         measure=measure,
