@@ -113,7 +113,7 @@ def _upgraded_task(task: dict[str, Any], version: int) -> dict[str, Any]:
     outputs, metrics = task.get("outputs"), task.get("metrics")
     if isinstance(outputs, list) and all(isinstance(name, str) for name in outputs):
         task = {**task, "outputs": {name: name for name in outputs}}
-    if task.get("kind") == "classification" and "head" not in task:
+    if task.get("kind") == "classification" and not task.get("head"):
         task = {**task, "head": "linear"}
     if version < 2 and metrics and isinstance(metrics, dict):
         task = {**task, "metrics": {SELECTION: metrics}}
