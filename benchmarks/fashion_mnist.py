@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
+from pocketvision.export.shipping import by_temperature, ship
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
-from pocketvision.workflows.shipping import by_temperature, ship
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 LABELS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -42,6 +42,7 @@ import torch
 from PIL import Image
 
 from pocketvision.bundle import Bundle
+from pocketvision.export.shipping import ship
 from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
@@ -49,7 +50,6 @@ from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.shipping import ship
 
 Column = Callable[[list[Path]], object]
 BARS = {"share_of_onnxruntime, of its own threading": 0.8, "first_answer cpu_seconds": 1.5, "help cpu_seconds": 0.3}

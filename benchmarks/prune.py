@@ -19,10 +19,11 @@ from typing import Any
 from fashion_mnist import BATCH, DATA, trained_bundle, write_pictures
 
 from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.evaluation.latency import measure_latency
+from pocketvision.progress import Note
 from pocketvision.runtime.backends import open_backend
-from pocketvision.workflows.progress import Note
-from pocketvision.workflows.prune import PruneSettings, prune
+from pocketvision.workflows.prune import prune
 
 MODELS = ("mobilenet_v2", "efficientnet_lite0")
 BARS = {"macs": 0.6, "drop, points": 1.0, "times as fast": 1.3}

@@ -188,8 +188,8 @@ def summary(arguments: argparse.Namespace, rounds: list[dict[str, Any]]) -> dict
 
 def our_side(table: Path, seed: int, limit: int, result: Path) -> None:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command line sets it
+    from pocketvision.progress import EpochEnded, Event
     from pocketvision.training.recipe import Recipe
-    from pocketvision.workflows.progress import EpochEnded, Event
     from pocketvision.workflows.train import train
 
     started = time.perf_counter()

@@ -12,15 +12,15 @@ import torch
 
 from pocketvision.bundle import read_bundle
 from pocketvision.cli.main import main
+from pocketvision.compression import exported
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.export.shipping import ship
 from pocketvision.export.targets import TARGETS
 from pocketvision.models.catalog import build
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.workflows import export as workflow
-from pocketvision.workflows.shipping import ship
 
 
 def run(*arguments: str | Path) -> int:
@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         found: dict[str, Latency] = measure_latency(runs, images, seconds=0)
         return found
 
-    monkeypatch.setattr(workflow, "measure_latency", measured)
+    monkeypatch.setattr(exported, "measure_latency", measured)
     monkeypatch.setenv("COLUMNS", "200")
 
 

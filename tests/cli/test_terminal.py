@@ -11,7 +11,7 @@ from rich.table import Table
 import pocketvision
 from pocketvision.cli.display import TrainingDisplay
 from pocketvision.cli.terminal import Terminal, joined, lines, styled, write_cells, write_line
-from pocketvision.workflows.progress import Counted, Note
+from pocketvision.progress import Counted, Note
 
 CLI = Path(pocketvision.__file__).parent / "cli"
 OUTSIDE = sorted(path for path in CLI.rglob("*.py") if path.name != "terminal.py")

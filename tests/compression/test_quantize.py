@@ -14,12 +14,14 @@ from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
 from pocketvision.compression import search as search_module
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
+from pocketvision.compression.quantizing import float_file
 from pocketvision.compression.search import SearchData, answers_of, open_float, search
 from pocketvision.compression.sensitivity import layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
 from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.choice import choose
+from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 from pocketvision.workflows import quantize as workflow
@@ -290,7 +292,7 @@ def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
     assert np.abs(again - golden["probabilities"]).max() < 1e-6
     # OpenVINO would run it too, but rounds 8-bit products its own way.
     verified = verify_bundle(small)
-    assert list(verified.backends) == ["onnxruntime"] and verified.tolerance == workflow.OTHER_CPU_TOLERANCE
+    assert list(verified.backends) == ["onnxruntime"] and verified.tolerance == OTHER_CPU_TOLERANCE
     assert list(choose(small, threads=1, batch=2, seconds=0.02).images_per_second) == ["onnxruntime"]
     record = json.loads((small.folder / "manifest.json").read_text(encoding="utf-8"))["compression"]
     assert record["quantization"]["title"] == quantized.chosen.settings.title
@@ -299,7 +301,7 @@ def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
     assert figures["bytes"] == small.path("model.onnx").stat().st_size
     assert figures["accuracy"] == quantized.chosen.comparison.accuracy and figures["latency_ms"] > 0
     judging = workflow.measuring_images(bundle, None, lambda _: None)
-    answers = judging.answers(lambda images: open_backend(small).run(images)["probabilities"])
+    answers = judging.answers(open_backend(small).run)["probabilities"]
     confidence, brightness = small.manifest.baseline["confidence"], small.manifest.baseline["brightness"]
     assert confidence == distribution(answers.max(axis=1), CONFIDENCE_EDGES, "val")
     assert brightness == bundle.manifest.baseline["brightness"] and brightness.images == len(judging)
@@ -377,7 +379,7 @@ def test_wrong_use(bundle: Bundle, quantized: workflow.QuantizeResult, photos: P
         quantize(alone, data=tmp_path / "empty")
     without = replace(bundle.manifest, files={k: v for k, v in bundle.manifest.files.items() if k != "model.onnx"})
     with pytest.raises(UsageError, match=r"pocketvision export .* --to onnx"):
-        workflow._float_file(replace(bundle, manifest=without))
+        float_file(replace(bundle, manifest=without))
 
 
 def test_a_graph_that_can_not_be_prepared_is_reported(

@@ -18,6 +18,7 @@ from torchao.quantization.pt2e import FakeQuantizeBase, disable_fake_quant, enab
 
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression import quantize_aware
+from pocketvision.compression.bundle_images import calibration_images
 from pocketvision.compression.quantize_aware import OBSERVED, RoundingNetwork, tune_for_8_bits
 from pocketvision.compression.quantize_onnx import quantize_onnx
 from pocketvision.compression.search import SearchData, answers_of, open_float, search
@@ -31,12 +32,11 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.progress import Event, Note, silent
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep
-from pocketvision.workflows.bundle_images import calibration_images
-from pocketvision.workflows.progress import Event, Note, silent
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 

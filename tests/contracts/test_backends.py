@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
+from pocketvision.export.shipping import ship
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
@@ -34,7 +35,6 @@ from pocketvision.runtime.onnx_backend import CPU, DEVICES, providers_for
 from pocketvision.runtime.silenced import silenced
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.export import export
-from pocketvision.workflows.shipping import ship
 
 HEIGHT, WIDTH = 32, 40
 CLASSES = 5

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pocketvision.data.find_images import find_images
 from pocketvision.data.image_files import SUFFIXES, is_image_file, is_skipped_folder, why_left_out
 from pocketvision.data.left_out import REASONS
 from pocketvision.data.signatures import HEAD_BYTES, format_of
@@ -16,7 +17,6 @@ from pocketvision.preprocessing import FORMATS, decode
 from pocketvision.streaming.frame import SourceEvents
 from pocketvision.streaming.image_frames import read_images
 from pocketvision.streaming.source_settings import SourceSettings
-from pocketvision.workflows.find_images import find_images
 
 PICTURE = Image.new("RGB", (24, 24), (10, 200, 30))
 

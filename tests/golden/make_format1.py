@@ -16,7 +16,7 @@ from pocketvision.atomic_files import write_json
 from pocketvision.models.architecture_file import read_architecture
 from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
-from pocketvision.workflows.progress import EpochEnded, Event
+from pocketvision.progress import EpochEnded, Event
 from pocketvision.workflows.quantize import quantize
 
 ROWS = {

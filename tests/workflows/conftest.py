@@ -17,5 +17,5 @@ def short_measurements() -> Iterator[None]:
         return measure_latency(runs, images, seconds=min(seconds, 0.02), batch=2)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pocketvision.workflows.prune.measure_latency", shortly)
+        patch.setattr("pocketvision.compression.pruning.measure_latency", shortly)
         yield

@@ -18,27 +18,28 @@ from numpy.typing import NDArray
 
 from pocketvision.baseline import baseline
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
+from pocketvision.compression.bundle_images import calibration_images, measuring_images
+from pocketvision.compression.exported import REPORT
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import AgreementError, BundleError, PocketVisionError, UsageError
 from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.shipping import ship
 from pocketvision.export.targets import TARGETS
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing, decode
+from pocketvision.progress import Event, Note, silent
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.statistics import Interval
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows import export as workflow
-from pocketvision.workflows.bundle_images import calibration_images, measuring_images
 from pocketvision.workflows.evaluate import evaluate
-from pocketvision.workflows.export import REPORT, ExportResult, export
-from pocketvision.workflows.progress import Event, Note, silent
-from pocketvision.workflows.shipping import ship
+from pocketvision.workflows.export import ExportResult, export
 
 SIZE = 32
 # Not in the data's order, which is the alphabet's: classes are matched by name.

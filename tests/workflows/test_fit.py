@@ -15,12 +15,12 @@ from pocketvision.compression.budget import Budget
 from pocketvision.compression.settings import CANDIDATES
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
+from pocketvision.progress import Event, Note
 from pocketvision.runtime.backends import BACKENDS, BackendRow, default_backend
 from pocketvision.runtime.verify import verify_bundle
-from pocketvision.workflows import fit_trials
+from pocketvision.workflows import fit as workflow
 from pocketvision.workflows.fit import FitResult, fit
 from pocketvision.workflows.load import load
-from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 
@@ -163,7 +163,7 @@ def test_the_8_bit_settings_that_won_are_tried_first_on_the_others(
 
     shutil.copytree(fitted.trials_folder, tmp_path / "small.steps")
     shutil.rmtree(tmp_path / "small.steps/size-32-int8")
-    monkeypatch.setattr(fit_trials, "quantize", only_all)
+    monkeypatch.setattr(workflow, "quantize", only_all)
     fit(bundle.folder, half, out=tmp_path / "small", **CHEAP)
     again_from_all = record(tmp_path / "small.steps", "size-32-int8")
     assert len(again_from_all["candidates"]) + again_from_all["untried"] == 2
@@ -177,7 +177,7 @@ def test_an_interrupted_command_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_trials, "quantize", interrupt)
+        patch.setattr(workflow, "quantize", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fit(bundle.folder, half, out=tmp_path / "small", **CHEAP)
     assert not (tmp_path / "small").exists()

@@ -14,10 +14,10 @@ from PIL import Image
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
+from pocketvision.compression.bundle_images import hashes_for, measuring_images
 from pocketvision.data.learned_from import FILE
 from pocketvision.errors import UsageError
-from pocketvision.workflows.bundle_images import hashes_for, measuring_images
-from pocketvision.workflows.progress import Event, Note
+from pocketvision.progress import Event, Note
 from pocketvision.workflows.training_run import TrainResult
 
 SETTINGS = {**SMALL_RUN, "epochs2": 3, "lr2": 3e-2, "batch": 4}
@@ -154,7 +154,7 @@ def test_what_judges_a_smaller_bundle_is_named_and_not_what_was_learned_from(lea
 def test_a_bundle_made_from_one_keeps_the_hashes_and_those_of_what_it_was_tuned_on(
     leaking: Leaking, tmp_path: Path
 ) -> None:
-    from pocketvision.workflows.bundle_images import calibration_images
+    from pocketvision.compression.bundle_images import calibration_images
     from pocketvision.workflows.quantize import quantize
 
     bundle = leaking.result.bundle

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from pocketvision.errors import UsageError
+from pocketvision.evaluation.compare_models import ComparedModel, compare_models
 from pocketvision.models.catalog import ARCHITECTURES, architecture
+from pocketvision.models.recommend import GOALS, TARGETS, recommend
+from pocketvision.models.scaled import published_scales, scale_model
 from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import BACKENDS
-from pocketvision.workflows.compare_models import ComparedModel, compare_models
-from pocketvision.workflows.models import model_info, model_weights, models, published_scales, scale_model
-from pocketvision.workflows.recommend import GOALS, TARGETS, recommend
+from pocketvision.workflows.models import model_info, model_weights, models
 
 
 def test_filters_and_sorting() -> None:

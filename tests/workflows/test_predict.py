@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from pocketvision.bundle import Bundle
+from pocketvision.data.find_images import find_images
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.runtime.predictor import ImageResult
-from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.predict import predict
 from pocketvision.workflows.verify import verify
@@ -149,7 +149,7 @@ def test_a_folder_that_can_not_be_looked_into_is_no_success(reachable: Path) -> 
         "import os, sys\n"
         "from pathlib import Path\n"
         "from pocketvision.data.left_out import LeftOutCounter\n"
-        "from pocketvision.workflows.find_images import find_images\n"
+        "from pocketvision.data.find_images import find_images\n"
         "from pocketvision.workflows.predict import PredictionSummary\n"
         "os.setuid(65534)\n"
         "counter = LeftOutCounter()\n"

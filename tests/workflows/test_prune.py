@@ -15,12 +15,12 @@ from pocketvision.errors import AgreementError, UsageError
 from pocketvision.models.catalog import build
 from pocketvision.models.cost import cost
 from pocketvision.models.rebuild import rebuilt
+from pocketvision.progress import Note
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.load import load
-from pocketvision.workflows.progress import Note
 from pocketvision.workflows.prune import prune
 from pocketvision.workflows.train import TrainResult
 
@@ -79,7 +79,7 @@ def test_a_latency_is_reached_a_tenth_of_the_cost_at_a_time(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([9.0, 7.0, 5.0])
-    monkeypatch.setattr("pocketvision.workflows.prune._Pruner._latency", lambda *_: next(clock))
+    monkeypatch.setattr("pocketvision.compression.pruning.Pruner._latency", lambda *_: next(clock))
     settings = PruneSettings(latency_ms=6.0, epochs=0, max_accuracy_drop=100)
     found = prune(bundle.folder, settings, out=tmp_path / "fast")
     assert 0.7 * found.before.macs < found.after.macs <= 0.81 * found.before.macs
@@ -193,7 +193,7 @@ def test_pruning_is_taught_by_the_network_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distill: bool
 ) -> None:
     teachers: list[torch.nn.Module | None] = []
-    monkeypatch.setattr("pocketvision.workflows.tuning.run_loop", lambda *_, teacher, **__: teachers.append(teacher))
+    monkeypatch.setattr("pocketvision.compression.tuning.run_loop", lambda *_, teacher, **__: teachers.append(teacher))
     settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8, distill=distill)
     prune(bundle.folder, settings, out=tmp_path / "small")
     assert len(teachers) == 2 and all((each is not None) == distill for each in teachers)

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 
 import pocketvision
 from pocketvision.bundle import read_bundle
+from pocketvision.compression.bundle_images import calibration_images, measuring_images
 from pocketvision.errors import UsageError
-from pocketvision.workflows.bundle_images import calibration_images, measuring_images
-from pocketvision.workflows.progress import EpochEnded, Event
+from pocketvision.progress import EpochEnded, Event
 from pocketvision.workflows.training_run import TrainResult
 
 SETTINGS = {**SMALL_RUN, "epochs2": 1, "batch": 8, "test_share": 0.2}

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 import pocketvision
 from pocketvision.cli.main import main
 from pocketvision.errors import UsageError
+from pocketvision.progress import EpochEnded, Event
 from pocketvision.workflows import training_run
-from pocketvision.workflows.progress import EpochEnded, Event
 from pocketvision.workflows.training_run import TrainResult
 
 SETTINGS = {**SMALL_RUN, "epochs2": 2, "batch": 8, "test_share": 0.2}

@@ -15,11 +15,11 @@ from pocketvision.bundle import Bundle
 from pocketvision.cli.main import main
 from pocketvision.cli.verbs import app
 from pocketvision.errors import UsageError
+from pocketvision.progress import Event, Note
 from pocketvision.workflows.check import check
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
-from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import train

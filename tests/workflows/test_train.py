@@ -15,7 +15,7 @@ from pocketvision.data.demo_faces import demo_partition
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import TrainingError, UsageError
 from pocketvision.models.catalog import ARCHITECTURES
-from pocketvision.workflows.progress import Counted, EpochEnded, Event
+from pocketvision.progress import Counted, EpochEnded, Event
 from pocketvision.workflows.training_run import TrainResult
 
 

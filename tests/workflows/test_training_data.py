@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pocketvision.errors import UsageError
+from pocketvision.progress import Event, Note
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.progress import Event, Note
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.training_data import TrainingData, prepare_data
 

@@ -58,8 +58,8 @@ def check(
 
         pocketvision check samples.csv --json audit.json
     """
+    from pocketvision.progress import Counted
     from pocketvision.workflows.check import check as run_check
-    from pocketvision.workflows.progress import Counted
 
     with TrainingDisplay() as display:
         audit = run_check(

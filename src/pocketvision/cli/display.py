@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from pocketvision.evaluation.evaluation import Evaluation
+    from pocketvision.progress import Event
     from pocketvision.workflows.prediction_rows import Row
-    from pocketvision.workflows.progress import Event
     from pocketvision.workflows.time_left import TimeLeft
 
 
@@ -133,8 +133,8 @@ class TrainingDisplay:
             self._progress.stop()
 
     def __call__(self, event: "Event") -> None:
+        from pocketvision.progress import Counted, EpochEnded, Note, Planned
         from pocketvision.training.figures import StepProgress
-        from pocketvision.workflows.progress import Counted, EpochEnded, Note, Planned
         from pocketvision.workflows.time_left import TimeLeft
 
         if isinstance(event, Planned):

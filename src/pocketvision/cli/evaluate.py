@@ -76,8 +76,8 @@ def evaluate(
 
         pocketvision evaluate runs/leaves/bundle runs/leaves/split.csv --split val --json -
     """
+    from pocketvision.progress import Counted
     from pocketvision.workflows.evaluate import evaluate as run_evaluate
-    from pocketvision.workflows.progress import Counted
 
     with TrainingDisplay() as display:
         evaluation = run_evaluate(

@@ -12,7 +12,7 @@ from pocketvision.cli.terminal import stdout
 from pocketvision.compression.settings import MAX_ACCURACY_DROP
 
 if TYPE_CHECKING:
-    from pocketvision.workflows.export import ExportedFile
+    from pocketvision.compression.exported import ExportedFile
 
 
 def export(

@@ -13,7 +13,8 @@ from pocketvision.compression.budget import Budget
 from pocketvision.compression.trial_settings import TrialSettings
 
 if TYPE_CHECKING:
-    from pocketvision.workflows.fit import FitResult, TrialResult
+    from pocketvision.compression.study import TrialResult
+    from pocketvision.workflows.fit import FitResult
 
 
 MaxAccuracyDrop = Annotated[float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")]

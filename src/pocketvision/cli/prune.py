@@ -13,7 +13,7 @@ from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.printable import counted
 
 if TYPE_CHECKING:
-    from pocketvision.workflows.prune import PruneResult
+    from pocketvision.compression.pruning import PruneResult
 
 
 KeepMacs = Annotated[float | None, typer.Option(help="Share of the multiply-accumulates that stays, such as 0.6.")]

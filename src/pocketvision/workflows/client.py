@@ -20,12 +20,12 @@ from pocketvision.client import (
 )
 from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
+from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
+from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
 from pocketvision.printable import counted
-from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.prediction_rows import row_sink
-from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
 POLL = 0.2  # seconds between looks whether a server is ready

@@ -6,10 +6,10 @@ from pathlib import Path
 from pocketvision.data.demo_faces import demo_partition
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.run_folder import RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, run_training
 

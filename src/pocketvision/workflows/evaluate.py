@@ -25,13 +25,13 @@ from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.imagenet_classes import imagenet_classes, imagenet_synsets
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
+from pocketvision.progress import Counted, Note, OnEvent, silent
 from pocketvision.runtime.backends import usable_cores
 from pocketvision.runtime.predictor import BATCH, Predictor
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.tasks.comparing import MEASURED, check_options
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.workflows.pretrained import open_bundle
-from pocketvision.workflows.progress import Counted, Note, OnEvent, silent
 
 # What images of these splits were to whatever was trained on their data, where its bundle keeps no hashes to tell.
 _ROLES: dict[str | None, Role] = {"train": "learned", "val": "selection"}

@@ -1,72 +1,29 @@
 """export: a bundle's network for further runtimes, each file run on real images before it is let into the bundle."""
 
-import math
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pocketvision.atomic_files import write_json
 from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
-from pocketvision.bundle import Bundle, require_place, rewrite_bundle
+from pocketvision.bundle import Bundle, require_place
+from pocketvision.compression.bundle_images import BundleImages, calibration_images, measuring_images
+from pocketvision.compression.exported import ExportedFile, Reference, exported_file, with_exported, written_bytes
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
-from pocketvision.errors import AgreementError, UsageError
-from pocketvision.evaluation.latency import Latency, measure_latency
-from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.errors import UsageError
+from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
-from pocketvision.preprocessing import Preprocessing, decode
-from pocketvision.printable import counted
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.batches import Outputs
-from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
-from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
-from pocketvision.tasks.classification.comparison import compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
-from pocketvision.tasks.differences import largest_difference
-from pocketvision.tasks.task import TOLERANCE
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.workflows.pretrained import open_bundle
-from pocketvision.workflows.progress import Note, OnEvent, silent
 
 # The reference is PyTorch's eager network, some 30 images a second.
 IMAGES = 400
-REPORT = "export-failed.json"
-
-
-@dataclass(frozen=True)
-class ExportedFile:
-    """What was written for a target, how its answers compare with the network's, and how fast it is: both None where this machine
-    can not run it. `bytes` of all its files.
-
-    calibration_images: that the ranges of its 8 bits were found on. golden_tolerance: by how much its probabilities of the golden
-    images may differ from the network's on another machine, for a file that differs here; None for all else.
-    """
-
-    target: str
-    files: tuple[str, ...]
-    bytes: int
-    comparison: Comparison | None
-    latency: Latency | None
-    calibration_images: int | None = None
-    golden_tolerance: float | None = None
-
-    def figures(self) -> dict[str, float]:
-        """What the manifest keeps; of a file that was not run, that no image was measured."""
-        if self.comparison is None or self.latency is None:
-            return {"images": 0, "bytes": self.bytes}
-        latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
-        own = {"calibration_images": self.calibration_images, GOLDEN_TOLERANCE: self.golden_tolerance}
-        given = {name: value for name, value in own.items() if value is not None}
-        return {**self.comparison.figures(), **latency, "bytes": self.bytes, **given}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -79,19 +36,6 @@ class ExportResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"bundle": str(self.bundle.folder), "exported": [each.to_dict() for each in self.exported]}
-
-
-@dataclass(frozen=True, eq=False)
-class _Reference:
-    """What exported files are compared with: the bundle, its network and the network's outputs for `images`; by how
-    many points the accuracy may drop; and the folder that they are for."""
-
-    bundle: Bundle
-    source: Exportable
-    images: BundleImages
-    answers: Outputs
-    max_accuracy_drop: float
-    out: Path
 
 
 def export(
@@ -136,7 +80,7 @@ def export(
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
         answers = measured_on.answers(source.answers())
-        reference = _Reference(read, source, measured_on, answers, max_accuracy_drop, folder)
+        reference = Reference(read, source, measured_on, answers, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
             on_event(Note(f"Exporting to {name}"))
@@ -144,14 +88,14 @@ def export(
             written.mkdir()
             target.write(source, written)
             if target.runs_here:
-                exported.append(_compared(name, target, written, reference, seconds))
+                exported.append(exported_file(name, target, written, reference, seconds))
             else:
                 on_event(
                     Note(f"{target.files[0]} was not run: only {target.system} runs it. Compare its answers there.")
                 )
-                exported.append(ExportedFile(name, target.files, _bytes(target, written), None, None))
+                exported.append(ExportedFile(name, target.files, written_bytes(target, written), None, None))
         read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, answers)))
-        return ExportResult(_added(read, source, targets, exported, Path(temporary), folder), tuple(exported))
+        return ExportResult(with_exported(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 
 def _baseline(bundle: Bundle, images: BundleImages, reference: Outputs) -> dict[str, Distribution]:
@@ -173,145 +117,3 @@ def _refuse_shared_files(targets: dict[str, Target]) -> None:
                     f"{seen[file]} and {name} both write {file}. Export to one of them, or to two folders (--out)."
                 )
             seen[file] = name
-
-
-def _compared(name: str, target: Target, written: Path, reference: _Reference, seconds: float) -> ExportedFile:
-    """The file's figures. Raises AgreementError when it may not be shipped."""
-    answers = target.open_answers(written, reference.source)
-    found = _all_answers(target, answers, reference.images)
-    task = reference.bundle.task
-    floats, exported_to = (task.tensors(each)[PROBABILITIES] for each in (reference.answers, found))
-    comparison = compare(floats, exported_to, reference.images.truth)
-    measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
-    exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
-    _raise_unless_close(exported, target, reference, found)
-    return exported
-
-
-def _measured(
-    name: str,
-    target: Target,
-    folder: Path,
-    answers: Answers,
-    images: BundleImages,
-    comparison: Comparison,
-    seconds: float,
-) -> ExportedFile:
-    example: NDArray[Any] = (
-        _pixels(images.files[0], images.preprocessing)[None] if target.takes_pixels else images.load(0)[None]
-    )
-    timed = _one_by_one(answers) if target.batch == 1 else answers
-    latency = measure_latency({name: timed}, example, seconds=seconds)[name]
-    return ExportedFile(name, target.files, _bytes(target, folder), comparison, latency)
-
-
-def _bytes(target: Target, folder: Path) -> int:
-    return sum((folder / file).stat().st_size for file in target.files)
-
-
-def _with_golden_tolerance(
-    exported: ExportedFile, target: Target, source: Exportable, answers: Answers, bundle: Bundle
-) -> ExportedFile:
-    """What a file that may differ is allowed on the golden images, whose answers are the network's: what it differs by here, and
-    what another machine's rounding adds."""
-    if target.lossless or target.takes_pixels or not target.is_graph:
-        return exported
-    golden = bundle.golden()
-    here = largest_difference(bundle.tasks, golden, answers(golden["images"]))
-    if not target.calibrated or source.calibration is None:
-        return replace(exported, golden_tolerance=here + TOLERANCE)
-    return replace(exported, calibration_images=len(source.calibration), golden_tolerance=here + OTHER_CPU_TOLERANCE)
-
-
-def _all_answers(target: Target, answers: Answers, images: BundleImages) -> Outputs:
-    if not target.takes_pixels:
-        return images.answers(answers)
-    found = [answers(_pixels(file, images.preprocessing)[None]) for file in images.files]
-    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-
-
-def _one_by_one(answers: Answers) -> Callable[[NDArray[Any]], object]:
-    return lambda images: [answers(image[None]) for image in images]
-
-
-def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
-    """The whole image as any other decoder gives it, (height, width, 3) uint8: not reduced while decoding, as ours is."""
-    return np.asarray(decode(file, white_level=preprocessing.white_level))
-
-
-def _raise_unless_close(exported: ExportedFile, target: Target, reference: _Reference, found: Outputs) -> None:
-    """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
-    try:
-        if target.lossless:
-            files = [str(file) for file in reference.images.files]
-            for task in reference.bundle.tasks.values():
-                agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
-                agreed.require(exported.files[0], files)
-        elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
-            drop = describe_drop(exported.comparison, reference.max_accuracy_drop)
-            raise AgreementError(f"{exported.files[0]}: {drop}")
-    except AgreementError as error:
-        report = reference.out.parent / f"{reference.out.name}.{REPORT}"
-        write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))
-        raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
-
-
-def json_safe(value: Any) -> Any:
-    """The value for JSON, which has no infinity: what is not finite is put in words."""
-    if isinstance(value, dict):
-        return {name: json_safe(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_safe(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def describe_drop(found: Comparison, points: float) -> str:
-    """In words: by how much a candidate is above the limit."""
-    if found.drop is None or found.drop_interval is None:
-        return (
-            f"{100 * (1 - found.top1_agreement):.2f} % of {counted(found.images, 'answer')} changed, and {points:g} are allowed "
-            "(--max-accuracy-drop); with labelled images (--data) the accuracy itself could be judged."
-        )
-    return (
-        f"the accuracy drops by {found.drop:.2f} points (95 %: {found.drop_interval.low:.2f} to "
-        f"{found.drop_interval.high:.2f}) on {counted(found.images, 'image')}, and {points:g} are allowed (--max-accuracy-drop)."
-    )
-
-
-def _added(
-    bundle: Bundle,
-    source: Exportable,
-    targets: dict[str, Target],
-    exported: list[ExportedFile],
-    folder: Path,
-    out: Path,
-) -> Bundle:
-    """The bundle with the files, their graphs and figures."""
-    files = {file: folder / name / file for name, target in targets.items() for file in target.files}
-    graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]
-    for name, target in targets.items():
-        if target.is_graph and not target.takes_pixels:
-            batch, free = target.batch or "batch", target.free_size
-            graphs.append(source.graph_manifest(name, target.files, batch=batch, free_size=free))
-        elif target.is_graph:
-            graphs.append(source.pixel_graph_manifest(name, target.files))
-    figures = {each.files[0]: each.figures() for each in exported}
-    manifest = replace(
-        bundle.manifest,
-        graphs=tuple(graphs),
-        agreement={**bundle.manifest.agreement, **figures},
-        commands={**bundle.manifest.commands, **_commands(source, files)},
-    )
-    return rewrite_bundle(bundle, manifest, files, folder=out)
-
-
-def _commands(source: Exportable, files: dict[str, Path]) -> dict[str, str]:
-    """How other tools take the files on."""
-    if "model.onnx" not in files:
-        return {}
-    size = source.preprocessing
-    shapes = " ".join(
-        f"--{name}Shapes=images:{batch}x3x{size.height}x{size.width}"
-        for name, batch in (("min", 1), ("opt", 8), ("max", 32))
-    )
-    return {"tensorrt": f"trtexec --onnx=model.onnx {shapes} --fp16 --saveEngine=model.engine"}

@@ -12,12 +12,12 @@ from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
+from pocketvision.progress import Counted
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.two_stage import Entries
-from pocketvision.workflows.progress import Counted
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.training_data import TrainingData
 

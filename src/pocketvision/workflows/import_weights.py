@@ -8,12 +8,12 @@ from typing import cast
 from pocketvision.bundle import Bundle, require_place
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
+from pocketvision.export.shipping import ship
 from pocketvision.models.weights import Pretrained, load_pretrained
 from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.printable import counted
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.workflows.progress import Note, OnEvent, silent
-from pocketvision.workflows.shipping import ship
 
 
 def import_weights(

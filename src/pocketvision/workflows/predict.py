@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
+from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
-from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prediction_rows import row_sink
-from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines
 
 
 @dataclass(frozen=True)

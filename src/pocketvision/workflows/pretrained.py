@@ -46,9 +46,9 @@ def _convert(name: str, folder: Path) -> Bundle:
             f"{name} is no folder, and converting the pre-trained network of that name", "train"
         ) from error
     from pocketvision.data.demo_faces import some_pictures
+    from pocketvision.export.shipping import ship
     from pocketvision.models.weights import load_pretrained
     from pocketvision.tasks.classification.task import classifying
-    from pocketvision.workflows.shipping import ship
 
     pretrained = load_pretrained(name)
     if pretrained.labels is None:

@@ -14,7 +14,7 @@ from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import CONTENT
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted
-from pocketvision.workflows.progress import Counted, OnEvent
+from pocketvision.progress import Counted, OnEvent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 
 _NAMED = 3

@@ -15,12 +15,12 @@ from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
+from pocketvision.progress import Counted, OnEvent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.reporting.parts import ClassCounts
 from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.progress import Counted, OnEvent
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.workflows.training_data import TrainingData
 

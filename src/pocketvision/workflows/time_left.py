@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pocketvision.progress import Planned
 from pocketvision.training.figures import EpochRecord
-from pocketvision.workflows.progress import Planned
 
 
 @dataclass

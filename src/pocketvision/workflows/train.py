@@ -13,8 +13,8 @@ from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
 from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.progress import Note, OnEvent, silent
 from pocketvision.workflows.recorded_split import require_same_images
 from pocketvision.workflows.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training

@@ -20,9 +20,9 @@ from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import counted
+from pocketvision.progress import Counted, OnEvent
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.two_stage import Entries
-from pocketvision.workflows.progress import Counted, OnEvent
 from pocketvision.workflows.recorded_split import RecordedSplit
 from pocketvision.workflows.run_log import RunLog
 

@@ -22,10 +22,12 @@ from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.texts import texts
+from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, by_temperature, ship, with_metrics
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
+from pocketvision.progress import Counted, EpochEnded, Note, OnEvent, Planned
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.figures import EpochRecord
@@ -34,12 +36,10 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
-from pocketvision.workflows.progress import Counted, EpochEnded, Note, OnEvent, Planned
 from pocketvision.workflows.recorded_split import RecordedSplit, other_data
 from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, by_temperature, ship, with_metrics
 from pocketvision.workflows.training_data import TrainingData, prepare_data
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ def compare(
     """
     from rich.table import Column, Table
 
-    from pocketvision.workflows.compare_models import compare_models
+    from pocketvision.evaluation.compare_models import compare_models
 
     with TrainingDisplay() as display:
         compared = compare_models(names, measure=measure, seconds=seconds, plot=plot, on_event=display)

@@ -11,7 +11,7 @@ from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
     from pocketvision.models.layer import Layer
-    from pocketvision.workflows.models import StageInfo
+    from pocketvision.models.stage_table import StageInfo
 
 
 def info(

@@ -20,7 +20,7 @@ def recommend(
 
         pocketvision models recommend --target phone --goal battery
     """
-    from pocketvision.workflows.recommend import recommend as run_recommend
+    from pocketvision.models.recommend import recommend as run_recommend
 
     advice = run_recommend(target, goal)
     write_json_option(json, advice.to_dict())

@@ -10,7 +10,7 @@ from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import stdout
 
 if TYPE_CHECKING:
-    from pocketvision.workflows.models import ScaledModel
+    from pocketvision.models.scaled import ScaledModel
 
 
 Phi = Annotated[
@@ -55,7 +55,7 @@ def scale(
 
         pocketvision models scale --coefficients --max-macs 8e8
     """
-    from pocketvision.workflows.models import scale_model
+    from pocketvision.models.scaled import scale_model
 
     found = scale_model(
         base,
@@ -83,7 +83,7 @@ def scale(
 def _print(found: "ScaledModel") -> None:
     from rich.table import Table
 
-    from pocketvision.workflows.models import published_scales
+    from pocketvision.models.scaled import published_scales
 
     table = Table("Model", "Depth", "Width", "Input", "Parameters", "MACs", box=None, header_style="bold")
     for column in range(1, 6):

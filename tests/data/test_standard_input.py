@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from pocketvision.bundle import Bundle
+from pocketvision.data.find_images import find_images
+from pocketvision.data.standard_input import standard_input
 from pocketvision.errors import UsageError
-from pocketvision.workflows.find_images import find_images
 from pocketvision.workflows.predict import predict
-from pocketvision.workflows.standard_input import standard_input
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.progress import OnEvent, report_tuning_step
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
-from pocketvision.workflows.bundle_images import BundleImages
-from pocketvision.workflows.progress import OnEvent, report_tuning_step
 
 
 class Tuner:

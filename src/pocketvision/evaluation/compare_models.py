@@ -16,9 +16,9 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import cost
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, default_preprocessing
 from pocketvision.models.summary import ModelSummary, summary
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime import executorch_backend, openvino_backend
 from pocketvision.runtime.backends import BACKENDS, open_onnx, usable_cores
-from pocketvision.workflows.progress import Note, OnEvent, silent
 
 if TYPE_CHECKING:
     from pocketvision.export.exportable import Exportable

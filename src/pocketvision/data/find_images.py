@@ -15,10 +15,10 @@ from pocketvision.data.image_files import (
     why_left_out,
 )
 from pocketvision.data.left_out import LeftOutCounter
+from pocketvision.data.standard_input import STANDARD_INPUT, Lines, lines_of
 from pocketvision.data.table_paths import plain_path
 from pocketvision.errors import UsageError
 from pocketvision.printable import quoted
-from pocketvision.workflows.standard_input import STANDARD_INPUT, Lines, lines_of
 
 _LINES_LOOKED_AT = 5
 

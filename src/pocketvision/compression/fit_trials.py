@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing, write_json
-from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.bundle import RUN, Bundle, read_bundle
+from pocketvision.compression.bundle_images import BundleImages, calibration_images, hashes_for
 from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import Kind, Trial, Value
+from pocketvision.compression.tuning import Tuner
 from pocketvision.errors import AgreementError, BundleError
+from pocketvision.export.shipping import by_temperature, ship
 from pocketvision.models.rebuild import rebuilt
+from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import Backend, open_backend
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.manifest import unmeasured
-from pocketvision.workflows.bundle_images import BundleImages, calibration_images, hashes_for
-from pocketvision.workflows.progress import Note, OnEvent
-from pocketvision.workflows.prune import prune
-from pocketvision.workflows.quantize import quantize
-from pocketvision.workflows.run_folder import RunFolder
-from pocketvision.workflows.shipping import by_temperature, ship
-from pocketvision.workflows.train import train
-from pocketvision.workflows.tuning import Tuner
 
 # Which settings a kind of trial depends on: when one changes, what was made with it is made again.
 _DEPENDS: dict[Kind, tuple[str, ...]] = {
@@ -39,6 +36,15 @@ _DEPENDS: dict[Kind, tuple[str, ...]] = {
     "pruning": ("epochs", "lr", "batch", "importance", "seed"),
     "network": ("epochs1", "epochs2", "batch", "seed"),
 }
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """What trials are made with, as the Python API has it: each gives a result with a `bundle`. They stand above this room."""
+
+    quantize: Callable[..., Any]
+    prune: Callable[..., Any]
+    train: Callable[..., Any]
 
 
 class TrialRunner:
@@ -52,9 +58,10 @@ class TrialRunner:
         images: BundleImages,
         settings: TrialSettings,
         method: str,
+        verbs: Verbs,
         on_event: OnEvent,
     ) -> None:
-        self._method = method
+        self._method, self._verbs = method, verbs
         self._int8_settings: Settings | None = None
         self._folder, self._table, self._images = folder, table, images
         self._settings, self._on_event = settings, on_event
@@ -164,7 +171,7 @@ class TrialRunner:
         return self._by(base, folder, None)
 
     def _by(self, base: Bundle, folder: Path, candidates: list[Settings] | None) -> Bundle:
-        return quantize(
+        made: Bundle = self._verbs.quantize(
             base.folder,
             data=self._table,
             out=folder,
@@ -174,6 +181,7 @@ class TrialRunner:
             max_accuracy_drop=self._settings.max_accuracy_drop,
             on_event=self._on_event,
         ).bundle
+        return made
 
     def _pruned(self, share: Value, base: Bundle, folder: Path) -> Bundle:
         settings = self._settings
@@ -187,25 +195,31 @@ class TrialRunner:
             seed=settings.seed,
             max_accuracy_drop=100,
         )
-        return prune(base.folder, wanted, data=self._table, out=folder, on_event=self._on_event).bundle
+        made: Bundle = self._verbs.prune(
+            base.folder, wanted, data=self._table, out=folder, on_event=self._on_event
+        ).bundle
+        return made
 
     def _trained(self, name: Value, base: Bundle, folder: Path) -> Bundle:
         """A training of its own, which goes on where it was stopped."""
-        if RunFolder(folder).settings.exists():
-            return train(resume=folder, on_event=self._on_event).bundle
         settings = self._settings
-        return train(
-            self._table,
-            model=str(name),
-            out=folder,
-            size=base.preprocessing.height,
-            labels=base.labels,
-            epochs1=settings.epochs1,
-            epochs2=settings.epochs2,
-            batch=settings.batch,
-            seed=settings.seed,
-            on_event=self._on_event,
-        ).bundle
+        if (folder / RUN).exists():
+            result = self._verbs.train(resume=folder, on_event=self._on_event)
+        else:
+            result = self._verbs.train(
+                self._table,
+                model=str(name),
+                out=folder,
+                size=base.preprocessing.height,
+                labels=base.labels,
+                epochs1=settings.epochs1,
+                epochs2=settings.epochs2,
+                batch=settings.batch,
+                seed=settings.seed,
+                on_event=self._on_event,
+            )
+        made: Bundle = result.bundle
+        return made
 
 
 _MAKERS: dict[Kind, Callable[[TrialRunner, Value, Bundle, Path], Bundle]] = {

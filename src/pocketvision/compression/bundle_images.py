@@ -19,11 +19,11 @@ from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, witho
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.printable import counted
+from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.tasks.comparing import fitted_truth
-from pocketvision.workflows.progress import Note, OnEvent
 
 _BATCH = 32
 

@@ -1,0 +1,193 @@
+"""An exported file: run where its users will run it, compared with the network, timed."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import write_json
+from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.compression.bundle_images import BundleImages
+from pocketvision.compression.variant import describe_drop, json_safe
+from pocketvision.errors import AgreementError
+from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.targets import Target
+from pocketvision.preprocessing import Preprocessing, decode
+from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.comparison import compare
+from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.differences import largest_difference
+from pocketvision.tasks.task import TOLERANCE
+
+REPORT = "export-failed.json"
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What was written for a target, how its answers compare with the network's, and how fast it is: both None where this machine
+    can not run it. `bytes` of all its files.
+
+    calibration_images: that the ranges of its 8 bits were found on. golden_tolerance: by how much its probabilities of the golden
+    images may differ from the network's on another machine, for a file that differs here; None for all else.
+    """
+
+    target: str
+    files: tuple[str, ...]
+    bytes: int
+    comparison: Comparison | None
+    latency: Latency | None
+    calibration_images: int | None = None
+    golden_tolerance: float | None = None
+
+    def figures(self) -> dict[str, float]:
+        """What the manifest keeps; of a file that was not run, that no image was measured."""
+        if self.comparison is None or self.latency is None:
+            return {"images": 0, "bytes": self.bytes}
+        latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
+        own = {"calibration_images": self.calibration_images, GOLDEN_TOLERANCE: self.golden_tolerance}
+        given = {name: value for name, value in own.items() if value is not None}
+        return {**self.comparison.figures(), **latency, "bytes": self.bytes, **given}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What exported files are compared with: the bundle, its network and the network's outputs for `images`; by how
+    many points the accuracy may drop; and the folder that they are for."""
+
+    bundle: Bundle
+    source: Exportable
+    images: BundleImages
+    answers: Outputs
+    max_accuracy_drop: float
+    out: Path
+
+
+def exported_file(name: str, target: Target, written: Path, reference: Reference, seconds: float) -> ExportedFile:
+    """The file's figures. Raises AgreementError when it may not be shipped."""
+    answers = target.open_answers(written, reference.source)
+    found = _all_answers(target, answers, reference.images)
+    task = reference.bundle.task
+    floats, exported_to = (task.tensors(each)[PROBABILITIES] for each in (reference.answers, found))
+    comparison = compare(floats, exported_to, reference.images.truth)
+    measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
+    exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
+    _raise_unless_close(exported, target, reference, found)
+    return exported
+
+
+def _measured(
+    name: str,
+    target: Target,
+    folder: Path,
+    answers: Answers,
+    images: BundleImages,
+    comparison: Comparison,
+    seconds: float,
+) -> ExportedFile:
+    example: NDArray[Any] = (
+        _pixels(images.files[0], images.preprocessing)[None] if target.takes_pixels else images.load(0)[None]
+    )
+    timed = _one_by_one(answers) if target.batch == 1 else answers
+    latency = measure_latency({name: timed}, example, seconds=seconds)[name]
+    return ExportedFile(name, target.files, written_bytes(target, folder), comparison, latency)
+
+
+def written_bytes(target: Target, folder: Path) -> int:
+    return sum((folder / file).stat().st_size for file in target.files)
+
+
+def _with_golden_tolerance(
+    exported: ExportedFile, target: Target, source: Exportable, answers: Answers, bundle: Bundle
+) -> ExportedFile:
+    """What a file that may differ is allowed on the golden images, whose answers are the network's: what it differs by here, and
+    what another machine's rounding adds."""
+    if target.lossless or target.takes_pixels or not target.is_graph:
+        return exported
+    golden = bundle.golden()
+    here = largest_difference(bundle.tasks, golden, answers(golden["images"]))
+    if not target.calibrated or source.calibration is None:
+        return replace(exported, golden_tolerance=here + TOLERANCE)
+    return replace(exported, calibration_images=len(source.calibration), golden_tolerance=here + OTHER_CPU_TOLERANCE)
+
+
+def _all_answers(target: Target, answers: Answers, images: BundleImages) -> Outputs:
+    if not target.takes_pixels:
+        return images.answers(answers)
+    found = [answers(_pixels(file, images.preprocessing)[None]) for file in images.files]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+def _one_by_one(answers: Answers) -> Callable[[NDArray[Any]], object]:
+    return lambda images: [answers(image[None]) for image in images]
+
+
+def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
+    """The whole image as any other decoder gives it, (height, width, 3) uint8: not reduced while decoding, as ours is."""
+    return np.asarray(decode(file, white_level=preprocessing.white_level))
+
+
+def _raise_unless_close(exported: ExportedFile, target: Target, reference: Reference, found: Outputs) -> None:
+    """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
+    try:
+        if target.lossless:
+            files = [str(file) for file in reference.images.files]
+            for task in reference.bundle.tasks.values():
+                agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
+                agreed.require(exported.files[0], files)
+        elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
+            drop = describe_drop(exported.comparison, reference.max_accuracy_drop)
+            raise AgreementError(f"{exported.files[0]}: {drop}")
+    except AgreementError as error:
+        report = reference.out.parent / f"{reference.out.name}.{REPORT}"
+        write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))
+        raise AgreementError(f"{error} What was measured is in {report}; the bundle is as it was.") from None
+
+
+def with_exported(
+    bundle: Bundle,
+    source: Exportable,
+    targets: dict[str, Target],
+    exported: list[ExportedFile],
+    folder: Path,
+    out: Path,
+) -> Bundle:
+    """The bundle with the files, their graphs and figures."""
+    files = {file: folder / name / file for name, target in targets.items() for file in target.files}
+    graphs = [graph for graph in bundle.manifest.graphs if not set(graph.files) & set(files)]
+    for name, target in targets.items():
+        if target.is_graph and not target.takes_pixels:
+            batch, free = target.batch or "batch", target.free_size
+            graphs.append(source.graph_manifest(name, target.files, batch=batch, free_size=free))
+        elif target.is_graph:
+            graphs.append(source.pixel_graph_manifest(name, target.files))
+    figures = {each.files[0]: each.figures() for each in exported}
+    manifest = replace(
+        bundle.manifest,
+        graphs=tuple(graphs),
+        agreement={**bundle.manifest.agreement, **figures},
+        commands={**bundle.manifest.commands, **_commands(source, files)},
+    )
+    return rewrite_bundle(bundle, manifest, files, folder=out)
+
+
+def _commands(source: Exportable, files: dict[str, Path]) -> dict[str, str]:
+    """How other tools take the files on."""
+    if "model.onnx" not in files:
+        return {}
+    size = source.preprocessing
+    shapes = " ".join(
+        f"--{name}Shapes=images:{batch}x3x{size.height}x{size.width}"
+        for name, batch in (("min", 1), ("opt", 8), ("max", 32))
+    )
+    return {"tensorrt": f"trtexec --onnx=model.onnx {shapes} --fp16 --saveEngine=model.engine"}
