@@ -29,9 +29,10 @@ from pocketvision.streaming.pattern import HEIGHT, WIDTH, draw, number_of
 from pocketvision.streaming.reader import BackOff
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.sources import SOURCES
+from pocketvision.tasks.catalog import Answers
 from pocketvision.tasks.classification.answer import Classification
 
-Predict = Callable[[Pixels], Classification]
+Predict = Callable[[Pixels], Answers]
 
 
 def main() -> None:
@@ -103,10 +104,10 @@ def resident_megabytes() -> float:
 
 def slow_model(milliseconds: float) -> Predict:
     """Waits, as a network does that runs on another device: the machine's own load is then the stream's alone."""
-    answer = Classification(("something",), np.ones(1, dtype=np.float32))
+    answer: Answers = {"classification": Classification(("something",), np.ones(1, dtype=np.float32))}
     never = threading.Event()
 
-    def predict(_pixels: Pixels) -> Classification:
+    def predict(_pixels: Pixels) -> Answers:
         never.wait(milliseconds / 1e3)
         return answer
 
@@ -119,7 +120,7 @@ def real_model(folder: Path) -> Predict:
 
     predictor = Predictor(read_bundle(folder))
     predictor(draw(0))
-    return predictor
+    return predictor.answers
 
 
 def send(connection: Connection, fps: int) -> None:

@@ -186,7 +186,13 @@ def test_models_and_states(ask: Ask, clock: Clock) -> None:
     }
     handle, _ = one_after_another(refusal(503, "busy"), httpx.Response(200, json={"models": [model]}))
     (state,) = ask(handle, "models")
-    assert vars(state) == {**model, "labels": ("red", "파랑"), "headline": "", "figures": ()}
+    assert vars(state) == {
+        **model,
+        "labels": ("red", "파랑"),
+        "headline": "",
+        "figures": (),
+        "tasks": {"classification": "classification"},
+    }
     figure = {"set": "test", "name": "accuracy", "value": 0.9, "interval": [0.8, 0.95], "images": 40, "text": "90 %"}
     measured = {**model, "headline": "90 %", "figures": [figure, {**figure, "set": "selection", "interval": None}]}
     (state,) = ask(lambda _: httpx.Response(200, json={"models": [measured]}), "models")

@@ -169,7 +169,7 @@ def test_the_baseline_is_drawn_in_the_histograms_buckets(tiny_bundle: Bundle) ->
 def test_answers_are_as_they_were_and_tensors_have_no_brightness(tiny_bundle: Bundle) -> None:
     with serving(with_baseline(tiny_bundle).folder) as client:
         (answer,) = client.post("/predict", content=picture("red"), headers=JPEG).json()["predictions"]
-        assert answer.keys() == {"label", "probability", "top", "timings"}
+        assert answer.keys() == {"label", "probability", "top", "answers", "timings"}
         images = tiny_bundle.golden()["images"]
         tensor = {"name": "images", "datatype": "FP32", "shape": list(images.shape), "data": images.ravel().tolist()}
         assert client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}).status_code == 200

@@ -61,7 +61,7 @@ def test_no_more_pictures_are_decoded_at_once_than_one_model_has_threads(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = renamed(tiny_bundle, "a", "b", "c", folder=tmp_path / "newer")
-    decode, decoding, most = Preprocessing.decode, threading.Semaphore(0), []
+    decode, decoding, most = Preprocessing.decode_image, threading.Semaphore(0), []
 
     def slowly(self: Preprocessing, *source: Any, **how: Any) -> Any:
         decoding.release()
@@ -73,7 +73,7 @@ def test_no_more_pictures_are_decoded_at_once_than_one_model_has_threads(
     async def scene(threads: int) -> int:
         models = loaded(*sources, settings=ServerSettings(threads=threads))
         await models.load()
-        monkeypatch.setattr(Preprocessing, "decode", slowly)
+        monkeypatch.setattr(Preprocessing, "decode_image", slowly)
         most.clear()
         await asyncio.gather(
             *(models.predict([picture("red")] * 4, deadline=soon(), name=source.name) for source in sources)
@@ -89,7 +89,7 @@ def test_one_image_that_hangs_is_a_decoder_less_for_all(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = renamed(tiny_bundle, "a", "b", "c", folder=tmp_path / "newer")
-    hanging, decode = threading.Event(), Preprocessing.decode
+    hanging, decode = threading.Event(), Preprocessing.decode_image
 
     def decoded(self: Preprocessing, source: Any, **how: Any) -> Any:
         if source == b"hang":
@@ -100,7 +100,7 @@ def test_one_image_that_hangs_is_a_decoder_less_for_all(
         sources = [BundleSource("old", tiny_bundle.folder), BundleSource("new", newer.folder)]
         models = loaded(*sources, settings=ServerSettings(BatchSettings(prepare_timeout=0.1), threads=2))
         await models.load()
-        monkeypatch.setattr(Preprocessing, "decode", decoded)
+        monkeypatch.setattr(Preprocessing, "decode_image", decoded)
         for name, free in (
             ("old", True),
             ("new", False),
@@ -183,8 +183,8 @@ def test_no_request_is_lost_while_versions_are_exchanged(tiny_bundle: Bundle) ->
             while going:
                 model, (outcome,) = await models.predict([picture("red")], deadline=soon())
                 assert isinstance(outcome, ServedPrediction), outcome
-                assert outcome.classification.label == model.labels[0]
-                seen.append(outcome.classification.label)
+                assert outcome.answers["classification"].label == model.labels[0]
+                seen.append(outcome.answers["classification"].label)
 
         clients = [asyncio.create_task(client()) for _ in range(8)]
         bundle = tiny_bundle

@@ -125,7 +125,8 @@ def test_an_unsure_answer_looks_unsure_and_nothing_is_rounded_to_nothing(start, 
     times = "{queue_ms: 1, decode_ms: 1, inference_ms: 1, batch: 1}"
     for name, share in (("sure", 0.9), ("unsure", 0.4)):
         top = f"[{{label: 'red', probability: {share}}}, {{label: 'green', probability: {1 - share}}}]"
-        answer = f"{{label: 'red', probability: {share}, top: {top}, timings: {times}}}"
+        told = f"{{kind: 'classification', label: 'red', probability: {share}, top: {top}}}"
+        answer = f"{{answers: {{classification: {told}}}, timings: {times}}}"
         browser.run(f"show('{name}.jpg', 'data:,', {answer}); 1")
     unsure, sure = browser.run(
         "[...document.querySelectorAll('#answers li')].map(each => [each.className, each.querySelector('figcaption').innerText])"

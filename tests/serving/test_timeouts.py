@@ -98,10 +98,10 @@ def test_what_takes_too_long_is_reported(tiny_bundle: Bundle, monkeypatch: pytes
 def test_decoders_that_all_hang_are_reported(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, decode = threading.Event(), ServedModel._prepare
 
-    def prepare(model: ServedModel, source: bytes) -> Any:
-        if source == b"hang":
+    def prepare(model: ServedModel, asked: Any) -> Any:
+        if asked.source == b"hang":
             hanging.wait(30)
-        return decode(model, source)
+        return decode(model, asked)
 
     monkeypatch.setattr(ServedModel, "_prepare", prepare)
     settings = ServerSettings(BatchSettings(prepare_timeout=0.05), threads=2)

@@ -15,16 +15,17 @@ from pocketvision.streaming.frame import Pixels, SourceEvents, SourceFrame
 from pocketvision.streaming.pattern import draw, number_of, read_test_pattern
 from pocketvision.streaming.reader import BackOff, Pace
 from pocketvision.streaming.silence import SilenceMonitor
+from pocketvision.tasks.catalog import Answers
 from pocketvision.tasks.classification.answer import Classification
 
-ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
+ANSWER: Answers = {"classification": Classification(("something",), np.ones(1, dtype=np.float32))}
 
 
 def picture(index: int, position: float | None = None) -> SourceFrame:
     return SourceFrame(pixels=lambda: draw(index), position=position)
 
 
-def predict(_pixels: Pixels) -> Classification:
+def predict(_pixels: Pixels) -> Answers:
     return ANSWER
 
 
@@ -37,7 +38,7 @@ def everything(running: Streaming) -> list[Answer]:
 
 
 def test_every_frame_is_answered_when_none_may_be_lost() -> None:
-    def slow(_pixels: Pixels) -> Classification:
+    def slow(_pixels: Pixels) -> Answers:
         time.sleep(0.002)
         return ANSWER
 
@@ -53,7 +54,7 @@ def test_a_slow_model_gets_the_newest_frame_and_queues_stay_short() -> None:
     """60 pictures a second, a model that takes 50 ms: some 20 answers a second, each of a frame that has just come."""
     ended = time.monotonic() + 3
 
-    def slow(_pixels: Pixels) -> Classification:
+    def slow(_pixels: Pixels) -> Answers:
         time.sleep(0.05)
         return ANSWER
 
@@ -157,7 +158,7 @@ def test_a_source_that_never_opens_says_what_was_tried() -> None:
 
 
 def test_a_mistake_of_the_model_ends_the_stream_with_it() -> None:
-    def wrong(_pixels: Pixels) -> Classification:
+    def wrong(_pixels: Pixels) -> Answers:
         raise RuntimeError("no such operator")
 
     with (

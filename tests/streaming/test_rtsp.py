@@ -125,7 +125,7 @@ def sent(request: pytest.FixtureRequest, transport: bytes) -> Sent:
 
 def test_an_rtsp_stream_that_is_cut_five_times_resumes(sent: Sent) -> None:
     """With every frame answered, so that what is seen does not depend on who is faster."""
-    answer = Classification(("something",), np.ones(1, dtype=np.float32))
+    answer = {"classification": Classification(("something",), np.ones(1, dtype=np.float32))}
     ended = time.monotonic() + 60
     with rtsp_server(sent, connections=6) as url:
         with streaming(

@@ -17,7 +17,7 @@ from pocketvision.streaming.answers import streaming
 from pocketvision.streaming.frame import SourceEvents, SourceFrame
 from pocketvision.streaming.mp4 import open_mp4
 from pocketvision.streaming.outputs import find_output
-from pocketvision.streaming.overlay import Overlay, overlay_lines
+from pocketvision.streaming.overlay import Overlay, figures_line
 from pocketvision.streaming.pattern import draw, number_of
 from pocketvision.streaming.reader import BackOff
 from pocketvision.streaming.source_settings import SourceSettings
@@ -26,7 +26,7 @@ from pocketvision.streaming.summary import Durations
 from pocketvision.streaming.video import Video, read_video
 from pocketvision.tasks.classification.answer import Classification
 
-ANSWER = Classification(("something",), np.ones(1, dtype=np.float32))
+ANSWER = {"classification": Classification(("something",), np.ones(1, dtype=np.float32))}
 
 
 def numbers(pictures: Any) -> list[int]:
@@ -248,9 +248,10 @@ def test_a_window_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("shape", [(480, 640), (16, 16), (1, 1), (2000, 100)])
 def test_an_overlay_is_drawn_on_any_frame(shape: tuple[int, int]) -> None:
     pixels = np.full((*shape, 3), 128, dtype=np.uint8)
-    lines = overlay_lines("파랑", 0.934, fps=24, inference=0.0123, dropped=7)
-    assert lines == ["파랑 93%", "24 fps   12.3 ms   7 dropped"]
-    drawn = Overlay(["파랑"]).draw(pixels, lines)
+    answer = Classification(("파랑",), np.array([0.934]))
+    figures = figures_line(fps=24, inference=0.0123, dropped=7)
+    assert [answer.headline, figures] == ["파랑 93%", "24 fps   12.3 ms   7 dropped"]
+    drawn = Overlay(["파랑"]).draw(pixels, {"classification": answer}, figures)
     assert drawn.shape == pixels.shape
     assert (pixels == 128).all()
     assert (drawn != pixels).any()

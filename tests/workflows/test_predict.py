@@ -130,7 +130,7 @@ def test_files_of_several_pictures_are_said_once(tiny_bundle: Bundle, tmp_path: 
     summary = predict(
         tiny_bundle.folder,
         [tmp_path / name for name in ("a.gif", "b.png", "c.tif", "d.webp", "e.png")],
-        on_row=lambda row: labels.append(row.top(1)[0][0]),
+        on_row=lambda row: labels.append(row.prediction.label),
     )
     assert labels == ["red"] * 4 + ["green"]
     first = tmp_path / "a.gif"
@@ -207,9 +207,10 @@ def test_json_lines(tiny_bundle: Bundle, photos: Path, tmp_path: Path) -> None:
     predict(tiny_bundle.folder, [photos], out=tmp_path / "two.jsonl", top_k=2)
     one = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text(encoding="utf-8").splitlines()]
     two = [json.loads(line) for line in (tmp_path / "two.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert list(one[0]) == ["path", "label", "probability", "error"]
+    assert list(one[0]) == ["path", "label", "probability", "answers", "error"]
     assert [row["path"] for row in one] == [str(photos / name) for name in FOUND]
-    assert one[2] == {"path": one[2]["path"], "label": None, "probability": None, "error": one[2]["error"]}
+    nothing = {"label": None, "probability": None, "answers": {}}
+    assert one[2] == {"path": one[2]["path"], **nothing, "error": one[2]["error"]}
     assert two[0]["top"][0] == ["red", two[0]["probability"]]
     assert len(two[0]["top"]) == 2 and two[2]["top"] == []
 

@@ -62,12 +62,20 @@ def duration_and_rate(images: int, seconds: float) -> str:
 
 
 def print_row(row: "Row", top_k: int) -> None:
-    """An image's line: its path and its classes, or its error, with tabs between them."""
+    """An image's line: its path and its answers, or its error, with tabs between them."""
+    from pocketvision.tasks.task import Detail
+    from pocketvision.tasks.wire import wire_of
+
     if row.error is not None:
         write_cells(row.path, "ERROR", row.error)
         return
-    answers = (cell for label, probability in row.top(top_k) for cell in (label, f"{probability:.4f}"))
-    write_cells(row.path, *answers)
+    told = (wire_of(each.kind).cells(each, Detail(top_k=top_k)) for each in row.answers.values())
+    write_cells(row.path, *(shown_cell(cell) for cells in told for cell in cells if cell != ""))
+
+
+def shown_cell(cell: object) -> object:
+    """A cell of an answer, numbers with four decimals."""
+    return f"{cell:.4f}" if isinstance(cell, float) else cell
 
 
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:

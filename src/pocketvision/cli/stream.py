@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.cli.display import write_json_option
+from pocketvision.cli.display import shown_cell, write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
 from pocketvision.errors import UsageError
@@ -122,7 +122,7 @@ def stream(
     from pocketvision.workflows.stream import stream as run_stream
 
     to_stdout = str(jsonl) == STANDARD_OUTPUT
-    show = _line_printer(top_k) if to_stdout else _change_printer()
+    show = _line_printer() if to_stdout else _change_printer()
     with _ended_by_signals() as stop:
         run_stream(
             bundle,
@@ -197,27 +197,26 @@ def _ended_by_signals() -> "Iterator[threading.Event]":
             signal.signal(number, handler)
 
 
-def _line_printer(top_k: int) -> Any:
+def _line_printer() -> Any:
     from pocketvision.workflows.stream_lines import stream_line
 
     def show(shown: "StreamAnswer") -> None:
-        write_json_line(stream_line(shown, top_k).decode("utf-8"))
+        write_json_line(stream_line(shown).decode("utf-8"))
 
     return show
 
 
 def _change_printer() -> Any:
-    """Prints an answer when its label is another than the last one's."""
-    last: list[str | None] = []
+    """Prints an answer when it says something else than the last one, such as another label."""
+    last: list[object] = []
 
     def show(shown: "StreamAnswer") -> None:
-        name = shown.label or shown.answer.error
-        if last != [name]:
-            last[:] = [name]
-            answer = shown.answer
+        answer, said = shown.answer, shown.cells or [[shown.answer.error, 0.0]]
+        if last != [cells[0] for cells in said]:
+            last[:] = [cells[0] for cells in said]
             where = answer.frame.picture.name or f"frame {answer.frame.index}"
             seconds = answer.inference if answer.latency is None else answer.latency
-            write_cells(where, name, f"{shown.score:.4f}", f"{1e3 * seconds:.0f} ms")
+            write_cells(where, *(shown_cell(cell) for cells in said for cell in cells), f"{1e3 * seconds:.0f} ms")
             flush()
 
     return show

@@ -2,10 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pocketvision.errors import PocketVisionError
+from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.tasks.catalog import Answers
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.wire import answers_from_json
+
+CLASSIFICATION_ALONE = {"classification": "classification"}
+"""The tasks of servers that know of no other (0.1)."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,42 @@ class ModelName:
     version: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
-    """An image's answer. top: the most probable classes, descending, the first being `label`. request_id: the server's
-    log has it. attempts: how often the image was sent."""
+    """What a server says about an image. answers: by the tasks' names, each as its kind has them (a Classification …), with what
+    was asked for; an UnknownAnswer where its kind is not installed here. request_id: the server's log has it. attempts: how often
+    the image was sent."""
 
-    label: str
-    probability: float
-    top: tuple[ClassProbability, ...]
+    answers: Answers
     timings: ImageTimings
     model: ModelName
     request_id: str
     attempts: int = 1
+
+    @property
+    def label(self) -> str:
+        """The most probable class, where a classification is the only answer. UsageError elsewhere: see `answers`."""
+        return self._classification.label
+
+    @property
+    def probability(self) -> float:
+        """Of that class, in [0, 1]."""
+        return self._classification.probability
+
+    @property
+    def top(self) -> tuple[ClassProbability, ...]:
+        """The most probable classes, descending, the first being `label`."""
+        answer = self._classification
+        return tuple(ClassProbability(*each) for each in answer.top(len(answer.labels)))
+
+    @property
+    def _classification(self) -> Classification:
+        first = next(iter(self.answers.values()), None)
+        if len(self.answers) != 1 or not isinstance(first, Classification):
+            raise UsageError(
+                f"the model answers {', '.join(self.answers) or 'nothing'}: take what you want of `answers`"
+            )
+        return first
 
 
 @dataclass(frozen=True)
@@ -65,7 +95,8 @@ class ModelFigure:
 @dataclass(frozen=True)
 class ModelState:
     """A model that is served. height, width: of its input in pixels; loaded_at: seconds since 1970. headline: how good it is, on
-    which images; figures: the same in parts, the most telling set first. Both are empty where its bundle has none."""
+    which images; figures: the same in parts, the most telling set first. Both are empty where its bundle has none. tasks: the
+    kinds of what it answers, by the tasks' names."""
 
     name: str
     version: str
@@ -76,6 +107,7 @@ class ModelState:
     loaded_at: float
     headline: str = ""
     figures: tuple[ModelFigure, ...] = ()
+    tasks: Mapping[str, str] = field(default_factory=lambda: dict(CLASSIFICATION_ALONE))
 
 
 @dataclass(frozen=True)
@@ -109,10 +141,9 @@ def prediction_from(document: Mapping[str, Any], attempts: int) -> Prediction:
     """The one prediction of an answer to one image."""
     predicted = document["predictions"][0]
     timings = predicted["timings"]
+    told = {name: {"kind": kind, **predicted} for name, kind in CLASSIFICATION_ALONE.items()}
     return Prediction(
-        label=_text(predicted["label"]),
-        probability=_number(predicted["probability"]),
-        top=tuple(ClassProbability(_text(each["label"]), _number(each["probability"])) for each in predicted["top"]),
+        answers=answers_from_json(predicted.get("answers", told)),
         timings=ImageTimings(
             _number(timings["decode_ms"]),
             _number(timings["queue_ms"]),
@@ -138,6 +169,9 @@ def models_from(document: Mapping[str, Any], _attempts: int) -> tuple[ModelState
             loaded_at=_number(each["loaded_at"]),
             headline=_text(each.get("headline", "")),  # servers of 0.1 have no figures
             figures=tuple(map(_figure, each.get("figures", ()))),
+            tasks={name: _text(task["kind"]) for name, task in each["tasks"].items()}
+            if "tasks" in each
+            else dict(CLASSIFICATION_ALONE),
         )
         for each in document["models"]
     )

@@ -49,10 +49,6 @@ class ImageResult:
         """The answer of the first task; None where there is an error."""
         return next(iter(self.answers.values()), None)
 
-    def top(self, k: int) -> list[tuple[str, float]]:
-        """The k most probable classes, descending; none if there is an error."""
-        return self.prediction.top(k) if self.answers else []
-
 
 class Predictor:
     """A bundle at work: `predictor(image)` answers about anything `preprocessing.decode` reads. Threads may share it."""
@@ -75,7 +71,7 @@ class Predictor:
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)
         )
         self._device = device
-        self._detail = detail
+        self.detail = detail
         self._threads = usable_threads(threads)
         self._several = several_inputs(bundle.tasks)
         self._opened: dict[int, Backend] = {}
@@ -157,7 +153,7 @@ class Predictor:
                 errors.append(error.reason)
         read = images[: len(placements)]
         outputs = backend.run(read)
-        answers = decoded(self.bundle.tasks, outputs, placements, self._detail)
+        answers = decoded(self.bundle.tasks, outputs, placements, self.detail)
         brightness = brightness_of_inputs(read, self.bundle.preprocessing).tolist()
         rows, found = iter(range(len(placements))), []
         for source, reason in zip(chunk, errors, strict=True):
@@ -192,7 +188,7 @@ class Predictor:
     ) -> ImageResult:
         runs = [backend.run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
         outputs = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
-        answers = merged(self.bundle.tasks, decoded(self.bundle.tasks, outputs, placements, self._detail), placements)
+        answers = merged(self.bundle.tasks, decoded(self.bundle.tasks, outputs, placements, self.detail), placements)
         brightness = float(brightness_of_inputs(inputs, self.bundle.preprocessing).mean())
         return ImageResult(path, answers, outputs, tuple(placements), None, brightness)
 

@@ -1,13 +1,16 @@
 """The shapes of answers, for the API's description, and how predictions become them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from pocketvision.serving.problems import problem_of
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.task import Detail
+from pocketvision.tasks.wire import prediction, schema_of
 
 METRICS = ("images", "accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy")
 
@@ -47,11 +50,13 @@ class ProblemDocument(BaseModel):
 
 
 class ImagePrediction(BaseModel):
-    """An image's answer: a label, or the problem that one image of several had."""
+    """An image's answers by the tasks' names, or the problem that one image of several had. label, probability and top are those
+    of the answer where it is a classification and the only one."""
 
     label: str | None = None
     probability: float | None = None
     top: list[ClassProbability] | None = None
+    answers: dict[str, Any] | None = None
     timings: ImageTimings | None = None
     problem: ProblemDocument | None = None
 
@@ -96,12 +101,21 @@ class ModelFigure(BaseModel):
     text: str
 
 
+class TaskState(BaseModel):
+    """A task of a model. page: the address, below the server's, of a JavaScript module that shows its answers."""
+
+    kind: str
+    labels: list[str]
+    page: str | None = None
+
+
 class ModelState(BaseModel):
-    """A model that is served."""
+    """A model that is served. labels: of its first classification, else of its first task."""
 
     name: str
     version: str
     labels: list[str]
+    tasks: dict[str, TaskState]
     architecture: str
     height: int
     width: int
@@ -140,9 +154,14 @@ class Health(BaseModel):
 
 
 def prediction_answer(
-    model: ServedModel, outcomes: list[ServedPrediction | Exception], top_k: int, request_id: str
+    model: ServedModel,
+    outcomes: list[ServedPrediction | Exception],
+    detail: Detail,
+    request_id: str,
+    tasks: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """A PredictionAnswer. Raises the error of an only image; one image's error among several stands in its place."""
+    """A PredictionAnswer. tasks: whose answers are wanted, None for all. Raises the error of an only image; one image's error
+    among several stands in its place."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
         try:
             raise outcomes[0]
@@ -151,7 +170,7 @@ def prediction_answer(
     return {
         "model": {"name": model.name, "version": model.version},
         "predictions": [
-            _predicted(outcome, top_k)
+            _predicted(outcome, detail, tasks)
             if isinstance(outcome, ServedPrediction)
             else {"problem": problem_of(outcome).document(request_id)}
             for outcome in outcomes
@@ -160,12 +179,23 @@ def prediction_answer(
     }
 
 
-def _predicted(prediction: ServedPrediction, top_k: int) -> dict[str, Any]:
-    top = [{"label": label, "probability": share} for label, share in prediction.classification.top(top_k)]
-    timing = prediction.timing
+def with_answers(description: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
+    """An OpenAPI description that says how each kind of task answers."""
+    members = description["components"]["schemas"][ImagePrediction.__name__]["properties"]
+    members["answers"] = {
+        "type": "object",
+        "description": "By the tasks' names.",
+        "additionalProperties": {"anyOf": [schema_of(kind) for kind in kinds]},
+    }
+    return description
+
+
+def _predicted(predicted: ServedPrediction, detail: Detail, tasks: Collection[str] | None) -> dict[str, Any]:
+    answers, timing = predicted.answers, predicted.timing
+    if tasks is not None:
+        answers = {name: answer for name, answer in answers.items() if name in tasks}
     return {
-        **top[0],
-        "top": top,
+        **prediction(answers, detail),
         "timings": {
             "queue_ms": round(timing.wait * 1000, 3),
             "decode_ms": round(timing.prepare * 1000, 3),
@@ -182,6 +212,10 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "name": model.name,
         "version": model.version,
         "labels": list(model.labels),
+        "tasks": {
+            name: {"kind": task.kind, "labels": list(task.labels), "page": page_address(task.kind)}
+            for name, task in model.tasks.items()
+        },
         "architecture": str(model.bundle.manifest.architecture.get("name", "")),
         "height": preprocessing.height,
         "width": preprocessing.width,
@@ -191,6 +225,11 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "figures": [figure.to_dict() for figure in model.bundle.figures],
         "bytes": model.bytes,
     }
+
+
+def page_address(kind: str) -> str | None:
+    """Where the page finds the module of a kind, below the server's address."""
+    return None if task_named(kind).page is None else f"page/tasks/{kind}.js"
 
 
 def _measured(metrics: Mapping[str, Any]) -> dict[str, float | str]:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from pocketvision.errors import PocketVisionError
 from pocketvision.serving import live_routes, open_inference, page_routes, predict_routes, status_routes, websocket
-from pocketvision.serving.answers import ProblemDocument
+from pocketvision.serving.answers import ProblemDocument, with_answers
 from pocketvision.serving.docs_page import docs_page
 from pocketvision.serving.fast_path import FastPath
 from pocketvision.serving.models import BundleSource
@@ -24,6 +24,7 @@ from pocketvision.serving.root_path import RootPath
 from pocketvision.serving.service import Service, request_id_of, service_for
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.watch import watch_folders
+from pocketvision.tasks.catalog import TASKS
 
 FLUSH = 3.0  # seconds for the last spans to be sent
 ROUTERS = tuple(
@@ -75,6 +76,16 @@ def app_for(service: Service) -> FastAPI:
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
+
+    framework = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            served = (task.kind for model in service.models.all for task in model.tasks.values())
+            app.openapi_schema = with_answers(framework(), dict.fromkeys((*TASKS, *served)))
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
-from pocketvision.baseline import BRIGHTNESS, CONFIDENCE, Distribution, bin_of, edges_of, stability_index
+from pocketvision.baseline import Distribution, bin_of, edges_of, stability_index
 from pocketvision.printable import counted
 from pocketvision.serving.telemetry import DriftMetrics
 
@@ -29,10 +29,9 @@ class DriftMonitor:
         usable = {feature: each for feature, each in baseline.items() if each.edges == edges_of(feature)}
         unfit = {feature: reason for feature, each in usable.items() if (reason := _unusable(each))}
         self._windows = {feature: _Window(each) for feature, each in usable.items() if feature not in unfit}
-        for feature in dict.fromkeys((CONFIDENCE, BRIGHTNESS, *baseline)):
-            figures.clear(model, feature)
-            if feature in usable:
-                figures.set_baseline(model, feature, usable[feature])
+        figures.clear(model)
+        for feature, each in usable.items():
+            figures.set_baseline(model, feature, each)
         if not usable:
             missing = "the bundle's baseline is in other bins" if baseline else "the bundle has no baseline"
             logger.info(

@@ -88,6 +88,22 @@ def whole_number(values: dict[str, Any], field: str, default: int, least: int, m
     return value
 
 
+def share_or_none(values: dict[str, Any], field: str) -> float | None:
+    """A field of a parsed object. Raises a 422 problem unless it is absent, null or a number from 0 to 1."""
+    value = values.get(field)
+    if value is not None and (type(value) not in (int, float) or not 0 <= value <= 1):
+        raise refused(422, "invalid-request", f"The field {field} must be a number from 0 to 1.")
+    return value
+
+
+def truth_value(values: dict[str, Any], field: str, default: bool) -> bool:
+    """A field of a parsed object. Raises a 422 problem unless it is absent, true or false."""
+    value = values.get(field, default)
+    if not isinstance(value, bool):
+        raise refused(422, "invalid-request", f"The field {field} must be true or false.")
+    return value
+
+
 def text_or_none(values: dict[str, Any], field: str) -> str | None:
     """A field of a parsed object. Raises a 422 problem unless it is absent, null or a text."""
     value = values.get(field)

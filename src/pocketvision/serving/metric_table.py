@@ -42,7 +42,11 @@ HISTOGRAMS = {
     "pocketvision_queue_seconds": MetricRow("An image's wait for a thread, and for its batch.", ("model",), _SECONDS),
     "pocketvision_batch_images": MetricRow("Images a run of the network.", ("model",), _SIZES),
     "pocketvision_batch_seconds": MetricRow("A run of the network.", ("model",), _SECONDS),
-    "pocketvision_confidence": MetricRow("Probability of the most probable class.", ("model",), CONFIDENCE_EDGES),
+    "pocketvision_confidence": MetricRow(
+        "How sure a task is of its answer; of classification the most probable class's probability.",
+        ("model", "task"),
+        CONFIDENCE_EDGES,
+    ),
     "pocketvision_brightness": MetricRow("Mean luma of an image's crop, from 0 to 1.", ("model",), BRIGHTNESS_EDGES),
 }
 

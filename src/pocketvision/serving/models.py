@@ -16,6 +16,7 @@ from pocketvision.serving.problems import UnknownModelError
 from pocketvision.serving.served_model import Input, ServedModel, ServedPrediction, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
+from pocketvision.tasks.task import Detail
 
 AnyBatcher = Batcher[Any, Any, Any]
 
@@ -114,7 +115,13 @@ class ServedModels:
         return fitting[-1]
 
     async def predict(
-        self, images: Sequence[Input], *, deadline: float, name: str | None = None, version: str | None = None
+        self,
+        images: Sequence[Input],
+        detail: Detail = Detail(),  # noqa: B008 (frozen)
+        *,
+        deadline: float,
+        name: str | None = None,
+        version: str | None = None,
     ) -> tuple[ServedModel, list[ServedPrediction | Exception]]:
         """The model that answered, and one prediction or error for each image; see `get` and Batcher.submit.
 
@@ -122,7 +129,7 @@ class ServedModels:
         the images, and finishes them then.
         """
         model = self.get(name, version)
-        return model, await model.predict(images, deadline=deadline)
+        return model, await model.predict(images, detail, deadline=deadline)
 
     async def reload(self, name: str) -> list[Reload]:
         """Read every folder of a name anew; a version that passes its hashes and its warm-up takes the place of the old one.

@@ -22,9 +22,11 @@ from pocketvision.serving.request_body import unless_disconnected, whole_body
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
 from pocketvision.serving.service import Service, service_of
 from pocketvision.serving.tensors import HEADER_LENGTH, OutputTensor, images_of, response_body
+from pocketvision.tasks.classification.task import CLASSIFICATION
 
 INPUT = "images"
-OUTPUTS = ("probabilities", "logits", "label")
+LABEL = "label"
+"""An output besides the graph's, where a classification is a model's only task: the names of the most probable classes."""
 
 REQUEST_NAMES = ("id", "parameters", "inputs", "outputs")
 REQUEST_PARAMETERS = ("binary_data_output",)
@@ -78,17 +80,20 @@ async def server() -> JsonResponse:
 async def metadata(request: Request, name: str, version: str | None = None) -> JsonResponse:
     """`images` may also be sent as BYTES with the shape [N]: image files, which are decoded and preprocessed here."""
     model = service_of(request).models.get(name, version)
-    size, classes = model.bundle.preprocessing, len(model.labels)
-    shapes = {"probabilities": ("FP32", [-1, classes]), "logits": ("FP32", [-1, classes]), "label": ("BYTES", [-1])}
+    size = model.bundle.preprocessing
+    outputs: list[dict[str, Any]] = [
+        {"name": LABEL, "datatype": "BYTES", "shape": [-1]}
+        if name == LABEL
+        else {"name": name, "datatype": "FP32", "shape": [-1, *model.outputs[name]]}
+        for name in output_names(model)
+    ]
     return JsonResponse(
         {
             "name": model.name,
             "versions": [each.version for each in service_of(request).models.all if each.name == model.name],
             "platform": "pocketvision",
             "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, 3, size.height, size.width]}],
-            "outputs": [
-                {"name": output, "datatype": shapes[output][0], "shape": shapes[output][1]} for output in OUTPUTS
-            ],
+            "outputs": outputs,
         }
     )
 
@@ -117,7 +122,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         _check_names(asked)
         model = service.models.get(name, version)
         images = await asyncio.to_thread(_images, asked, body[header_length:], model, service)
-        wanted = _requested_outputs(asked)
+        wanted = _requested_outputs(asked, output_names(model))
         deadline = time.monotonic() + service.settings.deadline
         predicted = service.models.predict(images, deadline=deadline, name=name, version=version)
         model, outcomes = await unless_disconnected(request, predicted)
@@ -176,17 +181,24 @@ def _images(asked: dict[str, Any], binary: bytes, model: ServedModel, service: S
     return list(images_of(tensor, raw, (preprocessing.height, preprocessing.width), service.settings.max_images))
 
 
-def _requested_outputs(asked: dict[str, Any]) -> list[tuple[str, bool]]:
+def output_names(model: ServedModel) -> list[str]:
+    """What a model puts out: its graph's outputs, of a classification alone the probabilities first, and the label."""
+    if [task.kind for task in model.tasks.values()] != [CLASSIFICATION.kind]:
+        return list(model.outputs)
+    return [*reversed(model.bundle.task.outputs.values()), LABEL]
+
+
+def _requested_outputs(asked: dict[str, Any], known: list[str]) -> list[tuple[str, bool]]:
     """Names of the outputs that are wanted, and whether as binary data. All of them when none is named."""
     parameters = asked.get("parameters")
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
-    outputs = asked.get("outputs") or [{"name": name} for name in OUTPUTS]
+    outputs = asked.get("outputs") or [{"name": name} for name in known]
     if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
         raise UsageError("the outputs must be a list of objects with a name")
     wanted = []
     for each in outputs:
-        if each.get("name") not in OUTPUTS:
-            raise UsageError(f"there is no output {str(each.get('name'))[:50]!r}; there are {', '.join(OUTPUTS)}")
+        if each.get("name") not in known:
+            raise UsageError(f"there is no output {str(each.get('name'))[:50]!r}; there are {', '.join(known)}")
         own = each.get("parameters")
         wanted.append((each["name"], bool(own.get("binary_data", binary)) if isinstance(own, dict) else binary))
     return list(dict(wanted).items())
@@ -203,15 +215,7 @@ def _answer(
         if isinstance(outcome, Exception):  # tensors have no place for one image's error
             raise outcome
         predictions.append(outcome)
-    values: dict[str, Any] = {
-        "probabilities": np.stack([each.classification.probabilities for each in predictions]),
-        "logits": np.stack([each.logits for each in predictions]),
-        "label": [each.classification.label for each in predictions],
-    }
-    outputs = [
-        OutputTensor(name, values[name], (len(predictions),) if name == "label" else values[name].shape, binary)
-        for name, binary in wanted
-    ]
+    outputs = [_tensor(name, predictions, binary) for name, binary in wanted]
     document: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
     if isinstance(asked.get("id"), str):
         document["id"] = asked["id"][:200].encode("utf-8", "replace").decode()
@@ -219,3 +223,12 @@ def _answer(
     if header_length is None:
         return Response(body, media_type="application/json")
     return Response(body, headers={HEADER_LENGTH: str(header_length)}, media_type="application/octet-stream")
+
+
+def _tensor(name: str, predictions: list[ServedPrediction], binary: bool) -> OutputTensor:
+    """An output of all images; of those that are several inputs of the network a row for each."""
+    if name == LABEL:
+        labels = [answer.label for each in predictions for answer in each.answers.values()]
+        return OutputTensor(name, labels, (len(labels),), binary)
+    values = np.concatenate([each.outputs[name] for each in predictions])
+    return OutputTensor(name, values, values.shape, binary)

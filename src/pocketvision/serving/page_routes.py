@@ -3,13 +3,16 @@
 The page's addresses are relative, so it works below any prefix. <base> is for a prefix that is asked without its last slash.
 """
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from pocketvision.serving.problems import refused
 from pocketvision.serving.service import service_of
 from pocketvision.style import stylesheet
+from pocketvision.tasks.catalog import task_named
 
 _FOLDER = Path(__file__).parent / "page"
 _CSS, _JAVASCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
@@ -58,3 +61,19 @@ async def script() -> Response:
 async def live_script() -> Response:
     """What shows live streams."""
     return Response(_LIVE_SCRIPT, media_type=_JAVASCRIPT)
+
+
+@router.get("/page/tasks/{kind}.js")
+async def task_module(request: Request, kind: str) -> Response:
+    """What shows the answers of a kind of task that is served."""
+    served = {task.kind for model in service_of(request).models.all for task in model.tasks.values()}
+    content = _module(kind) if kind in served else None
+    if content is None:
+        raise refused(404, "not-found", "No kind of task that is served has a module of this name.")
+    return Response(content, media_type=_JAVASCRIPT)
+
+
+@cache
+def _module(kind: str) -> bytes | None:
+    page = task_named(kind).page
+    return None if page is None else page.read_bytes()

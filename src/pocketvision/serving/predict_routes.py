@@ -1,4 +1,4 @@
-"""POST /predict and /predict_base64: images in, labels out."""
+"""POST /predict and /predict_base64: images in, answers out."""
 
 import time
 from typing import Any
@@ -16,15 +16,7 @@ from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import ProblemError, refused
 from pocketvision.serving.request_body import chunks, unless_disconnected, whole_body
-from pocketvision.serving.request_options import (
-    DEFAULT_TOP_K,
-    MAX_TOP_K,
-    OPTIONS,
-    RequestOptions,
-    joined,
-    options_from,
-    options_in_text,
-)
+from pocketvision.serving.request_options import OPTIONS, SCHEMAS, RequestOptions, joined, options_from, options_in_text
 from pocketvision.serving.service import Reservation, Service, request_id_of, service_of
 
 FIELD = "file"
@@ -36,23 +28,19 @@ router = APIRouter(route_class=CheckedRoute)
 # Read by hand: it is what the framework would take longest for (a tenth of the event loop's time for a request).
 _QUERY: list[dict[str, Any]] = [
     {
-        "name": "top_k",
+        "name": name,
         "in": "query",
-        "description": "How many classes an image's answer names.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
-    },
-    {"name": "model", "in": "query", "description": "A name of /models.", "schema": {"type": "string"}},
-    {"name": "version", "in": "query", "description": "A version of that name.", "schema": {"type": "string"}},
+        "description": schema["description"],
+        "schema": {member: value for member, value in schema.items() if member != "description"},
+    }
+    for name, schema in SCHEMAS.items()
 ]
 _IMAGES = {
     "multipart/form-data": {
         "schema": {
             "type": "object",
             "required": [FIELD],
-            "properties": {
-                FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}},
-                **{each["name"]: each["schema"] for each in _QUERY},
-            },
+            "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}, **SCHEMAS},
         }
     },
     "image/*": {"schema": {"type": "string", "format": "binary"}},
@@ -64,9 +52,7 @@ _BASE64 = {
             "required": ["image"],
             "properties": {
                 "image": {"type": "string", "format": "byte", "description": "Base64, or a data URL."},
-                "top_k": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
-                "model": {"type": "string"},
-                "version": {"type": "string"},
+                **SCHEMAS,
             },
         }
     }
@@ -109,7 +95,7 @@ async def predict(request: Request) -> Response:
     openapi_extra={"parameters": _QUERY, "requestBody": {"required": True, "content": _BASE64}},
 )
 async def predict_base64(request: Request) -> Response:
-    """An object with the image as base64 text; top_k, model and version beside it or in the query."""
+    """An object with the image as base64 text; the query's names beside it or in the query."""
     service = service_of(request)
     options = options_from(query := options_in_text(request.query_params))
     _check_early(service, options)
@@ -137,9 +123,11 @@ def _check_early(service: Service, options: RequestOptions) -> None:
 
 async def _answered(request: Request, service: Service, images: list[bytes], options: RequestOptions) -> Response:
     deadline = time.monotonic() + service.settings.deadline
-    predicted = service.models.predict(images, deadline=deadline, name=options.model, version=options.version)
+    predicted = service.models.predict(
+        images, options.detail, deadline=deadline, name=options.model, version=options.version
+    )
     served, outcomes = await unless_disconnected(request, predicted)
-    answer = prediction_answer(served, outcomes, options.top_k, request_id_of(request))
+    answer = prediction_answer(served, outcomes, options.detail, request_id_of(request))
     return Response(_json(answer), media_type="application/json")
 
 

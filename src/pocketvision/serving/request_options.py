@@ -1,41 +1,90 @@
-"""What a client may ask for besides its image: how many classes, of which model; in the query, a form's fields or JSON."""
+"""What a client may ask for besides its image: how much of the answers, of which model; in the query, a form's fields or JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketvision.serving.json_bodies import text_or_none, whole_number
+from pocketvision.serving.json_bodies import share_or_none, text_or_none, truth_value, whole_number
 from pocketvision.serving.problems import refused
+from pocketvision.tasks.task import Detail
 
-TOP_K, MODEL, VERSION = "top_k", "model", "version"
-OPTIONS = (TOP_K, MODEL, VERSION)
-MAX_TOP_K = 1000
-DEFAULT_TOP_K = 5
+MAX_TOP_K = MAX_MOST = 1000
+DEFAULT = Detail()
+
+_WHOLE = {"type": "integer", "minimum": 1}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "top_k": {
+        **_WHOLE,
+        "maximum": MAX_TOP_K,
+        "default": DEFAULT.top_k,
+        "description": "How many classes an image's answer names.",
+    },
+    "model": {"type": "string", "description": "A name of /models."},
+    "version": {"type": "string", "description": "A version of that name."},
+    "min_score": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "The least score of what is found in an image; without it what the model was shipped with.",
+    },
+    "most": {
+        **_WHOLE,
+        "maximum": MAX_MOST,
+        "default": DEFAULT.most,
+        "description": "How many things are found in an image at most.",
+    },
+    "masks": {"type": "boolean", "default": DEFAULT.masks, "description": "Whether what is found has masks."},
+}
+"""Each option's JSON schema. Those that a model has no use for are checked all the same."""
+OPTIONS = tuple(SCHEMAS)
 
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """top_k: classes in an answer. model, version: None for the first model and its last version."""
+    """detail: how much of the answers. model, version: None for the first model and its last version."""
 
-    top_k: int = DEFAULT_TOP_K
+    detail: Detail = DEFAULT
     model: str | None = None
     version: str | None = None
 
 
 def options_from(values: Mapping[str, Any]) -> RequestOptions:
     """Options of values that may hold others too. Raises a 422 problem for a value that can not be."""
-    top_k = whole_number(dict(values), TOP_K, DEFAULT_TOP_K, 1, MAX_TOP_K)
-    return RequestOptions(top_k, text_or_none(dict(values), MODEL), text_or_none(dict(values), VERSION))
+    given = {name: values[name] for name in OPTIONS if name in values}
+    if not given:
+        return RequestOptions()
+    detail = Detail(
+        top_k=whole_number(given, "top_k", DEFAULT.top_k, 1, MAX_TOP_K),
+        min_score=share_or_none(given, "min_score"),
+        most=whole_number(given, "most", DEFAULT.most, 1, MAX_MOST),
+        masks=truth_value(given, "masks", DEFAULT.masks),
+    )
+    return RequestOptions(detail, text_or_none(given, "model"), text_or_none(given, "version"))
 
 
 def options_in_text(values: Mapping[str, str]) -> dict[str, Any]:
-    """The options of a query or a form, whose values are texts, as `options_from` takes them."""
-    found: dict[str, Any] = {name: values[name] for name in OPTIONS if name in values}
-    if TOP_K in found:
-        digits = found[TOP_K].strip()
-        if digits.isascii() and digits.isdecimal() and len(digits) <= 9:  # any other text is refused as no number
-            found[TOP_K] = int(digits)
-    return found
+    """The options of a query or a form, whose values are texts, as `options_from` takes them. A text that is no value of its
+    option stays a text, which is refused there."""
+    return {
+        name: _READ.get(SCHEMAS[name]["type"], str)(values[name].strip() if name in _TYPED else values[name])
+        for name in OPTIONS
+        if name in values
+    }
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text) if len(text) <= 32 else text
+    except ValueError:
+        return text
+
+
+_READ: Mapping[str, Any] = {
+    "integer": lambda text: int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else text,
+    "number": _number,
+    "boolean": lambda text: {"true": True, "false": False}.get(text.lower(), text),
+}
+_TYPED = tuple(name for name, schema in SCHEMAS.items() if schema["type"] in _READ)
 
 
 def joined(query: Mapping[str, Any], body: Mapping[str, Any], where: str) -> dict[str, Any]:

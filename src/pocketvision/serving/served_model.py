@@ -1,27 +1,29 @@
-"""One bundle at work behind a batcher: from the bytes of images to predictions."""
+"""One bundle at work behind a batcher: from the bytes of images to answers."""
 
 import hashlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketvision.baseline import BRIGHTNESS, CONFIDENCE, brightness_of_crop
+from pocketvision.baseline import BRIGHTNESS, brightness_of_crop, confidence_features
 from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
+from pocketvision.preprocessing import DecodedImage, Placement, decode_image
 from pocketvision.runtime.backends import Backend, default_backend, file_size, open_backend
+from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import check_golden
 from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import ModelMetrics, Telemetry
-from pocketvision.tasks.classification.answer import Classification
-from pocketvision.tasks.classification.decode import classify
+from pocketvision.tasks.catalog import Answers, decoded, inputs_of, merged, several_inputs
 from pocketvision.tasks.task import Detail
 
 Input = bytes | NDArray[np.float32]
@@ -32,10 +34,10 @@ VERSION_LENGTH = 12
 
 @dataclass(frozen=True, eq=False)
 class ServedPrediction:
-    """An image's answer. logits: (classes,). timing: see batching."""
+    """An image's answers by the tasks' names. outputs: of the graph, by name, (inputs of the image, …). timing: see batching."""
 
-    classification: Classification
-    logits: NDArray[np.float32]
+    answers: Answers
+    outputs: Outputs
     timing: Timing
 
 
@@ -77,17 +79,25 @@ def manifest_version(folder: Path) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
-    """An input on its way to a batch. brightness: of images; tensors, whose preprocessing was a client's, have none."""
+class _Asked:
+    source: Input
+    detail: Detail
 
-    content: Image.Image | NDArray[np.float32]
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An image on its way to a batch, as one input of the network or several. brightness: of images; tensors, whose preprocessing
+    was a client's, have none."""
+
+    inputs: Sequence[tuple[Image.Image | NDArray[np.float32], Placement]]
+    detail: Detail
     brightness: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class _ModelOutput:
-    classification: Classification
-    logits: NDArray[np.float32]
+    answers: Answers
+    outputs: Outputs
     brightness: float | None
 
 
@@ -110,19 +120,23 @@ class ServedModel:
         self.folder = folder
         self.version = warm.version
         self.bundle = warm.bundle
+        self.tasks = warm.bundle.tasks
         self.labels = warm.bundle.labels
+        self.outputs = warm.backend.outputs
         self.bytes = file_size(warm.bundle, settings.backend)
         self.loaded = time.time()
         self._backend = warm.backend
         self._settings = settings
         self._tracing = telemetry.tracing
-        self._figures = ModelMetrics(telemetry, name)
+        self._figures = ModelMetrics(telemetry, name, self.tasks)
+        self._features = confidence_features(self.tasks)
+        self._several = several_inputs(self.tasks)
         self._drift = drift
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
         self._own = threading.local()
         batches = replace(settings.batches, threads=settings.model_threads)
-        self.batcher: Batcher[Input, _Prepared, _ModelOutput]
+        self.batcher: Batcher[_Asked, _Prepared, _ModelOutput]
         self.batcher = Batcher(
             self._prepare,
             self._run,
@@ -132,11 +146,13 @@ class ServedModel:
             on_abandoned=self._figures.abandoned.inc,
         )
 
-    async def predict(self, images: Sequence[Input], *, deadline: float) -> list[ServedPrediction | Exception]:
+    async def predict(
+        self, images: Sequence[Input], detail: Detail, *, deadline: float
+    ) -> list[ServedPrediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
         self._figures.queue.inc(len(images))
         try:
-            outcomes = await self.batcher.submit(images, deadline=deadline)
+            outcomes = await self.batcher.submit([_Asked(image, detail) for image in images], deadline=deadline)
         finally:
             self._figures.queue.dec(len(images))
         return [self._record(outcome) if isinstance(outcome, TimedResult) else outcome for outcome in outcomes]
@@ -148,41 +164,72 @@ class ServedModel:
 
     def _record(self, answer: TimedResult[_ModelOutput]) -> ServedPrediction:
         answered = answer.value
-        confidence = answered.classification.probability
         self._figures.decode_seconds.observe(answer.timing.prepare)
         self._figures.queue_seconds.observe(answer.timing.wait)
-        self._figures.confidence.observe(confidence)
+        for task, each in answered.answers.items():
+            if (confidence := each.confidence) is not None:
+                self._figures.confidences[task].observe(confidence)
+                if self._drift is not None:
+                    self._drift.record(self._features[task], confidence)
         if answered.brightness is not None:
             self._figures.brightness.observe(answered.brightness)
-        if self._drift is not None:
-            self._drift.record(CONFIDENCE, confidence)
-            if answered.brightness is not None:
+            if self._drift is not None:
                 self._drift.record(BRIGHTNESS, answered.brightness)
         if self._tracing is not None:
             self._tracing.note_image(self.name, self.version, answer.timing)
-        return ServedPrediction(answered.classification, answered.logits, answer.timing)
+        return ServedPrediction(answered.answers, answered.outputs, answer.timing)
 
-    def _prepare(self, source: Input) -> _Prepared:
-        """In a batch thread. The crop is kept as 8-bit pixels: a quarter of the memory of the network's input."""
-        if not isinstance(source, bytes):
-            return _Prepared(source, None)
-        preprocessing = self.bundle.preprocessing
-        image = preprocessing.decode(source, max_pixels=self._settings.max_pixels, formats=self._settings.formats)
-        crop = preprocessing.crop(image)
-        return _Prepared(crop, brightness_of_crop(crop))
+    def _prepare(self, asked: _Asked) -> _Prepared:
+        """In a batch thread. What is cropped is kept as 8-bit pixels: a quarter of the memory of the network's input."""
+        if not isinstance(asked.source, bytes):
+            _, _, height, width = self._shape
+            return _Prepared([(asked.source, Placement.of_decoding((width, height)))], asked.detail, None)
+        inputs = inputs_of(self.tasks, self._decoded(asked.source), self.bundle.preprocessing)
+        brightness = sum(brightness_of_crop(image) for image, _ in inputs) / len(inputs)
+        return _Prepared(inputs, asked.detail, brightness)
+
+    def _decoded(self, content: bytes) -> DecodedImage:
+        preprocessing, settings = self.bundle.preprocessing, self._settings
+        if not self._several:
+            return preprocessing.decode_image(content, max_pixels=settings.max_pixels, formats=settings.formats)
+        white = preprocessing.white_level
+        return decode_image(content, max_pixels=settings.max_pixels, formats=settings.formats, white_level=white)
 
     def _run(self, items: Sequence[_Prepared]) -> list[_ModelOutput]:
-        """In a batch thread, whose buffer is filled anew each time: the system would have to clear fresh memory."""
+        """In a batch thread."""
+        outputs = self._outputs([pixels for item in items for pixels, _ in item.inputs])
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise ValueError("the network's answer is not a number")
+        found, end = [], 0
+        for detail, group in groupby(items, lambda item: item.detail):
+            together = list(group)
+            placements = [place for item in together for _, place in item.inputs]
+            start, end = end, end + len(placements)
+            answers = iter(decoded(self.tasks, _rows(outputs, start, end), placements, detail))
+            for item in together:
+                own = [next(answers) for _ in item.inputs]
+                answer = merged(self.tasks, own, [place for _, place in item.inputs])
+                found.append(_ModelOutput(answer, _rows(outputs, start, start + len(own)), item.brightness))
+                start += len(own)
+        return found
+
+    def _outputs(self, inputs: Sequence[Image.Image | NDArray[np.float32]]) -> Outputs:
+        """Of the graph, in runs of at most a batch. The thread's buffer is filled anew each time: the system would have to clear
+        fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
         if images is None:
             images = self._own.images = np.empty(self._shape, np.float32)
-        for place, item in zip(images, items, strict=False):
-            if isinstance(item.content, Image.Image):
-                self.bundle.preprocessing.normalise(item.content, out=place)
-            else:
-                place[...] = item.content
-        outputs = self._backend.run(images[: len(items)])
-        if not np.isfinite(outputs["probabilities"]).all():
-            raise ValueError("the network's answer is not a number")
-        answers = zip(classify(outputs, (), self.bundle.task, Detail()), outputs["logits"], items, strict=True)
-        return [_ModelOutput(classification, logits, item.brightness) for classification, logits, item in answers]
+        runs = []
+        for start in range(0, len(inputs), len(images)):
+            part = inputs[start : start + len(images)]
+            for place, pixels in zip(images, part, strict=False):
+                if isinstance(pixels, Image.Image):
+                    self.bundle.preprocessing.normalise(pixels, out=place)
+                else:
+                    place[...] = pixels
+            runs.append(self._backend.run(images[: len(part)]))
+        return runs[0] if len(runs) == 1 else {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+
+
+def _rows(outputs: Outputs, start: int, end: int) -> Outputs:
+    return {name: values[start:end] for name, values in outputs.items()}

@@ -5,6 +5,7 @@ worker exposes those of all. There, gauges say how they are merged and can not b
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -35,13 +36,13 @@ class DriftMetrics:
         for edge, share in zip(baseline.edges, baseline.cumulative_shares(), strict=True):
             self.baseline.labels(model, feature, str(edge)).set(share)
 
-    def clear(self, model: str, feature: str) -> None:
+    def clear(self, model: str) -> None:
         """Remove the values of a bundle that serves no more."""
-        if (model, feature) not in self._shown:
-            return
-        self.index.labels(model, feature).set(_UNKNOWN)
-        for edge in edges_of(feature):
-            self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
+        for shown, feature in self._shown:
+            if shown == model:
+                self.index.labels(model, feature).set(_UNKNOWN)
+                for edge in edges_of(feature):
+                    self.baseline.labels(model, feature, str(edge)).set(_UNKNOWN)
 
 
 class LiveMetrics:
@@ -64,14 +65,14 @@ class WebSocketMetrics:
 class ModelMetrics:
     """The metrics of one model, looked up once: a look-up by label costs as much as an observation."""
 
-    def __init__(self, telemetry: "Telemetry", model: str) -> None:
+    def __init__(self, telemetry: "Telemetry", model: str, tasks: Iterable[str]) -> None:
         self.queue = telemetry.queue.labels(model)
         self.abandoned = telemetry.abandoned.labels(model)
         self.decode_seconds = telemetry.decode_seconds.labels(model)
         self.queue_seconds = telemetry.queue_seconds.labels(model)
         self.batch_images = telemetry.batch_images.labels(model)
         self.batch_seconds = telemetry.batch_seconds.labels(model)
-        self.confidence = telemetry.confidence.labels(model)
+        self.confidences = {task: telemetry.confidence.labels(model, task) for task in tasks}
         self.brightness = telemetry.brightness.labels(model)
 
     def observe_batch(self, size: int, seconds: float) -> None:

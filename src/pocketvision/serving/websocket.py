@@ -1,14 +1,16 @@
 """/ws: many images over one connection, several of them in work at once, answered as they are ready.
 
 A text message is a JSON object with a `type`: `image_analysis` (request_id, and image as base64, or none: the next binary
-message is the image; top_k, model, version, tasks), `health_check` or `authenticate` (key). A binary message alone is an image to
-be analysed. Answers are `analysis_result`, `health_response`, `authenticated` and `error`, each with the request's id.
+message is the image; the options of request_options.py, and tasks), `health_check` or `authenticate` (key). A binary message
+alone is an image to be analysed. Answers are `analysis_result`, `health_response`, `authenticated` and `error`, each with the
+request's id.
 """
 
 import asyncio
 import json
 import logging
 import time
+from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -34,7 +36,7 @@ from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import DRAINS, POLICY, RESTART
 
 MESSAGES = {
-    "image_analysis": ("type", "request_id", "image", "top_k", "model", "version", "tasks"),
+    "image_analysis": ("type", "request_id", "image", *OPTIONS, "tasks"),
     "health_check": ("type", "request_id"),
     "authenticate": ("type", "request_id", "key"),
 }
@@ -44,7 +46,6 @@ QUERY_HINTS = {
     **dict.fromkeys(("key", "token", "api_key"), "send it in a header, or as the first message"),
 }
 ANSWERED = "answered"
-TASKS = ("classification",)
 CLOSE_TIMEOUT = 0.4  # seconds for a close to be written: it waits behind what the client has not read yet
 MAX_AUTH_MESSAGE = 1024  # characters of the message that brings the key
 SEND_TIMEOUT = 20.0  # seconds for a reader to take an answer
@@ -291,17 +292,17 @@ class _WebSocketSession:
             }
         if kind == "authenticate":  # it may ask already
             return _authenticated(request)
-        tasks = request.get("tasks", list(TASKS))
-        if not isinstance(tasks, list) or not tasks or any(task not in TASKS for task in tasks):
-            raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(TASKS)}.")
         options = options_from(request)
+        tasks = _wanted(request, self._service.models.get(options.model, options.version).tasks)
         model, outcomes = await self._service.models.predict(
             [content if content is not None else await image_of(request["image"])],
+            options.detail,
             deadline=time.monotonic() + self._service.settings.deadline,
             name=options.model,
             version=options.version,
         )
-        return {"type": "analysis_result", **prediction_answer(model, outcomes, options.top_k, _id_of(request))}
+        answer = prediction_answer(model, outcomes, options.detail, _id_of(request), tasks)
+        return {"type": "analysis_result", **answer}
 
     async def _send(self, answer: dict[str, Any]) -> bool:
         """Whether the client was still there."""
@@ -325,6 +326,18 @@ def _check_message(request: dict[str, Any]) -> None:
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise refused(422, "unknown-type", f"The type must be one of {', '.join(MESSAGES)}{hint}")
     check_names(request, MESSAGES[kind], f"the {kind} message")
+
+
+def _wanted(request: dict[str, Any], known: Collection[str]) -> list[str] | None:
+    """The tasks whose answers are wanted; None for all. Raises a 422 problem for others than a model has."""
+    tasks = request.get("tasks")
+    if "tasks" in request and (
+        not isinstance(tasks, list)
+        or not tasks
+        or any(not isinstance(each, str) or each not in known for each in tasks)
+    ):
+        raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(known)}.")
+    return tasks
 
 
 def _authenticated(request: dict[str, Any]) -> dict[str, Any]:

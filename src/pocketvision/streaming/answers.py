@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pocketvision.errors import ImageError
 from pocketvision.streaming.bounded_queue import BoundedQueue
@@ -13,7 +14,7 @@ from pocketvision.streaming.crop import Crop, CropError
 from pocketvision.streaming.frame import Frame, Pixels, SourceEvents
 from pocketvision.streaming.reader import BackOff, Pace, ReaderCounts, ReadSource, read_frames
 from pocketvision.streaming.silence import SilenceMonitor
-from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.catalog import Answers
 
 READ_AHEAD = 4
 """Frames that are read ahead when none may be lost."""
@@ -27,7 +28,8 @@ JOIN_TIMEOUT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What became of a frame. pixels: what the model saw, (H, W, 3) RGB, None with an error; prediction: None with an error.
+    """What became of a frame. pixels: what the model saw, (H, W, 3) RGB, None with an error; answers: by the tasks' names, none
+    with an error.
 
     latency: seconds from the frame's coming out of the source to its answer; None where frames wait for the model, as those of
     a file do: they have no moment at which they came. inference: seconds of preprocessing and the network.
@@ -36,12 +38,17 @@ class Answer:
 
     frame: Frame
     pixels: Pixels | None
-    prediction: Classification | None
+    answers: Answers
     error: str | None
     latency: float | None
     inference: float
     fps: int
     dropped: int
+
+    @property
+    def prediction(self) -> Any:
+        """The answer of the first task; None with an error."""
+        return next(iter(self.answers.values()), None)
 
 
 class Streaming:
@@ -103,7 +110,7 @@ def _ignore(_text: str) -> None:
 @contextmanager
 def streaming(
     read: ReadSource,
-    predict: Callable[[Pixels], Classification],
+    predict: Callable[[Pixels], Answers],
     *,
     stopped: Callable[[], bool],
     keep_all: bool,
@@ -115,7 +122,7 @@ def streaming(
 ) -> Iterator[Streaming]:
     """Start a stream; leaving the block ends its threads.
 
-    read: opens the source and gives its pictures; called with a receiver of notes. predict: from RGB pixels to a prediction,
+    read: opens the source and gives its pictures; called with a receiver of notes. predict: from RGB pixels to answers,
     may raise ImageError. stopped: asked before every answer and ten times a second. keep_all: every frame is answered, and the
     source waits (backpressure); otherwise the model gets the newest frame, and those that it was too slow for are dropped and
     counted. back_off: None ends with the first break. silence: watches a source that comes by its own clock. on_note: called in
@@ -148,7 +155,7 @@ def streaming(
 def answer_frames(
     frames: BoundedQueue[Frame],
     answers: BoundedQueue[Answer],
-    predict: Callable[[Pixels], Classification],
+    predict: Callable[[Pixels], Answers],
     crop: Crop | None,
     *,
     timed: bool,
@@ -164,14 +171,14 @@ def answer_frames(
     try:
         while (frame := frames.get()) is not None:
             pixels: Pixels | None = None
-            prediction: Classification | None = None
+            answered: Answers = {}
             problem, inference = None, 0.0
             try:
                 pixels = frame.picture.pixels()
                 pixels = pixels if crop is None else crop(pixels)
                 fitted = True
                 started = time.monotonic()
-                prediction = predict(pixels)
+                answered = predict(pixels)
                 inference = time.monotonic() - started
             except ImageError as error:
                 pixels, problem = None, error.reason
@@ -184,7 +191,7 @@ def answer_frames(
             while recent[0] < now - 1:
                 recent.popleft()
             latency = now - frame.captured if timed else None
-            answer = Answer(frame, pixels, prediction, problem, latency, inference, len(recent), frames.dropped)
+            answer = Answer(frame, pixels, answered, problem, latency, inference, len(recent), frames.dropped)
             if not answers.put(answer):
                 return
     except BaseException as error:  # also one that is not ours: the caller must hear of it, or it would wait for ever

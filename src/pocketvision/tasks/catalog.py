@@ -4,6 +4,7 @@ A new task is a folder beside this file and a row here, or a row of an installed
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ Answers = dict[str, Any]
 
 def task_named(kind: str) -> AnyTask:
     """The row called `kind`. Raises UsageError for a kind that neither the table nor an installed package has."""
+    return TASKS[kind] if kind in TASKS else _outside(kind)
+
+
+@cache  # entry points are files that would be read for every image
+def _outside(kind: str) -> AnyTask:
     row = row_named(TASKS, kind, group=GROUP, what="kind of task")
     if not isinstance(row, Task):
         raise UsageError(f"The kind of task {kind} of an installed package is a {type(row).__name__}; expected a Task.")

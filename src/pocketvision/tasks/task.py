@@ -4,13 +4,15 @@ A kind of task is a folder beside this file and a row of TASKS (catalog.py). Its
 training/KIND.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
+from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.measuring import Measuring
 from pocketvision.tasks.reporting.parts import TaskReport
@@ -22,6 +24,10 @@ TOLERANCE = 1e-3
 
 class TaskAnswer(Protocol):
     """What a model says about an image for one task."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of task, a row of TASKS."""
 
     @property
     def confidence(self) -> float | None:
@@ -89,13 +95,65 @@ class Views(Generic[Answer]):
 
 
 @dataclass(frozen=True)
+class Alone(Generic[Answer]):
+    """What stands beside `answers` where a task of the kind is a bundle's only one: names that were there before `answers`.
+
+    prediction: over HTTP and WebSockets, of the answer's JSON form. line: in JSON Lines, of None where there is an error.
+    smoothed: in a stream's JSON Lines, of the answer that is shown, None where there is none yet.
+    """
+
+    prediction: Callable[[Mapping[str, Any]], dict[str, Any]]
+    line: Callable[[Answer | None, Detail], dict[str, Any]]
+    smoothed: Callable[[Answer | None], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Wire(Generic[Answer]):
+    """How an answer is told to others: in one JSON form over HTTP, WebSockets, in JSON Lines and to the client, and as cells.
+
+    to_json: the form's members, plain values, besides `kind` and `headline`, which every kind has. from_json: the way back, as
+    far as the form tells; KeyError, TypeError, ValueError and OverflowError say that a document has another shape.
+    schema: a JSON schema of those members, with `properties` and `required`. columns: of a table; the first says most, and a
+    change of it is a change worth telling. cells: a text or number for each; of numbers the writer chooses the decimals.
+    """
+
+    to_json: Callable[[Answer, Detail], dict[str, Any]]
+    from_json: Callable[[Mapping[str, Any]], Answer]
+    schema: Mapping[str, Any]
+    columns: Callable[[Detail], list[str]]
+    cells: Callable[[Answer, Detail], list[object]]
+    alone: Alone[Answer] | None = None
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """kind: `majority` or `ema`. seconds: what a majority remembers, or a moving average's time constant. hysteresis: how much
+    higher a class has to score than the shown one to take its place, in [0, 1]."""
+
+    kind: str
+    seconds: float = 0.5
+    hysteresis: float = 0.1
+
+
+class Tracker(Protocol[Answer]):
+    """Follows what is seen over a stream's frames."""
+
+    def __call__(self, time: float, answer: Answer) -> Answer:
+        """What is shown at `time` (seconds, never going back), from a frame's answer and those before it."""
+        ...
+
+
+@dataclass(frozen=True)
 class Task(Generic[Answer]):
     """A kind of task.
 
     kind: its name in manifests and on the wire. truth: the type of what is learned from and measured against (truth.py). roles:
     what every head of the kind puts out. decode: from the outputs of N images, by role, and where each image lies in its input,
     to N answers. agree: of the network's outputs and a file's, for the same N >= 1 images. measuring: how good the answers are.
-    report: its part of one, loaded when a page is made. views: None where an image is one input.
+    report: its part of one, loaded when a page is made. wire: how answers are told. draw: an answer onto a picture. tracker:
+    smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the file of a
+    JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views: None
+    where an image is one input.
     """
 
     kind: str
@@ -105,6 +163,10 @@ class Task(Generic[Answer]):
     agree: Callable[[Tensors, Tensors], Agreement]
     measuring: Measuring[Answer, Any]
     report: Callable[[], TaskReport]
+    wire: Wire[Answer]
+    draw: Callable[[Canvas, Answer], None]
+    tracker: Callable[[Smoothing], Tracker[Answer]] | None = None
+    page: Path | None = None
     views: Views[Answer] | None = None
 
     @property

@@ -20,12 +20,16 @@ from pocketvision.client import (
 )
 from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
+from pocketvision.client.values import CLASSIFICATION_ALONE
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
 from pocketvision.printable import counted
-from pocketvision.workflows.prediction_rows import row_sink
+from pocketvision.tasks.catalog import Answers
+from pocketvision.tasks.task import Detail
+from pocketvision.tasks.wire import Kinds
+from pocketvision.workflows.prediction_rows import check_suffix, row_sink
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
 POLL = 0.2  # seconds between looks whether a server is ready
@@ -42,9 +46,10 @@ class RemoteRow:
     prediction: Prediction | None
     error: str | None
 
-    def top(self, k: int) -> list[tuple[str, float]]:
-        """The k most probable classes with their probabilities, descending; none if there is an error."""
-        return [] if self.prediction is None else [(each.label, each.probability) for each in self.prediction.top[:k]]
+    @property
+    def answers(self) -> Answers:
+        """By the tasks' names; none if there is an error."""
+        return {} if self.prediction is None else self.prediction.answers
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def predict_remotely(
     on_row: Callable[[RemoteRow], None] | None = None,
     on_retry: OnRetry | None = None,
 ) -> RemoteSummary:
-    """Classify `images` (files, folders, globs, `-` for `lines`) with a server's model, in order.
+    """Answer `images` (files, folders, globs, `-` for `lines`) with a server's model, in order.
 
     images, lines: see find_images.
 
@@ -100,8 +105,10 @@ def predict_remotely(
     started = time.perf_counter()
     seen = failed = repeated = 0
     counter = LeftOutCounter()
+    file, detail = None if out is None else Path(out), Detail(top_k=top_k)
+    check_suffix(file)
     client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
-    with client, row_sink(None if out is None else Path(out), top_k) as write:
+    with client, row_sink(file, {} if file is None else _kinds(client, model, version), detail) as write:
         found = find_images(images, lines, counter)
         for outcome in client.predict_many(found, top_k=top_k, model=model, version=version, concurrency=concurrency):
             row = _row(outcome, seen)
@@ -112,6 +119,14 @@ def predict_remotely(
             failed += row.error is not None
             repeated += _attempts(outcome) - 1
     return RemoteSummary(seen, failed, repeated, time.perf_counter() - started, counter.result())
+
+
+def _kinds(client: Client, model: str | None, version: str | None) -> Kinds:
+    """Of the tasks that a model answers: a table's columns have to be known before its first row."""
+    states = client.models()
+    name = states[0].name if model is None and states else model
+    fitting = [each for each in states if each.name == name and version in (None, each.version)]
+    return fitting[-1].tasks if fitting else CLASSIFICATION_ALONE  # what is not there is said when it is asked
 
 
 def served_models(url: str, *, key: str | None = None) -> tuple[ModelState, ...]:

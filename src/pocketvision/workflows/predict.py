@@ -12,8 +12,9 @@ from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
+from pocketvision.tasks.task import Detail
 from pocketvision.workflows.load import load
-from pocketvision.workflows.prediction_rows import row_sink
+from pocketvision.workflows.prediction_rows import check_suffix, row_sink
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,26 @@ def predict(
     lines: Lines | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
-    """Classify `images` (files, folders, globs, `-` for `lines`) with a bundle or a pre-trained name, in order.
+    """Answer `images` (files, folders, globs, `-` for `lines`) with a bundle or a pre-trained name, in order.
 
     images, lines: see find_images.
 
     out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
-    rows. Its keys are `path`, `label`, `probability`, `error`, and with top_k above 1 `label_2`, `probability_2` … (CSV) or
-    `top` (JSON Lines: a list of [label, probability]). on_row is called with every row. batch, workers: see
-    Predictor.stream; threads, backend, device: see Predictor.
+    rows. Its keys are `path`, `error`, and of a classifier `label`, `probability`, and with top_k above 1 `label_2`,
+    `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]); JSON Lines have all of it in `answers` too, by
+    the tasks' names (docs/serve.md). on_row is called with every row. batch, workers: see Predictor.stream; threads, backend,
+    device: see Predictor.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
     """
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}; expected at least 1")
-    started = time.perf_counter()
-    with row_sink(None if out is None else Path(out), top_k) as write:
-        predictor = load(bundle, backend=backend, threads=threads, device=device)
+    started, file, detail = time.perf_counter(), None if out is None else Path(out), Detail(top_k=top_k)
+    check_suffix(file)
+    predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)
+    kinds = {name: task.kind for name, task in predictor.bundle.tasks.items()}
+    with row_sink(file, kinds, detail) as write:
         seen = failed = 0
         several: list[str] = []
         counter = LeftOutCounter()

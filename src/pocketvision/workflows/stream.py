@@ -21,10 +21,11 @@ from pocketvision.streaming.silence import SilenceMonitor
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.summary import StreamSummary, Tally, summarised
 from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
+from pocketvision.tasks.task import Detail, Smoothing
 from pocketvision.workflows.load import load
 from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
-from pocketvision.workflows.stream_settings import Smoothing, StreamSettings, stream_settings
-from pocketvision.workflows.stream_view import SmoothedView, drawn
+from pocketvision.workflows.stream_settings import StreamSettings, stream_settings
+from pocketvision.workflows.stream_view import StreamView, drawn
 
 __all__ = ["Smoothing", "stream"]
 
@@ -71,9 +72,11 @@ def stream(
     """
     reading = SourceSettings(fps, rate, low_latency, camera_size, camera_rate, open_timeout, read_timeout)
     settings = stream_settings(str(source), reading, crop=crop, policy=policy, every=every, seconds=seconds)
-    outputs = _Outputs(str(out), None if jsonl is None else Path(jsonl), top_k, smoothing, on_answer, on_note, on_end)
-    outputs.check()
-    predictor = load(bundle, backend=backend, device=device, threads=threads)
+    outputs = _Outputs(str(out), None if jsonl is None else Path(jsonl), smoothing, on_answer, on_note, on_end)
+    find_output(outputs.out)
+    if top_k < 1:
+        raise UsageError(f"top_k is {top_k}; expected at least 1")
+    predictor = load(bundle, backend=backend, device=device, threads=threads, detail=Detail(top_k=top_k))
     _warm_up(predictor)
     return _run(settings, outputs, predictor, stop or threading.Event())
 
@@ -84,17 +87,10 @@ class _Outputs:
 
     out: str
     jsonl: Path | None
-    top_k: int
     smoothing: Smoothing | None
     on_answer: Callable[[StreamAnswer], None] | None
     on_note: Callable[[str], None]
     on_end: Callable[[StreamSummary], None] | None
-
-    def check(self) -> None:
-        find_output(self.out)
-        SmoothedView(self.smoothing)
-        if self.top_k < 1:
-            raise UsageError(f"top_k is {self.top_k}; expected at least 1")
 
 
 def _run(settings: StreamSettings, outputs: _Outputs, predictor: Predictor, stop: threading.Event) -> StreamSummary:
@@ -131,7 +127,7 @@ def _streaming(
     name = f"camera {settings.text}" if settings.name == "camera" else redacted_url(settings.text)
     return streaming(
         lambda events: kind.read(settings.text, reading, events),
-        predictor,
+        predictor.answers,
         stopped=stopped,
         keep_all=settings.keep_all,
         pace=settings.pace,
@@ -147,9 +143,11 @@ def _showing(
     settings: StreamSettings, outputs: _Outputs, predictor: Predictor, sink: Output
 ) -> Iterator[Callable[[Answer], None]]:
     """A function that hands an answer to everything that wants it, while the block lasts."""
-    view = SmoothedView(outputs.smoothing)
-    overlay = Overlay(predictor.labels) if find_output(outputs.out).draws else None
-    with open_lines(outputs.jsonl, outputs.top_k) as write_line:
+    tasks = predictor.bundle.tasks
+    view = StreamView({name: task.kind for name, task in tasks.items()}, predictor.detail, outputs.smoothing)
+    labels = (label for task in tasks.values() for label in task.labels)
+    overlay = Overlay(labels) if find_output(outputs.out).draws else None
+    with open_lines(outputs.jsonl) as write_line:
 
         def show(answer: Answer) -> None:
             # A camera's own clock may jump, and begins anew after a break; a file is smoothed and shown by its own.
@@ -158,7 +156,7 @@ def _showing(
             shown = view.shown(answer, clock)
             write_line(shown)
             if overlay is not None and answer.pixels is not None:
-                line = stream_line(shown, outputs.top_k).decode("utf-8").strip()
+                line = stream_line(shown).decode("utf-8").strip()
                 sink.write(drawn(overlay, answer.pixels, shown), clock, line)
             if outputs.on_answer is not None:
                 outputs.on_answer(shown)
@@ -169,4 +167,4 @@ def _showing(
 def _warm_up(predictor: Predictor) -> None:
     """The first run of a network takes longer, and is not to be paid by the first frame."""
     size = predictor.bundle.preprocessing
-    predictor(np.zeros((size.height, size.width, 3), dtype=np.uint8))
+    predictor.answers(np.zeros((size.height, size.width, 3), dtype=np.uint8))

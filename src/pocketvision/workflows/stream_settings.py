@@ -19,16 +19,6 @@ LOSSLESS_SOURCES = ("video file", "folder", "picture")
 
 
 @dataclass(frozen=True)
-class Smoothing:
-    """kind: `majority` or `ema`. seconds: what a majority remembers, or a moving average's time constant. hysteresis: how much
-    higher a class has to score than the shown one to take its place, in [0, 1]."""
-
-    kind: str
-    seconds: float = 0.5
-    hysteresis: float = 0.1
-
-
-@dataclass(frozen=True)
 class StreamSettings:
     """A source with its row in the table of sources, and what is done with its frames.
 

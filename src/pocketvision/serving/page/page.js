@@ -13,7 +13,7 @@ const TEXTS = {
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
-    files: "Choose images", measured: "Measured", unsure: "not sure", timings: "Timings", locked: "This server wants a key.",
+    files: "Choose images", measured: "Measured", timings: "Timings", locked: "This server wants a key.",
     counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
     figure: ({ set, images, accuracy, bounds, before }) =>
       `${accuracy} % of ${images} ${set} images right${bounds && ` (${bounds})`}${before ? ", before compression" : ""}`,
@@ -24,15 +24,27 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
-    files: "이미지 선택", measured: "측정값", unsure: "확실하지 않음", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
+    files: "이미지 선택", measured: "측정값", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
     counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
     figure: ({ set, images, accuracy, bounds, before }) =>
       `${{ test: "테스트", selection: "선택용" }[set] ?? set} 이미지 ${images}장 가운데 ${accuracy} % 정답${bounds && `(${bounds})`}${before ? ", 압축 전" : ""}`,
     times: (t) => `대기 ${ms(t.queue_ms)} · 디코딩 ${ms(t.decode_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
   },
 };
-// Less sure than this is shown as a guess.
-const UNSURE = 0.6;
+// What shows the answers of a kind of task: the module that its task brings (page/tasks/KIND.js). It exports
+//   texts                  its words, by language
+//   columns, cells(answer) what stands in the file of answers
+//   said(answer)           what is read out when it changes
+//   unsure(answer)         whether it looks like a guess
+//   headline(answer, page) elements that stand on the picture
+//   details(answer, page)  elements that stand below it
+// page: { element(tag, words, class), translated(tag, name of a text, class), percent(share) }.
+// An answer whose kind has no module is shown by its headline.
+const PLAIN = {
+  columns: ["answer"], cells: ({ headline }) => [headline], said: ({ headline }) => headline, unsure: () => false,
+  headline: ({ headline }, { element }) => [element("strong", headline, "said")], details: () => [],
+};
+const modules = {};
 const LONGEST_HISTORY = 200;
 const at = (id) => document.getElementById(id);
 const rows = [];
@@ -60,9 +72,29 @@ function translate() {
   at("language").value = language;
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = text(each.dataset.text);
   if (camera) at("camera").textContent = text("stop");
-  for (const each of document.querySelectorAll("[data-times]")) each.textContent = text("timings");
-  for (const each of document.querySelectorAll("[data-unsure]")) each.textContent = text("unsure");
   showCard();
+}
+
+// An element whose words change with the language.
+function translated(tag, name, className) {
+  const made = element(tag, text(name), className);
+  made.dataset.text = name;
+  return made;
+}
+
+const moduleOf = ({ kind }) => modules[kind] ?? PLAIN;
+const pageOf = ({ kind }) => ({ element, percent, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className) });
+
+async function loadModules() {
+  const wanted = Object.fromEntries(models.flatMap(({ tasks }) => Object.values(tasks)).map(({ kind, page }) => [kind, page]));
+  await Promise.all(Object.entries(wanted).map(async ([kind, page]) => {
+    if (!page || modules[kind]) return;
+    const module = await import(new URL(page, document.baseURI)).catch(() => PLAIN);
+    for (const [name, words] of Object.entries(module.texts ?? {})) {
+      for (const [key, value] of Object.entries(words)) if (TEXTS[name]) TEXTS[name][`${kind}.${key}`] = value;
+    }
+    modules[kind] = module;
+  }));
 }
 
 async function ask(path, options = {}) {
@@ -84,6 +116,7 @@ async function ask(path, options = {}) {
 async function loadModels() {
   try {
     models = (await ask("models")).models;
+    await loadModules();
     at("models").replaceChildren(...models.map((model, place) => new Option(`${model.name} (${model.version})`, place)));
     showCard();
     say("");
@@ -123,32 +156,36 @@ function question() {
   return { top_k: Math.min(20, Math.max(1, Math.trunc(Number(at("top").value)) || 3)), ...chosen };
 }
 
-function bars(prediction) {
-  return prediction.top.map(({ label, probability }) => {
-    const line = element("div", undefined, "class");
-    const bar = element("meter");
-    bar.value = probability;
-    bar.setAttribute("aria-label", label);
-    line.append(element("span", label), bar, element("span", percent(probability)));
-    return line;
+const isUnsure = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).unsure(answer));
+
+const headline = ({ answers }) => Object.values(answers).flatMap((answer) => moduleOf(answer).headline(answer, pageOf(answer)));
+
+// Of several tasks each has its name above it.
+function details({ answers }) {
+  const several = Object.keys(answers).length > 1;
+  return Object.entries(answers).flatMap(([task, answer]) => {
+    const parts = moduleOf(answer).details(answer, pageOf(answer));
+    return several && parts.length ? [element("p", task, "name"), ...parts] : parts;
   });
 }
 
-// The answer in large letters, to stand on its picture; an unsure one looks unsure.
-function headline({ label, probability }) {
-  const unsure = probability < UNSURE;
-  const parts = [element("strong", unsure ? `${label}?` : label, "said"), element("span", percent(probability), "share")];
-  if (!unsure) return parts;
-  const tag = element("span", text("unsure"), "tag");
-  tag.dataset.unsure = "";
-  return [...parts, tag];
+const said = ({ answers }) => Object.values(answers).map((answer) => moduleOf(answer).said(answer)).join(", ");
+
+// The columns of the file of answers, of tasks or their answers, and an image's cells by them.
+function columnsOf(tasks) {
+  const several = Object.keys(tasks).length > 1;
+  return Object.entries(tasks).flatMap(([task, each]) =>
+    moduleOf(each).columns.map((column) => (several ? `${task}.${column}` : column)));
+}
+
+function cellsOf(answers) {
+  const values = Object.values(answers).flatMap((answer) => moduleOf(answer).cells(answer));
+  return Object.fromEntries(columnsOf(answers).map((column, place) => [column, values[place]]));
 }
 
 function timings(prediction) {
   const toggle = element("details", undefined, "times");
-  const summary = element("summary", text("timings"));
-  summary.dataset.times = "";
-  toggle.append(summary, element("p", text("times")(prediction.timings)));
+  toggle.append(translated("summary", "timings"), element("p", text("times")(prediction.timings)));
   return toggle;
 }
 
@@ -161,7 +198,7 @@ function show(name, picture, prediction) {
     problem.setAttribute("role", "alert");
     told.append(problem);
   } else {
-    item.classList.toggle("unsure", prediction.probability < UNSURE);
+    item.classList.toggle("unsure", isUnsure(prediction));
     const shot = element("figure", undefined, "shot");
     const image = element("img");
     const caption = element("figcaption");
@@ -170,14 +207,15 @@ function show(name, picture, prediction) {
     caption.append(...headline(prediction));
     shot.append(image, caption);
     item.append(shot);
-    told.append(...bars(prediction));
+    told.append(...details(prediction));
   }
   if (!prediction.problem?.detail.includes(name)) told.append(element("p", name, "name"));
   if (!prediction.problem) told.append(timings(prediction));
   item.append(told);
   at("answers").prepend(item);
   document.querySelector("main").classList.remove("empty");
-  rows.push([new Date().toISOString(), name, prediction.label ?? "", prediction.probability ?? "", prediction.problem?.detail ?? ""]);
+  const problem = prediction.problem?.detail ?? "";
+  rows.push({ time: new Date().toISOString(), image: name, cells: cellsOf(prediction.answers ?? {}), problem });
   while (at("answers").children.length > LONGEST_HISTORY) {
     const last = at("answers").lastElementChild;
     const old = last.querySelector("img");
@@ -222,7 +260,11 @@ function save() {
     // A spreadsheet would run what begins like a formula.
     return `"${(/^[=+\-@\t\r]/.test(words) && Number.isNaN(Number(words)) ? "'" + words : words).replaceAll('"', '""')}"`;
   };
-  const lines = [["time", "image", "label", "probability", "problem"], ...rows].map((row) => row.map(quoted).join(","));
+  // A picture that could not be answered has no columns; those of the model's tasks stand there all the same.
+  const expected = columnsOf(models[at("models").value]?.tasks ?? {});
+  const columns = [...new Set([...expected, ...rows.flatMap(({ cells }) => Object.keys(cells))])];
+  const table = rows.map(({ time, image, cells, problem }) => [time, image, ...columns.map((each) => cells[each] ?? ""), problem]);
+  const lines = [["time", "image", ...columns, "problem"], ...table].map((row) => row.map(quoted).join(","));
   const link = element("a");
   link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
   link.download = "answers.csv";
@@ -261,11 +303,11 @@ function frameOf(video) {
 }
 
 function live(prediction) {
-  at("seen").replaceChildren(...bars(prediction));
+  at("seen").replaceChildren(...details(prediction));
   at("live-answer").replaceChildren(...headline(prediction));
-  at("stage").classList.toggle("unsure", prediction.probability < UNSURE);
-  // Bars change with every frame; only another label is worth to be read out.
-  if (at("status").textContent !== prediction.label) say(prediction.label);
+  at("stage").classList.toggle("unsure", isUnsure(prediction));
+  // Details change with every frame; only another answer is worth to be read out.
+  if (at("status").textContent !== said(prediction)) say(said(prediction));
 }
 
 function analyse(video) {

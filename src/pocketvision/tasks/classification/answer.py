@@ -11,17 +11,23 @@ from numpy.typing import NDArray
 class Classification:
     """One probability for every class of a classifier.
 
-    labels: class names in index order (the bundle's order). probabilities: (classes,) float32 in [0, 1], summing to 1.
+    labels: class names in index order (the bundle's order). probabilities: (classes,) in [0, 1], float32 and summing to 1 as a
+    network gives them. An answer that came over the wire has the classes that were told, a smoothed one the shown class.
     """
 
     labels: tuple[str, ...]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.floating]
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
             raise ValueError(
                 f"probabilities have the shape {self.probabilities.shape}; expected ({len(self.labels)},), one a label"
             )
+
+    @property
+    def kind(self) -> str:
+        """The row of TASKS."""
+        return "classification"
 
     @cached_property
     def index(self) -> int:

@@ -1,15 +1,19 @@
 """Classification's row of TASKS."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pocketvision.tasks.classification.agreement import agree
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.comparison import compare_records
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
+from pocketvision.tasks.classification.draw import draw
 from pocketvision.tasks.classification.metrics import check_options, kept_accuracy, measure
 from pocketvision.tasks.classification.mistakes import mistakes
 from pocketvision.tasks.classification.record import ClassRecord, record
+from pocketvision.tasks.classification.track import HeldLabel
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.classification.wire import WIRE
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.measuring import Measuring
 from pocketvision.tasks.reporting.parts import TaskReport
@@ -37,6 +41,10 @@ CLASSIFICATION = Task[Classification](
         mistakes=mistakes,
         headline_of=kept_accuracy,
     ),
+    wire=WIRE,
+    draw=draw,
+    tracker=HeldLabel,
+    page=Path(__file__).with_name("page.js"),
 )
 
 

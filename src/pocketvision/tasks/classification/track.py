@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import unknown_name
+from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.task import Smoothing
 
 Scores = NDArray[np.float64]
 """(classes,), each in [0, 1], summing to 1."""
@@ -89,3 +91,18 @@ def smoother(name: str, seconds: float) -> Smoother:
     if name not in SMOOTHERS:
         raise unknown_name("smoothing", name, SMOOTHERS)
     return SMOOTHERS[name](seconds)
+
+
+class HeldLabel:
+    """A stream's Tracker: the class that holds against the others, with its smoothed score for a probability."""
+
+    def __init__(self, smoothing: Smoothing) -> None:
+        """Raises UsageError for an unknown kind of smoothing."""
+        self._smooth = smoother(smoothing.kind, smoothing.seconds)
+        self._hold = Hysteresis(smoothing.hysteresis)
+
+    def __call__(self, time: float, answer: Classification) -> Classification:
+        """The class shown at `time`, alone."""
+        scores = self._smooth(time, answer.probabilities)
+        index = self._hold(scores)
+        return Classification((answer.labels[index],), scores[index : index + 1])

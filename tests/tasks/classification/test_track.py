@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
-from pocketvision.streaming.smoothing import VOTES_AT_MOST, Hysteresis, Majority, MovingAverage, smoother
+from pocketvision.tasks.classification.track import VOTES_AT_MOST, Hysteresis, Majority, MovingAverage, smoother
 
 CLASSES = 4
 one = some.lists(some.floats(0.01, 1), min_size=CLASSES, max_size=CLASSES)

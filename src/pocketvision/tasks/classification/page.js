@@ -1,0 +1,27 @@
+// Shows a classification on the server's page; serving/page/page.js says what such a module exports.
+// Less sure than this is shown as a guess.
+const UNSURE = 0.6;
+
+export const texts = { en: { unsure: "not sure" }, ko: { unsure: "확실하지 않음" } };
+export const columns = ["label", "probability"];
+export const cells = ({ label, probability }) => [label, probability];
+export const said = ({ label }) => label;
+export const unsure = ({ probability }) => probability < UNSURE;
+
+// In large letters, to stand on its picture; an unsure one looks unsure.
+export function headline(answer, { element, percent, translated }) {
+  const { label, probability } = answer;
+  const parts = [element("strong", unsure(answer) ? `${label}?` : label, "said"), element("span", percent(probability), "share")];
+  return unsure(answer) ? [...parts, translated("span", "unsure", "tag")] : parts;
+}
+
+export function details({ top }, { element, percent }) {
+  return top.map(({ label, probability }) => {
+    const line = element("div", undefined, "class");
+    const bar = element("meter");
+    bar.value = probability;
+    bar.setAttribute("aria-label", label);
+    line.append(element("span", label), bar, element("span", percent(probability)));
+    return line;
+  });
+}

@@ -1,0 +1,120 @@
+"""The answers of all tasks in the forms that leave the house: JSON, lines and cells. One form for everybody.
+
+`answers` is {TASK: {kind, headline, …}}, the rest of each as its kind has it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pocketvision.errors import UsageError
+from pocketvision.tasks.catalog import Answers, task_named
+from pocketvision.tasks.task import Detail, Wire
+
+Kinds = Mapping[str, str]
+"""The kinds of a bundle's tasks by the tasks' names."""
+
+
+@dataclass(frozen=True)
+class UnknownAnswer:
+    """An answer of a kind that nothing here knows: a newer server's, or a package's that is not installed.
+
+    document: all that was said."""
+
+    kind: str
+    headline: str
+    document: Mapping[str, Any]
+
+    @property
+    def confidence(self) -> None:
+        """Not known."""
+        return None
+
+
+_UNKNOWN = Wire[UnknownAnswer](
+    to_json=lambda answer, _: dict(answer.document),
+    from_json=lambda document: UnknownAnswer(document["kind"], str(document.get("headline", "")), document),
+    schema={},
+    columns=lambda _: ["answer"],
+    cells=lambda answer, _: [answer.headline],
+)
+
+
+def wire_of(kind: str) -> Wire[Any]:
+    """The wire of a kind; of an unknown one its headline, and its JSON as it came."""
+    try:
+        return task_named(kind).wire
+    except UsageError:
+        return _UNKNOWN
+
+
+def answers_to_json(answers: Answers, detail: Detail) -> dict[str, Any]:
+    """`answers`."""
+    return {
+        name: {"kind": each.kind, "headline": each.headline, **wire_of(each.kind).to_json(each, detail)}
+        for name, each in answers.items()
+    }
+
+
+def answers_from_json(document: Mapping[str, Any]) -> Answers:
+    """The way back; raises what a kind's from_json raises."""
+    return {name: wire_of(each["kind"]).from_json(each) for name, each in document.items()}
+
+
+def prediction(answers: Answers, detail: Detail) -> dict[str, Any]:
+    """An image's members over HTTP and WebSockets: `answers`, and before it what stands beside it where a task is alone."""
+    told = answers_to_json(answers, detail)
+    alone = _alone({name: each.kind for name, each in answers.items()})
+    beside = {} if alone is None else alone.prediction(next(iter(told.values())))
+    return {**beside, "answers": told}
+
+
+def line(kinds: Kinds, answers: Answers, detail: Detail) -> dict[str, Any]:
+    """An image's members in JSON Lines. answers: none where there is an error."""
+    alone = _alone(kinds)
+    beside = {} if alone is None else alone.line(next(iter(answers.values()), None), detail)
+    return {**beside, "answers": answers_to_json(answers, detail)}
+
+
+def smoothed(kinds: Kinds, shown: Answers, detail: Detail) -> dict[str, Any]:
+    """A frame's smoothed answers in JSON Lines, besides those of `line`."""
+    alone = _alone(kinds)
+    beside = {} if alone is None else alone.smoothed(next(iter(shown.values()), None))
+    return {**beside, "smooth_answers": answers_to_json(shown, detail)}
+
+
+def columns(kinds: Kinds, detail: Detail) -> list[str]:
+    """Of all tasks, each with its name before it where there are several: `TASK.COLUMN`."""
+    return [
+        column if len(kinds) == 1 else f"{name}.{column}"
+        for name, kind in kinds.items()
+        for column in wire_of(kind).columns(detail)
+    ]
+
+
+def cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[object]:
+    """One for each of the columns; empty texts for tasks without an answer."""
+    return [
+        cell
+        for name, kind in kinds.items()
+        for cell in (
+            wire_of(kind).cells(answers[name], detail) if name in answers else [""] * len(wire_of(kind).columns(detail))
+        )
+    ]
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """A JSON schema of an answer in `answers`."""
+    own = wire_of(kind).schema
+    common = {"kind": {"const": kind}, "headline": {"type": "string", "description": "The answer in a few words."}}
+    return {
+        **own,
+        "title": kind,
+        "type": "object",
+        "properties": {**common, **own.get("properties", {})},
+        "required": [*common, *own.get("required", ())],
+    }
+
+
+def _alone(kinds: Kinds) -> Any:
+    return wire_of(next(iter(kinds.values()))).alone if len(kinds) == 1 else None
