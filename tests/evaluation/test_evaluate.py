@@ -1,12 +1,15 @@
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from point_truth import points
 
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, UsageError
@@ -15,7 +18,8 @@ from pocketvision.runtime.predictor import ImageResult, Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.tasks.classification.truth import ClassLabels, class_truth
+from pocketvision.tasks.truth import Truth
 
 LABELS = ("ant", "bee", "cow")
 TEMPERATURE = 2.0
@@ -108,3 +112,71 @@ def test_the_json_has_the_promised_keys_and_no_nan() -> None:
     assert values["per_class"]["cow"]["recall"] is None
     assert values["confusion_matrix"] == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert "mistakes" not in found.summary() and found.summary()["accuracy"] == 0.5
+
+
+class TwoTasks(Scripted):
+    """The same answers for two tasks."""
+
+    bundle = SimpleNamespace(
+        tasks={
+            name: replace(task, outputs={role: f"{name}.{role}" for role in task.outputs})
+            for name in ("animal", "pet")
+            for task in classifying(LABELS, TEMPERATURE).values()
+        }
+    )
+    alive: "WeakSet[ImageResult]"
+
+    def stream(self, sources: Iterable[Path], **options: object) -> Iterator[ImageResult]:
+        self.alive = WeakSet()
+        for row in super().stream(sources, **options):
+            if row.error is None:
+                answers = dict.fromkeys(self.bundle.tasks, row.prediction)
+                outputs = {f"{name}.{role}": values for name in answers for role, values in row.outputs.items()}
+                row = ImageResult(row.path, answers, outputs, brightness=0.5)
+            self.alive.add(row)
+            yield row
+            assert len(self.alive) <= 2, "nothing of an image stays but its records"
+
+
+def of_two_tasks() -> Samples:
+    """Four images; of the last nobody said which pet it is, of the first which animal."""
+    paths = ["0_1_0.png", "0_5_0.png", "0_0_5.png", "5_0_0.png"]
+    truth: dict[str, Truth] = {
+        "animal": ClassLabels(np.array([-1, 1, 0, 0], np.int32), LABELS),
+        "pet": ClassLabels(np.array([0, 0, 1, -1], np.int32), ("bee", "cow")),
+    }
+    return Samples(Path("data"), paths, truth)
+
+
+def test_every_task_is_measured_on_the_images_that_have_its_truth() -> None:
+    found = evaluate_predictor(cast(Predictor, TwoTasks()), of_two_tasks(), role="test")
+    animal, pet = found.tasks["animal"], found.tasks["pet"]
+    assert (animal.paths, pet.paths) == (found.paths[1:], found.paths[:3])
+    assert (animal.metrics.headline.value, pet.metrics.headline.value) == (2 / 3, 1.0)
+    assert [each.path for each in animal.mistakes] == ["0_0_5.png"] and pet.mistakes == ()
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert values["images"] == 4 and {name: each["images"] for name, each in values["tasks"].items()} == {
+        "animal": 3,
+        "pet": 3,
+    }
+    assert found.summary("animal")["accuracy"] == 2 / 3 and found.summary("pet")["accuracy"] == 1.0
+    assert {name: each.images for name, each in found.baseline("test").items()} == {
+        "animal.confidence": 4,
+        "pet.confidence": 4,
+        "brightness": 4,
+    }
+
+
+def test_a_task_without_any_truth_is_left_out() -> None:
+    one = replace(of_two_tasks(), truth={"pet": of_two_tasks().truth["pet"]}).select([0, 1, 2])
+    assert list(evaluate_predictor(cast(Predictor, TwoTasks()), one).tasks) == ["pet"]
+    with pytest.raises(UsageError, match="says nothing of its images for classification; it is of pet"):
+        evaluate_predictor(PREDICTOR, one)
+
+
+def test_truth_of_another_kind_is_refused() -> None:
+    spots = Samples(Path("data"), ["0_1_0.png"], {"classification": points(2)})
+    with pytest.raises(
+        UsageError, match=r"data: .* classification is Points; .* classification is measured by ClassLabels"
+    ):
+        evaluate_predictor(PREDICTOR, spots)

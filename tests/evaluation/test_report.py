@@ -30,6 +30,7 @@ from pocketvision.tasks.reporting.thumbnails import SIDE, thumbnail
 
 MakeEvaluation = Callable[..., Evaluation]
 
+PLOTS_OF_A_TASK = ("roc", "pr", "coverage", "probability_distribution", "calibration", "confusion_matrix")
 CHARTS = ("loss", "accuracy", "roc", "pr", "coverage", "probability_distribution", "calibration")
 ALL_SECTIONS = {
     "evaluations",
@@ -403,3 +404,42 @@ def test_what_the_images_were_to_the_training_is_reported(
     html = render_report(RunRecord("photos", "today", (replace(make_evaluation(role=role), overlap=overlap),)))
     assert expected in html
     assert ('id="banner"' in html) == (role == "learned")
+
+
+def test_evaluations_of_several_bundles_are_no_report(make_evaluation: MakeEvaluation) -> None:
+    two = make_evaluation(name="validation"), make_evaluation(("ant", "bee", "cat"), name="test")
+    with pytest.raises(UsageError, match="several bundles: for classification one knows ant, bee, cat and one no, yes"):
+        RunRecord("photos", "today", two)
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_several_tasks_have_their_parts_side_by_side(
+    make_evaluation: MakeEvaluation, tmp_path: Path, lang: str
+) -> None:
+    first, second = make_evaluation(("ant", "bee")), make_evaluation(("red", "green", "blue"))
+    tasks = {"animal": first.first, "colour": second.first}
+    sets = tuple(replace(first, name=name, tasks=tasks) for name in ("validation", "test"))
+    record = RunRecord("beetles", "today", sets)
+    write_report(tmp_path / "out", record, lang)
+    page = Page((tmp_path / "out/report.html").read_text(encoding="utf-8"))
+    own = ("confusion", "classes", "coverage", "mistakes", "curves", "calibration", "intervals")
+    assert page.sections == {"evaluations", *(f"{task}-{name}" for task in tasks for name in own)}
+    assert len(page.ids) == len(set(page.ids))
+    assert {anchor[1:] for anchor in page.anchors if anchor} <= set(page.ids)
+    for each in (first, second):
+        assert f"{each.metrics.accuracy * 100:.1f}%" in page.text
+    assert len(list((tmp_path / "out/plots").glob("animal-*.png"))) == len(PLOTS_OF_A_TASK)
+    values = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert set(values["tasks"]) == set(tasks) and "animal.coverage" in values
+
+
+@pytest.mark.usefixtures("without_charts")
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_the_page_reads_as_before(full_record: RunRecord, lang: str) -> None:
+    """Word by word: classification's page is assembled, and says what it said when it was written in one piece."""
+    text = "\n".join(
+        line
+        for line in (" ".join(each.split()) for each in Page(render_report(full_record, lang)).text.splitlines())
+        if line
+    )
+    assert text == (Path(__file__).parent / f"report_{lang}.txt").read_text(encoding="utf-8").rstrip("\n")

@@ -209,11 +209,16 @@ def _with_progress(load: Load, total: int, on_progress: Callable[[int, int], Non
 
 
 def with_metrics(
-    bundle: Bundle, metrics: Mapping[str, dict[str, Any]], data_fingerprint: str, measured: Mapping[str, Distribution]
+    bundle: Bundle,
+    metrics: Mapping[str, dict[str, dict[str, Any]]],
+    data_fingerprint: str,
+    measured: Mapping[str, Distribution],
 ) -> Bundle:
-    """The same bundle with what was measured, by set of images, written into its manifest. measured: its baseline."""
-    task = replace(bundle.task, metrics=dict(metrics), data_fingerprint=data_fingerprint)
-    tasks = {**bundle.manifest.tasks, bundle.task_name: task}
+    """The same bundle with what was measured, by task and by set of images, written into its manifest. measured: its baseline."""
+    tasks = {
+        name: replace(task, metrics=metrics.get(name, {}), data_fingerprint=data_fingerprint)
+        for name, task in bundle.tasks.items()
+    }
     return rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks, baseline=dict(measured)))
 
 

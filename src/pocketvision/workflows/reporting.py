@@ -75,14 +75,18 @@ def evaluate_run(
     return evaluations
 
 
-def figures_by_set(evaluations: Sequence[Evaluation], data: TrainingData) -> dict[str, dict[str, Any]]:
-    """What a manifest keeps of a run's evaluations: by the words of bundle_figures.py. A test split that was learned from as a
-    whole is no test."""
+def figures_by_task(evaluations: Sequence[Evaluation], data: TrainingData) -> dict[str, dict[str, dict[str, Any]]]:
+    """What a manifest keeps of a run's evaluations: by task, and by the words of bundle_figures.py. A test split that was learned
+    from as a whole is no test."""
     by_name = {each.name: each for each in evaluations}
     kept = [(SELECTION, by_name["validation"], "val")]
     if "test" in by_name and by_name["test"].role == "test":
         kept.append((TEST, by_name["test"], "test"))
-    return {word: {**each.summary(), "fingerprint": data.fingerprint_of(split)} for word, each, split in kept}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for word, each, split in kept:
+        for task in each.tasks:
+            found.setdefault(task, {})[word] = {**each.summary(task), "fingerprint": data.fingerprint_of(split)}
+    return found
 
 
 def write_run_report(

@@ -37,7 +37,7 @@ from pocketvision.training.stage import StageState
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.feeding import make_inputs
 from pocketvision.workflows.recorded_split import RecordedSplit, other_data
-from pocketvision.workflows.reporting import evaluate_run, figures_by_set, write_run_report
+from pocketvision.workflows.reporting import evaluate_run, figures_by_task, write_run_report
 from pocketvision.workflows.run_folder import RunFolder, RunSettings
 from pocketvision.workflows.run_log import RunLog
 from pocketvision.workflows.training_data import TrainingData, prepare_data
@@ -216,7 +216,7 @@ def _measured(
     try:
         evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
         validation = evaluations[0].baseline("val")
-        return with_metrics(bundle, figures_by_set(evaluations, data), data.fingerprint(), validation), evaluations
+        return with_metrics(bundle, figures_by_task(evaluations, data), data.fingerprint(), validation), evaluations
     except BaseException as error:
         log.note(f"Measuring ended early ({_named(error)}). The bundle is whole, without figures: {bundle.folder}")
         raise

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
+from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
+from pocketvision.printable import shortened
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.manifest import by_task
 from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject, TaskReport
@@ -93,10 +95,10 @@ class AuditSummary:
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """A run, or an evaluation alone, as its report shows it.
+    """A run, or an evaluation alone, as its report shows it. Raises UsageError for evaluations of several bundles.
 
     title: what the page is called, such as the data's name. created: date and time as text. model: architecture's name.
-    evaluations: at least one, in the order of the report; `main` is shown in detail.
+    evaluations: at least one, all of one bundle, in the order of the report; `main` is shown in detail.
     recipe: every setting by its option's name. used: the value that was taken for a setting that left it open ("auto").
     stages: how many stages the network has, as --unfreeze counts them.
     history, chosen: the epochs of both stages; the one whose weights were kept.
@@ -121,6 +123,16 @@ class RunRecord:
     timings: Mapping[str, float] | None = None
     versions: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in {name for each in self.evaluations for name in each.tasks}:
+            labels = {each.tasks[name].task.labels for each in self.evaluations if name in each.tasks}
+            if len(labels) > 1:
+                one, other = ([shortened(label) for label in each[:3]] for each in sorted(labels)[:2])
+                raise UsageError(
+                    f"The evaluations of {self.title} are of several bundles: for {name} one knows {', '.join(one)} and one "
+                    f"{', '.join(other)} (of {' and '.join(str(len(each)) for each in sorted(labels)[:2])} classes)."
+                )
 
     @property
     def main(self) -> Evaluation:
