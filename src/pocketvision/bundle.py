@@ -101,7 +101,7 @@ class Bundle:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """What was measured of it, a figure for each set of images: test first, then selection; empty where nothing was."""
-        headline_of = task_named(self.task.kind).measuring.headline_of
+        headline_of = task_named(self.task.kind).measuring().headline_of
         return figures_of(self.task.metrics, headline_of, compressed=bool(self.manifest.compression))
 
     @property

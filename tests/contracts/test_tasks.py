@@ -1,8 +1,12 @@
 """Every kind of task: from a graph's outputs to records, figures and comparisons, against numbers worked by hand."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,8 @@ from numpy.typing import NDArray
 from point_truth import points
 
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.evaluation.evaluate import evaluate_records
+from pocketvision.evaluation.report.texts import LANGUAGES, texts
 from pocketvision.preprocessing import Placement
 from pocketvision.statistics import Headline, wilson
 from pocketvision.tasks.catalog import TASKS, task_named
@@ -19,6 +25,7 @@ from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth, records_of
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.reporting.parts import Subject
 from pocketvision.tasks.truth import Truth
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -86,7 +93,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 def test_records_become_the_figures_worked_by_hand(case: Case) -> None:
     task = case.tasks[case.name]
-    measuring = task_named(task.kind).measuring
+    measuring = task_named(task.kind).measuring()
     records = case.records(case.reference, case.truth)[case.name]
     metrics = measuring.measure(records, task, MeasureOptions())
     assert (metrics.images, metrics.headline) == (case.images, case.headline)
@@ -105,7 +112,7 @@ def test_records_become_the_figures_worked_by_hand(case: Case) -> None:
 def test_no_records_are_not_measured(case: Case) -> None:
     task = case.tasks[case.name]
     with pytest.raises(PocketVisionError, match="no images"):
-        task_named(task.kind).measuring.measure([], task, MeasureOptions())
+        task_named(task.kind).measuring().measure([], task, MeasureOptions())
 
 
 def test_the_drop_is_the_one_worked_by_hand(case: Case) -> None:
@@ -171,3 +178,41 @@ def test_several_tasks_are_compared_as_one(case: Case) -> None:
     assert found.explain(1) == f"first: {alone.explain(1)}" and found.closeness == alone.closeness
     with pytest.raises(ValueError, match="no images"):
         compare_tasks(tasks, {"first": [None], "second": [None]}, {"first": [None], "second": [None]})
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_report_has_what_it_names(case: Case, lang: str) -> None:
+    """Templates, texts and charts of every section, in every language; and what is kept as JSON."""
+    task = case.tasks[case.name]
+    records, paths = case.records(case.reference, case.truth), [f"{place}.png" for place in range(case.images)]
+    found = evaluate_records(case.tasks, records, root=Path(), paths=paths).tasks[case.name]
+    report, subject = task_named(task.kind).report(), Subject(found, Path(), f"{case.name}-")
+    sections, table = report.sections(subject), texts(lang, report.folder)
+    templates = {file.name for file in (report.folder / "templates").iterdir()}
+    assert {"headline.html.j2", *(f"section_{each.name}.html.j2" for each in sections)} == templates
+    for each in sections:
+        assert {f"section.{each.name}", f"nav.{each.name}", *(f"figure.{name}" for name in each.charts)} <= set(table)
+    assert {f"metric.{each.name}" for each in report.columns} | {f"metric.{case.headline.name}"} <= set(table)
+    assert all(each.cell(found.metrics) for each in report.columns)
+    links = [item.link for item in report.advice(subject, _Alone()) if item.link is not None]
+    assert all(link.startswith(subject.prefix) for link in links)
+    json.dumps({**report.figures(found), **found.to_dict()}, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """No training is known."""
+
+    recipe = None
+    classes = ()
+
+
+def test_what_predicts_loads_nothing_that_measures() -> None:
+    """Nor a report: they are loaded when they are asked for."""
+    script = (
+        "import sys; import pocketvision.runtime.predictor;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('sklearn', 'scipy', 'jinja2', 'matplotlib', 'torch')"
+        " or any(part in name for part in ('.measuring', '.metrics', '.reporting', '.report.') if 'pocketvision.' in name)])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -153,7 +153,7 @@ def _measured(
         places = [place for place in np.flatnonzero(kept).tolist() if records[name][place] is not None]
         if not places:
             continue
-        own, measuring = [records[name][place] for place in places], task_named(task.kind).measuring
+        own, measuring = [records[name][place] for place in places], task_named(task.kind).measuring()
         where = tuple(paths[place] for place in places)
         found[name] = TaskEvaluation(
             task, where, own, measuring.measure(own, task, options), measuring.mistakes(own, where, task)

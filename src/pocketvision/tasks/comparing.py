@@ -43,7 +43,7 @@ def record_of(
             found[name] = None
             continue
         own = None if said is None else said.select(np.array([index]))
-        found[name] = task_named(task.kind).measuring.record(task.tensors(outputs), answers[name], own, task)
+        found[name] = task_named(task.kind).measuring().record(task.tensors(outputs), answers[name], own, task)
     return found
 
 
@@ -81,7 +81,7 @@ def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], 
 def check_options(tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> None:
     """Raises UsageError for options that do not fit one of the tasks."""
     for task in tasks.values():
-        task_named(task.kind).measuring.check(task, options)
+        task_named(task.kind).measuring().check(task, options)
 
 
 def compare_tasks(
@@ -94,7 +94,7 @@ def compare_tasks(
         there = [row for row, record in enumerate(reference[name]) if record is not None]
         if there:
             one, other = ([records[name][row] for row in there] for records in (reference, candidate))
-            found[name] = task_named(task.kind).measuring.compare(one, other)
+            found[name] = task_named(task.kind).measuring().compare(one, other)
     if not found:
         raise ValueError("There are no images to compare on.")
     return next(iter(found.values())) if len(found) == 1 else SeveralComparisons(found)

@@ -7,16 +7,18 @@ training/KIND.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.manifest import TaskManifest, Tensors
-from pocketvision.tasks.measuring import Measuring
-from pocketvision.tasks.reporting.parts import TaskReport
 from pocketvision.tasks.truth import Truth
+
+if TYPE_CHECKING:  # what only predicts does not load them
+    from pocketvision.tasks.measuring import Measuring
+    from pocketvision.tasks.reporting.parts import TaskReport
 
 TOLERANCE = 1e-3
 """Largest difference of a probability, or of what stands for one (Role), that runtimes may show of the same network."""
@@ -149,11 +151,11 @@ class Task(Generic[Answer]):
 
     kind: its name in manifests and on the wire. truth: the type of what is learned from and measured against (truth.py). roles:
     what every head of the kind puts out. decode: from the outputs of N images, by role, and where each image lies in its input,
-    to N answers. agree: of the network's outputs and a file's, for the same N >= 1 images. measuring: how good the answers are.
-    report: its part of one, loaded when a page is made. wire: how answers are told. draw: an answer onto a picture. tracker:
-    smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the file of a
-    JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views: None
-    where an image is one input.
+    to N answers. agree: of the network's outputs and a file's, for the same N >= 1 images. measuring: how good the answers are;
+    report: its part of one; both loaded when they are asked for. wire: how answers are told. draw: an answer onto a picture.
+    tracker: smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the
+    file of a JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views:
+    None where an image is one input.
     """
 
     kind: str
@@ -161,8 +163,8 @@ class Task(Generic[Answer]):
     roles: tuple[Role, ...]
     decode: Callable[[Tensors, Sequence[Placement], TaskManifest, Detail], list[Answer]]
     agree: Callable[[Tensors, Tensors], Agreement]
-    measuring: Measuring[Answer, Any]
-    report: Callable[[], TaskReport]
+    measuring: "Callable[[], Measuring[Answer, Any]]"
+    report: "Callable[[], TaskReport]"
     wire: Wire[Answer]
     draw: Callable[[Canvas, Answer], None]
     tracker: Callable[[Smoothing], Tracker[Answer]] | None = None

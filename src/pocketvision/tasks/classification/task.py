@@ -2,25 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pocketvision.tasks.classification.agreement import agree
 from pocketvision.tasks.classification.answer import Classification
-from pocketvision.tasks.classification.comparison import compare_records
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
 from pocketvision.tasks.classification.draw import draw
-from pocketvision.tasks.classification.metrics import check_options, kept_accuracy, measure
-from pocketvision.tasks.classification.mistakes import mistakes
-from pocketvision.tasks.classification.record import ClassRecord, record
 from pocketvision.tasks.classification.track import HeldLabel
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.classification.wire import WIRE
 from pocketvision.tasks.manifest import TaskManifest, output_names
-from pocketvision.tasks.measuring import Measuring
-from pocketvision.tasks.reporting.parts import TaskReport
 from pocketvision.tasks.task import Role, Task
 
+if TYPE_CHECKING:
+    from pocketvision.tasks.measuring import Measuring
+    from pocketvision.tasks.reporting.parts import TaskReport
 
-def _report() -> TaskReport:
+
+def _measuring() -> "Measuring[Classification, Any]":
+    from pocketvision.tasks.classification.measuring import MEASURING
+
+    return MEASURING
+
+
+def _report() -> "TaskReport":
     from pocketvision.tasks.classification.report.report import REPORT
 
     return REPORT
@@ -33,14 +38,7 @@ CLASSIFICATION = Task[Classification](
     decode=classify,
     agree=agree,
     report=_report,
-    measuring=Measuring[Classification, ClassRecord](
-        record=record,
-        check=check_options,
-        measure=measure,
-        compare=compare_records,
-        mistakes=mistakes,
-        headline_of=kept_accuracy,
-    ),
+    measuring=_measuring,
     wire=WIRE,
     draw=draw,
     tracker=HeldLabel,
