@@ -35,7 +35,7 @@ def test_a_plot_is_drawn_with_its_budget(tmp_path: Path) -> None:
     drawn = {}
     for limit, suffix in product((None, 3.0), ("png", "svg")):
         path = tmp_path / f"{limit}.{suffix}"
-        write_plot(path, points, cost="milliseconds", accuracy="accuracy, %", limit=limit)
+        write_plot(path, points, cost="milliseconds", value="accuracy, %", limit=limit)
         drawn[limit, suffix] = path
     assert "Pareto front" in (text := drawn[3.0, "svg"].read_text()) or "<svg" in text
     with Image.open(drawn[None, "png"]) as plain, Image.open(drawn[3.0, "png"]) as limited:

@@ -95,7 +95,7 @@ def compare_models(
             for line in lines
             if line.top1 is not None
         ]
-        write_plot(Path(plot), points, cost=label, accuracy="published ImageNet top-1, %")
+        write_plot(Path(plot), points, cost=label, value="published ImageNet top-1, %")
     return compared
 
 

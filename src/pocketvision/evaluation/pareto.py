@@ -17,14 +17,14 @@ class PlotPoint:
 
     name: str
     cost: float
-    accuracy: float
+    value: float
     best: bool
     marked: bool = False
 
 
 def pareto_front(points: Mapping[str, Sequence[float]]) -> set[str]:
-    """The names whose points no other point beats. A point is costs, all of which are better low (give accuracy as its negative);
-    one beats another when it is as low in all and lower in one."""
+    """The names whose points no other point beats. A point is costs, all of which are better low (the negative of what is better
+    high); one beats another when it is as low in all and lower in one."""
     return {
         name
         for name, point in points.items()
@@ -43,10 +43,8 @@ def check_plot(path: Path) -> None:
         raise MissingExtraError("Drawing a plot", "train")
 
 
-def write_plot(
-    path: Path, points: Sequence[PlotPoint], *, cost: str, accuracy: str, limit: float | None = None
-) -> None:
-    """Accuracy over cost, the cost on a logarithmic axis, as PNG or SVG. cost, accuracy: the axes' labels. limit: of the cost."""
+def write_plot(path: Path, points: Sequence[PlotPoint], *, cost: str, value: str, limit: float | None = None) -> None:
+    """Values, better high, over cost on a logarithmic axis, as PNG or SVG. cost, value: the axes' labels. limit: of the cost."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -57,12 +55,12 @@ def write_plot(
     middle = math.sqrt(min(costs) * max(costs))
     for each in points:
         color = "#c2410c" if each.marked else "#1f6f8b" if each.best else "#8a8a8a"
-        axes.scatter(each.cost, each.accuracy, color=color, zorder=3)
+        axes.scatter(each.cost, each.value, color=color, zorder=3)
         if each.best or each.marked or len(points) <= _NAMED:
             right = each.cost > middle  # its name goes to the left of it, and stays inside the picture
             axes.annotate(
                 printable(each.name),
-                (each.cost, each.accuracy),
+                (each.cost, each.value),
                 xytext=(-6 if right else 6, 5),
                 textcoords="offset points",
                 ha="right" if right else "left",
@@ -74,7 +72,7 @@ def write_plot(
     axes.plot([x for x, _ in front], [y for _, y in front], color="#1f6f8b", linewidth=1, label="Pareto front")
     if limit is not None:
         axes.axvline(limit, color="#c2410c", linestyle="--", linewidth=1, label="budget")
-    axes.set(xlabel=cost, ylabel=accuracy)
+    axes.set(xlabel=cost, ylabel=value)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -91,5 +89,5 @@ _NAMED = 12
 
 def _steps(points: Sequence[PlotPoint]) -> list[tuple[float, float]]:
     """The front of the two axes drawn, which is part of one over more."""
-    front = pareto_front({each.name: (each.cost, -each.accuracy) for each in points})
-    return sorted((each.cost, each.accuracy) for each in points if each.name in front)
+    front = pareto_front({each.name: (each.cost, -each.value) for each in points})
+    return sorted((each.cost, each.value) for each in points if each.name in front)

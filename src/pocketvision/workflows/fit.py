@@ -160,5 +160,5 @@ def _plot(result: FitResult) -> None:
         for each in result.trials
     ]
     write_plot(
-        result.plot, points, cost="milliseconds of one image", accuracy="accuracy, %", limit=result.budget.latency_ms
+        result.plot, points, cost="milliseconds of one image", value="accuracy, %", limit=result.budget.latency_ms
     )
