@@ -38,11 +38,10 @@ def record_of(
     """
     found: dict[str, Any] = {}
     for name, task in tasks.items():
-        said = truth.get(name)
-        if said is not None and not said.present[index]:
+        own = truth[name].select(np.array([index])) if name in truth else None
+        if own is not None and not own.present[0]:
             found[name] = None
             continue
-        own = None if said is None else said.select(np.array([index]))
         found[name] = task_named(task.kind).measuring().record(task.tensors(outputs), answers[name], own, task)
     return found
 
