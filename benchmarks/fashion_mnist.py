@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
-from pocketvision.export.shipping import by_temperature, ship
+from pocketvision.export.shipping import ship
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network, reset_classifier
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.training.classification.learner import ClassLearner
+from pocketvision.training.learned_tasks import calibrated_on
 from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
@@ -77,7 +80,11 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
 
     rng = np.random.default_rng(seed)
     run_loop(
-        network, _batches(images, labels, rng, steps), LoopSettings(steps, highest, label_smoothing=0.05), on_step=note
+        network,
+        _batches(images, labels, rng, steps),
+        LoopSettings(steps, highest),
+        learner=ClassLearner(label_smoothing=0.05),
+        on_step=note,
     )
     seconds = time.perf_counter() - started
     test, truth = read(data, "t10k")
@@ -88,7 +95,7 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
         preprocessing=PREPROCESSING,
         names=[str(index) for index in range(400)],
         load=lambda index: PREPROCESSING.place(Image.fromarray(test[index])),
-        calibrate=by_temperature(truth[:400]),
+        calibrate=calibrated_on(class_truth(truth[:400], LABELS)),
     )
     return seconds
 

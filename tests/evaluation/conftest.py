@@ -1,5 +1,5 @@
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class Epoch:
     lr: float = 1e-3
     seconds: float = 1.5
     images_per_second: float = 321.0
+    tasks: Mapping[str, float] = field(default_factory=dict)
 
 
 MakeEvaluation = Callable[..., Evaluation]

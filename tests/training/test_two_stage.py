@@ -11,6 +11,7 @@ import torch
 from pocketvision.errors import TrainingError, UsageError
 from pocketvision.models.network import Network
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
+from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
@@ -20,9 +21,9 @@ CUT = 1
 STAGES = [StageSettings(1, 4, 1e-2, batch=8), StageSettings(2, 5, 2e-3, batch=8)]
 
 
-def entries(images: ImageViews, start: int, stop: int) -> Entries:
+def entries(start: int, stop: int) -> Entries:
     indices = np.arange(start, stop)
-    return Entries(indices, images.samples.labels[indices].astype(np.int64), np.zeros(len(indices), np.int64))
+    return Entries(indices, np.zeros(len(indices), np.int64))
 
 
 def cached(network: Network, images: ImageViews, folder: Path, views: int = 3) -> CachedInputs:
@@ -65,11 +66,11 @@ def run(
     return train_two_stages(
         network,
         inputs,
-        entries=entries(images, 0, 36),
-        validation=entries(images, 36, 48),
+        entries=entries(0, 36),
+        validation=entries(36, 48),
         cut=cut,
         stages=stages,
-        class_weights=None,
+        objective=objective_of(images.samples.truth),
         seed=5,
         precision=precision,
         name_of=lambda index: images.samples.paths[index],

@@ -1,12 +1,17 @@
 """The data of a training: what is left out is reported, small classes go by request, and errors name the way out."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from point_truth import SPOTS, write_spots
+from spot_training import install
 
+from pocketvision.data.sources.catalog import SOURCES
 from pocketvision.errors import UsageError
 from pocketvision.progress import Event, Note
 from pocketvision.training.recipe import Recipe
@@ -84,3 +89,68 @@ def test_shares_that_do_not_apply_are_told(photos: Path, tmp_path: Path, test: b
     assert len(unused) == 2 and unused[0].startswith("--test-share 0.25") and unused[1].startswith("--val-share 0.3")
     assert ("give them that split" in unused[0]) is not test
     assert not any("is not used" in line for line in prepare(photos / "t.csv", tmp_path)[1])
+
+
+@pytest.fixture
+def spotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """24 pictures, the first without a class, the second without points, the others with a class and points that may be none."""
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setitem(SOURCES, "spots", SPOTS)
+    folder = tmp_path / "spotted"
+    known: dict[str, dict[str, Any]] = {}
+    for number in range(24):
+        draw(folder / f"{number}.png", 500 + number)
+        name = None if number == 0 else ("ant", "bee")[number % 2]
+        known[f"{number}.png"] = {"class": name, "points": None if number == 1 else [[5, 5]] * (number % 3)}
+    write_spots(folder, known)
+    return folder
+
+
+def test_images_stay_that_have_the_truth_of_any_task_that_is_learned(spotted: Path, tmp_path: Path) -> None:
+    data, notes = prepare(spotted, tmp_path)
+    assert list(data.learned) == ["spots", "classification"] and len(data.samples) == 24
+    assert not [note for note in notes if "Left out" in note or "Not learned" in note]
+    objective = data.objective(RECIPE)
+    assert list(objective.learners) == list(objective.truth) == ["spots", "classification"]
+
+
+def test_one_task_of_several_is_learned_by_request(spotted: Path, tmp_path: Path) -> None:
+    data, notes = prepare(spotted, tmp_path, task="classification")
+    assert list(data.learned) == ["classification"] and len(data.samples) == 23
+    assert "Left out: images without a class: 1 (such as 0.png)." in notes
+    assert "Not learned: spots; the truth is kept with the images." in notes
+    data, notes = prepare(spotted, tmp_path, task="spots")
+    assert list(data.learned) == ["spots"] and "1.png" not in data.samples.paths
+    assert "Left out: images without the truth of spots: 1 (such as 1.png)." in notes
+
+
+def test_copies_and_weights_of_classes_pass_over_images_without_one(spotted: Path, tmp_path: Path) -> None:
+    data, _ = prepare(spotted, tmp_path)
+    found = data.entries("train", balance_to=15)
+    labels = data.samples.labels[found.samples]
+    assert np.bincount(labels[labels >= 0]).tolist() == [15, 15]
+    assert (labels[found.replicas > 0] >= 0).all()
+    weights = data.loss_weights("balanced")
+    assert weights is not None and np.isfinite(weights).all()
+
+
+def test_a_task_without_truth_in_a_split_is_named(spotted: Path, tmp_path: Path) -> None:
+    file = spotted / "spots.json"
+    known = json.loads(file.read_text())
+    write_spots(spotted, {path: {**each, "points": None} for path, each in known.items() if each["class"]})
+    with pytest.raises(UsageError, match=r"its train split has no images with the truth of spots"):
+        prepare(spotted, tmp_path)
+
+
+def test_a_kind_that_nothing_learns_is_kept_and_refused_where_it_is_alone(
+    spotted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path / "site")])
+    data, notes = prepare(spotted, tmp_path)
+    assert list(data.learned) == ["classification"] and list(data.samples.truth) == ["spots", "classification"]
+    assert "Not learned: spots; the truth is kept with the images." in notes
+    with pytest.raises(UsageError, match="Unknown learner 'spots'"):
+        prepare(spotted, tmp_path, task="spots")

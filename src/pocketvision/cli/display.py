@@ -183,9 +183,13 @@ class TrainingDisplay:
         best = styled("  best", "green") if event.best else ""
         if self._time_left is not None:
             self._left = f"at most {_duration(self._time_left.after(record))} left"
+        figures = (
+            f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}"
+            if not record.tasks
+            else "  ".join(["validation", *(f"{name} {value:.3f}" for name, value in record.tasks.items())])
+        )
         line = (
-            f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  "
-            f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}  "
+            f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  {figures}  "
             f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {self._left}"
         ).rstrip()
         self._console.print(joined(line, best), soft_wrap=True)

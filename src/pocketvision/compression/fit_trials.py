@@ -20,12 +20,14 @@ from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import Kind, Trial, Value
 from pocketvision.compression.tuning import Tuner
 from pocketvision.errors import AgreementError, BundleError
-from pocketvision.export.shipping import by_temperature, ship
+from pocketvision.export.shipping import ship
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import Backend, open_backend
 from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.tasks.manifest import unmeasured
+from pocketvision.training.learned_tasks import calibrated_on
 
 # Which settings a kind of trial depends on: when one changes, what was made with it is made again.
 _DEPENDS: dict[Kind, tuple[str, ...]] = {
@@ -155,7 +157,7 @@ class TrialRunner:
             preprocessing=preprocessing,
             load=validation.placed,
             names=[str(file) for file in validation.files],
-            calibrate=None if validation.truth is None else by_temperature(validation.truth),
+            calibrate=None if validation.truth is None else calibrated_on(class_truth(validation.truth, base.labels)),
             split="val",
             files=hashes_for(base, learning),
         ).bundle

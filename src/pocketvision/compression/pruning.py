@@ -19,7 +19,7 @@ from pocketvision.compression.variant import describe_drop, json_safe
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Exportable
-from pocketvision.export.shipping import by_temperature, ship
+from pocketvision.export.shipping import ship
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.cost import Cost, cost
 from pocketvision.models.network import Network, fold_norms
@@ -29,7 +29,9 @@ from pocketvision.runtime.backends import Backend, open_backend, open_onnx
 from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 from pocketvision.tasks.classification.comparison import compare
 from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.tasks.manifest import unmeasured
+from pocketvision.training.learned_tasks import calibrated_on
 
 REPORT = "pruning-failed.json"
 
@@ -190,7 +192,7 @@ def write_if_accurate(
         preprocessing=bundle.preprocessing,
         load=images.placed,
         names=[str(file) for file in images.files],
-        calibrate=None if images.truth is None else by_temperature(images.truth),
+        calibrate=None if images.truth is None else calibrated_on(class_truth(images.truth, bundle.labels)),
         split="val",
         files=hashes,
     ).bundle

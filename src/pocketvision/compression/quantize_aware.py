@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pocketvision.errors import MissingExtraError
 from pocketvision.export.quiet import quiet
 from pocketvision.models.network import Network, fold_norms
-from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.training.loop import LoopSettings, LoopStep, require_tunable, run_loop
 
 OBSERVED = 0.7
 """The share of the steps in which the ranges of activations are followed; then they stand still, and the weights settle."""
@@ -76,8 +76,9 @@ def tune_for_8_bits(
     """A tuned copy of `network` in eval mode, batch norms folded into its convolutions; `network` stays as it is.
 
     size: height and width of the images in `batches`. teacher: a network whose answers are half of what is learned.
-    Raises MissingExtraError, TrainingError.
+    Raises UsageError for what is no classifier, MissingExtraError, TrainingError.
     """
+    require_tunable(network)
     tuned = fold_norms(network).requires_grad_(True)
     rounding = RoundingNetwork(tuned, size)
     last_observed = round(OBSERVED * settings.steps)

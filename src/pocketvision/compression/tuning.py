@@ -11,7 +11,7 @@ from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import OnEvent, report_tuning_step
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.training.loop import LoopSettings, LoopStep, require_tunable, run_loop
 
 
 class Tuner:
@@ -51,7 +51,8 @@ class Tuner:
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
-        answers (run_loop). Raises TrainingError, ImageError."""
+        answers (run_loop). Raises UsageError for what is no classifier, TrainingError, ImageError."""
+        require_tunable(network)
         steps = round(epochs * self._images / self._batch)
         if steps == 0:
             return

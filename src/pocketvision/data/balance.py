@@ -55,11 +55,11 @@ def balance_plan(labels: NDArray[np.integer], class_names: Sequence[str], balanc
 
 
 def class_weights(
-    labels: NDArray[np.integer], class_names: Sequence[str], option: ClassWeights = "none"
+    counts: NDArray[np.integer], class_names: Sequence[str], option: ClassWeights = "none"
 ) -> NDArray[np.float32]:
     """(classes) float32, what an image of each class weighs in the loss.
 
-    labels: (n) of the training split, replicas included if any. "none" weighs all 1; "balanced" weighs
+    counts: (classes) images of the training split, n in all. "none" weighs all 1; "balanced" weighs
     n / (classes * images of the class), so that every class weighs the same in sum; a mapping gives weights by class
     name, 1 for those it leaves out. Raises UsageError for an unknown name (with near matches) and a weight that is no
     number above 0.
@@ -68,9 +68,8 @@ def class_weights(
     if option == "none":
         return weights
     if option == "balanced":
-        counts = np.bincount(labels, minlength=len(class_names))
         # A class without images weighs nothing either way; 1 keeps the division defined.
-        return (len(labels) / (len(class_names) * np.maximum(counts, 1))).astype(np.float32)
+        return np.asarray(counts.sum() / (len(class_names) * np.maximum(counts, 1)), np.float32)
     if isinstance(option, str):
         raise UsageError(
             f'Class weights {quoted(option)} are unknown. Expected "none", "balanced" or a weight for each name.'

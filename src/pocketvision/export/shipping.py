@@ -25,7 +25,6 @@ from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.runtime.backends import Backend, open_onnx
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import decoded, task_named
-from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.manifest import TaskManifest, by_task
 from pocketvision.tasks.task import Agreement, Detail
 
@@ -44,8 +43,9 @@ Load = Callable[[int], tuple[NDArray[np.float32], Placement]]
 Learned = dict[str, dict[str, NDArray[np.float32]]]
 """What heads learn from, by task and role, a batch first."""
 
-Calibrate = Callable[[Learned, Sequence[int]], Mapping[str, Mapping[str, Any]]]
-"""From what the heads put out for images, and their indices, to the postprocessing of the tasks that have some."""
+Calibrate = Callable[[Learned, Sequence[int], Sequence[Placement]], Mapping[str, Mapping[str, Any]]]
+"""From what the heads put out for images, their indices, and where they lie in their inputs, to the postprocessing of the tasks
+that have some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,10 @@ def ship(
     network = network.eval()
     chosen = _evenly(len(names), _comparable(network, load))
     loading = _with_progress(load, 2 * len(chosen), on_progress)
-    learned = _joined([_learned(network, images) for images, _ in _batches(loading, chosen)])
+    batches = [(_learned(network, images), places) for images, places in _batches(loading, chosen)]
+    learned = _joined([each for each, _ in batches])
     if calibrate is not None:
-        found = calibrate(learned, chosen)
+        found = calibrate(learned, chosen, [place for _, places in batches for place in places])
         tasks = {
             name: replace(task, postprocessing={**task.postprocessing, **found.get(name, {})})
             for name, task in tasks.items()
@@ -105,13 +106,6 @@ def ship(
             _shipped(source, _learned(network, golden)),
         )
     return Shipped(bundle, measured)
-
-
-def by_temperature(truth: NDArray[np.int64]) -> Calibrate:
-    """Classification's: the temperature fitted on the true classes of all images."""
-    return lambda learned, chosen: {
-        "classification": {"temperature": fit_temperature(learned["classification"]["logits"], truth[list(chosen)])}
-    }
 
 
 @dataclass(frozen=True, eq=False)

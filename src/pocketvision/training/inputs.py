@@ -6,19 +6,20 @@ augmented view, drawn from the seed, the image's content and the number, and so 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketvision.data.augment import CLEAN, View, apply_view, draw_view
+from pocketvision.data.augment import CLEAN, View, apply_view, draw_view, placement_of
 from pocketvision.data.samples import Samples
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import MAX_PIXELS, Preprocessing
+from pocketvision.preprocessing import MAX_PIXELS, DecodedImage, Placement, Preprocessing
 from pocketvision.training.trunk_cache import Features, TrunkCache, row_key
 from pocketvision.training.trunk_runtime import RUNTIME_BATCH, TrunkRuntime
 
@@ -57,12 +58,54 @@ class ImageViews:
 
     def load(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The views `rows` of one image, (views, 3, H, W); the image is decoded once. Raises ImageError."""
-        image = self.preprocessing.decode(self.samples.file(rows[0][0]), max_pixels=self.max_pixels)
+        image = self._decoded(rows[0][0]).image
         return np.stack([apply_view(image, self.view(row), self.preprocessing) for row in rows])
+
+    def placement(self, row: Row) -> Placement:
+        """Where the row's image lies in its view. The image is decoded unless it was before. Raises ImageError."""
+        if not self._decoding[row[0]].any():
+            self._decoded(row[0])
+        width, height, reduction, orientation = self._decoding[row[0]].tolist()
+        decoded = Placement.of_decoding((width, height), reduction, orientation)
+        return placement_of(self.view(row), decoded, self.preprocessing)
+
+    @cached_property
+    def _decoding(self) -> NDArray[np.int32]:
+        """(n, 4): width, height, reduction and orientation (DecodedImage.reduced_from) of the images decoded so far, else 0."""
+        return np.zeros((len(self.samples), 4), np.int32)
+
+    def _decoded(self, sample: int) -> DecodedImage:
+        decoded = self.preprocessing.decode_image(self.samples.file(sample), max_pixels=self.max_pixels)
+        size, reduction, orientation = decoded.reduced_from or (decoded.image.size, 1, 1)
+        self._decoding[sample] = (*size, reduction, orientation)
+        return decoded
+
+
+class Placements(Sequence[Placement]):
+    """Where the images of some rows lie in their views, each computed when it is asked for: classes need none."""
+
+    def __init__(self, images: ImageViews, rows: Sequence[Row]) -> None:
+        self._images = images
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Placement: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Placements": ...
+    def __getitem__(self, index: int | slice) -> "Placement | Placements":
+        if isinstance(index, slice):
+            return Placements(self._images, self._rows[index])
+        return self._images.placement(self._rows[index])
 
 
 class Inputs(Protocol):
-    """Feeds the stages."""
+    """Feeds the stages with views of `images`."""
+
+    @property
+    def images(self) -> ImageViews: ...
 
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs on these features walk through; None: every epoch draws new ones."""
@@ -92,7 +135,7 @@ class CachedInputs:
         views: int,
         on_images: OnImages | None = None,
     ) -> None:
-        self._images = images
+        self.images = images
         self._trunk, self._tail = trunk, tail
         self._runtime = runtime
         self._views = views
@@ -125,7 +168,7 @@ class CachedInputs:
         by_image: dict[int, list[Row]] = {}
         for row in missing:
             by_image.setdefault(row[0], []).append(row)
-        views = prefetch(self._images.load, by_image.values(), workers=self._images.workers, ahead=2 * RUNTIME_BATCH)
+        views = prefetch(self.images.load, by_image.values(), workers=self.images.workers, ahead=2 * RUNTIME_BATCH)
         done = 0
         for batch in _rebatched(views, RUNTIME_BATCH):
             keys = [self._key(row) for row in missing[done : done + len(batch)]]
@@ -149,7 +192,7 @@ class CachedInputs:
     def _key(self, row: Row) -> bytes:
         key = self._keys.get(row)
         if key is None:
-            key = self._keys[row] = self._images.key(row)
+            key = self._keys[row] = self.images.key(row)
         return key
 
 
@@ -157,7 +200,7 @@ class PlainInputs:
     """Decodes, augments and runs the frozen part in every epoch: the plain way, without a cache."""
 
     def __init__(self, images: ImageViews, network: Network, cut: int) -> None:
-        self._images = images
+        self.images = images
         self._network = network
         self._cut = cut
 
@@ -169,7 +212,7 @@ class PlainInputs:
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)
         rows = [[row] for group in groups for row in group]
-        loaded = prefetch(self._images.load, rows, workers=self._images.workers, ahead=2 * RUNTIME_BATCH)
+        loaded = prefetch(self.images.load, rows, workers=self.images.workers, ahead=2 * RUNTIME_BATCH)
         for group in groups:
             images = torch.from_numpy(np.concatenate([next(loaded) for _ in group]))
             images = images.to(memory_format=torch.channels_last)

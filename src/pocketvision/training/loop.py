@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pocketvision.errors import TrainingError
+from pocketvision.errors import TrainingError, UsageError
+from pocketvision.models.network import Network
 from pocketvision.printable import counted
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.optimizer import make_optimizer
 
 
@@ -26,7 +29,6 @@ class LoopSettings:
     lr: float
     weight_decay: float = 1e-4
     warmup: float = 0.1
-    label_smoothing: float = 0.0
     clip: float = 5.0
     precision: torch.dtype = torch.float32
     frozen_norms: bool = False
@@ -47,17 +49,19 @@ def run_loop(
     batches: Iterable[tuple[Tensor, Tensor]],
     settings: LoopSettings,
     *,
+    learner: ClassLearner | None = None,
     teacher: nn.Module | None = None,
     on_step: Callable[[LoopStep], None] = lambda _: None,
 ) -> None:
     """Train `network`, from images to logits (N, classes), in place for `settings.steps` batches, (N, 3, H, W) and (N,) each, and
     leave it in eval mode.
 
-    teacher: a network in eval mode, from the same images to logits of the same classes, whose answers are half of what is learned
-    (the labels are the other half); it is left as it is.
+    learner: None weighs all classes alike. teacher: a network in eval mode, from the same images to logits of the same classes,
+    whose answers are half of what is learned (the labels are the other half); it is left as it is.
     Dropout and stochastic depth draw from torch's global random state. Raises TrainingError when the loss is not a number, or
     when `batches` ends early.
     """
+    learner = learner or ClassLearner()
     network.to(memory_format=torch.channels_last).train()
     if settings.frozen_norms:
         _freeze_norms(network)
@@ -74,7 +78,7 @@ def run_loop(
             group["lr"] = settings.lr * _share_of_rate(step, settings)
         with _precision(settings.precision):
             logits = network(images.to(memory_format=torch.channels_last)).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        (loss,) = learner.loss({"logits": logits}, labels).values()
         if teacher is not None:
             loss = 0.5 * loss + 0.5 * _distillation(logits, teacher, images)
         value = loss.item()
@@ -89,6 +93,16 @@ def run_loop(
         loss_mean, accuracy_mean = _moved(loss_mean, value), _moved(accuracy_mean, accuracy)
         on_step(LoopStep(step, loss_mean, accuracy_mean, seen / (time.perf_counter() - started)))
     network.eval()
+
+
+def require_tunable(network: Network) -> None:
+    """Raise UsageError for a network that the loop can not tune: one with other heads than a single classifier."""
+    kinds = [row.kind for row in network.head_rows.values()]
+    if kinds != [CLASSIFICATION]:
+        raise UsageError(
+            f"This network answers {', '.join(network.head_rows)}. Tuning it further is for classifiers alone; train it anew "
+            "instead, or take a step that tunes nothing."
+        )
 
 
 def _distillation(logits: Tensor, teacher: nn.Module, images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pocketvision.data.balance import ClassWeights
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS, WHITE_LEVELS, Interpolation
+from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.optimizer import SCHEDULES
 from pocketvision.training.precision import resolve_precision
 from pocketvision.training.stage import StageSettings
@@ -111,11 +112,15 @@ class Recipe:
                 patience=self.patience,
                 schedule=self.schedule,
                 schedule_patience=self.schedule_patience,
-                label_smoothing=self.label_smoothing,
             )
             for number, epochs, lr in rates
             if epochs > 0
         ]
+
+    @property
+    def learning(self) -> LearnerOptions:
+        """What the tasks' learners are made with."""
+        return LearnerOptions(self.label_smoothing, self.class_weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pocketvision.errors import TrainingError
 from pocketvision.training.averaging import WeightAverage, load
 from pocketvision.training.figures import EpochRecord, StepProgress
+from pocketvision.training.objective import Objective, Targets, Validation
 from pocketvision.training.optimizer import current_lr, make_optimizer, make_schedule, restore_optimizer
 
 
@@ -19,7 +20,7 @@ from pocketvision.training.optimizer import current_lr, make_optimizer, make_sch
 class StageSettings:
     """What one stage is trained with.
 
-    `patience` and `schedule_patience` count epochs without a lower validation loss; `label_smoothing` is in [0, 1).
+    `patience` and `schedule_patience` count epochs without a lower validation loss.
     """
 
     number: int
@@ -30,24 +31,15 @@ class StageSettings:
     patience: int = 7
     schedule: str = "plateau"
     schedule_patience: int = 3
-    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatch:
-    """Inputs of the model being trained, by name, labels (N,) int64, and the sample each row comes from (N,)."""
+    """Inputs of the model being trained, by name, targets by task, and the sample each row comes from (N,)."""
 
     inputs: Mapping[str, Tensor]
-    labels: Tensor
-    samples: np.ndarray
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Mean cross-entropy in nats (unweighted, no smoothing) and accuracy in [0, 1] over the validation split."""
-
-    loss: float
-    accuracy: float
+    targets: Targets
+    samples: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,25 +76,25 @@ def run_stage(
     batches: Batches,
     steps: int,
     validate: Callable[[], Validation],
-    class_weights: Tensor | None,
+    objective: Objective,
     seed: int,
-    statistics: bool = False,
+    statistics: Mapping[str, Tensor],
     name_of: Callable[[int], str],
     state: StageState | None = None,
     on_epoch: OnEpoch = lambda _: None,
     on_step: OnStep = lambda _: None,
 ) -> StageState:
-    """Train the parameters of `model` that require gradients; return the state after the last epoch.
+    """Train the parameters of `model` (inputs to outputs by task) that require gradients; return the state after the last epoch.
 
-    `batches(epoch)` yields one epoch's batches (1-based epoch). `state` goes on where an earlier run stopped. The model is left
-    with its *best* weights (lowest validation loss). `on_epoch` is handed each new state (to be written as a checkpoint).
-    statistics: the running statistics of norms are averaged and kept with the weights.
+    `batches(epoch)` yields one epoch's batches, from 1. `state` goes on where an earlier run stopped. The model is left with its
+    *best* weights (lowest validation loss). `on_epoch` is handed each new state (to be written as a checkpoint). statistics:
+    running ones of norms, by name, that are averaged and kept with the weights.
     Raises TrainingError, naming the batch's files, when the loss is not a number.
     """
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    learned = {**trained, **statistics}
     optimizer = make_optimizer(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = make_schedule(optimizer, settings.schedule, epochs=settings.epochs, patience=settings.schedule_patience)
-    learned = {**trained, **(_statistics(model) if statistics else {})}
     average = WeightAverage(learned, steps)
     if state is not None:
         load(learned, state.weights)
@@ -114,8 +106,8 @@ def run_stage(
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_epoch_seed(seed, settings.number, epoch))
-            loss, accuracy, rate = _train_epoch(
-                model, optimizer, average, settings, epoch, batches(epoch), steps, class_weights, name_of, on_step
+            loss, right, rate = _train_epoch(
+                model, optimizer, average, settings, epoch, batches(epoch), steps, objective, name_of, on_step
             )
         with average.in_place():
             validation = validate()
@@ -123,25 +115,20 @@ def run_stage(
             stage=settings.number,
             epoch=epoch,
             train_loss=loss,
-            train_accuracy=accuracy,
+            train_accuracy=right,
             val_loss=validation.loss,
-            val_accuracy=validation.accuracy,
+            val_accuracy=validation.figure,
             lr=current_lr(optimizer),
             seconds=time.perf_counter() - started,
             images_per_second=rate,
+            tasks=validation.columns,
         )
         schedule.step(validation.loss)
-        state = _advance(
-            state, record, settings, learned, average.weights, optimizer.state_dict(), schedule.state_dict()
-        )
+        states = (optimizer.state_dict(), schedule.state_dict())
+        state = _advance(state, record, settings, learned, average.weights, *states)
         on_epoch(state)
     load(learned, state.best_weights)
     return state
-
-
-def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    """The running means and variances of the norms."""
-    return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
 
 
 def extended(state: StageState, epochs: int, patience: int) -> StageState:
@@ -158,16 +145,16 @@ def _train_epoch(
     epoch: int,
     batches: Iterable[TrainingBatch],
     steps: int,
-    class_weights: Tensor | None,
+    objective: Objective,
     name_of: Callable[[int], str],
     on_step: OnStep,
 ) -> tuple[float, float, float]:
-    """One pass: returns mean loss, accuracy and images per second."""
+    """One pass: returns mean loss, the share that was right and images per second."""
     started = time.perf_counter()
-    total, right, loss_sum = 0, 0, 0.0
+    total, right, judged, loss_sum = 0, 0, 0, 0.0
     for step, batch in enumerate(batches, start=1):
-        logits = model(batch.inputs)
-        loss = F.cross_entropy(logits, batch.labels, weight=class_weights, label_smoothing=settings.label_smoothing)
+        outputs = model(batch.inputs)
+        loss = objective.loss(outputs, batch.targets)
         value = loss.item()
         if not np.isfinite(value):
             files = ", ".join(name_of(int(sample)) for sample in batch.samples)
@@ -179,12 +166,13 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         average.update()
-        total += len(batch.labels)
-        right += int((logits.argmax(1) == batch.labels).sum())
-        loss_sum += value * len(batch.labels)
+        found = objective.right(outputs, batch.targets)
+        right, judged = right + found[0], judged + found[1]
+        total += len(batch.samples)
+        loss_sum += value * len(batch.samples)
         rate = total / (time.perf_counter() - started)
-        on_step(StepProgress(settings.number, epoch, step, steps, loss_sum / total, right / total, rate))
-    return loss_sum / total, right / total, total / (time.perf_counter() - started)
+        on_step(StepProgress(settings.number, epoch, step, steps, loss_sum / total, right / max(judged, 1), rate))
+    return loss_sum / total, right / max(judged, 1), total / (time.perf_counter() - started)
 
 
 def _advance(

@@ -1,4 +1,4 @@
-"""Two-stage transfer learning: first a new head on frozen features, then the last stages of the backbone as well.
+"""Two-stage transfer learning: first new heads on frozen features, then the last stages of the backbone as well.
 
 Normalisation statistics stay as they were pre-trained in both stages: batches of a small data set estimate them badly, and
 with them fixed every norm folds into its convolution (models/blocks.py). From a random start there is nothing to keep: both
@@ -13,24 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
-from pocketvision.models.network import CLASSIFICATION, Network, fold_norms
-from pocketvision.tasks.classification.temperature import fit_temperature
+from pocketvision.models.network import Network, fold_norms
+from pocketvision.preprocessing import Preprocessing
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.figures import EpochRecord
-from pocketvision.training.inputs import IMAGES, Inputs, Names
-from pocketvision.training.stage import (
-    OnStep,
-    StageSettings,
-    StageState,
-    TrainingBatch,
-    Validation,
-    extended,
-    run_stage,
-)
+from pocketvision.training.inputs import IMAGES, Inputs, Names, Placements
+from pocketvision.training.objective import ByTask, Objective, Validation
+from pocketvision.training.stage import OnStep, StageSettings, StageState, TrainingBatch, extended, run_stage
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
 VALIDATION_BATCH = 32
@@ -38,11 +30,10 @@ VALIDATION_BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """What an epoch trains on: sample indices and labels, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a
-    sample that balancing added, each with augmented views of its own."""
+    """What an epoch trains on: sample indices, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a sample that
+    balancing added, each with augmented views of its own."""
 
     samples: NDArray[np.int64]
-    labels: NDArray[np.int64]
     replicas: NDArray[np.int64]
 
 
@@ -64,6 +55,19 @@ class _Stage:
     settings: StageSettings
     model: "_StageModel"
     names: Names
+
+    @property
+    def statistics(self) -> dict[str, Tensor]:
+        """The running means and variances of the norms that learn them, by name in the model."""
+        return {
+            name: buffer
+            for name, buffer in self.model.named_buffers()
+            if buffer.is_floating_point() and name.startswith(self.model.learning_norms)
+        }
+
+    @property
+    def learns_statistics(self) -> bool:
+        return self.names == [IMAGES] or bool(self.statistics)
 
 
 def freeze_below(network: Network, cut: int) -> None:
@@ -102,7 +106,7 @@ def train_two_stages(
     validation: Entries,
     cut: int | None,
     stages: Sequence[StageSettings],
-    class_weights: NDArray[np.float32] | None,
+    objective: Objective,
     seed: int,
     precision: torch.dtype = torch.float32,
     name_of: Callable[[int], str],
@@ -110,17 +114,17 @@ def train_two_stages(
     on_epoch: Callable[[StageState], None] = lambda _: None,
     on_step: OnStep = lambda _: None,
 ) -> TrainedStages:
-    """Train `network` in place and leave it with its best weights. cut: None for a random start, where everything learns.
+    """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights. cut: None
+    for a random start, where everything learns.
 
     With a `checkpoints` folder, a stage whose checkpoint lies there goes on from it, and a checkpoint is written after every
     epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
     """
     network.to(memory_format=torch.channels_last)
-    weights = None if class_weights is None else torch.from_numpy(class_weights)
     states: dict[int, StageState] = {}
     best: tuple[EpochRecord, dict[str, Tensor]] | None = None
     interrupted = False
-    for stage in _make_stages(network, stages, cut, precision):
+    for stage in _make_stages(network, stages, cut, precision, inputs.images.preprocessing):
         settings, number = stage.settings, stage.settings.number
         path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
 
@@ -136,12 +140,12 @@ def train_two_stages(
             run_stage(
                 stage.model,
                 settings,
-                batches=lambda epoch, stage=stage: _batches(inputs, stage, entries, epoch, seed),  # type: ignore[misc]
-                steps=len(_chunks(len(entries.samples), settings.batch, cut is None)),
-                validate=lambda stage=stage: _validate(inputs, stage, validation),  # type: ignore[misc]
-                class_weights=weights,
+                batches=lambda epoch, stage=stage: _batches(inputs, stage, entries, objective, epoch, seed),  # type: ignore[misc]
+                steps=len(_chunks(len(entries.samples), settings.batch, stage.learns_statistics)),
+                validate=lambda stage=stage: _validate(inputs, stage, validation, objective),  # type: ignore[misc]
+                objective=objective,
                 seed=seed,
-                statistics=cut is None,
+                statistics=stage.statistics,
                 name_of=name_of,
                 state=states.get(number),
                 on_epoch=note,
@@ -162,7 +166,11 @@ def train_two_stages(
 
 
 class _StageModel(nn.Module):
-    """What one stage trains. Only dropout has a training mode: norms keep the statistics they came with."""
+    """What one stage trains, from inputs by name to what the heads put out, by task and role. Heads alone have a training mode:
+    the backbone's norms keep the statistics they came with."""
+
+    learning_norms = "network.heads."
+    """What the names of the norms begin with that learn their statistics."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -185,28 +193,33 @@ class _StageModel(nn.Module):
 
 
 class _HeadOnFeatures(_StageModel):
-    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        return self.network.on_features(features)[CLASSIFICATION]["logits"]
+    def forward(self, features: Mapping[str, Tensor]) -> ByTask:
+        return self.network.on_features(features)
 
 
 class _TailOnActivations(_StageModel):
-    def __init__(self, network: Network, cut: int, precision: torch.dtype) -> None:
+    """size: the images' height and width."""
+
+    def __init__(self, network: Network, cut: int, precision: torch.dtype, size: tuple[int, int]) -> None:
         super().__init__(network)
         self.cut = cut
         self.precision = precision
+        self.size = size
 
     def for_validation(self) -> "_TailOnActivations":
         """As it will be shipped: norms folded, in float32."""
-        return _TailOnActivations(fold_norms(self.network), self.cut, torch.float32)
+        return _TailOnActivations(fold_norms(self.network), self.cut, torch.float32, self.size)
 
-    def forward(self, kept: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, kept: Mapping[str, Tensor]) -> ByTask:
         cast = {**kept, CUT: kept[CUT].to(self.precision)}
-        features = self.network.above(cast, self.cut, self.network.features_read)
-        return self.network.on_features(features)[CLASSIFICATION]["logits"]
+        features = self.network.above(cast, self.cut, self.network.features_read, size=self.size)
+        return self.network.on_features(features)
 
 
 class _WholeNetwork(_StageModel):
     """Everything learns, and so do the norms' statistics."""
+
+    learning_norms = "network."
 
     def train(self, mode: bool = True) -> "_WholeNetwork":
         nn.Module.train(self, mode)
@@ -216,13 +229,16 @@ class _WholeNetwork(_StageModel):
         """As it will be shipped: norms folded."""
         return _WholeNetwork(fold_norms(self.network))
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        logits: Tensor = self.network(inputs[IMAGES])
-        return logits
+    def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        return self.network.on_features(self.network.features(inputs[IMAGES], self.network.features_read))
 
 
 def _make_stages(
-    network: Network, settings: Sequence[StageSettings], cut: int | None, precision: torch.dtype
+    network: Network,
+    settings: Sequence[StageSettings],
+    cut: int | None,
+    precision: torch.dtype,
+    preprocessing: Preprocessing,
 ) -> Iterator[_Stage]:
     """The stages, one by one: what is trainable is set as each begins."""
     for stage in settings:
@@ -236,21 +252,25 @@ def _make_stages(
         else:
             freeze_below(network, cut)
             below = [name for name in network.features_read if network.feature(name).is_below(cut)]
-            yield _Stage(stage, _TailOnActivations(network, cut, precision), [CUT, *below])
+            size = (preprocessing.height, preprocessing.width)
+            yield _Stage(stage, _TailOnActivations(network, cut, precision, size), [CUT, *below])
 
 
-def _batches(inputs: Inputs, stage: _Stage, entries: Entries, epoch: int, seed: int) -> Iterator[TrainingBatch]:
+def _batches(
+    inputs: Inputs, stage: _Stage, entries: Entries, objective: Objective, epoch: int, seed: int
+) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, stage and epoch."""
     order = np.random.default_rng([seed, stage.settings.number, epoch]).permutation(len(entries.samples))
-    chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, IMAGES in stage.names)]
+    chosen = [order[rows] for rows in _chunks(len(order), stage.settings.batch, stage.learns_statistics)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
         [(samples[i], view_number(replicas[i], epoch, inputs.views(stage.names))) for i in indices.tolist()]
         for indices in chosen
     ]
     stage.model.train()
-    for indices, features in zip(chosen, inputs.batches(stage.names, rows), strict=True):
-        yield TrainingBatch(features, torch.from_numpy(entries.labels[indices]), entries.samples[indices])
+    for indices, shown, features in zip(chosen, rows, inputs.batches(stage.names, rows), strict=True):
+        of_batch = entries.samples[indices]
+        yield TrainingBatch(features, objective.targets(of_batch, Placements(inputs.images, shown)), of_batch)
 
 
 def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
@@ -263,19 +283,15 @@ def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
 
 
 @torch.no_grad()
-def _validate(inputs: Inputs, stage: _Stage, validation: Entries) -> Validation:
-    """Loss and accuracy over the clean views of the validation split.
-
-    The loss is taken after temperature scaling, as the shipped model answers: fine-tuning on few images makes a network
-    overconfident long before it stops improving, and the raw loss would then keep the weights of a worse epoch.
-    """
+def _validate(inputs: Inputs, stage: _Stage, validation: Entries, objective: Objective) -> Validation:
+    """Over the clean views of the validation split."""
     model = stage.model.for_validation().eval()
-    samples, labels = validation.samples.tolist(), torch.from_numpy(validation.labels)
-    starts = range(0, len(samples), VALIDATION_BATCH)
-    rows = [[(sample, 0) for sample in samples[start : start + VALIDATION_BATCH]] for start in starts]
-    logits = torch.cat([model(features) for features in inputs.batches(stage.names, rows)])
-    # Not-a-number has no temperature; the next training step names the files.
-    finite = bool(torch.isfinite(logits).all())
-    temperature = fit_temperature(logits.numpy(), validation.labels) if finite else 1.0
-    loss = F.cross_entropy(logits / temperature, labels).item()
-    return Validation(loss, float((logits.argmax(1) == labels).float().mean()))
+    starts = range(0, len(validation.samples), VALIDATION_BATCH)
+    samples = [validation.samples[start : start + VALIDATION_BATCH] for start in starts]
+    rows = [[(sample, 0) for sample in batch.tolist()] for batch in samples]
+    return objective.validated(
+        [
+            objective.records(model(features), objective.targets(batch, Placements(inputs.images, shown)))
+            for batch, shown, features in zip(samples, rows, inputs.batches(stage.names, rows), strict=True)
+        ]
+    )

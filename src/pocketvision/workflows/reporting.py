@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pocketvision.bundle import Bundle
 from pocketvision.bundle_figures import SELECTION, TEST
 from pocketvision.data.learned_from import Matches, looked_up
@@ -140,10 +138,10 @@ def _used(recipe: Recipe, bundle: Bundle, weights_origin: str) -> dict[str, str 
 
 def _class_counts(data: TrainingData, recipe: Recipe) -> tuple[ClassCounts, ...]:
     names = data.samples.class_names
-    counts = {
-        split: np.bincount(data.samples.labels[data.indices(split)], minlength=len(names)).tolist() for split in SPLITS
-    }
-    balanced = np.bincount(data.entries("train", recipe.balance_to, recipe.seed).labels, minlength=len(names)).tolist()
+    counts = {split: data.samples.select(data.indices(split)).label_counts().tolist() for split in SPLITS}
+    balanced = (
+        data.samples.select(data.entries("train", recipe.balance_to, recipe.seed).samples).label_counts().tolist()
+    )
     weights = data.loss_weights(recipe.class_weights)
     return tuple(
         ClassCounts(

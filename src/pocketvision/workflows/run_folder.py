@@ -71,7 +71,13 @@ class RunFolder:
                 rows = list(csv.DictReader(file))
             whole = ("stage", "epoch")
             values = [{name: int(text) if name in whole else float(text) for name, text in row.items()} for row in rows]
-            return [EpochRecord(**row) for row in values]  # type: ignore[arg-type]
+            return [
+                EpochRecord(
+                    **{name: value for name, value in row.items() if "." not in name},  # type: ignore[arg-type]
+                    tasks={name: value for name, value in row.items() if "." in name},
+                )
+                for row in values
+            ]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} can not be read: {error}.") from error
 

@@ -21,6 +21,10 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.truth import Truth
+from pocketvision.training.learned_tasks import learned_of, objective_of
+from pocketvision.training.objective import Objective
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.two_stage import Entries
 from pocketvision.workflows.recorded_split import RecordedSplit
@@ -34,13 +38,19 @@ NAMED_CLASSES = 8
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Readable samples with their splits, the audit that they come from, and the value of 16-bit pictures that becomes white.
-    rows: (n) each sample's place in the audit."""
+    rows: (n) each sample's place in the audit. task: the only one that is to be learned; None for all."""
 
     samples: Samples
     rows: NDArray[np.int64]
     audit: Audit
     given_splits: bool
     white_level: int = FULL_RANGE
+    task: str | None = None
+
+    @cached_property
+    def learned(self) -> dict[str, Truth]:
+        """The truth that is learned, by task."""
+        return learned_of(self.samples.truth, self.task)
 
     @cached_property
     def content_hashes(self) -> NDArray[np.void]:
@@ -102,17 +112,25 @@ class TrainingData:
         indices = self.indices(split)
         replicas = np.zeros(len(indices), np.int64)
         if balance_to is not None:
-            plan = balance_plan(self.samples.labels[indices], self.samples.class_names, balance_to, seed=seed)
-            indices = np.concatenate([indices, indices[plan.indices]])
+            if self.samples.classes is None:
+                raise UsageError("--balance-to copies images of small classes, and these are in none. Leave it out.")
+            labels = self.samples.labels[indices]
+            labelled = np.flatnonzero(labels >= 0)
+            plan = balance_plan(labels[labelled], self.samples.class_names, balance_to, seed=seed)
+            indices = np.concatenate([indices, indices[labelled[plan.indices]]])
             replicas = np.concatenate([replicas, plan.numbers.astype(np.int64)])
-        return Entries(indices, self.samples.labels[indices].astype(np.int64), replicas)
+        return Entries(indices, replicas)
+
+    def objective(self, recipe: Recipe) -> Objective:
+        """What a training on these images minimises. Raises UsageError as objective_of does."""
+        return objective_of(self.learned, self.indices("train"), recipe.learning)
 
     def loss_weights(self, option: ClassWeights) -> NDArray[np.float32] | None:
         """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
         if option == "none":
             return None
-        labels = self.samples.labels[self.indices("train")]
-        return class_weights(labels, self.samples.class_names, option)
+        counts = self.samples.select(self.indices("train")).label_counts()
+        return class_weights(counts, self.samples.class_names, option)
 
 
 def prepare_data(
@@ -147,7 +165,7 @@ def prepare_data(
     _report_unreadable(samples, found, log)
     for line in findings_in_lines(found):
         log.note(line)
-    readable = np.flatnonzero(found.readable & _with_class(samples, log))
+    readable = np.flatnonzero(found.readable & _with_truth(samples, task, log))
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
     chosen = large_enough(kept, min_per_class, clusters)
@@ -167,8 +185,8 @@ def prepare_data(
         kept = _with_validation(kept, clusters, recipe)
     else:
         kept = _split(kept, clusters, recipe)
-    _require_training_images(kept, data)
-    return TrainingData(kept, readable, found, given, _white_level(found, recipe, log))
+    _require_training_images(kept, learned_of(kept.truth, task), data)
+    return TrainingData(kept, readable, found, given, _white_level(found, recipe, log), task)
 
 
 def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:
@@ -250,14 +268,16 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
         log.note(f"{len(unreadable)} of {counted(len(samples), 'file')} can not be read; left out.")
 
 
-def _with_class(samples: Samples, log: RunLog) -> NDArray[np.bool_]:
-    """(n) whether each image has a class, where there are classes to learn; the others are said."""
-    if samples.classes is None:
-        return np.ones(len(samples), np.bool_)
-    present = samples.classes.present
+def _with_truth(samples: Samples, task: str | None, log: RunLog) -> NDArray[np.bool_]:
+    """(n) whether each image has something that is learned; the others are said, and what is not learned of any."""
+    learned = learned_of(samples.truth, task)
+    if unlearned := [each for each in samples.truth if each not in learned]:
+        log.note(f"Not learned: {', '.join(unlearned)}; the truth is kept with the images.")
+    present = np.any([truth.present for truth in learned.values()], axis=0)
     if lacking := np.flatnonzero(~present).tolist():
-        log.note(f"Left out: images without a class: {len(lacking):,} (such as {samples.paths[lacking[0]]}).")
-    return present
+        what = "a class" if [*learned] == [CLASSIFICATION] else f"the truth of {', '.join(learned)}"
+        log.note(f"Left out: images without {what}: {len(lacking):,} (such as {samples.paths[lacking[0]]}).")
+    return np.asarray(present, np.bool_)
 
 
 def findings_in_lines(found: Audit) -> list[str]:
@@ -295,7 +315,7 @@ def _require_two_classes(samples: Samples, data: Path) -> None:
         )
 
 
-def _require_training_images(samples: Samples, data: Path) -> None:
+def _require_training_images(samples: Samples, learned: Mapping[str, Truth], data: Path) -> None:
     for split in SPLITS[:2]:
         rows = samples.split_indices(split)
         if len(rows) == 0:
@@ -305,4 +325,10 @@ def _require_training_images(samples: Samples, data: Path) -> None:
         if missing and split == "train":
             raise UsageError(
                 f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from."
+            )
+        without = [task for task, truth in learned.items() if not truth.present[rows].any()]
+        if without:
+            raise UsageError(
+                f"{data}: its {split} split has no images with the truth of {', '.join(without)}. Each task needs some to learn "
+                "from and some to be measured on."
             )

@@ -22,15 +22,16 @@ from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.texts import texts
-from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, by_temperature, ship, with_metrics
-from pocketvision.models.network import Network, reset_classifier
+from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
+from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
 from pocketvision.progress import Counted, EpochEnded, Note, OnEvent, Planned
 from pocketvision.tasks.classification.metrics import positive_index
-from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.truth import Truth
 from pocketvision.training.figures import EpochRecord
+from pocketvision.training.learned_tasks import calibrated_on, fitted, head_specs, manifests
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.stage import StageState
@@ -101,7 +102,7 @@ def run_training(
     settings, data = _prepared(run, settings, log, on_event)
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
-    network, preprocessing, origin = _start(recipe, len(data.samples.class_names), data.white_level, log)
+    network, preprocessing, origin = _start(recipe, data.learned, data.white_level, log)
     on_event(_plan(recipe, data, further or {}))
     trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
@@ -182,7 +183,7 @@ def _prepared(
         on_event=on_event,
     )
     positive_index(data.samples.class_names, settings.positive)
-    data.loss_weights(recipe.class_weights)
+    data.objective(recipe)
     texts(settings.lang)
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
@@ -261,16 +262,19 @@ def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> Run
     return settings
 
 
-def _start(recipe: Recipe, classes: int, white_level: int, log: RunLog) -> tuple[Network, Preprocessing, str]:
-    """The pre-trained network with a new classifier, the same for the same seed; its weights' preprocessing and origin."""
+def _start(
+    recipe: Recipe, truth: Mapping[str, Truth], white_level: int, log: RunLog
+) -> tuple[Network, Preprocessing, str]:
+    """The pre-trained network with new heads, the same for the same seed; its weights' preprocessing and origin."""
     pretrained = load_pretrained(recipe.model, recipe.weights, weights_key=recipe.weights_key)
     if pretrained.note:
         log.note(pretrained.note)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        reset_classifier(pretrained.network, classes, recipe.dropout)
+        pretrained.network.set_heads(head_specs(truth, recipe.dropout))
     interpolation = cast(Interpolation, recipe.interpolation)
     preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
+    preprocessing = fitted(preprocessing, truth)
     if recipe.size is not None:
         preprocessing = preprocessing.with_size(recipe.size)
     return pretrained.network.eval(), preprocessing, pretrained.origin
@@ -315,7 +319,7 @@ def _fit(
         validation=validation,
         cut=cut,
         stages=recipe.stages(),
-        class_weights=data.loss_weights(recipe.class_weights),
+        objective=data.objective(recipe),
         seed=recipe.seed,
         precision=PRECISIONS[recipe.precision],
         name_of=lambda index: str(data.samples.file(index)),
@@ -350,11 +354,11 @@ def _ship(
     return ship(
         network.to(memory_format=torch.contiguous_format),
         run.bundle,
-        tasks=classifying(data.samples.class_names),
+        tasks=manifests(data.learned),
         preprocessing=preprocessing,
         load=load,
         names=[data.samples.paths[index] for index in indices],
-        calibrate=by_temperature(data.samples.labels[indices].astype(np.int64)),
+        calibrate=calibrated_on({task: truth.select(indices) for task, truth in data.learned.items()}),
         files={LEARNED_FROM: data.learned_from.to_bytes()} if settings.ship_hashes else {},
         on_progress=lambda done, total: on_event(Counted("export", done, total)),
     )

@@ -16,7 +16,10 @@ from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject,
 
 
 class EpochFigures(Protocol):
-    """One epoch of one stage, as the training records it. Losses in nats, accuracies in [0, 1], times in seconds."""
+    """One epoch of one stage, as the training records it. Losses in nats, accuracies in [0, 1], times in seconds.
+
+    tasks: TASK.loss and TASK.figure of validation, of each; empty where classification is alone.
+    """
 
     @property
     def stage(self) -> int: ...
@@ -36,6 +39,8 @@ class EpochFigures(Protocol):
     def seconds(self) -> float: ...
     @property
     def images_per_second(self) -> float: ...
+    @property
+    def tasks(self) -> Mapping[str, float]: ...
 
 
 HISTORY_COLUMNS = (
@@ -173,5 +178,5 @@ class RunRecord:
 
 
 def epoch_to_dict(epoch: EpochFigures) -> dict[str, float]:
-    """One epoch's figures by HISTORY_COLUMNS."""
-    return {column: getattr(epoch, column) for column in HISTORY_COLUMNS}
+    """One epoch's figures by HISTORY_COLUMNS, and those of its tasks."""
+    return {**{column: getattr(epoch, column) for column in HISTORY_COLUMNS}, **epoch.tasks}

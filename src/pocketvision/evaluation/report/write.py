@@ -2,12 +2,13 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
 from pocketvision.evaluation.report.plots import learning_charts
-from pocketvision.evaluation.report.record import HISTORY_COLUMNS, RunRecord, epoch_to_dict
+from pocketvision.evaluation.report.record import EpochFigures, RunRecord, epoch_to_dict
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.tasks.reporting.charts import Translate
@@ -27,7 +28,7 @@ def write_report(folder: Path, record: RunRecord, lang: str = "en") -> Path:
     page = render_report(record, lang)
     write_json(folder / METRICS, record.to_dict())
     if record.history:
-        write_text(folder / HISTORY, _history(record))
+        write_text(folder / HISTORY, history_text(record.history))
     _write_plots(folder / PLOTS, record, lang)
     write_text(folder / REPORT, page)
     return folder / REPORT
@@ -54,10 +55,13 @@ def _writable(lang: str, task: Path | None) -> Translate:
     return lambda key, **values: table[key].format(**values)
 
 
-def _history(record: RunRecord) -> str:
-    """One row an epoch, with Unix line ends."""
+def history_text(history: Sequence[EpochFigures]) -> str:
+    """As CSV, a row an epoch, with Unix line ends."""
     written = io.StringIO()
-    rows = csv.DictWriter(written, HISTORY_COLUMNS, lineterminator="\n")
+    epochs = [epoch_to_dict(epoch) for epoch in history]
+    rows = csv.DictWriter(
+        written, list(dict.fromkeys(column for epoch in epochs for column in epoch)), lineterminator="\n"
+    )
     rows.writeheader()
-    rows.writerows(epoch_to_dict(epoch) for epoch in record.history)
+    rows.writerows(epochs)
     return written.getvalue()

@@ -1,0 +1,1 @@
+"""How a picture's class is learned."""

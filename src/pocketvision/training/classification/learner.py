@@ -1,0 +1,79 @@
+"""Learning classes: cross-entropy, and a temperature that makes the probabilities honest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketvision.data.balance import class_weights
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.classification.temperature import fit_temperature
+from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+
+Record = tuple[Tensor, Tensor]
+"""Logits (N, classes) and labels (N)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassLearner:
+    """Targets are labels (N) int64. weights: (classes,) of the loss; None for none. label_smoothing: in [0, 1)."""
+
+    weights: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    def targets(self, truth: ClassLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Tensor:
+        del placements  # a class is the same wherever the image lies
+        return torch.from_numpy(truth.labels[rows].astype(np.int64))
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """`cross_entropy`, in nats."""
+        smoothing = self.label_smoothing
+        entropy = F.cross_entropy(outputs["logits"], targets, weight=self.weights, label_smoothing=smoothing)
+        return {"cross_entropy": entropy}
+
+    def right(self, outputs: Outputs, targets: Tensor) -> tuple[int, int]:
+        return int((outputs["logits"].argmax(1) == targets).sum()), len(targets)
+
+    def record(self, outputs: Outputs, targets: Tensor) -> Record:
+        return outputs["logits"], targets
+
+    def validated(self, records: Sequence[Record]) -> Validated:
+        """Cross-entropy in nats, unweighted and without smoothing, and accuracy.
+
+        The loss is taken after temperature scaling, as the shipped model answers: fine-tuning on few images makes a network
+        overconfident long before it stops improving, and the raw loss would then keep the weights of a worse epoch.
+        """
+        logits, labels = _joined(records)
+        # Not-a-number has no temperature; the next training step names the files.
+        finite = bool(torch.isfinite(logits).all())
+        temperature = fit_temperature(logits.numpy(), labels.numpy()) if finite else 1.0
+        loss = F.cross_entropy(logits / temperature, labels).item()
+        return Validated(loss, float((logits.argmax(1) == labels).float().mean()))
+
+    def calibrate(self, records: Sequence[Record]) -> dict[str, float]:
+        logits, labels = _joined(records)
+        return {"temperature": fit_temperature(logits.numpy(), labels.numpy())}
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """The class's logit."""
+        return outputs["logits"][:, choice]
+
+
+def _joined(records: Sequence[Record]) -> Record:
+    logits, labels = zip(*records, strict=True)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def _make(options: LearnerOptions, counts: NDArray[np.int64], class_names: tuple[str, ...]) -> ClassLearner:
+    weights = None
+    if options.class_weights != "none":
+        weights = torch.from_numpy(class_weights(counts, class_names, options.class_weights))
+    return ClassLearner(weights, options.label_smoothing)
+
+
+ROW = LearnerRow("classification", "linear", _make)

@@ -1,0 +1,89 @@
+"""What is learned from truth: for each of its tasks a head, a learner, and what the bundle says of it.
+
+A task is of the kind that it is called by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pocketvision.export.shipping import Calibrate, Learned
+from pocketvision.models.heads.head import HeadSpec
+from pocketvision.plugins import all_rows
+from pocketvision.preprocessing import Placement, Preprocessing
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.manifest import TaskManifest, output_names
+from pocketvision.tasks.truth import Truth
+from pocketvision.training.learner import LearnerOptions
+from pocketvision.training.learners import GROUP, LEARNERS, learner_named
+from pocketvision.training.objective import Objective
+
+ByTask = Mapping[str, Truth]
+
+
+def learned_of(truth: ByTask, task: str | None = None) -> dict[str, Truth]:
+    """The truth that is learned: of `task`, or of every kind that something learns. Raises UsageError where that is none."""
+    known = all_rows(LEARNERS, group=GROUP, what="learner")
+    asked = truth if task is None else {task: truth[task]}
+    found = {name: each for name, each in asked.items() if name in known}
+    if not found:
+        learner_named(next(iter(asked)))
+    return found
+
+
+def head_specs(truth: ByTask, dropout: float | None = None) -> dict[str, HeadSpec]:
+    """A network's heads. dropout: its probability; None takes the architecture's. Raises UsageError for an unknown kind."""
+    return {task: HeadSpec(learner_named(task).head, len(each.class_names), dropout) for task, each in truth.items()}
+
+
+def manifests(truth: ByTask) -> dict[str, TaskManifest]:
+    """What a bundle says of the tasks, with nothing measured yet. Raises UsageError for an unknown kind."""
+    alone = [*truth] == [CLASSIFICATION]
+    return {
+        task: TaskManifest(
+            task,
+            each.class_names,
+            output_names(task, task_named(task).role_names, alone=alone),
+            learner_named(task).head,
+        )
+        for task, each in truth.items()
+    }
+
+
+def fitted(preprocessing: Preprocessing, truth: ByTask) -> Preprocessing:
+    """The preprocessing for these tasks: the fit of the first that wants another than a crop, which keeps all of the image."""
+    fits = (learner_named(task).fit for task in truth)
+    fit = next((each for each in fits if each != "crop"), None)
+    return preprocessing if fit is None else replace(preprocessing, fit=fit, crop_share=1.0)
+
+
+def objective_of(
+    truth: ByTask, training: NDArray[np.int64] | None = None, options: LearnerOptions | None = None
+) -> Objective:
+    """What is minimised for the truth of all images. training: those that are learned from, which classes are weighed by; None is
+    all of them. Raises UsageError for an unknown kind, and for options that do not fit the classes."""
+    learners = {}
+    for task, each in truth.items():
+        counts = (each if training is None else each.select(training)).class_counts()
+        learners[task] = learner_named(task).make(options or LearnerOptions(), counts, each.class_names)
+    return Objective(learners, truth)
+
+
+def calibrated_on(truth: ByTask) -> Calibrate:
+    """The postprocessing that a bundle ships with, found by the tasks' learners on the truth of all its images."""
+    objective = objective_of(truth)
+
+    def calibrate(
+        learned: Learned, chosen: Sequence[int], placements: Sequence[Placement]
+    ) -> dict[str, dict[str, Any]]:
+        outputs = {
+            task: {role: torch.from_numpy(values) for role, values in roles.items()} for task, roles in learned.items()
+        }
+        return objective.calibrated(outputs, np.array(chosen, np.int64), placements)
+
+    return calibrate

@@ -1,0 +1,76 @@
+"""What a learner is: the training half of a kind of task, from what heads put out and what a person said to a loss."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pocketvision.data.balance import ClassWeights
+from pocketvision.preprocessing import Fit, Placement
+
+Outputs = Mapping[str, Tensor]
+"""What a head puts out to be learned from, by role, a batch first (models/heads/head.py)."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Of the validation images: the loss to stop on, and the figure that people read, in [0, 1], higher is better."""
+
+    loss: float
+    figure: float
+
+
+class Learner(Protocol):
+    """The training half of a task. Targets and records are of its own making; nobody else looks into them.
+
+    It is only shown images that have the task's truth.
+    """
+
+    def targets(self, truth: Any, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Any:
+        """What the loss needs of a batch. truth: of all images (tasks/truth.py), of the class that the task's kind has. rows: (N)
+        which image each of the batch is. placements: where it lies in the network's input; each is computed when it is asked for.
+        """
+
+    def loss(self, outputs: Outputs, targets: Any) -> dict[str, Tensor]:
+        """The parts of what is minimised, by name, each a number: their sum counts."""
+
+    def right(self, outputs: Outputs, targets: Any) -> tuple[int, int]:
+        """How many of how many are right, for people to watch: images for a classifier, objects for a detector."""
+
+    def record(self, outputs: Outputs, targets: Any) -> Any:
+        """What validation and calibration keep of a batch, without gradients."""
+
+    def validated(self, records: Sequence[Any]) -> Validated:
+        """Of the records of all batches, at least one."""
+
+    def calibrate(self, records: Sequence[Any]) -> dict[str, Any]:
+        """The task's postprocessing (tasks/manifest.py), as plain values for JSON, found on the records of at least one batch."""
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """(N) what says yes to `choice`, such as a class's logit: what an explanation differentiates."""
+
+
+@dataclass(frozen=True)
+class LearnerOptions:
+    """What a recipe says about learning: label_smoothing in [0, 1); class_weights as in data/balance.py."""
+
+    label_smoothing: float = 0.0
+    class_weights: ClassWeights = field(default="none")
+
+
+@dataclass(frozen=True)
+class LearnerRow:
+    """A row.
+
+    kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options, how many training images
+    each class is in, and the classes' names, in index order; raises UsageError for options that do not fit the classes. fit: how
+    an image is brought to the network's shape (preprocessing.py).
+    """
+
+    kind: str
+    head: str
+    make: Callable[[LearnerOptions, NDArray[np.int64], tuple[str, ...]], Learner]
+    fit: Fit = "crop"

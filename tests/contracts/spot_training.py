@@ -1,0 +1,119 @@
+"""The training half of a task that lives in the tests: bright spots, zero to many, found on two levels of a pyramid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from point_truth import Points
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pocketvision.models.features import Feature
+from pocketvision.models.heads.head import Head
+from pocketvision.preprocessing import Placement
+from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+
+LEVELS = {"fine": ("stride2", 2), "coarse": ("stride8", 8)}
+"""The feature that each role is read from, and its stride."""
+
+
+class SpotHead(nn.Module):
+    """How likely there is a spot in each cell of each level: (N, h, w) logits."""
+
+    def __init__(self, features: tuple[Feature, ...], classes: int, dropout: float) -> None:
+        super().__init__()
+        del classes, dropout
+        self.levels = nn.ModuleDict(
+            {
+                role: nn.Sequential(nn.BatchNorm2d(each.channels), nn.Conv2d(each.channels, 1, 1))
+                for role, each in zip(LEVELS, features, strict=True)
+            }
+        )
+
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {role: level(features[LEVELS[role][0]].float())[:, 0] for role, level in self.levels.items()}
+
+    def decode(self, outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
+        del postprocessing
+        return {role: level.sigmoid() for role, level in outputs.items()}
+
+
+HEAD = Head("two_levels", "spots", tuple(feature for feature, _ in LEVELS.values()), tuple(LEVELS), SpotHead)
+
+Cells = Mapping[str, Tensor]
+"""By role (N, h, w): 1 where a spot is."""
+
+
+@dataclass(frozen=True)
+class SpotLearner:
+    """spots: how much more a cell with one weighs."""
+
+    spots: float = 4.0
+
+    def targets(self, truth: Points, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Cells:
+        width, height = placements[0].input_size
+        found = {role: torch.zeros(len(rows), height // each, width // each) for role, (_, each) in LEVELS.items()}
+        for place, (row, placement) in enumerate(zip(rows.tolist(), placements, strict=True)):
+            for x, y in truth.through(row, placement).rows.columns["xy"].tolist():
+                if 0 <= x < width and 0 <= y < height:
+                    for role, (_, stride) in LEVELS.items():
+                        found[role][place, int(y // stride), int(x // stride)] = 1
+        return found
+
+    def loss(self, outputs: Outputs, targets: Cells) -> dict[str, Tensor]:
+        weight = torch.tensor(self.spots)
+        return {
+            role: F.binary_cross_entropy_with_logits(outputs[role], targets[role], pos_weight=weight) for role in LEVELS
+        }
+
+    def right(self, outputs: Outputs, targets: Cells) -> tuple[int, int]:
+        same = (outputs["fine"] > 0) == (targets["fine"] > 0)
+        return int(same.sum()), same.numel()
+
+    def record(self, outputs: Outputs, targets: Cells) -> tuple[float, Tensor, Tensor]:
+        loss = sum(part.item() for part in self.loss(outputs, targets).values())
+        return loss, outputs["fine"].flatten(), targets["fine"].flatten() > 0
+
+    def validated(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> Validated:
+        scores, there = self._joined(records)
+        return Validated(sum(loss for loss, *_ in records) / len(records), _f1(scores > 0, there))
+
+    def calibrate(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> dict[str, Any]:
+        """The threshold of the best F1."""
+        scores, there = self._joined(records)
+        return {
+            "threshold": max((step / 10 for step in range(1, 10)), key=lambda at: _f1(scores.sigmoid() > at, there))
+        }
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """Of a coarse cell."""
+        return outputs["coarse"].flatten(1)[:, choice]
+
+    def _joined(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        return torch.cat([scores for _, scores, _ in records]), torch.cat([there for *_, there in records])
+
+
+def _f1(found: Tensor, there: Tensor) -> float:
+    return 2 * int((found & there).sum()) / max(int(found.sum()) + int(there.sum()), 1)
+
+
+def _make(options: LearnerOptions, counts: NDArray[np.int64], class_names: tuple[str, ...]) -> SpotLearner:
+    del options, counts, class_names
+    return SpotLearner()
+
+
+LEARNER = LearnerRow("spots", "two_levels", _make, fit="pad")
+
+
+def install(folder: Path) -> None:
+    """What pip leaves in `folder`, which is to be on the path, of a package whose modules are these."""
+    about = folder / "bright_spots-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-spots\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[pocketvision.heads]\ntwo_levels = spot_training:HEAD\n[pocketvision.learners]\nspots = spot_training:LEARNER\n"
+    )

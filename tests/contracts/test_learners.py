@@ -1,0 +1,131 @@
+"""Every learner of the table, and one of an installed package: it learns what truth says through placements, from named parts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from point_truth import Points
+from spot_training import install
+
+from pocketvision.errors import UsageError
+from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.network import Network
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.truth import Truth
+from pocketvision.training.learned_tasks import head_specs, objective_of
+from pocketvision.training.learner import Learner
+from pocketvision.training.learners import LEARNERS, learner_named
+
+SIZE = 32
+TRUTHS: dict[str, Truth] = {
+    "classification": ClassLabels(np.array([0, 1, 2, 1, 0, 2], np.int32), ("a", "b", "c")),
+    "spots": Points(
+        Ragged.of(
+            [{"xy": np.array(xy, np.float32).reshape(-1, 2)} for xy in ([], [(3.5, 5)], [(9.5, 9), (30.5, 1)]) * 2]
+        ),
+        np.ones(6, np.bool_),
+    ),
+}
+"""Of six images; of each kind one, whose learning is put to the test. A new kind of task needs a line here."""
+
+
+@pytest.fixture(params=[*LEARNERS, "spots"])
+def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    install(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name: str = request.param
+    return name
+
+
+@dataclass
+class Case:
+    learner: Learner
+    network: Network
+    truth: Truth
+    images: torch.Tensor
+
+    def outputs(self) -> dict[str, torch.Tensor]:
+        features = self.network.features(self.images, self.network.features_read)
+        return next(iter(self.network.on_features(features).values()))
+
+    def targets(self, rows: list[int], placement: Placement) -> Any:
+        return self.learner.targets(self.truth, np.array(rows), [placement] * len(rows))
+
+
+@pytest.fixture
+def case(kind: str) -> Case:
+    torch.manual_seed(0)
+    truth = {kind: TRUTHS[kind]}
+    network = Network(ARCHITECTURES["small_cnn"], head_specs(truth, 0.0))
+    return Case(objective_of(truth).learners[kind], network, truth[kind], torch.randn(6, 3, SIZE, SIZE))
+
+
+WHOLE = Placement.of_decoding((SIZE, SIZE))
+
+
+def test_a_row_says_what_it_is(kind: str) -> None:
+    row = learner_named(kind)
+    assert row.kind == kind
+    assert head_specs({kind: TRUTHS[kind]})[kind].head == row.head
+
+
+def test_the_loss_has_named_parts_and_falls(case: Case) -> None:
+    targets, optimizer = case.targets(list(range(6)), WHOLE), torch.optim.Adam(case.network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        parts = case.learner.loss(case.outputs(), targets)
+        assert parts and all(isinstance(name, str) and part.ndim == 0 for name, part in parts.items())
+        total = sum(parts.values(), torch.zeros(()))
+        losses.append(total.item())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    assert np.isfinite(losses).all() and losses[-1] < 0.5 * losses[0]
+    right, judged = case.learner.right(case.outputs(), targets)
+    assert 0 <= right <= judged and right > 0.8 * judged
+
+
+@torch.no_grad()
+def test_validation_takes_batches_as_it_takes_all_at_once(case: Case) -> None:
+    case.network.eval()
+    outputs = case.outputs()
+    halves = [
+        case.learner.record(
+            {role: values[rows] for role, values in outputs.items()}, case.targets(list(range(6))[rows], WHOLE)
+        )
+        for rows in (slice(0, 3), slice(3, 6))
+    ]
+    whole = [case.learner.record(outputs, case.targets(list(range(6)), WHOLE))]
+    found = case.learner.validated(halves)
+    assert np.isfinite(found.loss) and 0 <= found.figure <= 1
+    assert (found.loss, found.figure) == pytest.approx(
+        (case.learner.validated(whole).loss, case.learner.validated(whole).figure), rel=1e-5
+    )
+    settings = case.learner.calibrate(halves)
+    assert json.loads(json.dumps(settings)) == settings == case.learner.calibrate(whole)
+
+
+def test_the_score_of_a_choice_is_one_number_an_image_with_gradients(case: Case) -> None:
+    score = case.learner.score_of(case.outputs(), 1)
+    assert score.shape == (6,) and score.requires_grad
+
+
+def test_targets_are_where_the_placement_brings_them(case: Case) -> None:
+    """What a mirrored view is to learn is the mirror image of what the clean one is, where it has a place at all."""
+    mirror = np.array([[-1.0, 0, SIZE], [0, 1, 0], [0, 0, 1]])
+    clean, mirrored = case.targets([1, 2], WHOLE), case.targets([1, 2], WHOLE.then(mirror, (SIZE, SIZE)))
+    if isinstance(clean, torch.Tensor):
+        assert torch.equal(clean, mirrored)
+    else:
+        assert all(torch.equal(clean[role].flip(-1), mirrored[role]) and clean[role].any() for role in clean)
+
+
+def test_an_unknown_kind_is_refused_with_those_that_are_near() -> None:
+    with pytest.raises(UsageError, match=r"Unknown learner 'clasification'\. Did you mean classification"):
+        learner_named("clasification")
