@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from pocketvision.baseline import CONFIDENCE_EDGES, distribution
 from pocketvision.bundle import Bundle, read_bundle
@@ -15,15 +17,17 @@ from pocketvision.cli.main import main
 from pocketvision.compression import search as search_module
 from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
 from pocketvision.compression.quantizing import float_file
-from pocketvision.compression.search import SearchData, answers_of, open_float, search
+from pocketvision.compression.search import SearchData, open_float, search
 from pocketvision.compression.sensitivity import layer_sensitivities
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.errors import AgreementError, MissingExtraError, UsageError
+from pocketvision.preprocessing import DecodedImage
 from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.choice import choose
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.workflows import quantize as workflow
 from pocketvision.workflows.load import load
 from pocketvision.workflows.quantize import quantize
@@ -41,8 +45,20 @@ def data(bundle: Bundle) -> SearchData:
     rng = np.random.default_rng(0)
     size = bundle.preprocessing
     images, calibration = (rng.standard_normal((n, 3, size.height, size.width), dtype=np.float32) for n in (24, 8))
-    reference = answers_of(open_float(bundle.path("model.onnx")), images)
-    return SearchData(images, reference.argmax(1), reference, calibration)
+    placement = size.placement(DecodedImage(Image.new("RGB", (size.width, size.height))).placement)
+    truth = class_truth(probabilities(bundle.path("model.onnx"), images).argmax(1), bundle.labels)
+    found = SearchData(bundle.tasks, images, [placement] * len(images), truth, {}, calibration)
+    return replace(found, reference=found.answered(open_float(bundle.path("model.onnx"))).records)
+
+
+def probabilities(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return open_float(path).run(images)["probabilities"]
+
+
+@pytest.fixture(scope="module")
+def reference(bundle: Bundle, data: SearchData) -> NDArray[np.float32]:
+    """What the float file answers to the images."""
+    return probabilities(bundle.path("model.onnx"), data.images)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +85,7 @@ def node_types(path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("settings", CANDIDATES["onnxruntime"], ids=lambda settings: settings.title)
 def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
-    settings: Settings, bundle: Bundle, prepared: Path, data: SearchData, tmp_path: Path
+    settings: Settings, bundle: Bundle, prepared: Path, data: SearchData, reference: NDArray[np.float32], tmp_path: Path
 ) -> None:
     path, out = bundle.path("model.onnx"), tmp_path / "small.onnx"
     quantize_onnx(prepared, out, settings, data.calibration_batches())
@@ -83,7 +99,7 @@ def test_every_static_candidate_holds_8_bit_weights_and_answers_much_alike(
             onnx.numpy_helper.to_array(each) for each in weights.values() if each.data_type == onnx.TensorProto.INT8
         )
         assert max(int(np.abs(array).max()) for array in arrays) <= 64
-    difference = np.abs(answers_of(open_float(out), data.images) - data.reference)
+    difference = np.abs(probabilities(out, data.images) - reference)
     assert 0 < difference.mean() < 0.2
     assert out.stat().st_size < 0.4 * path.stat().st_size
 
@@ -110,13 +126,13 @@ def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) 
 
 
 def test_dynamic_quantization_touches_linear_layers_only(
-    bundle: Bundle, prepared: Path, data: SearchData, tmp_path: Path
+    bundle: Bundle, prepared: Path, data: SearchData, reference: NDArray[np.float32], tmp_path: Path
 ) -> None:
     out = tmp_path / "dynamic.onnx"
     quantize_onnx(prepared, out, CANDIDATES["dynamic"][0], [])
     before, after = node_types(bundle.path("model.onnx")), node_types(out)
     assert after["Conv"] == before["Conv"] and after["MatMulInteger"] >= 1
-    assert np.abs(answers_of(open_float(out), data.images) - data.reference).max() < 0.05
+    assert np.abs(probabilities(out, data.images) - reference).max() < 0.05
 
 
 def test_layers_are_measured_one_by_one_and_only_that_one_changes(
@@ -127,6 +143,7 @@ def test_layers_are_measured_one_by_one_and_only_that_one_changes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pocketvision.compression.sensitivity.weighted_layers", lambda _: some)
         found = layer_sensitivities(
+            data.tasks,
             path,
             CANDIDATES["onnxruntime"][0],
             data.calibration_batches(),
@@ -183,7 +200,7 @@ def test_where_none_is_good_enough_whole_the_most_sensitive_layers_stay_in_float
 
 
 def test_the_fastest_of_those_within_the_drop_is_taken(
-    bundle: Bundle, data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, data: SearchData, reference: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timings(runs: dict[str, object], *_: object, **__: object) -> dict[str, search_module.Latency]:
         return {name: search_module.Latency(9.0 - place, 9.0, 1.0) for place, name in enumerate(runs)}
@@ -201,8 +218,8 @@ def test_the_fastest_of_those_within_the_drop_is_taken(
     )
     assert found.chosen == found.candidates[-1]
     assert found.float_latency.latency_ms == 9.0
-    chosen = answers_of(open_float(tmp_path / "model.onnx"), data.images)
-    assert (chosen.argmax(1) == data.reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
+    chosen = probabilities(tmp_path / "model.onnx", data.images)
+    assert (chosen.argmax(1) == reference.argmax(1)).mean() == found.chosen.comparison.top1_agreement
 
 
 def test_one_that_is_surely_within_the_drop_comes_before_a_faster_one_that_is_not(

@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from pocketvision.compression import quantize_aware
 from pocketvision.compression.bundle_images import calibration_images
 from pocketvision.compression.quantize_aware import OBSERVED, RoundingNetwork, tune_for_8_bits
 from pocketvision.compression.quantize_onnx import quantize_onnx
-from pocketvision.compression.search import SearchData, answers_of, open_float, search
+from pocketvision.compression.search import SearchData, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import MissingExtraError, UsageError
@@ -95,7 +96,11 @@ def in_onnx_runtime(
     labels = tuple(f"class {number}" for number in range(network.num_classes))
     write_onnx(Exportable(network, classifying(labels), preprocessing), folder)
     quantize_onnx(folder / "model.onnx", folder / "small.onnx", STATIC, [images])
-    return answers_of(open_float(folder / "model.onnx"), images), answers_of(open_float(folder / "small.onnx"), images)
+    return answers_of(folder / "model.onnx", images), answers_of(folder / "small.onnx", images)
+
+
+def answers_of(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return open_float(path).run(images)["probabilities"]
 
 
 def probabilities(network: nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -212,14 +217,13 @@ class Unrounded(RoundingNetwork):
 def changes_by_8_bits(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What 8 bits change in the answers of a network: as it is, tuned without rounding, and tuned with it."""
     network, learning = rebuilt(bundle), calibration_images(bundle, None, silent)
-    assert learning.truth is not None
     images = np.concatenate(list(learning.batches()))
     size = bundle.preprocessing
     settings, reported = LoopSettings(20, 1e-4), []
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        return image_batches(learning.files, learning.truth, size, batch=8, seed=1)  # type: ignore[arg-type]
+        return image_batches(learning.files, learning.labels, size, batch=8, seed=1)
 
     def heard(step: LoopStep) -> None:
         reported.append(step.step)
@@ -314,8 +318,10 @@ def test_the_better_of_two_weights_is_taken_from_its_own_file(
             tensor.CopyFrom(onnx.numpy_helper.from_array(values + noise, tensor.name))
     onnx.save(model, bad)
     images = np.stack([bundle.preprocessing(picture) for picture in some_pictures(16)])
-    reference = answers_of(open_float(good), images)
-    measuring = SearchData(images, None, reference, images)
+    reference = answers_of(good, images)
+    placements = [bundle.preprocessing.place(picture)[1] for picture in some_pictures(16)]
+    measuring = SearchData(bundle.tasks, images, placements, {}, {}, images)
+    measuring = replace(measuring, reference=measuring.answered(open_float(good)).records)
     for path, tuned in ((bad, good), (good, bad)):
         folder = tmp_path / path.stem
         folder.mkdir()
@@ -330,7 +336,7 @@ def test_the_better_of_two_weights_is_taken_from_its_own_file(
             tuned=tuned,
         )
         assert found.chosen is not None and found.chosen.settings.tuned is (tuned is good)
-        own = gap(answers_of(open_float(folder / "model.onnx"), images), reference)
+        own = gap(answers_of(folder / "model.onnx", images), reference)
         assert own == pytest.approx(found.chosen.comparison.mean_probability_difference, abs=1e-6)
         assert own < 0.5 * max(each.comparison.mean_probability_difference for each in found.candidates)
 

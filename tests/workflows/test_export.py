@@ -566,8 +566,7 @@ def test_data_without_splits_is_halved_aloud(run: Path, photos: Path) -> None:
     bundle = read_bundle(run / "bundle")
     judged, calibrating = (each(bundle, photos, silent) for each in (measuring_images, calibration_images))
     assert len(judged) == len(calibrating) == 24 and not set(judged.files) & set(calibrating.files)
-    assert judged.truth is not None
-    assert [LABELS[label] for label in judged.truth] == [file.parent.name for file in judged.files]
+    assert [LABELS[label] for label in judged.labels] == [file.parent.name for file in judged.files]
 
 
 def test_data_without_a_validation_split_is_refused(run: Path, tmp_path: Path) -> None:

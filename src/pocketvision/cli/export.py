@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_share
+from pocketvision.cli.comparisons import format_drop, format_figure, format_headline, headline_column
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -73,7 +73,7 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
         "Size",
         "Same answers",
         "Largest difference",
-        "Accuracy",
+        headline_column(each.comparison for each in exported if each.comparison is not None),
         "Drop",
         "One image",
         "Batches",
@@ -88,9 +88,9 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
         table.add_row(
             each.target,
             f"{each.bytes / 1e6:.1f} MB",
-            f"{found.top1_agreement:.2%}",
-            f"{found.max_probability_difference:.1e}",
-            format_share(found.accuracy),
+            format_figure(found, "top1_agreement", ".2%"),
+            format_figure(found, "max_probability_difference", ".1e"),
+            format_headline(found.headline),
             format_drop(found),
             f"{each.latency.latency_ms:.1f} ms",
             f"{each.latency.images_per_second:.0f} images/s",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_share, too_few_images
+from pocketvision.cli.comparisons import format_drop, format_headline, headline_column, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
@@ -110,7 +110,8 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _print(found: "FitResult") -> None:
     from rich.table import Table
 
-    table = Table("", "", "Size", "One image", "Accuracy", "Drop", "Misses", box=None, header_style="bold")
+    figure = headline_column(each.comparison for each in found.trials)
+    table = Table("", "", "Size", "One image", figure, "Drop", "Misses", box=None, header_style="bold")
     for each in sorted(found.trials, key=lambda trial: trial.latency.latency_ms):
         compared = each.comparison
         table.add_row(
@@ -118,7 +119,7 @@ def _print(found: "FitResult") -> None:
             each.title,
             f"{each.bytes / 1e6:.2f} MB",
             f"{each.latency.latency_ms:.2f} ms",
-            format_share(compared.accuracy),
+            format_headline(compared.headline),
             format_drop(compared),
             ", ".join(each.misses),
             style="bold" if each is found.chosen else "",

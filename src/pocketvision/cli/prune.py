@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop
+from pocketvision.cli.comparisons import format_drop, format_figure
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
@@ -88,13 +88,13 @@ def prune(
 
 def _print(found: "PruneResult") -> None:
     compared = found.comparison
-    drop = format_drop(compared)
+    drop, same = format_drop(compared), format_figure(compared, "top1_agreement", ".1%")
     lines = (
         f"Multiply-accumulates: {found.before.macs / 1e6:.1f} M to {found.after.macs / 1e6:.1f} M; parameters: "
         f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
         f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
         f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
-        f"Same answers: {compared.top1_agreement:.1%} of {counted(compared.images, 'image')}{f'; drop {drop}' if drop else ''}",
+        f"Same answers: {same or 'not measured'} of {counted(compared.images, 'image')}{f'; drop {drop}' if drop else ''}",
         f"Bundle: {found.bundle.folder}",
     )
     for line in lines:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_share, too_few_images
+from pocketvision.cli.comparisons import format_drop, format_figure, format_headline, headline_column, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -80,14 +80,15 @@ def quantize(
 def _print(found: "QuantizeResult") -> None:
     from rich.table import Table
 
-    table = Table("", "Size", "Same answers", "Accuracy", "Drop", "One image", "Batches", box=None, header_style="bold")
+    figure = headline_column([found.chosen.comparison])
+    table = Table("", "Size", "Same answers", figure, "Drop", "One image", "Batches", box=None, header_style="bold")
     size, float_latency = found.float_bytes, found.search.float_latency
-    reference = found.chosen.comparison.reference_accuracy
+    reference = found.chosen.comparison.reference_headline
     table.add_row(
         "float32",
         f"{size / 1e6:.1f} MB",
         "",
-        format_share(reference),
+        format_headline(reference),
         "",
         f"{float_latency.latency_ms:.1f} ms",
         f"{float_latency.images_per_second:.0f} images/s",
@@ -97,8 +98,8 @@ def _print(found: "QuantizeResult") -> None:
         table.add_row(
             each.settings.title,
             f"{each.bytes / 1e6:.1f} MB",
-            f"{compared.top1_agreement:.2%}",
-            format_share(compared.accuracy),
+            format_figure(compared, "top1_agreement", ".2%"),
+            format_headline(compared.headline),
             format_drop(compared),
             "" if timed is None else f"{timed.latency_ms:.1f} ms",
             "" if timed is None else f"{timed.images_per_second:.0f} images/s",

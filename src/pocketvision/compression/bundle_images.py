@@ -1,13 +1,15 @@
 """The labelled images that a finished bundle is measured on, or calibrated with: never both."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
+from pocketvision.compression.variant import Answered, Placed, Run, answered
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.learned_from import FILE as HASHES
 from pocketvision.data.learned_from import SAME, Matches, file_of, fingerprints_of, known_to, looked_up
@@ -22,22 +24,26 @@ from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
-from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.comparing import fitted_truth
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.truth import Truth
 
 _BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
 class BundleImages:
-    """Files with their true classes (N,), an index into the bundle's labels; None when they are unlabelled pictures.
+    """N files with what was said of them, by the bundle's tasks and their labels; nothing of pictures without truth.
 
     role: what they were to the bundle's training (evaluation/overlap.py). overlap: of the images they were taken from, those that
     the bundle learned from, which are left out; None where that can not be known.
     """
 
     files: tuple[Path, ...]
-    truth: NDArray[np.int64] | None
+    truth: Mapping[str, Truth]
     preprocessing: Preprocessing
     role: Role = "given"
     overlap: Overlap | None = None
@@ -45,36 +51,53 @@ class BundleImages:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N) their classes, which the plain loop learns. Raises UsageError where they have none."""
+        truth = self.truth.get(CLASSIFICATION)
+        if not isinstance(truth, ClassLabels) or not truth.present.all():
+            raise UsageError("Tuning learns classes, and not all of these images have one: leave it out (0 epochs).")
+        return truth.labels.astype(np.int64)
+
     def load(self, index: int) -> NDArray[np.float32]:
         """Preprocessed image `index`, (3, H, W). Raises ImageError."""
         return self.preprocessing(self.files[index])
 
     def batches(self, size: int = _BATCH) -> Iterator[NDArray[np.float32]]:
-        """All of them in order, preprocessed, in batches of at most `size`."""
-        loaded = prefetch(self.load, range(len(self)), ahead=2 * size)
-        waiting: list[NDArray[np.float32]] = []
-        for image in loaded:
-            waiting.append(image)
-            if len(waiting) == size:
-                yield np.stack(waiting)
-                waiting = []
-        if waiting:
-            yield np.stack(waiting)
+        """The inputs alone."""
+        yield from (images for images, _ in self.placed_batches(size))
+
+    def placed_batches(self, size: int = _BATCH) -> Iterator[Placed]:
+        """All of them in order, preprocessed, in batches of at most `size`, with where each image lies in its input."""
+        loaded = iter(prefetch(self.placed, range(len(self)), ahead=2 * size))
+        while chunk := list(islice(loaded, size)):
+            yield np.stack([image for image, _ in chunk]), [placement for _, placement in chunk]
 
     def placed(self, index: int) -> tuple[NDArray[np.float32], Placement]:
         """The same, and where the image lies in it. Raises ImageError."""
         return self.preprocessing.place(self.files[index])
+
+    def placements(self) -> list[Placement]:
+        """Where each image lies in its input."""
+        return list(prefetch(lambda index: self.placed(index)[1], range(len(self))))
 
     def answers(self, run: Callable[[NDArray[np.float32]], Outputs], batch: int = _BATCH) -> Outputs:
         """A graph's outputs for all of them, by name, (N, …) each."""
         found = [run(images) for images in self.batches(batch)]
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
+    def answered(self, tasks: Mapping[str, TaskManifest], run: Run) -> Answered:
+        """What `run` answers to all of them, beside their truth."""
+        return answered(tasks, run, self.placed_batches(), self.truth)
+
+    def select(self, indices: NDArray[np.int64]) -> "BundleImages":
+        """Those at `indices`."""
+        truth = {name: each.select(indices) for name, each in self.truth.items()}
+        return replace(self, files=tuple(self.files[index] for index in indices.tolist()), truth=truth)
+
     def some(self, count: int) -> "BundleImages":
         """At most `count` of them, evenly chosen."""
-        chosen = _evenly(len(self), count).tolist()
-        truth = None if self.truth is None else self.truth[chosen]
-        return replace(self, files=tuple(self.files[index] for index in chosen), truth=truth)
+        return self.select(_evenly(len(self), count))
 
 
 def _evenly(total: int, count: int) -> NDArray[np.int64]:
@@ -102,7 +125,7 @@ def measuring_images(
     given = _data_or_run(bundle, data)
     if given is None:
         on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
-        pictures = BundleImages(tuple(some_pictures()), None, bundle.preprocessing)
+        pictures = BundleImages(tuple(some_pictures()), {}, bundle.preprocessing)
         return pictures if most is None else pictures.some(most)
     found, matches = _images(bundle, Path(given), "val", images, most, on_event)
     return _without_learned(bundle, found, matches, own=data is None, on_event=on_event)
@@ -153,13 +176,7 @@ def _without_learned(
         )
         return replace(found, role=role)
     role, kept, overlap = without_seen("selection" if own else "given", matches, [str(file) for file in found.files])
-    left = replace(
-        found,
-        files=tuple(file for file, keep in zip(found.files, kept.tolist(), strict=True) if keep),
-        truth=None if found.truth is None else found.truth[kept],
-        role=role,
-        overlap=overlap,
-    )
+    left = replace(found.select(np.flatnonzero(kept)), role=role, overlap=overlap)
     on_event(Note(f"{counted(len(left), 'image')} to measure on, {WORDS[role]}."))
     if overlap.left_out:
         on_event(Note(_both_figures(bundle, found, kept, overlap)))
@@ -167,11 +184,22 @@ def _without_learned(
 
 
 def _both_figures(bundle: Bundle, found: BundleImages, kept: NDArray[np.bool_], overlap: Overlap) -> str:
-    """What is left out, and the bundle's own accuracy with it and without."""
-    backend = open_backend(bundle)
-    answers = bundle.task.tensors(found.answers(backend.run))[PROBABILITIES]
-    right = answers.argmax(axis=1) == found.truth
-    return f"{overlap.text}. The bundle's own accuracy is {right[kept].mean():.1%} without them, {right.mean():.1%} with them."
+    """What is left out, and the bundle's own figures with it and without."""
+    records = found.answered(bundle.tasks, open_backend(bundle).run).records
+    sentences = [overlap.text]
+    for name, task in bundle.tasks.items():
+        headlines = [
+            task_named(task.kind).measuring().measure(chosen, task, MeasureOptions()).headline
+            for rows in (np.flatnonzero(kept).tolist(), range(len(kept)))
+            if (chosen := [records[name][row] for row in rows if records[name][row] is not None])
+        ]
+        if len(headlines) == 2:
+            left, whole = headlines
+            of = "" if len(bundle.tasks) == 1 else f" of {name}"
+            sentences.append(
+                f"The bundle's own {left.name}{of} is {left.value:.1%} without them, {whole.value:.1%} with them"
+            )
+    return ". ".join(sentences) + "."
 
 
 def write_splits(
@@ -235,8 +263,7 @@ def _clusters(groups: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[BundleImages, Matches | None]:
     """Those whose pixels can be had; a line for each that can not."""
-    samples = replace(samples, truth=fitted_truth(bundle.tasks, samples.truth, str(samples.root)))
-    truth = samples.labels.astype(np.int64)
+    truth = fitted_truth(bundle.tasks, samples.truth, str(samples.root))
     files = [samples.file(index) for index in range(len(samples))]
     known, matches = known_to(bundle), None
     if known is None:
@@ -248,7 +275,7 @@ def _readable(samples: Samples, bundle: Bundle, on_event: OnEvent) -> tuple[Bund
     kept = np.array([index for index in range(len(files)) if index not in unreadable], np.int64)
     if len(kept) == 0:
         raise UsageError(f"{samples.root}: of {counted(len(files), 'image')} none can be read.")
-    images = BundleImages(tuple(files[index] for index in kept.tolist()), truth[kept], bundle.preprocessing)
+    images = BundleImages(tuple(files), truth, bundle.preprocessing).select(kept)
     return images, None if matches is None else matches.of(kept)
 
 

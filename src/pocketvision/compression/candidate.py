@@ -5,7 +5,7 @@ from typing import Any
 
 from pocketvision.compression.settings import Settings
 from pocketvision.evaluation.latency import Latency
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.measuring import Comparison
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,10 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(self), "title": self.settings.title}
+        return {
+            "settings": self.settings.to_dict(),
+            "comparison": self.comparison.to_dict(),
+            "bytes": self.bytes,
+            "latency": None if self.latency is None else asdict(self.latency),
+            "title": self.settings.title,
+        }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.bundle_images import BundleImages
-from pocketvision.compression.variant import describe_drop, json_safe
+from pocketvision.compression.variant import answered_with, json_safe
 from pocketvision.errors import AgreementError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Answers, Exportable
@@ -20,10 +20,9 @@ from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
-from pocketvision.tasks.classification.comparison import compare
-from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.comparing import Records, compare_tasks
 from pocketvision.tasks.differences import largest_difference
+from pocketvision.tasks.measuring import Comparison
 from pocketvision.tasks.task import TOLERANCE
 
 REPORT = "export-failed.json"
@@ -57,18 +56,20 @@ class ExportedFile:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        comparison = None if self.comparison is None else self.comparison.to_dict()
+        return {**asdict(replace(self, comparison=None)), "comparison": comparison}
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What exported files are compared with: the bundle, its network and the network's outputs for `images`; by how
-    many points the accuracy may drop; and the folder that they are for."""
+    """What exported files are compared with: the bundle, its network, the network's outputs for `images` and their records; by
+    how many points the headline may drop; and the folder that they are for."""
 
     bundle: Bundle
     source: Exportable
     images: BundleImages
     answers: Outputs
+    records: Records
     max_accuracy_drop: float
     out: Path
 
@@ -77,9 +78,9 @@ def exported_file(name: str, target: Target, written: Path, reference: Reference
     """The file's figures. Raises AgreementError when it may not be shipped."""
     answers = target.open_answers(written, reference.source)
     found = _all_answers(target, answers, reference.images)
-    task = reference.bundle.task
-    floats, exported_to = (task.tensors(each)[PROBABILITIES] for each in (reference.answers, found))
-    comparison = compare(floats, exported_to, reference.images.truth)
+    tasks, images = reference.bundle.tasks, reference.images
+    own = answered_with(tasks, found, images.placements(), images.truth)
+    comparison = compare_tasks(tasks, reference.records, own.records)
     measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
     exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
     _raise_unless_close(exported, target, reference, found)
@@ -146,8 +147,7 @@ def _raise_unless_close(exported: ExportedFile, target: Target, reference: Refer
                 agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
                 agreed.require(exported.files[0], files)
         elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
-            drop = describe_drop(exported.comparison, reference.max_accuracy_drop)
-            raise AgreementError(f"{exported.files[0]}: {drop}")
+            raise AgreementError(f"{exported.files[0]}: {exported.comparison.explain(reference.max_accuracy_drop)}")
     except AgreementError as error:
         report = reference.out.parent / f"{reference.out.name}.{REPORT}"
         write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))

@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import safetensors.numpy
 
 from pocketvision.atomic_files import replacing, write_json
 from pocketvision.bundle import RUN, Bundle, read_bundle
@@ -24,8 +24,7 @@ from pocketvision.export.shipping import ship
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import Backend, open_backend
-from pocketvision.tasks.classification.decode import PROBABILITIES
-from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.training.learned_tasks import calibrated_on
 
@@ -85,17 +84,19 @@ class TrialRunner:
             self._int8_settings = _settings_of(self._bundles[trial.name])
         return self._bundles[trial.name]
 
-    def answers(self, bundle: Bundle, backends: list[str]) -> dict[str, NDArray[np.float32]]:
-        """Probabilities (N, classes) of the validation images, by backend."""
+    def answers(self, bundle: Bundle, backends: list[str]) -> dict[str, Outputs]:
+        """The outputs for the validation images, by backend and name."""
         files = sorted(file.sha256 for file in bundle.manifest.files.values())
-        kept = {name: self._folder / "answers" / f"{_hash(files, name, self._data_key)}.npy" for name in backends}
+        kept = {
+            name: self._folder / "answers" / f"{_hash(files, name, self._data_key)}.safetensors" for name in backends
+        }
         missing = {name: open_backend(bundle, name) for name in backends if not kept[name].exists()}
         if missing:
-            images = BundleImages(self._images.files, self._images.truth, bundle.preprocessing)
+            images = replace(self._images, preprocessing=bundle.preprocessing)
             for name, found in _answers(missing, images).items():
-                with replacing(kept[name]) as temporary, temporary.open("wb") as file:
-                    np.save(file, found)
-        return {name: np.load(path) for name, path in kept.items()}
+                with replacing(kept[name]) as temporary:
+                    temporary.write_bytes(safetensors.numpy.save(found))
+        return {name: safetensors.numpy.load(path.read_bytes()) for name, path in kept.items()}
 
     def _key(self, trial: Trial) -> str:
         below = self._keys.get(trial.of) or _hash(
@@ -149,7 +150,7 @@ class TrialRunner:
                 seed=settings.seed,
                 on_event=self._on_event,
             ).tune(network, epochs)
-        validation = BundleImages(self._images.files, self._images.truth, preprocessing)
+        validation = replace(self._images, preprocessing=preprocessing)
         return ship(
             network,
             folder,
@@ -157,7 +158,7 @@ class TrialRunner:
             preprocessing=preprocessing,
             load=validation.placed,
             names=[str(file) for file in validation.files],
-            calibrate=None if validation.truth is None else calibrated_on(class_truth(validation.truth, base.labels)),
+            calibrate=calibrated_on(validation.truth) if validation.truth else None,
             split="val",
             files=hashes_for(base, learning),
         ).bundle
@@ -239,13 +240,16 @@ def _settings_of(bundle: Bundle) -> Settings:
     return Settings(**{**chosen, "float_layers": ()})
 
 
-def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, NDArray[np.float32]]:
+def _answers(backends: dict[str, Backend], images: BundleImages) -> dict[str, Outputs]:
     """Of all backends, every image read once."""
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    found: dict[str, list[Outputs]] = {name: [] for name in backends}
     for batch in images.batches():
         for name, backend in backends.items():
-            found[name].append(backend.run(batch)[PROBABILITIES])
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            found[name].append(backend.run(batch))
+    return {
+        backend: {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for backend, parts in found.items()
+    }
 
 
 def _data_key(table: Path, images: BundleImages) -> str:

@@ -15,7 +15,7 @@ from pocketvision.compression.prune_channels import prune_channels
 from pocketvision.compression.prune_settings import Importance, PruneSettings
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
 from pocketvision.compression.tuning import Tuner
-from pocketvision.compression.variant import describe_drop, json_safe
+from pocketvision.compression.variant import json_safe
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Exportable
@@ -26,11 +26,9 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.spec import Architecture
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import Backend, open_backend, open_onnx
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
-from pocketvision.tasks.classification.comparison import compare
-from pocketvision.tasks.classification.decode import PROBABILITIES
-from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.tasks.comparing import compare_tasks
 from pocketvision.tasks.manifest import unmeasured
+from pocketvision.tasks.measuring import Comparison
 from pocketvision.training.learned_tasks import calibrated_on
 
 REPORT = "pruning-failed.json"
@@ -161,9 +159,8 @@ def write_if_accurate(
     with tempfile.TemporaryDirectory() as temporary:
         write_onnx(_exportable(bundle, network), Path(temporary))
         backends: dict[str, Backend] = {"float": open_backend(bundle), "pruned": open_onnx(Path(temporary) / FILE)}
-        answers = {name: images.answers(backend.run) for name, backend in backends.items()}
-        floats, pruned = (bundle.task.tensors(answers[name])[PROBABILITIES] for name in ("float", "pruned"))
-        comparison = compare(floats, pruned, images.truth)
+        records = [images.answered(bundle.tasks, each.run).records for each in backends.values()]
+        comparison = compare_tasks(bundle.tasks, *records)
         latency = measure_latency({name: each.run for name, each in backends.items()}, images.load(0)[None])
     size = bundle.preprocessing.height
     counted, labels = sparsity(network), len(bundle.labels)
@@ -182,7 +179,7 @@ def write_if_accurate(
         report = folder.parent / f"{folder.name}.{REPORT}"
         write_json(report, json_safe(record))
         raise AgreementError(
-            f"No bundle was written: {describe_drop(comparison, settings.max_accuracy_drop)} All figures are in {report}. "
+            f"No bundle was written: {comparison.explain(settings.max_accuracy_drop)} All figures are in {report}. "
             "Tune it longer (--epochs), in more rounds, or prune less."
         )
     shipped = ship(
@@ -192,7 +189,7 @@ def write_if_accurate(
         preprocessing=bundle.preprocessing,
         load=images.placed,
         names=[str(file) for file in images.files],
-        calibrate=None if images.truth is None else calibrated_on(class_truth(images.truth, bundle.labels)),
+        calibrate=calibrated_on(images.truth) if images.truth else None,
         split="val",
         files=hashes,
     ).bundle

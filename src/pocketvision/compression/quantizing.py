@@ -10,19 +10,20 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
+from pocketvision.baseline import Distribution, brightness_of_inputs
 from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
-from pocketvision.compression.search import Search, SearchData, answers_of, open_float
+from pocketvision.compression.search import Search, SearchData, open_float
 from pocketvision.compression.settings import Tuning
-from pocketvision.compression.variant import describe_drop, json_safe
+from pocketvision.compression.variant import json_safe
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE, write_onnx
 from pocketvision.models.network import fold_norms
 from pocketvision.models.rebuild import rebuilt
+from pocketvision.preprocessing import Placement
 from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent, report_tuning_step
 from pocketvision.runtime.backends import open_backend
@@ -34,10 +35,12 @@ from pocketvision.training.loop import LoopSettings
 REPORT = "quantization-failed.json"
 
 
-def search_data(path: Path, calibrating: BundleImages, validation: BundleImages, file: Path) -> SearchData:
-    images = _array(validation, file)
+def search_data(bundle: Bundle, calibrating: BundleImages, validation: BundleImages, file: Path) -> SearchData:
+    """What candidates are compared on and calibrated with. file: for the images that are compared."""
+    images, placements = _array(validation, file)
     calibration = np.concatenate(list(calibrating.batches()))
-    return SearchData(images, validation.truth, answers_of(open_float(path), images), calibration)
+    data = SearchData(bundle.tasks, images, placements, validation.truth, {}, calibration)
+    return replace(data, reference=data.answered(open_float(float_file(bundle))).records)
 
 
 def float_file(bundle: Bundle) -> Path:
@@ -52,12 +55,11 @@ def float_file(bundle: Bundle) -> Path:
 
 def tuned_file(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path, on_event: OnEvent) -> Path:
     """The ONNX file, in `folder`, of the network tuned for 8 bits on `learning`."""
-    assert learning.truth is not None
     size = bundle.preprocessing
     steps = max(1, round(tuning.epochs * len(learning) / tuning.batch))
     on_event(Note(f"Tuning for 8 bits: {counted(steps, 'step')} of {counted(tuning.batch, 'image')}"))
     batches = image_batches(
-        learning.files, learning.truth, size, batch=tuning.batch, seed=tuning.seed, augmentation="light"
+        learning.files, learning.labels, size, batch=tuning.batch, seed=tuning.seed, augmentation="light"
     )
     network = rebuilt(bundle)
     # Taught by the network as it is and in light views, EfficientNet-Lite0 on Fashion-MNIST lost 0.01 points in 8 bits after
@@ -75,26 +77,26 @@ def tuned_file(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: P
     return folder / FILE
 
 
-def _array(images: BundleImages, file: Path) -> NDArray[np.float32]:
-    """All of them, in a file that the system keeps in memory as far as it fits."""
+def _array(images: BundleImages, file: Path) -> tuple[NDArray[np.float32], list[Placement]]:
+    """All of them, in a file that the system keeps in memory as far as it fits, and where each lies in its input."""
     size = images.preprocessing
     array = np.lib.format.open_memmap(
         file, mode="w+", dtype=np.float32, shape=(len(images), 3, size.height, size.width)
     )
-    done = 0
-    for batch in images.batches():
-        array[done : done + len(batch)] = batch
-        done += len(batch)
-    return array
+    placements: list[Placement] = []
+    for batch, placed in images.placed_batches():
+        array[len(placements) : len(placements) + len(batch)] = batch
+        placements += placed
+    return array, placements
 
 
 def baseline_of_search(found: Search, images: NDArray[np.float32], validation: BundleImages) -> dict[str, Distribution]:
     """Anew: 8 bits are not as sure of their answers as the float network was."""
-    if found.confidences is None:
+    if found.answered is None:
         return {}
     starts = range(0, len(images), 32)
     brightness = [brightness_of_inputs(images[start : start + 32], validation.preprocessing) for start in starts]
-    return baseline(found.confidences, np.concatenate(brightness), "val")
+    return found.answered.baseline(np.concatenate(brightness))
 
 
 def record_of(found: Search, data: SearchData, max_drop: float, float_bytes: int) -> dict[str, Any]:
@@ -122,11 +124,11 @@ def refusal(found: Search, folder: Path, record: dict[str, Any], max_drop: float
     if not found.candidates:
         reasons = "; ".join(f"{title}: {reason}" for title, reason in found.failed.items())
         return AgreementError(f"Nothing could be quantized ({reasons}).")
-    best = min(found.candidates, key=lambda each: (each.comparison.drop or 0.0, -each.comparison.top1_agreement))
+    best = max(found.candidates, key=lambda each: each.comparison.closeness)
     more = " OpenVINO's candidates were not tried: --method all." if method in ("auto", "onnxruntime") else ""
     return AgreementError(
         f"No bundle was written. The best of {counted(len(found.candidates), 'candidate')} is {best.settings.title}: "
-        f"{describe_drop(best.comparison, max_drop)} All figures are in {report}.{more}"
+        f"{best.comparison.explain(max_drop)} All figures are in {report}.{more}"
     )
 
 

@@ -1,7 +1,7 @@
 """The search for 8 bits that cost little: every candidate is built, answers the same images, and is ranked by its figures."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from pocketvision.compression.quantize_openvino import quantize_openvino
 from pocketvision.compression.selection import good_enough, select
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
 from pocketvision.compression.settings import Settings
+from pocketvision.compression.variant import Answered, answered
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
+from pocketvision.preprocessing import Placement
 from pocketvision.printable import counted
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
-from pocketvision.tasks.classification.comparison import compare
-from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.comparing import Records, compare_tasks
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.truth import Truth
 
 OnProgress = Callable[[str], None]
 Built = tuple[Candidate, Path]
@@ -31,13 +34,24 @@ _SENSITIVITY_IMAGES = 64
 
 @dataclass(frozen=True, eq=False)
 class SearchData:
-    """What candidates are compared on: images (N, 3, H, W), true classes (N,), the float network's probabilities (N, classes);
-    and calibration images (M, 3, H, W), which are none of the former."""
+    """What candidates are compared on: images (N, 3, H, W), where each lies in its input, what was said of them, by the bundle's
+    tasks, and the records of the float network's answers; and calibration images (M, 3, H, W), which are none of the former."""
 
+    tasks: Mapping[str, TaskManifest]
     images: NDArray[np.float32]
-    truth: NDArray[np.int64] | None
-    reference: NDArray[np.float32]
+    placements: Sequence[Placement]
+    truth: Mapping[str, Truth]
+    reference: Records
     calibration: NDArray[np.float32]
+
+    def answered(self, backend: Backend) -> Answered:
+        """What a backend answers to the images."""
+        starts = range(0, len(self.images), _BATCH)
+        batches = (
+            (np.ascontiguousarray(self.images[start : start + _BATCH]), self.placements[start : start + _BATCH])
+            for start in starts
+        )
+        return answered(self.tasks, backend.run, batches, self.truth)
 
     def calibration_batches(self, most: int = 8) -> list[NDArray[np.float32]]:
         """In batches of at most so many, which bound what the calibration keeps at once; of one size, which histograms need."""
@@ -51,7 +65,7 @@ class Search:
     one's files lie in `folder`.
 
     sensitivities: measured when no candidate was good enough whole. float_latency: of the network it was made from. untried: how
-    many candidates were left out once one was good enough. confidences: (N,) the chosen one's greatest probability of each image.
+    many candidates were left out once one was good enough. answered: what the chosen one answered to the images.
     """
 
     candidates: tuple[Candidate, ...]
@@ -61,7 +75,7 @@ class Search:
     failed: dict[str, str]
     untried: int = 0
     reason: str = ""
-    confidences: NDArray[np.float32] | None = None
+    answered: Answered | None = None
 
 
 def search(
@@ -98,7 +112,7 @@ def search(
         if not any(candidate.comparison.within(max_drop) for candidate, _ in built):
             static = [each for each, _ in built if each.settings.tool == "onnxruntime"]
             if static:
-                base = max(static, key=_accuracy)
+                base = max(static, key=lambda each: each.comparison.closeness)
                 sensitivities = builder.sensitivities(base.settings, on_progress)
                 built += builder.with_float_layers(base.settings, sensitivities, max_drop, on_progress)
         timed, float_latency = builder.timed(built, max_drop, seconds)
@@ -110,8 +124,8 @@ def search(
         chosen, chosen_file = fitting[selection.candidate.settings]
         for file in _files(chosen_file):
             file.replace(folder / f"model{file.suffix}")
-        confidences = builder.confidences[chosen_file]
-        return Search(tried, chosen, sensitivities, float_latency, failed, untried, selection.reason, confidences)
+        answers = builder.answered[chosen_file]
+        return Search(tried, chosen, sensitivities, float_latency, failed, untried, selection.reason, answers)
 
 
 class _Builder:
@@ -127,7 +141,7 @@ class _Builder:
         self._folder = folder
         self._data = data
         self._built = 0
-        self.confidences: dict[Path, NDArray[np.float32]] = {}
+        self.answered: dict[Path, Answered] = {}
 
     def build_all(
         self, queue: Sequence[Settings], failed: dict[str, str], stop_within: float | None, on_progress: OnProgress
@@ -155,9 +169,8 @@ class _Builder:
             quantize_openvino(self._sources[settings.tuned], out, settings, calibration)
         else:
             quantize_onnx(self._prepared[settings.tuned], out, settings, calibration)
-        answers = answers_of(_open(out), self._data.images)
-        self.confidences[out] = answers.max(axis=1)
-        comparison = compare(self._data.reference, answers, self._data.truth)
+        self.answered[out] = self._data.answered(_open(out))
+        comparison = compare_tasks(self._data.tasks, self._data.reference, self.answered[out].records)
         return Candidate(settings, comparison, sum(file.stat().st_size for file in _files(out))), out
 
     def sensitivities(self, settings: Settings, on_progress: OnProgress) -> tuple[Sensitivity, ...]:
@@ -169,7 +182,12 @@ class _Builder:
                 on_progress(f"Measured {done} of {counted(total, 'layer')} in 8 bits alone")
 
         return layer_sensitivities(
-            self._prepared[settings.tuned], settings, self._data.calibration_batches()[:4], images, on_layer=on_layer
+            self._data.tasks,
+            self._prepared[settings.tuned],
+            settings,
+            self._data.calibration_batches()[:4],
+            images,
+            on_layer=on_layer,
         )
 
     def with_float_layers(
@@ -195,12 +213,6 @@ class _Builder:
         return timed, latencies[""]
 
 
-def _accuracy(candidate: Candidate) -> tuple[float, float, float]:
-    """To rank candidates by: points gained, then share of the same answers, then closeness of the probabilities."""
-    found = candidate.comparison
-    return -(found.drop or 0.0), found.top1_agreement, -found.mean_probability_difference
-
-
 def _within_drop(built: Sequence[Built], max_drop: float) -> list[Path]:
     """The files within the allowed drop. Of two that differ in their weights alone, the more accurate: they are equally fast, and
     which one happened to be timed faster is no reason."""
@@ -208,7 +220,7 @@ def _within_drop(built: Sequence[Built], max_drop: float) -> list[Path]:
     for candidate, path in built:
         graph = replace(candidate.settings, tuned=False)
         if candidate.comparison.within(max_drop) and (
-            graph not in best or _accuracy(candidate) > _accuracy(best[graph][0])
+            graph not in best or candidate.comparison.closeness > best[graph][0].comparison.closeness
         ):
             best[graph] = candidate, path
     return [path for _, path in best.values()]
@@ -217,12 +229,6 @@ def _within_drop(built: Sequence[Built], max_drop: float) -> list[Path]:
 def open_float(path: Path) -> Backend:
     """The network that candidates are compared with, as bundles run it."""
     return onnx_backend.open_file(path, usable_cores())
-
-
-def answers_of(backend: Backend, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (N, classes), in batches."""
-    batches = (np.ascontiguousarray(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH))
-    return np.concatenate([backend.run(batch)[PROBABILITIES] for batch in batches])
 
 
 def _open(path: Path) -> Backend:

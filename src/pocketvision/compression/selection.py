@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from pocketvision.compression.candidate import Candidate
-from pocketvision.statistics import paired_drop
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+from pocketvision.tasks.measuring import Comparison
 
 LEAST_GAIN = 0.2
 """By which share of the time a file that needs an extra has to be faster than ONNX Runtime's, which every installation has."""
@@ -25,9 +24,7 @@ def good_enough(found: Comparison, max_drop: float) -> bool:
     no candidate could be surely within, and this one is as measured."""
     if found.is_sure(max_drop):
         return True
-    lost = 1 - found.top1_agreement if found.drop is None else found.drop
-    can_be_sure = found.drop is not None and paired_drop(0, 0, found.images).high <= max_drop
-    return found.within(max_drop) and (lost <= 0 or not can_be_sure)
+    return found.within(max_drop) and (found.within(0) or not found.can_be_sure(max_drop))
 
 
 def select(timed: Sequence[Candidate], max_drop: float, *, untried: int = 0) -> Selection:

@@ -1,7 +1,7 @@
 """Which layers suffer from 8 bits, measured one by one."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pocketvision.compression.quantize_onnx import quantize_onnx, weighted_layers
 from pocketvision.compression.settings import Settings
 from pocketvision.runtime.backends import open_onnx
-from pocketvision.tasks.classification.decode import PROBABILITIES
+from pocketvision.tasks.differences import output_differences
+from pocketvision.tasks.manifest import TaskManifest
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A layer alone in 8 bits, all else in float: the mean over images of the largest change of a probability."""
+    """A layer alone in 8 bits, all else in float: the mean over images of the largest change of a probability, or of what stands
+    for one (tasks/differences.py)."""
 
     layer: str
     weights: int
@@ -24,6 +26,7 @@ class Sensitivity:
 
 
 def layer_sensitivities(
+    tasks: Mapping[str, TaskManifest],
     path: Path,
     settings: Settings,
     calibration: Sequence[NDArray[np.float32]],
@@ -35,7 +38,7 @@ def layer_sensitivities(
 
     path: what prepare_onnx wrote. on_layer: called with the layers done and their total.
     """
-    reference = open_onnx(path).run(images)[PROBABILITIES]
+    reference = open_onnx(path).run(images)
     layers = weighted_layers(path)
     found = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -44,8 +47,8 @@ def layer_sensitivities(
         alone = replace(settings, calibration="minmax", float_layers=())
         for number, (layer, weights) in enumerate(layers.items(), start=1):
             quantize_onnx(path, one, alone, calibration, only=(layer,))
-            difference = np.abs(open_onnx(one).run(images)[PROBABILITIES] - reference).max(axis=1).mean()
-            found.append(Sensitivity(layer, weights, float(difference)))
+            differences = output_differences(tasks, reference, open_onnx(one).run(images))
+            found.append(Sensitivity(layer, weights, max(float(each.values.mean()) for each in differences)))
             if on_layer is not None:
                 on_layer(number, len(layers))
     return tuple(sorted(found, key=lambda each: -each.difference))

@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import GOLDEN, Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.compression.budget import Budget
+from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.compression.fit_trials import TrialRunner
 from pocketvision.compression.trials import Trial
+from pocketvision.compression.variant import answered_with
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.evaluation.pareto import pareto_front
 from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
-from pocketvision.tasks.classification.comparison import compare
+from pocketvision.runtime.batches import Outputs
+from pocketvision.tasks.comparing import Records, compare_tasks
+from pocketvision.tasks.measuring import Comparison
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,14 @@ class Study:
         runner: TrialRunner,
         budget: Budget,
         backends: list[str],
-        truth: NDArray[np.int64] | None,
+        images: BundleImages,
         seconds: float,
         on_event: OnEvent,
     ) -> None:
-        self._runner, self._budget, self._backends, self._truth = runner, budget, backends, truth
+        self._runner, self._budget, self._backends, self._images = runner, budget, backends, images
         self._seconds, self._on_event = seconds, on_event
         self._made: dict[tuple[str, str], tuple[Bundle, Comparison]] = {}
-        self._reference: NDArray[np.float32] | None = None
+        self._reference: Records | None = None
         self.failed: dict[str, str] = {}
 
     def run(self, space: list[list[Trial]], *, everything: bool) -> list[TrialResult]:
@@ -86,6 +89,7 @@ class Study:
         try:
             bundle = self._runner.bundle(trial)
             answers = self._runner.answers(bundle, [name for name in self._backends if BACKENDS[name].file(bundle)])
+            records = {backend: self._records(bundle, outputs) for backend, outputs in answers.items()}
         except PocketVisionError as error:
             if self._reference is None:  # the bundle that was given itself
                 raise
@@ -93,9 +97,13 @@ class Study:
             self._on_event(Note(f"{trial.name} failed: {error}"))
             return
         if self._reference is None:
-            self._reference = next(iter(answers.values()))
-        for backend, probabilities in answers.items():
-            self._made[trial.name, backend] = bundle, compare(self._reference, probabilities, self._truth)
+            self._reference = next(iter(records.values()))
+        for backend, own in records.items():
+            self._made[trial.name, backend] = bundle, compare_tasks(bundle.tasks, self._reference, own)
+
+    def _records(self, bundle: Bundle, outputs: Outputs) -> Records:
+        images = replace(self._images, preprocessing=bundle.preprocessing)
+        return answered_with(bundle.tasks, outputs, images.placements(), images.truth).records
 
     def _timed(self) -> list[TrialResult]:
         self._on_event(Note(f"Timing {counted(len(self._made), 'candidate')} in turns"))

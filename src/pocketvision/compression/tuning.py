@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,13 +28,11 @@ class Tuner:
         on_event: OnEvent,
         augmentation: str = "standard",
     ) -> None:
-        truth = images.truth
-        assert truth is not None, "only labelled images are handed over"
         self._images = len(images)
         self._batch, self._lr, self._seed = batch, lr, seed
         self._on_event = on_event
         self._batches: Iterator[tuple[Tensor, Tensor]] = image_batches(
-            images.files, truth.astype(np.int64), preprocessing, batch=batch, seed=seed, augmentation=augmentation
+            images.files, images.labels, preprocessing, batch=batch, seed=seed, augmentation=augmentation
         )
 
     def some(self, count: int) -> list[tuple[Tensor, Tensor]]:

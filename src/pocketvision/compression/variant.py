@@ -1,11 +1,65 @@
-"""What export, prune, quantize and fit share: a variant of a bundle is judged by its answers, and its figures are kept when it
-may not be shipped."""
+"""What export, prune, quantize and fit share: what a bundle, or a variant of it, answers to images, by task."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pocketvision.printable import counted
-from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.baseline import Distribution, baseline_of
+from pocketvision.preprocessing import Placement
+from pocketvision.runtime.batches import Outputs
+from pocketvision.tasks.catalog import decoded
+from pocketvision.tasks.comparing import MEASURED, Records, record_of
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.truth import Truth
+
+Run = Callable[[NDArray[Any]], Outputs]
+"""From preprocessed images (N, 3, H, W) to a graph's outputs by name, (N, …) each."""
+
+Placed = tuple[NDArray[Any], Sequence[Placement]]
+"""A batch of inputs, and where each image lies in its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a graph answered to N images. records: by task, to be measured and compared (tasks/comparing.py). confidences: by
+    task, (N), None where it was sure of nothing."""
+
+    records: Records
+    confidences: Mapping[str, Sequence[float | None]]
+
+    def baseline(self, brightness: NDArray[np.floating]) -> dict[str, Distribution]:
+        """Of the same images, which are a validation split's; brightness (N)."""
+        return baseline_of(self.confidences, brightness, "val")
+
+
+def answered(
+    tasks: Mapping[str, TaskManifest], run: Run, batches: Iterable[Placed], truth: Mapping[str, Truth]
+) -> Answered:
+    """Ask `run` about images that are one input each. truth: by task, of all of them, by the tasks' labels; empty where nobody
+    said anything. Only records are kept, so the images may be more than memory holds."""
+    records: Records = {name: [] for name in tasks}
+    confidences: dict[str, list[float | None]] = {name: [] for name in tasks}
+    seen = 0
+    for images, placements in batches:
+        outputs = run(images)
+        for row, answers in enumerate(decoded(tasks, outputs, placements, MEASURED)):
+            own = {name: values[[row]] for name, values in outputs.items()}
+            for name, record in record_of(tasks, own, answers, truth, seen).items():
+                records[name].append(record)
+                confidences[name].append(answers[name].confidence)
+            seen += 1
+    return Answered(records, confidences)
+
+
+def answered_with(
+    tasks: Mapping[str, TaskManifest], outputs: Outputs, placements: Sequence[Placement], truth: Mapping[str, Truth]
+) -> Answered:
+    """The same of outputs for all N images that are at hand already."""
+    return answered(tasks, lambda _: outputs, [(np.empty(0), placements)], truth)
 
 
 def json_safe(value: Any) -> Any:
@@ -15,16 +69,3 @@ def json_safe(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [json_safe(each) for each in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def describe_drop(found: Comparison, points: float) -> str:
-    """In words: by how much a candidate is above the limit."""
-    if found.drop is None or found.drop_interval is None:
-        return (
-            f"{100 * (1 - found.top1_agreement):.2f} % of {counted(found.images, 'answer')} changed, and {points:g} are allowed "
-            "(--max-accuracy-drop); with labelled images (--data) the accuracy itself could be judged."
-        )
-    return (
-        f"the accuracy drops by {found.drop:.2f} points (95 %: {found.drop_interval.low:.2f} to "
-        f"{found.drop_interval.high:.2f}) on {counted(found.images, 'image')}, and {points:g} are allowed (--max-accuracy-drop)."
-    )

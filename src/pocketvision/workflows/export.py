@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.baseline import Distribution, baseline, brightness_of_inputs
+from pocketvision.baseline import Distribution, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place
 from pocketvision.compression.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.compression.exported import ExportedFile, Reference, exported_file, with_exported, written_bytes
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
+from pocketvision.compression.variant import Answered, answered_with
 from pocketvision.errors import UsageError
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, OnEvent, silent
-from pocketvision.runtime.batches import Outputs
-from pocketvision.tasks.classification.decode import PROBABILITIES
 from pocketvision.workflows.pretrained import open_bundle
 
 # The reference is PyTorch's eager network, some 30 images a second.
@@ -79,8 +78,9 @@ def export(
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
-        answers = measured_on.answers(source.answers())
-        reference = Reference(read, source, measured_on, answers, max_accuracy_drop, folder)
+        outputs = measured_on.answers(source.answers())
+        network = answered_with(read.tasks, outputs, measured_on.placements(), measured_on.truth)
+        reference = Reference(read, source, measured_on, outputs, network.records, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
             on_event(Note(f"Exporting to {name}"))
@@ -94,17 +94,17 @@ def export(
                     Note(f"{target.files[0]} was not run: only {target.system} runs it. Compare its answers there.")
                 )
                 exported.append(ExportedFile(name, target.files, written_bytes(target, written), None, None))
-        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, answers)))
+        read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, network)))
         return ExportResult(with_exported(read, source, targets, exported, Path(temporary), folder), tuple(exported))
 
 
-def _baseline(bundle: Bundle, images: BundleImages, reference: Outputs) -> dict[str, Distribution]:
+def _baseline(bundle: Bundle, images: BundleImages, network: Answered) -> dict[str, Distribution]:
     """The bundle's own, whose network is what it was; one that has none gets that of the images it was run on, if they were its
     data's and not embedded pictures."""
-    if bundle.manifest.baseline or images.truth is None:
+    if bundle.manifest.baseline or not images.truth:
         return bundle.manifest.baseline
     brightness = np.concatenate([brightness_of_inputs(batch, bundle.preprocessing) for batch in images.batches()])
-    return baseline(bundle.task.tensors(reference)[PROBABILITIES].max(axis=1), brightness, "val")
+    return network.baseline(brightness)
 
 
 def _refuse_shared_files(targets: dict[str, Target]) -> None:

@@ -102,7 +102,7 @@ def fit(
     runner = TrialRunner(
         read, trials_folder, table, validation, settings, _method(names), Verbs(quantize, prune, train), on_event
     )
-    study = Study(runner, budget, names, validation.truth, seconds, on_event)
+    study = Study(runner, budget, names, validation, seconds, on_event)
     found = study.run(space, everything=everything)
     chosen = min((each for each in found if not each.misses), key=most_accurate_first, default=None)
     nearest = chosen or min(found, key=lambda each: sum(each.misses.values()))
@@ -153,7 +153,7 @@ def _plot(result: FitResult) -> None:
         PlotPoint(
             each.title,
             each.latency.latency_ms,
-            100 * (each.comparison.accuracy or 0.0),
+            100 * (0.0 if each.comparison.headline is None else each.comparison.headline.value),
             each.best_of_its_cost,
             each is result.chosen,
         )

@@ -100,7 +100,7 @@ def quantize(
     validation = measuring_images(read, data, on_event, images)
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        inputs = search_data(path, learning.some(calibration), validation, scratch / "images.npy")
+        inputs = search_data(read, learning.some(calibration), validation, scratch / "images.npy")
         found = search(
             path,
             scratch,
