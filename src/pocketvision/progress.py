@@ -1,15 +1,40 @@
 """What a workflow reports while it works: small values handed to a callable. The command line draws them; logs keep them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from pocketvision.training.figures import EpochRecord, StepProgress
 
-if TYPE_CHECKING:
-    from pocketvision.training.loop import LoopStep
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of history. `seconds` covers training and validation; `images_per_second` training alone.
 
-_TUNING_STEPS = 50
+    The accuracies are classification's where it is learned; else val_accuracy is the figure of the first task, and train_accuracy
+    its share of what was right. tasks: TASK.loss and TASK.figure of validation, for each; empty where classification is alone.
+    """
+
+    stage: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    images_per_second: float
+    tasks: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """What a progress display needs after each batch."""
+
+    stage: int
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    images_per_second: float
 
 
 @dataclass(frozen=True)
@@ -49,17 +74,6 @@ class Planned:
 
 Event = Note | Counted | StepProgress | EpochEnded | Planned
 OnEvent = Callable[[Event], None]
-
-
-def report_tuning_step(on_event: OnEvent, step: "LoopStep", steps: int) -> None:
-    """A note of every fiftieth step of a tuning, and of its last."""
-    if step.step % _TUNING_STEPS == 0 or step.step == steps:
-        on_event(
-            Note(
-                f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, "
-                f"{step.images_per_second:.0f} images/s"
-            )
-        )
 
 
 def silent(event: Event) -> None:

@@ -18,19 +18,19 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.report.write import history_text
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing, decode
+from pocketvision.progress import EpochRecord
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.truth import Truth
-from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import CachedInputs, ImageViews, Placements, PlainInputs
 from pocketvision.training.learned_tasks import fitted, head_specs, manifests, objective_of
 from pocketvision.training.loop import require_tunable
+from pocketvision.training.run_folder import RunFolder
 from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.two_stage import Entries, TrainedStages, train_two_stages
-from pocketvision.workflows.run_folder import RunFolder
 
 CUT = 2
 TRAINED, ALL = 48, 64

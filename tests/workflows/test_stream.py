@@ -18,10 +18,10 @@ from pocketvision.cli.stream import parse_duration, parse_size
 from pocketvision.errors import SourceError, UsageError
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.streaming.frame import SourceFrame
+from pocketvision.streaming.lines import StreamAnswer
 from pocketvision.streaming.pattern import draw
 from pocketvision.streaming.sources import SOURCES, SourceKind
 from pocketvision.workflows.stream import Smoothing, stream
-from pocketvision.workflows.stream_lines import StreamAnswer
 
 
 def run(*arguments: str | Path) -> int:

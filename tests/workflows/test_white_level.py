@@ -17,8 +17,8 @@ from pocketvision.errors import PictureWarning, UsageError
 from pocketvision.preprocessing import decode
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.training_data import prepare_data
+from pocketvision.training.run_log import RunLog
+from pocketvision.training.training_data import prepare_data
 
 
 @pytest.fixture(scope="module")

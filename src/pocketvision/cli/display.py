@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
+    from pocketvision.cli.time_left import TimeLeft
     from pocketvision.evaluation.evaluation import Evaluation
     from pocketvision.progress import Event
-    from pocketvision.workflows.prediction_rows import Row
-    from pocketvision.workflows.time_left import TimeLeft
+    from pocketvision.tasks.rows import Row
 
 
 def write_json_option(path: Path | None, values: Any) -> None:
@@ -141,9 +141,8 @@ class TrainingDisplay:
             self._progress.stop()
 
     def __call__(self, event: "Event") -> None:
-        from pocketvision.progress import Counted, EpochEnded, Note, Planned
-        from pocketvision.training.figures import StepProgress
-        from pocketvision.workflows.time_left import TimeLeft
+        from pocketvision.cli.time_left import TimeLeft
+        from pocketvision.progress import Counted, EpochEnded, Note, Planned, StepProgress
 
         if isinstance(event, Planned):
             self._time_left = TimeLeft(event)

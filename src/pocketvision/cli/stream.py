@@ -18,8 +18,8 @@ from pocketvision.printable import counted
 from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
 
 if TYPE_CHECKING:
+    from pocketvision.streaming.lines import StreamAnswer
     from pocketvision.streaming.summary import StreamSummary
-    from pocketvision.workflows.stream_lines import StreamAnswer
 
 STANDARD_OUTPUT = "-"
 
@@ -198,7 +198,7 @@ def _ended_by_signals() -> "Iterator[threading.Event]":
 
 
 def _line_printer() -> Any:
-    from pocketvision.workflows.stream_lines import stream_line
+    from pocketvision.streaming.lines import stream_line
 
     def show(shown: "StreamAnswer") -> None:
         write_json_line(stream_line(shown).decode("utf-8"))

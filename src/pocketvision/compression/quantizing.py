@@ -17,6 +17,7 @@ from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Search, SearchData, open_float
 from pocketvision.compression.settings import Tuning
+from pocketvision.compression.tuning import report_tuning_step
 from pocketvision.compression.variant import json_safe
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.export.exportable import Exportable
@@ -25,7 +26,7 @@ from pocketvision.models.network import fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Placement
 from pocketvision.printable import counted
-from pocketvision.progress import Note, OnEvent, report_tuning_step
+from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.batches import no_answers
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE

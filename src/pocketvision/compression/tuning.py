@@ -8,9 +8,12 @@ from torch import Tensor
 from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.progress import OnEvent, report_tuning_step
+from pocketvision.progress import Note, OnEvent
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.loop import LoopSettings, LoopStep, require_tunable, run_loop
+
+_TUNING_STEPS = 50
+"""After so many steps of a tuning there is a note."""
 
 
 class Tuner:
@@ -62,3 +65,14 @@ class Tuner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             run_loop(network, self._batches, LoopSettings(steps, self._lr), teacher=teacher, on_step=after_each)
+
+
+def report_tuning_step(on_event: OnEvent, step: LoopStep, steps: int) -> None:
+    """A note of every fiftieth step of a tuning, and of its last."""
+    if step.step % _TUNING_STEPS == 0 or step.step == steps:
+        on_event(
+            Note(
+                f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, "
+                f"{step.images_per_second:.0f} images/s"
+            )
+        )

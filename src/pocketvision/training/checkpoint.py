@@ -14,7 +14,7 @@ from torch import Tensor
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
 from pocketvision.models.key_layouts import with_names_of_today
-from pocketvision.training.figures import EpochRecord
+from pocketvision.progress import EpochRecord
 from pocketvision.training.stage import StageState
 from pocketvision.utf8_path import utf8_path
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketvision.errors import TrainingError
+from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.averaging import WeightAverage, load
-from pocketvision.training.figures import EpochRecord, StepProgress
 from pocketvision.training.objective import Objective, Targets, Validation
 from pocketvision.training.optimizer import current_lr, make_optimizer, make_schedule, restore_optimizer
 

@@ -18,8 +18,8 @@ from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.progress import EpochRecord
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
-from pocketvision.training.figures import EpochRecord
 from pocketvision.training.inputs import IMAGES, Inputs, Names, Placements
 from pocketvision.training.objective import ByTask, Objective, Validation
 from pocketvision.training.stage import OnStep, StageSettings, StageState, TrainingBatch, extended, run_stage

@@ -27,9 +27,9 @@ from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import ImageError, PocketVisionError, UsageError
 from pocketvision.printable import counted
 from pocketvision.tasks.catalog import Answers
+from pocketvision.tasks.rows import check_suffix, row_sink
 from pocketvision.tasks.task import Detail
 from pocketvision.tasks.wire import Kinds
-from pocketvision.workflows.prediction_rows import check_suffix, row_sink
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
 POLL = 0.2  # seconds between looks whether a server is ready

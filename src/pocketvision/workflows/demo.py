@@ -10,7 +10,7 @@ from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.run_folder import RunSettings, new_run_folder
+from pocketvision.training.run_folder import RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, run_training
 
 POSITIVE = "teasing"

@@ -12,9 +12,9 @@ from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
+from pocketvision.tasks.rows import check_suffix, row_sink
 from pocketvision.tasks.task import Detail
 from pocketvision.workflows.load import load
-from pocketvision.workflows.prediction_rows import check_suffix, row_sink
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
-from pocketvision.progress import Counted, OnEvent
+from pocketvision.progress import Counted, EpochRecord, OnEvent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.reporting.parts import ClassCounts
-from pocketvision.training.figures import EpochRecord
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.run_folder import RunFolder, RunSettings, timestamp
-from pocketvision.workflows.training_data import TrainingData
+from pocketvision.training.run_folder import RunFolder, RunSettings, timestamp
+from pocketvision.training.training_data import TrainingData
 
 # Split by its name in the report, and what its images were to the training.
 _EVALUATED: tuple[tuple[str, str, Role], ...] = (("val", "validation", "selection"), ("test", "test", "test"))

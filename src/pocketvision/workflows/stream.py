@@ -14,18 +14,18 @@ from pocketvision.errors import UsageError
 from pocketvision.redaction import redacted_url
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.streaming.answers import Answer, Streaming, streaming
+from pocketvision.streaming.lines import StreamAnswer, open_lines, stream_line
 from pocketvision.streaming.outputs import Output, find_output
 from pocketvision.streaming.overlay import Overlay
 from pocketvision.streaming.reader import BackOff
+from pocketvision.streaming.settings import StreamSettings, stream_settings
 from pocketvision.streaming.silence import SilenceMonitor
 from pocketvision.streaming.source_settings import SourceSettings
 from pocketvision.streaming.summary import StreamSummary, Tally, summarised
 from pocketvision.streaming.timeouts import OPEN_TIMEOUT, READ_TIMEOUT
+from pocketvision.streaming.view import StreamView, drawn
 from pocketvision.tasks.task import Detail, Smoothing
 from pocketvision.workflows.load import load
-from pocketvision.workflows.stream_lines import StreamAnswer, open_lines, stream_line
-from pocketvision.workflows.stream_settings import StreamSettings, stream_settings
-from pocketvision.workflows.stream_view import StreamView, drawn
 
 __all__ = ["Smoothing", "stream"]
 

@@ -15,8 +15,8 @@ from pocketvision.models.catalog import architecture
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.recorded_split import require_same_images
-from pocketvision.workflows.run_folder import RunFolder, RunSettings, new_run_folder
+from pocketvision.training.recorded_split import require_same_images
+from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
 

@@ -27,21 +27,20 @@ from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
-from pocketvision.progress import Counted, EpochEnded, Note, OnEvent, Planned
+from pocketvision.progress import Counted, EpochEnded, EpochRecord, Note, OnEvent, Planned
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
-from pocketvision.training.figures import EpochRecord
+from pocketvision.training.feeding import make_inputs
 from pocketvision.training.learned_tasks import calibrated_on, fitted, head_specs, manifests
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.recorded_split import RecordedSplit, other_data
+from pocketvision.training.run_folder import RunFolder, RunSettings
+from pocketvision.training.run_log import RunLog
 from pocketvision.training.stage import StageState
+from pocketvision.training.training_data import TrainingData, prepare_data
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
-from pocketvision.workflows.feeding import make_inputs
-from pocketvision.workflows.recorded_split import RecordedSplit, other_data
 from pocketvision.workflows.reporting import evaluate_run, figures_by_task, write_run_report
-from pocketvision.workflows.run_folder import RunFolder, RunSettings
-from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.training_data import TrainingData, prepare_data
 
 logger = logging.getLogger(__name__)
 

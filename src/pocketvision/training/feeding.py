@@ -15,11 +15,11 @@ from pocketvision.printable import counted
 from pocketvision.progress import Counted
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.run_log import RunLog
+from pocketvision.training.training_data import TrainingData
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.two_stage import Entries
-from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.training_data import TrainingData
 
 
 def make_inputs(
@@ -66,7 +66,7 @@ def make_inputs(
             f"not {recipe.views}."
         )
     # Compiled once for these weights and features, whoever trains on them next.
-    digest = hashlib.sha256(f"{fingerprint}|{names}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{fingerprint}|{names}".encode("utf-8", "surrogateescape")).hexdigest()
     compiled = user_cache_path("pocketvision") / "trunks" / digest[:20]
     runtime = compile_trunk(network, cut, names, height=height, width=width, folder=compiled)
     return CachedInputs(

@@ -1,8 +1,7 @@
 """One estimate for the whole run, which falls as it should and is never below what is left."""
 
-from pocketvision.progress import Planned
-from pocketvision.training.figures import EpochRecord
-from pocketvision.workflows.time_left import TimeLeft
+from pocketvision.cli.time_left import TimeLeft
+from pocketvision.progress import EpochRecord, Planned
 
 
 def epoch(stage: int, number: int, seconds: float) -> EpochRecord:

@@ -2,11 +2,11 @@
 
 from pocketvision.streaming.answers import Answer
 from pocketvision.streaming.frame import Pixels
+from pocketvision.streaming.lines import StreamAnswer
 from pocketvision.streaming.overlay import Overlay, figures_line
 from pocketvision.tasks.catalog import Answers, task_named
 from pocketvision.tasks.task import Detail, Smoothing
 from pocketvision.tasks.wire import Kinds
-from pocketvision.workflows.stream_lines import StreamAnswer
 
 
 class StreamView:

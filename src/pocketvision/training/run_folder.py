@@ -9,7 +9,7 @@ from typing import Any
 
 from pocketvision.atomic_files import write_json
 from pocketvision.errors import UsageError
-from pocketvision.training.figures import EpochRecord
+from pocketvision.progress import EpochRecord
 from pocketvision.training.recipe import Recipe
 
 FORMAT_VERSION = 2

@@ -15,7 +15,7 @@ from pocketvision.data.splits import CONTENT
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
-from pocketvision.workflows.run_folder import RunFolder, RunSettings
+from pocketvision.training.run_folder import RunFolder, RunSettings
 
 _NAMED = 3
 

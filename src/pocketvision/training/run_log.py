@@ -7,7 +7,7 @@ from pathlib import Path
 from pocketvision.atomic_files import append_whole
 from pocketvision.json_text import json_text
 from pocketvision.progress import Counted, EpochEnded, Event, Note, OnEvent
-from pocketvision.workflows.run_folder import timestamp
+from pocketvision.training.run_folder import timestamp
 
 logger = logging.getLogger(__name__)
 

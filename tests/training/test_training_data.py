@@ -15,8 +15,8 @@ from pocketvision.data.sources.catalog import SOURCES
 from pocketvision.errors import UsageError
 from pocketvision.progress import Event, Note
 from pocketvision.training.recipe import Recipe
-from pocketvision.workflows.run_log import RunLog
-from pocketvision.workflows.training_data import TrainingData, prepare_data
+from pocketvision.training.run_log import RunLog
+from pocketvision.training.training_data import TrainingData, prepare_data
 
 RECIPE = Recipe(seed=1)
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pocketvision.progress import Planned
-from pocketvision.training.figures import EpochRecord
+from pocketvision.progress import EpochRecord, Planned
 
 
 @dataclass
