@@ -175,6 +175,15 @@ def test_a_newer_format_says_upgrade(tiny_bundle: Bundle) -> None:
         read_bundle(tiny_bundle.folder)
 
 
+def test_a_newer_format_names_the_version_that_wrote_it(tiny_bundle: Bundle) -> None:
+    edit(tiny_bundle, lambda values: values.update(format_version=3, versions={"pocketvision": "0.9.2"}))
+    with pytest.raises(BundleError, match=r'of format 3.*pip install --upgrade "pocketvision>=0\.9\.2"'):
+        read_bundle(tiny_bundle.folder)
+    edit(tiny_bundle, lambda values: values.update(versions={"pocketvision": "; rm -rf"}))
+    with pytest.raises(BundleError, match=r"pip install --upgrade pocketvision$"):
+        read_bundle(tiny_bundle.folder)
+
+
 def test_a_field_of_a_later_version_is_passed_over(tiny_bundle: Bundle) -> None:
     edit(tiny_bundle, lambda values: values.update(author="somebody"))
     assert read_bundle(tiny_bundle.folder) == tiny_bundle

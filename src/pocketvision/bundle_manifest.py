@@ -1,5 +1,6 @@
 """What a bundle says about itself: `manifest.json` as frozen dataclasses, written and strictly read."""
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -90,13 +91,21 @@ def manifest_from_dict(values: object, where: str) -> Manifest:
     if version > FORMAT_VERSION:
         raise BundleError(
             f"{where}: the bundle is of format {version}, and this PocketVision reads formats up to {FORMAT_VERSION}. "
-            "Upgrade it with: pip install --upgrade pocketvision"
+            f"Upgrade it with: {_upgrade_to(values.get('versions'))}"
         )
     try:
         manifest: Manifest = _read(Manifest, _upgraded(values, version), "")
     except BundleError as error:
         raise BundleError(f"{where}: {error}") from error
     return manifest
+
+
+def _upgrade_to(versions: object) -> str:
+    """The line that installs what reads a bundle of these versions: at least the one that wrote it, where that is a version."""
+    wrote = versions.get("pocketvision") if isinstance(versions, dict) else None
+    if isinstance(wrote, str) and re.fullmatch(r"\d+(\.\d+)*\w*", wrote):
+        return f'pip install --upgrade "pocketvision>={wrote}"'
+    return "pip install --upgrade pocketvision"
 
 
 def _upgraded(values: dict[str, Any], version: int) -> dict[str, Any]:
