@@ -3,8 +3,8 @@
     python benchmarks/two_versions.py OLD NEW --bundle BUNDLE --images FOLDER [--train FOLDER] [--rounds 9]
 
 OLD and NEW are folders with a `src/`; the interpreter's packages serve both. BUNDLE has to be readable by both. Each round runs
-both sides, in an order that changes; the figure is the median over rounds of NEW / OLD. CPU is the process's own, so that other work
-on the machine matters less.
+both sides, in an order that changes; the figure is the median over rounds of NEW / OLD. CPU is the process's own, so that other
+work on the machine matters less.
 """
 
 import argparse

@@ -183,6 +183,12 @@ def test_files_and_functions_stay_small(file: Path) -> None:
         assert lines <= most, f"{name} has {lines} lines; {most} are allowed"
 
 
+def test_workflows_only_compose() -> None:
+    """What a verb does itself belongs into a room."""
+    lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in (SOURCE / "workflows").glob("*.py"))
+    assert lines <= 2500, f"workflows/ has {lines} lines; 2500 are allowed"
+
+
 def test_the_list_of_longer_functions_names_what_there_is() -> None:
     """A function that was shortened leaves the list."""
     found = dict(length for file in FILES for length in lengths_in(file))
