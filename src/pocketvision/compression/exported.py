@@ -63,14 +63,14 @@ class ExportedFile:
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What exported files are compared with: the bundle, its network, the network's outputs for `images` and their records; by
-    how many points the headline may drop; and the folder that they are for."""
+    how many points at most the headline may drop; and the folder that they are for."""
 
     bundle: Bundle
     source: Exportable
     images: BundleImages
     answers: Outputs
     records: Records
-    max_accuracy_drop: float
+    most_points: float
     out: Path
 
 
@@ -146,8 +146,8 @@ def _raise_unless_close(exported: ExportedFile, target: Target, reference: Refer
             for task in reference.bundle.tasks.values():
                 agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
                 agreed.require(exported.files[0], files)
-        elif exported.comparison is not None and not exported.comparison.within(reference.max_accuracy_drop):
-            raise AgreementError(f"{exported.files[0]}: {exported.comparison.explain(reference.max_accuracy_drop)}")
+        elif exported.comparison is not None and not exported.comparison.within(reference.most_points):
+            raise AgreementError(f"{exported.files[0]}: {exported.comparison.explain(reference.most_points)}")
     except AgreementError as error:
         report = reference.out.parent / f"{reference.out.name}.{REPORT}"
         write_json(report, json_safe({**exported.to_dict(), "error": str(error)}))

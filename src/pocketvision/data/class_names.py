@@ -45,10 +45,10 @@ def ordered_class_names(found: Iterable[str], labels: Sequence[str] | None, wher
     names = {spelled(name) for name in found}
     if labels is None:
         return tuple(natural_sorted(names))
-    expected = tuple(spelled(label) for label in labels)
+    expected = tuple(spelled(name) for name in labels)
     if not expected:
         raise UsageError("The list of labels is empty; give every class name once, in index order.")
-    repeated = sorted(label for label, count in Counter(expected).items() if count > 1)
+    repeated = sorted(name for name, count in Counter(expected).items() if count > 1)
     if repeated:
         raise UsageError(f"The list of labels holds {', '.join(map(quoted, repeated[:4]))} more than once.")
     unknown = natural_sorted(names.difference(expected))

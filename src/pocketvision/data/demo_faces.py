@@ -97,8 +97,8 @@ def _draw_parts(samples: Samples, seed: int, test_share: float, val_share: float
     assert samples.groups is not None  # the table has the column
     random = np.random.default_rng(seed)
     part = np.zeros(len(samples), dtype=np.int8)
-    for label in range(len(samples.class_names)):
-        faces = random.permutation(np.unique(samples.groups[samples.labels == label]))
+    for each in range(len(samples.class_names)):
+        faces = random.permutation(np.unique(samples.groups[samples.labels == each]))
         test = round(len(faces) * test_share)
         val = round((len(faces) - test) * val_share)
         part[np.isin(samples.groups, faces[:test])] = 2

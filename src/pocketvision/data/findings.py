@@ -287,8 +287,8 @@ def _different_labels(samples: Samples, members: NDArray[np.int64]) -> str:
     """The labels of `members` in words, empty when they are all the same."""
     if samples.classes is None:
         return ""
-    labels = [label for label in np.unique(samples.labels[members]).tolist() if label >= 0]
-    return _listed([samples.class_names[label] for label in labels]) if len(labels) > 1 else ""
+    labels = [each for each in np.unique(samples.labels[members]).tolist() if each >= 0]
+    return _listed([samples.class_names[each] for each in labels]) if len(labels) > 1 else ""
 
 
 def _different_splits(samples: Samples, members: NDArray[np.int64]) -> str:

@@ -48,7 +48,7 @@ def folder_layout(root: Path, labels: Sequence[str] | None, counter: LeftOutCoun
     labels: names that are classes for certain. Raises UsageError for a folder that can not be read, and where folders look
     like splits or masks but can not be read as such.
     """
-    names = None if labels is None else {spelled(label) for label in labels}
+    names = None if labels is None else {spelled(name) for name in labels}
     layout = Layout()
     base, top = _descended(root, "", list_folder(root, counter), names, counter, layout)
     known = [spelled(name) for name in top.folders]

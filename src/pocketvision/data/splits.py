@@ -77,7 +77,7 @@ def make_split(
         raise UsageError(f"Validation share {val_share} and test share {test_share} leave nothing for training.")
     owners = np.arange(len(labels)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     split_of, without = assign_clusters(labels, owners, (1 - val_share - test_share, val_share, test_share), seed)
-    unsplit = [label for label in without if class_names is None or label < len(class_names)]
+    unsplit = [each for each in without if class_names is None or each < len(class_names)]
     if unsplit:
         raise _can_not_be_split(labels, owners, unsplit, class_names)
     return split_of[owners]
@@ -86,12 +86,12 @@ def make_split(
 def _can_not_be_split(
     labels: NDArray[np.integer], owners: NDArray[np.integer], without: Sequence[int], class_names: Sequence[str] | None
 ) -> UsageError:
-    named = [repr(class_names[label]) if class_names else str(label) for label in without]
+    named = [repr(class_names[each]) if class_names else str(each) for each in without]
     some = ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
-    if all((labels == label).sum() == 1 for label in without):
+    if all((labels == each).sum() == 1 for each in without):
         found = "it has a single image, and needs one to learn from and one to be measured on"
-    elif all(len(np.unique(owners[labels == label])) == 1 for label in without):
-        counts = ", ".join(str((labels == label).sum()) for label in without[:4])
+    elif all(len(np.unique(owners[labels == each])) == 1 for each in without):
+        counts = ", ".join(str((labels == each).sum()) for each in without[:4])
         found = f"all its images ({counts}) are duplicates of one another or of one group, which must not be parted"
     else:
         found = "groups and duplicates, which must not be parted, tie its images to those of other classes"

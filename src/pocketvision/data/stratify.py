@@ -91,8 +91,8 @@ def _assign_large(
         for split in open_splits:
             cost = 0.0
             for row in rows:
-                label, count = classes[row], counts[row]
-                cost += count * (count - 2 * remaining[label][split]) * weights[label][split]
+                of_class, count = classes[row], counts[row]
+                cost += count * (count - 2 * remaining[of_class][split]) * weights[of_class][split]
             if cost < least:
                 best, least = split, cost
         split_of[cluster] = best
@@ -140,13 +140,13 @@ def _repair(
             break
         # Test last: it is not worth a class that train or val would lose.
         vital = lacking[lacking[:, 1] != TEST]
-        label, split = generator.choice(vital if len(vital) else lacking)
-        candidates = by_class[starts[label] : starts[label + 1]]
+        of_class, split = generator.choice(vital if len(vital) else lacking)
+        candidates = by_class[starts[of_class] : starts[of_class + 1]]
         candidates = candidates[np.argsort(table.sizes[candidates], kind="stable")[:_CANDIDATES]]
         losses = [_loss(table, cluster, split, split_of, present, required) for cluster in candidates]
         place = min(range(len(candidates)), key=lambda place: (losses[place], table.sizes[candidates[place]]))
         if split == TEST and losses[place] >= 0:
-            required[label, TEST] = False
+            required[of_class, TEST] = False
             continue
         if split != TEST and losses[place] >= 0 and generator.random() < 0.2:
             place = int(generator.integers(len(candidates)))
@@ -156,7 +156,7 @@ def _repair(
         present[classes, split] += 1
         split_of[cluster] = split
     bare = (present[:, :TEST] == 0) & open_splits[:TEST]
-    return [int(label) for label in np.flatnonzero(bare.any(axis=1) & (clusters_of_class > 0))]
+    return [int(of_class) for of_class in np.flatnonzero(bare.any(axis=1) & (clusters_of_class > 0))]
 
 
 def _loss(

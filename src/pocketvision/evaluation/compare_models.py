@@ -89,13 +89,13 @@ def compare_models(
         for line in lines
     )
     if plot is not None:
-        label = "milliseconds an image" if measure else "million multiply-accumulates"
+        cost = "milliseconds an image" if measure else "million multiply-accumulates"
         points = [
             PlotPoint(line.name, price[line.name], line.top1, line.name in front)
             for line in lines
             if line.top1 is not None
         ]
-        write_plot(Path(plot), points, cost=label, value="published ImageNet top-1, %")
+        write_plot(Path(plot), points, cost=cost, value="published ImageNet top-1, %")
     return compared
 
 

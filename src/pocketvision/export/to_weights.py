@@ -54,7 +54,7 @@ def _write(source: Exportable, folder: Path, library: str, file: str) -> None:
     task = _classification(source)
     name_in(library, source.network.architecture)  # refuse first a network that nobody could load the file into
     state = from_ours(LAYOUTS[library], source.network.architecture, source.network.state_dict())
-    lines = [label for label in task.labels if label.splitlines() != [label]]
+    lines = [name for name in task.labels if name.splitlines() != [name]]
     if lines:
         raise UsageError(f"The class name {lines[0]!r} has a line break, so {LABELS} can not hold it.")
     with replacing(folder / file) as temporary:

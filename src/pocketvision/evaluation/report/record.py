@@ -133,7 +133,7 @@ class RunRecord:
         for name in {name for each in self.evaluations for name in each.tasks}:
             labels = {each.tasks[name].task.labels for each in self.evaluations if name in each.tasks}
             if len(labels) > 1:
-                one, other = ([shortened(label) for label in each[:3]] for each in sorted(labels)[:2])
+                one, other = ([shortened(name) for name in each[:3]] for each in sorted(labels)[:2])
                 raise UsageError(
                     f"The evaluations of {self.title} are of several bundles: for {name} one knows {', '.join(one)} and one "
                     f"{', '.join(other)} (of {' and '.join(str(len(each)) for each in sorted(labels)[:2])} classes)."
