@@ -85,7 +85,7 @@ def test_it_knows_its_own(name: str, tmp_path: Path) -> None:
 def test_it_gives_truth_of_its_kinds(name: str, tmp_path: Path) -> None:
     samples = read_samples(EXAMPLES[name](tmp_path))
     assert set(samples.truth) <= set(SOURCES[name].kinds or samples.truth) and len(samples) == 8
-    assert samples.class_names == ("a", "b") and samples.label_counts().tolist() == [4, 4]
+    assert samples.class_names == ("a", "b") and samples.class_counts().tolist() == [4, 4]
     _, placement = INPUT.place(samples.file(3))
     for truth in samples.truth.values():
         assert truth.present.all() and len(truth) == 8 and truth.strata.shape == (8,)

@@ -27,7 +27,7 @@ def write(folder: Path, text: str, encoding: str = "utf-8", name: str = "t.csv")
 
 
 def labels_of(samples: Samples) -> list[str]:
-    return [samples.label_name(index) for index in range(len(samples))]
+    return [samples.class_name(index) for index in range(len(samples))]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

@@ -65,7 +65,7 @@ def test_other_members_of_the_layout(tmp_path: Path) -> None:
     assert read_samples(write(tmp_path / "n.parquet", named), path_column="back").file(0).read_bytes() == content(2)
     labels = pyarrow.array(["b", "a", "b"]).dictionary_encode()
     coded = write(tmp_path / "c.parquet", {"image": [content(n) for n in range(3)], "label": labels})
-    assert [read_samples(coded).label_name(place) for place in range(3)] == ["b", "a", "b"]
+    assert [read_samples(coded).class_name(place) for place in range(3)] == ["b", "a", "b"]
     empty = write(tmp_path / "e.parquet", {"image": [{"bytes": None, "path": None}], "label": ["a"]})
     with pytest.raises(UsageError, match="row 1: the path is empty"):
         read_samples(empty)

@@ -23,7 +23,7 @@ def samples_of(**counts: int) -> Samples:
 def test_small_classes_are_left_out_and_reported() -> None:
     samples = samples_of(ant=3, bee=1, cow=4, dog=2, eel=0)
     kept = without_small_classes(samples, 3)
-    assert kept.class_names == ("ant", "cow") and kept.label_counts().tolist() == [3, 4]
+    assert kept.class_names == ("ant", "cow") and kept.class_counts().tolist() == [3, 4]
     assert list(kept.paths) == ["0.jpg", "1.jpg", "2.jpg", "4.jpg", "5.jpg", "6.jpg", "7.jpg"]
     (left,) = kept.left_out
     assert (left.reason, left.count) == ("small_class", 3) and "bee (1), dog (2), eel (0)" in left.line

@@ -47,8 +47,8 @@ def samples(**truth: Truth) -> Samples:
 
 def test_samples_have_the_truth_of_several_tasks() -> None:
     both = samples(spots=points(0, 3, 1, -1), classification=LABELS)
-    assert both.class_names == ("ant", "bee", "cow") and both.label_counts().tolist() == [1, 0, 2]
-    assert [both.label_name(index) for index in range(4)] == ["cow", "ant", "", "cow"]
+    assert both.class_names == ("ant", "bee", "cow") and both.class_counts().tolist() == [1, 0, 2]
+    assert [both.class_name(index) for index in range(4)] == ["cow", "ant", "", "cow"]
     chosen = both.select(np.array([False, True, False, True]))
     assert list(chosen.paths) == ["b.png", "d.png"] and chosen.labels.tolist() == [0, 2]
     spots = chosen.truth["spots"]
@@ -67,8 +67,8 @@ def test_images_without_a_class_are_in_none_that_is_too_small() -> None:
 
 def test_samples_without_classes() -> None:
     spots = samples(spots=points(0, 3, 1, -1))
-    assert spots.classes is None and spots.class_names == () and spots.label_name(0) == ""
-    assert spots.label_counts().tolist() == [] and spots.strata.tolist() == [0, 1, 1, 0]
+    assert spots.classes is None and spots.class_names == () and spots.class_name(0) == ""
+    assert spots.class_counts().tolist() == [] and spots.strata.tolist() == [0, 1, 1, 0]
     with pytest.raises(UsageError, match="data: it has the truth of spots, and no class for each image"):
         _ = spots.labels
     with pytest.raises(UsageError, match="counts pictures of classes"):

@@ -60,7 +60,7 @@ def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp
 def test_classes_left_out_by_request(photos: Path, tmp_path: Path) -> None:
     data, notes = prepare(photos, tmp_path, min_per_class=2)
     assert data.samples.class_names == ("ant", "cow") and len(data.samples) == len(data.content_hashes) == 10
-    assert set(data.samples.label_counts().tolist()) == {5}
+    assert set(data.samples.class_counts().tolist()) == {5}
     assert any("HEIC" in line for line in notes) and any("loose.png" in line for line in notes)
     small = [line for line in notes if "--min-per-class" in line]
     assert "bee (1)" in small[0] and "dog (3)" in small[-1], "copies can not be parted, so they count once"

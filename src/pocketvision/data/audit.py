@@ -77,7 +77,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON. Fields are added, never renamed, while `schema_version` stays the same."""
         samples, readable = self.samples, self.readable
-        counts = samples.select(readable).label_counts().tolist()
+        counts = samples.select(readable).class_counts().tolist()
         splits = None
         if samples.splits is not None:
             splits = {split: int(readable[samples.split_indices(split)].sum()) for split in SPLITS}

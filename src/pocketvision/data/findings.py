@@ -145,8 +145,8 @@ def _group_leaks(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
 
 
 def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
-    counts = samples.select(inspection.readable).label_counts()
-    for name, listed, count in zip(samples.class_names, samples.label_counts(), counts, strict=True):
+    counts = samples.select(inspection.readable).class_counts()
+    for name, listed, count in zip(samples.class_names, samples.class_counts(), counts, strict=True):
         if listed == 0:
             yield Finding("empty_class", f"The class {name} has no images. Add some, or leave the class out.")
         elif count < 2:
@@ -178,7 +178,7 @@ def _classes_of_copies(samples: Samples, inspection: Inspection) -> Iterator[Fin
         return
     readable = np.flatnonzero(inspection.readable & samples.classes.present)
     apart = np.unique(np.stack([inspection.clusters[readable], samples.labels[readable]]), axis=1)[1]
-    counts = samples.select(readable).label_counts()
+    counts = samples.select(readable).class_counts()
     for place in np.flatnonzero((np.bincount(apart, minlength=len(counts)) == 1) & (counts > 1)).tolist():
         message = (
             f"The class {samples.class_names[place]} has {counts[place]:,} images that are duplicates of one another: they can "
@@ -190,12 +190,12 @@ def _classes_of_copies(samples: Samples, inspection: Inspection) -> Iterator[Fin
 def _classes_of_splits(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     if samples.splits is None:
         return
-    anywhere = samples.select(inspection.readable).label_counts() > 0
+    anywhere = samples.select(inspection.readable).class_counts() > 0
     for split in SPLITS:
         rows = samples.split_indices(split)
         if len(rows) == 0:
             continue
-        counts = samples.select(rows[inspection.readable[rows]]).label_counts()
+        counts = samples.select(rows[inspection.readable[rows]]).class_counts()
         missing = [samples.class_names[index] for index in np.flatnonzero((counts == 0) & anywhere)]
         if missing and split == "train":
             yield Finding("class_not_in_train", f"{_first(missing)}: no image in train, so it can not be learned.")

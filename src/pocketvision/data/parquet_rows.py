@@ -123,7 +123,7 @@ def _cell(table: Path, file: "pyarrow.parquet.ParquetFile", name: str) -> Cell:
         raise UsageError(
             f"{table}: the column {quoted(name)} holds structures ({quoted(kind)}), not text. Expected one value a cell."
         )
-    known = _class_label(file.schema_arrow, name)
+    known = _class_names(file.schema_arrow, name)
     if known and types.is_integer(kind):
         return lambda value: known[value] if value is not None and 0 <= value < len(known) else _text(value)
     if _is_binary(kind):
@@ -145,7 +145,7 @@ def _decoded(table: Path, name: str, value: bytes | None) -> str:
         ) from error
 
 
-def _class_label(schema: "pyarrow.Schema", name: str) -> list[str]:
+def _class_names(schema: "pyarrow.Schema", name: str) -> list[str]:
     """The names of a Hugging Face ClassLabel, in index order; none for another column."""
     try:
         information = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][name]

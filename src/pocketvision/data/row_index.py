@@ -42,8 +42,8 @@ class RowIndex:
         self.counter = LeftOutCounter()
         self.paths: list[str] = []
         self.labels, self.groups, self.splits = array("i"), array("i"), array("b")
-        self.label_ids: dict[str, int] = {}
-        self.label_places: list[str] = []
+        self.class_ids: dict[str, int] = {}
+        self.class_places: list[str] = []
         self.group_ids: dict[str, int] = {}
         self.has_splits = self.has_groups = False
         self.missing: list[tuple[str, str]] = []
@@ -55,9 +55,9 @@ class RowIndex:
     def add(self, row: TableRow) -> None:
         """Take one row in. A missing file is noted, to be reported with all others; the rest is refused at once."""
         path = self._path(row)
-        label = self.label_ids.get(row.label)
-        if label is None:
-            label = self._new_label(row)
+        known = self.class_ids.get(row.label)
+        if known is None:
+            known = self._new_class(row)
         if row.split is not None:
             self.has_splits = True
             self.splits.append(self._split(row))
@@ -65,7 +65,7 @@ class RowIndex:
             self.has_groups = True
             group = row.group.strip()
             self.groups.append(self.group_ids.setdefault(group, len(self.group_ids)) if group else -1)
-        self.labels.append(label)
+        self.labels.append(known)
         self.paths.append(path)
 
     def samples(self, labels: Sequence[str] | None) -> Samples:
@@ -73,11 +73,11 @@ class RowIndex:
         if not self.paths:
             raise UsageError(f"{self.table}: the table holds no rows. Expected one image a row.")
         raw = np.array(self.labels, dtype=np.int32)
-        uses = zip(self.label_ids, np.bincount(raw).tolist(), self.label_places, strict=True)
+        uses = zip(self.class_ids, np.bincount(raw).tolist(), self.class_places, strict=True)
         refuse_several_labels(
             self.table,
             {text: LabelUse(count, where) for text, count, where in uses},
-            {spelled(label) for label in labels or ()},
+            {spelled(name) for name in labels or ()},
         )
         if self.missing_count:
             raise not_there(self.table, self._files, self.missing, self.missing_count, len(self.paths))
@@ -87,7 +87,7 @@ class RowIndex:
         samples = Samples(
             root=self._pictures.folder if self._pictures.count else self.root,
             paths=self.paths,
-            truth=class_truth(np.array([index_of[spelled(name)] for name in self.label_ids])[raw], class_names),
+            truth=class_truth(np.array([index_of[spelled(name)] for name in self.class_ids])[raw], class_names),
             groups=np.array(self.groups, dtype=np.int32) if self.has_groups else None,
             splits=splits,
             left_out=self.counter.result(),
@@ -113,7 +113,7 @@ class RowIndex:
             self.missing.append((f"{row.where[0]} {row.where[1]}", row.path))
         return row.path
 
-    def _new_label(self, row: TableRow) -> int:
+    def _new_class(self, row: TableRow) -> int:
         # What a folder on the way to the picture is called is a name, whatever it holds: split.csv has such labels.
         named = spelled(row.label) in map(spelled, Path(row.path).parts)
         if not named and not is_utf8(row.label):
@@ -129,8 +129,8 @@ class RowIndex:
                 f"{self._where(row)}: the label has {len(row.label):,} characters, {quoted(row.label)}; a class name has at most "
                 f"{_LONGEST_LABEL}. Is --label-column the right one?"
             )
-        self.label_places.append(f"{row.where[0]} {row.where[1]}")
-        return self.label_ids.setdefault(row.label, len(self.label_ids))
+        self.class_places.append(f"{row.where[0]} {row.where[1]}")
+        return self.class_ids.setdefault(row.label, len(self.class_ids))
 
     def _split(self, row: TableRow) -> int:
         split = SPLIT_NAMES.get((row.split or "").strip().lower())
@@ -158,7 +158,7 @@ class RowIndex:
     def _class_names(
         self, labels: Sequence[str] | None, raw: NDArray[np.int32], splits: NDArray[np.int8] | None
     ) -> tuple[str, ...]:
-        names = list(self.label_ids)
+        names = list(self.class_ids)
         if labels is None and splits is not None and (splits == 0).any():
             labels = ordered_class_names([names[place] for place in np.unique(raw[splits == 0])], None, str(self.table))
         return ordered_class_names(names, labels, str(self.table))

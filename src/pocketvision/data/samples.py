@@ -95,12 +95,12 @@ class Samples:
         """Every class in index order, those without images included: of classification, else of the first task."""
         return self._main.class_names
 
-    def label_name(self, index: int) -> str:
+    def class_name(self, index: int) -> str:
         """The class name of image `index`; empty where it has none."""
-        label = -1 if self.classes is None else int(self.classes.labels[index])
-        return "" if label < 0 else self._main.class_names[label]
+        place = -1 if self.classes is None else int(self.classes.labels[index])
+        return "" if place < 0 else self._main.class_names[place]
 
-    def label_counts(self) -> NDArray[np.int64]:
+    def class_counts(self) -> NDArray[np.int64]:
         """(classes) how many images each class is in."""
         return self._main.class_counts()
 

@@ -44,7 +44,7 @@ def large_enough(
 def only_classes(samples: Samples, chosen: NDArray[np.bool_], min_per_class: int) -> Samples:
     """The samples of the classes that are chosen, (classes) booleans, and those without any; the others are named and counted
     as left out."""
-    counts = samples.label_counts()
+    counts = samples.class_counts()
     small = [f"{shortened(samples.class_names[place], 40)} ({counts[place]})" for place in np.flatnonzero(~chosen)]
     if chosen.sum() < 2 <= len(chosen):
         raise UsageError(

@@ -123,7 +123,7 @@ def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | No
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(csv_bytes(["path", *classes, "split", *further]))
         for index, name in enumerate(paths_from(path.parent, samples) if whole else samples.paths):
-            row = [name, *(samples.label_name(index) for _ in classes), SPLITS[samples.splits[index]]]
+            row = [name, *(samples.class_name(index) for _ in classes), SPLITS[samples.splits[index]]]
             row += [groups[index]] if groups else []
             file.write(csv_bytes(row if content is None else [*row, content[index].tobytes().hex()]))
     origin_file(path).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from pocketvision.errors import UsageError
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.manifest import TaskManifest, Tensors
@@ -58,14 +59,18 @@ Answer = TypeVar("Answer", bound=TaskAnswer)
 class Detail:
     """How much of an answer a caller wants.
 
-    top_k: classes, most probable first. min_score: of what is found, in [0, 1]; None takes what the bundle ships. most: things
-    found in an image at most. masks: whether they have masks.
+    top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
+    ships. most: things found in an image at most. masks: whether they have masks.
     """
 
     top_k: int = 5
     min_score: float | None = None
     most: int = 100
     masks: bool = True
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise UsageError(f"top_k is {self.top_k}; expected at least 1")
 
 
 @dataclass(frozen=True)

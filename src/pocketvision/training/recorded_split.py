@@ -54,7 +54,7 @@ class RecordedSplit:
         """
         places: dict[tuple[bytes, str], list[int]] = defaultdict(list)
         for index in reversed(range(len(samples))):
-            places[content[index].tobytes(), samples.label_name(index)].append(index)
+            places[content[index].tobytes(), samples.class_name(index)].append(index)
         order, gone = [], []
         for key, path in zip(zip(self.content, self.labels, strict=True), self.paths, strict=True):
             if places[key]:
@@ -82,7 +82,7 @@ def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent
         **settings.columns,
     )
     classes = set(recorded.labels)  # a class that was too small is none of the run's
-    samples = samples.select([index for index in range(len(samples)) if samples.label_name(index) in classes])
+    samples = samples.select([index for index in range(len(samples)) if samples.class_name(index) in classes])
     content, _, unreadable = fingerprints_of(
         [samples.file(index) for index in range(len(samples))],
         workers=max(settings.recipe.workers, 1),

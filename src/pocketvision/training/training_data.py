@@ -129,7 +129,7 @@ class TrainingData:
         """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
         if option == "none":
             return None
-        counts = self.samples.select(self.indices("train")).label_counts()
+        counts = self.samples.select(self.indices("train")).class_counts()
         return class_weights(counts, self.samples.class_names, option)
 
 
@@ -299,7 +299,7 @@ def _require_two_classes(samples: Samples, data: Path) -> None:
         )
     if samples.classes is None:
         return
-    counts = samples.label_counts()
+    counts = samples.class_counts()
     present = [name for name, count in zip(samples.class_names, counts, strict=True) if count]
     if len(present) < 2:
         raise UsageError(
@@ -320,7 +320,7 @@ def _require_training_images(samples: Samples, learned: Mapping[str, Truth], dat
         rows = samples.split_indices(split)
         if len(rows) == 0:
             raise UsageError(f"{data}: its splits have no {split} images at all.")
-        counts = samples.select(rows).label_counts().tolist()
+        counts = samples.select(rows).class_counts().tolist()
         missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
         if missing and split == "train":
             raise UsageError(

@@ -100,12 +100,10 @@ def predict_remotely(
     image would fare no better: no server there in spite of all retries, a wrong key, an unknown model. Rows until then
     are written.
     """
-    if top_k < 1:
-        raise UsageError(f"top_k is {top_k}; expected at least 1")
-    started = time.perf_counter()
+    detail, started = Detail(top_k=top_k), time.perf_counter()
     seen = failed = repeated = 0
     counter = LeftOutCounter()
-    file, detail = None if out is None else Path(out), Detail(top_k=top_k)
+    file = None if out is None else Path(out)
     check_suffix(file)
     client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
     with client, row_sink(file, {} if file is None else _kinds(client, model, version), detail) as write:

@@ -68,4 +68,4 @@ def _predict_some(result: TrainResult, samples: Samples) -> tuple[tuple[Path, st
     predictor = Predictor(result.bundle)
     step = max(1, len(samples) // SHOWN_PREDICTIONS)
     chosen = range(0, len(samples), step)[:SHOWN_PREDICTIONS]
-    return tuple((samples.file(i), samples.label_name(i), predictor(samples.file(i))) for i in chosen)
+    return tuple((samples.file(i), samples.class_name(i), predictor(samples.file(i))) for i in chosen)

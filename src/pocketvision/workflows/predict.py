@@ -9,7 +9,6 @@ from typing import Any
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
-from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.tasks.rows import check_suffix, row_sink
@@ -66,8 +65,6 @@ def predict(
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
     """
-    if top_k < 1:
-        raise UsageError(f"top_k is {top_k}; expected at least 1")
     started, file, detail = time.perf_counter(), None if out is None else Path(out), Detail(top_k=top_k)
     check_suffix(file)
     predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)

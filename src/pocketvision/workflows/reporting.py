@@ -137,9 +137,9 @@ def _used(recipe: Recipe, bundle: Bundle, weights_origin: str) -> dict[str, str 
 
 def _class_counts(data: TrainingData, recipe: Recipe) -> tuple[ClassCounts, ...]:
     names = data.samples.class_names
-    counts = {split: data.samples.select(data.indices(split)).label_counts().tolist() for split in SPLITS}
+    counts = {split: data.samples.select(data.indices(split)).class_counts().tolist() for split in SPLITS}
     balanced = (
-        data.samples.select(data.entries("train", recipe.balance_to, recipe.seed).samples).label_counts().tolist()
+        data.samples.select(data.entries("train", recipe.balance_to, recipe.seed).samples).class_counts().tolist()
     )
     weights = data.loss_weights(recipe.class_weights)
     return tuple(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketvision.errors import UsageError
 from pocketvision.redaction import redacted_url
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.streaming.answers import Answer, Streaming, streaming
@@ -74,8 +73,6 @@ def stream(
     settings = stream_settings(str(source), reading, crop=crop, policy=policy, every=every, seconds=seconds)
     outputs = _Outputs(str(out), None if jsonl is None else Path(jsonl), smoothing, on_answer, on_note, on_end)
     find_output(outputs.out)
-    if top_k < 1:
-        raise UsageError(f"top_k is {top_k}; expected at least 1")
     predictor = load(bundle, backend=backend, device=device, threads=threads, detail=Detail(top_k=top_k))
     _warm_up(predictor)
     return _run(settings, outputs, predictor, stop or threading.Event())
@@ -145,7 +142,7 @@ def _showing(
     """A function that hands an answer to everything that wants it, while the block lasts."""
     tasks = predictor.bundle.tasks
     view = StreamView({name: task.kind for name, task in tasks.items()}, predictor.detail, outputs.smoothing)
-    labels = (label for task in tasks.values() for label in task.labels)
+    labels = (name for task in tasks.values() for name in task.labels)
     overlay = Overlay(labels) if find_output(outputs.out).draws else None
     with open_lines(outputs.jsonl) as write_line:
 

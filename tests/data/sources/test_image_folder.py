@@ -31,7 +31,7 @@ def make(root: Path, *names: str) -> Path:
 
 def labelled(root: Path, **options: object) -> list[tuple[str, str]]:
     samples = read_samples(root, **options)  # type: ignore[arg-type]
-    return [(path, samples.label_name(index)) for index, path in enumerate(samples.paths)]
+    return [(path, samples.class_name(index)) for index, path in enumerate(samples.paths)]
 
 
 def test_natural_order_goes_by_the_value_of_numbers() -> None:
@@ -71,14 +71,14 @@ def test_names_in_any_script(tmp_path: Path) -> None:
 def test_decomposed_folder_names_are_the_same_class(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "고양이")
     make(tmp_path, f"{decomposed}/a.jpg", "개/b.jpg")
-    assert read_samples(tmp_path, labels=["고양이", "개"]).label_counts().tolist() == [1, 1]
+    assert read_samples(tmp_path, labels=["고양이", "개"]).class_counts().tolist() == [1, 1]
     assert (tmp_path / read_samples(tmp_path, labels=["고양이", "개"]).paths[0]).exists()
 
 
 def test_an_empty_class_is_kept(tmp_path: Path) -> None:
     samples = read_samples(make(tmp_path, "a/1.jpg", "b/", "c/readme.md", "d/2.jpg"))
     assert samples.class_names == ("a", "b", "c", "d")
-    assert samples.label_counts().tolist() == [1, 0, 0, 1]
+    assert samples.class_counts().tolist() == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "validation", "testing"), ("train", "valid")])
@@ -240,7 +240,7 @@ def test_selection_keeps_the_classes(tmp_path: Path) -> None:
     samples = read_samples(tmp_path)
     chosen = samples.select([3, 0])
     assert list(chosen.paths) == ["val/b/3.jpg", "train/a/1.jpg"]
-    assert chosen.class_names == ("a", "b", "c") and chosen.label_counts().tolist() == [1, 1, 0]
+    assert chosen.class_names == ("a", "b", "c") and chosen.class_counts().tolist() == [1, 1, 0]
     assert chosen.splits is not None and chosen.splits.tolist() == [1, 0]
     assert list(samples.select(samples.labels == 1).paths) == ["train/b/2.jpg", "val/b/3.jpg"]
     assert len(samples.select(np.zeros(4, dtype=bool))) == len(samples.select([])) == 0
@@ -313,8 +313,8 @@ def test_a_lone_folder_is_no_class_unless_it_is_said_to_be(tmp_path: Path) -> No
     make(tmp_path, "photos of 2026/cat/1.jpg", "photos of 2026/dog/x/1.jpg")
     samples = read_samples(tmp_path)
     assert samples.class_names == ("cat", "dog") and "'photos of 2026/'" in samples.reading[0]
-    assert read_samples(tmp_path, labels=["cat", "dog", "owl"]).label_counts().tolist() == [1, 1, 0]
-    assert read_samples(tmp_path, labels=["photos of 2026", "owl"]).label_counts().tolist() == [2, 0]
+    assert read_samples(tmp_path, labels=["cat", "dog", "owl"]).class_counts().tolist() == [1, 1, 0]
+    assert read_samples(tmp_path, labels=["photos of 2026", "owl"]).class_counts().tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def table(folder: Path, text: str, name: str = "t.csv", encoding: str = "utf-8")
 
 
 def rows(samples: Samples) -> list[tuple[str, str]]:
-    return [(path, samples.label_name(index)) for index, path in enumerate(samples.paths)]
+    return [(path, samples.class_name(index)) for index, path in enumerate(samples.paths)]
 
 
 def test_paths_start_at_the_tables_folder(folder: Path) -> None:
@@ -84,7 +84,7 @@ def test_class_order(folder: Path) -> None:
     path = table(folder, "path,label\na.jpg,10\nb.jpg,9\nc.jpg,1\n")
     assert read_samples(path).class_names == ("1", "9", "10")
     samples = read_samples(path, labels=["10", "zebra", "9", "1"])
-    assert samples.labels.tolist() == [0, 2, 3] and samples.label_counts().tolist() == [1, 0, 1, 1]
+    assert samples.labels.tolist() == [0, 2, 3] and samples.class_counts().tolist() == [1, 0, 1, 1]
 
 
 def test_a_test_set_may_lack_a_class_but_not_add_one(folder: Path) -> None:

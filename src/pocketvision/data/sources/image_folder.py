@@ -34,20 +34,20 @@ def read_image_folder(root: Path, *, labels: Sequence[str] | None = None) -> Sam
     passed = {folder_identity(root), *(folder_identity(root / level) for level in layout.levels)}
 
     paths: list[str] = []
-    label_column, split_column = array("i"), array("b")
+    of_class, of_split = array("i"), array("b")
     for each in layout.classes:
         before = len(paths)
         paths.extend(images_below(root, each.path, counter, passed=passed))
         added = len(paths) - before
-        label_column.extend(array("i", [index_of[spelled(each.name)]]) * added)
-        split_column.extend(array("b", [each.split]) * added)
+        of_class.extend(array("i", [index_of[spelled(each.name)]]) * added)
+        of_split.extend(array("b", [each.split]) * added)
     if not paths:
         raise _no_images(root, layout, counter)
     return Samples(
         root=root,
         paths=paths,
-        truth=class_truth(np.array(label_column, dtype=np.int32), class_names),
-        splits=np.array(split_column, dtype=np.int8) if layout.classes[0].split >= 0 else None,
+        truth=class_truth(np.array(of_class, dtype=np.int32), class_names),
+        splits=np.array(of_split, dtype=np.int8) if layout.classes[0].split >= 0 else None,
         left_out=counter.result(),
         reading=tuple(layout.reading),
     )

@@ -67,7 +67,7 @@ class InMemory:
     def write(self, folder: Path) -> Path:
         """Write into `folder` what they can be read from again: pictures that are no files, and a table. Returns its path."""
         samples, table = self.read(folder), folder / "pictures.csv"
-        rows = ([path, samples.label_name(index)] for index, path in enumerate(paths_from(folder, samples)))
+        rows = ([path, samples.class_name(index)] for index, path in enumerate(paths_from(folder, samples)))
         write_bytes(table, b"".join(map(csv_bytes, chain([["path", "label"]], rows))))
         return table
 

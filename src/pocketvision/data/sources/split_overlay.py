@@ -53,7 +53,7 @@ def over_source(table: Path, source: Samples, class_names: tuple[str, ...], labe
         raise UsageError(f"{table}: it can not be read as a table of splits ({error!r}).") from error
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index in reversed(range(len(source))):
-        places[source.paths[index], source.label_name(index)].append(index)
+        places[source.paths[index], source.class_name(index)].append(index)
     gone = [path for path, label, _ in rows if (path, label) not in places]
     if gone or not rows:
         some = f" ({', '.join(map(quoted, gone[:_NAMED]))}{' ...' if len(gone) > _NAMED else ''})" if gone else ""
@@ -65,5 +65,5 @@ def over_source(table: Path, source: Samples, class_names: tuple[str, ...], labe
     taken = taken.in_classes(class_names).with_splits(np.array([split for *_, split in rows], np.int8))
     if labels is None:
         return taken
-    present = [name for name, count in zip(class_names, taken.label_counts().tolist(), strict=True) if count]
+    present = [name for name, count in zip(class_names, taken.class_counts().tolist(), strict=True) if count]
     return taken.in_classes(ordered_class_names(present, labels, str(table)))

@@ -36,13 +36,13 @@ def _training(record: RunRecord) -> Iterator[Advice]:
     elif record.chosen is not None:
         unfreeze, stages = record.recipe.get("unfreeze"), record.stages
         gap = record.chosen.train_accuracy - record.chosen.val_accuracy
-        accuracy = percent(record.chosen.train_accuracy)
+        train = percent(record.chosen.train_accuracy)
         if gap >= OVERFITTED:
-            values = {"train": accuracy, "val": percent(record.chosen.val_accuracy)}
+            values = {"train": train, "val": percent(record.chosen.val_accuracy)}
             yield Advice("overfitted", values, "learning", TRAINING)
         elif record.chosen.train_accuracy < WEAK_LEARNING and isinstance(unfreeze, int) and unfreeze < (stages or 0):
             more = min(unfreeze + 2, stages or 0)
-            values = {"accuracy": accuracy, "stages": str(unfreeze), "more": str(more)}
+            values = {"accuracy": train, "stages": str(unfreeze), "more": str(more)}
             yield Advice("unfreeze", values, "learning", TRAINING)
 
 

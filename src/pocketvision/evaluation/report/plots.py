@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketvision.evaluation.report.record import EpochFigures, RunRecord
+from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.progress import EpochRecord
 from pocketvision.tasks.reporting.charts import Draw, Look, finish
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def learning_charts(record: RunRecord) -> dict[str, Draw]:
 
 
 def draw_history(
-    axes: "Axes", history: Sequence[EpochFigures], chosen: EpochFigures | None, quantity: str, look: Look
+    axes: "Axes", history: Sequence[EpochRecord], chosen: EpochRecord | None, quantity: str, look: Look
 ) -> None:
     """The learning curve of `quantity` ("loss" or "accuracy") over the epochs of all stages, one after the other."""
     epochs = np.arange(1, len(history) + 1)

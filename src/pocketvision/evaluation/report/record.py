@@ -1,8 +1,8 @@
 """All that a report holds, as plain values. A part that is None or empty is left out of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from typing import Any
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
@@ -10,50 +10,12 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.printable import shortened
+from pocketvision.progress import EpochRecord
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.manifest import by_task
 from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject, TaskReport
 
-
-class EpochFigures(Protocol):
-    """One epoch of one stage, as the training records it. Losses in nats, accuracies in [0, 1], times in seconds.
-
-    tasks: TASK.loss and TASK.figure of validation, of each; empty where classification is alone.
-    """
-
-    @property
-    def stage(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def train_loss(self) -> float: ...
-    @property
-    def train_accuracy(self) -> float: ...
-    @property
-    def val_loss(self) -> float: ...
-    @property
-    def val_accuracy(self) -> float: ...
-    @property
-    def lr(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def images_per_second(self) -> float: ...
-    @property
-    def tasks(self) -> Mapping[str, float]: ...
-
-
-HISTORY_COLUMNS = (
-    "stage",
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "lr",
-    "seconds",
-    "images_per_second",
-)
+HISTORY_COLUMNS = tuple(each.name for each in fields(EpochRecord) if each.name != "tasks")
 
 
 @dataclass(frozen=True)
@@ -120,8 +82,8 @@ class RunRecord:
     stages: int | None = None
     audit: AuditSummary | None = None
     classes: tuple[ClassCounts, ...] = ()
-    history: Sequence[EpochFigures] = ()
-    chosen: EpochFigures | None = None
+    history: Sequence[EpochRecord] = ()
+    chosen: EpochRecord | None = None
     agreement: Mapping[str, Mapping[str, float]] | None = None
     bundle: str | None = None
     sizes: Mapping[str, int] | None = None
@@ -177,6 +139,6 @@ class RunRecord:
         }
 
 
-def epoch_to_dict(epoch: EpochFigures) -> dict[str, float]:
+def epoch_to_dict(epoch: EpochRecord) -> dict[str, float]:
     """One epoch's figures by HISTORY_COLUMNS, and those of its tasks."""
     return {**{column: getattr(epoch, column) for column in HISTORY_COLUMNS}, **epoch.tasks}

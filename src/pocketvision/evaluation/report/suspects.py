@@ -62,7 +62,7 @@ def _pictures(samples: Samples, places: Iterable[int]) -> tuple[SuspectPicture, 
     further: list[SuspectPicture] = []
     for place in places:
         split = None if samples.splits is None else SPLITS[int(samples.splits[place])]
-        picture = SuspectPicture(samples.paths[place], samples.label_name(place), split)
+        picture = SuspectPicture(samples.paths[place], samples.class_name(place), split)
         if first.setdefault((picture.label, split), picture) is not picture:
             further.append(picture)
     return (*first.values(), *further)[:PICTURES_KEPT]

@@ -8,9 +8,10 @@ from pathlib import Path
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
 from pocketvision.evaluation.report.plots import learning_charts
-from pocketvision.evaluation.report.record import EpochFigures, RunRecord, epoch_to_dict
+from pocketvision.evaluation.report.record import RunRecord, epoch_to_dict
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
+from pocketvision.progress import EpochRecord
 from pocketvision.tasks.reporting.charts import Translate
 
 REPORT = "report.html"
@@ -55,7 +56,7 @@ def _writable(lang: str, task: Path | None) -> Translate:
     return lambda key, **values: table[key].format(**values)
 
 
-def history_text(history: Sequence[EpochFigures]) -> str:
+def history_text(history: Sequence[EpochRecord]) -> str:
     """As CSV, a row an epoch, with Unix line ends."""
     written = io.StringIO()
     epochs = [epoch_to_dict(epoch) for epoch in history]
