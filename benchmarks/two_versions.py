@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+JPEG = {"content-type": "image/jpeg"}
+
 PREDICT = """
 import json, sys, time
 from pathlib import Path
@@ -136,7 +138,7 @@ def served(side: Path, bundle: Path, files: list[Path], requests: int) -> list[f
                 if number == 20:  # warm by now
                     before, seconds = cpu_of(server.pid), []
                 began = time.perf_counter()
-                answer = client.post("/predict", content=contents[number % len(contents)])
+                answer = client.post("/predict", content=contents[number % len(contents)], headers=JPEG)
                 answer.raise_for_status()
                 seconds.append(time.perf_counter() - began)
             spent = cpu_of(server.pid) - before
