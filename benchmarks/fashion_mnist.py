@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from pocketvision.export.shipping import ship
 from pocketvision.models.catalog import build
-from pocketvision.models.network import Network, reset_classifier
+from pocketvision.models.heads.head import HeadSpec
+from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.classification.task import classifying
@@ -62,7 +63,7 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
     torch.manual_seed(seed)
     if model == "efficientnet_lite0":
         network = load_pretrained(model).network
-        reset_classifier(network, len(LABELS))
+        network.set_heads({"classification": HeadSpec("linear", len(LABELS))})
         highest = 1e-3
     else:
         network, highest = build(model, num_classes=len(LABELS)), 3e-3

@@ -11,7 +11,7 @@ from pocketvision.baseline import (
     BRIGHTNESS_EDGES,
     CONFIDENCE_EDGES,
     Distribution,
-    baseline,
+    baseline_of,
     bin_of,
     brightness_of_crop,
     brightness_of_inputs,
@@ -60,7 +60,7 @@ def test_brightness_is_the_same_before_and_after_normalising() -> None:
 
 
 def test_a_baseline_has_both_features_in_their_bins() -> None:
-    found = baseline(np.array([0.995, 0.5]), np.array([0.5, 0.51]), "test")
+    found = baseline_of({"classification": np.array([0.995, 0.5])}, np.array([0.5, 0.51]), "test")
     assert found["confidence"].edges == CONFIDENCE_EDGES and found["brightness"].edges == BRIGHTNESS_EDGES
     assert {each.split for each in found.values()} == {"test"}
     assert [CONFIDENCE_EDGES[place] for place in np.flatnonzero(found["confidence"].counts)] == [0.5, 0.999]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketvision.baseline import baseline
+from pocketvision.baseline import baseline_of
 from pocketvision.bundle import Bundle, read_bundle, require_place, resolve, rewrite_bundle, write_bundle
 from pocketvision.errors import BundleError, UsageError
 
@@ -190,7 +190,7 @@ def test_a_field_of_a_later_version_is_passed_over(tiny_bundle: Bundle) -> None:
 
 
 def test_a_baseline_is_read_as_it_was_written_and_need_not_be_there(tiny_bundle: Bundle) -> None:
-    measured = baseline(np.array([0.4, 0.97]), np.array([0.1, 0.6]), "val")
+    measured = baseline_of({"classification": np.array([0.4, 0.97])}, np.array([0.1, 0.6]), "val")
     written = rewrite_bundle(tiny_bundle, replace(tiny_bundle.manifest, baseline=measured))
     assert read_bundle(written.folder).manifest.baseline == measured
     edit(tiny_bundle, lambda values: values.pop("baseline"))

@@ -63,20 +63,11 @@ def distribution(values: NDArray[np.floating], edges: tuple[float, ...], split: 
     return Distribution(edges, tuple(counts.tolist()), split)
 
 
-def baseline(
-    confidences: NDArray[np.floating], brightness: NDArray[np.floating], split: str
-) -> dict[str, Distribution]:
-    """What a bundle's manifest keeps of n >= 1 images, by their confidences (n,) and brightness (n,)."""
-    return {
-        CONFIDENCE: distribution(confidences, CONFIDENCE_EDGES, split),
-        BRIGHTNESS: distribution(brightness, BRIGHTNESS_EDGES, split),
-    }
-
-
 def baseline_of(
-    confidences: Mapping[str, Sequence[float | None]], brightness: NDArray[np.floating], split: str
+    confidences: Mapping[str, Iterable[float | None]], brightness: NDArray[np.floating], split: str
 ) -> dict[str, Distribution]:
-    """The same of n >= 1 images by the tasks' names, None of an image without an answer to be sure of."""
+    """What a bundle's manifest keeps of n >= 1 images, by their brightness (n,) and their confidences by the tasks' names, (n)
+    each; None of an image without an answer to be sure of."""
     found = {}
     for task, feature in confidence_features(confidences).items():
         sure = np.array([value for value in confidences[task] if value is not None])

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from point_truth import points
 
+from pocketvision.compression.variant import answered_with
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.report.texts import LANGUAGES, texts
@@ -22,7 +23,7 @@ from pocketvision.statistics import Headline, wilson
 from pocketvision.tasks.catalog import TASKS, task_named
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
-from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth, records_of
+from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.reporting.parts import Subject
@@ -60,7 +61,7 @@ class Case:
 
     def records(self, outputs: Outputs, truth: Truth | None) -> dict[str, list[Any]]:
         said = {} if truth is None else fitted_truth(self.tasks, {self.name: truth}, "here")
-        return records_of(self.tasks, outputs, [Placement.of_decoding((8, 8))] * self.images, said)
+        return answered_with(self.tasks, outputs, [Placement.of_decoding((8, 8))] * self.images, said).records
 
 
 def _classes(*rows: tuple[float, float, float]) -> Outputs:
@@ -164,7 +165,7 @@ def test_several_tasks_are_compared_as_one(case: Case) -> None:
         own = {
             names[each][role]: found[name] for each, found in outputs.items() for role, name in first.outputs.items()
         }
-        return records_of(tasks, own, placements, said)
+        return answered_with(tasks, own, placements, said).records
 
     reference = records(first=case.reference, second=case.reference)
     assert reference["second"][-1] is None and None not in reference["first"]

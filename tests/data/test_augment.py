@@ -19,7 +19,7 @@ from pocketvision.data.augment import (
     placement_of,
 )
 from pocketvision.errors import UsageError
-from pocketvision.preprocessing import Fit, Preprocessing
+from pocketvision.preprocessing import Fit, Placement, Preprocessing
 
 SQUARE = Preprocessing(224, 224, 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WIDE = Preprocessing(64, 96, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -91,7 +91,7 @@ def test_draws_belong_to_their_numbers() -> None:
 def test_names_and_flips() -> None:
     with pytest.raises(UsageError, match="Did you mean standard"):
         draw_view(0, augmentation="standart")
-    upright = augmentation_named("strong").without_flip()
+    upright = replace(augmentation_named("strong"), flip=0.0)
     assert not any(draw_view(0, number, augmentation=upright).flip for number in range(50))
     assert replace(draw_view(0, 3, augmentation="strong"), flip=False) == draw_view(0, 3, augmentation=upright)
 
@@ -231,24 +231,32 @@ def test_views_of_a_padded_image_show_the_image_and_padding() -> None:
             assert (white & ~inside).sum() == 0
 
 
+def box_in(
+    view: View, box: tuple[float, float, float, float], size: tuple[int, int], preprocessing: Preprocessing
+) -> tuple[float, ...]:
+    """Where a box of an image of `size` lies in the network's input, clipped to it."""
+    placement = placement_of(view, Placement.of_decoding(size), preprocessing)
+    return tuple(placement.boxes_to_input(np.array([box]))[0].clip(0, placement.input_size * 2).tolist())
+
+
 def test_boxes_follow() -> None:
     size = (400, 300)
     # The clean crop keeps x from 50 to 350 of the 300 that fit, at crop_share 1; 96 x 64 keeps y from 16.67 to 283.33.
     plain = Preprocessing(150, 150, 1.0, "bilinear", (0, 0, 0), (1, 1, 1))
-    assert CLEAN.apply_to_box((50, 0, 350, 300), size, plain) == pytest.approx((0, 0, 150, 150))
-    assert CLEAN.apply_to_box((100, 20, 200, 80), size, plain) == pytest.approx((25, 10, 75, 40))
-    assert View(flip=True).apply_to_box((100, 20, 200, 80), size, plain) == pytest.approx((75, 10, 125, 40))
-    assert CLEAN.apply_to_box((0, 0, 100, 300), size, plain) == pytest.approx((0, 0, 25, 150)), "clipped"
-    left, top, right, bottom = CLEAN.apply_to_box((0, 0, 40, 300), size, plain)
+    assert box_in(CLEAN, (50, 0, 350, 300), size, plain) == pytest.approx((0, 0, 150, 150))
+    assert box_in(CLEAN, (100, 20, 200, 80), size, plain) == pytest.approx((25, 10, 75, 40))
+    assert box_in(View(flip=True), (100, 20, 200, 80), size, plain) == pytest.approx((75, 10, 125, 40))
+    assert box_in(CLEAN, (0, 0, 100, 300), size, plain) == pytest.approx((0, 0, 25, 150)), "clipped"
+    left, top, right, bottom = box_in(CLEAN, (0, 0, 40, 300), size, plain)
     assert (right - left) * (bottom - top) == 0, "out of view"
     corner = View(area=0.25 * 3 / 4, across=1.0, down=0.0)  # a square of 150 pixels in the upper right
-    assert corner.apply_to_box((300, 0, 400, 50), size, plain) == pytest.approx((50, 0, 150, 50))
+    assert box_in(corner, (300, 0, 400, 50), size, plain) == pytest.approx((50, 0, 150, 50))
 
 
 def test_content_turns_anticlockwise() -> None:
     plain = Preprocessing(100, 100, 1.0, "bilinear", (0, 0, 0), (1, 1, 1))
     right_edge = (90.0, 45.0, 100.0, 55.0)
-    assert View(rotation=90).apply_to_box(right_edge, (100, 100), plain) == pytest.approx((45, 0, 55, 10))
+    assert box_in(View(rotation=90), right_edge, (100, 100), plain) == pytest.approx((45, 0, 55, 10))
     turned = View(rotation=90).crop(photo(100, 100), plain)
     reference = photo(100, 100).transpose(Image.Transpose.ROTATE_90)
     assert np.abs(np.asarray(turned, dtype=int) - np.asarray(reference)).max() <= 1

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.find_images import find_images
-from pocketvision.data.image_files import SUFFIXES, is_image_file, is_skipped_folder, why_left_out
+from pocketvision.data.image_files import SUFFIXES, is_skipped_folder, why_left_out
 from pocketvision.data.left_out import REASONS
 from pocketvision.data.signatures import HEAD_BYTES, format_of
 from pocketvision.data.sources.catalog import read_samples
@@ -36,14 +36,14 @@ def write(path: Path, format: str) -> Path:
 def test_a_picture_without_a_suffix_is_recognised_by_its_content(tmp_path: Path, format: str) -> None:
     for name in ("no_suffix", "photo.jpg_large", "image.jpg?width=640", "IMG 0001.bak"):
         file = write(tmp_path / name, format)
-        assert is_image_file(file) and decode(file).size == (24, 24)
+        assert why_left_out(file) is None and decode(file).size == (24, 24)
         assert format_of(file.read_bytes()[:HEAD_BYTES]) == format
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_every_suffix_of_the_table_is_read(tmp_path: Path, suffix: str) -> None:
     assert decode(write(tmp_path / f"x{suffix.upper()}", SUFFIXES[suffix])).size == (24, 24)
-    assert is_image_file(tmp_path / f"x{suffix.upper()}")
+    assert why_left_out(tmp_path / f"x{suffix.upper()}") is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_left_out_and_why(tmp_path: Path, name: str, content: bytes, rea
 
 def test_a_picture_under_a_suffix_of_another_kind_is_still_one(tmp_path: Path) -> None:
     for name in ("was_jpeg.heic", "was_jpeg.jp2", "was_jpeg.ico"):
-        assert is_image_file(write(tmp_path / name, "JPEG"))
+        assert why_left_out(write(tmp_path / name, "JPEG")) is None
     (tmp_path / "x").write_bytes(heic(b"mif1", b"avif"))
     assert format_of((tmp_path / "x").read_bytes()) == "AVIF"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from class_records import recorded
 from PIL import Image
 
 from pocketvision.evaluation.evaluate import evaluate_records
@@ -11,7 +12,6 @@ from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, RunRecord
 from pocketvision.tasks.classification.decode import softmax
-from pocketvision.tasks.classification.record import recorded
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.reporting.parts import ClassCounts
 

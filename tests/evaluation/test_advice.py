@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from class_records import recorded
 
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.evaluation import Evaluation
@@ -13,7 +14,6 @@ from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.advice import what_next
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.tasks.classification.decode import softmax
-from pocketvision.tasks.classification.record import recorded
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.reporting.parts import Advice, ClassCounts
 

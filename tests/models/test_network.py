@@ -6,7 +6,7 @@ from torch import nn
 
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import build
-from pocketvision.models.network import reset_classifier
+from pocketvision.models.heads.head import HeadSpec
 
 
 def test_a_cut_out_of_range_names_the_range() -> None:
@@ -29,9 +29,9 @@ def test_dropout_and_classes_are_as_asked() -> None:
 def test_resetting_the_classifier_leaves_the_backbone() -> None:
     network = build("efficientnet_lite0", dropout=0.1).eval()
     backbone = {key: value.clone() for key, value in network.state_dict().items() if not key.startswith("heads.")}
-    reset_classifier(network, 3)
+    network.set_heads({"classification": HeadSpec("linear", 3, 0.1)})
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 3) and network.heads["classification"].dropout.p == 0.1
-    reset_classifier(network, 2, dropout=0.3)
+    network.set_heads({"classification": HeadSpec("linear", 2, 0.3)})
     assert network.num_classes == 2 and network.heads["classification"].dropout.p == 0.3
     assert all(torch.equal(network.state_dict()[key], value) for key, value in backbone.items())
     weight = network.heads["classification"].linear.weight

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from served import picture, serving
 
 import pocketvision
-from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, Distribution, baseline
+from pocketvision.baseline import BRIGHTNESS_EDGES, CONFIDENCE_EDGES, Distribution, baseline_of
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.preprocessing import decode
@@ -50,7 +50,9 @@ def metric(client: TestClient, name: str = PSI, *labels: str) -> Figures:
 def with_baseline(bundle: Bundle, images: int = 400, brightness: float = 0.5) -> Bundle:
     """In its place: a baseline of made-up images, as bright as a picture of that brightness, give or take."""
     chance = np.random.default_rng(0)
-    found = baseline(chance.uniform(0.4, 1, images), chance.normal(brightness, 0.1, images), "val")
+    found = baseline_of(
+        {"classification": chance.uniform(0.4, 1, images)}, chance.normal(brightness, 0.1, images), "val"
+    )
     return rewrite_bundle(bundle, replace(bundle.manifest, baseline=found))
 
 
@@ -213,7 +215,11 @@ def test_a_baseline_in_other_bins_is_passed_over(caplog: pytest.LogCaptureFixtur
 def test_a_baseline_all_in_one_bin_can_not_be_judged_by(caplog: pytest.LogCaptureFixture) -> None:
     telemetry = Telemetry()
     with caplog.at_level(logging.INFO):
-        monitor = DriftMonitor("tiny", baseline(np.full(300, 0.9999), np.linspace(0, 1, 300), "val"), telemetry.drift)
+        monitor = DriftMonitor(
+            "tiny",
+            baseline_of({"classification": np.full(300, 0.9999)}, np.linspace(0, 1, 300), "val"),
+            telemetry.drift,
+        )
     for _ in range(MIN_WINDOW):
         monitor.record("confidence", 0.1)
         monitor.record("brightness", 0.1)
@@ -246,7 +252,7 @@ def test_the_window_forgets_what_is_long_ago() -> None:
     telemetry = Telemetry()
     chance = np.random.default_rng(0)
     usual = chance.uniform(0.4, 1, 2000)
-    monitor = DriftMonitor("tiny", baseline(usual[:400], usual[:400], "val"), telemetry.drift)
+    monitor = DriftMonitor("tiny", baseline_of({"classification": usual[:400]}, usual[:400], "val"), telemetry.drift)
     for value in chance.uniform(0.2, 0.6, WINDOW):
         monitor.record("confidence", value)
     assert figures(telemetry.exposition(), PSI, "feature")["confidence",] > 1
@@ -258,7 +264,11 @@ def test_the_window_forgets_what_is_long_ago() -> None:
 def test_what_an_exchanged_model_still_answers_is_unknown() -> None:
     telemetry = Telemetry()
     chance = np.random.default_rng(0)
-    old = DriftMonitor("tiny", baseline(chance.uniform(0.4, 1, 400), chance.uniform(0, 1, 400), "val"), telemetry.drift)
+    old = DriftMonitor(
+        "tiny",
+        baseline_of({"classification": chance.uniform(0.4, 1, 400)}, chance.uniform(0, 1, 400), "val"),
+        telemetry.drift,
+    )
     for _ in range(MIN_WINDOW):
         old.record("confidence", 0.5)
     before = figures(telemetry.exposition(), PSI, "feature")

@@ -23,7 +23,7 @@ from PIL import Image
 from served import picture, serving, starting
 
 import pocketvision
-from pocketvision.baseline import baseline
+from pocketvision.baseline import baseline_of
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.client import Client
 from pocketvision.client.values import prediction_from
@@ -157,7 +157,7 @@ def test_models_metrics_and_the_description_name_the_tasks(client: TestClient, p
 
 def test_drift_is_watched_for_each_task(two_tasks: Bundle) -> None:
     chance = np.random.default_rng(0)
-    spread = baseline(chance.uniform(0.4, 1, 400), chance.normal(0.5, 0.1, 400), "val")
+    spread = baseline_of({"classification": chance.uniform(0.4, 1, 400)}, chance.normal(0.5, 0.1, 400), "val")
     names = ("classification.confidence", "sides.confidence")
     measured = {**dict.fromkeys(names, spread["confidence"]), "brightness": spread["brightness"]}
     rewrite_bundle(two_tasks, replace(two_tasks.manifest, baseline=measured))

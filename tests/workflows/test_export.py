@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.baseline import baseline
+from pocketvision.baseline import baseline_of
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.compression.bundle_images import calibration_images, measuring_images
 from pocketvision.compression.exported import REPORT
@@ -303,7 +303,7 @@ def test_a_baseline_is_kept_and_an_older_bundle_gets_one_of_labelled_images(run:
     found = export(run / "bundle", ["program"], seconds=0).bundle.manifest.baseline
     assert found == evaluate(run / "bundle", run / "split.csv", split="val").baseline("val")
     bundle = read_bundle(run / "bundle")
-    kept = baseline(np.array([0.7]), np.array([0.2]), "test")
+    kept = baseline_of({"classification": np.array([0.7])}, np.array([0.2]), "test")
     rewrite_bundle(bundle, replace(bundle.manifest, baseline=kept))
     assert export(run / "bundle", ["program"], seconds=0).bundle.manifest.baseline == kept
 

@@ -22,10 +22,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.latency_ms is None and self.bytes is None:
             raise UsageError("There is no budget: give --latency (such as 8ms), --size (such as 5MB) or both.")
-        if not 0 <= self.max_accuracy_drop <= 100:
-            raise UsageError(
-                f"--max-accuracy-drop is {self.max_accuracy_drop:g}; expected percentage points, 0 to 100."
-            )
+        check_points(self.max_accuracy_drop)
 
     def misses(self, *, latency_ms: float, bytes: float, drop: float) -> dict[str, float]:
         """By which factor each limit is exceeded (1.2: a fifth too much), by its name; accuracy in points. Empty: none is."""
@@ -41,6 +38,12 @@ class Budget:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def check_points(max_drop: float) -> None:
+    """Raises UsageError for a drop that can not be allowed."""
+    if not 0 <= max_drop <= 100:
+        raise UsageError(f"--max-accuracy-drop is {max_drop:g}; expected percentage points, 0 to 100.")
 
 
 def parse_latency(text: str) -> float:

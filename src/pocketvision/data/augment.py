@@ -35,10 +35,6 @@ class Augmentation:
     saturation: float
     rotation: float
 
-    def without_flip(self) -> "Augmentation":
-        """The same ranges for images whose left and right matter."""
-        return replace(self, flip=0.0)
-
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(None, 1, 0, 0, 0, 0, 0),
@@ -93,16 +89,6 @@ class View:
         result[:2, :2] = turned
         result[:2, 2] = middle - turned @ np.array(region.middle)
         return result
-
-    def apply_to_box(self, box: Box, image_size: tuple[int, int], preprocessing: Preprocessing) -> Box:
-        """Where `box` of an image of `image_size` (width, height) lies in the network's input, clipped to it.
-
-        Under rotation it is the smallest upright box around the turned one. Without area when it is out of view.
-        """
-        placement = placement_of(self, Placement.of_decoding(image_size), preprocessing)
-        seen = placement.boxes_to_input(np.array([box]))[0].clip(0, placement.input_size * 2)
-        left, top, right, bottom = seen.tolist()
-        return left, top, right, bottom
 
     def crop(self, image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         """This view of an RGB image, (width, height) pixels of the network's input. CLEAN is `preprocessing.crop`."""

@@ -104,11 +104,6 @@ def why_left_out(file: str | Path) -> str | None:
     return None if held else "not_an_image"
 
 
-def is_image_file(file: str | Path) -> bool:
-    """Whether `file` is taken for a picture when a folder is searched."""
-    return why_left_out(file) is None
-
-
 def list_folder(folder: Path, counter: LeftOutCounter, shown: str = "") -> Listing:
     """The sub-folders and images of `folder`; everything else goes into `counter`, named with `shown` before it.
 

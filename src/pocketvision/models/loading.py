@@ -25,7 +25,7 @@ def load_weights(
     in_channels: other channels than the weights were trained for (None: theirs); see `adapted_stem`.
 
     Weights that lack the classifier's keys and nothing else (timm's image encoders) are loaded too: the network's classifier is
-    then a new one, random, of one class. Training replaces it anyway (`reset_classifier`); there is nothing else to use it for.
+    then a new one, random, of one class. Training replaces it anyway (`Network.set_heads`); there is nothing else to use it for.
 
     The network is built with the padding and epsilon of the library the layout belongs to, where that is known.
     `origin` names the weights in errors. Raises WeightsError listing missing, unknown and differently shaped keys.

@@ -254,13 +254,6 @@ class Decoded(nn.Module):
         return tuple(network.named(network.decoded(outputs, self.postprocessing)).values())
 
 
-def reset_classifier(network: Network, num_classes: int, dropout: float | None = None) -> None:
-    """Give `network` a new, randomly initialised classifier alone; `dropout` None keeps its dropout probability."""
-    before = network.head_specs[CLASSIFICATION].dropout
-    spec = HeadSpec("linear", num_classes, before if dropout is None else dropout)
-    network.set_heads({CLASSIFICATION: spec})
-
-
 def fold_norms(network: Network) -> Network:
     """A copy in eval mode with every batch norm folded into its convolution: what is exported. Same answers."""
     folded = copy.deepcopy(network).eval()

@@ -40,7 +40,6 @@ class ImageResult:
     path: str
     answers: Answers = field(default_factory=dict)
     outputs: Outputs = field(default_factory=dict)
-    placements: Sequence[Placement] = ()
     error: str | None = None
     brightness: float | None = None
 
@@ -162,7 +161,7 @@ class Predictor:
                 continue
             row = next(rows)
             own = {name: values[row : row + 1] for name, values in outputs.items()}
-            found.append(ImageResult(_path(source), answers[row], own, (placements[row],), None, brightness[row]))
+            found.append(ImageResult(_path(source), answers[row], own, None, brightness[row]))
         return found
 
     def _alone(self, source: ImageSource, backend: Backend, max_pixels: int) -> ImageResult:
@@ -190,7 +189,7 @@ class Predictor:
         outputs = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
         answers = merged(self.bundle.tasks, decoded(self.bundle.tasks, outputs, placements, self.detail), placements)
         brightness = float(brightness_of_inputs(inputs, self.bundle.preprocessing).mean())
-        return ImageResult(path, answers, outputs, tuple(placements), None, brightness)
+        return ImageResult(path, answers, outputs, None, brightness)
 
     def _open(self, threads: int) -> Backend:
         with self._opening:

@@ -1,14 +1,11 @@
 """Reload a bundle when its folder changes."""
 
 import asyncio
-import logging
 from pathlib import Path
 
 from pocketvision.errors import BundleError
 from pocketvision.serving.models import ServedModels
 from pocketvision.serving.served_model import manifest_version
-
-logger = logging.getLogger(__name__)
 
 Signature = tuple[tuple[str, int, int, int], ...]
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError, unknown_name
-from pocketvision.preprocessing import Placement
 from pocketvision.printable import counted
 from pocketvision.statistics import Headline, Interval
-from pocketvision.tasks.catalog import Answers, decoded, task_named
+from pocketvision.tasks.catalog import Answers, task_named
 from pocketvision.tasks.manifest import TaskManifest, by_task
 from pocketvision.tasks.measuring import Comparison, MeasureOptions
 from pocketvision.tasks.task import Detail
@@ -44,21 +43,6 @@ def record_of(
             continue
         found[name] = task_named(task.kind).measuring().record(task.tensors(outputs), answers[name], own, task)
     return found
-
-
-def records_of(
-    tasks: Mapping[str, TaskManifest],
-    outputs: Mapping[str, NDArray[np.float32]],
-    placements: Sequence[Placement],
-    truth: Mapping[str, Truth] | None = None,
-) -> Records:
-    """Of N images that are one input each, from a graph's outputs by name, (N, …) each. truth: see `record_of`; None where nobody
-    said anything."""
-    rows = [
-        record_of(tasks, {name: values[[row]] for name, values in outputs.items()}, answers, truth or {}, row)
-        for row, answers in enumerate(decoded(tasks, outputs, placements, MEASURED))
-    ]
-    return {name: [row[name] for row in rows] for name in tasks}
 
 
 def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], where: str) -> dict[str, Truth]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketvision.baseline import Distribution, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place
+from pocketvision.compression.budget import check_points
 from pocketvision.compression.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.compression.exported import ExportedFile, Reference, exported_file, with_exported, written_bytes
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
@@ -61,8 +62,7 @@ def export(
     """
     if not to:
         raise UsageError("Say what to export to: --to onnx,openvino …")
-    if not 0 <= max_accuracy_drop <= 100:
-        raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
+    check_points(max_accuracy_drop)
     targets = {name: target_named(name) for name in dict.fromkeys(to)}
     _refuse_shared_files(targets)
     read = open_bundle(bundle)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketvision.bundle import Bundle
+from pocketvision.compression.budget import check_points
 from pocketvision.compression.bundle_images import calibration_images, hashes_for, measuring_images
 from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantizing import (
@@ -93,7 +94,9 @@ def quantize(
     stop_early = method == "auto" and candidates is None
     candidates = _candidates(method) if candidates is None else candidates
     path = float_file(read)
-    _check_limits(max_accuracy_drop, calibration)
+    check_points(max_accuracy_drop)
+    if calibration < 1:
+        raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
     tuning = Tuning(tune_epochs, tune_lr)
     folder = output_folder(bundle, read, out, "-int8")
     learning = calibration_images(read, data, on_event, images, most=None if tuning.epochs else calibration)
@@ -123,13 +126,6 @@ def quantize(
         )
         written = write_quantized(read, folder, scratch, found.chosen, record, *kept)
     return QuantizeResult(written, found.chosen, found, path.stat().st_size, max_accuracy_drop)
-
-
-def _check_limits(max_accuracy_drop: float, calibration: int) -> None:
-    if not 0 <= max_accuracy_drop <= 100:
-        raise UsageError(f"--max-accuracy-drop is {max_accuracy_drop}; expected percentage points, 0 to 100.")
-    if calibration < 1:
-        raise UsageError(f"--calibration is {calibration}; expected 1 or more images.")
 
 
 def _candidates(method: str) -> list[Settings]:

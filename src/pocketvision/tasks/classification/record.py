@@ -38,17 +38,6 @@ def record(outputs: Tensors, answer: Classification, truth: Truth | None, task: 
     return ClassRecord(outputs[LOGITS][0], answer.probabilities, label)
 
 
-def recorded(
-    logits: NDArray[np.floating], probabilities: NDArray[np.floating], labels: NDArray[np.integer] | None = None
-) -> list[ClassRecord]:
-    """The records of n images: (n, classes) twice, and (n)."""
-    truth = [None] * len(logits) if labels is None else labels.tolist()
-    return [
-        ClassRecord(scores.astype(np.float32, copy=False), chances.astype(np.float32, copy=False), label)
-        for scores, chances, label in zip(logits, probabilities, truth, strict=True)
-    ]
-
-
 def stacked(records: Sequence[ClassRecord]) -> ClassAnswers:
     """One array of each; there is at least one."""
     return ClassAnswers(
