@@ -334,16 +334,17 @@ def _check_task(name: str, task: TaskManifest, manifest: Manifest, where: str) -
     """Raise BundleError for a task that this version does not know, or that the graphs do not answer."""
     if not is_task_name(name):
         raise BundleError(f"{where}: {name!r} is no task's name; expected lower-case letters, digits and underscores")
-    if not task.labels or len(set(task.labels)) != len(task.labels):
-        raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected distinct names")
     try:
-        roles = task_named(task.kind).role_names
+        kind = task_named(task.kind)
     except UsageError as error:
         raise BundleError(
             f"{where}: the task {name!r} is of a kind that this PocketVision does not know. {error} A newer version may "
             "know it (pip install --upgrade pocketvision), or the package that it comes from."
         ) from error
-    missing = [role for role in roles if role not in task.outputs]
+    if bool(task.labels) != kind.has_classes or len(set(task.labels)) != len(task.labels):
+        expected = "distinct names" if kind.has_classes else "none"
+        raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected {expected}")
+    missing = [role for role in kind.role_names if role not in task.outputs]
     if missing:
         raise BundleError(f"{where}: the task {name!r} names no output for {', '.join(missing)}; it is {task.kind}")
     for graph in manifest.graphs:

@@ -214,7 +214,7 @@ class TrialRunner:
                 model=str(name),
                 out=folder,
                 size=base.preprocessing.height,
-                labels=base.labels,
+                labels=base.labels or None,
                 epochs1=settings.epochs1,
                 epochs2=settings.epochs2,
                 batch=settings.batch,

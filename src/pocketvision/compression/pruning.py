@@ -52,7 +52,8 @@ class PruneResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(replace(self, bundle=cast(Any, None))), "bundle": str(self.bundle.folder)}
+        plain = asdict(replace(self, bundle=cast(Any, None), comparison=cast(Any, None)))
+        return {**plain, "comparison": self.comparison.to_dict(), "bundle": str(self.bundle.folder)}
 
 
 class Pruner:

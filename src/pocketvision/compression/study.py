@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,8 @@ class TrialResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         # "rung" is what bundles have said since 0.1.
-        return {**asdict(self), "rung": self.trial, "folder": str(self.folder)}
+        plain = asdict(replace(self, comparison=cast(Any, None)))
+        return {**plain, "comparison": self.comparison.to_dict(), "rung": self.trial, "folder": str(self.folder)}
 
 
 class Study:

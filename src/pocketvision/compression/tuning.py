@@ -1,6 +1,7 @@
 """Tuning all weights of a bundle's network for a few epochs: what pruning and a smaller input are followed by."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,9 +35,14 @@ class Tuner:
         self._images = len(images)
         self._batch, self._lr, self._seed = batch, lr, seed
         self._on_event = on_event
-        self._batches: Iterator[tuple[Tensor, Tensor]] = image_batches(
+        self._open: Callable[[], Iterator[tuple[Tensor, Tensor]]] = lambda: image_batches(
             images.files, images.labels, preprocessing, batch=batch, seed=seed, augmentation=augmentation
         )
+
+    @cached_property
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Opened once something is learned: images without classes do for what learns nothing."""
+        return self._open()
 
     def some(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The next `count` batches: images (N, 3, H, W) and labels (N,)."""
@@ -52,7 +58,8 @@ class Tuner:
     ) -> None:
         """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
         answers (run_loop). Raises UsageError for what is no classifier, TrainingError, ImageError."""
-        require_tunable(network)
+        if epochs:
+            require_tunable(network)
         steps = round(epochs * self._images / self._batch)
         if steps == 0:
             return

@@ -1,5 +1,6 @@
 """OpenVINO, on the CPU or another device of Intel's. Runs its own files and ONNX files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -16,14 +17,15 @@ from pocketvision.utf8_path import utf8_path
 class OpenVinoBackend:
     """One compiled model; each thread that calls has an inference request of its own."""
 
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, names: Sequence[str]) -> None:
+        """names: of the outputs, as the file has them. Compiling adds the names of what it folds into one with them."""
         self._compiled = compiled
         self._own = local()
         _, _, height, width = compiled.input(0).partial_shape
         self.size: tuple[int, int] = (height.get_length(), width.get_length())
         self.outputs: Shapes = {
-            port.get_any_name(): tuple(side.get_length() for side in list(port.partial_shape)[1:])
-            for port in compiled.outputs
+            name: tuple(side.get_length() for side in list(port.partial_shape)[1:])
+            for name, port in zip(names, compiled.outputs, strict=True)
         }
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
@@ -36,7 +38,7 @@ class OpenVinoBackend:
         request = self._own.request
         request.infer([images], share_inputs=True)
         # A copy: the request's memory is written again by the next call.
-        return {name: np.array(request.get_tensor(name).data) for name in self.outputs}
+        return {name: np.array(request.get_output_tensor(place).data) for place, name in enumerate(self.outputs)}
 
 
 def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OpenVinoBackend:
@@ -65,6 +67,8 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OpenVinoBackend:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
         with utf8_path(path) as opened:
-            return OpenVinoBackend(core.compile_model(core.read_model(opened), name, settings))
+            model = core.read_model(opened)
+            names = [port.get_any_name() for port in model.outputs]
+            return OpenVinoBackend(core.compile_model(model, name, settings), names)
     except RuntimeError as error:
         raise BundleError(f"{path}: OpenVINO {openvino.__version__} can not load it ({error})") from error

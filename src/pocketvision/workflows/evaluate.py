@@ -153,7 +153,7 @@ def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], min_per_cla
     """The samples, by the names that the network has for their classes. How they were read, and what was left out, is noted."""
     samples = _by_synset(read) if labels == imagenet_classes() else None
     if samples is None:  # a class that is too small may be one that the network does not know
-        samples = read(labels=labels if min_per_class == 1 else None)
+        samples = read(labels=(labels or None) if min_per_class == 1 else None)
     chosen = large_enough(samples, min_per_class) | (samples.class_counts() == 0)
     samples = samples if chosen.all() else only_classes(samples, chosen, min_per_class)
     for line in samples.account:

@@ -125,6 +125,12 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
     asked = {name: each for name, each in rows.items() if task is None or not each.kinds or task in each.kinds}
     found = {name: evidence for name, source in asked.items() if (evidence := source.evidence(place)) is not None}
     if not found:
+        other = [name for name, source in rows.items() if name not in asked and source.evidence(place) is not None]
+        if other:
+            wanted = "; or ".join(source.expects for source in asked.values() if source.kinds)
+            raise UsageError(
+                f"{place} can be read as {', '.join(other)}, which says nothing of {task}. Expected {wanted}."
+            )
         sheet = " Save the sheet as CSV (UTF-8)." if place.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
         raise UsageError(f"{place}: this kind of file is no source of labelled images. Expected {_expected()}.{sheet}")
     best = [name for name, evidence in found.items() if evidence == max(found.values())]
