@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from point_truth import Points
-from spot_training import install
+from bright_spots.installed import install
+from bright_spots.truth import Points
 
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bright_spots.source import SPOTS, write_spots
 from PIL import Image
-from point_truth import SPOTS, write_spots
 
 from pocketvision.data.origin import Origin
 from pocketvision.data.samples import Samples

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bright_spots.truth import points
 from numpy.typing import NDArray
-from point_truth import points
 
 from pocketvision.compression.variant import answered_with
 from pocketvision.errors import PocketVisionError, UsageError

@@ -8,8 +8,8 @@ from weakref import WeakSet
 
 import numpy as np
 import pytest
+from bright_spots.truth import points
 from numpy.typing import NDArray
-from point_truth import points
 
 from pocketvision.data.samples import Samples
 from pocketvision.errors import PocketVisionError, UsageError

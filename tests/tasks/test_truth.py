@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from point_truth import Points, points
+from bright_spots.truth import Points, points
 
 from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes

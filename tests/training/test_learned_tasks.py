@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bright_spots.installed import install
+from bright_spots.truth import Points
 from numpy.typing import NDArray
 from PIL import Image
-from point_truth import Points
-from spot_training import install
 
 from pocketvision.data.fingerprints import content_hash
 from pocketvision.data.samples import Samples

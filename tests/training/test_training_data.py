@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bright_spots.installed import install
+from bright_spots.source import SPOTS, write_spots
 from PIL import Image
-from point_truth import SPOTS, write_spots
-from spot_training import install
 
 from pocketvision.data.sources.catalog import SOURCES
 from pocketvision.errors import UsageError

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bright_spots.source import SPOTS, write_spots
+from bright_spots.truth import Points
 from golden_pictures import SMALL_RUN, write_pictures
-from point_truth import SPOTS, Points, write_spots
 from safetensors.numpy import load_file
 
 import pocketvision

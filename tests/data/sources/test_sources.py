@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from point_truth import points
+from bright_spots.truth import points
 
 import pocketvision
 from pocketvision.data.origin import SourceOptions

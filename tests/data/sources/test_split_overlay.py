@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from point_truth import SPOTS, Points, write_spots
+from bright_spots.source import SPOTS, write_spots
+from bright_spots.truth import Points
 
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import SOURCES, read_samples

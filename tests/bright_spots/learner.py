@@ -1,48 +1,19 @@
-"""The training half of a task that lives in the tests: bright spots, zero to many, found on two levels of a pyramid."""
+"""How bright spots are learned: what a cell of each level should say, the loss, and the threshold that ships."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from point_truth import Points
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from pocketvision.models.features import Feature
-from pocketvision.models.heads.head import Head
+from bright_spots.head import LEVELS
+from bright_spots.truth import Points
 from pocketvision.preprocessing import Placement
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-
-LEVELS = {"fine": ("stride2", 2), "coarse": ("stride8", 8)}
-"""The feature that each role is read from, and its stride."""
-
-
-class SpotHead(nn.Module):
-    """How likely there is a spot in each cell of each level: (N, h, w) logits."""
-
-    def __init__(self, features: tuple[Feature, ...], classes: int, dropout: float) -> None:
-        super().__init__()
-        del classes, dropout
-        self.levels = nn.ModuleDict(
-            {
-                role: nn.Sequential(nn.BatchNorm2d(each.channels), nn.Conv2d(each.channels, 1, 1))
-                for role, each in zip(LEVELS, features, strict=True)
-            }
-        )
-
-    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {role: level(features[LEVELS[role][0]].float())[:, 0] for role, level in self.levels.items()}
-
-    def decode(self, outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
-        del postprocessing
-        return {role: level.sigmoid() for role, level in outputs.items()}
-
-
-HEAD = Head("two_levels", "spots", tuple(feature for feature, _ in LEVELS.values()), tuple(LEVELS), SpotHead)
 
 Cells = Mapping[str, Tensor]
 """By role (N, h, w): 1 where a spot is."""
@@ -107,13 +78,3 @@ def _make(options: LearnerOptions, counts: NDArray[np.int64], class_names: tuple
 
 
 LEARNER = LearnerRow("spots", "two_levels", _make, fit="pad")
-
-
-def install(folder: Path) -> None:
-    """What pip leaves in `folder`, which is to be on the path, of a package whose modules are these."""
-    about = folder / "bright_spots-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-spots\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(
-        "[pocketvision.heads]\ntwo_levels = spot_training:HEAD\n[pocketvision.learners]\nspots = spot_training:LEARNER\n"
-    )
