@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
-from pocketvision.compression.variant import Answered, Placed, Run, answered
+from pocketvision.compression.variant import Placed, Run, answered
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.data.learned_from import FILE as HASHES
 from pocketvision.data.learned_from import SAME, Matches, file_of, fingerprints_of, known_to, looked_up
@@ -18,6 +18,7 @@ from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.splits import make_split, write_split_csv
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.evaluation.overlap import UNKNOWN, WORDS, Overlap, Role, without_seen
+from pocketvision.export.shipping import evenly
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.printable import counted
@@ -26,7 +27,7 @@ from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
-from pocketvision.tasks.comparing import fitted_truth
+from pocketvision.tasks.comparing import Answered, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.truth import Truth
@@ -97,12 +98,7 @@ class BundleImages:
 
     def some(self, count: int) -> "BundleImages":
         """At most `count` of them, evenly chosen."""
-        return self.select(_evenly(len(self), count))
-
-
-def _evenly(total: int, count: int) -> NDArray[np.int64]:
-    """At most `count` of the indices below `total`, evenly spread."""
-    return np.unique(np.linspace(0, total - 1, min(total, count)).astype(np.int64))
+        return self.select(np.array(evenly(len(self), count), np.int64))
 
 
 def measuring_images(
@@ -228,7 +224,7 @@ def _images(
         others = ", ".join(f"{len(samples.split_indices(name))} {name}" for name in SPLITS)
         raise UsageError(f"{data} has no images in its {split} split, which are needed here (it has {others}).")
     if most is not None:
-        chosen = chosen[_evenly(len(chosen), most)]
+        chosen = chosen[evenly(len(chosen), most)]
     return _readable(samples.select(chosen), bundle, on_event)
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_json
-from pocketvision.baseline import Distribution, brightness_of_inputs
+from pocketvision.baseline import Distribution, baseline_of, brightness_of_inputs
 from pocketvision.bundle import Bundle, write_bundle
 from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.compression.candidate import Candidate
@@ -97,7 +97,7 @@ def baseline_of_search(found: Search, images: NDArray[np.float32], validation: B
         return {}
     starts = range(0, len(images), 32)
     brightness = [brightness_of_inputs(images[start : start + 32], validation.preprocessing) for start in starts]
-    return found.answered.baseline(np.concatenate(brightness))
+    return baseline_of(found.answered.confidences, np.concatenate(brightness), "val")
 
 
 def record_of(found: Search, data: SearchData, max_drop: float, float_bytes: int) -> dict[str, Any]:

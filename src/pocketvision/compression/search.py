@@ -14,14 +14,14 @@ from pocketvision.compression.quantize_openvino import quantize_openvino
 from pocketvision.compression.selection import good_enough, select
 from pocketvision.compression.sensitivity import Sensitivity, layer_sensitivities
 from pocketvision.compression.settings import Settings
-from pocketvision.compression.variant import Answered, answered
+from pocketvision.compression.variant import answered
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.preprocessing import Placement
 from pocketvision.printable import counted
 from pocketvision.runtime import onnx_backend, openvino_backend
 from pocketvision.runtime.backends import Backend, usable_cores
-from pocketvision.tasks.comparing import Records, compare_tasks
+from pocketvision.tasks.comparing import Answered, Records, compare_tasks
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.truth import Truth
 

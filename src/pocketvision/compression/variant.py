@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.baseline import Distribution, baseline_of
 from pocketvision.preprocessing import Placement
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import decoded
-from pocketvision.tasks.comparing import MEASURED, Records, record_of
+from pocketvision.tasks.comparing import MEASURED, Answered
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.truth import Truth
 
@@ -23,36 +21,18 @@ Placed = tuple[NDArray[Any], Sequence[Placement]]
 """A batch of inputs, and where each image lies in its own."""
 
 
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """What a graph answered to N images. records: by task, to be measured and compared (tasks/comparing.py). confidences: by
-    task, (N), None where it was sure of nothing."""
-
-    records: Records
-    confidences: Mapping[str, Sequence[float | None]]
-
-    def baseline(self, brightness: NDArray[np.floating]) -> dict[str, Distribution]:
-        """Of the same images, which are a validation split's; brightness (N)."""
-        return baseline_of(self.confidences, brightness, "val")
-
-
 def answered(
     tasks: Mapping[str, TaskManifest], run: Run, batches: Iterable[Placed], truth: Mapping[str, Truth]
 ) -> Answered:
     """Ask `run` about images that are one input each. truth: by task, of all of them, by the tasks' labels; empty where nobody
     said anything. Only records are kept, so the images may be more than memory holds."""
-    records: Records = {name: [] for name in tasks}
-    confidences: dict[str, list[float | None]] = {name: [] for name in tasks}
-    seen = 0
+    found, seen = Answered.nothing_of(tasks), 0
     for images, placements in batches:
         outputs = run(images)
         for row, answers in enumerate(decoded(tasks, outputs, placements, MEASURED)):
-            own = {name: values[[row]] for name, values in outputs.items()}
-            for name, record in record_of(tasks, own, answers, truth, seen).items():
-                records[name].append(record)
-                confidences[name].append(answers[name].confidence)
+            found.add(tasks, {name: values[[row]] for name, values in outputs.items()}, answers, truth, seen)
             seen += 1
-    return Answered(records, confidences)
+    return found
 
 
 def answered_with(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from pocketvision.evaluation.evaluation import Evaluation, Unreadable
 from pocketvision.evaluation.overlap import Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
-from pocketvision.runtime.predictor import BATCH, ImageResult, Predictor
+from pocketvision.runtime.predictor import BATCH, Predictor
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.comparing import Records, fitted_truth, record_of
+from pocketvision.tasks.comparing import Answered, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions, TaskEvaluation
-from pocketvision.tasks.truth import Truth
 
 
 def evaluate_predictor(
@@ -55,48 +54,33 @@ def evaluate_predictor(
             f"{samples.root} says nothing of its images for {', '.join(tasks)}; it is of {', '.join(samples.truth)}."
         )
     tasks = {task: manifest for task, manifest in tasks.items() if task in truth}
-    kept = _Kept({task: [] for task in tasks}, {task: [] for task in tasks})
+    kept, places, brightness = Answered.nothing_of(tasks), list[int](), list[float | None]()
     unreadable: list[Unreadable] = []
     files = (samples.file(index) for index in range(len(samples)))
     for index, row in enumerate(predictor.stream(files, batch=batch, workers=workers, max_pixels=max_pixels)):
         if row.error is not None:
             unreadable.append(Unreadable(samples.paths[index], row.error))
         else:
-            kept.add(index, row, tasks, truth)
+            kept.add(tasks, row.outputs, row.answers, truth, index)
+            places.append(index)
+            brightness.append(row.brightness)
         if on_progress is not None:
             on_progress(index + 1, len(samples))
-    if not kept.places:
+    if not places:
         raise PocketVisionError(_nothing_to_measure(samples, unreadable))
     found = evaluate_records(
         tasks,
         kept.records,
         root=samples.root,
-        paths=[samples.paths[index] for index in kept.places],
+        paths=[samples.paths[index] for index in places],
         name=name,
         role=role,
-        matches=None if matches is None else matches.of(np.array(kept.places)),
+        matches=None if matches is None else matches.of(np.array(places)),
         options=MeasureOptions(positive=positive, seed=seed),
-        brightness=None if None in kept.brightness else np.array(kept.brightness, np.float32),
+        brightness=None if None in brightness else np.array(brightness, np.float32),
         confidences=kept.confidences,
     )
     return replace(found, unreadable=tuple(unreadable), seconds=time.perf_counter() - started)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What stays of the images at `places` that were answered."""
-
-    records: Records
-    confidences: dict[str, list[float | None]]
-    places: list[int] = field(default_factory=list)
-    brightness: list[float | None] = field(default_factory=list)
-
-    def add(self, index: int, row: ImageResult, tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth]) -> None:
-        self.places.append(index)
-        self.brightness.append(row.brightness)
-        for task, record in record_of(tasks, row.outputs, row.answers, truth, index).items():
-            self.records[task].append(record)
-            self.confidences[task].append(row.answers[task].confidence)
 
 
 def evaluate_records(

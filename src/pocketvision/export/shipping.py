@@ -78,7 +78,7 @@ def ship(
     on_progress: called with the images compared and their total.
     """
     network = network.eval()
-    chosen = _evenly(len(names), _comparable(network, load))
+    chosen = evenly(len(names), _comparable(network, load))
     loading = _with_progress(load, 2 * len(chosen), on_progress)
     batches = [(_learned(network, images), places) for images, places in _batches(loading, chosen)]
     learned = _joined([each for each, _ in batches])
@@ -153,7 +153,7 @@ def _manifest(source: Exportable, measured: Mapping[str, Agreement], images: dic
     )
 
 
-def _evenly(total: int, count: int) -> list[int]:
+def evenly(total: int, count: int) -> list[int]:
     """At most `count` of the indices below `total`, evenly spread."""
     chosen: list[int] = np.unique(np.linspace(0, total - 1, min(total, count)).astype(int)).tolist()
     return chosen

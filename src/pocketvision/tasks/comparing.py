@@ -1,6 +1,6 @@
 """Two models on the same images, whatever they answer: records of each, and one comparison that holds for all tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,26 +23,39 @@ Records = dict[str, list[Any]]
 """By the tasks' names, one an image; None of an image without the task's truth, where there is truth at all."""
 
 
-def record_of(
-    tasks: Mapping[str, TaskManifest],
-    outputs: Mapping[str, NDArray[np.float32]],
-    answers: Answers,
-    truth: Mapping[str, Truth],
-    index: int,
-) -> dict[str, Any]:
-    """What image `index` adds to each task's figures; None where others have the task's truth and it has not.
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What stays of images that were answered, by task, one each: records, and confidences, None where it was sure of nothing."""
 
-    outputs: the graph's, by name, (inputs of the image, …). answers: as MEASURED. truth: by task, of all images, by the tasks'
-    labels.
-    """
-    found: dict[str, Any] = {}
-    for name, task in tasks.items():
-        own = truth[name].select(np.array([index])) if name in truth else None
-        if own is not None and not own.present[0]:
-            found[name] = None
-            continue
-        found[name] = task_named(task.kind).measuring().record(task.tensors(outputs), answers[name], own, task)
-    return found
+    records: Records
+    confidences: dict[str, list[float | None]]
+
+    @classmethod
+    def nothing_of(cls, tasks: Iterable[str]) -> "Answered":
+        """Of no image yet."""
+        return cls({name: [] for name in tasks}, {name: [] for name in tasks})
+
+    def add(
+        self,
+        tasks: Mapping[str, TaskManifest],
+        outputs: Mapping[str, NDArray[np.float32]],
+        answers: Answers,
+        truth: Mapping[str, Truth],
+        index: int,
+    ) -> None:
+        """Image `index`, to each task's figures; None where others have the task's truth and it has not.
+
+        outputs: the graph's, by name, (inputs of the image, …). answers: as MEASURED. truth: by task, of all images, by the
+        tasks' labels; none where nobody said anything.
+        """
+        for name, task in tasks.items():
+            self.confidences[name].append(answers[name].confidence)
+            own = truth[name].select(np.array([index])) if name in truth else None
+            if own is not None and not own.present[0]:
+                self.records[name].append(None)
+                continue
+            record = task_named(task.kind).measuring().record(task.tensors(outputs), answers[name], own, task)
+            self.records[name].append(record)
 
 
 def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], where: str) -> dict[str, Truth]:

@@ -43,7 +43,6 @@ class TrainingData:
     samples: Samples
     rows: NDArray[np.int64]
     audit: Audit
-    given_splits: bool
     white_level: int = FULL_RANGE
     task: str | None = None
 
@@ -176,17 +175,16 @@ def prepare_data(
         for line in kept.account:
             log.note(line)
     _require_two_classes(kept, data)
-    given = kept.splits is not None
     if recorded is not None:
         order = recorded.in_order(kept, found.content_hashes[readable])
         kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
-    elif given:
+    elif kept.splits is not None:
         _report_unused_shares(kept, recipe, log)
         kept = _with_validation(kept, clusters, recipe)
     else:
         kept = _split(kept, clusters, recipe)
     _require_training_images(kept, learned_of(kept.truth, task), data)
-    return TrainingData(kept, readable, found, given, _white_level(found, recipe, log), task)
+    return TrainingData(kept, readable, found, _white_level(found, recipe, log), task)
 
 
 def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:

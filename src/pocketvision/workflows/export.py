@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.baseline import Distribution, brightness_of_inputs
+from pocketvision.baseline import Distribution, baseline_of, brightness_of_inputs
 from pocketvision.bundle import Bundle, require_place
 from pocketvision.compression.budget import check_points
 from pocketvision.compression.bundle_images import BundleImages, calibration_images, measuring_images
 from pocketvision.compression.exported import ExportedFile, Reference, exported_file, with_exported, written_bytes
 from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
-from pocketvision.compression.variant import Answered, answered_with
+from pocketvision.compression.variant import answered_with
 from pocketvision.errors import UsageError
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, OnEvent, silent
+from pocketvision.tasks.comparing import Answered
 from pocketvision.workflows.pretrained import open_bundle
 
 # The reference is PyTorch's eager network, some 30 images a second.
@@ -104,7 +105,7 @@ def _baseline(bundle: Bundle, images: BundleImages, network: Answered) -> dict[s
     if bundle.manifest.baseline or not images.truth:
         return bundle.manifest.baseline
     brightness = np.concatenate([brightness_of_inputs(batch, bundle.preprocessing) for batch in images.batches()])
-    return network.baseline(brightness)
+    return baseline_of(network.confidences, brightness, "val")
 
 
 def _refuse_shared_files(targets: dict[str, Target]) -> None:
