@@ -11,8 +11,9 @@ from networks import calibrated, each_row, randomised, shallow
 from torch import Tensor
 
 from pocketvision.models.catalog import ARCHITECTURES, build
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.loading import load_weights
-from pocketvision.models.network import Network, reset_classifier
+from pocketvision.models.network import Network
 
 CLASSES = 10
 SIDE = 96
@@ -69,7 +70,7 @@ def test_activations_keep_their_size_with_other_input_channels(network: Network,
 @pytest.mark.parametrize("classes", [1, 2, 1001])
 def test_other_classes_leave_the_features_as_they_are(network: Network, classes: int) -> None:
     other, images = copy.deepcopy(network), noise(2, 3)
-    reset_classifier(other, classes)
+    other.set_heads({"classification": HeadSpec("linear", classes)})
     with torch.no_grad():
         answers = other.eval()(images)
         assert answers.shape == (2, classes) and answers.isfinite().all() and other.num_classes == classes
