@@ -83,6 +83,12 @@ class Bundle:
         return self.tasks[self.task_name]
 
     @property
+    def only_kind(self) -> str | None:
+        """Of its tasks, whose truth data has to have; None where there are several, each of which some data may lack."""
+        kinds = {task.kind for task in self.tasks.values()}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Class names of that task in index order."""
         return self.task.labels

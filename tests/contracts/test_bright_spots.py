@@ -27,6 +27,7 @@ import pocketvision
 from pocketvision.bundle import read_bundle
 from pocketvision.client import AsyncClient, Client
 from pocketvision.compression.budget import Budget
+from pocketvision.compression.bundle_images import measuring_images
 from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
 from pocketvision.data.sources.catalog import SOURCES
@@ -125,6 +126,14 @@ def test_it_is_measured_anew_with_its_section_in_the_report(made: Made, tmp_path
     assert metrics_of(found).images == looked_at
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "Bright spots" in page and f"{metrics_of(found).hits} of {metrics_of(found).there} spots were found" in page
+
+
+def test_data_that_lacks_the_truth_of_one_task_measures_the_other(made: Made, tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "new", 12, classes=False, seed=9)
+    found = pocketvision.evaluate(made.bundle, data)
+    assert set(found.tasks) == {"spots"} and metrics_of(found).images == 12
+    judging = measuring_images(read_bundle(made.bundle), data, lambda _: None)
+    assert set(judging.truth) == {"spots"}
 
 
 def test_the_bundle_is_verified(made: Made) -> None:

@@ -98,7 +98,7 @@ def evaluate(
             read_samples,
             given,
             format=format,
-            task=predictor.bundle.task.kind,
+            task=predictor.bundle.only_kind,
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
