@@ -90,7 +90,8 @@ def _print_findings(audit: "Audit") -> None:
 
     console = stdout()
     images, readable = counted(len(audit.samples), "image"), int(audit.readable.sum())
-    console.print(f"{images} in {counted(len(audit.samples.class_names), 'class')}, {readable} readable")
+    classes = counted(len(audit.samples.class_names), "class")
+    console.print(f"{images}{f' in {classes}' if audit.samples.class_names else ''}, {readable} readable")
     for line in audit.samples.account:
         console.print(line, soft_wrap=True)
     if not audit.findings:

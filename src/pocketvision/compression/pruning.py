@@ -30,6 +30,7 @@ from pocketvision.tasks.comparing import compare_tasks
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.tasks.measuring import Comparison
 from pocketvision.training.learned_tasks import calibrated_on
+from pocketvision.training.loop import require_tunable
 
 REPORT = "pruning-failed.json"
 
@@ -62,6 +63,8 @@ class Pruner:
     def __init__(
         self, bundle: Bundle, network: Network, learning: BundleImages, settings: PruneSettings, on_event: OnEvent
     ) -> None:
+        if settings.epochs:
+            require_tunable(network)
         self._bundle = bundle
         self._teacher = fold_norms(network).to(memory_format=torch.channels_last) if settings.distill else None
         self._settings = settings

@@ -107,21 +107,27 @@ class Evaluation:
             return {}
         return baseline_of(self.confidences, self.brightness, split)
 
-    # What an evaluation of classification has had from the beginning: the first task's.
+    # What an evaluation of classification has had from the beginning: the first such task's.
+
+    @property
+    def _classified(self) -> TaskEvaluation:
+        own = (each for each in self.tasks.values() if isinstance(each.metrics, ClassificationMetrics))
+        return next(own, self.first)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """In the bundle's order."""
-        return self.first.task.labels
+        return self._classified.task.labels
 
     @property
     def metrics(self) -> ClassificationMetrics:
         """Every figure."""
-        if not isinstance(self.first.metrics, ClassificationMetrics):
+        found = self._classified.metrics
+        if not isinstance(found, ClassificationMetrics):
             raise AttributeError(
                 f"a task of kind {self.first.task.kind} is measured otherwise; see tasks[NAME].metrics"
             )
-        return self.first.metrics
+        return found
 
     @property
     def calibration(self) -> Calibration:
@@ -133,7 +139,7 @@ class Evaluation:
     @property
     def mistakes(self) -> Sequence[Mistake]:
         """Every wrong answer, the most confident first."""
-        return own_mistakes(self.first.mistakes)
+        return own_mistakes(self._classified.mistakes)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -148,4 +154,4 @@ class Evaluation:
     @property
     def _answers(self) -> ClassAnswers:
         assert self.metrics, "of classification"
-        return stacked(self.first.records)
+        return stacked(self._classified.records)
