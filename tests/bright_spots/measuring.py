@@ -69,6 +69,11 @@ def resampled(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return counts[chosen].sum(axis=1)
 
 
+def interval_of(counts: NDArray[np.int64], seed: int) -> Interval | None:
+    """The bootstrap's, of F1."""
+    return percentile_interval(f1(resampled(counts, seed)))
+
+
 @dataclass(frozen=True)
 class SpotMetrics:
     images: int
@@ -99,8 +104,7 @@ def measure(records: Sequence[SpotRecord], task: TaskManifest, options: MeasureO
         raise PocketVisionError("There are no images to measure spots on.")
     counts = counts_of(records)
     hits, found, there = counts.sum(axis=0).tolist()
-    interval = percentile_interval(f1(resampled(counts, options.seed)))
-    return SpotMetrics(len(records), hits, found, there, interval)
+    return SpotMetrics(len(records), hits, found, there, interval_of(counts, options.seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +121,16 @@ class SpotComparison:
 
     @property
     def headline(self) -> Headline | None:
-        return Headline("F1", self._figures[1]) if self._figures else None
+        return self._headline(1)
 
     @property
     def reference_headline(self) -> Headline | None:
-        return Headline("F1", self._figures[0]) if self._figures else None
+        return self._headline(0)
+
+    def _headline(self, place: int) -> Headline | None:
+        if self.counts is None:
+            return None
+        return Headline("F1", self._figures[place], interval_of(self.counts[place], 0))
 
     @property
     def drop(self) -> float | None:

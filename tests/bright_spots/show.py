@@ -5,6 +5,8 @@ from pocketvision.errors import unknown_name
 from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.task import Smoothing
 
+KINDS = ("majority", "ema")
+"""Of smoothing; here they mean the same."""
 COLOUR = (255, 0, 255)
 
 
@@ -19,8 +21,8 @@ class Held:
     """Shows spots for a while after they are gone."""
 
     def __init__(self, smoothing: Smoothing) -> None:
-        if smoothing.kind != "majority":
-            raise unknown_name("smoothing", smoothing.kind, ["majority"])
+        if smoothing.kind not in KINDS:
+            raise unknown_name("smoothing", smoothing.kind, KINDS)
         self._seconds, self._seen, self._shown = smoothing.seconds, -1.0, BrightSpots(())
 
     def __call__(self, time: float, answer: BrightSpots) -> BrightSpots:

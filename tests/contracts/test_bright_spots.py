@@ -25,6 +25,7 @@ from served import starting
 
 import pocketvision
 from pocketvision.bundle import read_bundle
+from pocketvision.cli.main import main
 from pocketvision.client import AsyncClient, Client
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.bundle_images import measuring_images
@@ -112,6 +113,7 @@ def test_it_learns_in_both_stages(made: Made) -> None:
 def test_its_run_is_reported(made: Made) -> None:
     page = (made.trained.run / "report.html").read_text(encoding="utf-8")
     prefix = "spots-" if len(made.tasks) > 1 else ""
+    assert ("2 classes: blue, red" if "classification" in made.tasks else "</code></p>") in page
     assert f'id="{prefix}spots"' in page and "Bright spots" in page and "spots were found" in page
     assert (made.trained.run / f"plots/{prefix}counts.png").is_file()
     kept = json.loads((made.trained.run / "metrics.json").read_text(encoding="utf-8"))
@@ -240,6 +242,18 @@ def test_a_folder_is_streamed_with_the_answers_drawn_on_it(made: Made, tmp_path:
     assert [set(each) for each in told] == [set(made.tasks)] * 4
 
 
+def test_the_command_line_tells_of_it(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: object) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words)])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    in_classes = " in 2 classes" if "classification" in made.tasks else ""
+    assert f"{IMAGES} images{in_classes}, {IMAGES} readable" in said("check", made.data)
+    assert "spots found" in said("evaluate", made.bundle, made.data)
+
+
 def test_a_sample_without_any_truth_is_refused(made: Made, tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "new", 8, classes=False)
     known = json.loads((data / FILE).read_text(encoding="utf-8"))
@@ -267,10 +281,17 @@ def test_a_classifiers_pictures_do_not_measure_it(made: Made, photos: Path) -> N
         pocketvision.evaluate(made.bundle, photos)
 
 
-def test_pruning_and_fitting(copy: Path, tmp_path: Path) -> None:
-    """Without tuning, which learns classes alone and says so."""
-    with pytest.raises(UsageError, match=r"Tuning .*class"):
+def test_tuning_refuses_what_it_can_not_learn(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"This network answers spots.*\. Tuning it further is for classifiers alone"):
         prune(copy, PruneSettings(keep_macs=0.8, epochs=1), out=tmp_path / "tuned")
+    with pytest.raises(UsageError, match=r"This network answers spots|Tuning learns classes"):
+        quantize(copy, tune_epochs=1, out=tmp_path / "tuned", seconds=0.05)
+    assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.slow
+def test_it_is_pruned_and_fitted_to_a_budget(copy: Path, tmp_path: Path) -> None:
+    """By what needs no tuning."""
     for number, settings in enumerate(
         (
             PruneSettings(unstructured=0.05, epochs=0, max_accuracy_drop=80),

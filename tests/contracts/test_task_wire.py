@@ -7,6 +7,7 @@ from itertools import product
 import jsonschema
 import numpy as np
 import pytest
+from bright_spots.task import SPOTS
 from halves import HALVES, reading_halves
 
 from pocketvision.preprocessing import Placement
@@ -27,11 +28,14 @@ from pocketvision.tasks.wire import (
     smoothed,
 )
 
+OUTSIDE = (HALVES, SPOTS)
+LEVELS = {"fine": 8, "coarse": 2}
 LABELS = ("red", "green", "파랑")
 DETAILS = [Detail(), Detail(top_k=1), Detail(top_k=9, min_score=0.9, most=1, masks=False), Detail(min_score=0.0)]
 TOLD_BY_HAND = {
     "classification": {"label": "파랑", "probability": 0.5, "top": [{"label": "파랑", "probability": 0.5}]},
     "halves": {"finds": []},
+    "spots": {"spots": []},
 }
 
 
@@ -52,17 +56,23 @@ def sample(kind: str) -> Sample:
             {"logits": np.log(shares), "probabilities": shares},
         ),
         "halves": Sample(reading_halves(LABELS), {"probabilities": shares}),
+        "spots": Sample(
+            TaskManifest("spots", (), {"fine": "fine", "coarse": "coarse"}),
+            {role: np.random.default_rng(1).random((6, side, side), np.float32) for role, side in LEVELS.items()},
+        ),
     }
     return samples[kind]
 
 
 @pytest.fixture(autouse=True)
 def _halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, HALVES.kind, HALVES)
+    for row in OUTSIDE:
+        monkeypatch.setitem(TASKS, row.kind, row)
 
 
-kinds = pytest.mark.parametrize("kind", [*TASKS, "halves"])
-both = pytest.mark.parametrize(("kind", "detail"), list(product([*TASKS, "halves"], DETAILS)), ids=str)
+KINDS = [*TASKS, *(row.kind for row in OUTSIDE)]
+kinds = pytest.mark.parametrize("kind", KINDS)
+both = pytest.mark.parametrize(("kind", "detail"), list(product(KINDS, DETAILS)), ids=str)
 
 
 def answers_of(kind: str, detail: Detail) -> list[Answers]:

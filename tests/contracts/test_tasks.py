@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bright_spots.truth import points
+from bright_spots.measuring import interval_of
+from bright_spots.task import SPOTS
+from bright_spots.truth import Points, points
 from numpy.typing import NDArray
 
 from pocketvision.compression.variant import answered_with
@@ -26,6 +28,7 @@ from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.reporting.parts import Subject
 from pocketvision.tasks.truth import Truth
 
@@ -69,6 +72,21 @@ def _classes(*rows: tuple[float, float, float]) -> Outputs:
     return {"logits": np.log(probabilities), "probabilities": probabilities}
 
 
+def _spots(last: bool) -> Points:
+    """In pictures of 8 x 8 pixels. last: whether anybody looked at the last one."""
+    rows = [{"xy": np.array(xy, np.float32).reshape(-1, 2)} for xy in ([], [(1, 1)], [(1, 1), (7, 7)], [])]
+    return Points(Ragged.of(rows), np.array([True, True, True, last]))
+
+
+def _levels(*cells: tuple[tuple[int, int], ...]) -> Outputs:
+    """cells: of 2 x 2 pixels, by row and column, where each image has a spot."""
+    fine = np.zeros((len(cells), 4, 4), np.float32)
+    for image, found in enumerate(cells):
+        for cell in found:
+            fine[(image, *cell)] = 1
+    return {"fine": fine, "coarse": np.ones((len(cells), 1, 1), np.float32)}
+
+
 CASES: dict[str, Case] = {
     # Right, right, wrong and sure, right; the candidate loses the second and the last.
     "classification": Case(
@@ -82,12 +100,29 @@ CASES: dict[str, Case] = {
         figures={"balanced_accuracy": (1 + 1 / 2 + 1) / 3, "log_loss": -(2 * log(0.8) + log(0.7) + log(0.05)) / 4},
         mistakes=((2, "bee → ant 90%"),),
         foreign=points(0, 3, 1, 2),
-    )
+    ),
+    # Nothing there and nothing found; one of one; one of two; one where none is. The candidate does not find the second's.
+    "spots": Case(
+        tasks={"spots": TaskManifest("spots", (), {"fine": "fine", "coarse": "coarse"})},
+        truth=_spots(True),
+        partly=_spots(False),
+        reference=_levels((), ((0, 0),), ((0, 0),), ((1, 1),)),
+        candidate=_levels((), (), ((0, 0),), ((1, 1),)),
+        headline=Headline(
+            "F1", 2 * 2 / (3 + 3), interval_of(np.array([(0, 0, 0), (1, 1, 1), (1, 1, 2), (0, 1, 0)]), 0)
+        ),
+        drop=100 * (2 * 2 / (3 + 3) - 2 * 1 / (2 + 3)),
+        figures={"hits": 2, "found": 3, "there": 3},
+        mistakes=((2, "1 missed, 0 too many"), (3, "0 missed, 1 too many")),
+        foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
+    ),
 }
 
 
-@pytest.fixture(params=list(TASKS))
-def case(request: pytest.FixtureRequest) -> Case:
+@pytest.fixture(params=[*TASKS, SPOTS.kind])
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """Of each row of the table, and of one from outside."""
+    monkeypatch.setitem(TASKS, SPOTS.kind, SPOTS)
     kind: str = request.param
     return CASES[kind]
 
