@@ -89,13 +89,13 @@ def compare_models(
         for line in lines
     )
     if plot is not None:
-        cost = "milliseconds an image" if measure else "million multiply-accumulates"
+        price_in = "milliseconds an image" if measure else "million multiply-accumulates"
         points = [
             PlotPoint(line.name, price[line.name], line.top1, line.name in front)
             for line in lines
             if line.top1 is not None
         ]
-        write_plot(Path(plot), points, cost=cost, value="published ImageNet top-1, %")
+        write_plot(Path(plot), points, cost=price_in, value="published ImageNet top-1, %")
     return compared
 
 
