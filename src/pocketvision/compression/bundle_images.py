@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -78,8 +79,9 @@ class BundleImages:
         """The same, and where the image lies in it. Raises ImageError."""
         return self.preprocessing.place(self.files[index])
 
+    @cached_property
     def placements(self) -> list[Placement]:
-        """Where each image lies in its input."""
+        """Where each image lies in its input; all are decoded for it, once."""
         return list(prefetch(lambda index: self.placed(index)[1], range(len(self))))
 
     def answers(self, run: Callable[[NDArray[np.float32]], Outputs], batch: int = _BATCH) -> Outputs:

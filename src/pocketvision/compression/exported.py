@@ -79,7 +79,7 @@ def exported_file(name: str, target: Target, written: Path, reference: Reference
     answers = target.open_answers(written, reference.source)
     found = _all_answers(target, answers, reference.images)
     tasks, images = reference.bundle.tasks, reference.images
-    own = answered_with(tasks, found, images.placements(), images.truth)
+    own = answered_with(tasks, found, images.placements, images.truth)
     comparison = compare_tasks(tasks, reference.records, own.records)
     measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
     exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)

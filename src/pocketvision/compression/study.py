@@ -17,6 +17,7 @@ from pocketvision.compression.variant import answered_with
 from pocketvision.errors import PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.evaluation.pareto import pareto_front
+from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
@@ -67,6 +68,8 @@ class Study:
         self._seconds, self._on_event = seconds, on_event
         self._made: dict[tuple[str, str], tuple[Bundle, Comparison]] = {}
         self._reference: Records | None = None
+        # By preprocessing: where images lie in their inputs is found once for all trials of one.
+        self._sized: dict[Preprocessing, BundleImages] = {}
         self.failed: dict[str, str] = {}
 
     def run(self, space: list[list[Trial]], *, everything: bool) -> list[TrialResult]:
@@ -103,8 +106,11 @@ class Study:
             self._made[trial.name, backend] = bundle, compare_tasks(bundle.tasks, self._reference, own)
 
     def _records(self, bundle: Bundle, outputs: Outputs) -> Records:
-        images = replace(self._images, preprocessing=bundle.preprocessing)
-        return answered_with(bundle.tasks, outputs, images.placements(), images.truth).records
+        size = bundle.preprocessing
+        if size not in self._sized:
+            self._sized[size] = replace(self._images, preprocessing=size)
+        images = self._sized[size]
+        return answered_with(bundle.tasks, outputs, images.placements, images.truth).records
 
     def _timed(self) -> list[TrialResult]:
         self._on_event(Note(f"Timing {counted(len(self._made), 'candidate')} in turns"))

@@ -80,7 +80,7 @@ def export(
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
         outputs = measured_on.answers(source.answers())
-        network = answered_with(read.tasks, outputs, measured_on.placements(), measured_on.truth)
+        network = answered_with(read.tasks, outputs, measured_on.placements, measured_on.truth)
         reference = Reference(read, source, measured_on, outputs, network.records, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
