@@ -249,6 +249,7 @@ def changes_by_8_bits(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.Monkey
     return gaps
 
 
+@pytest.mark.slow
 def test_tuned_weights_stand_8_bits_better_than_weights_tuned_without_rounding(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

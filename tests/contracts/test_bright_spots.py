@@ -167,7 +167,7 @@ def copy(made: Made, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made.trained.run, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize("target", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_it_is_exported(copy: Path, target: str) -> None:
     if target == "openvino" and importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino is not installed")

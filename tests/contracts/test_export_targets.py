@@ -40,7 +40,7 @@ each_target = pytest.mark.parametrize(
     "written",
     [
         pytest.param(
-            name, marks=pytest.mark.slow if target.calibrated else ()
+            name, marks=pytest.mark.slow if target.calibrated or name in ("executorch", "openvino-fp16") else ()
         )  # tests/workflows/test_export.py has one too
         for name, target in TARGETS.items()
     ],

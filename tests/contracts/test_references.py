@@ -1,6 +1,7 @@
 """Every row against its published figures and against the other libraries' networks of the same name."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import timm
@@ -137,7 +138,7 @@ def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
     assert found.macs == pytest.approx(million_macs * 1e6, rel=0.06)
 
 
-@pytest.mark.parametrize("name", each_row())
+@pytest.mark.parametrize("name", each_row(quick=("mobilenet_v2", "small_cnn", "vit_tiny_16")))
 def test_the_network_costs_what_is_counted_from_its_rows_and_what_the_libraries_does(name: str) -> None:
     row = ARCHITECTURES[name]
     with torch.device("meta"):
@@ -183,6 +184,12 @@ def test_key_layouts_are_complete_both_ways(name: str, library: str, theirs: str
     assert set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
 
 
+@cache
+def keys_of(name: str) -> list[str]:
+    with torch.device("meta"):
+        return list(build(name).state_dict())
+
+
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 def test_layouts_name_every_module_once(name: str, layout: KeyLayout) -> None:
@@ -190,8 +197,7 @@ def test_layouts_name_every_module_once(name: str, layout: KeyLayout) -> None:
     if not paths:  # that library has no such network, which the table of references confirms
         assert not any(row == name and library == layout.name for row, library, _ in REFERENCES)
         return
-    with torch.device("meta"):
-        keys = list(build(name).state_dict())
+    keys = keys_of(name)
     # A tensor goes by its own key where the layout has it, else by its module's.
     assert set(paths) == {key if key in paths else key.rpartition(".")[0] for key in keys}
     assert len(set(paths.values())) == len(paths)

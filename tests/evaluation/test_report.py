@@ -144,7 +144,7 @@ def test_parts_without_data_are_left_out(make_evaluation: MakeEvaluation, tmp_pa
     assert not (tmp_path / "out" / "plots" / "learning_curves.png").exists()
 
 
-@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("lang", [pytest.param("en", marks=pytest.mark.slow), "ko"])
 def test_names_from_data_are_text_everywhere(make_evaluation: MakeEvaluation, tmp_path: Path, lang: str) -> None:
     names = ("<script>alert(1)</script>", "$x_{1}$ & {braces} %s", '"고양이" 😀')
     record = RunRecord(
@@ -227,6 +227,7 @@ def test_no_mistakes_and_one_class_make_a_page(make_evaluation: MakeEvaluation, 
     assert "curves" not in page.sections and "nan" not in page.text
 
 
+@pytest.mark.slow
 def test_pages_are_the_same_from_many_threads(full_record: RunRecord) -> None:
     expected = render_report(full_record)
     records = [full_record, replace(full_record)]
@@ -412,7 +413,7 @@ def test_evaluations_of_several_bundles_are_no_report(make_evaluation: MakeEvalu
         RunRecord("photos", "today", two)
 
 
-@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("lang", [pytest.param("en", marks=pytest.mark.slow), "ko"])
 def test_several_tasks_have_their_parts_side_by_side(
     make_evaluation: MakeEvaluation, tmp_path: Path, lang: str
 ) -> None:

@@ -79,11 +79,7 @@ def test_a_newer_type_of_numbers_keeps_its_ir_version() -> None:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        pytest.param(
-            name,
-            target,
-            marks=() if "small" in name and (target == "onnx" or name == "small_cnn") else pytest.mark.slow,
-        )
+        pytest.param(name, target, marks=() if name == "small_cnn" else pytest.mark.slow)
         for name in ("small_cnn", "mobilenet_v3_small", "vit_tiny_16")
         for target in ("onnx", "onnx-uint8", "onnx-free-size")
     ],

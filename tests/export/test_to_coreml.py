@@ -20,7 +20,7 @@ coremltools = pytest.importorskip("coremltools")
 TARGET = target_named("coreml")
 
 
-@pytest.fixture(scope="module", params=["efficientnet_lite0", "mobilenet_v2"])
+@pytest.fixture(scope="module", params=[pytest.param("efficientnet_lite0", marks=pytest.mark.slow), "mobilenet_v2"])
 def source(request: pytest.FixtureRequest) -> Exportable:
     torch.manual_seed(0)
     network = build(request.param, num_classes=3).eval()

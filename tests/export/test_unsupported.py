@@ -49,7 +49,7 @@ def with_layer(layer: nn.Module) -> Network:
         pytest.param("openvino", "ONNX", Bessel(), marks=pytest.mark.slow),
         ("coreml", "Core ML", Bessel()),
         ("program", "torch.export's program", Undecided()),
-        ("executorch", "ExecuTorch", Undecided()),
+        pytest.param("executorch", "ExecuTorch", Undecided(), marks=pytest.mark.slow),
     ],
 )
 def test_the_layer_is_named(name: str, into: str, layer: nn.Module, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_quantized(bundle: Bundle, tmp_path: Path) -> None:
     as_today(found.bundle)
 
 
+@pytest.mark.slow
 def test_pruned(bundle: Bundle, tmp_path: Path) -> None:
     settings = PruneSettings(keep_macs=0.9, rounds=1, epochs=0, max_accuracy_drop=100)
     as_today(prune(bundle.folder, settings, out=tmp_path / "pruned").bundle)

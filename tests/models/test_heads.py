@@ -106,6 +106,7 @@ def test_each_head_gets_the_features_of_the_backbone(network: Network, images: T
         assert torch.equal(outputs["early.logits"], network.heads["early"].linear(middle))
 
 
+@pytest.mark.slow
 def test_one_graph_ships_all_of_them(network: Network, images: Tensor, tmp_path: Path) -> None:
     postprocessing = {"photo": {"temperature": 2.0}, "spots": {"gain": 0.5}}
     graph = Decoded(fold_norms(network), postprocessing).eval()

@@ -138,7 +138,7 @@ def test_other_input_channels_keep_the_size_of_activations() -> None:
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
-@pytest.mark.parametrize("name", ["tf_efficientnet_b0", "mobilenet_v2"])
+@pytest.mark.parametrize("name", [pytest.param("tf_efficientnet_b0", marks=pytest.mark.slow), "mobilenet_v2"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_local_files_in_every_layout_with_other_classes(name: str, layout: str, suffix: str, tmp_path: Path) -> None:
     source = build(name, num_classes=3).eval()

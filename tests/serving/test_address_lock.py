@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_server_that_is_still_loading_has_its_port_already(start: Start, workers: str) -> None:
     """Bound and not listened on, as while its models are loaded."""
     shared = workers != "1"

@@ -313,6 +313,7 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused_without_keys(server:
                 assert opened.status_code == 200
 
 
+@pytest.mark.slow
 def test_who_reads_none_of_a_short_answer_is_cut_off_too(tiny_bundle: Bundle) -> None:
     """Less than the transport's mark waits, so it never asks for a pause, and its closing would wait for ever."""
     with live_server(tiny_bundle, send_buffer=4096, write_timeout=0.2, header_timeout=0.3) as server:

@@ -131,7 +131,7 @@ def test_a_server_without_the_switch_ends_the_command(tiny_bundle: Bundle, start
 
 
 @in_a_browser
-@pytest.mark.parametrize("with_key", [False, True])
+@pytest.mark.parametrize("with_key", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_page_shows_streams_while_there_are_any(
     tiny_bundle: Bundle, browser: Browser, with_key: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

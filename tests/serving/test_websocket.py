@@ -377,6 +377,7 @@ def test_what_is_not_done_when_draining_ends_is_given_up(start) -> None:  # type
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_does_not_keep_a_stopping_server(start) -> None:  # type: ignore[no-untyped-def]
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect

@@ -146,6 +146,7 @@ def test_a_damaged_step_is_made_again(fitted: FitResult, bundle: Bundle, half: B
     assert making(notes) == ["size-32"]
 
 
+@pytest.mark.slow
 def test_the_8_bit_settings_that_won_are_tried_first_on_the_others(
     fitted: FitResult, bundle: Bundle, half: Budget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_training_is_not_begun_when_something_cheaper_is_enough(
     assert making(notes) == ["tuned-size-32", "tuned-size-32-int8"]
 
 
+@pytest.mark.slow
 def test_a_refused_8_bits_is_a_line_of_the_table(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,7 @@ def tiny_rows(folder: Path) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_comparing_by_the_clock_with_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not installed has no column."""
     monkeypatch.setitem(BACKENDS, "executorch", replace(BACKENDS["executorch"], module="no_such_module_at_all"))

@@ -188,7 +188,7 @@ def test_a_teacher_is_half_of_what_is_learned() -> None:
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-@pytest.mark.parametrize("distill", [True, False])
+@pytest.mark.parametrize("distill", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_pruning_is_taught_by_the_network_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distill: bool
 ) -> None:

@@ -80,6 +80,7 @@ def test_lists_are_learned_exactly_as_the_folder(from_folder: TrainResult, pictu
     assert [path.name for path in (tmp_path / "run/data").iterdir()] == ["pictures.csv"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_broken_off_and_moved_goes_on(
     from_data_set: TrainResult, pictures: Path, tmp_path: Path
 ) -> None:

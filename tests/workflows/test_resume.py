@@ -56,7 +56,9 @@ def renamed(pictures: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "move", [lambda data, new: Path(shutil.copytree(data, new)), renamed], ids=["moved", "renamed"]
+    "move",
+    [lambda data, new: Path(shutil.copytree(data, new)), pytest.param(renamed, marks=pytest.mark.slow)],
+    ids=["moved", "renamed"],
 )
 def test_a_run_goes_on_with_the_same_images_elsewhere_and_ends_as_an_unbroken_one(
     unbroken: TrainResult, pictures: Path, tmp_path: Path, move: Callable[[Path, Path], Path]
@@ -131,6 +133,7 @@ def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished
     assert not result.unchanged and len(result.history) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_itself_goes_on(pictures: Path, tmp_path: Path) -> None:
     interrupted_run(pictures, tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "elsewhere")

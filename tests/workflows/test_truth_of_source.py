@@ -87,6 +87,7 @@ def weights(run: Path) -> dict[str, Any]:
     return load_file(run / "bundle/model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_source_was_moved_to(trained: TrainResult, pictures: Path, tmp_path: Path) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.record.stage == 1:
