@@ -84,7 +84,9 @@ class Made:
         return self.trained.bundle.folder
 
 
-@pytest.fixture(scope="module", params=list(BUNDLES))
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name == "alone" else ()) for name in BUNDLES]
+)
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, str]
 ) -> Made:

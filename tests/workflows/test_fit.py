@@ -286,6 +286,7 @@ def test_an_absent_backend_is_named_with_its_install_line(bundle: Bundle, monkey
         fit(bundle.folder, Budget(8, None), backends=("openvino",))
 
 
+@pytest.mark.slow
 def test_the_command_line(
     fitted: FitResult, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
