@@ -350,6 +350,11 @@ def _check_task(name: str, task: TaskManifest, manifest: Manifest, where: str) -
     if bool(task.labels) != kind.has_classes or len(set(task.labels)) != len(task.labels):
         expected = "distinct names" if kind.has_classes else "none"
         raise BundleError(f"{where}: the labels of task {name!r} are {list(task.labels)}; expected {expected}")
+    try:
+        if kind.check is not None:
+            kind.check(task)
+    except ValueError as error:
+        raise BundleError(f"{where}: the task {name!r} is wrong: {error}") from error
     missing = [role for role in kind.role_names if role not in task.outputs]
     if missing:
         raise BundleError(f"{where}: the task {name!r} names no output for {', '.join(missing)}; it is {task.kind}")

@@ -8,6 +8,7 @@ from typing import Any
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.tasks.catalog import Answers
 from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.manifest import DECIDING
 from pocketvision.tasks.wire import answers_from_json
 
 CLASSIFICATION_ALONE = {"classification": "classification"}
@@ -55,7 +56,7 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable class, where a classification is the only answer. UsageError elsewhere: see `answers`."""
+        """The class that is answered, where a classification is the only answer. UsageError elsewhere: see `answers`."""
         return self._classification.label
 
     @property
@@ -64,8 +65,13 @@ class Prediction:
         return self._classification.probability
 
     @property
+    def unsure(self) -> bool | None:
+        """Whether the answer is not to be relied on; None where the bundle says nothing of that."""
+        return self._classification.unsure
+
+    @property
     def top(self) -> tuple[ClassProbability, ...]:
-        """The most probable classes, descending, the first being `label`."""
+        """The most probable classes, descending; `label` is the first where no thresholds decided, and is always there."""
         answer = self._classification
         return tuple(ClassProbability(*each) for each in answer.top(len(answer.labels)))
 
@@ -96,7 +102,7 @@ class ModelFigure:
 class ModelState:
     """A model that is served. height, width: of its input in pixels; loaded_at: seconds since 1970. headline: how good it is, on
     which images; figures: the same in parts, the most telling set first. Both are empty where its bundle has none. tasks: the
-    kinds of what it answers, by the tasks' names."""
+    kinds of what it answers, by the tasks' names. says_unsure: whether its answers tell that."""
 
     name: str
     version: str
@@ -108,6 +114,7 @@ class ModelState:
     headline: str = ""
     figures: tuple[ModelFigure, ...] = ()
     tasks: Mapping[str, str] = field(default_factory=lambda: dict(CLASSIFICATION_ALONE))
+    says_unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,7 @@ def models_from(document: Mapping[str, Any], _attempts: int) -> tuple[ModelState
             tasks={name: _text(task["kind"]) for name, task in each["tasks"].items()}
             if "tasks" in each
             else dict(CLASSIFICATION_ALONE),
+            says_unsure=any(name in task for task in each.get("tasks", {}).values() for name in DECIDING),
         )
         for each in document["models"]
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from pocketvision.serving.problems import problem_of
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
 from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.manifest import deciding
 from pocketvision.tasks.task import Detail
 from pocketvision.tasks.wire import prediction, schema_of
 
@@ -213,7 +214,7 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "labels": list(model.labels),
         "tasks": {
-            name: {"kind": task.kind, "labels": list(task.labels), "page": page_address(task.kind)}
+            name: {"kind": task.kind, "labels": list(task.labels), "page": page_address(task.kind), **deciding(task)}
             for name, task in model.tasks.items()
         },
         "architecture": str(model.bundle.manifest.architecture.get("name", "")),

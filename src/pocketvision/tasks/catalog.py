@@ -4,6 +4,7 @@ A new task is a folder beside this file and a row here, or a row of an installed
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from pocketvision.errors import UsageError
 from pocketvision.plugins import row_named
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.classification.task import CLASSIFICATION
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.task import AnyTask, Detail, Input, Task
 
 TASKS: dict[str, AnyTask] = {CLASSIFICATION.kind: CLASSIFICATION}
@@ -38,6 +39,11 @@ def _outside(kind: str) -> AnyTask:
     if not isinstance(row, Task):
         raise UsageError(f"The kind of task {kind} of an installed package is a {type(row).__name__}; expected a Task.")
     return row
+
+
+def tell_unsure(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:
+    """`detail` for tables of a bundle's answers: with a word on unsure ones where a task decides by thresholds or abstains."""
+    return replace(detail, unsure=any(deciding(task) for task in tasks.values()))
 
 
 def several_inputs(tasks: Mapping[str, TaskManifest]) -> bool:

@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.errors import UsageError
+
 Tensors = Mapping[str, NDArray[np.float32]]
 """A task's outputs by role, batch first."""
+
+THRESHOLDS, ABSTAIN_BELOW = "thresholds", "abstain_below"
+"""In postprocessing: from which score on classes count, and below which one an answer is unsure."""
+
+DECIDING = (THRESHOLDS, ABSTAIN_BELOW)
+
+CHOSEN_FOR = "thresholds_for"
+"""Beside them: {wishes: texts, images: how many the thresholds were chosen on}."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -20,9 +30,9 @@ class TaskManifest:
 
     kind: a row of TASKS, such as "classification". labels: class names in index order. outputs: the graph's output for each
     role of the kind. head: a row of HEADS, which made them. postprocessing: the task's numbers, such as classification's
-    temperature (already inside the graph's probabilities). metrics: what was measured, by set of images (bundle_figures.py), each
-    with the `fingerprint` of its images; read them by Bundle.figures. data_fingerprint: of all images of the training, whatever
-    their split. Both empty when nothing was measured.
+    temperature (already inside the graph's probabilities) and what decides on its answers (DECIDING). metrics: what was
+    measured, by set of images (bundle_figures.py), each with the `fingerprint` of its images; read them by Bundle.figures.
+    data_fingerprint: of all images of the training, whatever their split. Both empty when nothing was measured.
     """
 
     kind: str
@@ -36,6 +46,24 @@ class TaskManifest:
     def tensors(self, outputs: Mapping[str, NDArray[np.float32]]) -> Tensors:
         """The task's own of a graph's outputs, by role."""
         return {role: outputs[name] for role, name in self.outputs.items()}
+
+
+def deciding(task: TaskManifest) -> dict[str, Any]:
+    """What decides on a task's answers, of its postprocessing; empty where nothing does."""
+    return {name: task.postprocessing[name] for name in DECIDING if name in task.postprocessing}
+
+
+def abstaining_below(task: TaskManifest, below: float) -> TaskManifest:
+    """The task, unsure of answers with a lower score. UsageError for one outside [0, 1]."""
+    if not 0 <= below <= 1:
+        raise UsageError(f"--abstain-below is {below:g}; expected a score from 0 to 1.")
+    return replace(task, postprocessing={**task.postprocessing, ABSTAIN_BELOW: below})
+
+
+def undecided(task: TaskManifest) -> TaskManifest:
+    """The task as it is without thresholds, and never unsure."""
+    kept = {name: value for name, value in task.postprocessing.items() if name not in (*DECIDING, CHOSEN_FOR)}
+    return replace(task, postprocessing=kept)
 
 
 def is_task_name(name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pocketvision.statistics import Headline, Interval
 from pocketvision.tasks.manifest import TaskManifest, Tensors
+from pocketvision.tasks.thresholds import Wish
 from pocketvision.tasks.truth import Truth
 
 # Mistakes written to JSON; `TaskEvaluation.mistakes` has them all.
@@ -141,6 +142,20 @@ Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
+class Deciding(Generic[Record]):
+    """Of a task whose answers depend on thresholds (tasks/thresholds.py), which postprocessing keeps.
+
+    choose: the task with the thresholds that wishes ask for on N >= 1 records with truth (none where the wishes are thresholds
+    themselves); of two classes, the one that is meant where a wish names none. Raises UsageError for wishes that do not fit the
+    task, or one another, UnmetWishError for those that the images do not allow.
+    decide: the same records, answered as another state of the task says.
+    """
+
+    choose: Callable[[Sequence[Record], TaskManifest, Sequence[Wish], str | None], TaskManifest]
+    decide: Callable[[Sequence[Record], TaskManifest], Sequence[Record]]
+
+
+@dataclass(frozen=True)
 class Measuring(Generic[Answer, Record]):
     """A task's half of every measurement.
 
@@ -151,6 +166,7 @@ class Measuring(Generic[Answer, Record]):
     compare: records of the same images, in order; with truth, or all without.
     mistakes: of records and the images' paths, the worst first.
     headline_of: of what a bundle keeps; None where it has none.
+    deciding: None where no threshold can be chosen.
     """
 
     record: Callable[[Tensors, Answer, Truth | None, TaskManifest], Record]
@@ -159,6 +175,7 @@ class Measuring(Generic[Answer, Record]):
     compare: Callable[[Sequence[Record], Sequence[Record]], Comparison]
     mistakes: Callable[[Sequence[Record], Sequence[str], TaskManifest], Sequence[TaskMistake]]
     headline_of: Callable[[Mapping[str, Any]], Headline | None]
+    deciding: Deciding[Record] | None = None
 
 
 def kept_headline(measured: Mapping[str, Any], name: str) -> Headline | None:

@@ -60,13 +60,15 @@ class Detail:
     """How much of an answer a caller wants.
 
     top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
-    ships. most: things found in an image at most. masks: whether they have masks.
+    ships. most: things found in an image at most. masks: whether they have masks. unsure: whether tables tell which answers are
+    unsure: where the bundle does (catalog.tell_unsure).
     """
 
     top_k: int = 5
     min_score: float | None = None
     most: int = 100
     masks: bool = True
+    unsure: bool = False
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
@@ -160,7 +162,8 @@ class Task(Generic[Answer]):
     report: its part of one; both loaded when they are asked for. wire: how answers are told. draw: an answer onto a picture.
     tracker: smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the
     file of a JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views:
-    None where an image is one input. has_classes: whether its answers are in terms of classes, which a bundle then names.
+    None where an image is one input. has_classes: whether its answers are in terms of classes, which a bundle then names. check:
+    raises ValueError for what a bundle may not say of such a task, such as thresholds of classes that it has not.
     """
 
     kind: str
@@ -176,6 +179,7 @@ class Task(Generic[Answer]):
     page: Path | None = None
     views: Views[Answer] | None = None
     has_classes: bool = True
+    check: Callable[[TaskManifest], object] | None = None
 
     @property
     def role_names(self) -> tuple[str, ...]:

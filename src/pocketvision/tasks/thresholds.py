@@ -28,7 +28,11 @@ _ROUNDING = 1e-9
 
 
 class UnmetWishError(UsageError):
-    """A wish that no threshold meets on the images at hand. The message says what can be met."""
+    """A wish that no threshold meets on the images at hand. The message says what can be met; best: that, where there is any."""
+
+    def __init__(self, message: str, best: "OperatingPoint | None" = None) -> None:
+        super().__init__(message)
+        self.best = best
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def choose(scores: NDArray[np.floating], is_class: NDArray[np.bool_], wish: Wish
     Raises UnmetWishError where no threshold does, or the class has no images.
     """
     name = "the class" if wish.of is None else quoted(wish.of)
-    if len(scores) == 0 or not is_class.any():
+    if len(scores) == 0 or not (is_class.any() or wish.name == "at"):
         found = counted(len(scores), "image")
         raise UnmetWishError(f"A threshold can not be chosen for {wish.text}: none of {found} is of {name}.")
     sweep = Sweep.of(scores, is_class)
@@ -194,7 +198,7 @@ def choose(scores: NDArray[np.floating], is_class: NDArray[np.bool_], wish: Wish
         return sweep.at(wish.value or 0.0)
     possible, ranks = _ranked(sweep, wish)
     if not possible.any():
-        raise UnmetWishError(_highest_precision(sweep, wish, name))
+        raise unmet(wish, sweep.point(int(np.argmax(np.nan_to_num(sweep.precision) + 1e-6 * sweep.recall))))
     places = np.flatnonzero(possible)
     keys = [np.round(rank[places], 12) for rank in (*ranks, sweep.widths)]
     best = np.lexsort([-places, *keys[::-1]])[-1]
@@ -215,12 +219,13 @@ def _ranked(sweep: Sweep, wish: Wish) -> tuple[NDArray[np.bool_], list[NDArray[n
     return found, [sweep.f1]
 
 
-def _highest_precision(sweep: Sweep, wish: Wish, name: str) -> str:
-    """A recall can always be met, by saying the class of every image; a precision can not."""
-    best = sweep.point(int(np.argmax(np.nan_to_num(sweep.precision) + 1e-6 * sweep.recall)))
-    return (
-        f"{wish.text} can not be met: the highest precision for {name} on these {counted(sweep.images, 'image')} is "
-        f"{best.precision:.2f}, at threshold {best.threshold:.2f} (recall {best.recall:.2f})."
+def unmet(wish: Wish, best: OperatingPoint) -> UnmetWishError:
+    """Of a precision; a recall can always be met, by saying the class of every image."""
+    name = "the class" if wish.of is None else quoted(wish.of)
+    return UnmetWishError(
+        f"{wish.text} can not be met: the highest precision for {name} on these {counted(best.images, 'image')} is "
+        f"{best.precision or 0.0:.2f}, at threshold {best.threshold:.2f} (recall {best.recall or 0.0:.2f}).",
+        best,
     )
 
 

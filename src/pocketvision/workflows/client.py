@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,8 @@ def predict_remotely(
     file = None if out is None else Path(out)
     check_suffix(file)
     client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
-    with client, row_sink(file, {} if file is None else _kinds(client, model, version), detail) as write:
+    kinds, told = ({}, detail) if file is None else _asked(client, model, version, detail)
+    with client, row_sink(file, kinds, told) as write:
         found = find_images(images, lines, counter)
         for outcome in client.predict_many(found, top_k=top_k, model=model, version=version, concurrency=concurrency):
             row = _row(outcome, seen)
@@ -119,12 +120,14 @@ def predict_remotely(
     return RemoteSummary(seen, failed, repeated, time.perf_counter() - started, counter.result())
 
 
-def _kinds(client: Client, model: str | None, version: str | None) -> Kinds:
-    """Of the tasks that a model answers: a table's columns have to be known before its first row."""
+def _asked(client: Client, model: str | None, version: str | None, detail: Detail) -> tuple[Kinds, Detail]:
+    """Of the tasks that a model answers, and what is told of them: a table's columns have to be known before its first row."""
     states = client.models()
     name = states[0].name if model is None and states else model
     fitting = [each for each in states if each.name == name and version in (None, each.version)]
-    return fitting[-1].tasks if fitting else CLASSIFICATION_ALONE  # what is not there is said when it is asked
+    if not fitting:  # what is not there is said when it is asked
+        return CLASSIFICATION_ALONE, detail
+    return fitting[-1].tasks, replace(detail, unsure=fitting[-1].says_unsure)
 
 
 def served_models(url: str, *, key: str | None = None) -> tuple[ModelState, ...]:

@@ -11,6 +11,7 @@ from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
+from pocketvision.tasks.catalog import tell_unsure
 from pocketvision.tasks.rows import check_suffix, row_sink
 from pocketvision.tasks.task import Detail
 from pocketvision.workflows.load import load
@@ -58,9 +59,9 @@ def predict(
 
     out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
     rows. Its keys are `path`, `error`, and of a classifier `label`, `probability`, and with top_k above 1 `label_2`,
-    `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]); JSON Lines have all of it in `answers` too, by
-    the tasks' names (docs/serve.md). on_row is called with every row. batch, workers: see Predictor.stream; threads, backend,
-    device: see Predictor.
+    `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]), and `unsure` where the bundle says that; JSON
+    Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with every row. batch, workers:
+    see Predictor.stream; threads, backend, device: see Predictor.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
@@ -69,7 +70,7 @@ def predict(
     check_suffix(file)
     predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)
     kinds = {name: task.kind for name, task in predictor.bundle.tasks.items()}
-    with row_sink(file, kinds, detail) as write:
+    with row_sink(file, kinds, tell_unsure(predictor.bundle.tasks, detail)) as write:
         seen = failed = 0
         several: list[str] = []
         counter = LeftOutCounter()

@@ -33,7 +33,7 @@ const TEXTS = {
 };
 // What shows the answers of a kind of task: the module that its task brings (page/tasks/KIND.js). It exports
 //   texts                  its words, by language
-//   columns, cells(answer) what stands in the file of answers
+//   columns, cells(answer) what stands in the file of answers; columns may be a function of a task or an answer
 //   said(answer)           what is read out when it changes
 //   unsure(answer)         whether it looks like a guess
 //   headline(answer, page) elements that stand on the picture
@@ -172,10 +172,15 @@ function details({ answers }) {
 const said = ({ answers }) => Object.values(answers).map((answer) => moduleOf(answer).said(answer)).join(", ");
 
 // The columns of the file of answers, of tasks or their answers, and an image's cells by them.
+const columnsFor = (each) => {
+  const { columns } = moduleOf(each);
+  return typeof columns === "function" ? columns(each) : columns;
+};
+
 function columnsOf(tasks) {
   const several = Object.keys(tasks).length > 1;
   return Object.entries(tasks).flatMap(([task, each]) =>
-    moduleOf(each).columns.map((column) => (several ? `${task}.${column}` : column)));
+    columnsFor(each).map((column) => (several ? `${task}.${column}` : column)));
 }
 
 function cellsOf(answers) {

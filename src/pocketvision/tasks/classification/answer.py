@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.tasks.classification.decision import PLAIN, Decision
+
 
 @dataclass(frozen=True, eq=False)
 class Classification:
@@ -13,10 +15,16 @@ class Classification:
 
     labels: class names in index order (the bundle's order). probabilities: (classes,) in [0, 1], float32 and summing to 1 as a
     network gives them. An answer that came over the wire has the classes that were told, a smoothed one the shown class.
+    decided: the answer's place in `labels` where thresholds decided (decision.py); None is the most probable class. unsure:
+    whether its score is too low to rely on; None where the bundle has neither thresholds nor a lowest score. decision: the
+    bundle's, for what is made of several answers.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.floating]
+    decided: int | None = None
+    unsure: bool | None = None
+    decision: Decision = PLAIN
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
@@ -31,28 +39,29 @@ class Classification:
 
     @cached_property
     def index(self) -> int:
-        """The most probable class's place in `labels`; the first one when several are equal."""
-        return int(self.probabilities.argmax())
+        """The answer's place in `labels`; the first of the most probable ones where no thresholds decided."""
+        return int(self.probabilities.argmax()) if self.decided is None else self.decided
 
     @property
     def label(self) -> str:
-        """The most probable class's name."""
+        """The class's name."""
         return self.labels[self.index]
 
     @property
     def probability(self) -> float:
-        """The most probable class's probability, in [0, 1]."""
+        """The probability of the class `label`, in [0, 1]."""
         return float(self.probabilities[self.index])
 
     @property
     def confidence(self) -> float:
-        """The most probable class's probability."""
-        return self.probability
+        """The most probable class's probability, whatever thresholds decided: what is held against a baseline does not change
+        with them."""
+        return float(self.probabilities.max())
 
     @property
     def headline(self) -> str:
-        """As in "cat 97 %"."""
-        return f"{self.label} {self.probability:.0%}"
+        """As in "cat 97%", "cat 55%, unsure"."""
+        return f"{self.label} {self.probability:.0%}" + (", unsure" if self.unsure else "")
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k most probable classes with their probabilities, descending; equal ones in index order.

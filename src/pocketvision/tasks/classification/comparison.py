@@ -92,13 +92,19 @@ def compare_records(reference: Sequence[ClassRecord], candidate: Sequence[ClassR
     """Of the same N >= 1 images in the same order; the truth is the reference's, where all have it."""
     one, other = stacked(reference), stacked(candidate)
     truth = one.labels if (one.labels >= 0).all() else None
-    return compare(one.probabilities, other.probabilities, truth)
+    return compare(one.probabilities, other.probabilities, truth, answers=(one.answers, other.answers))
 
 
 def compare(
-    reference: NDArray[np.floating], candidate: NDArray[np.floating], truth: NDArray[np.int64] | None = None
+    reference: NDArray[np.floating],
+    candidate: NDArray[np.floating],
+    truth: NDArray[np.int64] | None = None,
+    *,
+    answers: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> ClassComparison:
     """Compare probabilities (N, classes) of the same N >= 1 images, with their true classes (N,) where they are known.
+
+    answers: what was answered, (N,) each; None takes the most probable classes.
 
     Raises ValueError when the shapes differ.
     """
@@ -109,17 +115,18 @@ def compare(
     difference = np.abs(np.asarray(reference, np.float64) - np.asarray(candidate, np.float64))
     difference[~np.isfinite(difference)] = np.inf
     # What is not a number is no answer: it agrees with nothing and is never right.
-    best, answered = (
-        np.where(np.isfinite(each).all(axis=1), each.argmax(axis=1), no_answer)
-        for each, no_answer in ((reference, -1), (candidate, -2))
+    answered = (reference.argmax(axis=1), candidate.argmax(axis=1)) if answers is None else answers
+    best, found = (
+        np.where(np.isfinite(each).all(axis=1), answer, no_answer)
+        for each, answer, no_answer in zip((reference, candidate), answered, (-1, -2), strict=True)
     )
     images = len(reference)
     common = ClassComparison(
-        images, float((best == answered).mean()), float(difference.max()), float(difference.max(axis=1).mean())
+        images, float((best == found).mean()), float(difference.max()), float(difference.max(axis=1).mean())
     )
     if truth is None:
         return common
-    right, right_too = best == truth, answered == truth
+    right, right_too = best == truth, found == truth
     return replace(
         common,
         reference_accuracy=float(right.mean()),

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.statistics import Interval, wilson
+from pocketvision.tasks.classification.decision import Decision
+from pocketvision.tasks.classification.record import ClassAnswers
+from pocketvision.tasks.manifest import TaskManifest
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -27,6 +30,15 @@ class Coverage:
     accuracy: float | None
     interval: Interval | None
 
+    @property
+    def text(self) -> str:
+        """As in "sure of 95.0% (threshold 0.6), and right in 97.1% (95 %: 90.2% to 99.2%) of those"."""
+        if self.accuracy is None or self.interval is None:
+            return f"sure of none (threshold {self.threshold:g})"
+        bounds = f"{self.interval.low:.1%} to {self.interval.high:.1%}"
+        sure = f"sure of {self.coverage:.1%} (threshold {self.threshold:g})"
+        return f"{sure}, and right in {self.accuracy:.1%} (95 %: {bounds}) of those"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         columns = ("threshold", "answered", "right", "coverage", "accuracy")
@@ -34,23 +46,30 @@ class Coverage:
 
 
 def coverage(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], thresholds: Sequence[float] = THRESHOLDS
+    scores: NDArray[np.floating], labels: NDArray[np.integer], thresholds: Sequence[float] = THRESHOLDS
 ) -> tuple[Coverage, ...]:
-    """One row a threshold. probabilities: (n, classes), n >= 1. labels: (n,). thresholds: in [0, 1]."""
-    confidence = probabilities.max(axis=1)
-    hit = probabilities.argmax(axis=1) == labels
-    rows: list[Coverage] = []
-    for threshold in thresholds:
-        given = confidence >= threshold
-        answered, right = int(given.sum()), int(hit[given].sum())
-        rows.append(
-            Coverage(
-                threshold=threshold,
-                answered=answered,
-                right=right,
-                coverage=answered / len(labels),
-                accuracy=right / answered if answered else None,
-                interval=wilson(right, answered),
-            )
-        )
-    return tuple(rows)
+    """One row a threshold. scores: (n, classes), n >= 1, the answer being the highest: probabilities, or what thresholds of the
+    classes make of them (Decision.scores). labels: (n,). thresholds: in [0, 1]."""
+    confidence = scores.max(axis=1)
+    hit = scores.argmax(axis=1) == labels
+    return tuple(_row(threshold, hit, confidence >= threshold) for threshold in thresholds)
+
+
+def abstained(answers: ClassAnswers, task: TaskManifest) -> Coverage | None:
+    """What becomes of answers when the unsure ones are withheld; None where the bundle is never unsure."""
+    below = Decision.of(task).abstain_below
+    if below is None or answers.unsure is None:
+        return None
+    return _row(below, answers.answers == answers.labels, ~answers.unsure)
+
+
+def _row(threshold: float, hit: NDArray[np.bool_], given: NDArray[np.bool_]) -> Coverage:
+    answered, right = int(given.sum()), int(hit[given].sum())
+    return Coverage(
+        threshold=threshold,
+        answered=answered,
+        right=right,
+        coverage=answered / len(hit),
+        accuracy=right / answered if answered else None,
+        interval=wilson(right, answered),
+    )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decision import Decision
 from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.task import Detail
 
@@ -17,10 +18,18 @@ LOGITS, PROBABILITIES = "logits", "probabilities"
 def classify(
     outputs: Tensors, placements: Sequence[Placement], manifest: TaskManifest, detail: Detail
 ) -> list[Classification]:
-    """One Classification for every row of the probabilities (N, classes). Where an image lies in its input does not matter, and
-    all classes are kept, whatever is shown of them."""
+    """One Classification for every row of the probabilities (N, classes), decided as the bundle says. Where an image lies in its
+    input does not matter, and all classes are kept, whatever is shown of them."""
     del placements, detail
-    return [Classification(manifest.labels, row) for row in outputs[PROBABILITIES]]
+    decision, probabilities = Decision.of(manifest), outputs[PROBABILITIES]
+    if decision.is_plain:
+        return [Classification(manifest.labels, row) for row in probabilities]
+    scores = decision.scores(probabilities)
+    unsure = decision.unsure(scores.max(axis=1))
+    return [
+        Classification(manifest.labels, row, place, doubt, decision)
+        for row, place, doubt in zip(probabilities, scores.argmax(axis=1).tolist(), unsure.tolist(), strict=True)
+    ]
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ scikit-learn is loaded when it is needed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
 from pocketvision.statistics import Counts, Headline, Interval, bootstrap_auc, bootstrap_confusion, wilson
 from pocketvision.tasks.classification.calibration import Calibration, calibration, log_loss
+from pocketvision.tasks.classification.coverage import Coverage, abstained
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 from pocketvision.tasks.classification.record import ClassRecord, stacked
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.measuring import MeasureOptions, kept_headline
 
 HEADLINE = "accuracy"
@@ -67,6 +68,8 @@ class ClassificationMetrics:
     confusion_matrix: (classes, classes) counts, rows true, columns predicted, in `class_names` order.
     intervals: 95 % bounds by the figure's name; None where there is too little to tell.
     calibration: of the bundle's temperature; None where it was not asked for.
+    abstaining: how many answers the bundle is not unsure of, and how good those are; None where it is never unsure.
+    decided_by: the bundle's thresholds, and below which score it is unsure, where it has some.
     roc_curves, pr_curves: of `positive`, or of the classes with the smallest areas, at most MAX_CURVES, smallest first.
     """
 
@@ -89,6 +92,8 @@ class ClassificationMetrics:
     roc_curves: tuple[Curve, ...]
     pr_curves: tuple[Curve, ...]
     calibration: Calibration | None = None
+    abstaining: Coverage | None = None
+    decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def headline(self) -> Headline:
@@ -98,11 +103,14 @@ class ClassificationMetrics:
     @property
     def text(self) -> str:
         """As in "accuracy 97.1% (95 %: 90.2% to 99.2%), F1 0.970"."""
-        return f"{HEADLINE} {self.headline.text}" + ("" if self.f1 is None else f", F1 {self.f1:.3f}")
+        rest = "" if self.abstaining is None else f", {self.abstaining.text}"
+        return f"{HEADLINE} {self.headline.text}" + ("" if self.f1 is None else f", F1 {self.f1:.3f}") + rest
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
         calibration = {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
+        abstaining = {} if self.abstaining is None else {"abstaining": self.abstaining.to_dict()}
+        decided = {"decided_by": dict(self.decided_by)} if self.decided_by else {}
         return {
             "images": self.images,
             "accuracy": self.accuracy,
@@ -124,6 +132,8 @@ class ClassificationMetrics:
             "roc_curves": [curve.to_dict() for curve in self.roc_curves],
             "pr_curves": [curve.to_dict() for curve in self.pr_curves],
             **calibration,
+            **abstaining,
+            **decided,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -140,12 +150,14 @@ def measure(records: Sequence[ClassRecord], task: TaskManifest, options: Measure
         raise PocketVisionError(_UNMEASURED.format(found="no images"))
     answers = stacked(records)
     logits, probabilities, labels = answers.logits, answers.probabilities, answers.labels
-    metrics = classification_metrics(labels, probabilities, task.labels, positive=options.positive, seed=options.seed)
+    metrics = classification_metrics(
+        labels, probabilities, task.labels, positive=options.positive, seed=options.seed, answers=answers.answers
+    )
     temperature = task.postprocessing.get("temperature", 1.0)
     found = calibration(
         logits, probabilities, labels, temperature=temperature, cross_fit=options.fitted, seed=options.seed
     )
-    return replace(metrics, calibration=found)
+    return replace(metrics, calibration=found, abstaining=abstained(answers, task), decided_by=deciding(task))
 
 
 def check_options(task: TaskManifest, options: MeasureOptions) -> None:
@@ -165,10 +177,12 @@ def classification_metrics(
     *,
     positive: str | None = None,
     seed: int = 0,
+    answers: NDArray[np.integer] | None = None,
 ) -> ClassificationMetrics:
     """Measure `probabilities` (n, classes) against the true `labels` (n,), indices into `class_names`.
 
-    positive: with two classes, the one whose figures stand for the whole (default: the last). seed: the bootstrap's.
+    positive: with two classes, the one whose figures stand for the whole (default: the last). seed: the bootstrap's. answers:
+    (n,) the classes that were answered; None takes the most probable ones.
     Raises UsageError for an unknown `positive`, PocketVisionError without images or with numbers that are not finite,
     MissingExtraError without scikit-learn.
     """
@@ -181,7 +195,8 @@ def classification_metrics(
         found = "probabilities that are not finite numbers" if len(truth) else "no images"
         raise PocketVisionError(_UNMEASURED.format(found=found))
     target = positive_index(class_names, positive)
-    confusion = confusion_matrix(truth, chances.argmax(axis=1), labels=np.arange(len(class_names))).astype(np.int64)
+    said = chances.argmax(axis=1) if answers is None else answers
+    confusion = confusion_matrix(truth, said, labels=np.arange(len(class_names))).astype(np.int64)
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     average = {name: value[0] for name, value in _averages(hits[None], support[None], predicted[None], target).items()}
     columns = [(truth == index, chances[:, index], name) for index, name in enumerate(class_names)]

@@ -44,7 +44,7 @@ def own_mistakes(found: Sequence[TaskMistake]) -> tuple[Mistake, ...]:
 def mistakes(records: Sequence[ClassRecord], paths: Sequence[str], task: TaskManifest) -> tuple[Mistake, ...]:
     """Of n records with truth, and their images' paths."""
     answers = stacked(records)
-    guesses = answers.probabilities.argmax(axis=1)
+    guesses = answers.answers
     wrong = np.flatnonzero(guesses != answers.labels)
     by_confidence = wrong[np.argsort(-answers.probabilities[wrong, guesses[wrong]], kind="stable")]
     return tuple(

@@ -1,12 +1,13 @@
 // Shows a classification on the server's page; serving/page/page.js says what such a module exports.
-// Less sure than this is shown as a guess.
+// Less sure than this is shown as a guess, where the bundle itself does not say which answers it is unsure of.
 const UNSURE = 0.6;
 
 export const texts = { en: { unsure: "not sure" }, ko: { unsure: "확실하지 않음" } };
-export const columns = ["label", "probability"];
-export const cells = ({ label, probability }) => [label, probability];
+const DECIDING = ["thresholds", "abstain_below", "unsure"];
+export const columns = (each) => ["label", "probability", ...(DECIDING.some((name) => name in each) ? ["unsure"] : [])];
+export const cells = ({ label, probability, unsure: told }) => [label, probability, told];
 export const said = ({ label }) => label;
-export const unsure = ({ probability }) => probability < UNSURE;
+export const unsure = ({ probability, unsure: told }) => told ?? probability < UNSURE;
 
 // In large letters, to stand on its picture; an unsure one looks unsure.
 export function headline(answer, { element, percent, translated }) {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketvision.tasks.classification.agreement import agree
 from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.classification.decision import Decision
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES, classify
 from pocketvision.tasks.classification.draw import draw
 from pocketvision.tasks.classification.track import HeldLabel
@@ -43,6 +44,7 @@ CLASSIFICATION = Task[Classification](
     draw=draw,
     tracker=HeldLabel,
     page=Path(__file__).with_name("page.js"),
+    check=Decision.of,
 )
 
 

@@ -94,7 +94,8 @@ def smoother(name: str, seconds: float) -> Smoother:
 
 
 class HeldLabel:
-    """A stream's Tracker: the class that holds against the others, with its smoothed score for a probability."""
+    """A stream's Tracker: the class that holds against the others, by the bundle's thresholds, with its smoothed score for a
+    probability. It is unsure as the moving average is, or as most of its votes are."""
 
     def __init__(self, smoothing: Smoothing) -> None:
         """Raises UsageError for an unknown kind of smoothing."""
@@ -103,6 +104,22 @@ class HeldLabel:
 
     def __call__(self, time: float, answer: Classification) -> Classification:
         """The class shown at `time`, alone."""
-        scores = self._smooth(time, answer.probabilities)
-        index = self._hold(scores)
-        return Classification((answer.labels[index],), scores[index : index + 1])
+        voting = isinstance(self._smooth, Majority)
+        shown, held, unsure = (self._voted if voting else self._averaged)(time, answer)
+        doubt = None if answer.decision.is_plain else unsure
+        return Classification((answer.labels[held],), shown[held : held + 1], unsure=doubt)
+
+    def _averaged(self, time: float, answer: Classification) -> tuple[Scores, int, bool]:
+        average = self._smooth(time, answer.probabilities)
+        scores = answer.decision.scores(average[None])[0]
+        held = self._hold(scores)
+        return average, held, bool(answer.decision.unsure(scores[held]))
+
+    def _voted(self, time: float, answer: Classification) -> tuple[Scores, int, bool]:
+        """Sure and unsure votes for a class are counted apart, and together for which class it is."""
+        scores = answer.decision.scores(answer.probabilities[None])[0]
+        unsure = bool(answer.decision.unsure(scores.max()))
+        ballot = np.stack([scores * (not unsure), scores * unsure])
+        sure, doubtful = self._smooth(time, ballot.ravel()).reshape(2, -1)
+        held = self._hold(sure + doubtful)
+        return sure + doubtful, held, bool(doubtful[held] > sure[held])

@@ -12,10 +12,14 @@ from pocketvision.tasks.task import Alone, Detail, Wire
 DECIMALS = 6
 """Places of a probability in JSON Lines, where it stands beside `answers`."""
 
+UNSURE = "unsure"
+"""Where the bundle has thresholds or a lowest score, and nowhere else."""
+
 _CLASS = {"label": {"type": "string"}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
 _NAMES = ("label", "probability", "top")
 SCHEMA = {
-    "description": "The most probable class, and the first `top_k` of them, descending.",
+    "description": "The class that is answered, and the `top_k` most probable ones, descending. `unsure` stands where the bundle "
+    "decides by thresholds, so that the answer may not be the most probable class, or says below which score it is unsure.",
     "properties": {
         **_CLASS,
         "top": {
@@ -23,57 +27,71 @@ SCHEMA = {
             "minItems": 1,
             "items": {"type": "object", "properties": _CLASS, "required": list(_CLASS)},
         },
+        UNSURE: {"type": "boolean"},
     },
     "required": list(_NAMES),
 }
 
 
 def to_json(answer: Classification, detail: Detail) -> dict[str, Any]:
-    """`label`, `probability`, and `top`: `top_k` objects of the two."""
+    """`label`, `probability`, and `top`: `top_k` objects of the two; `unsure` where that is said."""
     top = [{"label": label, "probability": share} for label, share in answer.top(detail.top_k)]
-    return {"label": answer.label, "probability": answer.probability, "top": top}
+    return {"label": answer.label, "probability": answer.probability, "top": top, **_doubt(answer)}
 
 
 def from_json(document: Mapping[str, Any]) -> Classification:
-    """An answer with the classes of `top` alone."""
+    """An answer with the classes of `top` alone, and its own where thresholds decided for one that is not among them."""
     top = [(each["label"], float(each["probability"])) for each in document["top"]]
     stated = (document["label"], float(document["probability"]))
     if not all(isinstance(label, str) and math.isfinite(share) for label, share in (stated, *top)):
         raise ValueError("a class without a name, or a probability that is no number")
-    if top[:1] != [stated]:
+    unsure = document.get(UNSURE)
+    if unsure is None and top[:1] != [stated]:
         raise ValueError(f"top begins with {top[:1]}; expected {stated}, the label")
-    labels, shares = zip(*top, strict=True)
-    return Classification(labels, np.array(shares))
+    told = top if stated in top else [*top, stated]
+    labels, shares = zip(*told, strict=True)
+    if len(set(labels)) != len(labels) or not isinstance(unsure, bool | None):
+        raise ValueError("a class is told twice, or `unsure` is neither true nor false")
+    return Classification(labels, np.array(shares), None if unsure is None else told.index(stated), unsure)
 
 
 def columns(detail: Detail) -> list[str]:
-    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …"""
+    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, and `unsure` where that is said."""
     more = [f"{key}_{place}" for place in range(2, detail.top_k + 1) for key in ("label", "probability")]
-    return ["label", "probability", *more]
+    return ["label", "probability", *more, *([UNSURE] if detail.unsure else [])]
 
 
 def cells(answer: Classification, detail: Detail) -> list[object]:
-    """The most probable classes; empty texts where there are fewer than top_k."""
-    found = [cell for each in answer.top(detail.top_k) for cell in each]
-    return [*found, *[""] * (2 * detail.top_k - len(found))]
+    """The answer, then the other classes, the most probable first; empty texts where there are fewer than top_k."""
+    own = (answer.label, answer.probability)
+    others = [each for each in answer.top(detail.top_k) if each[0] != answer.label]
+    found = [cell for each in [own, *others][: detail.top_k] for cell in each]
+    doubt = [str(bool(answer.unsure)).lower()] if detail.unsure else []
+    return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt]
 
 
 def _prediction(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: told[name] for name in _NAMES}
+    return {name: told[name] for name in (*_NAMES, UNSURE) if name in told}
 
 
 def _line(answer: Classification | None, detail: Detail) -> dict[str, Any]:
-    """`label`, `probability`, with top_k above 1 also `top` as a list of [label, probability]."""
-    top = [] if answer is None else [[label, round(share, DECIMALS)] for label, share in answer.top(detail.top_k)]
-    label, probability = top[0] if top else (None, None)
+    """`label`, `probability`, with top_k above 1 also `top` as a list of [label, probability]; `unsure` where that is said."""
+    if answer is None:
+        return {"label": None, "probability": None, **({"top": []} if detail.top_k > 1 else {})}
+    top = [[label, round(share, DECIMALS)] for label, share in answer.top(detail.top_k)]
     more = {"top": top} if detail.top_k > 1 else {}
-    return {"label": label, "probability": probability, **more}
+    return {"label": answer.label, "probability": round(answer.probability, DECIMALS), **more, **_doubt(answer)}
 
 
 def _smoothed(shown: Classification | None) -> dict[str, Any]:
     if shown is None:
         return {"smooth_label": None, "smooth_score": 0.0}
-    return {"smooth_label": shown.label, "smooth_score": round(shown.probability, DECIMALS)}
+    doubt = {f"smooth_{name}": unsure for name, unsure in _doubt(shown).items()}
+    return {"smooth_label": shown.label, "smooth_score": round(shown.probability, DECIMALS), **doubt}
+
+
+def _doubt(answer: Classification) -> dict[str, bool]:
+    return {} if answer.unsure is None else {UNSURE: answer.unsure}
 
 
 WIRE = Wire[Classification](to_json, from_json, SCHEMA, columns, cells, Alone(_prediction, _line, _smoothed))

@@ -1,0 +1,70 @@
+"""From a classifier's probabilities to its answer: thresholds of the classes, and the score below which it is unsure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.tasks.manifest import ABSTAIN_BELOW, THRESHOLDS, TaskManifest
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What postprocessing's `thresholds`, {class: threshold} of every class, and `abstain_below` mean.
+
+    The answer is the class with the largest p / t, the first of equal ones; t are the thresholds, (classes,) in [0, 1], and
+    only how they relate matters (two classes: t and 1 - t, so that one is said from the probability t on). A threshold of 0
+    always wins. None: the most probable class.
+
+    The score of an answer is its share of the sum of all p / t: without thresholds its probability, and at a threshold of two
+    classes a half. abstain_below: an answer with a lower score is unsure; None says nothing of that.
+    """
+
+    thresholds: NDArray[np.float64] | None = None
+    abstain_below: float | None = None
+
+    @classmethod
+    def of(cls, task: TaskManifest) -> "Decision":
+        """What a bundle says. Raises ValueError for thresholds that are no numbers in [0, 1], or not of the task's classes."""
+        told, below = task.postprocessing.get(THRESHOLDS), task.postprocessing.get(ABSTAIN_BELOW)
+        if below is not None and not _is_share(below):
+            raise ValueError(f"{ABSTAIN_BELOW} is {below!r}; expected a number from 0 to 1")
+        if told is None:
+            return cls(None, below)
+        if not isinstance(told, dict) or set(told) != set(task.labels):
+            named = sorted(set(told) ^ set(task.labels)) if isinstance(told, dict) else told
+            raise ValueError(f"{THRESHOLDS} and labels differ in {str(named)[:80]}; expected one of each class")
+        wrong = {name: value for name, value in told.items() if not _is_share(value)}
+        if wrong:
+            raise ValueError(f"{THRESHOLDS} has {str(wrong)[:80]}; expected numbers from 0 to 1")
+        return cls(np.array([told[name] for name in task.labels], np.float64), below)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the most probable class, and nothing is said of being unsure."""
+        return self.thresholds is None and self.abstain_below is None
+
+    def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, classes) shares in [0, 1] of probabilities (n, classes)."""
+        values = np.asarray(probabilities, np.float64)
+        if self.thresholds is None:
+            return values
+        always = self.thresholds == 0
+        if always.any():
+            return np.broadcast_to(always / always.sum(), values.shape).copy()
+        ratios = values / self.thresholds
+        shares: NDArray[np.float64] = ratios / ratios.sum(axis=1, keepdims=True)
+        return shares
+
+    def unsure(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Of scores of answers, any shape."""
+        return np.asarray(scores) < (0.0 if self.abstain_below is None else self.abstain_below)
+
+
+PLAIN = Decision()
+"""The most probable class, and nothing else."""
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
