@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pocketvision.workflows.load import load
     from pocketvision.workflows.predict import predict
     from pocketvision.workflows.stream import stream
+    from pocketvision.workflows.threshold import threshold
     from pocketvision.workflows.train import train
     from pocketvision.workflows.verify import verify
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # this is set before it is loaded. Nothing here calls home; whoever wants it to sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "stream", "train", "verify"]
+__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "stream", "threshold", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,7 @@ from pocketvision.errors import BundleError, UsageError
 from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.manifest import TaskManifest, is_task_name
+from pocketvision.tasks.manifest import TaskManifest, deciding, is_task_name
 from pocketvision.utf8_path import utf8_path
 
 __all__ = [
@@ -108,7 +108,9 @@ class Bundle:
     def figures(self) -> tuple[Figure, ...]:
         """What was measured of it, a figure for each set of images: test first, then selection; empty where nothing was."""
         headline_of = task_named(self.task.kind).measuring().headline_of
-        return figures_of(self.task.metrics, headline_of, compressed=bool(self.manifest.compression))
+        return figures_of(
+            self.task.metrics, headline_of, compressed=bool(self.manifest.compression), decided_by=deciding(self.task)
+        )
 
     @property
     def measured(self) -> Mapping[str, Any]:

@@ -1,11 +1,13 @@
 """A bundle's own figures: what was measured of it, on which images, in the words that every display uses. No torch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pocketvision.printable import counted
 from pocketvision.statistics import Headline
+from pocketvision.tasks.manifest import DECIDED_BY
 
 TEST, SELECTION = "test", "selection"
 
@@ -21,7 +23,7 @@ class Figure:
     word: which set, one of SETS. name: of the figure. value: in [0, 1]. interval: that of 95 %, None where there is none.
     images: how many were measured. left_out: how many of the set were not, because they, or nearly the same pictures, were
     learned from. compressed: the figures are those of the network before it was made smaller. learned: all the images that were
-    measured were learned from, for there were no others.
+    measured were learned from, for there were no others. redecided: the bundle's thresholds were others when it was measured.
     """
 
     word: str
@@ -32,6 +34,7 @@ class Figure:
     left_out: int = 0
     compressed: bool = False
     learned: bool = False
+    redecided: bool = False
 
     @property
     def text(self) -> str:
@@ -41,6 +44,7 @@ class Figure:
             f"{self.name.capitalize()} {100 * self.value:.1f} %{bounds}, {self.word}, {counted(self.images, 'image')}"
         )
         text = f"{text} that it learned from" if self.learned else text
+        text = f"{text}, before its thresholds were changed" if self.redecided else text
         return f"{text}, before compression" if self.compressed else text
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,6 +57,7 @@ class Figure:
             "images": self.images,
             "left_out": self.left_out,
             "before_compression": self.compressed,
+            **({"before_thresholds": True} if self.redecided else {}),
             "text": self.text,
         }
 
@@ -61,12 +66,17 @@ HeadlineOf = Callable[[Mapping[str, Any]], Headline | None]
 
 
 def figures_of(
-    metrics: Mapping[str, Mapping[str, Any]], headline_of: HeadlineOf, *, compressed: bool = False
+    metrics: Mapping[str, Mapping[str, Any]],
+    headline_of: HeadlineOf,
+    *,
+    compressed: bool = False,
+    decided_by: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Figure, ...]:
     """The figures that a task's `metrics` hold, that of the test images first. What is not a figure is passed over. headline_of:
-    the task's."""
+    the task's. decided_by: what decides on its answers now (tasks/manifest.py)."""
     found = (_figure(word, metrics.get(word, {}), headline_of, compressed) for word in SETS)
-    return tuple(figure for figure in found if figure is not None)
+    decided = {word: metrics.get(word, {}).get(DECIDED_BY, {}) for word in SETS}
+    return tuple(replace(each, redecided=decided[each.word] != decided_by) for each in found if each is not None)
 
 
 def _figure(word: str, measured: Mapping[str, Any], headline_of: HeadlineOf, compressed: bool) -> Figure | None:

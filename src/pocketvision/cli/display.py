@@ -70,7 +70,8 @@ def print_row(row: "Row", top_k: int) -> None:
         write_cells(row.path, "ERROR", row.error)
         return
     told = (wire_of(each.kind).cells(each, Detail(top_k=top_k)) for each in row.answers.values())
-    write_cells(row.path, *(shown_cell(cell) for cells in told for cell in cells if cell != ""))
+    unsure = ["unsure" for each in row.answers.values() if getattr(each, "unsure", False)]
+    write_cells(row.path, *(shown_cell(cell) for cells in told for cell in cells if cell != ""), *unsure)
 
 
 def shown_cell(cell: object) -> object:

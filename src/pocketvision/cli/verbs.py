@@ -19,6 +19,7 @@ from pocketvision.cli import (
     quantize,
     serve,
     stream,
+    threshold,
     train,
     verify,
 )
@@ -48,6 +49,7 @@ app.command(name="demo")(demo.demo)
 app.command(name="check")(check.check)
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="threshold")(threshold.threshold)
 app.command(name="predict")(predict.predict)
 app.command(name="stream")(stream.stream)
 app.command(name="import")(import_weights.import_weights)

@@ -124,6 +124,26 @@ def evaluate_records(
     )
 
 
+def redecided(evaluation: Evaluation, tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> Evaluation:
+    """The same images with the same scores, as the bundle's tasks decide on them now. options: as in evaluate_records."""
+    options = replace(options, fitted=evaluation.role in ("learned", "selection"))
+    found = dict(evaluation.tasks)
+    for name, each in evaluation.tasks.items():
+        deciding = task_named(each.task.kind).measuring().deciding
+        if deciding is not None:
+            found[name] = _of_task(tasks[name], deciding.decide(each.records, tasks[name]), each.paths, options)
+    return replace(evaluation, tasks=found)
+
+
+def _of_task(
+    task: TaskManifest, records: Sequence[Any], paths: tuple[str, ...], options: MeasureOptions
+) -> TaskEvaluation:
+    measuring = task_named(task.kind).measuring()
+    return TaskEvaluation(
+        task, paths, records, measuring.measure(records, task, options), measuring.mistakes(records, paths, task)
+    )
+
+
 def _measured(
     tasks: Mapping[str, TaskManifest],
     records: Mapping[str, Sequence[Any]],
@@ -137,11 +157,8 @@ def _measured(
         places = [place for place in np.flatnonzero(kept).tolist() if records[name][place] is not None]
         if not places:
             continue
-        own, measuring = [records[name][place] for place in places], task_named(task.kind).measuring()
-        where = tuple(paths[place] for place in places)
-        found[name] = TaskEvaluation(
-            task, where, own, measuring.measure(own, task, options), measuring.mistakes(own, where, task)
-        )
+        own = [records[name][place] for place in places]
+        found[name] = _of_task(task, own, tuple(paths[place] for place in places), options)
     if not found:
         raise PocketVisionError(f"None of {counted(len(paths), 'image')} has the truth of {', '.join(tasks)}.")
     return found

@@ -18,6 +18,9 @@ THRESHOLDS, ABSTAIN_BELOW = "thresholds", "abstain_below"
 
 DECIDING = (THRESHOLDS, ABSTAIN_BELOW)
 
+DECIDED_BY = "decided_by"
+"""Among what was measured: DECIDING as they were then, where there were some."""
+
 CHOSEN_FOR = "thresholds_for"
 """Beside them: {wishes: texts, images: how many the thresholds were chosen on}."""
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pocketvision.statistics import Headline, Interval
 from pocketvision.tasks.manifest import TaskManifest, Tensors
-from pocketvision.tasks.thresholds import Wish
+from pocketvision.tasks.thresholds import OperatingPoint, Wish
 from pocketvision.tasks.truth import Truth
 
 # Mistakes written to JSON; `TaskEvaluation.mistakes` has them all.
@@ -149,10 +149,12 @@ class Deciding(Generic[Record]):
     themselves); of two classes, the one that is meant where a wish names none. Raises UsageError for wishes that do not fit the
     task, or one another, UnmetWishError for those that the images do not allow.
     decide: the same records, answered as another state of the task says.
+    points: by class, what the answers of records with truth, and of this state of the task, are.
     """
 
     choose: Callable[[Sequence[Record], TaskManifest, Sequence[Wish], str | None], TaskManifest]
     decide: Callable[[Sequence[Record], TaskManifest], Sequence[Record]]
+    points: Callable[[Sequence[Record], TaskManifest], Mapping[str, OperatingPoint]]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ scores, so that the small differences of runtimes change no answer.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,15 @@ class OperatingPoint:
     def f1(self) -> float | None:
         """The harmonic mean of the two; None where there is nothing of the class, said or true."""
         return _share(2 * self.hits, 2 * self.hits + self.false_alarms + self.misses)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        intervals = {"precision": self.precision_interval, "recall": self.recall_interval}
+        return {
+            **asdict(self),
+            **{name: getattr(self, name) for name in ("precision", "recall", "f1")},
+            "intervals": {name: None if each is None else [each.low, each.high] for name, each in intervals.items()},
+        }
 
     @property
     def precision_interval(self) -> Interval | None:

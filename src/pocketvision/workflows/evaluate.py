@@ -15,6 +15,7 @@ from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
+from pocketvision.data.table_rows import Columns
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.evaluation import Evaluation
@@ -89,32 +90,25 @@ def evaluate(
     predictor = Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=MEASURED)
     positive = predictor.bundle.positive if positive is None else positive
     check_options(predictor.bundle.tasks, MeasureOptions(positive=positive))
-    given = given_data(data, paths, labels)
-    if isinstance(given, InMemory):
-        source, read = Path(given.name), given.reader()
-    else:
-        source = given
-        read = partial(
-            read_samples,
-            given,
-            format=format,
-            task=predictor.bundle.only_kind,
-            path_column=path_column,
-            label_column=label_column,
-            split_column=split_column,
-            group_column=group_column,
-            images=images,
-        )
-    samples = _labelled(read, predictor.labels, min_per_class, on_event)
-    samples, split = _chosen(samples, split, source)
+    columns = Columns(path_column, label_column, split_column, group_column)
+    samples, split, source = labelled_images(
+        predictor.bundle,
+        given_data(data, paths, labels),
+        columns,
+        format=format,
+        images=images,
+        min_per_class=min_per_class,
+        split=split,
+        on_event=on_event,
+    )
     if baseline:
         _refuse_trained(samples, split, source)
-    matches = _matches(predictor.bundle, samples, workers, max_pixels, on_event)
+    matches = seen_before(predictor.bundle, samples, workers, max_pixels, on_event)
     evaluation = evaluate_predictor(
         predictor,
         samples,
         name=split or "data",
-        role=_ROLES.get(split, "given") if matches is None else "given",
+        role=role_of(split, matches),
         matches=matches,
         positive=positive,
         batch=batch or BATCH,
@@ -128,6 +122,46 @@ def evaluate(
     if baseline:
         _write_baseline(predictor.bundle, evaluation, split)
     return evaluation
+
+
+def labelled_images(
+    bundle: Bundle,
+    given: Path | InMemory,
+    columns: Columns,
+    *,
+    format: str | None,
+    images: str | Path | None,
+    min_per_class: int = 1,
+    split: str | None,
+    usual: str = "test",
+    on_event: OnEvent,
+) -> tuple[Samples, str | None, Path]:
+    """The images to measure a bundle on, the split that they are of, and where they come from.
+
+    usual: the split that is taken where none is named and the data has it; None of the splits otherwise.
+    """
+    if isinstance(given, InMemory):
+        source, read = Path(given.name), given.reader()
+    else:
+        source = given
+        read = partial(
+            read_samples,
+            given,
+            format=format,
+            task=bundle.only_kind,
+            path_column=columns.path,
+            label_column=columns.label,
+            split_column=columns.split,
+            group_column=columns.group,
+            images=images,
+        )
+    samples = _labelled(read, bundle.labels, min_per_class, on_event)
+    return *_chosen(samples, split, usual, source), source
+
+
+def role_of(split: str | None, matches: Matches | None) -> Role:
+    """What images of a split were to the training, as far as is known."""
+    return _ROLES.get(split, "given") if matches is None else "given"
 
 
 def _refuse_early(bundle: str | Path, lang: str | None, baseline: bool) -> None:
@@ -161,18 +195,18 @@ def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], min_per_cla
     return samples
 
 
-def _chosen(samples: Samples, split: str | None, data: Path) -> tuple[Samples, str | None]:
-    """The images that are asked for, and the split that they are of: the test split, where none is named and there is one."""
+def _chosen(samples: Samples, split: str | None, usual: str, data: Path) -> tuple[Samples, str | None]:
+    """The images that are asked for, and the split that they are of: the usual one, where none is named and it is there."""
     if split is None:
-        has_test = samples.splits is not None and len(samples.split_indices("test")) > 0
-        return (_of_split(samples, "test", data), "test") if has_test else (samples, None)
+        has_usual = samples.splits is not None and len(samples.split_indices(usual)) > 0
+        return (_of_split(samples, usual, data), usual) if has_usual else (samples, None)
     place = SPLIT_NAMES.get(split.lower())
     if place is None:
         raise unknown_name("split", split, SPLITS)
     return _of_split(samples, SPLITS[place], data), SPLITS[place]
 
 
-def _matches(
+def seen_before(
     bundle: Bundle, samples: Samples, workers: int | None, max_pixels: int, on_event: OnEvent
 ) -> Matches | None:
     """Which of the images the bundle has seen in its training; None where it keeps no hashes."""

@@ -66,6 +66,14 @@ def choose_thresholds(
     return replace(task, postprocessing={**task.postprocessing, THRESHOLDS: told, CHOSEN_FOR: chosen})
 
 
+def points(records: Sequence[ClassRecord], task: TaskManifest) -> dict[str, OperatingPoint]:
+    """By class, what the answers of n >= 1 records with truth are, decided by the task as it is. Without thresholds every class
+    has one half."""
+    answers = stacked(records)
+    found = _points(answers.probabilities, answers.labels, _present(task))
+    return dict(zip(task.labels, found, strict=True))
+
+
 def sweep_of(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], thresholds: Thresholds, own: int
 ) -> Sweep:

@@ -1,7 +1,7 @@
 """How a classifier is measured."""
 
 from pocketvision.tasks.classification.answer import Classification
-from pocketvision.tasks.classification.choosing import choose_thresholds, decide
+from pocketvision.tasks.classification.choosing import choose_thresholds, decide, points
 from pocketvision.tasks.classification.comparison import compare_records
 from pocketvision.tasks.classification.metrics import check_options, kept_accuracy, measure
 from pocketvision.tasks.classification.mistakes import mistakes
@@ -15,5 +15,5 @@ MEASURING = Measuring[Classification, ClassRecord](
     compare=compare_records,
     mistakes=mistakes,
     headline_of=kept_accuracy,
-    deciding=Deciding(choose_thresholds, decide),
+    deciding=Deciding(choose_thresholds, decide, points),
 )

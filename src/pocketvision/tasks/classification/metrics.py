@@ -18,7 +18,7 @@ from pocketvision.tasks.classification.calibration import Calibration, calibrati
 from pocketvision.tasks.classification.coverage import Coverage, abstained
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 from pocketvision.tasks.classification.record import ClassRecord, stacked
-from pocketvision.tasks.manifest import TaskManifest, deciding
+from pocketvision.tasks.manifest import DECIDED_BY, TaskManifest, deciding
 from pocketvision.tasks.measuring import MeasureOptions, kept_headline
 
 HEADLINE = "accuracy"
@@ -110,7 +110,7 @@ class ClassificationMetrics:
         """Plain values for JSON; no NaN."""
         calibration = {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
         abstaining = {} if self.abstaining is None else {"abstaining": self.abstaining.to_dict()}
-        decided = {"decided_by": dict(self.decided_by)} if self.decided_by else {}
+        decided = {DECIDED_BY: dict(self.decided_by)} if self.decided_by else {}
         return {
             "images": self.images,
             "accuracy": self.accuracy,

@@ -1,0 +1,272 @@
+"""threshold: the verb and the function, on pictures whose probabilities overlap."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pocketvision
+from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
+from pocketvision.cli.main import main
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.task import classifying
+from pocketvision.workflows.evaluate import evaluate
+from pocketvision.workflows.threshold import ThresholdResult, threshold
+from pocketvision.workflows.verify import verify
+
+SPLITS = {"train": 4, "val": 60, "test": 40}
+
+
+def reddish_graph() -> bytes:
+    """dog against cat: the more red than green, the more cat. Probabilities of two classes in the place of three."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    def tensor(name: str, shape: list[str | int]) -> object:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["means"]),
+        helper.make_node("MatMul", ["means", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "reddish",
+        [tensor("images", ["batch", 3, 16, 16])],
+        [tensor("logits", ["batch", 2]), tensor("probabilities", ["batch", 2])],
+        [numpy_helper.from_array(WEIGHTS, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    return model.SerializeToString()  # type: ignore[no-any-return]
+
+
+WEIGHTS = np.array([[0, 3], [3, 0], [0, 0]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def two(shared_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of two classes."""
+    manifest = shared_bundle.manifest
+    graph = manifest.graphs[0]
+    outputs = tuple(replace(each, shape=("batch", 2)) for each in graph.outputs)
+    images = np.random.default_rng(0).normal(size=(3, 3, 16, 16)).astype(np.float32)
+    logits = images.mean(axis=(2, 3)) @ WEIGHTS
+    return write_bundle(
+        tmp_path_factory.mktemp("two") / "bundle",
+        replace(
+            manifest,
+            tasks=classifying(("dog", "cat")),
+            graphs=(replace(graph, outputs=outputs),),
+            files={},
+            versions={},
+        ),
+        {"model.onnx": reddish_graph()},
+        images,
+        {"logits": logits, "probabilities": softmax(logits)},
+    )
+
+
+@pytest.fixture
+def bundle(two: Bundle, tmp_path: Path) -> Bundle:
+    """One of the test's own."""
+    return replace(two, folder=shutil.copytree(two.folder, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of cats and dogs, more red than green and the other way round, as a table with splits."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(5)
+    lines = ["path,label,split"]
+    for split, count in SPLITS.items():
+        for number in range(count):
+            is_cat = generator.random() < 0.4
+            shift = generator.normal(18 if is_cat else -18, 30)
+            colour = tuple(int(np.clip(each, 0, 255)) for each in (128 + shift, 128 - shift, generator.integers(256)))
+            name = f"{split}-{number}.png"
+            Image.new("RGB", (20, 20), colour).save(folder / name)
+            lines.append(f"{name},{('dog', 'cat')[is_cat]},{split}")
+    file = folder / "pictures.csv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def postprocessing(bundle: Bundle) -> dict[str, object]:
+    return read_bundle(bundle.folder).task.postprocessing
+
+
+def cat_figures(bundle: Bundle, table: Path, split: str) -> tuple[float, float]:
+    """Precision and recall of the cats, by another way than the verb's."""
+    metrics = evaluate(bundle.folder, table, split=split, positive="cat").metrics
+    assert metrics.precision is not None and metrics.recall is not None
+    return metrics.precision, metrics.recall
+
+
+def test_a_wish_is_met_and_written(bundle: Bundle, table: Path) -> None:
+    before = cat_figures(bundle, table, "val")
+    assert before[1] < 0.95
+    unchanged = {name: (bundle.folder / name).read_bytes() for name in bundle.manifest.files}
+    found = threshold(bundle.folder, table, ["recall=0.95"])
+    assert found.before is not None and found.after is not None
+    assert found.after.name == "val" and len(found.after.paths) == SPLITS["val"], "the validation split chooses"
+    precision, recall = cat_figures(bundle, table, "val")
+    assert recall >= 0.95 and precision < before[0]
+    point = found.points(found.after)["cat"]
+    assert (point.precision, point.recall) == (pytest.approx(precision), pytest.approx(recall))
+    assert (found.points(found.before)["cat"].precision, found.points(found.before)["cat"].recall) == before
+    told = postprocessing(bundle)
+    assert told["thresholds"] == found.now["thresholds"] and sum(found.now["thresholds"].values()) == pytest.approx(1)
+    assert told["thresholds_for"] == {"wishes": ["recall=0.95"], "images": SPLITS["val"]}
+    assert {name: (bundle.folder / name).read_bytes() for name in bundle.manifest.files} == unchanged
+    assert verify(bundle.folder).files, "hashes and golden outputs are as they were"
+    document = found.to_dict()
+    assert json.loads(json.dumps(document)) == document
+    assert document["after"]["points"]["cat"]["intervals"]["recall"][0] < recall
+
+
+def test_wishes_in_turn_and_back(bundle: Bundle, table: Path) -> None:
+    was = postprocessing(bundle)
+    threshold(bundle.folder, table, ["precision=0.9"])
+    assert cat_figures(bundle, table, "val")[0] >= 0.9
+    costly = threshold(bundle.folder, table, ["cost=5:1"]).now["thresholds"]["cat"]
+    cheap = threshold(bundle.folder, table, ["cost=1:5"]).now["thresholds"]["cat"]
+    assert costly < 0.5 < cheap, "a miss that costs more is avoided by a lower threshold"
+    assert threshold(bundle.folder, table, ["dog:f1"]).was["thresholds"]["cat"] == cheap
+    given = threshold(bundle.folder, wishes=["0.3"], abstain_below=0.6)
+    assert given.now == {"thresholds": {"dog": 0.7, "cat": 0.3}, "abstain_below": 0.6}
+    assert given.before is given.after is None
+    back = threshold(bundle.folder, reset=True)
+    assert back.now == {} and back.was["abstain_below"] == 0.6
+    assert postprocessing(bundle) == was
+
+
+def test_unsure_answers_are_counted(bundle: Bundle, table: Path) -> None:
+    found = threshold(bundle.folder, table, abstain_below=0.8)
+    assert found.after is not None and found.after.metrics.abstaining is not None
+    every = [Predictor(found.bundle)(table.parent / path) for path in found.after.paths]
+    sure = [answer.unsure is False for answer in every]
+    right = [
+        answer.label == found.after.class_names[true] for answer, true in zip(every, found.after.labels, strict=True)
+    ]
+    coverage = found.after.metrics.abstaining
+    assert coverage.answered == sum(sure) < len(sure)
+    assert coverage.right == sum(known and hit for known, hit in zip(sure, right, strict=True))
+    assert coverage.accuracy is not None and coverage.accuracy > found.after.metrics.accuracy
+    assert [answer.unsure for answer in every] == [bool(answer.probability < 0.8) for answer in every]
+
+
+def test_figures_that_were_measured_before_say_so(bundle: Bundle, table: Path) -> None:
+    def measured(split: str) -> Bundle:
+        found = read_bundle(bundle.folder)
+        summary = evaluate(bundle.folder, table, split=split).summary()
+        task = replace(found.task, metrics={"test": summary})
+        return rewrite_bundle(found, replace(found.manifest, tasks={"classification": task}))
+
+    plain = measured("test").headline
+    assert "thresholds" not in plain
+    changed = threshold(bundle.folder, wishes=["0.3"]).bundle
+    assert changed.headline == f"{plain}, before its thresholds were changed"
+    assert changed.figures[0].to_dict()["before_thresholds"] is True
+    assert "thresholds" not in threshold(bundle.folder, reset=True).bundle.headline
+    threshold(bundle.folder, wishes=["0.3"])
+    again = measured("test")
+    assert "thresholds" not in again.headline, "measured with them"
+    assert "before its" in threshold(bundle.folder, reset=True).bundle.headline
+
+
+def test_the_command_line(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    arguments = ("threshold", bundle.folder, table, "--class", "cat", "--recall", "0.95", "--abstain-below", "0.6")
+    assert run(*arguments, "--json", file) == 0
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["wishes"] == ["cat:recall=0.95"]
+    point = document["after"]["points"]["cat"]
+    now = next(line for line in lines if line.strip().startswith("now"))
+    low, high = point["intervals"]["recall"]
+    assert f"{point['threshold']:.3f}" in now and f"{point['recall']:.3f} ({low:.2f} to {high:.2f})" in now
+    assert "dog" not in told.split("Before:")[0], "only what was wished for stands in the table"
+    assert "Before: accuracy" in told and "Now: accuracy" in told and "sure of" in told
+    assert "On 60 images" in told and "new images will do somewhat worse" in told
+    assert run("threshold", bundle.folder, "--at", "0.25") == 0
+    assert "thresholds: dog 0.75, cat 0.25; abstain below: 0.6" in capsys.readouterr().out
+    assert run("threshold", bundle.folder, "--reset", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["now"] == {}
+    assert run("threshold", bundle.folder, table, "--f1", "--split", "test") == 0
+    assert "These images are no untouched test any more" in capsys.readouterr().out
+
+
+def test_it_is_a_function_of_the_package(bundle: Bundle, table: Path) -> None:
+    found = pocketvision.threshold(bundle.folder, table, ["f1"], positive="dog")
+    assert isinstance(found, ThresholdResult)
+
+
+@pytest.fixture
+def untouched(bundle: Bundle) -> Iterator[Bundle]:
+    """A bundle that a refusal leaves as it is."""
+    before = {file: file.read_bytes() for file in bundle.folder.iterdir()}
+    yield bundle
+    assert {file: file.read_bytes() for file in bundle.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--at", "1.5"], "The threshold 1.5 is outside [0, 1]"),
+        (["--at", "nan"], "outside [0, 1]"),
+        (["--class", "cats", "--at", "0.5"], "Unknown class 'cats'. Did you mean cat?"),
+        (["--class", "cat"], "Nothing is wished for the class 'cat'"),
+        (["SWAPPED", "--precision", "0.9"], "the highest precision for 'cat' on these 3 images is 0.67, at threshold"),
+        (["TABLE", "--recall", "1.2"], "A recall of 1.2 is wished for"),
+        (["TABLE", "--cost", "much"], "'much' is no number"),
+        (["TABLE", "--abstain-below", "1.5"], "--abstain-below is 1.5; expected a score from 0 to 1"),
+        (["TABLE", "--f1", "--recall", "0.9"], "--f1, --recall are wishes for one threshold; keep one"),
+        (["TABLE"], "Nothing is wished for. Wish for one of f1, precision=0.95"),
+        (["--recall", "0.9"], "recall=0.9 is chosen on labelled images, and there are none: give DATA"),
+        (["TABLE", "--f1", "--task", "clasification"], "Unknown task 'clasification'. Did you mean classification?"),
+        (["OTHER", "--f1"], "Unknown class 'cow'. Known: dog, cat."),
+        (["DOGS", "--recall", "0.9"], "cat:recall=0.9: none of 1 image is of 'cat'"),
+        (["nowhere", "--f1"], "nowhere"),
+    ],
+)
+def test_what_can_not_be_done_is_said(
+    untouched: Bundle,
+    table: Path,
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    places = {name: tmp_path / f"{name}.csv" for name in ("OTHER", "DOGS", "SWAPPED")}
+    for name, label in (("OTHER", "cow"), ("DOGS", "dog")):
+        places[name].write_text(f"path,label\n{table.parent / 'val-0.png'},{label}\n", encoding="utf-8")
+    for red in (100, 150, 200):
+        Image.new("RGB", (20, 20), (red, 100, 0)).save(tmp_path / f"{red}.png")
+    places["SWAPPED"].write_text("path,label\n100.png,cat\n150.png,cat\n200.png,dog\n", encoding="utf-8")
+    places["TABLE"] = table
+    assert run("threshold", untouched.folder, *(places.get(each, each) for each in arguments)) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert complaint in told and "Traceback" not in told
+
+
+def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no manifest"):
+        threshold(tmp_path, wishes=["0.5"])
+    with pytest.raises(UsageError, match="is no bundle's folder, so there is no manifest to write thresholds into"):
+        threshold("lite0", wishes=["0.5"])
