@@ -218,7 +218,9 @@ def test_every_option_of_train_is_described() -> None:
     assert set(re.findall(r"--[a-z][a-z0-9-]*", training)) == {option for option in options if option.startswith("--")}
 
 
-@pytest.mark.parametrize("verb", ["prune", "fit", "quantize", "export", "serve", "stream", "client predict"])
+@pytest.mark.parametrize(
+    "verb", ["prune", "fit", "quantize", "export", "serve", "stream", "threshold", "client predict"]
+)
 def test_every_option_is_named_on_the_page_of_its_verb(verb: str) -> None:
     first, _, second = verb.partition(" ")
     page = (ROOT / f"docs/{first}.md").read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.serve import serve
 from pocketvision.workflows.stream import stream
+from pocketvision.workflows.threshold import threshold
 from pocketvision.workflows.train import train
 from pocketvision.workflows.verify import verify
 
@@ -39,6 +40,7 @@ PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "evaluate": (evaluate,),
     "predict": (predict,),
     "stream": (stream,),
+    "threshold": (threshold,),
     "import": (import_weights,),
     "export": (export,),
     "prune": (prune, PruneSettings),

@@ -14,11 +14,12 @@ import pocketvision
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.cli.main import main
 from pocketvision.errors import BundleError, UsageError
+from pocketvision.evaluation.deciding import ThresholdResult
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.workflows.evaluate import evaluate
-from pocketvision.workflows.threshold import ThresholdResult, threshold
+from pocketvision.workflows.threshold import threshold
 from pocketvision.workflows.verify import verify
 
 SPLITS = {"train": 4, "val": 60, "test": 40}

@@ -24,8 +24,8 @@ from pocketvision.cli.terminal import stdout
 from pocketvision.printable import counted, shortened
 
 if TYPE_CHECKING:
+    from pocketvision.evaluation.deciding import ThresholdResult
     from pocketvision.statistics import Interval
-    from pocketvision.workflows.threshold import ThresholdResult
 
 MOST_CLASSES = 20
 """Rows of the table; --json has all."""

@@ -124,18 +124,7 @@ def evaluate_records(
     )
 
 
-def redecided(evaluation: Evaluation, tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> Evaluation:
-    """The same images with the same scores, as the bundle's tasks decide on them now. options: as in evaluate_records."""
-    options = replace(options, fitted=evaluation.role in ("learned", "selection"))
-    found = dict(evaluation.tasks)
-    for name, each in evaluation.tasks.items():
-        deciding = task_named(each.task.kind).measuring().deciding
-        if deciding is not None:
-            found[name] = _of_task(tasks[name], deciding.decide(each.records, tasks[name]), each.paths, options)
-    return replace(evaluation, tasks=found)
-
-
-def _of_task(
+def measured_task(
     task: TaskManifest, records: Sequence[Any], paths: tuple[str, ...], options: MeasureOptions
 ) -> TaskEvaluation:
     measuring = task_named(task.kind).measuring()
@@ -158,7 +147,7 @@ def _measured(
         if not places:
             continue
         own = [records[name][place] for place in places]
-        found[name] = _of_task(task, own, tuple(paths[place] for place in places), options)
+        found[name] = measured_task(task, own, tuple(paths[place] for place in places), options)
     if not found:
         raise PocketVisionError(f"None of {counted(len(paths), 'image')} has the truth of {', '.join(tasks)}.")
     return found

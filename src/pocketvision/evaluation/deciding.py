@@ -1,0 +1,124 @@
+"""Thresholds of a bundle's task, chosen on an evaluation: what decides on its answers before and after, and its figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.evaluation.evaluate import measured_task
+from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.manifest import CHOSEN_FOR, TaskManifest, abstaining_below, deciding, undecided
+from pocketvision.tasks.measuring import Deciding, MeasureOptions
+from pocketvision.tasks.thresholds import EXAMPLES, OperatingPoint, Wish
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wished for, of which class where a wish of two classes names none (None: the task's choice), below which score
+    answers are unsure (None: as it was), and whether what was set before is taken away first."""
+
+    wishes: Sequence[Wish] = ()
+    positive: str | None = None
+    abstain_below: float | None = None
+    reset: bool = False
+
+    def require(self, *, given: bool) -> None:
+        """Raise UsageError where there is nothing to do, or images are needed and none are given."""
+        if not self.wishes and self.abstain_below is None and not self.reset:
+            raise UsageError(f"Nothing is wished for. Wish for one of {EXAMPLES}; or --abstain-below 0.6, or --reset.")
+        without = [wish.text for wish in self.wishes if wish.name != "at"]
+        if without and not given:
+            told = ", ".join(without)
+            raise UsageError(
+                f"{told} is chosen on labelled images, and there are none: give DATA, such as a run's RUN/split.csv."
+            )
+
+    def before_choosing(self, task: TaskManifest) -> TaskManifest:
+        """The task without thresholds where they are taken away, unsure below the score. UsageError for one outside [0, 1]."""
+        base = undecided(task) if self.reset else task
+        return base if self.abstain_below is None else abstaining_below(base, self.abstain_below)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdResult:
+    """The bundle with its new manifest, and the task that was changed. was: what decided before; now: what decides. before,
+    after: the figures of the very images that chose, which flatter; None where no images were given."""
+
+    bundle: Bundle
+    task: str
+    was: dict[str, Any]
+    now: dict[str, Any]
+    before: Evaluation | None
+    after: Evaluation | None
+
+    @property
+    def chosen_for(self) -> dict[str, Any]:
+        """The wishes, and the number of images that they were chosen on; empty where there are none."""
+        found = self.bundle.tasks[self.task].postprocessing.get(CHOSEN_FOR, {})
+        return dict(found)
+
+    def points(self, evaluation: Evaluation) -> Mapping[str, OperatingPoint]:
+        """By class, what the answers of `before` or `after` are."""
+        each = evaluation.tasks[self.task]
+        return deciding_row(self.bundle, self.task).points(each.records, each.task)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "bundle": str(self.bundle.folder),
+            "task": self.task,
+            "was": self.was,
+            "now": self.now,
+            **self.chosen_for,
+            "before": self._told(self.before),
+            "after": self._told(self.after),
+        }
+
+    def _told(self, evaluation: Evaluation | None) -> dict[str, Any] | None:
+        if evaluation is None:
+            return None
+        points = {name: each.to_dict() for name, each in self.points(evaluation).items()}
+        return {**evaluation.summary(self.task), "points": points}
+
+
+def choose_on(bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | None) -> ThresholdResult:
+    """The bundle with thresholds of its task `name` as wanted, written whole or not at all; the network and all that was measured
+    of it stay. before: of the labelled images that choose; None where none are needed. Raises UsageError for wishes that do not
+    fit, UnmetWishError for those that the images do not allow; the bundle is as it was then."""
+    task, row = bundle.tasks[name], deciding_row(bundle, name)
+    if before is not None and name not in before.tasks:
+        raise UsageError(f"None of the images has the truth of the task {name}; they are of {', '.join(before.tasks)}.")
+    records = [] if before is None else list(before.tasks[name].records)
+    changed = wanted.before_choosing(task)
+    changed = row.choose(records, changed, wanted.wishes, wanted.positive) if wanted.wishes else changed
+    tasks = {**bundle.tasks, name: changed}
+    written = rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks))
+    after = None if before is None else redecided(before, tasks, MeasureOptions(positive=wanted.positive))
+    return ThresholdResult(written, name, deciding(task), deciding(changed), before, after)
+
+
+def deciding_row(bundle: Bundle, name: str) -> Deciding[Any]:
+    """How thresholds of the task `name` are chosen. Raises UsageError for a task that the bundle has not, and for one whose
+    answers no threshold decides on."""
+    if name not in bundle.tasks:
+        raise unknown_name("task", name, bundle.tasks)
+    kind = bundle.tasks[name].kind
+    row = task_named(kind).measuring().deciding
+    if row is None:
+        raise UsageError(
+            f"{bundle.folder}: no threshold decides on answers of the kind {kind}, which the task {name} has."
+        )
+    return row
+
+
+def redecided(evaluation: Evaluation, tasks: Mapping[str, TaskManifest], options: MeasureOptions) -> Evaluation:
+    """The same images with the same scores, as the bundle's tasks decide on them now. options: as in evaluate_records."""
+    options = replace(options, fitted=evaluation.role in ("learned", "selection"))
+    found = dict(evaluation.tasks)
+    for name, each in evaluation.tasks.items():
+        row = task_named(each.task.kind).measuring().deciding
+        if row is not None:
+            found[name] = measured_task(tasks[name], row.decide(each.records, tasks[name]), each.paths, options)
+    return replace(evaluation, tasks=found)
