@@ -22,7 +22,7 @@ def test_a_head_learns_and_decodes_on_any_backbone(name: str, backbone: str) -> 
     network = Network(ARCHITECTURES[backbone], {"task": HeadSpec(name, 3)}).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        features = network.features(images, row.features)
+        features = network.features(images, network.features_read)
     outputs = network.on_features(features)["task"]
     sum(output.square().sum() for output in outputs.values()).backward()
     silent = [key for key, each in network.heads.named_parameters() if each.grad is None or not each.grad.any()]

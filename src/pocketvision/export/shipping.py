@@ -18,6 +18,7 @@ from pocketvision.bundle import GOLDEN, Bundle, Manifest, rewrite_bundle, write_
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.to_onnx import FILE as ONNX_FILE
 from pocketvision.export.to_onnx import write_onnx
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.models.rebuild import WEIGHTS_FILE
 from pocketvision.models.state_files import rows_as_metadata
@@ -78,6 +79,7 @@ def ship(
     on_progress: called with the images compared and their total.
     """
     network = network.eval()
+    tasks = {name: _of_head(task, network.head_specs[name]) for name, task in tasks.items()}
     chosen = evenly(len(names), _comparable(network, load))
     loading = _with_progress(load, 2 * len(chosen), on_progress)
     batches = [(_learned(network, images), places) for images, places in _batches(loading, chosen)]
@@ -106,6 +108,11 @@ def ship(
             _shipped(source, _learned(network, golden)),
         )
     return Shipped(bundle, measured)
+
+
+def _of_head(task: TaskManifest, spec: HeadSpec) -> TaskManifest:
+    """The task with what its head is built from."""
+    return replace(task, head=spec.head, features=spec.features)
 
 
 @dataclass(frozen=True, eq=False)

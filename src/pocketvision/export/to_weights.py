@@ -70,6 +70,11 @@ def _classification(source: Exportable) -> TaskManifest:
         raise UsageError(
             f"timm's and torchvision's networks classify; this one answers {', '.join(source.tasks)}. Export to onnx instead."
         )
+    if task.features:
+        raise UsageError(
+            f"timm's and torchvision's networks end in one linear layer on the last features; this head, {task.head}, reads "
+            f"{len(task.features)} features of several stages. Train with --head linear for them, or export to onnx."
+        )
     return task
 
 

@@ -2,8 +2,8 @@
 
 `stem` and `stage0`, `stage1` … are what comes out of the stem and of each stage (numbered as `models info` lists them: stage i is
 `stages.i`, cut i + 1); `stride8`, `stride16` … the deepest of a stride, the levels of a pyramid; `head_conv` what the last 1x1
-convolution gives, where there is one: all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map, and
-`pooled` what the backbone ends in: (N, channels).
+convolution gives, where there is one: all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map, `max:NAME`
+its maximum, and `pooled` what the backbone ends in: (N, channels).
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from pocketvision.models.spec import Architecture, ModelSpec
 POOLED, HEAD_CONV = "pooled", "head_conv"
 CUT = "cut"
 """Not a feature but what those above a cut are computed from: the activations there, as the stages hand them on."""
-_POOL = "pool:"
+POOL, MAX = "pool:", "max:"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,16 @@ def features_of(architecture: ModelSpec) -> dict[str, Feature]:
     maps += [replace(each, name=f"stride{stride}") for stride, each in deepest.items()]
     if isinstance(architecture, Architecture) and architecture.head_channels:
         maps.append(Feature(HEAD_CONV, architecture.scaled_head_channels(), strides[-1], None))
-    pooled = [replace(each, name=_POOL + each.name, stride=None) for each in maps]
+    pooled = [replace(each, name=over + each.name, stride=None) for over in (POOL, MAX) for each in maps]
     last = Feature(POOLED, architecture.feature_channels(), None, None)
     return {each.name: each for each in (*maps, *pooled, last)}
+
+
+def multiscale_features(architecture: ModelSpec, levels: int = 3) -> tuple[str, ...]:
+    """Mean and maximum of the deepest `levels` maps, the shallow ones first: stages, and the last 1x1 convolution where there is
+    one. The deepest mean is `pooled`. Fewer where the backbone has fewer."""
+    declared = features_of(architecture)
+    maps = [name for name, each in declared.items() if each.stride is not None and name.startswith("stage")]
+    maps += [HEAD_CONV] if HEAD_CONV in declared else []
+    *shallow, deepest = maps[-levels:]
+    return (*(over + name for name in shallow for over in (POOL, MAX)), POOLED, MAX + deepest)

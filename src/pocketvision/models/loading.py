@@ -69,7 +69,7 @@ def recognised(architecture: ModelSpec, state: State, origin: str) -> KeyLayout:
 
 def has_classifier(architecture: ModelSpec, state: State) -> bool:
     """Whether the state holds a classifier, whole or in part. Raises WeightsError for a key layout that is not known."""
-    return _holds_classifier(to_ours(recognise(architecture, state), architecture, state))
+    return _holds_classifier(_of_one_head(to_ours(recognise(architecture, state), architecture, state), architecture))
 
 
 def _holds_classifier(ours: State) -> bool:
@@ -100,7 +100,7 @@ def adapted_stem(weight: Tensor, channels: int) -> Tensor:
 def _matched(architecture: ModelSpec, state: State) -> tuple[KeyLayout, Network, State]:
     """The recognised layout, the network as that layout's library builds it, the state with our keys."""
     layout = recognise(architecture, state)
-    ours = _of_one_head(to_ours(layout, architecture, state))
+    ours = _of_one_head(to_ours(layout, architecture, state), architecture)
     if isinstance(architecture, Architecture):
         architecture = replace(
             architecture,
@@ -120,9 +120,13 @@ def _matched(architecture: ModelSpec, state: State) -> tuple[KeyLayout, Network,
     return layout, network, ours
 
 
-def _of_one_head(ours: State) -> State:
-    """Without the heads for other tasks than classification, which have no outputs for labels."""
-    return {key: value for key, value in ours.items() if not key.startswith("heads.") or key.startswith(CLASSIFIER)}
+def _of_one_head(ours: State, architecture: ModelSpec) -> State:
+    """Without the heads for other tasks than classification, which have no outputs for labels, and without a classifier that
+    reads several stages: its features are in the bundle's manifest, not in the weights."""
+    classifier = ours.get(_CLASSIFIER[0])
+    wider = classifier is not None and classifier.ndim == 2 and classifier.shape[1] > architecture.feature_channels()
+    kept = () if wider else (CLASSIFIER,)
+    return {key: value for key, value in ours.items() if not key.startswith("heads.") or key.startswith(kept)}
 
 
 def _mismatch(expected: State, found: State) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,9 +13,9 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.convolutional import Head as ConvolutionalHead
 from pocketvision.models.convolutional import convolutional_parts
-from pocketvision.models.features import CUT, HEAD_CONV, POOLED, Feature, features_of
+from pocketvision.models.features import CUT, HEAD_CONV, MAX, POOL, POOLED, Feature, features_of, multiscale_features
 from pocketvision.models.heads.catalog import head_named
-from pocketvision.models.heads.head import HeadModule, HeadSpec
+from pocketvision.models.heads.head import Head, HeadModule, HeadSpec
 from pocketvision.models.key_layouts import with_names_of_today
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.timm_backbone import TimmBackbone
@@ -79,19 +80,28 @@ class Network(nn.Module):
     def set_heads(self, heads: Mapping[str, HeadSpec]) -> None:
         """New, randomly initialised heads in place of those it has. Raises UsageError for one that this backbone can not feed."""
         rows = {task: head_named(spec.head) for task, spec in heads.items()}
+        specs = {task: self._with_features(spec, rows[task]) for task, spec in heads.items()}
         built = nn.ModuleDict()
         for task, row in rows.items():
             if not is_task_name(task) or hasattr(built, task):
                 raise UsageError(
                     f"A task can not be called {task!r}; expected small letters, digits and _, as in defects."
                 )
-            spec, read = heads[task], tuple(self.feature(name) for name in row.features)
+            spec = specs[task]
+            read = tuple(self.feature(name) for name in spec.features or row.features)
             dropout = self.architecture.dropout if spec.dropout is None else spec.dropout
             built[task] = row.build(read, spec.classes, dropout)
         device = next(self.stem.parameters()).device
-        self.heads, self.head_specs, self.head_rows = built.to(device), dict(heads), rows
-        self.features_read = tuple(dict.fromkeys(name for row in rows.values() for name in row.features))
+        self.heads, self.head_specs, self.head_rows = built.to(device), specs, rows
+        reading = (specs[task].features or row.features for task, row in rows.items())
+        self.features_read = tuple(dict.fromkeys(name for names in reading for name in names))
         self._bare = [row.kind for row in rows.values()] == [CLASSIFICATION]
+
+    def _with_features(self, spec: HeadSpec, row: Head) -> HeadSpec:
+        """The spec with the features that its head reads, where the row has none."""
+        if spec.features or row.features:
+            return spec
+        return replace(spec, features=multiscale_features(self.architecture))
 
     def feature(self, name: str) -> Feature:
         """The backbone's feature of that name. Raises UsageError that lists near matches."""
@@ -200,7 +210,7 @@ class Network(nn.Module):
                 f"{self.architecture.name} has no pyramid: what comes out at stride {stride} is {tuple(activations.shape)}, "
                 f"no map of {feature.channels} channels."
             )
-        return level if feature.stride is not None else level.mean((2, 3))
+        return level if feature.stride is not None else _pooled(level, feature.name)
 
     def _last_features(self, wanted: Iterable[str], activations: Tensor) -> dict[str, Tensor]:
         """Those of `wanted` that the backbone's head makes of the last stage's activations."""
@@ -210,7 +220,8 @@ class Network(nn.Module):
         level = head.conv(activations)
         made: dict[str, Callable[[], Tensor]] = {
             HEAD_CONV: lambda: level,
-            f"pool:{HEAD_CONV}": lambda: level.mean((2, 3)),
+            POOL + HEAD_CONV: lambda: _pooled(level, POOL),
+            MAX + HEAD_CONV: lambda: _pooled(level, MAX),
             POOLED: lambda: head.pool(level),
         }
         return {name: made[name]() for name in wanted if name in made}
@@ -261,6 +272,11 @@ def fold_norms(network: Network) -> Network:
         if isinstance(module, ConvNormAct):
             module.fold()
     return folded
+
+
+def _pooled(level: Tensor, name: str) -> Tensor:
+    """A map (N, channels, h, w) to its mean, or its maximum for a feature of that name: (N, channels)."""
+    return level.amax((2, 3)) if name.startswith(MAX) else level.mean((2, 3))
 
 
 def _as_map(activations: Tensor, channels: int, grid: tuple[int, ...] | None) -> Tensor | None:

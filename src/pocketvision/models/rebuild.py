@@ -27,7 +27,10 @@ def rebuilt(bundle: Bundle) -> Network:
     try:
         spec = spec_from_dict(bundle.manifest.architecture)
         with torch.random.fork_rng(devices=[]):  # its random start is overwritten
-            heads = {name: HeadSpec(task.head, len(task.labels)) for name, task in bundle.tasks.items()}
+            heads = {
+                name: HeadSpec(task.head, len(task.labels), features=task.features)
+                for name, task in bundle.tasks.items()
+            }
             network = Network(spec, heads)
         with utf8_path(bundle.path(WEIGHTS_FILE)) as path:
             network.load_state_dict(safetensors.torch.load_file(path))

@@ -35,7 +35,8 @@ class TaskManifest:
     role of the kind. head: a row of HEADS, which made them. postprocessing: the task's numbers, such as classification's
     temperature (already inside the graph's probabilities) and what decides on its answers (DECIDING). metrics: what was
     measured, by set of images (bundle_figures.py), each with the `fingerprint` of its images; read them by Bundle.figures.
-    data_fingerprint: of all images of the training, whatever their split. Both empty when nothing was measured.
+    data_fingerprint: of all images of the training, whatever their split. Both empty when nothing was measured. features: of the
+    backbone, by name, that a head of several reads; empty where its row says which.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class TaskManifest:
     postprocessing: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     data_fingerprint: str = ""
+    features: tuple[str, ...] = ()
 
     def tensors(self, outputs: Mapping[str, NDArray[np.float32]]) -> Tensors:
         """The task's own of a graph's outputs, by role."""

@@ -1,11 +1,11 @@
 """The table of heads. A new one is a file and a row here, or a row of an installed package (plugins.py)."""
 
 from pocketvision.errors import UsageError
-from pocketvision.models.heads.classification import linear
+from pocketvision.models.heads.classification import linear, multiscale
 from pocketvision.models.heads.head import Head
 from pocketvision.plugins import row_named
 
-HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW,)}
+HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW, multiscale.ROW)}
 GROUP = "pocketvision.heads"
 """The entry points of heads from outside."""
 

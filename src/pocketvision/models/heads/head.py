@@ -30,8 +30,8 @@ class HeadModule(Protocol):
 
 @dataclass(frozen=True)
 class Head:
-    """A row. kind: of the task. features: those it reads, by name (features.py). roles: what it puts out in the graph that ships;
-    every head of a kind has the same."""
+    """A row. kind: of the task. features: those it reads, by name (features.py); none for a head that reads several, which its
+    HeadSpec names. roles: what it puts out in the graph that ships; every head of a kind has the same."""
 
     name: str
     kind: str
@@ -42,9 +42,10 @@ class Head:
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """What a network's head is built from: the row's name, the number of classes, and the dropout's probability (None takes the
-    architecture's)."""
+    """What a network's head is built from: the row's name, the number of classes, the dropout's probability (None takes the
+    architecture's), and the features it reads (none: the row's, or features.multiscale_features where the row has none)."""
 
     head: str
     classes: int
     dropout: float | None = None
+    features: tuple[str, ...] = ()

@@ -33,10 +33,14 @@ class LinearHead(nn.Module):
         return {"logits": self.linear(self.dropout(pooled))}
 
     def decode(self, outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`logits` as they are, and `probabilities`, (N, classes), at postprocessing's temperature (1 where there is none)."""
-        logits = outputs["logits"]
-        scaled = logits / postprocessing.get("temperature", 1.0)
-        return {"logits": logits, "probabilities": torch.softmax(scaled, dim=1)}
+        return decoded(outputs, postprocessing)
+
+
+def decoded(outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
+    """`logits` as they are, and `probabilities`, (N, classes), at postprocessing's temperature (1 where there is none)."""
+    logits = outputs["logits"]
+    scaled = logits / postprocessing.get("temperature", 1.0)
+    return {"logits": logits, "probabilities": torch.softmax(scaled, dim=1)}
 
 
 ROW = Head("linear", "classification", (POOLED,), ("logits", "probabilities"), LinearHead)
