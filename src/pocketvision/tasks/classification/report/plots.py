@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.tasks.classification.calibration import Bin, Calibration, Reliability
 from pocketvision.tasks.classification.coverage import coverage
@@ -83,10 +84,10 @@ def draw_calibration(axes: "Axes", calibration: Calibration, look: Look) -> None
     finish(axes, look, look.translate("chart.confidence"), look.translate("chart.share_right"))
 
 
-def draw_coverage(axes: "Axes", answers: ClassAnswers, look: Look) -> None:
-    """How many images are answered, and how many of those answers are right, against the threshold."""
-    thresholds = np.unique(np.append(np.linspace(0, 1, 201), np.sort(answers.probabilities.max(axis=1))))
-    rows = coverage(answers.probabilities, answers.labels, thresholds.tolist())
+def draw_coverage(axes: "Axes", scores: NDArray[np.floating], labels: NDArray[np.int64], look: Look) -> None:
+    """How many images are answered, and how many of those answers are right, against the lowest score; as in `coverage`."""
+    thresholds = np.unique(np.append(np.linspace(0, 1, 201), np.sort(scores.max(axis=1))))
+    rows = coverage(scores, labels, thresholds.tolist())
     answered = np.array([row.coverage for row in rows])
     right = np.array([np.nan if row.accuracy is None else row.accuracy for row in rows])
     many = np.array([row.answered >= FEW for row in rows])

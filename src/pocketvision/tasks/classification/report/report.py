@@ -7,12 +7,14 @@ from typing import Any
 
 from pocketvision.statistics import Interval
 from pocketvision.tasks.classification.calibration import Calibration
-from pocketvision.tasks.classification.coverage import coverage
+from pocketvision.tasks.classification.coverage import Coverage, coverage
+from pocketvision.tasks.classification.decision import Decision
 from pocketvision.tasks.classification.metrics import ClassificationMetrics
 from pocketvision.tasks.classification.mistakes import Mistake, own_mistakes
 from pocketvision.tasks.classification.record import stacked
 from pocketvision.tasks.classification.report.advice import SURE, advice
 from pocketvision.tasks.classification.report.confusions import Confusion, anchor, confusions, worst_first
+from pocketvision.tasks.classification.report.deciding import decided, draw_thresholds
 from pocketvision.tasks.classification.report.plots import (
     draw_calibration,
     draw_confusion,
@@ -22,6 +24,7 @@ from pocketvision.tasks.classification.report.plots import (
     draw_roc,
 )
 from pocketvision.tasks.measuring import TaskEvaluation
+from pocketvision.tasks.reporting.charts import Draw
 from pocketvision.tasks.reporting.formats import figure, percent
 from pocketvision.tasks.reporting.parts import Column, Plot, Section, Subject, TaskReport
 from pocketvision.tasks.reporting.thumbnails import thumbnail
@@ -76,7 +79,7 @@ def _sections(subject: Subject) -> Sequence[Section]:
         Section("confusion"),
         *([Section("mistakes")] if evaluation.mistakes else []),
         Section("classes"),
-        Section("coverage", {"coverage": lambda axes, look: draw_coverage(axes, answers, look)}),
+        Section("coverage", _coverage_charts(evaluation)),
         Section(
             "calibration",
             {
@@ -94,12 +97,28 @@ def _sections(subject: Subject) -> Sequence[Section]:
     return [*there, Section("intervals")]
 
 
+def _coverage_charts(evaluation: TaskEvaluation) -> dict[str, Draw]:
+    """With that of the thresholds, where the bundle has some."""
+    metrics, answers = _metrics(evaluation), stacked(evaluation.records)
+    scores = Decision.of(evaluation.task).scores(answers.probabilities)
+    charts: dict[str, Draw] = {"coverage": lambda axes, look: draw_coverage(axes, scores, answers.labels, look)}
+    if decided(evaluation) is not None:
+        charts["thresholds"] = lambda axes, look: draw_thresholds(axes, evaluation, metrics, look)
+    return charts
+
+
+def _coverage(evaluation: TaskEvaluation) -> tuple[Coverage, ...]:
+    answers = stacked(evaluation.records)
+    return coverage(Decision.of(evaluation.task).scores(answers.probabilities), answers.labels)
+
+
 def _values(subject: Subject) -> Mapping[str, Any]:
     evaluation = subject.evaluation
-    metrics, answers = _metrics(evaluation), stacked(evaluation.records)
+    metrics = _metrics(evaluation)
     confused = confusions(metrics, own_mistakes(evaluation.mistakes), subject.prefix)
-    rows = coverage(answers.probabilities, answers.labels)
+    rows = _coverage(evaluation)
     return {
+        "decided": decided(evaluation),
         "calibration": _calibration(evaluation),
         "baseline": max(metrics.per_class, key=lambda figures: figures.support),
         "intervals": _interval_rows(metrics),
@@ -121,8 +140,7 @@ def _plots(subject: Subject) -> Mapping[str, Plot]:
 
 
 def _figures(evaluation: TaskEvaluation) -> dict[str, Any]:
-    answers = stacked(evaluation.records)
-    return {"coverage": [row.to_dict() for row in coverage(answers.probabilities, answers.labels)]}
+    return {"coverage": [row.to_dict() for row in _coverage(evaluation)]}
 
 
 def _interval_rows(metrics: ClassificationMetrics) -> list[IntervalRow]:
