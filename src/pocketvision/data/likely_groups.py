@@ -1,0 +1,276 @@
+"""Likely groups: pictures of the same object, person, burst or scene, from frozen features and the order they were taken in.
+
+A random split puts such pictures on both sides, and the validation flatters. Two kinds of evidence, each held against a null
+that the data itself gives, so that nothing here knows any data set:
+
+- **Likeness.** The same object in an other class is rare, so the nearest picture of *other* classes shows how alike pictures
+  are by chance. Pictures are grouped where their nearest of the same class is nearer than that far too often.
+- **Order.** If file names or capture times told nothing, neighbours in them would be as alike as any two pictures (a permutation
+  test). Where they are more alike, the order is cut where the likeness breaks off.
+
+Features are centred within each class, so that being of one class makes nobody alike. Needs numpy alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.data.splits import unite
+from pocketvision.printable import counted
+
+Vectors = NDArray[np.float32]
+Groups = NDArray[np.int64]
+
+FEWEST = 80
+"""Images below which nothing is searched: a null of a few dozen pictures tells nothing."""
+
+_DIMENSIONS = 96
+_ROWS = 2048  # of a block of similarities: 2048 x 100,000 is 0.8 GB at most, of one class
+_NULL_ROWS = 4000
+_NEAREST = 16
+
+# A limit is taken where pictures of the same class lie above it this many times as often as those of others, and where
+# at least this share of all pictures does. Clothing has 12 at most, sign digits 1, bursts of 8 views 100 to 900.
+_TIMES_CHANCE = 25.0
+_SHARE = 0.2
+# Of the links above the limit this share is within groups; a class whose pictures blend into each other has no groups.
+_WITHIN = 0.7
+
+_PERMUTATIONS = 100
+_DEVIATIONS = 8.0
+_LIKENESS_IN_ORDER = 0.08
+_LONGEST = 200
+
+
+@dataclass(frozen=True, eq=False)
+class LikelyGroups:
+    """of: (n) numbers from 0 of pictures that likely belong together, -1 for a picture by itself.
+
+    why: what was found, a phrase each; empty where there is no strong evidence, and then no groups. order: the name of the order
+    that told; limit: the similarity from which pictures were linked; None where that kind told nothing.
+    """
+
+    of: Groups
+    why: tuple[str, ...] = ()
+    order: str | None = None
+    limit: float | None = None
+    likeness: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many groups of two or more there are."""
+        return len(np.unique(self.of[self.of >= 0]))
+
+    @property
+    def images(self) -> int:
+        """How many pictures are in one."""
+        return int((self.of >= 0).sum())
+
+    @property
+    def text(self) -> str:
+        """What was found, in a sentence."""
+        if not self.why:
+            return "No likely groups: pictures are no more alike than their classes make them, in no order that is known."
+        return (
+            f"{self.images:,} of {counted(len(self.of), 'image')} likely belong to {counted(self.count, 'group')} of the same "
+            f"object, person or scene ({'; '.join(self.why)})."
+        )
+
+
+def likely_groups(
+    features: Vectors, labels: NDArray[np.integer] | None = None, orders: Mapping[str, NDArray[np.int64]] | None = None
+) -> LikelyGroups:
+    """Search n pictures by `features` (n, d), of a frozen backbone and a clean view.
+
+    labels: (n) classes, -1 without one; None where there are no classes, and then likeness alone tells nothing. orders: by name,
+    the pictures' indices as they were taken (capture_orders.py). Memory: a block of similarities, never n x n.
+    """
+    none = np.full(len(features), -1, np.int64)
+    if len(features) < FEWEST:
+        return LikelyGroups(none)
+    classes = np.zeros(len(features), np.int64) if labels is None else labels.astype(np.int64)
+    vectors = within_classes(features, classes)
+    alike, limit = (None, None) if labels is None else _by_likeness(vectors, classes)
+    told, likeness = _telling(vectors, orders or {})
+    parts, why = [], []
+    if alike is not None:
+        parts.append(alike)
+        share = (np.bincount(alike)[alike] > 1).mean()
+        why.append(f"{share:.0%} have a picture of their class nearer than chance allows")
+    if told is not None:
+        parts.append(_stretches(vectors, (orders or {})[told], likeness[told]))
+        why.append(f"neighbours by {told} are alike: {likeness[told]:.2f} where chance is 0")
+    if not parts:
+        return LikelyGroups(none, likeness=likeness)
+    clusters = parts[0] if len(parts) == 1 else unite(len(features), _links(parts[1]), parts[0])
+    return LikelyGroups(_of_two_or_more(clusters), tuple(why), told, limit, likeness)
+
+
+def within_classes(features: Vectors, classes: NDArray[np.int64]) -> Vectors:
+    """(n, at most 96) of length 1: what tells a picture from others of its class, the main directions evened out by half.
+
+    Pictures of one class that are strangers come to a similarity around 0.
+    """
+    centred = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    for each in np.unique(classes):
+        rows = classes == each
+        centred[rows] -= centred[rows].mean(axis=0)
+    values, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    values, directions = values[::-1][:_DIMENSIONS], directions[:, ::-1][:, :_DIMENSIONS]
+    kept = values > max(float(values[0]), 1e-12) * 1e-5
+    # The square root of the usual whitening: fully whitened, noise weighs as much as what pictures show.
+    evened = (centred @ directions[:, kept]) / values[kept] ** 0.25
+    return (evened / np.maximum(np.linalg.norm(evened, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def _by_likeness(vectors: Vectors, classes: NDArray[np.int64]) -> tuple[Groups | None, float | None]:
+    """(n) clusters, and the similarity from which pictures were linked; None for both without strong evidence."""
+    if len(np.unique(classes)) < 2:
+        return None, None
+    pairs, similarities, nearest = _nearest_of_class(vectors, classes)
+    limit = _limit(nearest, _nearest_of_others(vectors, classes))
+    if limit is None:
+        return None, None
+    linked = similarities >= limit
+    pairs, similarities = pairs[linked], similarities[linked]
+    clusters = _agglomerate(vectors, pairs[np.argsort(-similarities, kind="stable")], limit / 2)
+    within = (clusters[pairs[:, 0]] == clusters[pairs[:, 1]]).mean()
+    return (clusters, limit) if within >= _WITHIN and _many_a_class(clusters, classes) else (None, None)
+
+
+def _nearest_of_class(
+    vectors: Vectors, classes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """(m, 2) pairs of one class in which one names the other among its nearest, their similarities, and (n) the highest of each."""
+    pairs, similarities, nearest = [], [], np.full(len(vectors), -1, np.float32)
+    for each in np.unique(classes[classes >= 0]):
+        rows = np.flatnonzero(classes == each)
+        few = min(_NEAREST, len(rows) - 1)
+        for start in range(0, len(rows) if few else 0, _ROWS):
+            asked = rows[start : start + _ROWS]
+            found = vectors[asked] @ vectors[rows].T
+            found[np.arange(len(asked)), np.arange(start, start + len(asked))] = -2
+            places = np.argpartition(-found, few - 1, axis=1)[:, :few]
+            values = np.take_along_axis(found, places, axis=1)
+            nearest[asked] = values.max(axis=1)
+            pairs.append(np.stack([np.repeat(asked, few), rows[places].reshape(-1)], axis=1))
+            similarities.append(values.reshape(-1))
+    return np.concatenate(pairs), np.concatenate(similarities), nearest
+
+
+def _nearest_of_others(vectors: Vectors, classes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Of every picture, or of 4,000, the highest similarity to one of another class: what chance comes to."""
+    asked = np.flatnonzero(classes >= 0)
+    if len(asked) > _NULL_ROWS:
+        asked = np.sort(np.random.default_rng(0).choice(asked, _NULL_ROWS, replace=False))
+    nearest = np.zeros(len(asked), np.float32)
+    for start in range(0, len(asked), _ROWS // 4):
+        rows = asked[start : start + _ROWS // 4]
+        found = vectors[rows] @ vectors.T
+        found[classes[rows][:, None] == classes[None]] = -2
+        nearest[start : start + len(rows)] = found.max(axis=1)
+    return nearest
+
+
+def _limit(nearest: NDArray[np.float32], chance: NDArray[np.float32]) -> float | None:
+    """The lowest similarity that pictures of one class reach 25 times as often as chance does, and a fifth of all reach."""
+    tried = np.unique(np.quantile(chance, np.linspace(0.5, 1, 501)))
+    tried = np.append(tried, tried[-1] + 1e-4)
+    above = 1 - np.searchsorted(np.sort(nearest), tried) / len(nearest)
+    by_chance = (len(chance) - np.searchsorted(np.sort(chance), tried) + 1) / (len(chance) + 1)
+    strong = np.flatnonzero((above >= _SHARE) & (above >= _TIMES_CHANCE * by_chance))
+    return float(tried[strong[0]]) if len(strong) else None
+
+
+def _agglomerate(vectors: Vectors, pairs: NDArray[np.int64], least: float) -> Groups:
+    """(n) clusters: linked pictures join, the nearest first, where all of both are alike on the mean, at `least` so.
+
+    Single linkage would run along rows of pictures that slowly change into others.
+    """
+    clusters = np.arange(len(vectors))
+    members: dict[int, list[int]] = {}
+    sums: dict[int, NDArray[np.float32]] = {}
+    for one, other in pairs.tolist():
+        first, second = int(clusters[one]), int(clusters[other])
+        if first == second:
+            continue
+        left, right = members.get(first, [first]), members.get(second, [second])
+        sum_left, sum_right = sums.get(first, vectors[first]), sums.get(second, vectors[second])
+        if sum_left @ sum_right < least * len(left) * len(right):
+            continue
+        if len(left) < len(right):
+            first, second, left, right = second, first, right, left
+        clusters[right] = first
+        members[first], sums[first] = left + right, sum_left + sum_right
+        members.pop(second, None)
+        sums.pop(second, None)
+    return np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+
+
+def _many_a_class(clusters: Groups, classes: NDArray[np.int64]) -> bool:
+    """Whether the usual class is made of three clusters at least: else to be alike is to be of the class."""
+    counts = [len(np.unique(clusters[classes == each])) for each in np.unique(classes[classes >= 0])]
+    return bool(np.median(counts) >= 3)
+
+
+def _telling(vectors: Vectors, orders: Mapping[str, NDArray[np.int64]]) -> tuple[str | None, dict[str, float]]:
+    """The order whose neighbours are the most alike, where that is far beyond chance; and each order's mean similarity."""
+    random, likeness, strong = np.random.default_rng(0), {}, {}
+    for name, order in orders.items():
+        if len(order) < FEWEST:
+            continue
+        own = vectors[order]
+        found = float((own[1:] * own[:-1]).sum(1).mean())
+        shuffled = (own[random.permutation(len(own))] for _ in range(_PERMUTATIONS))
+        chance = np.array([(each[1:] * each[:-1]).sum(1).mean() for each in shuffled])
+        likeness[name] = found
+        if found >= _LIKENESS_IN_ORDER and found > chance.mean() + _DEVIATIONS * chance.std():
+            strong[name] = found
+    return (max(strong, key=strong.__getitem__) if strong else None), likeness
+
+
+def _stretches(vectors: Vectors, order: NDArray[np.int64], likeness: float) -> Groups:
+    """(n) clusters that are stretches of `order`, at most 200 long; what is not in it is by itself.
+
+    The cut of the order that makes the sum over all pairs within stretches of (similarity - half of the neighbours' mean) the
+    largest, by dynamic programming: a pair counts for its stretch if it is nearer to being neighbours than to being strangers.
+    """
+    count, least = len(order), likeness / 2
+    longest = min(_LONGEST, max(2, count // 10))
+    own = vectors[order]
+    gains = np.zeros((count, longest), np.float32)  # of the stretch of each length that ends at each place
+    sums, squares = own.copy(), np.ones(count, np.float32)
+    for length in range(2, longest + 1):
+        sums[length - 1 :] += own[: count - length + 1]
+        squares = (sums**2).sum(axis=1)
+        gains[length - 1 :, length - 1] = (
+            (squares - length) / 2 - least * length * (length - 1) / 2
+        )[length - 1 :]
+    best, lengths = np.zeros(count + 1), np.ones(count, np.int64)
+    for end in range(count):
+        possible = min(longest, end + 1)
+        totals = best[end + 1 - possible : end + 1][::-1] + gains[end, :possible]
+        lengths[end] = int(totals.argmax()) + 1
+        best[end + 1] = totals[lengths[end] - 1]
+    clusters = np.arange(len(vectors))
+    end = count
+    while end > 0:
+        start = end - int(lengths[end - 1])
+        clusters[order[start:end]] = order[start]
+        end = start
+    return clusters
+
+
+def _links(clusters: Groups) -> NDArray[np.int64]:
+    """(n, 2) every picture with the first of its cluster."""
+    _, first, member_of = np.unique(clusters, return_index=True, return_inverse=True)
+    return np.stack([first[member_of], np.arange(len(clusters))], axis=1)
+
+
+def _of_two_or_more(clusters: Groups) -> Groups:
+    """The clusters numbered from 0, -1 for those of one picture."""
+    _, member_of, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    numbers = np.where(sizes > 1, np.cumsum(sizes > 1) - 1, -1)
+    return numbers[member_of].astype(np.int64)
