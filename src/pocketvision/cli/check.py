@@ -46,6 +46,12 @@ def check(
     min_per_class: MinPerClass = 1,
     workers: Workers = 2,
     max_pixels: MaxPixels = 50_000_000,
+    groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups", help="Find pictures of the same object, person or scene, and how far validation flatters."
+        ),
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Audit images before training: broken files, duplicates, leaks between splits, imbalance.
@@ -57,6 +63,8 @@ def check(
         pocketvision check photos/
 
         pocketvision check samples.csv --json audit.json
+
+        pocketvision check photos/ --groups
     """
     from pocketvision.progress import Counted
     from pocketvision.workflows.check import check as run_check
@@ -75,11 +83,14 @@ def check(
             min_per_class=min_per_class,
             workers=workers,
             max_pixels=max_pixels,
+            groups=groups,
             on_progress=lambda done, total: display(Counted("audit", done, total)),
         )
     write_json_option(json, audit.to_dict())
     if json is None or str(json) != "-":
         _print_findings(audit)
+        for line in () if audit.flattery is None else audit.flattery.lines:
+            stdout().print(line, soft_wrap=True)
     if audit.hurts:
         raise typer.Exit(1)
 

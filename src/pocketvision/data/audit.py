@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.findings import SEVERITIES, Finding, list_findings
+from pocketvision.data.flattering import Flattery
 from pocketvision.data.inspection import Inspection, inspect_images
 from pocketvision.data.left_out import ignored_files
 from pocketvision.data.near_duplicates import Pairs
@@ -21,11 +22,15 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found in n images. `findings` has the worst first; `inspection` the facts behind them, image by image."""
+    """What was found in n images. `findings` has the worst first; `inspection` the facts behind them, image by image.
+
+    flattery: what likely groups do to the validation; None where it was not asked, or can not be told.
+    """
 
     samples: Samples
     inspection: Inspection
     findings: tuple[Finding, ...]
+    flattery: Flattery | None = None
 
     @property
     def hurts(self) -> bool:
@@ -94,6 +99,7 @@ class Audit:
             "hurts": self.hurts,
             "counts": self.counts,
             "findings": [finding.to_dict() for finding in self.findings],
+            "likely_groups": None if self.flattery is None else self.flattery.to_dict(),
         }
 
 

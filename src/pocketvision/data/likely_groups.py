@@ -35,8 +35,9 @@ _NEAREST = 16
 # at least this share of all pictures does. Clothing has 12 at most, sign digits 1, bursts of 8 views 100 to 900.
 _TIMES_CHANCE = 25.0
 _SHARE = 0.2
-# Of the links above the limit this share is within groups; a class whose pictures blend into each other has no groups.
-_WITHIN = 0.7
+# Groups of one object end somewhere: at most this share of the grouped pictures reaches the limit with one of its class outside
+# its group. It is up to 0.02 for bursts of 2 to 8 views; 0.16 for handwritten digits, which blend into each other.
+_OUTSIDE = 0.08
 
 _PERMUTATIONS = 100
 _DEVIATIONS = 8.0
@@ -72,7 +73,9 @@ class LikelyGroups:
     def text(self) -> str:
         """What was found, in a sentence."""
         if not self.why:
-            return "No likely groups: pictures are no more alike than their classes make them, in no order that is known."
+            return (
+                "No likely groups: pictures are no more alike than their classes make them, in no order that is known."
+            )
         return (
             f"{self.images:,} of {counted(len(self.of), 'image')} likely belong to {counted(self.count, 'group')} of the same "
             f"object, person or scene ({'; '.join(self.why)})."
@@ -133,17 +136,18 @@ def _by_likeness(vectors: Vectors, classes: NDArray[np.int64]) -> tuple[Groups |
     limit = _limit(nearest, _nearest_of_others(vectors, classes))
     if limit is None:
         return None, None
-    linked = similarities >= limit
-    pairs, similarities = pairs[linked], similarities[linked]
-    clusters = _agglomerate(vectors, pairs[np.argsort(-similarities, kind="stable")], limit / 2)
-    within = (clusters[pairs[:, 0]] == clusters[pairs[:, 1]]).mean()
-    return (clusters, limit) if within >= _WITHIN and _many_a_class(clusters, classes) else (None, None)
+    order = np.argsort(-similarities, kind="stable")
+    clusters = _agglomerate(vectors, pairs[order[similarities[order] >= limit]], limit / 2)
+    outside = _nearest_outside(vectors, classes, clusters)
+    grouped = np.bincount(clusters)[clusters] > 1
+    blends = (outside[grouped] >= limit).mean() > _OUTSIDE if grouped.any() else True
+    return (None, None) if blends else (clusters, limit)
 
 
 def _nearest_of_class(
     vectors: Vectors, classes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """(m, 2) pairs of one class in which one names the other among its nearest, their similarities, and (n) the highest of each."""
+    """(m, 2) pairs of one class, the second among the nearest of the first; their similarities; and (n) the highest of each."""
     pairs, similarities, nearest = [], [], np.full(len(vectors), -1, np.float32)
     for each in np.unique(classes[classes >= 0]):
         rows = np.flatnonzero(classes == each)
@@ -209,10 +213,17 @@ def _agglomerate(vectors: Vectors, pairs: NDArray[np.int64], least: float) -> Gr
     return np.unique(clusters, return_inverse=True)[1].astype(np.int64)
 
 
-def _many_a_class(clusters: Groups, classes: NDArray[np.int64]) -> bool:
-    """Whether the usual class is made of three clusters at least: else to be alike is to be of the class."""
-    counts = [len(np.unique(clusters[classes == each])) for each in np.unique(classes[classes >= 0])]
-    return bool(np.median(counts) >= 3)
+def _nearest_outside(vectors: Vectors, classes: NDArray[np.int64], clusters: Groups) -> NDArray[np.float32]:
+    """(n) the highest similarity of each picture to one of its class in another cluster; -2 where there is none."""
+    nearest = np.full(len(vectors), -2, np.float32)
+    for each in np.unique(classes[classes >= 0]):
+        rows = np.flatnonzero(classes == each)
+        for start in range(0, len(rows), _ROWS):
+            asked = rows[start : start + _ROWS]
+            found = vectors[asked] @ vectors[rows].T
+            found[clusters[asked][:, None] == clusters[rows]] = -2
+            nearest[asked] = found.max(axis=1)
+    return nearest
 
 
 def _telling(vectors: Vectors, orders: Mapping[str, NDArray[np.int64]]) -> tuple[str | None, dict[str, float]]:
@@ -234,10 +245,11 @@ def _telling(vectors: Vectors, orders: Mapping[str, NDArray[np.int64]]) -> tuple
 def _stretches(vectors: Vectors, order: NDArray[np.int64], likeness: float) -> Groups:
     """(n) clusters that are stretches of `order`, at most 200 long; what is not in it is by itself.
 
-    The cut of the order that makes the sum over all pairs within stretches of (similarity - half of the neighbours' mean) the
-    largest, by dynamic programming: a pair counts for its stretch if it is nearer to being neighbours than to being strangers.
+    The cut of the order that makes the sum over all pairs within stretches of (similarity - a sixth of the neighbours' mean)
+    the largest, by dynamic programming. A sixth, not half: likeness falls with distance, and a missed cut makes a group larger
+    than it had to be where one too many puts a person on both sides.
     """
-    count, least = len(order), likeness / 2
+    count, least = len(order), likeness / 6
     longest = min(_LONGEST, max(2, count // 10))
     own = vectors[order]
     gains = np.zeros((count, longest), np.float32)  # of the stretch of each length that ends at each place
@@ -245,9 +257,7 @@ def _stretches(vectors: Vectors, order: NDArray[np.int64], likeness: float) -> G
     for length in range(2, longest + 1):
         sums[length - 1 :] += own[: count - length + 1]
         squares = (sums**2).sum(axis=1)
-        gains[length - 1 :, length - 1] = (
-            (squares - length) / 2 - least * length * (length - 1) / 2
-        )[length - 1 :]
+        gains[length - 1 :, length - 1] = ((squares - length) / 2 - least * length * (length - 1) / 2)[length - 1 :]
     best, lengths = np.zeros(count + 1), np.ones(count, np.int64)
     for end in range(count):
         possible = min(longest, end + 1)

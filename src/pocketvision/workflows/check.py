@@ -8,6 +8,7 @@ from pocketvision.data.audit import Audit, audit
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
+from pocketvision.errors import MissingExtraError
 from pocketvision.preprocessing import MAX_PIXELS
 
 
@@ -26,6 +27,7 @@ def check(
     min_per_class: int = 1,
     max_pixels: int = MAX_PIXELS,
     workers: int = 2,
+    groups: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
@@ -34,8 +36,8 @@ def check(
     alone. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each.
     labels: every class name in index order; None takes those found. format, task: as what the data is read; None finds out.
     images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out.
-    max_pixels: larger images count as unreadable. workers: decoding threads. on_progress: called with the images done and their
-    total.
+    max_pixels: larger images count as unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`),
+    by features of a pre-trained network, which needs the `train` extra. on_progress: called with the images done and their total.
 
     `result.hurts` tells whether something would spoil a training. Raises UsageError when `data` is no such source.
     """
@@ -55,4 +57,11 @@ def check(
             images=images,
             min_per_class=min_per_class,
         )
-    return audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
+    found = audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
+    if not groups:
+        return found
+    try:
+        from pocketvision.training.frozen_features import with_flattery
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("check --groups", "train") from error
+    return with_flattery(found, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
