@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from pocketvision.cli.main import main
 from pocketvision.data import demo_faces
+from pocketvision.data.samples import Samples
+from pocketvision.training import frozen_features
 
 VIEWS = 4
 
@@ -37,6 +40,7 @@ def bursts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_check_finds_the_bursts_and_says_what_a_random_split_hides(
     bursts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,9 +49,29 @@ def test_check_finds_the_bursts_and_says_what_a_random_split_hides(
     found = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["likely_groups"]
     assert 32 <= found["groups"] <= 48
     assert found["with_twin"] > 0.8 * 160
-    assert found["all"]["accuracy"] > found["grouped"]["accuracy"] + 0.12
+    assert found["all"]["share"] > found["grouped"]["share"] + 0.12
     assert "A random split has a picture of the same group in training for" in printed
     assert "Split by these groups, it is right on" in printed
+
+
+def test_what_is_found_is_printed_and_in_the_json(
+    bursts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By features of another kind, which need no network: the pictures themselves, at 8 pixels."""
+
+    def tiny(samples: Samples, **_: object) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        pictures = [Image.open(samples.file(index)).resize((8, 8)) for index in range(len(samples))]
+        features = np.stack([np.asarray(picture, np.float32).reshape(-1) for picture in pictures])
+        return features, np.ones(len(samples), np.bool_)
+
+    monkeypatch.setattr(frozen_features, "frozen_features", tiny)
+    main_code(["check", str(bursts), "--groups", "--json", str(tmp_path / "audit.json")])
+    printed = " ".join(capsys.readouterr().out.split())
+    found = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["likely_groups"]
+    assert found["groups"] > 10
+    assert found["images_in_groups"] > found["with_twin"] > 40
+    assert f"{found['images_in_groups']} of 160 images likely belong to {found['groups']} groups" in printed
+    assert "A random split has a picture of the same group in training" in printed
 
 
 def test_without_the_option_nothing_is_said_of_groups(bursts: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ _TRAIN, _VALIDATION = 0, 1
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class RightAnswers:
     """Right answers of so many."""
 
     hits: int
@@ -45,7 +45,7 @@ class Accuracy:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         bounds = None if self.interval is None else [self.interval.low, self.interval.high]
-        return {"accuracy": self.value, "interval": bounds, "images": self.images}
+        return {"share": self.value, "interval": bounds, "images": self.images}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,9 @@ class Flattery:
     groups: LikelyGroups
     given: bool
     with_twin: int
-    everything: Accuracy
-    rest: Accuracy
-    grouped: Accuracy | None = None
+    everything: RightAnswers
+    rest: RightAnswers
+    grouped: RightAnswers | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -107,11 +107,11 @@ def flattery(features: Vectors, samples: Samples, groups: LikelyGroups, *, seed:
             return None
         learned, asked = np.flatnonzero(splits == _TRAIN), np.flatnonzero(splits == _VALIDATION)
         right, twin = _validated(features, labels, groups.of, learned, asked)
-        return Flattery(groups, True, int(twin.sum()), _accuracy(right), _accuracy(right[~twin]))
+        return Flattery(groups, True, int(twin.sum()), _counted(right), _counted(right[~twin]))
     right, twin = _cross_validated(features, labels, groups.of, np.arange(len(labels)), seed)
     clusters = unite(len(labels), np.zeros((0, 2), np.int64), groups.of)
     apart, _ = _cross_validated(features, labels, groups.of, clusters, seed)
-    return Flattery(groups, False, int(twin.sum()), _accuracy(right), _accuracy(right[~twin]), _accuracy(apart))
+    return Flattery(groups, False, int(twin.sum()), _counted(right), _counted(right[~twin]), _counted(apart))
 
 
 def twins_in_training(
@@ -122,8 +122,8 @@ def twins_in_training(
     return found
 
 
-def _accuracy(right: NDArray[np.bool_]) -> Accuracy:
-    return Accuracy(int(right.sum()), len(right))
+def _counted(right: NDArray[np.bool_]) -> RightAnswers:
+    return RightAnswers(int(right.sum()), len(right))
 
 
 def _cross_validated(

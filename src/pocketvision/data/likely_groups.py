@@ -125,7 +125,8 @@ def within_classes(features: Vectors, classes: NDArray[np.int64]) -> Vectors:
     kept = values > max(float(values[0]), 1e-12) * 1e-5
     # The square root of the usual whitening: fully whitened, noise weighs as much as what pictures show.
     evened = (centred @ directions[:, kept]) / values[kept] ** 0.25
-    return (evened / np.maximum(np.linalg.norm(evened, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    vectors: Vectors = (evened / np.maximum(np.linalg.norm(evened, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    return vectors
 
 
 def _by_likeness(vectors: Vectors, classes: NDArray[np.int64]) -> tuple[Groups | None, float | None]:

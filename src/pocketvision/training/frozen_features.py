@@ -1,12 +1,15 @@
 """Pooled features of a frozen network on clean views, in ONNX Runtime: for what is asked before any training."""
 
-import tempfile
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+import safetensors.torch
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from pocketvision.data.audit import Audit
 from pocketvision.data.capture_orders import capture_orders
@@ -15,6 +18,7 @@ from pocketvision.data.likely_groups import likely_groups
 from pocketvision.data.samples import Samples
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.models.features import CUT, POOLED
+from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS
@@ -31,7 +35,7 @@ def with_flattery(
     workers: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """The audit, and what likely groups do to the validation of its readable pictures. Raises UsageError where none has a class."""
+    """The audit, and what likely groups do to the validation of its readable pictures. UsageError where none has a class."""
     samples = found.samples.select(found.readable)
     if samples.classes is None:
         raise UsageError(f"{samples.root}: likely groups are found within classes, and its pictures are in none.")
@@ -65,20 +69,26 @@ def frozen_features(
 
     found: list[NDArray[np.float32]] = []
     readable = np.zeros(len(samples), np.bool_)
-    with tempfile.TemporaryDirectory() as folder:
-        runtime = compile_trunk(
-            pretrained.network.eval(), _CUT, (POOLED,), height=size, width=size, folder=Path(folder)
-        )
-        waiting: list[NDArray[np.float32]] = []
-        for index, image in enumerate(prefetch(load, range(len(samples)), workers=workers, ahead=2 * RUNTIME_BATCH)):
-            readable[index] = image is not None
-            waiting += [] if image is None else [image]
-            if waiting and (len(waiting) == RUNTIME_BATCH or index == len(samples) - 1):
-                found.append(runtime.tail(runtime.trunk(np.stack(waiting))[CUT])[POOLED])
-                waiting = []
-            if on_progress is not None:
-                on_progress(index + 1, len(samples))
+    runtime = compile_trunk(
+        pretrained.network.eval(), _CUT, (POOLED,), height=size, width=size, folder=_compiled(pretrained.network, size)
+    )
+    waiting: list[NDArray[np.float32]] = []
+    for index, image in enumerate(prefetch(load, range(len(samples)), workers=workers, ahead=2 * RUNTIME_BATCH)):
+        readable[index] = image is not None
+        waiting += [] if image is None else [image]
+        if waiting and (len(waiting) == RUNTIME_BATCH or index == len(samples) - 1):
+            found.append(runtime.tail(runtime.trunk(np.stack(waiting))[CUT])[POOLED])
+            waiting = []
+        if on_progress is not None:
+            on_progress(index + 1, len(samples))
     features = np.zeros((len(samples), found[0].shape[1] if found else 1), np.float32)
     if found:
         features[readable] = np.concatenate(found)
     return features, readable
+
+
+def _compiled(network: Network, size: int) -> Path:
+    """Where the compiled network is kept for the next time."""
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    named = safetensors.torch.save(state) + f"{POOLED}|{_CUT}|{size}|{onnxruntime.__version__}".encode()
+    return user_cache_path("pocketvision") / "trunks" / hashlib.sha256(named).hexdigest()[:20]

@@ -35,11 +35,9 @@ def check(
     data: an image folder, a CSV or Parquet table, or a data set that gives (picture, truth); the column names matter to tables
     alone. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each.
     labels: every class name in index order; None takes those found. format, task: as what the data is read; None finds out.
-    images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out.
-    max_pixels: larger images count as unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`),
-    by features of a pre-trained network, which needs the `train` extra. on_progress: called with the images done and their total.
-
-    `result.hurts` tells whether something would spoil a training. Raises UsageError when `data` is no such source.
+    images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out. max_pixels:
+    larger images count as unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the
+    `train` extra). on_progress: called with the images done and their total. `result.hurts` tells whether something would spoil a training. Raises UsageError when `data` is no such source.
     """
     given = given_data(data, paths, labels)
     if isinstance(given, InMemory):
