@@ -90,5 +90,7 @@ def frozen_features(
 def _compiled(network: Network, size: int) -> Path:
     """Where the compiled network is kept for the next time."""
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    named = safetensors.torch.save(state) + f"{POOLED}|{_CUT}|{size}|{onnxruntime.__version__}".encode()
+    named = safetensors.torch.save(state) + f"{POOLED}|{_CUT}|{size}|{onnxruntime.__version__}".encode(
+        "utf-8", "strict"
+    )
     return user_cache_path("pocketvision") / "trunks" / hashlib.sha256(named).hexdigest()[:20]

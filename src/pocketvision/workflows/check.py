@@ -37,7 +37,8 @@ def check(
     labels: every class name in index order; None takes those found. format, task: as what the data is read; None finds out.
     images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out. max_pixels:
     larger images count as unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the
-    `train` extra). on_progress: called with the images done and their total. `result.hurts` tells whether something would spoil a training. Raises UsageError when `data` is no such source.
+    `train` extra). on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a
+    training. Raises UsageError when `data` is no such source.
     """
     given = given_data(data, paths, labels)
     if isinstance(given, InMemory):
