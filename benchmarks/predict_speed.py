@@ -49,7 +49,7 @@ from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe import DataSettings
 
 Column = Callable[[list[Path]], object]
 BARS = {"share_of_onnxruntime, of its own threading": 0.8, "first_answer cpu_seconds": 1.5, "help cpu_seconds": 0.3}
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument(
         "--interpolation",
         choices=get_args(Interpolation),
-        default=Recipe.interpolation,
+        default=DataSettings.interpolation,
         help="default: as `train` ships",
     )
     parser.add_argument("--images", type=int, default=96, help="images a column and round")

@@ -189,7 +189,7 @@ def summary(arguments: argparse.Namespace, rounds: list[dict[str, Any]]) -> dict
 def our_side(table: Path, seed: int, limit: int, result: Path) -> None:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command line sets it
     from pocketvision.progress import EpochEnded, Event
-    from pocketvision.training.recipe import Recipe
+    from pocketvision.training.recipe import CacheSettings
     from pocketvision.workflows.train import train
 
     started = time.perf_counter()
@@ -202,7 +202,7 @@ def our_side(table: Path, seed: int, limit: int, result: Path) -> None:
             history.append([now, event.record.val_accuracy])
             ended.append((event.record.stage, now, event.record.images_per_second))
 
-    epochs2 = Recipe.views + 2 if limit else EPOCHS[2]
+    epochs2 = CacheSettings.views + 2 if limit else EPOCHS[2]
     trained = train(table.resolve(), out=result.parent / "run", seed=seed, epochs2=epochs2, on_event=note)
     test = next(each for each in trained.evaluations if each.name == "test")
     # The epochs that were not run count at their stage's own pace: for stage 2 that of the epochs after every view has been
@@ -212,7 +212,7 @@ def our_side(table: Path, seed: int, limit: int, result: Path) -> None:
     for stage, epochs in EPOCHS.items():
         records = [record for record in trained.history if record.stage == stage]
         rates[stage] = statistics.median(rate for each, _, rate in ended if each == stage)
-        steady = records[Recipe.views if stage == 2 else 1 :] or records
+        steady = records[CacheSettings.views if stage == 2 else 1 :] or records
         seconds += (epochs - len(records)) * statistics.median(record.seconds for record in steady)
     values = {
         "history": history,

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ from pocketvision.cli.verbs import app
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.data.findings import KINDS
 from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.training.recipe import Recipe
+from pocketvision.training.setting import said, settings_of
+from pocketvision.training.setting_values import names_of, values_of
 
 if TYPE_CHECKING:
     from pocketvision.workflows.training_run import TrainResult
@@ -213,9 +216,36 @@ def table(document: Path, first_header: str) -> list[list[str]]:
 
 
 def test_every_option_of_train_is_described() -> None:
-    options = {option for parameter in VERBS["train"].params for option in (*parameter.opts, *parameter.secondary_opts)}
+    def options(hidden: bool) -> set[str]:
+        shown = [parameter for parameter in VERBS["train"].params if hidden or not getattr(parameter, "hidden", False)]
+        found = {option for parameter in shown for option in (*parameter.opts, *parameter.secondary_opts)}
+        return {option for option in found if option.startswith("--")}
+
+    rows = {each for row in table(ROOT / "docs/training.md", "option") for each in row[0].split(", ")}
+    assert rows == options(hidden=False)
     training = (ROOT / "docs/training.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"--[a-z][a-z0-9-]*", training)) == {option for option in options if option.startswith("--")}
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", training)) <= options(hidden=True)
+
+
+def test_every_setting_of_a_recipe_is_described() -> None:
+    """The table is what the settings' own metadata say; `make` nothing by hand: print setting_rows() and paste them."""
+    assert table(ROOT / "docs/training.md", "setting") == [[*row] for row in setting_rows()]
+
+
+def setting_rows() -> list[tuple[str, str, str, str]]:
+    """Path, default, meaning with what is allowed, and flat name of each."""
+    values, rows = values_of(Recipe()), []
+    for each in settings_of(Recipe):
+        numbers = [path for path in values if path.replace(".1.", ".*.").replace(".2.", ".*.") == each.path]
+        defaults = [each.unset if values[path] is None else said(values[path]) for path in numbers]
+        allowed = f" ({each.allowed})" if each.allowed and Mapping not in each.kinds else ""
+        unit = f" [{each.unit}]" if each.unit else ""
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in names_of(each) if name)
+        path = each.path.replace("*", "N")
+        rows.append(
+            (path, ", ".join(dict.fromkeys(defaults)), f"{each.help}{unit}{allowed}".replace("`", ""), names or "–")
+        )
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -234,10 +264,10 @@ def test_every_option_is_named_on_the_page_of_its_verb(verb: str) -> None:
 def test_defaults_of_train_are_as_described() -> None:
     described = {row[0].split(",")[0]: row[1] for row in table(ROOT / "docs/training.md", "option")}
     for parameter in VERBS["train"].params:
-        if parameter.opts[0].startswith("--"):
+        if parameter.opts[0].startswith("--") and not parameter.hidden:
             stated = re.search(r"\[default: (.+)\]", parameter.help or "")
             default = stated[1] if stated else "–" if parameter.default is None else parameter.default
-            default = {True: "on"}.get(default, default) if isinstance(default, bool) else default
+            default = {True: "on", False: "off"}[default] if isinstance(default, bool) else default
             found = described[parameter.opts[0]]
             same = float(found) == default if isinstance(default, int | float) else found == default
             assert same, f"{parameter.opts[0]}: docs/training.md says {found}, the command line {default}"

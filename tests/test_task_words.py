@@ -34,7 +34,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "an option of the shell and of Python, a setting of recipes",
         "label_smoothing",
-        "cli/train.py training/learner.py training/recipe.py workflows/train.py",
+        "training/learner.py training/settings.py training/training_data.py",
     ),
     (
         "the option that names a table's column, and its default",

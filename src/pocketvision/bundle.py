@@ -261,7 +261,7 @@ def _fill(
             shutil.copyfile(content, target)
         _flush(target)
         recorded[name] = FileManifest(size=target.stat().st_size, sha256=_sha256(target))
-    complete = replace(manifest, files=recorded, versions={**_versions(), **manifest.versions})
+    complete = replace(manifest, files=recorded, versions={**versions(), **manifest.versions})
     _check_consistency(complete, MANIFEST)
     text = json_text(manifest_to_dict(complete), indent=2)
     (building / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -289,7 +289,7 @@ def _take_place(building: Path, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of what makes a bundle, for whoever has to find out why two of them differ. Nothing is imported."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     for name in ("pocketvision", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow"):

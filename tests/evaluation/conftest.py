@@ -65,7 +65,12 @@ def full_record(make_evaluation: MakeEvaluation) -> RunRecord:
         created="2026-11-22T10:00:00+00:00",
         evaluations=(make_evaluation(name="validation", role="selection"), make_evaluation(name="test")),
         model="efficientnet_lite0",
-        recipe={"epochs1": 15, "lr1": 1e-3, "balance_to": None, "cache": True, "class_weights": {"yes": 2.0}},
+        recipe={
+            "phases.1.epochs": 15,
+            "data.balance_to": None,
+            "cache.enabled": True,
+            "loss.class_weights": {"yes": 2.0},
+        },
         audit=AuditSummary(90, (AuditFinding("duplicates", "warning", 2, ("a.png, b.png",)),)),
         classes=(ClassCounts("no", 30, 8, 20, weight=1.0), ClassCounts("yes", 10, 3, 20, added=20, weight=2.0)),
         history=history,

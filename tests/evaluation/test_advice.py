@@ -67,11 +67,11 @@ def test_sure_mistakes_may_be_wrong_labels() -> None:
     ("train", "recipe", "wanted"),
     [
         (10, {}, True),
-        (10, {"class_weights": "none", "balance_to": None}, True),
+        (10, {"loss.class_weights": "none", "data.balance_to": None}, True),
         (80, {}, False),
-        (10, {"class_weights": "balanced"}, False),
-        (10, {"class_weights": {"ant": 2.0}}, False),
-        (10, {"balance_to": 100}, False),
+        (10, {"loss.class_weights": "balanced"}, False),
+        (10, {"loss.class_weights": {"ant": 2.0}}, False),
+        (10, {"data.balance_to": 100}, False),
     ],
 )
 def test_a_small_weak_class_is_to_be_balanced_unless_it_is(train: int, recipe: dict[str, object], wanted: bool) -> None:
@@ -89,7 +89,7 @@ def test_what_the_learning_curves_suggest(full_record: RunRecord) -> None:
 
     def given(train: float, val: float, epochs2: int, stages: int | None = 9) -> set[str]:
         chosen = replace(last, train_accuracy=train, val_accuracy=val)
-        recipe = {"epochs1": 2, "epochs2": epochs2, "unfreeze": 3}
+        recipe = {"phases.1.epochs": 2, "phases.2.epochs": epochs2, "phases.2.unfreeze": 3}
         trained = replace(record, history=(chosen,), chosen=chosen, recipe=recipe, stages=stages)
         return set(advice(trained)) & {"epochs", "unfreeze", "overfitted"}
 

@@ -347,22 +347,25 @@ def test_recipe_files_and_timings_are_folded(full_record: RunRecord) -> None:
 @pytest.mark.usefixtures("without_charts")
 def test_the_values_that_were_used_are_reported(full_record: RunRecord) -> None:
     recipe = {
-        "weights": "auto",
-        "size": None,
-        "class_weights": "none",
-        "balance_to": None,
-        "cache_limit": 20_000_000_000,
+        "model.weights": "auto",
+        "data.size": None,
+        "loss.class_weights": "none",
+        "data.balance_to": None,
+        "phases.2.lr": None,
+        "a.new.one": (0.9, 0.999),
     }
-    used = {"weights": "PyPI package weights-of-someone", "size": 224}
-    html = render_report(replace(full_record, recipe=recipe, used=used))
-    values = re.findall(r"<code>(\w+)</code></dt><dd>(.*?)</dd>", html)
+    used = {"model.weights": "PyPI package weights-of-someone", "data.size": 224}
+    html = render_report(replace(full_record, recipe=recipe, used=used, meanings={"a.new.one": "What it is"}))
+    values = re.findall(r"<code>([\w.]+)</code></dt><dd>(.*?)</dd>", html)
     assert dict(values) == {
-        "weights": "PyPI package weights-of-someone",
-        "size": "224",
-        "class_weights": "off: every image counts the same",
-        "balance_to": "off: no copies are added",
-        "cache_limit": "20.0 GB",
+        "model.weights": "PyPI package weights-of-someone",
+        "data.size": "224",
+        "loss.class_weights": "off: every image counts the same",
+        "data.balance_to": "off: no copies are added",
+        "phases.2.lr": "the optimizer’s",
+        "a.new.one": "0.9, 0.999",
     }
+    assert "What it is <code>a.new.one</code>" in html and "Learning rate <code>phases.2.lr</code>" in html
 
 
 @pytest.mark.usefixtures("without_charts")

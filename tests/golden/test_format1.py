@@ -15,6 +15,7 @@ from pocketvision.models.weights import load_pretrained
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE, TOLERANCE
 from pocketvision.training.checkpoint import read_checkpoint
+from pocketvision.training.recipe_file import read_recipe
 from pocketvision.workflows.predict import predict
 
 
@@ -84,14 +85,6 @@ def test_a_bundle_is_measured_as_it_was_then(format1: Path) -> None:
     assert found.metrics.accuracy == pytest.approx(5 / 6)
 
 
-@pytest.mark.slow
-def test_an_unfinished_run_goes_on(format1: Path) -> None:
-    result = pocketvision.train(resume=format1 / "unfinished")
-    assert not result.interrupted
-    assert [(record.stage, record.epoch) for record in result.history] == [(1, 1), (1, 2), (2, 1), (2, 2)]
-    assert pocketvision.verify(result.bundle.folder).images == 4
-
-
 def test_a_finished_run_is_left_as_it_is(format1: Path) -> None:
     run = format1 / "finished"
     (run / "report.html").write_text("kept")  # left out of the golden files
@@ -103,15 +96,35 @@ def test_a_finished_run_is_left_as_it_is(format1: Path) -> None:
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-def test_an_unfinished_run_without_weights_names_the_version_that_can_finish_it(format1: Path) -> None:
-    with pytest.raises(UsageError, match=r"by PocketVision 0\.1\.0.*Finish it with that version"):
-        pocketvision.train(resume=format1 / "from_scratch")
+@pytest.mark.parametrize("name", ["unfinished", "from_scratch"])
+def test_an_unfinished_run_names_the_version_that_can_finish_it(format1: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"by PocketVision 0\.1\.0.*Finish it with that version") as refused:
+        pocketvision.train(resume=format1 / name)
+    assert f"--recipe {format1 / name}" in str(refused.value)
 
 
-def test_an_unfinished_run_goes_on_where_its_data_was_moved_to(format1: Path) -> None:
-    (format1 / "pictures").rename(format1 / "moved")
-    with pytest.raises(UsageError, match=r"is not there\. If it was moved"):
-        pocketvision.train(resume=format1 / "unfinished")
-    result = pocketvision.train(format1 / "moved", resume=format1 / "unfinished")
-    assert len(result.history) == 4
-    assert "moved" in (format1 / "unfinished/split.csv").read_text()
+def test_a_finished_run_is_given_no_more_epochs(format1: Path) -> None:
+    with pytest.raises(UsageError, match=r"Finish it with that version"):
+        pocketvision.train(resume=format1 / "finished", epochs2=13)
+
+
+def test_its_flat_settings_are_a_recipe(format1: Path) -> None:
+    for place in (format1 / "finished", format1 / "finished/run.json"):
+        found = read_recipe(place)
+        assert (found.batch, found.seed, found.precision, found.data.test_share) == (4, 1, "float32", 0.2)
+        assert [(each.unfreeze, each.epochs, each.lr, each.patience) for each in found.phases] == [
+            (0, 2, 0.001, 7),
+            (2, 12, 0.03, 7),
+        ]
+        assert (found.cache.views, found.cache.limit, found.model.weights_key) == (2, 20.0, None)
+        assert found.model.name == str(format1.resolve() / "finished/architecture.json")
+
+
+def test_flat_settings_of_no_version_are_named(format1: Path) -> None:
+    path = format1 / "finished/run.json"
+    path.write_text(path.read_text().replace('"lr1"', '"lr7"'))
+    with pytest.raises(UsageError, match=r"run\.json has settings this version does not know: lr7"):
+        read_recipe(path)
+    path.write_text("[]")
+    with pytest.raises(UsageError, match=r"run\.json holds no recipe"):
+        read_recipe(path)

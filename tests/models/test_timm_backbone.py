@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import onnxruntime
 import pytest
@@ -32,6 +32,8 @@ from pocketvision.models.timm_backbone import TimmBackbone, timm_backbone, timm_
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.setting_aliases import given_flat
+from pocketvision.training.setting_values import applied
 
 CLASSES = 7
 TRANSFORMER = "deit_tiny_patch16_224"
@@ -237,6 +239,10 @@ def test_gradients_of_a_tail_reach_all_of_it_and_nothing_below(name: str, precis
         assert all(each.grad.isfinite().all() for key, each in network.named_parameters() if key in reached)
 
 
+def trains(**flat: Any) -> None:
+    applied(Recipe(), given_flat(flat)).require_model()
+
+
 def test_a_size_that_timm_refuses_names_the_one_that_works() -> None:
     spec = pair(TRANSFORMER).spec
     spec.check_size(224, 224)
@@ -244,16 +250,16 @@ def test_a_size_that_timm_refuses_names_the_one_that_works() -> None:
         lambda: spec.check_size(225, 225),
         lambda: spec.check_size(224, 160),
         lambda: cost(spec, size=225),
-        lambda: Recipe(model=f"timm:{TRANSFORMER}", size=225, unfreeze=0),
+        lambda: trains(model=f"timm:{TRANSFORMER}", size=225, unfreeze=0),
     ):
         with pytest.raises(UsageError, match=rf"timm:{TRANSFORMER} can not take .*[^.]\)\. 224 x 224 works\.$"):
             refused()
-    Recipe(model="timm:convnext_atto", size=97, unfreeze=2)
+    trains(model="timm:convnext_atto", size=97, unfreeze=2)
 
 
 def test_a_network_in_one_piece_has_no_stages_to_unfreeze() -> None:
-    with pytest.raises(UsageError, match=r"--unfreeze 1: .* has 0 stages"):
-        Recipe(model=f"timm:{TRANSFORMER}", unfreeze=1)
+    with pytest.raises(UsageError, match=r"phases\.2\.unfreeze is 1: .* has 0 stages"):
+        trains(model=f"timm:{TRANSFORMER}", unfreeze=1)
 
 
 def test_an_unknown_name_lists_near_matches() -> None:

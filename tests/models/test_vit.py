@@ -16,6 +16,7 @@ from pocketvision.models.network import Network
 from pocketvision.models.transformer import Patches
 from pocketvision.models.vit import VisionTransformer
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.setting_values import changed
 
 SMALL = VisionTransformer("small", width=48, depth=4, heads=3, input_size=64)
 
@@ -93,8 +94,8 @@ def test_a_size_that_patches_do_not_fill_is_refused_with_sizes_that_work(
 
 def test_a_training_at_an_odd_size_is_refused_before_it_begins() -> None:
     with pytest.raises(UsageError, match=r"vit_tiny_16 cuts an image into patches.*that work: 224, 240\."):
-        Recipe(size=225, model="vit_tiny_16")
-    assert Recipe(size=240, model="vit_tiny_16").size == 240
+        changed(Recipe(), {"data.size": 225, "model.name": "vit_tiny_16"}).require_model()
+    changed(Recipe(), {"data.size": 240, "model.name": "vit_tiny_16"}).require_model()
     with pytest.raises(UsageError, match="that work: 96, 112"):
         cost(ARCHITECTURES["vit_tiny_16"], size=100)
 

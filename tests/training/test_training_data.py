@@ -16,6 +16,7 @@ from pocketvision.errors import UsageError
 from pocketvision.progress import Event, Note
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_log import RunLog
+from pocketvision.training.setting_values import changed
 from pocketvision.training.training_data import TrainingData, prepare_data
 
 RECIPE = Recipe(seed=1)
@@ -48,7 +49,7 @@ def prepare(data: Path, tmp_path: Path, *, recipe: Recipe = RECIPE, **options: A
         if isinstance(event, Note):
             notes.append(event.text)
 
-    chosen = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None, **options}
+    chosen = {"labels": None, "columns": {}, "images": None, "recorded": None, **options}
     return prepare_data(data, recipe, log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), notes
 
 
@@ -58,7 +59,7 @@ def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp
 
 
 def test_classes_left_out_by_request(photos: Path, tmp_path: Path) -> None:
-    data, notes = prepare(photos, tmp_path, min_per_class=2)
+    data, notes = prepare(photos, tmp_path, recipe=changed(RECIPE, {"data.min_per_class": 2}))
     assert data.samples.class_names == ("ant", "cow") and len(data.samples) == len(data.content_hashes) == 10
     assert set(data.samples.class_counts().tolist()) == {5}
     assert any("HEIC" in line for line in notes) and any("loose.png" in line for line in notes)
@@ -82,7 +83,7 @@ def test_shares_that_do_not_apply_are_told(photos: Path, tmp_path: Path, test: b
         for number in range(5)
     ]
     (photos / "t.csv").write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
-    asked = Recipe(seed=1, val_share=0.3, test_share=0.25)
+    asked = changed(RECIPE, {"data.val_share": 0.3, "data.test_share": 0.25})
     data, notes = prepare(photos / "t.csv", tmp_path, recipe=asked)
     assert [len(data.indices(split)) for split in ("val", "test")] == [2, 2 * test]
     unused = [line for line in notes if "is not used" in line]

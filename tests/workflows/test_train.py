@@ -109,7 +109,7 @@ def test_the_same_seed_repeats_bit_by_bit_and_an_interrupted_run_ends_there_too(
 
 
 def test_resume_refuses_other_settings_and_other_data(trained: TrainResult, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="only --epochs1 and --epochs2 can change, not lr1"):
+    with pytest.raises(UsageError, match=r"only phases\.N\.epochs can change, not --lr1"):
         pocketvision.train(resume=trained.run, lr1=0.5)
     with pytest.raises(UsageError, match="is not a run"):
         pocketvision.train(resume=tmp_path)
@@ -171,7 +171,7 @@ def test_broken_files_are_skipped_with_a_line_each(photos: Path, tiny_training: 
 def test_views_beyond_the_cache_limit_are_given_up_aloud(
     photos: Path, tiny_training: dict[str, Any], tmp_path: Path
 ) -> None:
-    many = tiny_training | {"epochs1": 1, "epochs2": 0, "views": 60, "unfreeze": 4, "cache_limit": 3_000_000}
+    many = tiny_training | {"epochs1": 1, "epochs2": 0, "views": 60, "unfreeze": 4, "cache_limit": 0.003}
     result = pocketvision.train(photos, out=tmp_path / "run", **many)
     assert any("holds" in note and "views an image, not 60" in note for note in result.notes)
 

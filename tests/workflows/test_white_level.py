@@ -18,6 +18,7 @@ from pocketvision.preprocessing import decode
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_log import RunLog
+from pocketvision.training.setting_values import changed
 from pocketvision.training.training_data import prepare_data
 
 
@@ -45,13 +46,13 @@ def twelve_bits(tiny_bundle: Bundle) -> Bundle:
 
 def test_training_data_tells_its_white(microscopy: Path, tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl", lambda _: None)
-    options = {"labels": None, "columns": {}, "images": None, "min_per_class": 1, "recorded": None}
+    options = {"labels": None, "columns": {}, "images": None, "recorded": None}
     options |= {"log": log, "on_event": print}
     assert prepare_data(microscopy, Recipe(), **options).white_level == 4095  # type: ignore[arg-type]
     assert any("16 bits a channel in 24 images: 4095 is white" in note for note in log.notes)
-    assert prepare_data(microscopy, Recipe(white_level=16383), **options).white_level == 16383  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--white-level 4000: expected 255, 1023, 4095, 16383, 65535"):
-        Recipe(white_level=4000)
+    assert prepare_data(microscopy, changed(Recipe(), {"data.white_level": 16383}), **options).white_level == 16383  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"data\.white_level is 4000; expected 255, 1023, 4095, 16383, 65535"):
+        changed(Recipe(), {"data.white_level": 4000})
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
 """Options that several verbs share, spelt once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from pocketvision.data.balance import ClassWeights
 
 BundleArgument = Annotated[str, typer.Argument(help="A bundle's folder, or the name of a pre-trained model.")]
 Positive = Annotated[str | None, typer.Option(help="With two classes: the one that precision, recall and F1 speak of.")]
@@ -82,10 +79,6 @@ DecodingWorkers = Annotated[
     int | None, typer.Option(min=1, max=256, help="Threads that read and run images.  [default: one a core]")
 ]
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
-WhiteLevel = Annotated[
-    int | None,
-    typer.Option(help="The value of 16-bit images that is white: 255, 1023, 4095, 16383, 65535.  [default: found out]"),
-]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images of more pixels are refused before they are decoded.")]
 Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
 
@@ -97,12 +90,3 @@ def parse_labels(value: str | None) -> list[str] | None:
     from pocketvision.data.class_lists import parse_class_names
 
     return parse_class_names(value)
-
-
-def parse_class_weights(value: str) -> "ClassWeights":
-    """`none`, `balanced`, or weights by name from --class-weights."""
-    if value in ("none", "balanced"):
-        return cast("ClassWeights", value)
-    from pocketvision.data import class_lists
-
-    return class_lists.parse_class_weights(value)

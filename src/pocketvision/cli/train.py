@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,87 +16,67 @@ from pocketvision.cli.options import (
     LabelColumn,
     Labels,
     Lang,
-    MaxPixels,
-    MinPerClass,
     PathColumn,
     Positive,
     SplitColumn,
     TaskKind,
-    WeightsKey,
-    WhiteLevel,
-    Workers,
-    parse_class_weights,
     parse_labels,
 )
-from pocketvision.cli.terminal import stdout
+from pocketvision.cli.terminal import stdout, write_line
+from pocketvision.training.setting import said
+from pocketvision.training.setting_aliases import Alias, given_flat, with_aliases
+from pocketvision.training.setting_values import Given, given_settings
 
 if TYPE_CHECKING:
     from pocketvision.workflows.training_run import TrainResult
 
-_STAGES = "The two stages"
-_DATA = "Data"
-_CACHE = "Speed and memory"
+SHOWN = (
+    "model",
+    "weights",
+    "size",
+    "batch",
+    "seed",
+    "val_share",
+    "test_share",
+    "class_weights",
+    "balance_to",
+    "augmentation",
+    "min_per_class",
+    "workers",
+)
+"""What everybody uses. The other flat names of settings are options too, which the help does not show; all are in the recipe."""
 
 
+def _option(alias: Alias) -> tuple[Any, Any]:
+    """How typer is told of a setting; None is not given."""
+    setting = alias.setting
+    default = setting.unset if alias.default is None else said(alias.default)
+    help, hidden = f"{setting.help}.  [default: {default}]", alias.name not in SHOWN
+    return Annotated[setting.plain | None, typer.Option(help=help, hidden=hidden, rich_help_panel="The recipe")], None
+
+
+@with_aliases(_option)
 def train(
     data: Annotated[
         Path | None, typer.Argument(help="An image folder (DATA/class/*.jpg) or a CSV or Parquet table.")
     ] = None,
-    model: Annotated[str, typer.Option(help="An architecture of `pocketvision models`.")] = "efficientnet_lite0",
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]")] = None,
-    weights: Annotated[
-        str, typer.Option(help="auto, a Hugging Face repository, a .safetensors or .pth file, or none (random start).")
-    ] = "auto",
-    weights_key: WeightsKey = None,
-    size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: that of the weights]")] = None,
-    interpolation: Annotated[str, typer.Option(help="How images are resized: bilinear or bicubic.")] = "bilinear",
-    epochs1: Annotated[
-        int | None, typer.Option(help="Epochs at most, head alone.  [default: 15]", rich_help_panel=_STAGES)
-    ] = None,
-    epochs2: Annotated[
-        int | None, typer.Option(help="Epochs at most, last stages too.  [default: 20]", rich_help_panel=_STAGES)
-    ] = None,
-    lr1: Annotated[float, typer.Option(help="Learning rate of stage 1.", rich_help_panel=_STAGES)] = 1e-3,
-    lr2: Annotated[float, typer.Option(help="Learning rate of stage 2.", rich_help_panel=_STAGES)] = 1e-4,
-    batch: Annotated[int, typer.Option(help="Images a step.", rich_help_panel=_STAGES)] = 32,
-    dropout: Annotated[float, typer.Option(help="Dropout before the classifier.", rich_help_panel=_STAGES)] = 0.3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.", rich_help_panel=_STAGES)] = 1e-4,
-    label_smoothing: Annotated[float, typer.Option(help="Label smoothing.", rich_help_panel=_STAGES)] = 0.0,
-    schedule: Annotated[str, typer.Option(help="plateau or cosine.", rich_help_panel=_STAGES)] = "plateau",
-    schedule_patience: Annotated[
-        int,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
+    recipe: Annotated[
+        Path | None,
         typer.Option(
-            help="Epochs without progress until the plateau schedule lowers the rate.", rich_help_panel=_STAGES
+            help="A TOML file of settings, or a run's folder; what it leaves out has its default.", metavar="FILE"
         ),
-    ] = 3,
-    patience: Annotated[
-        int, typer.Option(help="Epochs without a lower validation loss until a stage ends.", rich_help_panel=_STAGES)
-    ] = 7,
-    unfreeze: Annotated[
-        int, typer.Option(help="How many of the last stages learn in stage 2.", rich_help_panel=_STAGES)
-    ] = 3,
-    precision: Annotated[
-        str, typer.Option(help="Number format of stage 2: auto, float32 or bfloat16.", rich_help_panel=_CACHE)
-    ] = "auto",
-    views: Annotated[int, typer.Option(help="Cached views of every training image.", rich_help_panel=_CACHE)] = 4,
-    augmentation: Annotated[
-        str, typer.Option(help="How strongly views differ: none, light, standard …", rich_help_panel=_DATA)
-    ] = "standard",
-    class_weights: Annotated[
-        str,
-        typer.Option(
-            help="none, balanced, by name: cat=2.0,dog=1 (a name with a comma in quotes), or a file of such pairs",
-            rich_help_panel=_DATA,
-        ),
-    ] = "none",
-    balance_to: Annotated[
-        int | None,
-        typer.Option(help="Augment smaller classes of the training split up to N images.", rich_help_panel=_DATA),
     ] = None,
-    val_share: Annotated[
-        float, typer.Option(help="Share for validation when no split is given.", rich_help_panel=_DATA)
-    ] = 0.2,
-    test_share: Annotated[float, typer.Option(help="Share for an untouched test split.", rich_help_panel=_DATA)] = 0.0,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting by its path, as optimizer.lr=3e-4 or phases.2.epochs=5; repeatable.", metavar="PATH=VALUE"
+        ),
+    ] = None,
+    show_recipe: Annotated[
+        bool, typer.Option("--show-recipe", help="Print every setting, with what it means, as a recipe; train nothing.")
+    ] = False,
     labels: Labels = None,
     format: Format = None,
     task: TaskKind = None,
@@ -105,24 +85,8 @@ def train(
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
     images: Images = None,
-    min_per_class: MinPerClass = 1,
     positive: Positive = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
-    workers: Workers = 2,
-    max_pixels: MaxPixels = 50_000_000,
-    white_level: WhiteLevel = None,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache", help="Run the frozen part once a view, or in every epoch.", rich_help_panel=_CACHE
-        ),
-    ] = True,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Keep the trunk cache here, for further runs.", rich_help_panel=_CACHE)
-    ] = None,
-    cache_limit: Annotated[
-        float, typer.Option(help="Size limit of the trunk cache in GB.", rich_help_panel=_CACHE)
-    ] = 20.0,
+    cache_dir: Annotated[Path | None, typer.Option(help="Keep the trunk cache here, for further runs.")] = None,
     ship_hashes: Annotated[
         bool,
         typer.Option(
@@ -130,9 +94,9 @@ def train(
             help="Hashes of the training's images go into the bundle, so that whoever measures it can tell what it has seen.",
         ),
     ] = True,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
     lang: Lang = "en",
     json: JsonFile = None,
+    **flat: Any,
 ) -> None:
     """Train a classifier on a folder or table of images; leave a report and a bundle.
 
@@ -142,40 +106,21 @@ def train(
 
         pocketvision train photos/ --model mobilenet_v2 --test-share 0.2 --out runs/leaves
 
-        pocketvision train samples.csv --class-weights balanced --balance-to 250
+        pocketvision train samples.csv --class-weights balanced --set phases.2.epochs=5
 
         pocketvision train --resume runs/leaves
     """
     from pocketvision.workflows.train import train as run_train
 
+    if show_recipe:
+        _print_recipe(recipe, [*given_settings(set or []), *given_flat(flat)])
+        return
     with TrainingDisplay() as display:
         result = run_train(
             data,
-            model=model,
             out=out,
-            weights=weights,
-            weights_key=weights_key,
-            size=size,
-            interpolation=interpolation,
-            epochs1=epochs1,
-            epochs2=epochs2,
-            lr1=lr1,
-            lr2=lr2,
-            batch=batch,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            label_smoothing=label_smoothing,
-            schedule=schedule,
-            schedule_patience=schedule_patience,
-            patience=patience,
-            unfreeze=unfreeze,
-            precision=precision,
-            views=views,
-            augmentation=augmentation,
-            class_weights=parse_class_weights(class_weights),
-            balance_to=balance_to,
-            val_share=val_share,
-            test_share=test_share,
+            recipe=recipe,
+            settings=set,
             labels=parse_labels(labels),
             format=format,
             task=task,
@@ -184,25 +129,27 @@ def train(
             split_column=split_column,
             group_column=group_column,
             images=images,
-            min_per_class=min_per_class,
             positive=positive,
-            seed=seed,
-            workers=workers,
-            max_pixels=max_pixels,
-            white_level=white_level,
-            cache=cache,
             cache_dir=cache_dir,
-            cache_limit=int(cache_limit * 1e9),
             ship_hashes=ship_hashes,
             resume=resume,
             lang=lang,
             on_event=display,
+            **flat,
         )
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
         _print_result(result)
     if code := INTERRUPTED if result.interrupted else int(result.unreported is not None):
         raise typer.Exit(code)
+
+
+def _print_recipe(recipe: Path | None, given: list[Given]) -> None:
+    from pocketvision.training.recipe_file import recipe_text
+    from pocketvision.workflows.train import recipe_of
+
+    for line in recipe_text(recipe_of(recipe, given), explained=True).splitlines():
+        write_line(line)
 
 
 def _print_result(result: "TrainResult") -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.printable import quoted
 
-ClassWeights = Literal["none", "balanced"] | Mapping[str, float]
+ClassWeights = str | Mapping[str, float]
+"""none, balanced, or weights by class name."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,12 +43,12 @@ def make_inputs(
         data.samples,
         data.content_hashes,
         preprocessing,
-        recipe.augmentation,
+        recipe.data.augmentation,
         recipe.seed,
-        recipe.workers,
-        recipe.max_pixels,
+        recipe.data.workers,
+        recipe.data.max_pixels,
     )
-    if cut is None or not recipe.cache:
+    if cut is None or not recipe.cache.enabled:
         return PlainInputs(images, network, cut or 0)
     height, width, names = preprocessing.height, preprocessing.width, network.features_read
     fingerprint = _fingerprint(network, cut, preprocessing)
@@ -60,10 +60,10 @@ def make_inputs(
         log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
     row_bytes = trunk.row_bytes + tail.row_bytes
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
-    if views < recipe.views:
+    if views < recipe.cache.views:
         log.note(
-            f"The trunk cache's limit of {recipe.cache_limit / 1e9:g} GB holds {counted(views, 'view')} an image, "
-            f"not {recipe.views}."
+            f"The trunk cache's limit of {recipe.cache.limit:g} GB holds {counted(views, 'view')} an image, "
+            f"not {recipe.cache.views}."
         )
     # Compiled once for these weights and features, whoever trains on them next.
     digest = hashlib.sha256(f"{fingerprint}|{names}".encode("utf-8", "surrogateescape")).hexdigest()
@@ -75,14 +75,14 @@ def make_inputs(
 
 
 def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int) -> int:
-    fitting = (recipe.cache_limit // row_bytes - validation) // max(training, 1)
+    fitting = (int(recipe.cache.limit * 1e9) // row_bytes - validation) // max(training, 1)
     if fitting < 1:
         needed = (training + validation) * row_bytes
         raise UsageError(
-            f"One view of every image needs {needed / 1e9:.2f} GB of trunk cache; --cache-limit allows "
-            f"{recipe.cache_limit / 1e9:g} GB. Raise it, or train with --no-cache."
+            f"One view of every image needs {needed / 1e9:.2f} GB of trunk cache; cache.limit allows "
+            f"{recipe.cache.limit:g} GB. Raise it, or train with --set cache.enabled=false."
         )
-    return min(recipe.views, fitting)
+    return min(recipe.cache.views, fitting)
 
 
 def _fingerprint(network: Network, cut: int, preprocessing: Preprocessing) -> str:

@@ -138,13 +138,13 @@ class CachedInputs:
         self.images = images
         self._trunk, self._tail = trunk, tail
         self._runtime = runtime
-        self._views = views
+        self.most_views = views
         self._on_images = on_images
         self._keys: dict[Row, bytes] = {}
 
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
-        return 1 if self._needs_tail(names) else self._views
+        return 1 if self._needs_tail(names) else self.most_views
 
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)

@@ -1,166 +1,183 @@
-"""The recipe: all settings of a training run, with the reference job's defaults, checked as a whole and kept as JSON."""
+"""The recipe: all settings of a training, nested by what they are of. What they mean and allow stands with each (setting.py)."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pocketvision.data.augment import augmentation_named
-from pocketvision.data.balance import ClassWeights
-from pocketvision.errors import UsageError, unknown_name
-from pocketvision.models.catalog import architecture
-from pocketvision.preprocessing import MAX_PIXELS, WHITE_LEVELS, Interpolation
-from pocketvision.training.learner import LearnerOptions
-from pocketvision.training.optimizer import SCHEDULES
-from pocketvision.training.precision import resolve_precision
-from pocketvision.training.stage import StageSettings
+from pocketvision.errors import UsageError
+from pocketvision.training.setting import setting
+from pocketvision.training.setting_values import require_allowed
+from pocketvision.training.settings import OptimizerSettings, Phase, RegularisationSettings, ScheduleSettings
+
+if TYPE_CHECKING:
+    from pocketvision.models.spec import ModelSpec
+
+_LARGEST = 1e15
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which pictures are learned from, and how they are looked at. Shares are of the pictures.
+
+    interpolation, of training and of the bundle, whatever the weights were pre-trained with: bilinear takes half of bicubic's
+    time. At 128 pixels out of 256 it came to 70.5, 70.0 % on 2,379 test pictures, bicubic to 70.3, 69.7 % (seeds 0, 1).
+    """
+
+    val_share: float = setting(
+        0.2, "Share for validation when no split is given", low=0.01, high=0.8, alias="val_share"
+    )
+    test_share: float = setting(0.0, "Share for an untouched test split", low=0, high=0.8, alias="test_share")
+    min_per_class: int = setting(
+        1,
+        "Leave out classes with fewer images (duplicates and groups count once in training)",
+        low=1,
+        alias="min_per_class",
+    )
+    balance_to: int | None = setting(
+        None,
+        "Augment smaller classes of the training split up to N images",
+        low=1,
+        high=10_000_000,
+        unset="off",
+        alias="balance_to",
+    )
+    augmentation: str = setting(
+        "standard",
+        "How strongly views of an image differ",
+        choices=("none", "light", "standard", "strong"),
+        alias="augmentation",
+    )
+    size: int | None = setting(
+        None, "Input size in pixels", unit="px", low=32, high=2048, unset="that of the weights", alias="size"
+    )
+    interpolation: str = setting(
+        "bilinear",
+        "How images are resized, in training and in the bundle",
+        choices=("bilinear", "bicubic"),
+        alias="interpolation",
+    )
+    max_pixels: int = setting(
+        50_000_000,
+        "Images of more pixels are refused before they are decoded",
+        unit="px",
+        low=1,
+        high=_LARGEST,
+        alias="max_pixels",
+    )
+    white_level: int | None = setting(
+        None,
+        "The value of 16-bit images that is white",
+        choices=(255, 1023, 4095, 16383, 65535),
+        unset="found out",
+        alias="white_level",
+    )
+    workers: int = setting(2, "Threads that read images", low=0, high=256, alias="workers")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network that learns."""
+
+    name: str = setting(
+        "efficientnet_lite0", "An architecture of `pocketvision models`, or a file of one", alias="model"
+    )
+    weights: str = setting(
+        "auto", "auto, a Hugging Face repository, a .safetensors or .pth file, or none (random start)", alias="weights"
+    )
+    weights_key: str | None = setting(
+        None,
+        "Which of several sets of weights in a checkpoint, such as state_dict_ema",
+        unset="the plain ones",
+        alias="weights_key",
+    )
+    dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network starts at random: then everything learns, in every phase."""
+        return self.weights == "none"
+
+    def spec(self) -> "ModelSpec":
+        """The architecture's rows. UsageError, with near matches, for a name that there is not."""
+        from pocketvision.models.catalog import architecture
+
+        return architecture(self.name)
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised."""
+
+    class_weights: str | Mapping[str, float] = setting(
+        "none",
+        "none, balanced, by name: cat=2.0,dog=1 (a name with a comma in quotes), or a file of such pairs",
+        choices=("none", "balanced"),
+        alias="class_weights",
+    )
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """The trunk cache: the frozen part runs once a view. views: the clean one and augmented ones; without the cache every epoch
+    augments afresh."""
+
+    enabled: bool = setting(True, "Run the frozen part once a view, or in every epoch", alias="cache")
+    views: int = setting(4, "Cached views of every training image", low=1, high=1000, alias="views")
+    limit: float = setting(
+        20.0, "Size limit of the trunk cache", unit="GB", low=0.001, high=1_000_000, alias="cache_limit"
+    )
+
+
+DEFAULT_PHASES = (Phase(unfreeze=0, epochs=15), Phase(unfreeze=3, epochs=20, lr=1e-4))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of a training run. Shares are of the samples, in [0, 1); sizes in pixels; rates are AdamW's.
+    """All settings of a training. Raises UsageError for values out of their ranges, and for settings that contradict each other.
 
-    `interpolation` of training and of the bundle, whatever the weights were pre-trained with: bilinear takes half of bicubic's
-    time. At 128 pixels out of 256 it came to 70.5, 70.0 % on 2,379 test pictures, bicubic to 70.3, 69.7 % (seeds 0, 1).
-    `views` K: every training image is seen in K views (the clean one and K-1 augmented), computed once and cached;
-    without the cache every epoch augments afresh. `class_weights` is "none", "balanced" or weights by class name.
-    `precision` is what the unfrozen layers are trained in: "float32", "bfloat16", or "auto" for what this CPU is faster in.
-    `balance_to` N: classes of the training split with fewer than N images get augmented copies up to N.
-    `weights_key` chooses among several sets of weights in a file. `cache_limit` bounds the trunk cache in bytes.
-    `white_level` is the value of 16-bit pictures that becomes white; None finds it out (preprocessing/white_level.py).
-    Raises UsageError for a value out of its range.
+    precision is what the unfrozen layers are trained in.
     """
 
-    model: str = "efficientnet_lite0"
-    weights: str = "auto"
-    weights_key: str | None = None
-    size: int | None = None
-    interpolation: str = "bilinear"
-    epochs1: int = 15
-    epochs2: int = 20
-    lr1: float = 1e-3
-    lr2: float = 1e-4
-    batch: int = 32
-    dropout: float = 0.3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
-    schedule: str = "plateau"
-    schedule_patience: int = 3
-    patience: int = 7
-    unfreeze: int = 3
-    precision: str = "auto"
-    views: int = 4
-    augmentation: str = "standard"
-    class_weights: ClassWeights = "none"
-    balance_to: int | None = None
-    val_share: float = 0.2
-    test_share: float = 0.0
-    seed: int = 0
-    workers: int = 2
-    max_pixels: int = MAX_PIXELS
-    white_level: int | None = None
-    cache: bool = True
-    cache_limit: int = 20_000_000_000
+    batch: int = setting(32, "Images a step", low=1, high=65_536, alias="batch")
+    seed: int = setting(0, "The same seed gives the same model", low=0, high=2**31 - 1, alias="seed")
+    precision: str = setting(
+        "auto",
+        "Number format of what learns of the backbone; auto is what this CPU is faster in",
+        choices=("auto", "float32", "bfloat16"),
+        alias="precision",
+    )
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    phases: tuple[Phase, ...] = DEFAULT_PHASES
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    regularisation: RegularisationSettings = field(default_factory=RegularisationSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not (low <= value <= high):
-                limit = f"from {low:g} to {high:g}" if high < _HUGE else f"of at least {low:g}"
-                raise UsageError(f"{option_name(name)} is {value}; expected a number {limit}.")
-        spec = architecture(self.model)
-        if self.size is not None:
-            spec.check_size(self.size, self.size)
+        require_allowed(self)
+        if not any(phase.epochs for phase in self.phases):
+            raise UsageError("No phase has an epoch: there is nothing to train. Give phases.1.epochs, for example.")
+        if self.data.val_share + self.data.test_share >= 0.9:
+            raise UsageError(
+                f"data.val_share {self.data.val_share} and data.test_share {self.data.test_share} leave less than a tenth to "
+                "train on."
+            )
+        if self.model.from_scratch and self.precision == "bfloat16":
+            raise UsageError(
+                "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
+            )
+
+    def require_model(self) -> None:
+        """Raise UsageError where the architecture is not there, has no such size, or has too few stages."""
+        spec = self.model.spec()
+        if self.data.size is not None:
+            spec.check_size(self.data.size, self.data.size)
         stages = len(spec.stage_lines())
-        if self.unfreeze > stages:
-            raise UsageError(f"--unfreeze {self.unfreeze}: {self.model} has {stages} stages; expected 0 to {stages}.")
-        augmentation_named(self.augmentation)
-        resolve_precision(self.precision)
-        if self.interpolation not in get_args(Interpolation):
-            raise unknown_name("interpolation", self.interpolation, get_args(Interpolation))
-        if self.white_level not in (None, *WHITE_LEVELS):
-            raise UsageError(f"--white-level {self.white_level}: expected {', '.join(map(str, WHITE_LEVELS))}.")
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("schedule", self.schedule, SCHEDULES)
-        if self.epochs1 + self.epochs2 == 0:
-            raise UsageError("--epochs1 and --epochs2 are both 0: there is nothing to train.")
-        if self.val_share + self.test_share >= 0.9:
-            raise UsageError(
-                f"--val-share {self.val_share} and --test-share {self.test_share} leave less than a tenth to train on."
-            )
-        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
-            raise UsageError(
-                f"--class-weights {self.class_weights!r}: expected none, balanced, or weights by name such as cat=2,dog=1."
-            )
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether the network starts at random: then everything learns, in both stages."""
-        return self.weights == "none"
-
-    def stages(self) -> list[StageSettings]:
-        """The settings of the stages that have epochs."""
-        rates = ((1, self.epochs1, self.lr1), (2, self.epochs2, self.lr2))
-        return [
-            StageSettings(
-                number=number,
-                epochs=epochs,
-                lr=lr,
-                batch=self.batch,
-                weight_decay=self.weight_decay,
-                patience=self.patience,
-                schedule=self.schedule,
-                schedule_patience=self.schedule_patience,
-            )
-            for number, epochs, lr in rates
-            if epochs > 0
-        ]
-
-    @property
-    def learning(self) -> LearnerOptions:
-        """What the tasks' learners are made with."""
-        return LearnerOptions(self.label_smoothing, self.class_weights)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: Path) -> "Recipe":
-        """Read what to_dict wrote; an unknown setting is an error that names it and the file `where`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise UsageError(f"{where} has settings this version does not know: {', '.join(unknown)}.")
-        return cls(**values)
-
-
-def option_name(field: str) -> str:
-    """How the command line spells a setting."""
-    return "--" + field.replace("_", "-")
-
-
-_HUGE = 1e15
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("size", 32, 2048),
-    ("epochs1", 0, 100_000),
-    ("epochs2", 0, 100_000),
-    ("lr1", 1e-9, 10),
-    ("lr2", 1e-9, 10),
-    ("batch", 1, 65_536),
-    ("dropout", 0, 0.95),
-    ("weight_decay", 0, 1),
-    ("label_smoothing", 0, 0.9),
-    ("schedule_patience", 0, 100_000),
-    ("patience", 1, 100_000),
-    ("unfreeze", 0, 1000),
-    ("views", 1, 1000),
-    ("balance_to", 1, 10_000_000),
-    ("val_share", 0.01, 0.8),
-    ("test_share", 0, 0.8),
-    ("seed", 0, 2**31 - 1),
-    ("workers", 0, 256),
-    ("max_pixels", 1, _HUGE),
-    ("cache_limit", 1_000_000, _HUGE),
-)
+        for number, phase in enumerate(self.phases, start=1):
+            if phase.unfreeze > stages:
+                raise UsageError(
+                    f"phases.{number}.unfreeze is {phase.unfreeze}: {self.model.name} has {stages} stages; expected 0 to "
+                    f"{stages}."
+                )

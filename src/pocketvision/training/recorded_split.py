@@ -78,15 +78,15 @@ def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent
         task=settings.task,
         labels=settings.labels,
         images=settings.images,
-        min_per_class=settings.min_per_class,
+        min_per_class=settings.recipe.data.min_per_class,
         **settings.columns,
     )
     classes = set(recorded.labels)  # a class that was too small is none of the run's
     samples = samples.select([index for index in range(len(samples)) if samples.class_name(index) in classes])
     content, _, unreadable = fingerprints_of(
         [samples.file(index) for index in range(len(samples))],
-        workers=max(settings.recipe.workers, 1),
-        max_pixels=settings.recipe.max_pixels,
+        workers=max(settings.recipe.data.workers, 1),
+        max_pixels=settings.recipe.data.max_pixels,
         on_progress=lambda done, total: on_event(Counted("audit", done, total)),
     )
     readable = np.array([index not in unreadable for index in range(len(samples))], np.bool_)

@@ -7,13 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pocketvision.atomic_files import write_json
+from pocketvision.bundle import versions
 from pocketvision.errors import UsageError
 from pocketvision.progress import EpochRecord
+from pocketvision.training import recipe_file
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe_file import read_recipe, write_recipe
+from pocketvision.training.setting_values import changed
 
-FORMAT_VERSION = 2
-"""Of run.json. 2: without weights everything learns; in 1 the backbone stayed as it was drawn. Anything else is as in 1."""
+FORMAT_VERSION = 3
+"""Of run.json. 3: the recipe is a file of its own, and phases are trained by one engine. 1 and 2 held flat settings."""
+
+_ELSEWHERE = ("recipe", "min_per_class", "versions")
+"""Of run.json: what the recipe has now, and what only people read."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,10 @@ class RunFolder:
     @property
     def settings(self) -> Path:
         return self.folder / "run.json"
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / recipe_file.NAME
 
     @property
     def architecture(self) -> Path:
@@ -84,8 +97,8 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run was started with, so that it can be resumed: `run.json`. data: absolute; there, what lies inside the run is
-    relative to it, so that the run may be moved."""
+    """What a run was started with, so that it can be resumed: `run.json`, and beside it the recipe. data: absolute; in the files,
+    what lies inside the run is relative to it, so that the run may be moved."""
 
     data: str
     columns: dict[str, str]
@@ -96,30 +109,33 @@ class RunSettings:
     lang: str = "en"
     positive: str | None = None
     images: str | None = None
-    min_per_class: int = 1
     ship_hashes: bool = True
     format: str | None = None
     task: str | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:
-        """Write run.json, whole or not at all."""
-        inside, folder = Path(self.data), run.folder.resolve()
-        values = {
-            "format_version": self.format_version,
-            **self.__dict__,
-            "data": inside.relative_to(folder).as_posix() if inside.is_relative_to(folder) else self.data,
-            "recipe": self.recipe.to_dict(),
-        }
-        write_json(run.settings, values)
+        """Write recipe.toml and run.json, each whole or not at all."""
+        folder = run.folder.resolve()
+
+        def within(name: str) -> str:
+            return Path(name).relative_to(folder).as_posix() if Path(name).is_relative_to(folder) else name
+
+        write_recipe(run.recipe, changed(self.recipe, {"model.name": within(self.recipe.model.name)}))
+        own = {name: value for name, value in self.__dict__.items() if name != "recipe"}
+        made_with = {**versions(), "threads": torch.get_num_threads()}
+        write_json(
+            run.settings,
+            {"format_version": self.format_version, **own, "data": within(self.data), "versions": made_with},
+        )
 
     def require_resumable(self, run: RunFolder) -> None:
         """Raise UsageError, naming the version that can, where this one would go on otherwise than the run began."""
-        if self.format_version < 2 and self.recipe.weights == "none":
+        if self.format_version < FORMAT_VERSION:
             raise UsageError(
-                f"{run.folder} was begun with --weights none by PocketVision 0.1.0, which trained the last stages alone; now "
-                "everything learns, and the run would go on as another one. Finish it with that version (pip install "
-                "pocketvision==0.1.0), or train anew."
+                f"{run.folder} was begun by PocketVision 0.1.0, which drew batches and steps otherwise: the run would go on as "
+                "another one. Finish it with that version (pip install pocketvision==0.1.0), or train anew with its settings: "
+                f"pocketvision train DATA --recipe {run.folder}"
             )
 
     @classmethod
@@ -132,10 +148,8 @@ class RunSettings:
                     f"{run.settings} is of format {values['format_version']}, and this PocketVision reads formats up to "
                     f"{FORMAT_VERSION}. Upgrade it with: pip install --upgrade pocketvision"
                 )
-            described = values.pop("recipe")
-            if run.architecture.is_file():  # the run may have been moved since
-                described = {**described, "model": str(run.architecture.resolve())}
-            recipe = Recipe.from_dict(described, run.settings)
+            recipe = read_recipe(run.recipe if "recipe" not in values else run.settings)
+            values = {name: value for name, value in values.items() if name not in _ELSEWHERE}
             values["data"] = str(run.folder.resolve() / values["data"])
             return cls(recipe=recipe, **values)
         except FileNotFoundError as error:

@@ -24,8 +24,9 @@ from pocketvision.progress import Counted, OnEvent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.learned_tasks import learned_of, objective_of
+from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
-from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe import DataSettings, Recipe
 from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.two_stage import Entries
@@ -122,7 +123,8 @@ class TrainingData:
 
     def objective(self, recipe: Recipe) -> Objective:
         """What a training on these images minimises. Raises UsageError as objective_of does."""
-        return objective_of(self.learned, self.indices("train"), recipe.learning)
+        options = LearnerOptions(recipe.regularisation.label_smoothing, recipe.loss.class_weights)
+        return objective_of(self.learned, self.indices("train"), options)
 
     def loss_weights(self, option: ClassWeights) -> NDArray[np.float32] | None:
         """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
@@ -141,7 +143,6 @@ def prepare_data(
     labels: Sequence[str] | None,
     columns: Mapping[str, str],
     images: str | None,
-    min_per_class: int,
     recorded: RecordedSplit | None,
     log: RunLog,
     on_event: OnEvent,
@@ -151,12 +152,12 @@ def prepare_data(
     recorded: the split of a run that goes on, whose images these must be, wherever they lie.
     """
     samples = read_samples(
-        data, format=format, task=task, labels=labels, images=images, min_per_class=min_per_class, **columns
+        data, format=format, task=task, labels=labels, images=images, min_per_class=recipe.data.min_per_class, **columns
     )
     found = audit(
         samples,
-        max_pixels=recipe.max_pixels,
-        workers=recipe.workers,
+        max_pixels=recipe.data.max_pixels,
+        workers=recipe.data.workers,
         on_progress=lambda done, total: on_event(Counted("audit", done, total)),
     )
     for line in samples.account:
@@ -167,10 +168,10 @@ def prepare_data(
     readable = np.flatnonzero(found.readable & _with_truth(samples, task, log))
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
-    chosen = large_enough(kept, min_per_class, clusters)
+    chosen = large_enough(kept, recipe.data.min_per_class, clusters)
     if not chosen.all():
         stays = np.append(chosen, True)[kept.labels]
-        kept = only_classes(replace(kept, left_out=(), reading=()), chosen, min_per_class)
+        kept = only_classes(replace(kept, left_out=(), reading=()), chosen, recipe.data.min_per_class)
         readable, clusters = readable[stays], clusters[stays]
         for line in kept.account:
             log.note(line)
@@ -191,8 +192,8 @@ def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Sam
     drawn = make_split(
         samples.strata,
         clusters=clusters,
-        val_share=recipe.val_share,
-        test_share=recipe.test_share,
+        val_share=recipe.data.val_share,
+        test_share=recipe.data.test_share,
         seed=recipe.seed,
         class_names=samples.class_names,
     )
@@ -201,14 +202,14 @@ def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Sam
 
 def _white_level(found: Audit, recipe: Recipe, log: RunLog) -> int:
     """A note of what becomes white, where there are 16-bit pictures."""
-    level = recipe.white_level or found.inspection.white_level
+    level = recipe.data.white_level or found.inspection.white_level
     deep = int(np.count_nonzero(found.inspection.white_levels))
     if deep:
         log.note(
             f"16 bits a channel in {counted(deep, 'image')}: {level} is white there, here and in the bundle"
             + (
                 "."
-                if recipe.white_level
+                if recipe.data.white_level
                 else ", as the largest value in all of them tells (--white-level says otherwise)."
             )
         )
@@ -231,7 +232,7 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     drawn = make_split(
         samples.strata[train],
         clusters=clusters[train],
-        val_share=recipe.val_share,
+        val_share=recipe.data.val_share,
         test_share=0.0,
         seed=recipe.seed,
         class_names=samples.class_names,
@@ -243,7 +244,7 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
 
 def _report_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None:
     """The shares that were asked for and do not apply to data that has splits."""
-    if recipe.test_share:
+    if recipe.data.test_share:
         found = len(samples.split_indices("test"))
         hint = (
             ""
@@ -251,9 +252,9 @@ def _report_unused_shares(samples: Samples, recipe: Recipe, log: RunLog) -> None
             else " To keep images for a test, give them that split (a test folder, or test in the split column)."
         )
         own = "a test split" if found else "splits"
-        log.note(f"--test-share {recipe.test_share} is not used: the data has {own} of its own.{hint}")
-    if recipe.val_share != Recipe.val_share and len(samples.split_indices("val")):
-        log.note(f"--val-share {recipe.val_share} is not used: the data has a validation split of its own.")
+        log.note(f"--test-share {recipe.data.test_share} is not used: the data has {own} of its own.{hint}")
+    if recipe.data.val_share != DataSettings.val_share and len(samples.split_indices("val")):
+        log.note(f"--val-share {recipe.data.val_share} is not used: the data has a validation split of its own.")
 
 
 def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:

@@ -9,8 +9,9 @@ from pocketvision.data.splits import write_split_csv
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
-from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe import DEFAULT_PHASES, Recipe
 from pocketvision.training.run_folder import RunSettings, new_run_folder
+from pocketvision.training.setting_values import changed
 from pocketvision.workflows.training_run import TrainResult, run_training
 
 POSITIVE = "teasing"
@@ -37,11 +38,12 @@ def demo(*, out: str | Path | None = None, seed: int = 0, lang: str = "en", on_e
     partition = demo_partition(seed)
     table = run.folder / "faces.csv"
     write_split_csv(table, partition.training_samples())
-    recipe = Recipe(epochs2=DEMO_EPOCHS2, balance_to=250, class_weights={POSITIVE: 2.0}, seed=seed)
+    own = {"phases.2.epochs": DEMO_EPOCHS2, "data.balance_to": 250, "loss.class_weights": {POSITIVE: 2.0}, "seed": seed}
+    recipe = changed(Recipe(), own)
     on_event(
         Note(
-            f"The demo caps stage 2 at {DEMO_EPOCHS2} epochs (a real run: {Recipe.epochs2}). Classes are balanced to "
-            f"{recipe.balance_to} training images; {POSITIVE} weighs 2.0 in the loss."
+            f"The demo caps stage 2 at {DEMO_EPOCHS2} epochs (a real run: {DEFAULT_PHASES[1].epochs}). Classes are balanced to "
+            f"{recipe.data.balance_to} training images; {POSITIVE} weighs 2.0 in the loss."
         )
     )
     settings = RunSettings(

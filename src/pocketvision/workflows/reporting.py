@@ -19,6 +19,7 @@ from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.reporting.parts import ClassCounts
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, timestamp
+from pocketvision.training.setting_values import setting_at, values_of
 from pocketvision.training.training_data import TrainingData
 
 # Split by its name in the report, and what its images were to the training.
@@ -44,7 +45,7 @@ def evaluate_run(
     ]
     for name, samples in further.items():
         files = [samples.file(index) for index in range(len(samples))]
-        found, _ = looked_up(data.learned_from, files, workers=recipe.workers, max_pixels=recipe.max_pixels)
+        found, _ = looked_up(data.learned_from, files, workers=recipe.data.workers, max_pixels=recipe.data.max_pixels)
         sets.append((name, samples, "test", found))
     total = sum(len(samples) for _, samples, _, _ in sets)
 
@@ -62,8 +63,8 @@ def evaluate_run(
                 role=role,
                 matches=matches,
                 positive=positive,
-                workers=recipe.workers,
-                max_pixels=recipe.max_pixels,
+                workers=recipe.data.workers,
+                max_pixels=recipe.data.max_pixels,
                 seed=recipe.seed,
                 on_progress=progress_after(done),
             )
@@ -104,10 +105,11 @@ def write_run_report(
         title=run.folder.resolve().name,
         created=timestamp(),
         evaluations=tuple(evaluations),
-        model=recipe.model,
-        recipe=recipe.to_dict(),
+        model=recipe.model.name,
+        recipe=values_of(recipe),
+        meanings={path: setting_at(Recipe, path, path).help for path in values_of(recipe)},
         used=_used(recipe, bundle, weights_origin),
-        stages=len(architecture(recipe.model).stage_lines()),
+        stages=len(architecture(recipe.model.name).stage_lines()),
         audit=AuditSummary.of(data.audit),
         classes=_class_counts(data, recipe),
         history=history,
@@ -126,12 +128,12 @@ def _used(recipe: Recipe, bundle: Bundle, weights_origin: str) -> dict[str, str 
     """What was taken where the recipe leaves it open."""
     height, width = bundle.preprocessing.height, bundle.preprocessing.width
     used: dict[str, str | int] = {}
-    if recipe.weights == "auto":
-        used["weights"] = weights_origin
-    if recipe.size is None:
-        used["size"] = height if height == width else f"{width} × {height}"
-    if recipe.white_level is None:
-        used["white_level"] = bundle.preprocessing.white_level
+    if recipe.model.weights == "auto":
+        used["model.weights"] = weights_origin
+    if recipe.data.size is None:
+        used["data.size"] = height if height == width else f"{width} × {height}"
+    if recipe.data.white_level is None:
+        used["data.white_level"] = bundle.preprocessing.white_level
     return used
 
 
@@ -139,9 +141,9 @@ def _class_counts(data: TrainingData, recipe: Recipe) -> tuple[ClassCounts, ...]
     names = data.samples.class_names
     counts = {split: data.samples.select(data.indices(split)).class_counts().tolist() for split in SPLITS}
     balanced = (
-        data.samples.select(data.entries("train", recipe.balance_to, recipe.seed).samples).class_counts().tolist()
+        data.samples.select(data.entries("train", recipe.data.balance_to, recipe.seed).samples).class_counts().tolist()
     )
-    weights = data.loss_weights(recipe.class_weights)
+    weights = data.loss_weights(recipe.loss.class_weights)
     return tuple(
         ClassCounts(
             name=name,

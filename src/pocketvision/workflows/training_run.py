@@ -31,13 +31,15 @@ from pocketvision.progress import Counted, EpochEnded, EpochRecord, Note, OnEven
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.feeding import make_inputs
+from pocketvision.training.inputs import CachedInputs
 from pocketvision.training.learned_tasks import calibrated_on, fitted, head_specs, manifests
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
-from pocketvision.training.stage import StageState
+from pocketvision.training.setting_values import changed
+from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.training_data import TrainingData, prepare_data
 from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.reporting import evaluate_run, figures_by_task, write_run_report
@@ -103,7 +105,7 @@ def run_training(
     recipe = settings.recipe
     network, preprocessing, origin = _start(recipe, data.learned, data.white_level, log)
     on_event(_plan(recipe, data, further or {}))
-    trained, timings["training"] = _fit(run, recipe, data, network, preprocessing, cache_folder, log)
+    trained, settings, timings["training"] = _fit(run, settings, data, network, preprocessing, cache_folder, log)
     if trained.best is None:
         log.note(
             f"Interrupted before the first epoch was done; there is no bundle yet. Go on with --resume {run.folder}"
@@ -152,7 +154,10 @@ def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
         return None
     if not history or not run.report.is_file():
         return None
-    text = f"Nothing to do: {run.folder} is finished, and all in it is kept. --epochs1 and --epochs2 can give it more epochs."
+    text = (
+        f"Nothing to do: {run.folder} is finished, and all in it is kept. --set phases.2.epochs=EPOCHS can give it more, where "
+        "this version began it."
+    )
     on_event(Note(text))
     best = min(history, key=lambda record: record.val_loss)
     return TrainResult(run.folder, bundle, run.report, history, best, (), False, 0.0, (text,), unchanged=True)
@@ -164,7 +169,7 @@ def _prepared(
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
-    recipe = replace(settings.recipe, precision=_precision(settings.recipe))
+    recipe = changed(settings.recipe, {"precision": _precision(settings.recipe)})
     settings = replace(settings, recipe=recipe)
     if not run.settings.is_file():  # a run that goes on is written once its data is known to be the same
         settings.write(run)
@@ -176,7 +181,6 @@ def _prepared(
         labels=settings.labels,
         columns=settings.columns,
         images=settings.images,
-        min_per_class=settings.min_per_class,
         recorded=RecordedSplit.read(run),
         log=log,
         on_event=on_event,
@@ -194,19 +198,35 @@ def _plan(recipe: Recipe, data: TrainingData, further: Mapping[str, Samples]) ->
     """What a display estimates the time left from."""
     validation, test = len(data.indices("val")), len(data.indices("test"))
     return Planned(
-        epochs=tuple((stage.number, stage.epochs) for stage in recipe.stages()),
-        images=len(data.entries("train", recipe.balance_to, recipe.seed).samples) + validation,
+        epochs=tuple((stage.number, stage.epochs) for stage in stages_of(recipe)),
+        images=len(data.entries("train", recipe.data.balance_to, recipe.seed).samples) + validation,
         at_the_end=2 * min(validation, AGREEMENT_IMAGES) + validation + test + sum(map(len, further.values())),
     )
 
 
-def _precision(recipe: Recipe) -> str:
-    """The number format of what learns. UsageError for one that a random start is not trained in."""
-    if recipe.from_scratch and recipe.precision == "bfloat16":
-        raise UsageError(
-            "--precision bfloat16 is for the last stages of a pre-trained network; --weights none takes float32."
+def stages_of(recipe: Recipe) -> list[StageSettings]:
+    """What is trained of the phases: those that have epochs."""
+    if len(recipe.phases) > 2 or recipe.phases[0].unfreeze:
+        raise UsageError("phases: expected two at most, of which the first trains the heads alone (unfreeze = 0).")
+    return [
+        StageSettings(
+            number=number,
+            epochs=phase.epochs,
+            lr=recipe.optimizer.lr if phase.lr is None else phase.lr,
+            batch=recipe.batch,
+            weight_decay=recipe.optimizer.weight_decay,
+            patience=phase.patience,
+            schedule=recipe.schedule.name,
+            schedule_patience=recipe.schedule.patience,
         )
-    return "float32" if recipe.from_scratch else resolve_precision(recipe.precision)
+        for number, phase in enumerate(recipe.phases, start=1)
+        if phase.epochs
+    ]
+
+
+def _precision(recipe: Recipe) -> str:
+    """The number format of what learns."""
+    return "float32" if recipe.model.from_scratch else resolve_precision(recipe.precision)
 
 
 def _measured(
@@ -265,35 +285,36 @@ def _start(
     recipe: Recipe, truth: Mapping[str, Truth], white_level: int, log: RunLog
 ) -> tuple[Network, Preprocessing, str]:
     """The pre-trained network with new heads, the same for the same seed; its weights' preprocessing and origin."""
-    pretrained = load_pretrained(recipe.model, recipe.weights, weights_key=recipe.weights_key)
+    pretrained = load_pretrained(recipe.model.name, recipe.model.weights, weights_key=recipe.model.weights_key)
     if pretrained.note:
         log.note(pretrained.note)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        pretrained.network.set_heads(head_specs(truth, recipe.dropout))
-    interpolation = cast(Interpolation, recipe.interpolation)
+        pretrained.network.set_heads(head_specs(truth, recipe.model.dropout))
+    interpolation = cast(Interpolation, recipe.data.interpolation)
     preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
     preprocessing = fitted(preprocessing, truth)
-    if recipe.size is not None:
-        preprocessing = preprocessing.with_size(recipe.size)
+    if recipe.data.size is not None:
+        preprocessing = preprocessing.with_size(recipe.data.size)
     return pretrained.network.eval(), preprocessing, pretrained.origin
 
 
 def _fit(
     run: RunFolder,
-    recipe: Recipe,
+    settings: RunSettings,
     data: TrainingData,
     network: Network,
     preprocessing: Preprocessing,
     cache_folder: Path | None,
     log: RunLog,
-) -> tuple[TrainedStages, float]:
-    """Train; how many seconds it took, the trunk cache included."""
+) -> tuple[TrainedStages, RunSettings, float]:
+    """Train; the settings with what was decided on the way, and how many seconds it took, the trunk cache included."""
     started = time.perf_counter()
-    cut = None if recipe.from_scratch else cut_for(network, recipe.unfreeze)
+    recipe = settings.recipe
+    cut = None if recipe.model.from_scratch else cut_for(network, recipe.phases[-1].unfreeze)
     if cut is None:
         log.note("No weights: a random start. Everything learns in both stages, and no features are cached.")
-    entries, validation = data.entries("train", recipe.balance_to, recipe.seed), data.entries("val")
+    entries, validation = data.entries("train", recipe.data.balance_to, recipe.seed), data.entries("val")
     inputs = make_inputs(
         recipe,
         data,
@@ -305,7 +326,11 @@ def _fit(
         folder=run.cache if cache_folder is None else cache_folder,
         log=log,
     )
-    epochs = {stage.number: stage.epochs for stage in recipe.stages()}
+    if isinstance(inputs, CachedInputs):  # views that the cache holds: a run that repeats this one has as many
+        settings = replace(settings, recipe=changed(recipe, {"cache.views": inputs.most_views}))
+        settings.write(run)
+    stages = stages_of(recipe)
+    epochs = {stage.number: stage.epochs for stage in stages}
 
     def report(state: StageState) -> None:
         record = state.history[-1]
@@ -317,7 +342,7 @@ def _fit(
         entries=entries,
         validation=validation,
         cut=cut,
-        stages=recipe.stages(),
+        stages=stages,
         objective=data.objective(recipe),
         seed=recipe.seed,
         precision=PRECISIONS[recipe.precision],
@@ -326,7 +351,7 @@ def _fit(
         on_epoch=report,
         on_step=log,
     )
-    return trained, time.perf_counter() - started
+    return trained, settings, time.perf_counter() - started
 
 
 def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedStages) -> None:

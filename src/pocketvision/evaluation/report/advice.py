@@ -34,7 +34,7 @@ def _training(record: RunRecord) -> Iterator[Advice]:
     if (epochs := _cut_short(record)) is not None:
         yield Advice("epochs", epochs, "learning", TRAINING)
     elif record.chosen is not None:
-        unfreeze, stages = record.recipe.get("unfreeze"), record.stages
+        unfreeze, stages = record.recipe.get("phases.2.unfreeze"), record.stages
         gap = record.chosen.train_accuracy - record.chosen.val_accuracy
         train = percent(record.chosen.train_accuracy)
         if gap >= OVERFITTED:
@@ -51,8 +51,8 @@ def _cut_short(record: RunRecord) -> dict[str, str] | None:
     last = record.history[-1] if record.history else None
     if last is None or record.chosen is None or record.recipe is None:
         return None
-    option = f"epochs{last.stage}"
+    option = f"phases.{last.stage}.epochs"
     allowed = record.recipe.get(option)
     if (record.chosen.stage, record.chosen.epoch) != (last.stage, last.epoch) or last.epoch != allowed:
         return None
-    return {"option": f"--{option}", "epochs": str(last.epoch), "more": str(2 * last.epoch + 2)}
+    return {"option": option, "epochs": str(last.epoch), "more": str(2 * last.epoch + 2)}

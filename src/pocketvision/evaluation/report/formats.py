@@ -27,19 +27,22 @@ def duration(seconds: float, table: Mapping[str, str]) -> str:
     return table["duration.hours"].format(hours=minutes // 60, minutes=minutes % 60)
 
 
+def of_any_phase(path: str) -> str:
+    """A setting's path without the number of its phase."""
+    return ".".join(part for part in path.split(".") if not part.isdecimal())
+
+
 def setting(name: str, value: PlainValue, table: Mapping[str, str]) -> str:
     """A recipe's value in words; what a missing one means is a text of its own where there is one."""
     if value is None or value == "none":
-        return table.get(f"unset.{name}", table["value.none"])
+        return table.get(f"unset.{of_any_phase(name)}", table["value.none"])
     if isinstance(value, bool):
         return table["value.yes" if value else "value.no"]
-    if name == "cache_limit" and isinstance(value, int):
-        return size(value)
     if isinstance(value, int | float):
         return f"{value:,}" if isinstance(value, int) else f"{value:g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {number:g}" for key, number in value.items())
-    return value if isinstance(value, str) else ", ".join(value)
+    return value if isinstance(value, str) else ", ".join(map(str, value))
 
 
 def agreement(name: str, figures: Mapping[str, Any]) -> str:

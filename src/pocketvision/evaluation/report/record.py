@@ -66,8 +66,8 @@ class RunRecord:
 
     title: what the page is called, such as the data's name. created: date and time as text. model: architecture's name.
     evaluations: at least one, all of one bundle, in the order of the report; `main` is shown in detail.
-    recipe: every setting by its option's name. used: the value that was taken for a setting that left it open ("auto").
-    stages: how many stages the network has, as --unfreeze counts them.
+    recipe: every setting by its path. used: the value that was taken for a setting that left it open ("auto"). meanings: what
+    each setting is, for those that the texts have no name for. stages: how many stages the network has, as `unfreeze` counts.
     history, chosen: the epochs of both stages; the one whose weights were kept.
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
@@ -79,6 +79,7 @@ class RunRecord:
     model: str | None = None
     recipe: Mapping[str, PlainValue] | None = None
     used: Mapping[str, PlainValue] | None = None
+    meanings: Mapping[str, str] | None = None
     stages: int | None = None
     audit: AuditSummary | None = None
     classes: tuple[ClassCounts, ...] = ()

@@ -13,7 +13,7 @@ from pocketvision.evaluation.overlap import Overlap
 from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import what_next
 from pocketvision.evaluation.report.figures import page_charts
-from pocketvision.evaluation.report.formats import agreement, duration, setting, size
+from pocketvision.evaluation.report.formats import agreement, duration, of_any_phase, setting, size
 from pocketvision.evaluation.report.plots import learning_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
@@ -252,7 +252,11 @@ def _banner(record: RunRecord) -> tuple[BannerLine, ...]:
     return tuple(BannerLine(each.kind, each.count) for each in spoiling)
 
 
-def _settings(record: RunRecord, table: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Every setting by name with the value that was used."""
+def _settings(record: RunRecord, table: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Every setting by path with its name, in the report's language where there is one, and the value that was used."""
     recipe = {**(record.recipe or {}), **(record.used or {})}
-    return [(name, setting(name, value, table)) for name, value in recipe.items()]
+    meanings = record.meanings or {}
+    return [
+        (path, table.get(f"recipe.{of_any_phase(path)}", meanings.get(path, path)), setting(path, value, table))
+        for path, value in recipe.items()
+    ]

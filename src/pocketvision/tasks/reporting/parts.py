@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pocketvision.tasks.measuring import TaskEvaluation
 from pocketvision.tasks.reporting.charts import Draw
 
-PlainValue = str | int | float | bool | None | Sequence[str] | Mapping[str, float]
+PlainValue = str | int | float | bool | None | Sequence[str] | Sequence[float] | Mapping[str, float]
 
 
 @dataclass(frozen=True)

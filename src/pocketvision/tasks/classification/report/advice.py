@@ -64,7 +64,11 @@ def _weakest(metrics: ClassificationMetrics, confused: tuple[Confusion, ...]) ->
 def _small_class(run: Run, name: str) -> Iterator[Advice]:
     """When `name` is a small class and nothing makes up for that yet."""
     recipe = run.recipe
-    if recipe is None or recipe.get("class_weights") not in (None, "none") or recipe.get("balance_to") is not None:
+    if (
+        recipe is None
+        or recipe.get("loss.class_weights") not in (None, "none")
+        or recipe.get("data.balance_to") is not None
+    ):
         return
     own = next((each for each in run.classes if each.name == name), None)
     if own is None:
