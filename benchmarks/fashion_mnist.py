@@ -25,11 +25,12 @@ from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Preprocessing
+from pocketvision.progress import StepProgress
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.learned_tasks import calibrated_on
-from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.training.tuning import TuneSettings, tune
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 LABELS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -74,16 +75,16 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
     steps = int(0.9 * 60 * minutes / step_seconds)
     started = time.perf_counter()
 
-    def note(step: LoopStep) -> None:
+    def note(step: StepProgress) -> None:
         if step.step % 100 == 0:
             text = f"loss {step.loss:.3f} {step.accuracy:.1%} {step.images_per_second:.0f}/s"
             print(f"{model} {step.step}/{steps} {text}", flush=True)
 
     rng = np.random.default_rng(seed)
-    run_loop(
+    tune(
         network,
         _batches(images, labels, rng, steps),
-        LoopSettings(steps, highest),
+        TuneSettings(steps, highest),
         learner=ClassLearner(label_smoothing=0.05),
         on_step=note,
     )
@@ -136,10 +137,10 @@ def enlarged(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _step_seconds(network: Network, images: NDArray[np.uint8], *, small: bool) -> float:
     """Of a few steps on a copy of the weights, which are put back."""
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    found: list[LoopStep] = []
+    found: list[StepProgress] = []
     labels, steps = np.zeros(len(images), np.int64), 6
     batches = _batches(images, labels, np.random.default_rng(0), 10**9 if small else 0)
-    run_loop(network, batches, LoopSettings(steps, 1e-5), on_step=found.append)
+    tune(network, batches, TuneSettings(steps, 1e-5), on_step=found.append)
     network.load_state_dict(state)
     return BATCH / found[-1].images_per_second
 

@@ -33,11 +33,11 @@ from pocketvision.models.catalog import build
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.progress import Event, Note, silent
+from pocketvision.progress import Event, Note, StepProgress, silent
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings, LoopStep
+from pocketvision.training.tuning import TuneSettings
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
 
@@ -219,13 +219,13 @@ def changes_by_8_bits(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.Monkey
     network, learning = rebuilt(bundle), calibration_images(bundle, None, silent)
     images = np.concatenate(list(learning.batches()))
     size = bundle.preprocessing
-    settings, reported = LoopSettings(20, 1e-4), []
+    settings, reported = TuneSettings(20, 1e-4), []
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         return image_batches(learning.files, learning.labels, size, batch=8, seed=1)
 
-    def heard(step: LoopStep) -> None:
+    def heard(step: StepProgress) -> None:
         reported.append(step.step)
 
     tuned = tune_for_8_bits(network, batches(), settings, size=(size.height, size.width), on_step=heard)

@@ -8,12 +8,12 @@ import torch
 from pocketvision.errors import TrainingError
 from pocketvision.training import checkpoint
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
-from pocketvision.training.stage import StageState
+from pocketvision.training.engine import State
 
 
-def state(value: float) -> StageState:
+def state(value: float) -> State:
     weights = {"w": torch.full((2,), value)}
-    return StageState(weights, weights, weights, {"state": {}, "param_groups": []}, {}, (), 0, False)
+    return State(weights, weights, weights, {"state": {}, "param_groups": []}, {}, (), 0, False)
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

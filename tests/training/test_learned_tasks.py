@@ -23,18 +23,20 @@ from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.engine import State
 from pocketvision.training.inputs import CachedInputs, ImageViews, Placements, PlainInputs
 from pocketvision.training.learned_tasks import fitted, head_specs, manifests, objective_of
-from pocketvision.training.loop import require_tunable
+from pocketvision.training.phase_models import WHOLE
+from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.run_folder import RunFolder
-from pocketvision.training.stage import StageSettings, StageState
+from pocketvision.training.settings import PhaseSettings
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import Entries, TrainedStages, train_two_stages
+from pocketvision.training.tuning import require_tunable
 
 CUT = 2
 TRAINED, ALL = 48, 64
-STAGES = [StageSettings(1, 16, 3e-2, batch=8), StageSettings(2, 4, 5e-3, batch=8)]
+PHASES = [PhaseSettings(1, 16, 3e-2, batch=8), PhaseSettings(2, 4, 5e-3, unfreeze=1, batch=8)]
 SIZE = (48, 40)
 LACKING = {"spots": 5, "classification": 7}
 """Each task lacks the truth of every so manieth image."""
@@ -111,22 +113,22 @@ def run(
     truth: dict[str, Truth],
     *,
     cut: int | None = CUT,
-    stages: list[StageSettings] = STAGES,
+    phases: list[PhaseSettings] = PHASES,
     checkpoints: Path | None = None,
     interrupt: tuple[int, int] | None = None,
     training: NDArray[np.int64] | None = None,
-) -> TrainedStages:
-    def on_epoch(state: StageState) -> None:
+) -> TrainedPhases:
+    def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
             raise KeyboardInterrupt
 
-    return train_two_stages(
+    return train_phases(
         network,
-        inputs,
+        dict.fromkeys((WHOLE, CUT, 3), inputs),
         entries=entries(np.arange(TRAINED) if training is None else training),
         validation=entries(np.arange(TRAINED, ALL)),
-        cut=cut,
-        stages=stages,
+        phases=phases,
+        from_scratch=cut is None,
         objective=objective_of(truth),
         seed=5,
         name_of=str,
@@ -199,9 +201,9 @@ def test_an_image_that_lacks_a_truth_says_nothing_for_that_task(
     other = {**truth, "spots": replace(spots, rows=Ragged(spots.rows.offsets, garbled))}
     with_heads(network, truth)
     twin = copy.deepcopy(network)
-    stages = [replace(stage, epochs=2) for stage in STAGES]
-    run(network, cached(network, pictures, cache), truth, stages=stages)
-    run(twin, cached(twin, pictures, cache), other, stages=stages)
+    phases = [replace(phase, epochs=2) for phase in PHASES]
+    run(network, cached(network, pictures, cache), truth, phases=phases)
+    run(twin, cached(twin, pictures, cache), other, phases=phases)
     assert same(network, twin)
 
 
@@ -239,8 +241,8 @@ def test_from_a_random_start_both_tasks_learn_from_images(network: Network, pict
 def test_without_the_cache_features_of_a_pyramid_are_computed_afresh(network: Network, pictures: ImageViews) -> None:
     truth = truth_of(pictures, "spots")
     with_heads(network, truth)
-    stages = [replace(stage, epochs=2) for stage in STAGES]
-    trained = run(network, PlainInputs(pictures, network, CUT), truth, stages=stages)
+    phases = [replace(phase, epochs=2) for phase in PHASES]
+    trained = run(network, PlainInputs(pictures, network, CUT), truth, phases=phases)
     assert trained.history[-1].train_loss < trained.history[0].train_loss
 
 

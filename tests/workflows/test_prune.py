@@ -11,14 +11,14 @@ import torch
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.prune_weights import prune_weights, sparsity
-from pocketvision.errors import AgreementError, UsageError
+from pocketvision.errors import AgreementError, TrainingError, UsageError
 from pocketvision.models.catalog import build
 from pocketvision.models.cost import cost
 from pocketvision.models.rebuild import rebuilt
-from pocketvision.progress import Note
+from pocketvision.progress import Note, StepProgress
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings, LoopStep, run_loop
+from pocketvision.training.tuning import TuneSettings, tune
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prune import prune
@@ -154,16 +154,15 @@ def test_the_loop_learns_warms_up_and_ends_at_no_rate() -> None:
     network = build("small_cnn", num_classes=2)
     images = torch.randn(16, 3, 32, 32)
     labels = (images.mean((1, 2, 3)) > 0).long()
-    steps: list[LoopStep] = []
-    frozen = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
-    run_loop(
-        network, ((images, labels) for _ in range(30)), LoopSettings(30, 3e-3, frozen_norms=True), on_step=steps.append
-    )
+    steps: list[StepProgress] = []
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    tune(network, ((images, labels) for _ in range(30)), TuneSettings(30, 3e-3), on_step=steps.append)
     assert [each.step for each in steps] == list(range(1, 31)) and steps[-1].loss < 0.7 * steps[0].loss
     assert not network.training
-    assert all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
-    run_loop(network, ((images, labels) for _ in range(2)), LoopSettings(2, 1e-4))
-    assert not all(torch.equal(network.state_dict()[name], value) for name, value in frozen.items())
+    # Statistics of norms too: all of the network is tuned.
+    assert not any(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+    with pytest.raises(TrainingError, match="ended after 2 of 3 steps"):
+        tune(network, ((images, labels) for _ in range(2)), TuneSettings(3, 1e-4))
 
 
 def test_a_teacher_is_half_of_what_is_learned() -> None:
@@ -180,7 +179,7 @@ def test_a_teacher_is_half_of_what_is_learned() -> None:
     for name, taught_by in (("labels", None), ("teacher", teacher)):
         network = copy.deepcopy(start)
         batches = ((images, labels) for _ in range(60))
-        run_loop(network, batches, LoopSettings(60, 3e-3, weight_decay=0.0), teacher=taught_by)
+        tune(network, batches, TuneSettings(60, 3e-3, weight_decay=0.0), teacher=taught_by)
         with torch.no_grad():
             second_class[name] = float(network(images).softmax(1)[:, 1].mean())
     assert second_class["labels"] < 0.1 < 0.3 < second_class["teacher"] < 0.9
@@ -193,7 +192,7 @@ def test_pruning_is_taught_by_the_network_as_it_was(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distill: bool
 ) -> None:
     teachers: list[torch.nn.Module | None] = []
-    monkeypatch.setattr("pocketvision.compression.tuning.run_loop", lambda *_, teacher, **__: teachers.append(teacher))
+    monkeypatch.setattr("pocketvision.compression.tuning.tune", lambda *_, teacher, **__: teachers.append(teacher))
     settings = PruneSettings(keep_macs=0.7, rounds=2, epochs=0.5, max_accuracy_drop=100, batch=8, distill=distill)
     prune(bundle.folder, settings, out=tmp_path / "small")
     assert len(teachers) == 2 and all((each is not None) == distill for each in teachers)

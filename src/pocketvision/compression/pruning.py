@@ -30,7 +30,7 @@ from pocketvision.tasks.comparing import compare_tasks
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.tasks.measuring import Comparison
 from pocketvision.training.learned_tasks import calibrated_on
-from pocketvision.training.loop import require_tunable
+from pocketvision.training.tuning import require_tunable
 
 REPORT = "pruning-failed.json"
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from pocketvision.errors import MissingExtraError
 from pocketvision.export.quiet import quiet
 from pocketvision.models.network import Network, fold_norms
-from pocketvision.training.loop import LoopSettings, LoopStep, require_tunable, run_loop
+from pocketvision.progress import StepProgress
+from pocketvision.training.tuning import TuneSettings, require_tunable, tune
 
 OBSERVED = 0.7
 """The share of the steps in which the ranges of activations are followed; then they stand still, and the weights settle."""
@@ -67,11 +68,11 @@ class RoundingNetwork(nn.Module):
 def tune_for_8_bits(
     network: Network,
     batches: Iterable[tuple[Tensor, Tensor]],
-    settings: LoopSettings,
+    settings: TuneSettings,
     *,
     size: tuple[int, int],
     teacher: nn.Module | None = None,
-    on_step: Callable[[LoopStep], None] = lambda _: None,
+    on_step: Callable[[StepProgress], None] = lambda _: None,
 ) -> Network:
     """A tuned copy of `network` in eval mode, batch norms folded into its convolutions; `network` stays as it is.
 
@@ -83,12 +84,12 @@ def tune_for_8_bits(
     rounding = RoundingNetwork(tuned, size)
     last_observed = round(OBSERVED * settings.steps)
 
-    def after_each(step: LoopStep) -> None:
+    def after_each(step: StepProgress) -> None:
         if step.step == last_observed:
             rounding.stop_observing()
         on_step(step)
 
-    run_loop(rounding, batches, settings, teacher=teacher, on_step=after_each)
+    tune(rounding, batches, settings, teacher=teacher, on_step=after_each)
     weights = rounding.weights()
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():

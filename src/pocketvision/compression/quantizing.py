@@ -31,7 +31,7 @@ from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.batches import no_answers
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings
+from pocketvision.training.tuning import TuneSettings
 
 REPORT = "quantization-failed.json"
 
@@ -68,7 +68,7 @@ def tuned_file(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: P
     tuned = tune_for_8_bits(
         network,
         batches,
-        LoopSettings(steps, tuning.lr),
+        TuneSettings(steps, tuning.lr),
         size=(size.height, size.width),
         teacher=fold_norms(network).to(memory_format=torch.channels_last),
         on_step=lambda step: report_tuning_step(on_event, step, steps),

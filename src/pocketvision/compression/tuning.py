@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.progress import Note, OnEvent
+from pocketvision.progress import Note, OnEvent, StepProgress
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.loop import LoopSettings, LoopStep, require_tunable, run_loop
+from pocketvision.training.tuning import TuneSettings, require_tunable, tune
 
 _TUNING_STEPS = 50
 """After so many steps of a tuning there is a note."""
@@ -57,7 +56,7 @@ class Tuner:
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
-        answers (run_loop). Raises UsageError for what is no classifier, TrainingError, ImageError."""
+        answers (training/tuning.py). Raises UsageError for what is no classifier, TrainingError, ImageError."""
         if epochs:
             require_tunable(network)
         steps = round(epochs * self._images / self._batch)
@@ -65,16 +64,16 @@ class Tuner:
             return
         network.requires_grad_(True)
 
-        def after_each(step: LoopStep) -> None:
+        def after_each(step: StepProgress) -> None:
             after_step()
             report_tuning_step(self._on_event, step, steps)
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            run_loop(network, self._batches, LoopSettings(steps, self._lr), teacher=teacher, on_step=after_each)
+        tune(
+            network, self._batches, TuneSettings(steps, self._lr), seed=self._seed, teacher=teacher, on_step=after_each
+        )
 
 
-def report_tuning_step(on_event: OnEvent, step: LoopStep, steps: int) -> None:
+def report_tuning_step(on_event: OnEvent, step: StepProgress, steps: int) -> None:
     """A note of every fiftieth step of a tuning, and of its last."""
     if step.step % _TUNING_STEPS == 0 or step.step == steps:
         on_event(

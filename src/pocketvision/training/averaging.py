@@ -12,14 +12,15 @@ from torch import Tensor
 
 
 class WeightAverage:
-    """The exponential moving average of named parameters over about half an epoch of `steps` steps.
+    """The exponential moving average of named parameters; with a decay of 0 their last values.
 
-    A shorter memory at the start keeps it from lagging behind: after t steps the decay is at most (1 + t) / (4 + t).
+    decay: in [0, 1); None remembers about half an epoch of `steps` steps. A shorter memory at the start keeps it from lagging
+    behind: after t steps the decay is at most (1 + t) / (4 + t).
     """
 
-    def __init__(self, trained: Mapping[str, Tensor], steps: int) -> None:
+    def __init__(self, trained: Mapping[str, Tensor], steps: int, decay: float | None = None) -> None:
         self._trained = trained
-        self._decay = max(0.0, 1 - 2 / steps)
+        self._decay = max(0.0, 1 - 2 / steps) if decay is None else decay
         self._updates = 0
         self.weights = {name: parameter.detach().clone() for name, parameter in trained.items()}
 

@@ -1,4 +1,4 @@
-"""A checkpoint: one stage's state in one file that is written whole or not at all (safetensors, state as JSON in its header)."""
+"""A checkpoint: one phase's state in one file that is written whole or not at all (safetensors, state as JSON in its header)."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
 from pocketvision.models.key_layouts import with_names_of_today
 from pocketvision.progress import EpochRecord
-from pocketvision.training.stage import StageState
+from pocketvision.training.engine import State
 from pocketvision.utf8_path import utf8_path
 
-FORMAT = "pocketvision-checkpoint-1"
+FORMAT = "pocketvision-checkpoint-2"
 
 
-def write_checkpoint(path: Path, state: StageState) -> None:
+def write_checkpoint(path: Path, state: State) -> None:
     """Write `state` to `path`. Raises TrainingError (full disk) and then leaves the previous checkpoint as it was."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.weights.items():
@@ -32,7 +32,8 @@ def write_checkpoint(path: Path, state: StageState) -> None:
         tensors[f"best/{name}"] = tensor
     for index, entries in _mapping(state.optimizer["state"]).items():
         for key, tensor in _mapping(entries).items():
-            tensors[f"optimizer/{index}/{key}"] = tensor
+            if tensor is not None:  # sgd's without momentum
+                tensors[f"optimizer/{index}/{key}"] = tensor
     header = {
         "param_groups": state.optimizer["param_groups"],
         "schedule": dict(state.schedule),
@@ -53,7 +54,7 @@ def write_checkpoint(path: Path, state: StageState) -> None:
         ) from error
 
 
-def read_checkpoint(path: Path) -> StageState:
+def read_checkpoint(path: Path) -> State:
     """Read what write_checkpoint wrote. Raises TrainingError for a damaged file, naming it."""
     try:
         with utf8_path(path) as opened, safe_open(opened, framework="pt") as file:
@@ -64,14 +65,14 @@ def read_checkpoint(path: Path) -> StageState:
         header = json.loads(metadata["state"])
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The checkpoint {path} can not be read: {error}. Delete it to begin this stage anew."
+            f"The checkpoint {path} can not be read: {error}. Delete it to begin this phase anew."
         ) from error
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/")
             state.setdefault(int(index), {})[key] = tensor
-    return StageState(
+    return State(
         weights=_with_prefix(tensors, "weights/"),
         average=_with_prefix(tensors, "average/"),
         best_weights=_with_prefix(tensors, "best/"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pocketvision.data.balance import ClassWeights
 from pocketvision.preprocessing import Fit, Placement
+from pocketvision.training.mixing import Mix
 
 Outputs = Mapping[str, Tensor]
 """What a head puts out to be learned from, by role, a batch first (models/heads/head.py)."""
@@ -39,6 +40,9 @@ class Learner(Protocol):
 
     def right(self, outputs: Outputs, targets: Any) -> tuple[int, int]:
         """How many of how many are right, for people to watch: images for a classifier, objects for a detector."""
+
+    def mixed(self, targets: Any, mix: Mix) -> Any:
+        """The targets of a batch whose rows were mixed with others (mixing.py). Raises UsageError where that has no sense."""
 
     def record(self, outputs: Outputs, targets: Any) -> Any:
         """What validation and calibration keep of a batch, without gradients."""

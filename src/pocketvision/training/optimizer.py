@@ -1,81 +1,115 @@
-"""The optimizer and its learning-rate schedules, by name."""
+"""Optimizers by name, and what they are given: parameters in groups by weight decay and by depth."""
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
 from pocketvision.errors import unknown_name
+from pocketvision.training.settings import OptimizerSettings
+
+Groups = list[dict[str, Any]]
 
 
-class Schedule(Protocol):
-    """A learning-rate schedule that is given the validation loss once an epoch."""
+class RMSprop(torch.optim.Optimizer):
+    """RMSprop as TensorFlow computes it and EfficientNet's and MobileNet's papers trained with it: the mean of squared gradients
+    begins at one, epsilon stands inside the root, and the rate is in the momentum (Tieleman & Hinton 2012, lecture 6.5)."""
 
-    def step(self, val_loss: float) -> None: ...
-    def state_dict(self) -> dict[str, object]: ...
-    def load_state_dict(self, state: dict[str, object]) -> None: ...
+    def __init__(self, groups: Groups, *, lr: float, squares: float, momentum: float, eps: float) -> None:
+        super().__init__(groups, {"lr": lr, "squares": squares, "momentum": momentum, "eps": eps, "weight_decay": 0.0})
 
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        del closure
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
 
-class PlateauSchedule:
-    """A tenth of the rate after `patience` epochs without a lower validation loss (the reference job's schedule)."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, epochs: int, patience: int) -> None:
-        del epochs  # the same arguments as every schedule: a plateau needs no end
-        self._plateau = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
-
-    def step(self, val_loss: float) -> None:
-        self._plateau.step(val_loss)
-
-    def state_dict(self) -> dict[str, object]:
-        # Of ReduceLROnPlateau's own dictionary only what changes: plain numbers, so that a checkpoint is JSON.
-        plateau = self._plateau
-        return {"best": plateau.best, "bad_epochs": plateau.num_bad_epochs, "last_epoch": plateau.last_epoch}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self._plateau.load_state_dict(
-            {"best": state["best"], "num_bad_epochs": state["bad_epochs"], "last_epoch": state["last_epoch"]}
-        )
-
-
-class CosineSchedule:
-    """The rate falls along a half cosine from its start to zero over `epochs` (Loshchilov & Hutter 2017, no restarts)."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, epochs: int, patience: int) -> None:
-        del patience
-        self._cosine = CosineAnnealingLR(optimizer, T_max=epochs)
-
-    def step(self, val_loss: float) -> None:
-        del val_loss
-        self._cosine.step()
-
-    def state_dict(self) -> dict[str, object]:
-        return {"last_epoch": self._cosine.last_epoch}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self._cosine.load_state_dict({"last_epoch": state["last_epoch"]})
+    def _update(self, parameter: Tensor, group: Mapping[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["square"], state["momentum"] = torch.ones_like(parameter), torch.zeros_like(parameter)
+        gradient = parameter.grad
+        assert gradient is not None
+        if group["weight_decay"]:
+            gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        square, momentum = state["square"], state["momentum"]
+        square.lerp_(gradient.square(), 1 - group["squares"])
+        momentum.mul_(group["momentum"]).addcdiv_(gradient, (square + group["eps"]).sqrt(), value=group["lr"])
+        parameter.sub_(momentum)
 
 
-SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, int, int], Schedule]] = {
-    "plateau": PlateauSchedule,
-    "cosine": CosineSchedule,
+def _adamw(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Loshchilov & Hutter (2019), https://arxiv.org/abs/1711.05101."""
+    return torch.optim.AdamW(groups, lr=lr, betas=_betas(settings), eps=settings.eps or 1e-8, fused=True)
+
+
+def _adam(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Kingma & Ba (2015), https://arxiv.org/abs/1412.6980; the decay is a part of the gradient."""
+    return torch.optim.Adam(groups, lr=lr, betas=_betas(settings), eps=settings.eps or 1e-8, fused=True)
+
+
+def _sgd(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """With Nesterov's momentum, Sutskever et al. (2013)."""
+    return torch.optim.SGD(groups, lr=lr, momentum=settings.momentum, nesterov=settings.momentum > 0, fused=True)
+
+
+def _rmsprop(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    return RMSprop(groups, lr=lr, squares=settings.squares, momentum=settings.momentum, eps=settings.eps or 1e-3)
+
+
+_MAKERS: dict[str, Callable[[Groups, float, OptimizerSettings], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
 }
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, name: str, *, epochs: int, patience: int) -> Schedule:
-    """The schedule called `name`, over `epochs` epochs. An unknown name is a UsageError."""
-    if name not in SCHEDULES:
-        raise unknown_name("schedule", name, SCHEDULES)
-    return SCHEDULES[name](optimizer, epochs, patience)
+def make_optimizer(
+    trained: Mapping[str, Tensor],
+    settings: OptimizerSettings,
+    *,
+    lr: float,
+    depth_of: Callable[[str], int] = lambda _: 0,
+) -> torch.optim.Optimizer:
+    """Over named parameters. Vectors (biases and norm scales) are not decayed, as is the custom of the field.
+
+    depth_of: how many stages stand above a parameter, by its name: its rate is `layer_decay` to that power of the whole.
+    An unknown optimizer is a UsageError.
+    """
+    if settings.name not in _MAKERS:
+        raise unknown_name("optimizer", settings.name, _MAKERS)
+    by_kind: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, parameter in trained.items():
+        scale = 1.0 if settings.layer_decay == 1 else settings.layer_decay ** depth_of(name)
+        by_kind.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+    # Matrices first, as ever: a checkpoint counts parameters in this order.
+    kinds = sorted(by_kind, key=lambda kind: (not kind[1], -kind[0]))
+    groups = [
+        {"params": by_kind[kind], "weight_decay": settings.weight_decay if kind[1] else 0.0, "scale": kind[0]}
+        for kind in kinds
+    ]
+    return _MAKERS[settings.name](groups, lr, settings)
 
 
-def make_optimizer(trained: Mapping[str, Tensor], *, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over named parameters. Vectors (biases and norm scales) are not decayed, as is the custom of the field."""
-    matrices = [parameter for parameter in trained.values() if parameter.ndim > 1]
-    vectors = [parameter for parameter in trained.values() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The rate of the next step; groups have their shares of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]
+
+
+def current_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The highest learning rate in force."""
+    return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def clip_gradients(trained: Iterable[Tensor], settings: OptimizerSettings) -> None:
+    """Scale gradients down to the settings' norm, if they have one."""
+    if settings.clip is not None:
+        torch.nn.utils.clip_grad_norm_(trained, settings.clip)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:
@@ -87,6 +121,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, obje
                 entries[key] = torch.empty_like(parameter).copy_(value)
 
 
-def current_lr(optimizer: torch.optim.Optimizer) -> float:
-    """The learning rate in force."""
-    return float(optimizer.param_groups[0]["lr"])
+def _betas(settings: OptimizerSettings) -> tuple[float, float]:
+    first, second = settings.betas
+    return first, second

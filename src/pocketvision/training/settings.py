@@ -4,13 +4,21 @@ from dataclasses import dataclass
 
 from pocketvision.training.setting import setting
 
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "constant")
+
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training with its own cut. lr: None takes the optimizer's."""
+    """A part of the training with its own cut. lr: None takes the optimizer's. No phase learns less than the one before it: what
+    has learned is no longer what was cached."""
 
     unfreeze: int = setting(
-        0, "How many of the last stages of the backbone learn", low=0, high=1000, alias=("", "unfreeze")
+        0,
+        "How many of the last stages of the backbone learn: 0 heads alone, one more than there are the stem as well",
+        low=0,
+        high=1000,
+        alias=("", "unfreeze"),
     )
     epochs: int = setting(
         15, "Epochs at most; 0 leaves the phase out", low=0, high=100_000, alias=("epochs1", "epochs2")
@@ -23,23 +31,36 @@ class Phase:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW's."""
+    """How a step follows from gradients (optimizer.py). lr: of the phases that name none."""
 
+    name: str = setting("adamw", "How a step follows from gradients", choices=OPTIMIZERS)
     lr: float = setting(1e-3, "Learning rate of the phases that name none", low=1e-9, high=10)
     weight_decay: float = setting(
         1e-4, "Weight decay; biases and norm scales have none", low=0, high=1, alias="weight_decay"
     )
+    momentum: float = setting(0.9, "Momentum of sgd (Nesterov's) and rmsprop", low=0, high=0.9999)
+    betas: tuple[float, ...] = setting((0.9, 0.999), "Memory of adam's and adamw's two averages", low=0, high=0.99999)
+    squares: float = setting(0.9, "Memory of rmsprop's average of squared gradients", low=0, high=0.99999)
+    eps: float | None = setting(
+        None, "Added where adam, adamw and rmsprop divide", low=1e-12, high=1, unset="1e-8; 1e-3 of rmsprop"
+    )
+    clip: float | None = setting(None, "Gradients are scaled down to this norm", low=1e-6, high=1e6, unset="off")
+    layer_decay: float = setting(1.0, "A stage's rate as a share of the rate of the stage above it", low=0.01, high=1)
 
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How the rate changes within a phase."""
+    """How the rate changes within a phase (schedule.py)."""
 
     name: str = setting(
         "plateau",
-        "plateau: a tenth of the rate when the validation loss stalls; cosine: down to zero over the phase",
-        choices=("plateau", "cosine"),
+        "plateau: a share of the rate when the validation loss stalls; cosine: down to zero over the phase; one_cycle: up and "
+        "down to nearly zero; step: a share of the rate every so many epochs; constant",
+        choices=SCHEDULES,
         alias="schedule",
+    )
+    warmup: float | None = setting(
+        None, "The share of the phase's steps in which the rate rises", low=0, high=0.9, unset="0; 0.25 of one_cycle"
     )
     patience: int = setting(
         3,
@@ -48,6 +69,8 @@ class ScheduleSettings:
         high=100_000,
         alias="schedule_patience",
     )
+    factor: float = setting(0.1, "The share of the rate that plateau and step leave", low=1e-6, high=1)
+    step_epochs: int = setting(10, "Epochs between the falls of step", low=1, high=100_000)
 
 
 @dataclass(frozen=True)
@@ -57,3 +80,27 @@ class RegularisationSettings:
     label_smoothing: float = setting(
         0.0, "Share of the target that is spread over all classes", low=0, high=0.9, alias="label_smoothing"
     )
+    mixup: float = setting(0.0, "MixUp's alpha: pairs of images are blended; 0 is off", low=0, high=10)
+    cutmix: float = setting(0.0, "CutMix's alpha: a box of another image is pasted; 0 is off", low=0, high=10)
+    ema: float | None = setting(
+        None,
+        "Memory of the moving average of the weights, which is validated and kept; 0 keeps the last step's",
+        low=0,
+        high=0.999999,
+        unset="about half an epoch's steps",
+    )
+
+
+@dataclass(frozen=True)
+class PhaseSettings:
+    """A phase as the engine runs it: its number (from 1), its own values, and those of all phases."""
+
+    number: int
+    epochs: int
+    lr: float
+    unfreeze: int = 0
+    batch: int = 32
+    patience: int = 7
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    regularisation: RegularisationSettings = RegularisationSettings()

@@ -14,14 +14,24 @@ from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+from pocketvision.training.mixing import Mix
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, classes) and labels (N)."""
 
 
 @dataclass(frozen=True, eq=False)
+class MixedLabels:
+    """Labels (N) int64 and those of each row's partner. share: of a row's own in the loss."""
+
+    own: Tensor
+    partners: Tensor
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
 class ClassLearner:
-    """Targets are labels (N) int64. weights: (classes,) of the loss; None for none. label_smoothing: in [0, 1)."""
+    """Targets are labels (N) int64, or mixed ones. weights: (classes,) of the loss; None for none. label_smoothing: in [0, 1)."""
 
     weights: Tensor | None = None
     label_smoothing: float = 0.0
@@ -30,14 +40,23 @@ class ClassLearner:
         del placements  # a class is the same wherever the image lies
         return torch.from_numpy(truth.labels[rows].astype(np.int64))
 
-    def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, targets: Tensor | MixedLabels) -> dict[str, Tensor]:
         """`cross_entropy`, in nats."""
+        if isinstance(targets, MixedLabels):
+            own, partners = (self.loss(outputs, each)["cross_entropy"] for each in (targets.own, targets.partners))
+            return {"cross_entropy": targets.share * own + (1 - targets.share) * partners}
         smoothing = self.label_smoothing
         entropy = F.cross_entropy(outputs["logits"], targets, weight=self.weights, label_smoothing=smoothing)
         return {"cross_entropy": entropy}
 
-    def right(self, outputs: Outputs, targets: Tensor) -> tuple[int, int]:
+    def right(self, outputs: Outputs, targets: Tensor | MixedLabels) -> tuple[int, int]:
+        """Of mixed rows, those whose larger part was found."""
+        if isinstance(targets, MixedLabels):
+            targets = targets.own if targets.share >= 0.5 else targets.partners
         return int((outputs["logits"].argmax(1) == targets).sum()), len(targets)
+
+    def mixed(self, targets: Tensor, mix: Mix) -> MixedLabels:
+        return MixedLabels(targets, targets[mix.order], mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:
         return outputs["logits"], targets

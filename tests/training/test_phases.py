@@ -10,15 +10,17 @@ import torch
 
 from pocketvision.errors import TrainingError, UsageError
 from pocketvision.models.network import Network
+from pocketvision.training.engine import State
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.learned_tasks import objective_of
-from pocketvision.training.stage import StageSettings, StageState
+from pocketvision.training.phase_models import WHOLE, cut_for
+from pocketvision.training.phases import Entries, TrainedPhases, _chunks, train_phases, view_number
+from pocketvision.training.settings import PhaseSettings
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import Entries, TrainedStages, _chunks, cut_for, train_two_stages, view_number
 
 CUT = 1
-STAGES = [StageSettings(1, 4, 1e-2, batch=8), StageSettings(2, 5, 2e-3, batch=8)]
+PHASES = [PhaseSettings(1, 4, 1e-2, batch=8), PhaseSettings(2, 5, 2e-3, unfreeze=2, batch=8)]
 
 
 def entries(start: int, stop: int) -> Entries:
@@ -54,22 +56,22 @@ def run(
     inputs: Inputs,
     images: ImageViews,
     checkpoints: Path | None = None,
-    stages: list[StageSettings] = STAGES,
+    phases: list[PhaseSettings] = PHASES,
     interrupt: tuple[int, int] | None = None,
     precision: torch.dtype = torch.float32,
     cut: int | None = CUT,
-) -> TrainedStages:
-    def on_epoch(state: StageState) -> None:
+) -> TrainedPhases:
+    def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
             raise KeyboardInterrupt
 
-    return train_two_stages(
+    return train_phases(
         network,
-        inputs,
+        dict.fromkeys((WHOLE, CUT, 3), inputs),
         entries=entries(0, 36),
         validation=entries(36, 48),
-        cut=cut,
-        stages=stages,
+        phases=phases,
+        from_scratch=cut is None,
         objective=objective_of(images.samples.truth),
         seed=5,
         precision=precision,
@@ -136,11 +138,11 @@ def test_an_interrupted_run_is_usable_and_ends_bit_equal_when_resumed(
 def test_more_epochs_can_be_asked_of_a_finished_run(
     network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path
 ) -> None:
-    longer = [STAGES[0], replace(STAGES[1], epochs=7)]
+    longer = [PHASES[0], replace(PHASES[1], epochs=7)]
     twin = copy_of(network)
     run(network, cached(network, images, trunk_folder), images, checkpoints)
-    extended = run(network, cached(twin, images, trunk_folder), images, checkpoints, stages=longer)
-    whole = run(twin, cached(twin, images, trunk_folder), images, stages=longer)
+    extended = run(network, cached(twin, images, trunk_folder), images, checkpoints, phases=longer)
+    whole = run(twin, cached(twin, images, trunk_folder), images, phases=longer)
     assert len(extended.history) == len(whole.history) == 11
     assert same_weights(network, twin)
 
@@ -171,16 +173,16 @@ def test_cached_activations_are_those_of_the_network(network: Network, images: I
 def test_not_a_number_stops_and_names_the_files_of_the_batch(
     network: Network, images: ImageViews, trunk_folder: Path
 ) -> None:
-    explosive = [replace(STAGES[0], lr=1e38, batch=4)]
+    explosive = [replace(PHASES[0], lr=1e38, batch=4)]
     with pytest.raises(
-        TrainingError, match=r"not a number \(stage 1, epoch \d+, batch \d+\).*: \d+\.png, \d+\.png, \d+\.png, \d+\.png"
+        TrainingError, match=r"not a number \(phase 1, epoch \d+, batch \d+\).*: \d+\.png, \d+\.png, \d+\.png, \d+\.png"
     ):
-        run(network, cached(network, images, trunk_folder), images, stages=explosive)
+        run(network, cached(network, images, trunk_folder), images, phases=explosive)
 
 
 def test_early_stopping_restores_the_best_epoch(network: Network, images: ImageViews, trunk_folder: Path) -> None:
-    impatient = [replace(STAGES[0], epochs=50, patience=2, lr=0.3)]
-    result = run(network, cached(network, images, trunk_folder), images, stages=impatient)
+    impatient = [replace(PHASES[0], epochs=50, patience=2, lr=0.3)]
+    result = run(network, cached(network, images, trunk_folder), images, phases=impatient)
     assert len(result.history) < 50
     losses = [record.val_loss for record in result.history]
     assert result.best is not None and result.best.val_loss == min(losses)
@@ -249,18 +251,18 @@ def test_bfloat16_learns_what_float32_learns_and_is_deterministic(
 def test_without_weights_everything_learns_in_both_stages_and_repeats_when_resumed(
     network: Network, images: ImageViews, tmp_path: Path
 ) -> None:
-    stages = [replace(stage, epochs=2) for stage in STAGES]
+    phases = [replace(phase, epochs=2) for phase in PHASES]
     whole = copy_of(network)
     plain = PlainInputs(images, whole, 0)
-    trained = run(whole, plain, images, stages=stages, cut=None)
+    trained = run(whole, plain, images, phases=phases, cut=None)
     before, after = network.state_dict(), whole.state_dict()
     still = [name for name in before if "num_batches" not in name and torch.equal(before[name], after[name])]
     assert still == []  # the stem, and the norms' statistics too
     assert len(trained.history) == 4
     broken = copy_of(network)
-    run(broken, PlainInputs(images, broken, 0), images, tmp_path, stages, interrupt=(1, 1), cut=None)
+    run(broken, PlainInputs(images, broken, 0), images, tmp_path, phases, interrupt=(1, 1), cut=None)
     resumed = copy_of(network)
-    run(resumed, PlainInputs(images, resumed, 0), images, tmp_path, stages, cut=None)
+    run(resumed, PlainInputs(images, resumed, 0), images, tmp_path, phases, cut=None)
     left, right = (each.state_dict() for each in (whole, resumed))
     assert all(torch.equal(left[name], right[name]) for name in left if "num_batches" not in name)
 

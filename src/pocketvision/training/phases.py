@@ -1,0 +1,173 @@
+"""Training in phases: first new heads on frozen features, then the last stages of the backbone as well, or any other."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pocketvision.models.network import Network
+from pocketvision.progress import EpochRecord
+from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketvision.training.engine import OnStep, State, TrainingBatch, extended, fit
+from pocketvision.training.inputs import Inputs, Placements
+from pocketvision.training.objective import Objective, Validation
+from pocketvision.training.phase_models import Part, cuts_of, part_of
+from pocketvision.training.settings import PhaseSettings
+
+# More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
+VALIDATION_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What an epoch trains on: sample indices, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a sample that
+    balancing added, each with augmented views of its own."""
+
+    samples: NDArray[np.int64]
+    replicas: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPhases:
+    """How a training ended, by the phases' numbers; the network holds the weights of `best`, the epoch of lowest validation
+    loss."""
+
+    states: dict[int, State]
+    best: EpochRecord | None
+    interrupted: bool
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        return [record for state in self.states.values() for record in state.history]
+
+
+def view_number(replica: int, epoch: int, views: int | None) -> int:
+    """Which view of a sample an epoch (from 1) shows; 0 is the clean view.
+
+    With `views` K, replica r walks through views rK … rK+K-1, the clean view first: it is cached already when a second phase
+    begins. Without, every epoch and replica has a view of its own.
+    """
+    if views is None:
+        return epoch + 1000 * replica
+    return replica * views + (epoch - 1) % views
+
+
+def train_phases(
+    network: Network,
+    inputs: Mapping[int, Inputs],
+    *,
+    entries: Entries,
+    validation: Entries,
+    phases: Sequence[PhaseSettings],
+    objective: Objective,
+    seed: int,
+    from_scratch: bool = False,
+    precision: torch.dtype = torch.float32,
+    name_of: Callable[[int], str],
+    checkpoints: Path | None,
+    on_epoch: Callable[[State], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
+) -> TrainedPhases:
+    """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights.
+
+    inputs: by the cuts of phase_models.cuts_of. from_scratch: everything learns in every phase.
+    With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and a checkpoint is written after every
+    epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
+    """
+    network.to(memory_format=torch.channels_last)
+    states: dict[int, State] = {}
+    best: tuple[EpochRecord, dict[str, Tensor]] | None = None
+    interrupted = False
+    for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
+        fed, number = inputs[cut], settings.number
+        size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
+        part = part_of(network, settings, from_scratch=from_scratch, precision=precision, size=size)
+        path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
+        state = None
+        if path is not None and path.exists():
+            state = states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+        try:
+            fit(
+                part.model,
+                settings,
+                batches=partial(_batches, fed, part, entries, objective, seed),
+                steps=len(_chunks(len(entries.samples), settings.batch, part.learns_statistics)),
+                validate=partial(_validate, fed, part, validation, objective),
+                objective=objective,
+                seed=seed,
+                statistics=part.model.statistics(),
+                name_of=name_of,
+                depth_of=part.depth_of,
+                state=state,
+                on_epoch=partial(_keep, states, number, path, on_epoch),
+                on_step=on_step,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        if number in states:
+            part.model.load_trained(states[number].best_weights)
+            if best is None or states[number].best.val_loss < best[0].val_loss:
+                best = states[number].best, {k: v.clone() for k, v in network.state_dict().items()}
+        if interrupted:
+            break
+    if best is not None:
+        network.load_state_dict(best[1])
+    network.eval().requires_grad_(False)
+    return TrainedPhases(states, None if best is None else best[0], interrupted)
+
+
+def _keep(
+    states: dict[int, State], number: int, path: Path | None, on_epoch: Callable[[State], None], state: State
+) -> None:
+    """A new state, in memory and as a checkpoint."""
+    states[number] = state
+    if path is not None:
+        write_checkpoint(path, state)
+    on_epoch(state)
+
+
+def _batches(
+    inputs: Inputs, part: Part, entries: Entries, objective: Objective, seed: int, epoch: int
+) -> Iterator[TrainingBatch]:
+    """One epoch's batches in an order drawn from seed, phase and epoch."""
+    settings = part.settings
+    order = np.random.default_rng([seed, settings.number, epoch]).permutation(len(entries.samples))
+    chosen = [order[rows] for rows in _chunks(len(order), settings.batch, part.learns_statistics)]
+    samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
+    rows = [
+        [(samples[i], view_number(replicas[i], epoch, inputs.views(part.names))) for i in indices.tolist()]
+        for indices in chosen
+    ]
+    part.model.train()
+    for indices, shown, features in zip(chosen, rows, inputs.batches(part.names, rows), strict=True):
+        of_batch = entries.samples[indices]
+        yield TrainingBatch(features, objective.targets(of_batch, Placements(inputs.images, shown)), of_batch)
+
+
+def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
+    """`count` rows in batches of `size`. Where norms learn their statistics, a single row at the end joins the batch before it:
+    it has none of its own."""
+    starts = list(range(0, count, size))
+    if statistics and len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+
+
+@torch.no_grad()
+def _validate(inputs: Inputs, part: Part, validation: Entries, objective: Objective) -> Validation:
+    """Over the clean views of the validation split."""
+    model = part.model.for_validation().eval()
+    starts = range(0, len(validation.samples), VALIDATION_BATCH)
+    samples = [validation.samples[start : start + VALIDATION_BATCH] for start in starts]
+    rows = [[(sample, 0) for sample in batch.tolist()] for batch in samples]
+    return objective.validated(
+        [
+            objective.records(model(features), objective.targets(batch, Placements(inputs.images, shown)))
+            for batch, shown, features in zip(samples, rows, inputs.batches(part.names, rows), strict=True)
+        ]
+    )
