@@ -16,9 +16,6 @@ SOURCE = Path(pocketvision.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 TESTS = Path(__file__).parent
 
-# Longer than a screen, reviewed: what the recipe of a later issue rebuilds.
-LONGER_FUNCTIONS = {"training.two_stage.train_two_stages": 65}
-
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
     "printable",
@@ -179,20 +176,13 @@ def test_files_and_functions_stay_small(file: Path) -> None:
         f"{file.name} names no noun"
     )
     for name, lines in lengths_in(file):
-        most = LONGER_FUNCTIONS.get(name, 60)
-        assert lines <= most, f"{name} has {lines} lines; {most} are allowed"
+        assert lines <= 60, f"{name} has {lines} lines; 60 are allowed"
 
 
 def test_workflows_only_compose() -> None:
     """What a verb does itself belongs into a room."""
     lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in (SOURCE / "workflows").glob("*.py"))
     assert lines <= 2500, f"workflows/ has {lines} lines; 2500 are allowed"
-
-
-def test_the_list_of_longer_functions_names_what_there_is() -> None:
-    """A function that was shortened leaves the list."""
-    found = dict(length for file in FILES for length in lengths_in(file))
-    assert [name for name in LONGER_FUNCTIONS if found.get(name, 0) <= 60] == []
 
 
 def test_a_verb_is_counted_without_its_options() -> None:

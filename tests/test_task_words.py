@@ -52,14 +52,13 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "columns of history.csv and what is told of an epoch",
         "train_accuracy val_accuracy",
-        "cli/display.py evaluation/report/advice.py progress.py training/stage.py",
+        "cli/display.py evaluation/report/advice.py progress.py training/engine.py",
     ),
     (
         "what is told of a step, and the chart and the text of the report that are of those columns",
         "accuracy",
         "cli/display.py compression/tuning.py evaluation/report/advice.py evaluation/report/plots.py progress.py",
     ),
-    ("the loop that further trains classifiers alone (require_tunable)", "accuracy accuracy_mean", "training/loop.py"),
     ("a column's title where there is no truth", "accuracy", "cli/comparisons.py"),
     (
         "fields of 0.1 that stand beside `answers`, where classification is alone",

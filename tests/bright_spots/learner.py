@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from bright_spots.head import LEVELS
 from bright_spots.truth import Points
+from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+from pocketvision.training.mixing import Mix
 
 Cells = Mapping[str, Tensor]
 """By role (N, h, w): 1 where a spot is."""
@@ -44,6 +46,10 @@ class SpotLearner:
     def right(self, outputs: Outputs, targets: Cells) -> tuple[int, int]:
         same = (outputs["fine"] > 0) == (targets["fine"] > 0)
         return int(same.sum()), same.numel()
+
+    def mixed(self, targets: Cells, mix: Mix) -> Cells:
+        del targets, mix
+        raise UsageError("Spots of two images can not be mixed: leave MixUp and CutMix out.")
 
     def record(self, outputs: Outputs, targets: Cells) -> tuple[float, Tensor, Tensor]:
         loss = sum(part.item() for part in self.loss(outputs, targets).values())

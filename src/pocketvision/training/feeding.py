@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import onnxruntime
@@ -14,12 +15,13 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
 from pocketvision.progress import Counted
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
+from pocketvision.training.phase_models import WHOLE
+from pocketvision.training.phases import Entries
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.training_data import TrainingData
 from pocketvision.training.trunk_cache import TrunkCache
-from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.two_stage import Entries
+from pocketvision.training.trunk_runtime import TrunkRuntime, compile_trunk, trunk_layouts
 
 
 def make_inputs(
@@ -28,16 +30,16 @@ def make_inputs(
     network: Network,
     preprocessing: Preprocessing,
     *,
-    cut: int | None,
+    cuts: Collection[int],
     entries: Entries,
     validation: Entries,
     folder: Path,
     log: RunLog,
-) -> Inputs:
-    """Inputs for both stages. With a cache, each view is computed when an epoch first asks for it, into `folder`.
+) -> dict[int, Inputs]:
+    """Inputs by cut (phase_models.cuts_of), to be made before anything learns. With a cache, each view is computed when an epoch
+    first asks for it, into `folder`.
 
-    cut: None where everything learns, and nothing is cached. Views that would not fit into the cache's limit are given up,
-    aloud; a UsageError when not even one fits.
+    Views that would not fit into the cache's limit are given up, aloud; a UsageError when not even one fits.
     """
     images = ImageViews(
         data.samples,
@@ -48,30 +50,49 @@ def make_inputs(
         recipe.data.workers,
         recipe.data.max_pixels,
     )
-    if cut is None or not recipe.cache.enabled:
-        return PlainInputs(images, network, cut or 0)
-    height, width, names = preprocessing.height, preprocessing.width, network.features_read
-    fingerprint = _fingerprint(network, cut, preprocessing)
-    trunk, tail = (
-        TrunkCache(folder, fingerprint=fingerprint, layouts=layouts)
-        for layouts in trunk_layouts(network, cut, names, height=height, width=width)
-    )
-    for path in (*trunk.discarded, *tail.discarded):
-        log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
-    row_bytes = trunk.row_bytes + tail.row_bytes
+    if not recipe.cache.enabled:
+        return {cut: PlainInputs(images, network, max(cut, 0)) for cut in cuts}
+    found: dict[int, Inputs] = {cut: PlainInputs(images, network, 0) for cut in cuts if cut == WHOLE}
+    caches = {cut: _caches(network, cut, preprocessing, folder, log) for cut in sorted({*cuts} - {WHOLE})}
+    if not caches:
+        return found
+    row_bytes = sum(cache.row_bytes for pair in caches.values() for cache in pair)
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.cache.views:
         log.note(
             f"The trunk cache's limit of {recipe.cache.limit:g} GB holds {counted(views, 'view')} an image, "
             f"not {recipe.cache.views}."
         )
-    # Compiled once for these weights and features, whoever trains on them next.
-    digest = hashlib.sha256(f"{fingerprint}|{names}".encode("utf-8", "surrogateescape")).hexdigest()
-    compiled = user_cache_path("pocketvision") / "trunks" / digest[:20]
-    runtime = compile_trunk(network, cut, names, height=height, width=width, folder=compiled)
-    return CachedInputs(
-        images, trunk, tail, runtime, views=views, on_images=lambda done, total: log(Counted("cache", done, total))
+    for cut, (trunk, tail) in caches.items():
+        runtime = _compiled(network, cut, preprocessing)
+        found[cut] = CachedInputs(
+            images, trunk, tail, runtime, views=views, on_images=lambda done, total: log(Counted("cache", done, total))
+        )
+    return found
+
+
+def _caches(
+    network: Network, cut: int, preprocessing: Preprocessing, folder: Path, log: RunLog
+) -> tuple[TrunkCache, TrunkCache]:
+    """Of what the trunk gives, and of what the tail makes of it."""
+    size, names = {"height": preprocessing.height, "width": preprocessing.width}, network.features_read
+    fingerprint = _fingerprint(network, cut, preprocessing)
+    trunk, tail = (
+        TrunkCache(folder, fingerprint=fingerprint, layouts=layouts)
+        for layouts in trunk_layouts(network, cut, names, **size)
     )
+    for path in (*trunk.discarded, *tail.discarded):
+        log.note(f"The cache file {path.name} was damaged; what it held is computed anew.")
+    return trunk, tail
+
+
+def _compiled(network: Network, cut: int, preprocessing: Preprocessing) -> TrunkRuntime:
+    """Compiled once for these weights and features, whoever trains on them next."""
+    names = network.features_read
+    described = f"{_fingerprint(network, cut, preprocessing)}|{names}"
+    digest = hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
+    folder = user_cache_path("pocketvision") / "trunks" / digest[:20]
+    return compile_trunk(network, cut, names, height=preprocessing.height, width=preprocessing.width, folder=folder)
 
 
 def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int) -> int:
@@ -79,7 +100,7 @@ def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int
     if fitting < 1:
         needed = (training + validation) * row_bytes
         raise UsageError(
-            f"One view of every image needs {needed / 1e9:.2f} GB of trunk cache; cache.limit allows "
+            f"One view of every image needs {needed / 1e9:.2g} GB of trunk cache; cache.limit allows "
             f"{recipe.cache.limit:g} GB. Raise it, or train with --set cache.enabled=false."
         )
     return min(recipe.cache.views, fitting)

@@ -88,25 +88,11 @@ def train_phases(
         size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
         part = part_of(network, settings, from_scratch=from_scratch, precision=precision, size=size)
         path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
-        state = None
         if path is not None and path.exists():
-            state = states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+            states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+        note = partial(_keep, states, number, path, on_epoch)
         try:
-            fit(
-                part.model,
-                settings,
-                batches=partial(_batches, fed, part, entries, objective, seed),
-                steps=len(_chunks(len(entries.samples), settings.batch, part.learns_statistics)),
-                validate=partial(_validate, fed, part, validation, objective),
-                objective=objective,
-                seed=seed,
-                statistics=part.model.statistics(),
-                name_of=name_of,
-                depth_of=part.depth_of,
-                state=state,
-                on_epoch=partial(_keep, states, number, path, on_epoch),
-                on_step=on_step,
-            )
+            _fit(part, fed, entries, validation, objective, seed, states.get(number), name_of, note, on_step)
         except KeyboardInterrupt:
             interrupted = True
         if number in states:
@@ -119,6 +105,36 @@ def train_phases(
         network.load_state_dict(best[1])
     network.eval().requires_grad_(False)
     return TrainedPhases(states, None if best is None else best[0], interrupted)
+
+
+def _fit(
+    part: Part,
+    inputs: Inputs,
+    entries: Entries,
+    validation: Entries,
+    objective: Objective,
+    seed: int,
+    state: State | None,
+    name_of: Callable[[int], str],
+    on_epoch: Callable[[State], None],
+    on_step: OnStep,
+) -> None:
+    """A phase, from its beginning or from where `state` left it."""
+    fit(
+        part.model,
+        part.settings,
+        batches=partial(_batches, inputs, part, entries, objective, seed),
+        steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
+        objective=objective,
+        validate=partial(_validate, inputs, part, validation, objective),
+        seed=seed,
+        statistics=part.model.statistics(),
+        name_of=name_of,
+        depth_of=part.depth_of,
+        state=state,
+        on_epoch=on_epoch,
+        on_step=on_step,
+    )
 
 
 def _keep(

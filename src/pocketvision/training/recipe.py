@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
-from pocketvision.training.settings import OptimizerSettings, Phase, RegularisationSettings, ScheduleSettings
+from pocketvision.training.settings import (
+    OptimizerSettings,
+    Phase,
+    PhaseSettings,
+    RegularisationSettings,
+    ScheduleSettings,
+)
 
 if TYPE_CHECKING:
     from pocketvision.models.spec import ModelSpec
@@ -169,6 +175,24 @@ class Recipe:
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
             )
 
+    def phase_settings(self) -> list[PhaseSettings]:
+        """What the engine is told of the phases that have epochs."""
+        return [
+            PhaseSettings(
+                number,
+                epochs=phase.epochs,
+                lr=self.optimizer.lr if phase.lr is None else phase.lr,
+                unfreeze=phase.unfreeze,
+                batch=self.batch,
+                patience=phase.patience,
+                optimizer=self.optimizer,
+                schedule=self.schedule,
+                regularisation=self.regularisation,
+            )
+            for number, phase in enumerate(self.phases, start=1)
+            if phase.epochs
+        ]
+
     def require_model(self) -> None:
         """Raise UsageError where the architecture is not there, has no such size, or has too few stages."""
         spec = self.model.spec()
@@ -176,8 +200,8 @@ class Recipe:
             spec.check_size(self.data.size, self.data.size)
         stages = len(spec.stage_lines())
         for number, phase in enumerate(self.phases, start=1):
-            if phase.unfreeze > stages:
+            if phase.unfreeze > stages + 1:
                 raise UsageError(
                     f"phases.{number}.unfreeze is {phase.unfreeze}: {self.model.name} has {stages} stages; expected 0 to "
-                    f"{stages}."
+                    f"{stages}, or {stages + 1} for the stem as well."
                 )

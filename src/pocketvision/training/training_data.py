@@ -26,10 +26,10 @@ from pocketvision.tasks.truth import Truth
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
+from pocketvision.training.phases import Entries
 from pocketvision.training.recipe import DataSettings, Recipe
 from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
-from pocketvision.training.two_stage import Entries
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
 NAMED_FILES = 20

@@ -30,18 +30,19 @@ from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
 from pocketvision.progress import Counted, EpochEnded, EpochRecord, Note, OnEvent, Planned
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.engine import State
 from pocketvision.training.feeding import make_inputs
 from pocketvision.training.inputs import CachedInputs
 from pocketvision.training.learned_tasks import calibrated_on, fitted, head_specs, manifests
+from pocketvision.training.phase_models import cuts_of
+from pocketvision.training.phases import TrainedPhases, train_phases
 from pocketvision.training.precision import PRECISIONS, resolve_precision
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
-from pocketvision.training.stage import StageSettings, StageState
 from pocketvision.training.training_data import TrainingData, prepare_data
-from pocketvision.training.two_stage import TrainedStages, cut_for, train_two_stages
 from pocketvision.workflows.reporting import evaluate_run, figures_by_task, write_run_report
 
 logger = logging.getLogger(__name__)
@@ -198,30 +199,10 @@ def _plan(recipe: Recipe, data: TrainingData, further: Mapping[str, Samples]) ->
     """What a display estimates the time left from."""
     validation, test = len(data.indices("val")), len(data.indices("test"))
     return Planned(
-        epochs=tuple((stage.number, stage.epochs) for stage in stages_of(recipe)),
+        epochs=tuple((phase.number, phase.epochs) for phase in recipe.phase_settings()),
         images=len(data.entries("train", recipe.data.balance_to, recipe.seed).samples) + validation,
         at_the_end=2 * min(validation, AGREEMENT_IMAGES) + validation + test + sum(map(len, further.values())),
     )
-
-
-def stages_of(recipe: Recipe) -> list[StageSettings]:
-    """What is trained of the phases: those that have epochs."""
-    if len(recipe.phases) > 2 or recipe.phases[0].unfreeze:
-        raise UsageError("phases: expected two at most, of which the first trains the heads alone (unfreeze = 0).")
-    return [
-        StageSettings(
-            number=number,
-            epochs=phase.epochs,
-            lr=recipe.optimizer.lr if phase.lr is None else phase.lr,
-            batch=recipe.batch,
-            weight_decay=recipe.optimizer.weight_decay,
-            patience=phase.patience,
-            schedule=recipe.schedule.name,
-            schedule_patience=recipe.schedule.patience,
-        )
-        for number, phase in enumerate(recipe.phases, start=1)
-        if phase.epochs
-    ]
 
 
 def _precision(recipe: Recipe) -> str:
@@ -307,44 +288,44 @@ def _fit(
     preprocessing: Preprocessing,
     cache_folder: Path | None,
     log: RunLog,
-) -> tuple[TrainedStages, RunSettings, float]:
+) -> tuple[TrainedPhases, RunSettings, float]:
     """Train; the settings with what was decided on the way, and how many seconds it took, the trunk cache included."""
     started = time.perf_counter()
     recipe = settings.recipe
-    cut = None if recipe.model.from_scratch else cut_for(network, recipe.phases[-1].unfreeze)
-    if cut is None:
-        log.note("No weights: a random start. Everything learns in both stages, and no features are cached.")
+    phases, from_scratch = recipe.phase_settings(), recipe.model.from_scratch
+    if from_scratch:
+        log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
     entries, validation = data.entries("train", recipe.data.balance_to, recipe.seed), data.entries("val")
     inputs = make_inputs(
         recipe,
         data,
         network,
         preprocessing,
-        cut=cut,
+        cuts=set(cuts_of(network, phases, from_scratch=from_scratch)),
         entries=entries,
         validation=validation,
         folder=run.cache if cache_folder is None else cache_folder,
         log=log,
     )
-    if isinstance(inputs, CachedInputs):  # views that the cache holds: a run that repeats this one has as many
-        settings = replace(settings, recipe=changed(recipe, {"cache.views": inputs.most_views}))
+    held = {each.most_views for each in inputs.values() if isinstance(each, CachedInputs)}
+    if held:  # views that the cache holds: a run that repeats this one has as many
+        settings = replace(settings, recipe=changed(recipe, {"cache.views": min(held)}))
         settings.write(run)
-    stages = stages_of(recipe)
-    epochs = {stage.number: stage.epochs for stage in stages}
+    epochs = {phase.number: phase.epochs for phase in phases}
 
-    def report(state: StageState) -> None:
+    def report(state: State) -> None:
         record = state.history[-1]
         log(EpochEnded(record, epochs[record.stage], best=state.best_epoch == record.epoch))
 
-    trained = train_two_stages(
+    trained = train_phases(
         network,
         inputs,
         entries=entries,
         validation=validation,
-        cut=cut,
-        stages=stages,
+        phases=phases,
         objective=data.objective(recipe),
         seed=recipe.seed,
+        from_scratch=from_scratch,
         precision=PRECISIONS[recipe.precision],
         name_of=lambda index: str(data.samples.file(index)),
         checkpoints=run.folder,
@@ -354,8 +335,8 @@ def _fit(
     return trained, settings, time.perf_counter() - started
 
 
-def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedStages) -> None:
-    """stageN/best.safetensors: what the stage learned, in its best epoch, under the names of the network's state."""
+def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedPhases) -> None:
+    """stageN/best.safetensors: what phase N learned, in its best epoch, under the names of the network's state."""
     for number, state in trained.states.items():
         weights = {name.removeprefix("network."): tensor.contiguous() for name, tensor in state.best_weights.items()}
         with replacing(run.stage_weights(number)) as temporary:
