@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from pocketvision.errors import UsageError
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.learned_tasks import objective_of
@@ -75,6 +76,7 @@ def test_the_loss_of_mixed_classes_is_that_of_soft_targets() -> None:
 
 def test_truth_that_is_lacking_can_not_be_mixed() -> None:
     objective = objective_of({"classification": ClassLabels(np.array([0, -1, 1], np.int32), ("a", "b"))})
-    targets = objective.targets(np.array([0, 1]), [])
+    nowhere = Placement((8, 8), np.eye(3), (8, 8))
+    targets = objective.targets(np.array([0, 1]), [nowhere, nowhere])
     with pytest.raises(UsageError, match="some images have none of classification"):
         objective.mixed(targets, Mix(torch.tensor([1, 0]), 0.5))

@@ -13,9 +13,9 @@ from pocketvision.models.network import Network
 from pocketvision.training.engine import State
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.learned_tasks import objective_of
-from pocketvision.training.phase_models import WHOLE, cut_for
+from pocketvision.training.phase_models import WHOLE, cut_for, cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, _chunks, train_phases, view_number
-from pocketvision.training.settings import PhaseSettings
+from pocketvision.training.settings import OptimizerSettings, PhaseSettings, RegularisationSettings, ScheduleSettings
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 
@@ -225,9 +225,60 @@ def test_views_walk_round_and_replicas_have_their_own() -> None:
 
 
 def test_unfreeze_beyond_the_stages_is_refused(network: Network) -> None:
-    assert cut_for(network, 3) == 0
+    assert cut_for(network, 3) == 0 and cut_for(network, 4) == WHOLE
     with pytest.raises(UsageError, match="tiny has 3 stages"):
-        cut_for(network, 4)
+        cut_for(network, 5)
+
+
+def test_phases_go_deeper_each_from_its_cut(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    """Gradual unfreezing, to the stem; whatever is frozen stays bit-equal, and norms keep their statistics."""
+    phases = [
+        PhaseSettings(number, 1, 2e-3, unfreeze, batch=8) for number, unfreeze in ((1, 0), (2, 1), (3, 2), (5, 4))
+    ]
+    assert cuts_of(network, phases, from_scratch=False) == [2, 2, 1, WHOLE]
+    assert cuts_of(network, phases[:1], from_scratch=False) == [3]
+    assert cuts_of(network, phases[:2], from_scratch=True) == [WHOLE] * 2
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    inputs = PlainInputs(images, network, 2), cached(network, images, trunk_folder), PlainInputs(images, network, 0)
+    train_phases(
+        network,
+        dict(zip((2, CUT, WHOLE), inputs, strict=True)),
+        entries=entries(0, 36),
+        validation=entries(36, 48),
+        phases=phases,
+        objective=objective_of(images.samples.truth),
+        seed=5,
+        name_of=str,
+        checkpoints=None,
+        on_epoch=lambda state: seen.update({state.history[-1].stage: dict(state.weights)}),
+    )
+    parts = {number: {name.split(".")[1] + name.split(".")[2] for name in weights} for number, weights in seen.items()}
+    assert parts[1] == {"headsclassification"}
+    assert {"stages2"} <= parts[2] and not {"stages1", "stemconv"} & parts[2]
+    assert {"stages1", "stages2"} <= parts[3] and "stages0" not in parts[3]
+    assert {"stemconv", "stages0", "stages1"} <= parts[5]
+    assert not any("running" in name for weights in seen.values() for name in weights)
+    shallower = [phases[2], phases[1]]
+    with pytest.raises(UsageError, match=r"phases\.2\.unfreeze is 1, less than the 2 of phase 3"):
+        cuts_of(network, shallower, from_scratch=False)
+
+
+def test_mixing_and_other_optimizers_repeat_when_resumed(
+    network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path
+) -> None:
+    """All that a step draws is a function of seed, phase, epoch and step."""
+    own = {
+        "optimizer": OptimizerSettings("rmsprop", clip=1.0, layer_decay=0.7),
+        "schedule": ScheduleSettings("cosine", warmup=0.2),
+        "regularisation": RegularisationSettings(mixup=0.4, cutmix=1.0, ema=0.9),
+    }
+    phases = [replace(phase, epochs=2, lr=1e-3, **own) for phase in PHASES]
+    twin, resumed = copy_of(network), copy_of(network)
+    run(network, cached(network, images, trunk_folder), images, phases=phases)
+    run(twin, cached(twin, images, trunk_folder), images, checkpoints, phases=phases, interrupt=(2, 1))
+    assert not same_weights(network, twin)
+    run(resumed, cached(resumed, images, trunk_folder), images, checkpoints, phases=phases)
+    assert same_weights(network, resumed)
 
 
 def test_bfloat16_learns_what_float32_learns_and_is_deterministic(

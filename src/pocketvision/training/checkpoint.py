@@ -13,7 +13,6 @@ from torch import Tensor
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
-from pocketvision.models.key_layouts import with_names_of_today
 from pocketvision.progress import EpochRecord
 from pocketvision.training.engine import State
 from pocketvision.utf8_path import utf8_path
@@ -85,8 +84,7 @@ def read_checkpoint(path: Path) -> State:
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    return with_names_of_today(found, "network.")
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -113,12 +113,14 @@ def clip_gradients(trained: Iterable[Tensor], settings: OptimizerSettings) -> No
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:
-    """Load a state_dict, its moments laid out in memory like their parameters: the fused update walks both as flat memory."""
+    """Load copies of a state_dict's, its moments laid out in memory like their parameters: the fused update walks both as flat
+    memory."""
     optimizer.load_state_dict(dict(state))
     for parameter, entries in optimizer.state.items():
         for key, value in entries.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                entries[key] = torch.empty_like(parameter).copy_(value)
+            if isinstance(value, Tensor):
+                alike = value.shape == parameter.shape
+                entries[key] = torch.empty_like(parameter).copy_(value) if alike else value.clone()
 
 
 def _betas(settings: OptimizerSettings) -> tuple[float, float]:
