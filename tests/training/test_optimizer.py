@@ -93,6 +93,8 @@ def test_gradients_are_clipped_to_their_norm() -> None:
     assert weight.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-4)
 
 
-def test_an_unknown_name_is_refused() -> None:
+def test_an_unknown_name_and_one_beta_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"optimizer\.betas has 1 numbers; expected two"):
+        OptimizerSettings(betas=(0.9,))
     with pytest.raises(UsageError, match="adamw"):
         make_optimizer({"w": torch.ones(2, 2, requires_grad=True)}, OptimizerSettings("adamv"), lr=0.1)

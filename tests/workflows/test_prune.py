@@ -165,6 +165,24 @@ def test_the_loop_learns_warms_up_and_ends_at_no_rate() -> None:
         tune(network, ((images, labels) for _ in range(2)), TuneSettings(3, 1e-4))
 
 
+def test_what_is_done_to_the_weights_after_a_step_stays() -> None:
+    """As pruning keeps single weights at zero."""
+    network = build("small_cnn", num_classes=2)
+    weight = network.heads["classification"].linear.weight
+
+    def kept_at_zero(_: StepProgress) -> None:
+        with torch.no_grad():
+            weight[:, ::2] = 0
+
+    tune(
+        network,
+        ((torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 0, 1])) for _ in range(3)),
+        TuneSettings(3, 1e-2),
+        on_step=kept_at_zero,
+    )
+    assert (weight[:, ::2] == 0).all() and (weight[:, 1::2] != 0).all()
+
+
 def test_a_teacher_is_half_of_what_is_learned() -> None:
     """The labels say class 0 and the teacher class 1: with it the network ends between the two, without it at the labels."""
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
@@ -47,6 +48,10 @@ class OptimizerSettings:
     clip: float | None = setting(None, "Gradients are scaled down to this norm", low=1e-6, high=1e6, unset="off")
     layer_decay: float = setting(1.0, "A stage's rate as a share of the rate of the stage above it", low=0.01, high=1)
 
+    def __post_init__(self) -> None:
+        if len(self.betas) != 2:
+            raise UsageError(f"optimizer.betas has {len(self.betas)} numbers; expected two, such as 0.9,0.999.")
+
 
 @dataclass(frozen=True)
 class ScheduleSettings:
@@ -81,7 +86,12 @@ class RegularisationSettings:
         0.0, "Share of the target that is spread over all classes", low=0, high=0.9, alias="label_smoothing"
     )
     mixup: float = setting(0.0, "MixUp's alpha: pairs of images are blended; 0 is off", low=0, high=10)
-    cutmix: float = setting(0.0, "CutMix's alpha: a box of another image is pasted; 0 is off", low=0, high=10)
+    cutmix: float = setting(
+        0.0,
+        "CutMix's alpha: a box of another image is pasted (maps alone, pooled features have none); 0 is off",
+        low=0,
+        high=10,
+    )
     ema: float | None = setting(
         None,
         "Memory of the moving average of the weights, which is validated and kept; 0 keeps the last step's",
