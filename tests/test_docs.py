@@ -24,6 +24,7 @@ from pocketvision.data.demo_faces import faces_folder
 from pocketvision.data.findings import KINDS
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe_file import read_recipe
 from pocketvision.training.setting import said, settings_of
 from pocketvision.training.setting_values import names_of, values_of
 
@@ -230,6 +231,14 @@ def test_every_option_of_train_is_described() -> None:
 def test_every_setting_of_a_recipe_is_described() -> None:
     """The table is what the settings' own metadata say; `make` nothing by hand: print setting_rows() and paste them."""
     assert table(ROOT / "docs/training.md", "setting") == [[*row] for row in setting_rows()]
+
+
+def test_the_recipe_of_the_guide_is_read(tmp_path: Path) -> None:
+    (example,) = (each for each in blocks(ROOT / "docs/training.md", "toml") if "[[phases]]" in each)
+    (tmp_path / "recipe.toml").write_text(example, encoding="utf-8")
+    found = read_recipe(tmp_path / "recipe.toml")
+    assert [phase.unfreeze for phase in found.phase_settings()] == [0, 2, 4]
+    assert (found.optimizer.clip, found.schedule.name, found.regularisation.cutmix) == (5.0, "cosine", 1.0)
 
 
 def setting_rows() -> list[tuple[str, str, str, str]]:
