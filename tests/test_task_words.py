@@ -9,7 +9,10 @@ import pytest
 import pocketvision
 
 SOURCE = Path(pocketvision.__file__).parent
-OWN = ("tasks/", "models/heads/classification/", "training/classification/")
+OWN = (
+    "tasks/",
+    *(f"{room}/{kind}/" for room in ("models/heads", "training") for kind in ("classification", "tags", "number")),
+)
 """The folders of tasks, which may say what they like."""
 
 WORDS = ("top_k", "probabilities", "accuracy", "label")
@@ -45,8 +48,9 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "the column of that name in tables and in split.csv, with the name of a class",
         "label",
-        "data/parquet_rows.py data/row_index.py data/sources/in_memory.py data/sources/split_overlay.py data/splits.py "
-        "data/table_rows.py training/recorded_split.py",
+        "data/class_column.py data/number_column.py data/parquet_rows.py data/sources/in_memory.py "
+        "data/sources/number_table.py data/sources/split_overlay.py data/sources/tag_table.py data/splits.py data/table_rows.py "
+        "data/tag_column.py training/recorded_split.py",
     ),
     ("the name of folders that hold masks", "label", "data/folder_layout.py"),
     (

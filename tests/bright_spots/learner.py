@@ -78,8 +78,8 @@ def _f1(found: Tensor, there: Tensor) -> float:
     return 2 * int((found & there).sum()) / max(int(found.sum()) + int(there.sum()), 1)
 
 
-def _make(options: LearnerOptions, counts: NDArray[np.int64], class_names: tuple[str, ...]) -> SpotLearner:
-    del options, counts, class_names
+def _make(options: LearnerOptions, truth: Points) -> SpotLearner:
+    del options, truth
     return SpotLearner()
 
 

@@ -16,7 +16,9 @@ from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.learned_tasks import head_specs, objective_of
 from pocketvision.training.learner import Learner
@@ -25,6 +27,8 @@ from pocketvision.training.learners import LEARNERS, learner_named
 SIZE = 32
 TRUTHS: dict[str, Truth] = {
     "classification": ClassLabels(np.array([0, 1, 2, 1, 0, 2], np.int32), ("a", "b", "c")),
+    "tags": TagLabels.of([[0], [1], [0, 2], [1], [0], [2]], ("a", "b", "c")),
+    "number": NumberLabels(np.array([3.0, -1, 4, 1, -5, 9]), "cm"),
     "spots": Points(
         Ragged.of(
             [{"xy": np.array(xy, np.float32).reshape(-1, 2)} for xy in ([], [(3.5, 5)], [(9.5, 9), (30.5, 1)]) * 2]

@@ -34,6 +34,8 @@ LABELS = ("red", "green", "파랑")
 DETAILS = [Detail(), Detail(top_k=1), Detail(top_k=9, min_score=0.9, most=1, masks=False), Detail(min_score=0.0)]
 TOLD_BY_HAND = {
     "classification": {"label": "파랑", "probability": 0.5, "top": [{"label": "파랑", "probability": 0.5}]},
+    "tags": {"tags": [{"label": "파랑", "probability": 0.5, "threshold": 0.25}]},
+    "number": {"value": 3, "unit": "cm", "interval": {"low": 2, "high": 4, "coverage": 0.9}},
     "halves": {"finds": []},
     "spots": {"spots": []},
 }
@@ -54,6 +56,19 @@ def sample(kind: str) -> Sample:
         "classification": Sample(
             TaskManifest("classification", LABELS, {"logits": "logits", "probabilities": "probabilities"}),
             {"logits": np.log(shares), "probabilities": shares},
+        ),
+        "tags": Sample(
+            TaskManifest("tags", LABELS, {"logits": "logits", "probabilities": "probabilities"}),
+            {"logits": np.log(shares / (1 - shares)), "probabilities": shares},
+        ),
+        "number": Sample(
+            TaskManifest(
+                "number",
+                (),
+                {"value": "value", "standardised": "standardised"},
+                postprocessing={"unit": "cm", "interval": {"half_width": 0.5, "coverage": 0.9}},
+            ),
+            {"value": 100 * shares[:, :1], "standardised": shares[:, :1]},
         ),
         "halves": Sample(reading_halves(LABELS), {"probabilities": shares}),
         "spots": Sample(

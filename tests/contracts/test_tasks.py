@@ -21,15 +21,19 @@ from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.report.texts import LANGUAGES, texts
 from pocketvision.preprocessing import Placement
-from pocketvision.statistics import Headline, wilson
+from pocketvision.statistics import Headline, Interval, percentile_interval, wilson
 from pocketvision.tasks.catalog import TASKS, task_named
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.number.metrics import draws, r2
+from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.reporting.parts import Subject
+from pocketvision.tasks.tags.metrics import resampled
+from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -87,6 +91,31 @@ def _levels(*cells: tuple[tuple[int, int], ...]) -> Outputs:
     return {"fine": fine, "coarse": np.ones((len(cells), 1, 1), np.float32)}
 
 
+def _marks(last: bool) -> TagLabels:
+    """last: whether anybody looked at the last image, which has none."""
+    marks = np.array([[1, 1], [0, 1], [1, 0], [0, 0]], np.bool_)
+    return TagLabels(marks, np.array([True, True, True, last]), ("a", "b"))
+
+
+def _shares(*rows: tuple[float, float]) -> Outputs:
+    probabilities = np.array(rows, np.float32)
+    return {"logits": np.log(probabilities / (1 - probabilities)), "probabilities": probabilities}
+
+
+def _values(*values: float) -> Outputs:
+    column = np.array(values, np.float32)[:, None]
+    return {"value": column, "standardised": column / 10}
+
+
+def _r2_interval(*values: float) -> Interval | None:
+    chosen = draws(4, 0)
+    return percentile_interval(r2(np.array(values)[chosen], TRUE_NUMBERS[chosen]))
+
+
+TAG_SCORES = np.array([(0.9, 0.8), (0.7, 0.6), (0.4, 0.1), (0.2, 0.3)], np.float32).astype(np.float64)
+MEAN_AP = ((1 + 2 / 3) / 2 + 1) / 2
+TRUE_NUMBERS = np.array([2.0, 4, 6, 8])
+
 CASES: dict[str, Case] = {
     # Right, right, wrong and sure, right; the candidate loses the second and the last.
     "classification": Case(
@@ -100,6 +129,40 @@ CASES: dict[str, Case] = {
         figures={"balanced_accuracy": (1 + 1 / 2 + 1) / 3, "log_loss": -(2 * log(0.8) + log(0.7) + log(0.05)) / 4},
         mistakes=((2, "bee → ant 90%"),),
         foreign=points(0, 3, 1, 2),
+    ),
+    # Both right, one wrongly said, one missed, none. Of `a` the order is right, wrong, right of two: AP (1 + 2/3) / 2;
+    # of `b` right, right, wrong: 1. The candidate has one of `b` last: 1 and 2/4.
+    "tags": Case(
+        tasks={"tags": TaskManifest("tags", ("a", "b"), {"logits": "logits", "probabilities": "probabilities"})},
+        truth=_marks(True),
+        partly=_marks(False),
+        reference=_shares((0.9, 0.8), (0.7, 0.6), (0.4, 0.1), (0.2, 0.3)),
+        candidate=_shares((0.9, 0.8), (0.7, 0.05), (0.4, 0.1), (0.2, 0.3)),
+        headline=Headline("mAP", MEAN_AP, percentile_interval(resampled(TAG_SCORES, _marks(True).marks, 0))),
+        drop=100 * (MEAN_AP - ((1 + 2 / 3) / 2 + (1 + 2 / 4) / 2) / 2),
+        figures={"f1_micro": 2 * 3 / (4 + 4), "f1_macro": (2 * 1 / (2 + 2) + 1) / 2, "exact": 2 / 4},
+        mistakes=((1, "wrongly a 70%"), (2, "missed a 40%")),
+        foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
+    ),
+    # Off by 0, 1, -1 and 2 of numbers whose squares about their mean, 5, are 9, 1, 1, 9. The candidate is off by 2 in the first.
+    "number": Case(
+        tasks={
+            "number": TaskManifest(
+                "number",
+                (),
+                {"value": "value", "standardised": "standardised"},
+                postprocessing={"unit": "cm", "interval": {"half_width": 1.5, "coverage": 0.9}},
+            )
+        },
+        truth=NumberLabels(TRUE_NUMBERS, "cm"),
+        partly=NumberLabels(np.append(TRUE_NUMBERS[:3], np.nan), "cm"),
+        reference=_values(2, 5, 5, 10),
+        candidate=_values(4, 5, 5, 10),
+        headline=Headline("R2", 1 - 6 / 20, _r2_interval(2, 5, 5, 10)),
+        drop=100 * 4 / 20,
+        figures={"mae": 1.0, "rmse": (6 / 4) ** 0.5, "bias": 0.5, "mae_of_mean": 2.0, "covered": 3 / 4},
+        mistakes=((3, "8 cm → 10"),),
+        foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
     ),
     # Nothing there and nothing found; one of one; one of two; one where none is. The candidate does not find the second's.
     "spots": Case(

@@ -89,7 +89,7 @@ def test_what_is_no_text_never_becomes_text(tmp_path: Path, label: list[Any], me
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=message) as caught:
-        read_samples(write(tmp_path / "t.parquet", {"path": ["a.jpg", "b.jpg"], "label": label}))
+        read_samples(write(tmp_path / "t.parquet", {"path": ["a.jpg", "b.jpg"], "label": label}), format="image-table")
     assert len(str(caught.value)) < 700
 
 

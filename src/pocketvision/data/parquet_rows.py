@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.data.table_rows import Columns, TableRow, column_places
+from pocketvision.data.table_rows import Columns, TableRow, column_places, marked
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.printable import counted, quoted
 
@@ -21,10 +22,11 @@ _PICTURE_COLUMNS = ("image", "img", "picture", "photo", "bytes")
 Cell = Callable[[Any], str]
 
 
-def parquet_rows(table: Path, columns: Columns) -> Iterator[TableRow]:
+def parquet_rows(table: Path, columns: Columns, *, lists: bool = False) -> Iterator[TableRow]:
     """Yield the rows of `table`, some at a time. A column `{bytes, path}` (or bytes alone) holds the pictures themselves.
 
-    Numbers of a Hugging Face ClassLabel become the names that the file's metadata gives them.
+    Numbers of a Hugging Face ClassLabel become the names that the file's metadata gives them. lists: whether the label column may
+    hold lists; they become JSON.
 
     Raises UsageError for a table that can not be read, lacks the path or label column, or has lists, structures or
     undecodable bytes where text belongs; MissingExtraError when Parquet can not be read.
@@ -36,28 +38,37 @@ def parquet_rows(table: Path, columns: Columns) -> Iterator[TableRow]:
         raise MissingExtraError("Reading a Parquet table", "train") from error
     try:
         with pyarrow.parquet.ParquetFile(table) as file:
-            yield from _rows(table, file, columns)
+            yield from _rows(table, file, columns, lists)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         raise UsageError(f"{table}: not readable as Parquet ({error}).") from error
     except OSError as error:
         raise UsageError(f"{table}: the table can not be read ({error.strerror or error}).") from error
 
 
-def _rows(table: Path, file: "pyarrow.parquet.ParquetFile", columns: Columns) -> Iterator[TableRow]:
+def _rows(table: Path, file: "pyarrow.parquet.ParquetFile", columns: Columns, lists: bool) -> Iterator[TableRow]:
     schema = file.schema_arrow
     names = list(schema.names)
     pictures = _picture_column(schema, columns)
     if pictures is not None:
-        columns = Columns(pictures, columns.label, columns.split, columns.group)
+        columns = replace(columns, path=pictures)
     places = column_places(table, names, columns)
-    wanted = [names[place] for place in places if place is not None]
-    cells: dict[str, Cell] = {name: _cell(table, file, name) for name in wanted if name != pictures}
+    named = [names[place] for place in places if place is not None]
+    cells: dict[str, Cell] = {
+        name: _cell(table, file, name, lists and name == columns.label) for name in named if name != pictures
+    }
+    wanted = [*named, *(name for name in columns.marks if name not in named)]
     absent = [None]
     number = 0
     for batch in file.iter_batches(_ROWS_AT_ONCE if pictures is None else _PICTURES_AT_ONCE, columns=wanted):
         taken = [
             absent * batch.num_rows if place is None else batch.column(names[place]).to_pylist() for place in places
         ]
+        if columns.marks:
+            marks = [batch.column(name).to_pylist() for name in columns.marks]
+            taken[1] = [
+                marked(table, ("row", number + place), columns.marks, row)
+                for place, row in enumerate(zip(*marks, strict=True), 1)
+            ]
         for picture, label, split, group in zip(*taken, strict=True):
             number += 1
             content = None
@@ -68,7 +79,7 @@ def _rows(table: Path, file: "pyarrow.parquet.ParquetFile", columns: Columns) ->
             yield TableRow(
                 ("row", number),
                 path,
-                cells[columns.label](label),
+                label if columns.marks else cells[columns.label](label),
                 None if places[2] is None else cells[columns.split](split),
                 None if places[3] is None else cells[columns.group](group),
                 content,
@@ -111,14 +122,17 @@ def _picture(cell: Any) -> tuple[bytes | None, str]:
     return cell, ""
 
 
-def _cell(table: Path, file: "pyarrow.parquet.ParquetFile", name: str) -> Cell:
-    """How a column's values become text. Raises UsageError for lists and structures, which are no text."""
+def _cell(table: Path, file: "pyarrow.parquet.ParquetFile", name: str, lists: bool = False) -> Cell:
+    """How a column's values become text. Raises UsageError for structures, and for lists unless they are asked for."""
     import pyarrow
 
     kind = file.schema_arrow.field(name).type
     types = pyarrow.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        raise _lists(table, file, name)
+        if not lists:
+            raise _lists(table, file, name)
+        names = _class_names(file.schema_arrow, name)
+        return lambda values: "" if values is None else json.dumps([_member(value, names) for value in values])
     if types.is_nested(kind):
         raise UsageError(
             f"{table}: the column {quoted(name)} holds structures ({quoted(kind)}), not text. Expected one value a cell."
@@ -129,6 +143,11 @@ def _cell(table: Path, file: "pyarrow.parquet.ParquetFile", name: str) -> Cell:
     if _is_binary(kind):
         return lambda value: _decoded(table, name, value)
     return _text
+
+
+def _member(value: Any, names: list[str]) -> str:
+    """A member of a list, by the name of a Hugging Face ClassLabel where it is the number of one."""
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else _text(value)
 
 
 def _text(value: Any) -> str:
@@ -149,8 +168,10 @@ def _class_names(schema: "pyarrow.Schema", name: str) -> list[str]:
     """The names of a Hugging Face ClassLabel, in index order; none for another column."""
     try:
         information = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][name]
-        names = information["names"]
-    except (KeyError, ValueError, TypeError):
+        # Of lists the members' feature stands inside: [feature], or {"feature": feature}.
+        inside = information[0] if isinstance(information, list) else information.get("feature", information)
+        names = inside["names"]
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError):
         return []
     return [str(each) for each in names] if isinstance(names, list) else []
 
@@ -171,6 +192,7 @@ def _lists(table: Path, file: "pyarrow.parquet.ParquetFile", name: str) -> Usage
         else "each of at most one value"
     )
     return UsageError(
-        f"{table}: the column {quoted(name)} holds lists: {found}. An image needs one label: write one text a row, and name "
-        "that column with --label-column."
+        f"{table}: the column {quoted(name)} holds lists: {found}. To learn all labels of an image, say --task "
+        f"tags. A classifier needs "
+        "one: write one text a row, and name that column with --label-column."
     )

@@ -13,6 +13,9 @@ from pocketvision.printable import counted, quoted
 _PLAIN = ("|", ";")
 _SHARED = (",", "/", "+", "&", " and ", None)  # None is any run of blanks
 
+SIGNS = (";", "|", ",")
+"""What may stand between tags, the first that is found in a column."""
+
 
 class LabelUse(NamedTuple):
     """How many rows hold a label, and where the first of them is."""
@@ -43,8 +46,10 @@ def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Coll
     total = sum(use.rows for use in uses.values())
     raise UsageError(
         f"{table}: several labels in one cell in {rows:,} of {counted(total, 'row')}, such as {uses[example].where}: "
-        f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). A classifier learns one class an image: leave these rows "
-        "out, or keep one label of each. If such a text is a class of its own, list all classes with --labels."
+        f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). A classifier learns one class an image. To "
+        f"learn all labels of "
+        "an image, say --task tags; else leave these rows out, or keep one label of each. If such a text is a class of its own, "
+        "list all classes with --labels."
     )
 
 
@@ -57,8 +62,8 @@ def _changes_places(sign: str, texts: Collection[str]) -> bool:
 
 def _parts(text: str, names: Collection[str], between: Collection[str | None]) -> Sequence[str]:
     """The labels in a cell; none when it is one name. between: signs that stand between labels for certain."""
-    if (listed := _listed(text)) is not None:
-        return listed if len(listed) > 1 else ()
+    if (members := listed(text)) is not None:
+        return members if len(members) > 1 else ()
     for sign in (*_PLAIN, *_SHARED):
         parts = [part.strip() for part in (text.split(sign) if sign is not None else text.split())]
         if len(parts) < 2 or not all(parts):
@@ -69,8 +74,21 @@ def _parts(text: str, names: Collection[str], between: Collection[str | None]) -
     return ()
 
 
-def _listed(text: str) -> list[str] | None:
+def unusual_sign(tags: Collection[str]) -> tuple[str, str] | None:
+    """A sign that seems to stand between tags although it is none of SIGNS, in words, and a text that holds it; None where
+    there is none. tags: all of a column, split already. It seems so where all parts of a text are tags of their own."""
+    known = set(tags)
+    for sign in _SHARED:
+        for text in known if sign not in SIGNS else ():
+            parts = [part.strip() for part in (text.split(sign) if sign is not None else text.split())]
+            if len(parts) > 1 and all(part in known for part in parts):
+                return ("a blank" if sign is None else quoted(sign.strip())), text
+    return None
+
+
+def listed(text: str) -> list[str] | None:
     """The members of a list that is written out as Python, JSON or numpy write it; None for other text."""
+    text = text.strip()
     if not re.fullmatch(r"[\[({].*[\])}]", text, re.DOTALL):
         return None
     # numpy has no commas, ['scab' 'rust'], and Python would join such texts to one.

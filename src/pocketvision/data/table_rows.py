@@ -1,5 +1,6 @@
 """The rows of a CSV, TSV or Parquet file, one at a time, as text."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,25 @@ from pocketvision.errors import UsageError
 from pocketvision.printable import quoted, shortened
 
 # What decides between equals: the delimiter is found out from the header. Excel saves UTF-16 with tabs as .txt.
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-TABLE_SUFFIXES = (*_DELIMITERS, ".parquet")
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
+
+MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+"""What a column of marks may hold, in lower case."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are called. `split` and `group` may be absent from it."""
+    """What the columns of a table are called. `split` and `group` may be absent from it.
+
+    marks: columns that stand in the place of `label`, each of them 1 in the rows that have what it is called and 0 in the others.
+    """
 
     path: str = "path"
     label: str = "label"
     split: str = "split"
     group: str = "group"
+    marks: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, str, str, str]:
@@ -35,7 +43,7 @@ class Columns:
 class TableRow(NamedTuple):
     """One row. `where` is its place as its file counts, for messages; an empty cell is "", an absent column None.
 
-    content: the picture itself, where the table holds it.
+    content: the picture itself, where the table holds it. label: of lists and of marks a list, as JSON writes it.
     """
 
     where: tuple[str, int]
@@ -45,6 +53,11 @@ class TableRow(NamedTuple):
     group: str | None
     content: bytes | None = None
 
+    @property
+    def place(self) -> str:
+        """As in "line 7"."""
+        return f"{self.where[0]} {self.where[1]}"
+
 
 def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> Iterator[TableRow]:
     """Yield the rows of a CSV or TSV without ever holding all of them; rows whose cells are all empty are counted.
@@ -52,11 +65,12 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
     Raises UsageError for what open_delimited refuses, a table that lacks the path or label column, and quotes that swallow
     rows.
     """
-    with open_delimited(table, columns.names, _DELIMITERS.get(table.suffix.lower(), ",")) as text:
+    with open_delimited(table, columns.names, DELIMITERS.get(table.suffix.lower(), ",")) as text:
         if not all(map(is_utf8, text.header)):
             raise not_utf8(table)
         path, label, split, group = column_places(table, text.header, columns)
-        assert path is not None and label is not None
+        assert path is not None
+        marks = [text.header.index(name) for name in columns.marks]
         for record in text.records:
             cells = record.cells
             if record.last > record.line and _may_span_rows(table, cells, path, label):
@@ -64,7 +78,7 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
             if not any(cell.strip() for cell in cells):
                 counter.add("blank_row", f"line {record.line}")
                 continue
-            if '"' in cells[label] and record.raw.count('"') % 2:
+            if label is not None and '"' in cells[label] and record.raw.count('"') % 2:
                 raise UsageError(
                     f'{table}, line {record.line}: the label {quoted(cells[label])} has a quote (") that is opened or closed '
                     "alone. Remove it, or put the cell in quotes and double it."
@@ -72,7 +86,9 @@ def delimited_rows(table: Path, columns: Columns, counter: LeftOutCounter) -> It
             yield TableRow(
                 ("line", record.line),
                 cells[path],
-                cells[label],
+                marked(table, ("line", record.line), columns.marks, [cells[place] for place in marks])
+                if label is None
+                else cells[label],
                 None if split is None else cells[split],
                 None if group is None else cells[group],
             )
@@ -82,7 +98,8 @@ def column_places(table: Path, header: Sequence[str], columns: Columns) -> tuple
     """Where path, label, split and group are in `header`; None for an absent split or group. Raises UsageError."""
     found = ", ".join(shortened(name, 40) for name in header[:30]) or "none"
     usual = Columns()
-    for role in ("path", "label", "split", "group"):
+    absent = ("label",) if columns.marks else ()
+    for role in (role for role in ("path", "label", "split", "group") if role not in absent):
         name = getattr(columns, role)
         # Split and group may be absent, but not when they were asked for by another name.
         if name not in header and (role in ("path", "label") or name != getattr(usual, role)):
@@ -90,12 +107,31 @@ def column_places(table: Path, header: Sequence[str], columns: Columns) -> tuple
                 f"{table}: no column {quoted(name)} for the {role}. Columns found: {found}. {_headless(header)}"
                 f"Name the right one with {role}_column (--{role}-column)."
             )
-    for name in columns.names:
+    for name in (*columns.names, *columns.marks):
         if header.count(name) > 1:
             raise UsageError(
                 f"{table}: {header.count(name)} columns are called {quoted(name)}. Columns found: {found}."
             )
-    return tuple(header.index(name) if name in header else None for name in columns.names)
+    if unknown := [name for name in columns.marks if name not in header]:
+        raise UsageError(f"{table}: no column {quoted(unknown[0])} for a tag. Columns found: {found}.")
+    places = tuple(header.index(name) if name in header else None for name in columns.names)
+    return (places[0], None, *places[2:]) if columns.marks else places
+
+
+def marked(table: Path, where: tuple[str, int], names: Sequence[str], cells: Sequence[object]) -> str:
+    """The names whose cells are 1, as a JSON list. Raises UsageError for a cell that is neither 0 nor 1."""
+    chosen = []
+    for name, cell in zip(names, cells, strict=True):
+        text = str(cell).strip().lower()
+        if text not in MARKS:
+            raise UsageError(
+                f"{table}, {where[0]} {where[1]}: the column {quoted(name)} holds {quoted(str(cell))}; expected 1 where "
+                f"the image has "
+                "this tag, else 0. Where the column is no tag, list those that are with --labels."
+            )
+        if MARKS[text]:
+            chosen.append(name)
+    return json.dumps(chosen)
 
 
 def _headless(header: Sequence[str]) -> str:
@@ -104,11 +140,15 @@ def _headless(header: Sequence[str]) -> str:
     return ""
 
 
-def _may_span_rows(table: Path, cells: Sequence[str], path: int, label: int) -> bool:
+def _may_span_rows(table: Path, cells: Sequence[str], path: int, label: int | None) -> bool:
     """Whether a line end stands in another cell than the path of a file that is there, or a label that is a folder's name."""
     longer = {place for place, cell in enumerate(cells) if "\n" in cell or "\r" in cell}
     named = os.path.isfile(table.parent / cells[path])  # noqa: PTH113
-    return not (named and longer <= {path, label} and (label not in longer or cells[label] in Path(cells[path]).parts))
+    return not (
+        named
+        and longer <= {path, label}
+        and (label not in longer or label is None or cells[label] in Path(cells[path]).parts)
+    )
 
 
 def _refuse_spanning_rows(table: Path, record: Record, delimiter: str, width: int, path: int) -> None:

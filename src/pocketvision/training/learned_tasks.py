@@ -69,8 +69,8 @@ def objective_of(
     all of them. Raises UsageError for an unknown kind, and for options that do not fit the classes."""
     learners = {}
     for task, each in truth.items():
-        counts = (each if training is None else each.select(training)).class_counts()
-        learners[task] = learner_named(task).make(options or LearnerOptions(), counts, each.class_names)
+        learned = each if training is None else each.select(training)
+        learners[task] = learner_named(task).make(options or LearnerOptions(), learned)
     return Objective(learners, truth)
 
 

@@ -59,22 +59,24 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class LearnerOptions:
-    """What a recipe says about learning: label_smoothing in [0, 1); class_weights as in data/balance.py."""
+    """What a recipe says about learning: label_smoothing in [0, 1); class_weights as in data/balance.py. loss: one of the
+    kind's, by name; empty takes its own default."""
 
     label_smoothing: float = 0.0
     class_weights: ClassWeights = field(default="none")
+    loss: str = ""
 
 
 @dataclass(frozen=True)
 class LearnerRow:
     """A row.
 
-    kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options, how many training images
-    each class is in, and the classes' names, in index order; raises UsageError for options that do not fit the classes. fit: how
-    an image is brought to the network's shape (preprocessing.py).
+    kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options and the truth of the images
+    that are learned from, of the kind's class (to weigh classes by, to standardise numbers by); raises UsageError for options
+    that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py).
     """
 
     kind: str
     head: str
-    make: Callable[[LearnerOptions, NDArray[np.int64], tuple[str, ...]], Learner]
+    make: Callable[[LearnerOptions, Any], Learner]
     fit: Fit = "crop"

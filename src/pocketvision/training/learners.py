@@ -4,8 +4,10 @@ from pocketvision.errors import UsageError
 from pocketvision.plugins import row_named
 from pocketvision.training.classification import learner as classification
 from pocketvision.training.learner import LearnerRow
+from pocketvision.training.number import learner as number
+from pocketvision.training.tags import learner as tags
 
-LEARNERS: dict[str, LearnerRow] = {row.kind: row for row in (classification.ROW,)}
+LEARNERS: dict[str, LearnerRow] = {row.kind: row for row in (classification.ROW, tags.ROW, number.ROW)}
 """From a kind of task to what learns it."""
 
 GROUP = "pocketvision.learners"

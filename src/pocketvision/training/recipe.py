@@ -120,6 +120,11 @@ class LossSettings:
         choices=("none", "balanced"),
         alias="class_weights",
     )
+    name: str | None = setting(
+        None,
+        "tags: binary or asymmetric (focal); number: huber or squared; classification: cross_entropy",
+        unset="the first of the kind",
+    )
 
 
 @dataclass(frozen=True)

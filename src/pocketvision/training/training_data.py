@@ -123,7 +123,9 @@ class TrainingData:
 
     def objective(self, recipe: Recipe) -> Objective:
         """What a training on these images minimises. Raises UsageError as objective_of does."""
-        options = LearnerOptions(recipe.regularisation.label_smoothing, recipe.loss.class_weights)
+        options = LearnerOptions(
+            recipe.regularisation.label_smoothing, recipe.loss.class_weights, recipe.loss.name or ""
+        )
         return objective_of(self.learned, self.indices("train"), options)
 
     def loss_weights(self, option: ClassWeights) -> NDArray[np.float32] | None:

@@ -40,7 +40,7 @@ def check(
     `train` extra). on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a
     training. Raises UsageError when `data` is no such source.
     """
-    given = given_data(data, paths, labels)
+    given = given_data(data, paths, labels, task)
     if isinstance(given, InMemory):
         samples = without_small_classes(given.read(), min_per_class)
     else:

@@ -80,7 +80,7 @@ def evaluate(
     columns = Columns(path_column, label_column, split_column, group_column)
     samples, split, source = labelled_images(
         predictor.bundle,
-        given_data(data, paths, labels),
+        given_data(data, paths, labels, predictor.bundle.only_kind),
         columns,
         format=format,
         images=images,

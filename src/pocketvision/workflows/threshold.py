@@ -69,7 +69,7 @@ def threshold(
     before = None
     if has_images:
         columns = Columns(path_column, label_column, split_column, group_column)
-        given = given_data(data, paths, labels)
+        given = given_data(data, paths, labels, read.only_kind)
         samples, split, _ = labelled_images(
             read, given, columns, format=format, images=images, split=split, usual="val", on_event=on_event
         )

@@ -12,6 +12,7 @@ from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_
 from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
 from pocketvision.progress import Note, OnEvent, silent
+from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import read_recipe
 from pocketvision.training.recorded_split import require_same_images
@@ -66,7 +67,7 @@ def train(
     wanted = recipe_of(recipe, given)
     if data is None and paths is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
-    source = given_data(data, paths, labels)
+    source = given_data(data, paths, labels, task)
     run_settings = RunSettings(
         data=str(source.resolve()) if isinstance(source, Path) else "",
         columns={
@@ -114,7 +115,8 @@ def _run_in_new_folder(
     try:
         if isinstance(given, InMemory):
             names = None if given.names is None else list(given.names)
-            settings = replace(settings, data=str(given.write(run.pictures).resolve()), labels=names)
+            task = None if given.task == CLASSIFICATION else given.task
+            settings = replace(settings, data=str(given.write(run.pictures).resolve()), labels=names, task=task)
         return run_training(run, settings, cache_folder, on_event)
     except UsageError:
         if not any(run.folder.glob("stage*/*")):  # refused before anything was trained: no half-made run stays behind

@@ -13,8 +13,11 @@ from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.image_folder import read_image_folder
 from pocketvision.data.sources.image_table import read_image_table
-from pocketvision.data.sources.source import OWN_FILE, SHAPE, Source
+from pocketvision.data.sources.number_table import NUMBER_TABLE
+from pocketvision.data.sources.source import ASKED, OWN_FILE, SHAPE, Source
 from pocketvision.data.sources.split_overlay import over_source, read_origin
+from pocketvision.data.sources.tag_folder import TAG_FOLDER
+from pocketvision.data.sources.tag_table import TAG_TABLE
 from pocketvision.data.splits import origin_file
 from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
 from pocketvision.errors import UsageError, unknown_name
@@ -50,6 +53,9 @@ SOURCES: dict[str, Source] = {
         ),
         names_files=True,
     ),
+    "tag-folder": TAG_FOLDER,
+    "tag-table": TAG_TABLE,
+    "number-table": NUMBER_TABLE,
     "split-overlay": Source(
         expects="the split.csv of a run, beside the file that names its source",
         evidence=lambda path: OWN_FILE if path.suffix.lower() == ".csv" and origin_file(path).is_file() else None,
@@ -123,9 +129,16 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
     if task is not None and task not in kinds:
         raise unknown_name("task", task, kinds)
     asked = {name: each for name, each in rows.items() if task is None or not each.kinds or task in each.kinds}
-    found = {name: evidence for name, source in asked.items() if (evidence := source.evidence(place)) is not None}
+    least = SHAPE if task is None else ASKED
+    found = {
+        name: evidence
+        for name, source in asked.items()
+        if (evidence := source.evidence(place)) is not None and evidence >= least
+    }
     if not found:
-        other = [name for name, source in rows.items() if name not in asked and source.evidence(place) is not None]
+        other = [
+            name for name, source in rows.items() if name not in asked and (source.evidence(place) or ASKED) > ASKED
+        ]
         if other:
             wanted = "; or ".join(source.expects for source in asked.values() if source.kinds)
             raise UsageError(

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pocketvision.data.class_column import ClassColumn
+from pocketvision.data.label_columns import LabelColumn
 from pocketvision.data.parquet_rows import parquet_rows
 from pocketvision.data.row_index import RowIndex
 from pocketvision.data.samples import Samples
@@ -27,14 +29,28 @@ def read_image_table(
     labels in a cell, an unknown split, a class that is not among `labels` (or, without them, has no training row), a file
     that is not there, and no rows at all.
     """
+    return read_rows(table, ClassColumn(table), columns, labels=labels, images=images)
+
+
+def read_rows(
+    table: Path,
+    column: LabelColumn,
+    columns: Columns,
+    *,
+    labels: Sequence[str] | None,
+    images: Path | None,
+    lists: bool = False,
+) -> Samples:
+    """The same with any column of labels, which says what it refuses. lists: whether it may hold lists, where the format has
+    such."""
     if images is not None and not images.is_dir():
         raise UsageError(
             f"--images {images}: there is no such folder. Expected the folder that relative paths start from."
         )
-    index = RowIndex(table, table.parent if images is None else images, given=images is not None)
+    index = RowIndex(table, table.parent if images is None else images, given=images is not None, column=column)
     is_parquet = table.suffix.lower() == ".parquet"
     rows: Iterator[TableRow] = (
-        parquet_rows(table, columns) if is_parquet else delimited_rows(table, columns, index.counter)
+        parquet_rows(table, columns, lists=lists) if is_parquet else delimited_rows(table, columns, index.counter)
     )
     for row in rows:
         index.add(row)

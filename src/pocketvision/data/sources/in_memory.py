@@ -5,7 +5,6 @@ content hashes, the trunk cache, and a training that goes on later.
 """
 
 import io
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pocketvision.csv_text import csv_bytes
 from pocketvision.data.embedded_images import EmbeddedImages
 from pocketvision.data.row_index import RowIndex
 from pocketvision.data.samples import Samples
+from pocketvision.data.sources.truth_values import kind_of, values_of
 from pocketvision.data.splits import paths_from
 from pocketvision.data.table_rows import TableRow
 from pocketvision.errors import UsageError
@@ -42,32 +42,36 @@ class PictureDataset(Protocol):
 @dataclass(frozen=True, eq=False)
 class InMemory:
     """n pictures with their truth. name: what they are called in messages. pairs: both, read one at a time, and once. names: of
-    the classes that numbers stand for, None where a number is itself a name."""
+    the classes that numbers stand for, None where a number is itself a name. task: the kind of task that the truth is for."""
 
     name: str
     pairs: Iterable[tuple[Any, Any]]
     names: tuple[str, ...] | None
+    task: str = CLASSIFICATION
 
     def read(self, folder: Path | None = None) -> Samples:
         """All of them as samples, with the classes in the order of `names`, or else in natural order.
 
         folder: where pictures that are no files are written; None is the cache folder. Paths are relative to the working folder.
 
-        Raises UsageError, with the item's number, for a picture that is none, a truth that is missing or does not fit
-        classification, and what a table's rows are refused for.
+        Raises UsageError, with the item's number, for a picture that is none, a truth that is missing or does not fit the
+        task, and what a table's rows are refused for.
         """
+        values, table = values_of(self.task), Path(self.name)
         pictures = EmbeddedImages(folder)
-        index = RowIndex(Path(self.name), Path.cwd(), pictures=pictures, inside="data")
+        index = RowIndex(table, Path.cwd(), pictures=pictures, inside="data", column=values.column(table))
         for number, (picture, truth) in enumerate(self.pairs):
             where = f"{self.name}, item {number}"
             content, path = _content(picture, where)
-            index.add(TableRow(("item", number), path, self._class(truth, where), None, None, content))
+            if truth is None:
+                raise UsageError(f"{where}: it has no truth (None). Give every picture its truth, or leave it out.")
+            index.add(TableRow(("item", number), path, values.text(truth, self.names, where), None, None, content))
         return index.samples(self.names)
 
     def write(self, folder: Path) -> Path:
         """Write into `folder` what they can be read from again: pictures that are no files, and a table. Returns its path."""
-        samples, table = self.read(folder), folder / "pictures.csv"
-        rows = ([path, samples.class_name(index)] for index, path in enumerate(paths_from(folder, samples)))
+        samples, table, cell = self.read(folder), folder / "pictures.csv", values_of(self.task).cell
+        rows = ([path, cell(samples, index)] for index, path in enumerate(paths_from(folder, samples)))
         write_bytes(table, b"".join(map(csv_bytes, chain([["path", "label"]], rows))))
         return table
 
@@ -76,41 +80,22 @@ class InMemory:
         samples = self.read()
         return lambda *, labels: samples if labels is None else samples.in_classes(tuple(labels))
 
-    def _class(self, truth: Any, where: str) -> str:
-        if truth is None:
-            raise UsageError(f"{where}: it has no truth (None). Give every picture its class, or leave it out.")
-        if isinstance(truth, np.bool_):
-            truth = bool(truth)
-        if isinstance(truth, str) or (isinstance(truth, bool) and self.names is None):
-            return str(truth)
-        try:
-            number = operator.index(truth)
-        except TypeError as error:
-            raise UsageError(
-                f"{where}: its truth, {quoted(truth)} of the type {type(truth).__name__}, does not fit {CLASSIFICATION}: "
-                "expected the name of a class, or its number."
-            ) from error
-        if self.names is None:
-            return str(number)
-        if not 0 <= number < len(self.names):
-            raise UsageError(
-                f"{where}: its truth is class {number}, and there are {len(self.names)} classes from 0 on."
-            )
-        return self.names[number]
 
-
-def given_data(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | None) -> InMemory | Path:
+def given_data(
+    data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | None, task: str | None = None
+) -> InMemory | Path:
     """What is handed over from Python, or the path of a source that `data` is.
 
-    paths: files, or pictures themselves; labels: the class of each. data: a PictureDataset; then labels are its class names in
-    index order, and None takes its `classes`, if it has such.
+    paths: files, or pictures themselves; labels: the truth of each. task: the kind that this is for; None takes the one that the
+    first truth looks like: a list is one of tags, a number with decimals a number, all else a class (truth_values.py). data: a
+    PictureDataset; then labels are its class names in index order, and None takes its `classes`, if it has such.
 
     Raises UsageError for lists of different lengths or without anything in them, and for what is no data at all.
     """
     if paths is not None:
         if data is not None:
             raise UsageError("There are both data and paths; expected one of them.")
-        return _lists(paths, labels)
+        return _lists(paths, labels, task)
     if data is None:
         raise UsageError("There is no data: name an image folder or a table, or give paths and labels.")
     if isinstance(data, str | os.PathLike):
@@ -123,10 +108,20 @@ def given_data(data: Any, paths: Iterable[Any] | None, labels: Iterable[Any] | N
     if len(data) == 0:
         raise UsageError(f"{name}: the data set is empty; expected pairs of a picture and its truth.")
     names = getattr(data, "classes", None) if labels is None else labels
-    return InMemory(name, _items(data, name), None if names is None else tuple(map(str, _listed(names, "labels"))))
+    listed = None if names is None else tuple(map(str, _listed(names, "labels")))
+    return _in_memory(name, _items(data, name), listed, task)
 
 
-def _lists(paths: Iterable[Any], labels: Iterable[Any] | None) -> InMemory:
+def _in_memory(
+    name: str, pairs: Iterator[tuple[Any, Any]], names: tuple[str, ...] | None, task: str | None
+) -> InMemory:
+    first = next(pairs)
+    kind = kind_of(first[1]) if task is None else task
+    values_of(kind)
+    return InMemory(name, chain([first], pairs), names if values_of(kind).named else None, kind)
+
+
+def _lists(paths: Iterable[Any], labels: Iterable[Any] | None, task: str | None) -> InMemory:
     if labels is None:
         raise UsageError("There are paths and no labels; expected the class of each in labels=[...].")
     pictures, truths = _listed(paths, "paths"), _listed(labels, "labels")
@@ -136,7 +131,7 @@ def _lists(paths: Iterable[Any], labels: Iterable[Any] | None) -> InMemory:
         )
     if not pictures:
         raise UsageError("The lists of paths and labels are empty; expected at least one picture of each class.")
-    return InMemory("paths", zip(pictures, truths, strict=True), None)
+    return _in_memory("paths", iter(zip(pictures, truths, strict=True)), None, task)
 
 
 def _listed(values: Iterable[Any], what: str) -> Sequence[Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
 
-SHAPE, LAYOUT, OWN_FILE = 1, 2, 3
-"""How specific evidence is: a folder, or a file with such a suffix; names of folders or columns as the format has them; a file
-that no other format has."""
+ASKED, SHAPE, LAYOUT, OWN_FILE = 0, 1, 2, 3
+"""How specific evidence is: what is read so only where its kind of task or the format is asked for; a folder, or a file with
+such a suffix; names of folders or columns as the format has them; a file that no other format has."""
 
 
 @dataclass(frozen=True)

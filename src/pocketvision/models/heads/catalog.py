@@ -3,9 +3,11 @@
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear, multiscale
 from pocketvision.models.heads.head import Head
+from pocketvision.models.heads.number import linear as number
+from pocketvision.models.heads.tags import linear as tags
 from pocketvision.plugins import row_named
 
-HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW, multiscale.ROW)}
+HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW, multiscale.ROW, tags.ROW, number.ROW)}
 GROUP = "pocketvision.heads"
 """The entry points of heads from outside."""
 

@@ -10,11 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pocketvision.data.balance import class_weights
+from pocketvision.errors import unknown_name
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
+
+LOSS = "cross_entropy"
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, classes) and labels (N)."""
@@ -47,7 +50,7 @@ class ClassLearner:
             return {"cross_entropy": targets.share * own + (1 - targets.share) * partners}
         smoothing = self.label_smoothing
         entropy = F.cross_entropy(outputs["logits"], targets, weight=self.weights, label_smoothing=smoothing)
-        return {"cross_entropy": entropy}
+        return {LOSS: entropy}
 
     def right(self, outputs: Outputs, targets: Tensor | MixedLabels) -> tuple[int, int]:
         """Of mixed rows, those whose larger part was found."""
@@ -88,10 +91,12 @@ def _joined(records: Sequence[Record]) -> Record:
     return torch.cat(logits), torch.cat(labels)
 
 
-def _make(options: LearnerOptions, counts: NDArray[np.int64], class_names: tuple[str, ...]) -> ClassLearner:
+def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
+    if options.loss not in ("", LOSS):
+        raise unknown_name("loss for classes", options.loss, (LOSS,))
     weights = None
     if options.class_weights != "none":
-        weights = torch.from_numpy(class_weights(counts, class_names, options.class_weights))
+        weights = torch.from_numpy(class_weights(truth.class_counts(), truth.class_names, options.class_weights))
     return ClassLearner(weights, options.label_smoothing)
 
 

@@ -1,0 +1,1 @@
+"""Heads that say a picture's number."""

@@ -1,0 +1,1 @@
+"""Heads that say which tags a picture has."""

@@ -1,0 +1,17 @@
+// Shows a number on the server's page; serving/page/page.js says what such a module exports.
+export const texts = { en: {}, ko: {} };
+export const columns = ["value", "low", "high", "unit"];
+export const cells = ({ value, interval, unit }) => [value, interval?.low ?? "", interval?.high ?? "", unit];
+export const said = ({ headline }) => headline;
+export const unsure = () => false;
+
+const short = (value) => Number(value.toPrecision(4)).toLocaleString();
+
+export function headline({ value, unit }, { element }) {
+  return [element("strong", unit ? `${short(value)} ${unit}` : short(value), "said")];
+}
+
+export function details({ interval }, { element, percent }) {
+  if (!interval) return [];
+  return [element("p", `${short(interval.low)} – ${short(interval.high)} (${percent(interval.coverage)})`)];
+}

@@ -1,0 +1,19 @@
+"""How tags are measured."""
+
+from pocketvision.tasks.measuring import Deciding, Measuring
+from pocketvision.tasks.tags.answer import Tags
+from pocketvision.tasks.tags.choosing import choose_thresholds, decide, points
+from pocketvision.tasks.tags.comparison import compare
+from pocketvision.tasks.tags.metrics import check_options, kept_mean, measure
+from pocketvision.tasks.tags.mistakes import mistakes
+from pocketvision.tasks.tags.record import TagRecord, record
+
+MEASURING = Measuring[Tags, TagRecord](
+    record=record,
+    check=check_options,
+    measure=measure,
+    compare=compare,
+    mistakes=mistakes,
+    headline_of=kept_mean,
+    deciding=Deciding(choose_thresholds, decide, points),
+)

@@ -1,0 +1,1 @@
+"""How a picture's number is learned."""

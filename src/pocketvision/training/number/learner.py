@@ -1,0 +1,106 @@
+"""Learning a number: Huber's loss or the squared one on standardised numbers, then a scale, an offset and an interval."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.number.calibration import COVERAGE, fit
+from pocketvision.tasks.number.metrics import r2
+from pocketvision.tasks.number.truth import NumberLabels
+from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+
+Record = tuple[Tensor, Tensor]
+"""Standardised answers (N) and true numbers (N), these in their unit."""
+
+NEAR = 0.5
+"""In standard deviations: what counts as right, for people to watch."""
+
+
+def huber(answers: Tensor, wanted: Tensor) -> Tensor:
+    """Squared up to one standard deviation, then straight: single wrong numbers do not rule (Huber 1964)."""
+    return F.huber_loss(answers, wanted)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": huber, "squared": F.mse_loss}
+"""By name; the first is the default."""
+
+
+@dataclass(frozen=True)
+class NumberLearner:
+    """Targets are (N) float64 in the numbers' unit. centre, spread: mean and standard deviation of those that are learned
+    from."""
+
+    centre: float
+    spread: float
+    unit: str = ""
+    loss_name: str = "huber"
+
+    def targets(self, truth: NumberLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Tensor:
+        del placements  # a number is of the whole image
+        return torch.from_numpy(truth.values[rows])
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """`huber` or `squared`, of standard deviations."""
+        return {self.loss_name: LOSSES[self.loss_name](outputs["standardised"][:, 0].float(), self._standard(targets))}
+
+    def right(self, outputs: Outputs, targets: Tensor) -> tuple[int, int]:
+        """Those within NEAR."""
+        off = (outputs["standardised"][:, 0] - self._standard(targets)).abs()
+        return int((off <= NEAR).sum()), len(targets)
+
+    def record(self, outputs: Outputs, targets: Tensor) -> Record:
+        return outputs["standardised"][:, 0], targets
+
+    def validated(self, records: Sequence[Record]) -> Validated:
+        """The loss as in training, and R², 0 where it is below."""
+        answers, targets = _joined(records)
+        loss = LOSSES[self.loss_name](answers.float(), self._standard(targets)).item()
+        values = answers.double().numpy() * self.spread + self.centre
+        return Validated(loss, float(np.clip(np.nan_to_num(r2(values, targets.numpy())), 0, 1)))
+
+    def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
+        """`scale`, `offset`, `unit` and `interval`: its `half_width`, `coverage` and the `images` that it was found on."""
+        answers, targets = _joined(records)
+        found = fit(answers.double().numpy(), targets.numpy(), self.centre, self.spread)
+        interval = {"half_width": found.half_width, "coverage": COVERAGE, "images": found.images}
+        return {
+            "scale": found.scale,
+            "offset": found.offset,
+            "unit": self.unit,
+            "interval": None if found.half_width is None else interval,
+        }
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """The number itself: there is nothing to choose."""
+        del choice
+        return outputs["standardised"][:, 0]
+
+    def _standard(self, targets: Tensor) -> Tensor:
+        return ((targets - self.centre) / self.spread).float()
+
+
+def _joined(records: Sequence[Record]) -> Record:
+    answers, targets = zip(*records, strict=True)
+    return torch.cat(answers), torch.cat(targets)
+
+
+def _make(options: LearnerOptions, truth: NumberLabels) -> NumberLearner:
+    name = options.loss or next(iter(LOSSES))
+    if name not in LOSSES:
+        raise unknown_name("loss for numbers", name, LOSSES)
+    if options.class_weights != "none":
+        raise UsageError("--class-weights weigh classes, and a number has none. Leave them out.")
+    known = truth.values[truth.present]
+    spread = float(known.std()) if len(known) else 0.0
+    return NumberLearner(float(known.mean()) if len(known) else 0.0, spread or 1.0, truth.unit, name)
+
+
+ROW = LearnerRow("number", "linear_number", _make)

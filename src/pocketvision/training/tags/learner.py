@@ -1,0 +1,120 @@
+"""Learning tags: a binary cross-entropy each, or its asymmetric focal form, then honest probabilities and thresholds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketvision.data.balance import class_weights
+from pocketvision.errors import unknown_name
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.tags.calibration import best_thresholds, cross_entropy, fit_scales, sigmoid
+from pocketvision.tasks.tags.metrics import average_precisions
+from pocketvision.tasks.tags.truth import TagLabels
+from pocketvision.tasks.thresholds import Wish
+from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+
+Record = tuple[Tensor, Tensor]
+"""Logits (N, tags) and targets (N, tags)."""
+
+NEGATIVE_FOCUS, MARGIN = 4.0, 0.05
+"""Of the asymmetric loss, as its authors use them."""
+
+# A tag that few images have is not worth more than this.
+_LARGEST_WEIGHT = 100.0
+
+
+def binary(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean binary cross-entropy, in nats; weights (tags): of the yes."""
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+
+
+def asymmetric(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean asymmetric focal loss: each no counts less the surer it is, and nothing within the margin.
+
+    Ridnik et al. 2021, Asymmetric Loss For Multi-Label Classification, equations 5 to 7, with a focus of 0 for the yes.
+    """
+    shares = torch.sigmoid(logits.float())
+    shifted = (shares - MARGIN).clamp(min=0)
+    yes = targets * torch.log(shares.clamp(min=1e-8))
+    no = (1 - targets) * shifted**NEGATIVE_FOCUS * torch.log((1 - shifted).clamp(min=1e-8))
+    return -((yes if weights is None else yes * weights) + no).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"binary": binary, "asymmetric": asymmetric}
+"""By name; the first is the default."""
+
+
+@dataclass(frozen=True, eq=False)
+class TagLearner:
+    """Targets are (N, tags) float32, 1 where an image has a tag. weights: (tags,) of the yes; None for none. label_smoothing: in
+    [0, 1)."""
+
+    class_names: tuple[str, ...]
+    loss_name: str = "binary"
+    weights: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    def targets(self, truth: TagLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Tensor:
+        del placements  # a tag is the same wherever the image lies
+        return torch.from_numpy(truth.marks[rows].astype(np.float32))
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
+        """`binary` or `asymmetric`."""
+        soft = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return {self.loss_name: LOSSES[self.loss_name](outputs["logits"], soft, self.weights)}
+
+    def right(self, outputs: Outputs, targets: Tensor) -> tuple[int, int]:
+        """Of all yes and no."""
+        return int(((outputs["logits"] > 0) == (targets > 0.5)).sum()), targets.numel()
+
+    def record(self, outputs: Outputs, targets: Tensor) -> Record:
+        return outputs["logits"], targets
+
+    def validated(self, records: Sequence[Record]) -> Validated:
+        """Cross-entropy in nats, as the shipped model answers, without weights or smoothing, and the mean average precision."""
+        logits, marks = _joined(records)
+        if not np.isfinite(logits).all():  # the next training step names the files
+            return Validated(float("nan"), 0.0)
+        scales, offsets = fit_scales(logits, marks)
+        precisions = average_precisions(logits, marks, np.ones((1, len(marks)), np.int64))[0]
+        figure = float(np.nanmean(precisions)) if marks.any() else 0.0
+        return Validated(cross_entropy(logits * scales + offsets, marks), figure)
+
+    def calibrate(self, records: Sequence[Record]) -> dict[str, list[float] | dict[str, float]]:
+        """`scales`, `offsets` (by tag) and `thresholds`: of the best F1 of each."""
+        logits, marks = _joined(records)
+        scales, offsets = fit_scales(logits, marks)
+        thresholds = best_thresholds(sigmoid(logits * scales + offsets), marks, Wish("f1"))
+        named = dict(zip(self.class_names, thresholds.tolist(), strict=True))
+        return {"scales": scales.tolist(), "offsets": offsets.tolist(), "thresholds": named}
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """The tag's logit."""
+        return outputs["logits"][:, choice]
+
+
+def _joined(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    logits, targets = zip(*records, strict=True)
+    return torch.cat(logits).double().numpy(), torch.cat(targets).numpy() > 0.5
+
+
+def _make(options: LearnerOptions, truth: TagLabels) -> TagLearner:
+    name = options.loss or next(iter(LOSSES))
+    if name not in LOSSES:
+        raise unknown_name("loss for tags", name, LOSSES)
+    counts, weights = truth.class_counts(), None
+    if options.class_weights == "balanced":
+        present = int(truth.present.sum())
+        ratio = (present - counts) / np.maximum(counts, 1)
+        weights = torch.from_numpy(np.clip(ratio, 1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT).astype(np.float32))
+    elif options.class_weights != "none":
+        weights = torch.from_numpy(class_weights(counts, truth.class_names, options.class_weights))
+    return TagLearner(truth.class_names, name, weights, options.label_smoothing)
+
+
+ROW = LearnerRow("tags", "linear_tags", _make)
