@@ -10,8 +10,8 @@ from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.learned_tasks import objective_of
-from pocketvision.training.mixing import Mix, mix, require_mixable
-from pocketvision.training.settings import RegularisationSettings
+from pocketvision.training.mixing import Mix, mix
+from pocketvision.training.settings import RegularisationSettings, require_mixable
 
 
 def rows(*shape: int) -> torch.Tensor:

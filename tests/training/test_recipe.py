@@ -91,6 +91,11 @@ def test_a_wrong_setting_is_named_with_what_was_expected(text: str, message: str
         (["model.weights=none", "precision=bfloat16"], {}, "bfloat16 is for the last stages of a pre-trained network"),
         (["phases.*.epochs=0"], {}, "No phase has an epoch: there is nothing to train"),
         (["data.test_share=0.8"], {"val_share": 0.3}, "leave less than a tenth to train on"),
+        (
+            ["regularisation.mixup=0.2"],
+            {"batch": 1},
+            "MixUp and CutMix mix the images of a batch, and a batch is 1 here",
+        ),
         ([], {"epochs3": 1}, "Unknown option 'epochs3'. Did you mean epochs"),
     ],
 )

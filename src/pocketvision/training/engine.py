@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from pocketvision.errors import TrainingError
 from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.averaging import WeightAverage, load
-from pocketvision.training.mixing import Mix, mix, require_mixable
+from pocketvision.training.mixing import Mix, mix
 from pocketvision.training.objective import Validation
 from pocketvision.training.optimizer import clip_gradients, current_lr, make_optimizer, restore_optimizer, set_lr
 from pocketvision.training.schedule import Schedule, make_schedule
-from pocketvision.training.settings import PhaseSettings
+from pocketvision.training.settings import PhaseSettings, require_mixable
 
 
 @dataclass(frozen=True, eq=False)

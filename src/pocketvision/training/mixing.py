@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocketvision.errors import UsageError
 from pocketvision.training.settings import RegularisationSettings
 
 
@@ -18,15 +17,6 @@ class Mix:
 
     order: Tensor
     share: float
-
-
-def require_mixable(settings: RegularisationSettings, batch: int) -> None:
-    """Raise UsageError where there is nobody to mix with."""
-    if (settings.mixup or settings.cutmix) and batch < 2:
-        raise UsageError(
-            f"MixUp and CutMix mix the images of a batch, and a batch is {batch} here. Give a batch of 2 or more, or set "
-            "regularisation.mixup and regularisation.cutmix to 0."
-        )
 
 
 def mix(

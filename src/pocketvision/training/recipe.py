@@ -13,6 +13,7 @@ from pocketvision.training.settings import (
     PhaseSettings,
     RegularisationSettings,
     ScheduleSettings,
+    require_mixable,
 )
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_allowed(self)
+        require_mixable(self.regularisation, self.batch)
         if not any(phase.epochs for phase in self.phases):
             raise UsageError("No phase has an epoch: there is nothing to train. Give phases.1.epochs, for example.")
         if self.data.val_share + self.data.test_share >= 0.9:

@@ -114,3 +114,12 @@ class PhaseSettings:
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     regularisation: RegularisationSettings = RegularisationSettings()
+
+
+def require_mixable(settings: RegularisationSettings, batch: int) -> None:
+    """Raise UsageError where there is nobody to mix with."""
+    if (settings.mixup or settings.cutmix) and batch < 2:
+        raise UsageError(
+            f"MixUp and CutMix mix the images of a batch, and a batch is {batch} here. Give a batch of 2 or more, or set "
+            "regularisation.mixup and regularisation.cutmix to 0."
+        )
