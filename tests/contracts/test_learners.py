@@ -23,6 +23,7 @@ from pocketvision.tasks.truth import Truth
 from pocketvision.training.learned_tasks import head_specs, objective_of
 from pocketvision.training.learner import Learner
 from pocketvision.training.learners import LEARNERS, learner_named
+from pocketvision.training.mixing import Mix
 
 SIZE = 32
 TRUTHS: dict[str, Truth] = {
@@ -133,3 +134,13 @@ def test_targets_are_where_the_placement_brings_them(case: Case) -> None:
 def test_an_unknown_kind_is_refused_with_those_that_are_near() -> None:
     with pytest.raises(UsageError, match=r"Unknown learner 'clasification'\. Did you mean classification"):
         learner_named("clasification")
+
+
+@pytest.mark.parametrize("name", ["tags", "number"])
+@torch.no_grad()
+def test_what_is_mixed_lies_in_between(name: str) -> None:
+    learner = objective_of({name: TRUTHS[name]}).learners[name]
+    targets = learner.targets(TRUTHS[name], np.arange(6), [WHOLE] * 6)
+    mixed = learner.mixed(targets, Mix(torch.tensor([1, 0, 2, 3, 4, 5]), 0.75))
+    torch.testing.assert_close(mixed[0], 0.75 * targets[0] + 0.25 * targets[1])
+    assert torch.equal(mixed[2:], targets[2:])

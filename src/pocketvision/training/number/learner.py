@@ -16,6 +16,7 @@ from pocketvision.tasks.number.calibration import COVERAGE, fit
 from pocketvision.tasks.number.metrics import r2
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+from pocketvision.training.mixing import Mix
 
 Record = tuple[Tensor, Tensor]
 """Standardised answers (N) and true numbers (N), these in their unit."""
@@ -55,6 +56,10 @@ class NumberLearner:
         """Those within NEAR."""
         off = (outputs["standardised"][:, 0] - self._standard(targets)).abs()
         return int((off <= NEAR).sum()), len(targets)
+
+    def mixed(self, targets: Tensor, mix: Mix) -> Tensor:
+        """The number in between: that of a picture of both."""
+        return targets.lerp(targets[mix.order], 1 - mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:
         return outputs["standardised"][:, 0], targets

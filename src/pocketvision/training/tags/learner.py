@@ -17,6 +17,7 @@ from pocketvision.tasks.tags.metrics import average_precisions
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.thresholds import Wish
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+from pocketvision.training.mixing import Mix
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, tags) and targets (N, tags)."""
@@ -71,6 +72,10 @@ class TagLearner:
     def right(self, outputs: Outputs, targets: Tensor) -> tuple[int, int]:
         """Of all yes and no."""
         return int(((outputs["logits"] > 0) == (targets > 0.5)).sum()), targets.numel()
+
+    def mixed(self, targets: Tensor, mix: Mix) -> Tensor:
+        """Each yes by its share."""
+        return targets.lerp(targets[mix.order], 1 - mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:
         return outputs["logits"], targets
