@@ -14,7 +14,7 @@ import pocketvision
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
 from pocketvision.cli.main import main
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.evaluation.deciding import ThresholdResult
+from pocketvision.evaluation.deciding import ThresholdResult, decided_by_validation, wanted_after_training
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
@@ -190,6 +190,18 @@ def test_figures_that_were_measured_before_say_so(bundle: Bundle, table: Path) -
     assert "before its" in threshold(bundle.folder, reset=True).bundle.headline
 
 
+def test_a_training_is_not_lost_over_a_wish(bundle: Bundle, table: Path, swapped: Path) -> None:
+    """What `train --threshold` does in its end: the bundle stays as good as it was, and what can be met is said."""
+    task = bundle.task
+    wanted = wanted_after_training(task, "cat:precision=0.9", None, 0.55)
+    assert wanted is not None and wanted_after_training(task, None, None, None) is None
+    kept, note = decided_by_validation(bundle, wanted, evaluate(bundle.folder, swapped))
+    assert "No threshold was chosen. cat:precision=0.9 can not be met: the highest precision for 'cat'" in note
+    assert kept.task.postprocessing == {**task.postprocessing, "abstain_below": 0.55} == postprocessing(bundle)
+    met, note = decided_by_validation(bundle, wanted, evaluate(bundle.folder, table, split="val"))
+    assert not note and met.task.postprocessing["thresholds_for"]["images"] == SPLITS["val"]
+
+
 def test_the_command_line(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     arguments = ("threshold", bundle.folder, table, "--class", "cat", "--recall", "0.95", "--abstain-below", "0.6")
@@ -216,6 +228,16 @@ def test_the_command_line(bundle: Bundle, table: Path, capsys: pytest.CaptureFix
 def test_it_is_a_function_of_the_package(bundle: Bundle, table: Path) -> None:
     found = pocketvision.threshold(bundle.folder, table, ["f1"], positive="dog")
     assert isinstance(found, ThresholdResult)
+
+
+@pytest.fixture
+def swapped(tmp_path: Path) -> Path:
+    """The reddest is a dog: no threshold has only cats above it."""
+    for red in (100, 150, 200):
+        Image.new("RGB", (20, 20), (red, 100, 0)).save(tmp_path / f"{red}.png")
+    file = tmp_path / "swapped.csv"
+    file.write_text("path,label\n100.png,cat\n150.png,cat\n200.png,dog\n", encoding="utf-8")
+    return file
 
 
 @pytest.fixture
@@ -249,18 +271,16 @@ def untouched(bundle: Bundle) -> Iterator[Bundle]:
 def test_what_can_not_be_done_is_said(
     untouched: Bundle,
     table: Path,
+    swapped: Path,
     arguments: list[str],
     complaint: str,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    places = {name: tmp_path / f"{name}.csv" for name in ("OTHER", "DOGS", "SWAPPED")}
+    places = {name: tmp_path / f"{name}.csv" for name in ("OTHER", "DOGS")}
     for name, label in (("OTHER", "cow"), ("DOGS", "dog")):
         places[name].write_text(f"path,label\n{table.parent / 'val-0.png'},{label}\n", encoding="utf-8")
-    for red in (100, 150, 200):
-        Image.new("RGB", (20, 20), (red, 100, 0)).save(tmp_path / f"{red}.png")
-    places["SWAPPED"].write_text("path,label\n100.png,cat\n150.png,cat\n200.png,dog\n", encoding="utf-8")
-    places["TABLE"] = table
+    places |= {"TABLE": table, "SWAPPED": swapped}
     assert run("threshold", untouched.folder, *(places.get(each, each) for each in arguments)) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert complaint in told and "Traceback" not in told

@@ -43,6 +43,8 @@ SHOWN = (
     "augmentation",
     "min_per_class",
     "workers",
+    "threshold",
+    "abstain_below",
 )
 """What everybody uses. The other flat names of settings are options too, which the help does not show; all are in the recipe."""
 

@@ -104,12 +104,46 @@ def deciding_row(bundle: Bundle, name: str) -> Deciding[Any]:
     answers no threshold decides on."""
     if name not in bundle.tasks:
         raise unknown_name("task", name, bundle.tasks)
-    kind = bundle.tasks[name].kind
-    row = task_named(kind).measuring().deciding
+    return _row(bundle.tasks[name])
+
+
+def wanted_after_training(
+    task: TaskManifest, wishes: str | None, positive: str | None, abstain_below: float | None
+) -> Wanted | None:
+    """What a training is to decide in the end; None where that is nothing. wishes: texts with commas between them.
+
+    Raises UsageError, before the training, for what is no wish of this task, or contradicts another.
+    """
+    if not wishes and abstain_below is None:
+        return None
+    texts = [each.strip() for each in (wishes or "").split(",") if each.strip()]
+    asked = [Wish.parse(text, task.labels) for text in texts]
+    # Whether they fit the task and one another shows without an image, for thresholds in their place.
+    alike = [each if each.name == "at" else Wish("at", 0.5, each.of) for each in asked]
+    row = _row(task)
+    if alike := [
+        each for each, wish in zip(alike, asked, strict=True) if each.of or wish.name == "at" or len(asked) > 1
+    ]:
+        row.choose([], task, alike, positive)
+    return Wanted(asked, positive, abstain_below)
+
+
+def decided_by_validation(bundle: Bundle, wanted: Wanted, validation: Evaluation) -> tuple[Bundle, str]:
+    """The bundle as the training wants it, and what is to be said where its images do not allow a wish: it is as good as before
+    then, and the training is not lost."""
+    try:
+        return choose_on(bundle, bundle.task_name, wanted, validation).bundle, ""
+    except UsageError as error:
+        note = f"No threshold was chosen. {error} `pocketvision threshold` can choose another."
+    if wanted.abstain_below is not None:
+        bundle = choose_on(bundle, bundle.task_name, replace(wanted, wishes=()), None).bundle
+    return bundle, note
+
+
+def _row(task: TaskManifest) -> Deciding[Any]:
+    row = task_named(task.kind).measuring().deciding
     if row is None:
-        raise UsageError(
-            f"{bundle.folder}: no threshold decides on answers of the kind {kind}, which the task {name} has."
-        )
+        raise UsageError(f"No threshold decides on answers of the kind {task.kind}.")
     return row
 
 

@@ -129,6 +129,22 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
+class DecisionSettings:
+    """What decides on the bundle's answers; the validation images choose (tasks/thresholds.py)."""
+
+    threshold: str | None = setting(
+        None,
+        "What thresholds are chosen for on the validation images: f1, precision=0.95, recall=0.9 or cost=5:1; of one class "
+        "cat:recall=0.9; several with commas",
+        unset="none",
+        alias="threshold",
+    )
+    abstain_below: float | None = setting(
+        None, "Answers with a score below this are unsure", low=0, high=1, unset="never", alias="abstain_below"
+    )
+
+
+@dataclass(frozen=True)
 class CacheSettings:
     """The trunk cache: the frozen part runs once a view. views: the clean one and augmented ones; without the cache every epoch
     augments afresh."""
@@ -166,6 +182,7 @@ class Recipe:
     regularisation: RegularisationSettings = field(default_factory=RegularisationSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    decision: DecisionSettings = field(default_factory=DecisionSettings)
 
     def __post_init__(self) -> None:
         require_allowed(self)

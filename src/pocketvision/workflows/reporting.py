@@ -1,22 +1,23 @@
 """What a run writes at its end: the bundle measured on the run's own splits, and the report."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from pocketvision.bundle import Bundle
-from pocketvision.bundle_figures import SELECTION, TEST
 from pocketvision.data.learned_from import Matches, looked_up
 from pocketvision.data.samples import SPLITS, Samples
+from pocketvision.evaluation.deciding import Wanted, decided_by_validation, wanted_after_training
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.models.catalog import architecture
-from pocketvision.progress import Counted, EpochRecord, OnEvent
+from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.reporting.parts import ClassCounts
+from pocketvision.training.learned_tasks import manifests
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.training.setting_values import setting_at, values_of
@@ -33,6 +34,7 @@ def evaluate_run(
     positive: str | None,
     further: Mapping[str, Samples],
     on_event: OnEvent,
+    splits: tuple[str, ...] = ("val", "test"),
 ) -> list[Evaluation]:
     """Evaluate the bundle, as it ships, on the validation split, on the test split if there is one, and on `further` images.
 
@@ -41,7 +43,7 @@ def evaluate_run(
     sets: list[tuple[str, Samples, Role, Matches | None]] = [
         (name, data.samples.select(data.indices(split)), role, data.matches(split))
         for split, name, role in _EVALUATED
-        if len(data.indices(split))
+        if split in splits and len(data.indices(split))
     ]
     for name, samples in further.items():
         files = [samples.file(index) for index in range(len(samples))]
@@ -73,18 +75,23 @@ def evaluate_run(
     return evaluations
 
 
-def figures_by_task(evaluations: Sequence[Evaluation], data: TrainingData) -> dict[str, dict[str, dict[str, Any]]]:
-    """What a manifest keeps of a run's evaluations: by task, and by the words of bundle_figures.py. A test split that was learned
-    from as a whole is no test."""
-    by_name = {each.name: each for each in evaluations}
-    kept = [(SELECTION, by_name["validation"], "val")]
-    if "test" in by_name and by_name["test"].role == "test":
-        kept.append((TEST, by_name["test"], "test"))
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for word, each, split in kept:
-        for task in each.tasks:
-            found.setdefault(task, {})[word] = {**each.summary(task), "fingerprint": data.fingerprint_of(split)}
-    return found
+def wanted_of(settings: RunSettings, data: TrainingData) -> Wanted | None:
+    """What thresholds are wished for; UsageError for what does not fit the classes."""
+    tasks, decision = manifests(data.learned), settings.recipe.decision
+    task = tasks.get(CLASSIFICATION) or next(iter(tasks.values()))
+    return wanted_after_training(task, decision.threshold, settings.positive, decision.abstain_below)
+
+
+def decide_run(bundle: Bundle, settings: RunSettings, data: TrainingData, log: OnEvent) -> Bundle:
+    """The bundle with the thresholds that the recipe wishes for, chosen on all validation images."""
+    wanted = wanted_of(settings, data)
+    if wanted is None:
+        return bundle
+    (validation,) = evaluate_run(bundle, data, settings.recipe, settings.positive, {}, log, splits=("val",))
+    bundle, note = decided_by_validation(bundle, wanted, validation)
+    if note:
+        log(Note(note))
+    return bundle
 
 
 def write_run_report(

@@ -22,6 +22,7 @@ from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.report.texts import texts
+from pocketvision.evaluation.run_figures import figures_by_task
 from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
 from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
@@ -43,7 +44,7 @@ from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
 from pocketvision.training.training_data import TrainingData, prepare_data
-from pocketvision.workflows.reporting import evaluate_run, figures_by_task, write_run_report
+from pocketvision.workflows.reporting import decide_run, evaluate_run, wanted_of, write_run_report
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +189,7 @@ def _prepared(
     )
     positive_index(data.samples.class_names, settings.positive)
     data.objective(recipe)
+    wanted_of(settings, data)
     texts(settings.lang)
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
@@ -215,9 +217,12 @@ def _measured(
 ) -> tuple[Bundle, list[Evaluation]]:
     """The bundle with its figures, and the evaluations. The bundle is whole whatever happens here, and that is said."""
     try:
+        bundle = decide_run(bundle, settings, data, log)
         evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
         validation = evaluations[0].baseline("val")
-        return with_metrics(bundle, figures_by_task(evaluations, data), data.fingerprint(), validation), evaluations
+        return with_metrics(
+            bundle, figures_by_task(evaluations, data.fingerprint_of), data.fingerprint(), validation
+        ), evaluations
     except BaseException as error:
         log.note(f"Measuring ended early ({_named(error)}). The bundle is whole, without figures: {bundle.folder}")
         raise
