@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.data.demo_faces import UNSEEN_DESIGN, demo_partition, faces_folder, faces_table
+from pocketvision.data.demo_faces import (
+    CHEERFUL,
+    QUESTIONS,
+    TEASING,
+    UNSEEN_DESIGN,
+    demo_partition,
+    faces_folder,
+    faces_table,
+)
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 
 DESIGNS = ("fluent", "noto", "openmoji", "twemoji")
-SCRIPT = Path(__file__).parents[2] / "scripts" / "build_faces.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +33,17 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_faces", SCRIPT)
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return _script("build_faces")
 
 
 def test_118_faces_in_each_of_four_designs_a_fifth_of_them_teasing(rows: list[dict[str, str]]) -> None:
@@ -110,10 +122,11 @@ def test_the_folder_and_the_table_are_the_same_data() -> None:
     assert sorted(zip(table.paths, table.labels, strict=True)) == sorted(zip(folder.paths, folder.labels, strict=True))
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("unseen_design", DESIGNS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_no_face_and_no_design_leaks_between_the_parts(seed: int, unseen_design: str) -> None:
-    partition = demo_partition(seed, unseen_design=unseen_design)
+def test_no_group_and_no_design_leaks_between_the_parts(seed: int, unseen_design: str, question: str) -> None:
+    partition = demo_partition(question, seed, unseen_design=unseen_design)
     samples = partition.samples
     assert samples.groups is not None
 
@@ -133,8 +146,57 @@ def test_no_face_and_no_design_leaks_between_the_parts(seed: int, unseen_design:
     assert designs(partition.unseen_design) == designs(partition.both_unseen) == {unseen_design}
 
 
+@pytest.fixture(scope="module")
+def cheerful() -> list[dict[str, str]]:
+    with faces_table(CHEERFUL).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_56_faces_in_four_designs_are_cheerful_or_upset(
+    cheerful: list[dict[str, str]], rows: list[dict[str, str]]
+) -> None:
+    assert Counter(row["design"] for row in cheerful) == dict.fromkeys(DESIGNS, 56)
+    assert Counter(row["label"] for row in cheerful) == {"cheerful": 104, "upset": 120}
+    known = {(row["path"], row["group"], row["design"]) for row in rows}
+    assert {(row["path"], row["face"], row["design"]) for row in cheerful} <= known
+    assert not any("cat" in row["face"].split() for row in cheerful)
+
+
+def test_look_alikes_are_in_one_group_and_no_group_is_of_two_labels(cheerful: list[dict[str, str]]) -> None:
+    group_of = {row["face"]: row["group"] for row in cheerful}
+    for pair in (("slightly frowning face", "frowning face"), ("weary face", "tired face")):
+        assert group_of[pair[0]] == group_of[pair[1]]
+    assert group_of["nerd face"] != group_of["zany face"]
+    assert len({(row["group"], row["label"]) for row in cheerful}) == len(set(group_of.values())) == 39
+
+
+def test_large_groups_have_their_turn_among_the_unseen() -> None:
+    held_out = set()
+    for seed in range(20):
+        partition = demo_partition(CHEERFUL, seed)
+        assert partition.samples.groups is not None
+        held_out |= set(partition.samples.groups[partition.unseen_faces].tolist())
+        for label in (0, 1):
+            faces = np.count_nonzero(partition.samples.labels[partition.both_unseen] == label)
+            assert 5 <= faces <= 12
+    sizes = np.bincount(partition.samples.groups) // len(DESIGNS)
+    assert set(np.flatnonzero(sizes >= 6).tolist()) <= held_out and sizes.max() == 7
+
+
+def test_an_unknown_question_is_an_error_that_lists_near_ones() -> None:
+    with pytest.raises(UsageError, match="Did you mean cheerful"):
+        demo_partition("cheerfull", 0)
+
+
+@pytest.mark.slow
+def test_the_script_finds_the_same_look_alikes_again(tmp_path: Path) -> None:
+    script = _script("build_cheerful")
+    assert script.build(faces_folder(), tmp_path / "again.csv") == 39
+    assert (tmp_path / "again.csv").read_bytes() == faces_table(CHEERFUL).read_bytes()
+
+
 def test_every_part_holds_a_fifth_of_teasing_faces() -> None:
-    partition = demo_partition(0)
+    partition = demo_partition(TEASING, 0)
     parts = (partition.train, partition.val, partition.unseen_faces, partition.unseen_design, partition.both_unseen)
     assert [len(part) for part in parts] == [225, 57, 72, 75, 24]
     for part in parts:
@@ -142,14 +204,14 @@ def test_every_part_holds_a_fifth_of_teasing_faces() -> None:
 
 
 def test_the_same_seed_gives_the_same_partition_and_another_seed_another() -> None:
-    first, again, other = demo_partition(3), demo_partition(3), demo_partition(4)
+    first, again, other = (demo_partition(TEASING, seed) for seed in (3, 3, 4))
     assert np.array_equal(first.train, again.train)
     assert np.array_equal(first.val, again.val)
     assert not np.array_equal(first.train, other.train)
 
 
 def test_training_samples_carry_train_and_val_splits_only() -> None:
-    partition = demo_partition(0)
+    partition = demo_partition(TEASING, 0)
     training = partition.training_samples()
     assert training.splits is not None
     assert np.bincount(training.splits).tolist() == [225, 57]
@@ -162,7 +224,7 @@ def test_training_samples_carry_train_and_val_splits_only() -> None:
 
 def test_an_unknown_design_is_an_error_that_lists_near_ones() -> None:
     with pytest.raises(UsageError, match="Did you mean twemoji"):
-        demo_partition(0, unseen_design="twemojis")
+        demo_partition(TEASING, 0, unseen_design="twemojis")
 
 
 def test_the_script_builds_the_same_data_again(tmp_path: Path, rows: list[dict[str, str]], script: ModuleType) -> None:

@@ -12,12 +12,15 @@ from pocketvision.cli.terminal import joined, stdout, styled
 
 
 def demo(
+    question: Annotated[
+        str, typer.Option(help="cheerful (or upset), or teasing (or not): the reference job, and hard.")
+    ] = "cheerful",
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/demo]")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     lang: Lang = "en",
     json: JsonFile = None,
 ) -> None:
-    """Train, measure and ship a model on the embedded faces: is somebody teasing, or not? No downloads; some minutes.
+    """Train, measure and ship a model on the embedded faces: is a face cheerful or upset? No downloads; about a minute.
 
     Example:
 
@@ -26,7 +29,7 @@ def demo(
     from pocketvision.workflows.demo import demo as run_demo
 
     with TrainingDisplay() as display:
-        result = run_demo(out=out, seed=seed, lang=lang, on_event=display)
+        result = run_demo(question=question, out=out, seed=seed, lang=lang, on_event=display)
     training = result.training
     write_json_option(json, training.to_dict())
     if json is None or str(json) != "-":

@@ -1,4 +1,4 @@
-"""The embedded demo data: 118 faces, each drawn by four designs, labelled teasing or non_teasing (see faces/README.md)."""
+"""The embedded demo data: 118 faces, each drawn by four designs, and the questions asked of them (see faces/README.md)."""
 
 import csv
 from dataclasses import dataclass
@@ -14,10 +14,15 @@ from pocketvision.errors import unknown_name
 # OpenMoji: its outlined style is the furthest from the others, and its share-alike licence stays clear of training.
 UNSEEN_DESIGN = "openmoji"
 
+DESIGNS = ("noto", "twemoji", "fluent", "openmoji")
+CHEERFUL, TEASING = "cheerful", "teasing"
+# Question → its table beside the pictures. The first is what the demo asks where nothing else is said.
+QUESTIONS = {CHEERFUL: "cheerful.csv", TEASING: "faces.csv"}
+
 
 @dataclass(frozen=True, eq=False)
 class DemoPartition:
-    """The demo's samples and who sees which. A group is a face in all its designs.
+    """The demo's samples and who sees which. A group is a face, or faces that look alike, in all designs.
 
     samples: all n pictures, without splits.
     designs: (n) the design of each picture.
@@ -48,9 +53,11 @@ def faces_folder() -> Path:
     return Path(__file__).with_name("faces")
 
 
-def faces_table() -> Path:
-    """The table of the faces: path, label, group (the face), design, subcategory."""
-    return faces_folder() / "faces.csv"
+def faces_table(question: str = TEASING) -> Path:
+    """The table of a question: path, label, group (what stays on one side of a split), design. UsageError for no question."""
+    if question not in QUESTIONS:
+        raise unknown_name("question", question, tuple(QUESTIONS))
+    return faces_folder() / QUESTIONS[question]
 
 
 def some_pictures(count: int = 64) -> list[Path]:
@@ -61,15 +68,17 @@ def some_pictures(count: int = 64) -> list[Path]:
 
 
 def demo_partition(
-    seed: int, *, unseen_design: str = UNSEEN_DESIGN, test_share: float = 0.2, val_share: float = 0.2
+    question: str, seed: int, *, unseen_design: str = UNSEEN_DESIGN, test_share: float = 0.2, val_share: float = 0.2
 ) -> DemoPartition:
     """Hold out one design and a share of the faces, class by class; the same seed gives the same partition.
 
-    test_share: of the faces. val_share: of the faces that are left then.
-    Raises UsageError for a design that is not among the data's.
+    test_share: of the faces, at least: groups are taken in random order until it is reached, so that large ones have their
+    turn too. val_share: of the faces that are left then.
+    Raises UsageError for a question or a design that is not among the data's.
     """
-    samples = read_samples(faces_table())
-    designs = _designs(samples)
+    table = faces_table(question)
+    samples = read_samples(table)
+    designs = _designs(samples, table)
     if unseen_design not in designs:
         raise unknown_name("design", unseen_design, sorted(set(designs)))
     held_out = np.array([design == unseen_design for design in designs])
@@ -85,22 +94,30 @@ def demo_partition(
     )
 
 
-def _designs(samples: Samples) -> tuple[str, ...]:
+def _designs(samples: Samples, table: Path) -> tuple[str, ...]:
     """(n) the table's design column, in the samples' order."""
-    with faces_table().open(encoding="utf-8", newline="") as stream:
+    with table.open(encoding="utf-8", newline="") as stream:
         design_of = {row["path"]: row["design"] for row in csv.DictReader(stream)}
     return tuple(design_of[path] for path in samples.paths)
 
 
 def _draw_parts(samples: Samples, seed: int, test_share: float, val_share: float) -> NDArray[np.int8]:
-    """(n) index into SPLITS, the same for all pictures of a face."""
+    """(n) index into SPLITS, the same for all pictures of a group."""
     assert samples.groups is not None  # the table has the column
     random = np.random.default_rng(seed)
     part = np.zeros(len(samples), dtype=np.int8)
     for each in range(len(samples.class_names)):
-        faces = random.permutation(np.unique(samples.groups[samples.labels == each]))
-        test = round(len(faces) * test_share)
-        val = round((len(faces) - test) * val_share)
-        part[np.isin(samples.groups, faces[:test])] = 2
-        part[np.isin(samples.groups, faces[test : test + val])] = 1
+        groups, sizes = np.unique(samples.groups[samples.labels == each], return_counts=True)
+        order = random.permutation(len(groups))
+        taken = np.cumsum(sizes[order])
+        test = _reached(taken, taken[-1] * test_share)
+        val = _reached(taken[test:] - taken[test - 1], (taken[-1] - taken[test - 1]) * val_share)
+        part[np.isin(samples.groups, groups[order[:test]])] = 2
+        part[np.isin(samples.groups, groups[order[test : test + val]])] = 1
     return part
+
+
+def _reached(taken: NDArray[np.int64], wanted: float) -> int:
+    """How many groups it takes to come to `wanted` pictures, to the nearest face in four designs."""
+    pictures = len(DESIGNS) * round(wanted / len(DESIGNS))
+    return int(np.searchsorted(taken, pictures)) + 1

@@ -1,23 +1,28 @@
-"""demo: the reference job on the embedded faces, from pictures to a report, a bundle and a few predictions."""
+"""demo: a question about the embedded faces, from pictures to a report, a bundle and a few predictions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pocketvision.data.demo_faces import demo_partition
+from pocketvision.data.demo_faces import CHEERFUL, TEASING, DemoPartition, demo_partition
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.training.recipe import DEFAULT_PHASES, Recipe
-from pocketvision.training.run_folder import RunSettings, new_run_folder
+from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.training.setting_values import changed
 from pocketvision.workflows.training_run import TrainResult, run_training
 
-POSITIVE = "teasing"
-# The reference job's recipe, but for the second stage's 20 epochs: with 8 the demo took 87 s on two quiet cores, and leaves
-# room below its three minutes for slower ones.
-DEMO_EPOCHS2 = 8
+# Question → recipe. Cheerful: benchmarks/demo_splits.py measures it over 10 splits. Teasing: the reference job's, but for the
+# second stage's 20 epochs: with 8 it took 87 s on two quiet cores, and leaves room below three minutes for slower ones.
+RECIPES = {
+    CHEERFUL: changed(Recipe(), {"phases.2.epochs": 8, "cache.views": 8}),
+    TEASING: changed(
+        Recipe(), {"phases.2.epochs": 8, "data.balance_to": 250, "loss.class_weights": {"teasing": 2.0}}
+    ),
+}
+POSITIVES = {CHEERFUL: "upset", TEASING: "teasing"}
 SHOWN_PREDICTIONS = 6
 
 
@@ -29,23 +34,43 @@ class DemoResult:
     predictions: tuple[tuple[Path, str, Classification], ...]
 
 
-def demo(*, out: str | Path | None = None, seed: int = 0, lang: str = "en", on_event: OnEvent = silent) -> DemoResult:
-    """Train on the embedded faces with the reference job's recipe and measure the bundle on faces, a design and both unseen.
+def demo(
+    *,
+    question: str = CHEERFUL,
+    out: str | Path | None = None,
+    seed: int = 0,
+    lang: str = "en",
+    on_event: OnEvent = silent,
+) -> DemoResult:
+    """Train on the embedded faces and measure the bundle on faces, a design and both unseen.
 
+    question: "cheerful" (or upset) or "teasing" (or not, the reference job). seed: of the split and of the training.
     Needs no network: the pictures are in the package, the weights in a package of the `train` extra.
     """
+    partition = demo_partition(question, seed)
     run = new_run_folder(None if out is None else Path(out), Path("demo"))
-    partition = demo_partition(seed)
+    recipe = replace(RECIPES[question], seed=seed)
+    on_event(Note(_told(recipe)))
+    result = train_on(partition, run, recipe, POSITIVES[question], lang=lang, on_event=on_event)
+    return DemoResult(result, _predict_some(result, partition.samples.select(partition.unseen_faces)))
+
+
+def train_on(
+    partition: DemoPartition,
+    run: RunFolder,
+    recipe: Recipe,
+    positive: str,
+    *,
+    lang: str = "en",
+    cache_folder: Path | None = None,
+    on_event: OnEvent = silent,
+) -> TrainResult:
+    """Train on the partition's seen pictures, in a new `run`, and measure on the three that are unseen.
+
+    cache_folder: of the trunk cache, where runs share one; None keeps it in the run, until it is done.
+    """
     table = run.folder / "faces.csv"
     write_split_csv(table, partition.training_samples())
-    own = {"phases.2.epochs": DEMO_EPOCHS2, "data.balance_to": 250, "loss.class_weights": {POSITIVE: 2.0}, "seed": seed}
-    recipe = changed(Recipe(), own)
-    on_event(
-        Note(
-            f"The demo caps stage 2 at {DEMO_EPOCHS2} epochs (a real run: {DEFAULT_PHASES[1].epochs}). Classes are balanced to "
-            f"{recipe.data.balance_to} training images; {POSITIVE} weighs 2.0 in the loss."
-        )
-    )
     settings = RunSettings(
         data=str(table.resolve()),
         columns={},
@@ -54,15 +79,27 @@ def demo(*, out: str | Path | None = None, seed: int = 0, lang: str = "en", on_e
         data_fingerprint="",
         status="started",
         lang=lang,
-        positive=POSITIVE,
+        positive=positive,
     )
     unseen = {
         "unseen_faces": partition.samples.select(partition.unseen_faces),
         "unseen_design": partition.samples.select(partition.unseen_design),
         "unseen_both": partition.samples.select(partition.both_unseen),
     }
-    result = run_training(run, settings, None, on_event, further=unseen)
-    return DemoResult(result, _predict_some(result, unseen["unseen_faces"]))
+    return run_training(run, settings, cache_folder, on_event, further=unseen)
+
+
+def _told(recipe: Recipe) -> str:
+    """What is not as in a plain run."""
+    plain, weights = Recipe(), recipe.loss.class_weights
+    text = f"The demo caps stage 2 at {recipe.phases[1].epochs} epochs (a real run: {DEFAULT_PHASES[1].epochs})."
+    if recipe.cache.views != plain.cache.views:
+        text += f" Each picture is seen in {recipe.cache.views} views (a real run: {plain.cache.views})."
+    if recipe.data.balance_to is not None:
+        text += f" Classes are balanced to {recipe.data.balance_to} training images."
+    if not isinstance(weights, str):
+        text += "".join(f" {name} weighs {weight} in the loss." for name, weight in weights.items())
+    return text
 
 
 def _predict_some(result: TrainResult, samples: Samples) -> tuple[tuple[Path, str, Classification], ...]:
