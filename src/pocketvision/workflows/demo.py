@@ -18,9 +18,7 @@ from pocketvision.workflows.training_run import TrainResult, run_training
 # second stage's 20 epochs: with 8 it took 87 s on two quiet cores, and leaves room below three minutes for slower ones.
 RECIPES = {
     CHEERFUL: changed(Recipe(), {"phases.2.epochs": 8, "cache.views": 8}),
-    TEASING: changed(
-        Recipe(), {"phases.2.epochs": 8, "data.balance_to": 250, "loss.class_weights": {"teasing": 2.0}}
-    ),
+    TEASING: changed(Recipe(), {"phases.2.epochs": 8, "data.balance_to": 250, "loss.class_weights": {"teasing": 2.0}}),
 }
 POSITIVES = {CHEERFUL: "upset", TEASING: "teasing"}
 SHOWN_PREDICTIONS = 6
