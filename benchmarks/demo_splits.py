@@ -16,8 +16,9 @@ import numpy as np
 
 from pocketvision.atomic_files import write_json
 from pocketvision.data.demo_faces import CHEERFUL, QUESTIONS, DemoPartition, demo_partition
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES
 from pocketvision.training.run_folder import new_run_folder
-from pocketvision.workflows.demo import POSITIVES, RECIPES, train_on
+from pocketvision.workflows.demo import train_on
 
 Row = dict[str, float]
 EVALUATIONS = ("unseen_faces", "unseen_design", "unseen_both")

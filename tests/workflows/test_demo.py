@@ -6,7 +6,8 @@ import pytest
 
 from pocketvision.data.demo_faces import QUESTIONS, demo_partition
 from pocketvision.errors import UsageError
-from pocketvision.workflows.demo import POSITIVES, RECIPES, demo
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES
+from pocketvision.workflows.demo import demo
 
 
 def test_every_question_has_a_recipe_and_a_positive_class_that_is_in_its_data() -> None:

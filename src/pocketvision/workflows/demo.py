@@ -3,24 +3,17 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pocketvision.data.demo_faces import CHEERFUL, TEASING, DemoPartition, demo_partition
+from pocketvision.data.demo_faces import CHEERFUL, DemoPartition, demo_partition
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
-from pocketvision.training.recipe import DEFAULT_PHASES, Recipe
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, told
+from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
-from pocketvision.training.setting_values import changed
 from pocketvision.workflows.training_run import TrainResult, run_training
 
-# Question → recipe. Cheerful: benchmarks/demo_splits.py measures it over 10 splits. Teasing: the reference job's, but for the
-# second stage's 20 epochs: with 8 it took 87 s on two quiet cores, and leaves room below three minutes for slower ones.
-RECIPES = {
-    CHEERFUL: changed(Recipe(), {"phases.2.epochs": 8, "cache.views": 8}),
-    TEASING: changed(Recipe(), {"phases.2.epochs": 8, "data.balance_to": 250, "loss.class_weights": {"teasing": 2.0}}),
-}
-POSITIVES = {CHEERFUL: "upset", TEASING: "teasing"}
 SHOWN_PREDICTIONS = 6
 
 
@@ -48,7 +41,7 @@ def demo(
     partition = demo_partition(question, seed)
     run = new_run_folder(None if out is None else Path(out), Path("demo"))
     recipe = replace(RECIPES[question], seed=seed)
-    on_event(Note(_told(recipe)))
+    on_event(Note(told(recipe)))
     result = train_on(partition, run, recipe, POSITIVES[question], lang=lang, on_event=on_event)
     return DemoResult(result, _predict_some(result, partition.samples.select(partition.unseen_faces)))
 
@@ -85,19 +78,6 @@ def train_on(
         "unseen_both": partition.samples.select(partition.both_unseen),
     }
     return run_training(run, settings, cache_folder, on_event, further=unseen)
-
-
-def _told(recipe: Recipe) -> str:
-    """What is not as in a plain run."""
-    plain, weights = Recipe(), recipe.loss.class_weights
-    text = f"The demo caps stage 2 at {recipe.phases[1].epochs} epochs (a real run: {DEFAULT_PHASES[1].epochs})."
-    if recipe.cache.views != plain.cache.views:
-        text += f" Each picture is seen in {recipe.cache.views} views (a real run: {plain.cache.views})."
-    if recipe.data.balance_to is not None:
-        text += f" Classes are balanced to {recipe.data.balance_to} training images."
-    if not isinstance(weights, str):
-        text += "".join(f" {name} weighs {weight} in the loss." for name, weight in weights.items())
-    return text
 
 
 def _predict_some(result: TrainResult, samples: Samples) -> tuple[tuple[Path, str, Classification], ...]:
