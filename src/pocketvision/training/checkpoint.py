@@ -39,6 +39,7 @@ def write_checkpoint(path: Path, state: State) -> None:
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,
         "finished": state.finished,
+        "features": dict(state.features),
     }
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -80,6 +81,7 @@ def read_checkpoint(path: Path) -> State:
         history=tuple(EpochRecord(**record) for record in header["history"]),
         best_epoch=header["best_epoch"],
         finished=header["finished"],
+        features={task: tuple(names) for task, names in header.get("features", {}).items()},
     )
 
 

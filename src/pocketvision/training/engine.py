@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +46,7 @@ class State:
     """All that a phase needs to go on after any epoch and end bit-equal to an unbroken run.
 
     weights: the last step's. average: what was validated, their moving average where there is one. best_weights: the average of
-    the best epoch.
+    the best epoch. features: those that heads of several read since, by task, where the phase chose them.
     """
 
     weights: Mapping[str, Tensor]
@@ -57,6 +57,7 @@ class State:
     history: tuple[EpochRecord, ...]
     best_epoch: int
     finished: bool
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def best(self) -> EpochRecord:

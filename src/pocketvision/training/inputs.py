@@ -107,6 +107,11 @@ class Inputs(Protocol):
     @property
     def images(self) -> ImageViews: ...
 
+    @property
+    def most_views(self) -> int | None:
+        """How many views of an image there is room for; None for any number."""
+        ...
+
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs on these features walk through; None: every epoch draws new ones."""
         ...
@@ -138,13 +143,17 @@ class CachedInputs:
         self.images = images
         self._trunk, self._tail = trunk, tail
         self._runtime = runtime
-        self.most_views = views
+        self._most_views = views
         self._on_images = on_images
         self._keys: dict[Row, bytes] = {}
 
+    @property
+    def most_views(self) -> int:
+        return self._most_views
+
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
-        return 1 if self._needs_tail(names) else self.most_views
+        return 1 if self._needs_tail(names) else self._most_views
 
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)
@@ -203,6 +212,10 @@ class PlainInputs:
         self.images = images
         self._network = network
         self._cut = cut
+
+    @property
+    def most_views(self) -> None:
+        return None
 
     def views(self, names: Names) -> int | None:
         """None: every epoch draws new views."""

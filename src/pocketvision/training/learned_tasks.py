@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketvision.errors import UsageError
 from pocketvision.export.shipping import Calibrate, Learned
+from pocketvision.models.heads.catalog import head_named
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.plugins import all_rows
 from pocketvision.preprocessing import Placement, Preprocessing
@@ -19,7 +21,7 @@ from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.truth import Truth
-from pocketvision.training.learner import LearnerOptions
+from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
 from pocketvision.training.objective import Objective
 
@@ -36,9 +38,23 @@ def learned_of(truth: ByTask, task: str | None = None) -> dict[str, Truth]:
     return found
 
 
-def head_specs(truth: ByTask, dropout: float | None = None) -> dict[str, HeadSpec]:
-    """A network's heads. dropout: its probability; None takes the architecture's. Raises UsageError for an unknown kind."""
-    return {task: HeadSpec(learner_named(task).head, len(each.class_names), dropout) for task, each in truth.items()}
+def head_specs(
+    truth: ByTask, dropout: float | None = None, *, head: str = "auto", solved: bool = False
+) -> dict[str, HeadSpec]:
+    """A network's heads. dropout: its probability; None takes the architecture's. head: of HEADS, for the tasks of its kind;
+    "auto" is what the learners take, solved in closed form or not. Raises UsageError for an unknown kind or head, and for a head
+    of another kind."""
+    names = {task: _head_of(learner_named(task), solved) for task in truth}
+    if head != "auto":
+        kind = head_named(head).kind
+        if kind not in truth:
+            raise UsageError(f"The head {head} is for {kind}; what is learned here is {', '.join(truth)}.")
+        names[kind] = head
+    return {task: HeadSpec(names[task], len(each.class_names), dropout) for task, each in truth.items()}
+
+
+def _head_of(row: LearnerRow, solved: bool) -> str:
+    return row.solved_head or row.head if solved else row.head
 
 
 def manifests(truth: ByTask) -> dict[str, TaskManifest]:

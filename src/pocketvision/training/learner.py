@@ -73,10 +73,12 @@ class LearnerRow:
 
     kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options and the truth of the images
     that are learned from, of the kind's class (to weigh classes by, to standardise numbers by); raises UsageError for options
-    that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py).
+    that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py). solved_head: of HEADS, what
+    learns where a phase solves it; empty for the same.
     """
 
     kind: str
     head: str
     make: Callable[[LearnerOptions, Any], Learner]
     fit: Fit = "crop"
+    solved_head: str = ""

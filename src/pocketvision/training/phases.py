@@ -1,7 +1,8 @@
 """Training in phases: first new heads on frozen features, then the last stages of the backbone as well, or any other."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
 from pocketvision.training.settings import PhaseSettings
+from pocketvision.training.solving import MOST_ROWS, read_features, solve_heads
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
 VALIDATION_BATCH = 32
@@ -90,9 +92,13 @@ def train_phases(
         path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
         if path is not None and path.exists():
             states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+            read_features(network, states[number].features)
         note = partial(_keep, states, number, path, on_epoch)
         try:
-            _fit(part, fed, entries, validation, objective, seed, states.get(number), name_of, note, on_step)
+            if settings.solver == "gradient":
+                _fit(part, fed, entries, validation, objective, seed, states.get(number), name_of, note, on_step)
+            elif number not in states:
+                note(_solve(part, fed, entries, validation, objective))
         except KeyboardInterrupt:
             interrupted = True
         if number in states:
@@ -135,6 +141,39 @@ def _fit(
         on_epoch=on_epoch,
         on_step=on_step,
     )
+
+
+def _solve(part: Part, inputs: Inputs, entries: Entries, validation: Entries, objective: Objective) -> State:
+    """The heads of a phase in closed form: one entry of history, whose training figures are those of rows left out."""
+    started = time.perf_counter()
+    network, number = part.model.network, part.settings.number
+    views = max(
+        1, min(part.settings.views, inputs.most_views or part.settings.views, MOST_ROWS // len(entries.samples))
+    )
+    rows = [
+        (sample, view_number(replica, view, views))
+        for view in range(1, views + 1)
+        for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True)
+    ]
+    solved = solve_heads(network, inputs, rows, objective)
+    seconds = time.perf_counter() - started
+    names = network.features_read
+    validated = _validate(inputs, replace(part, names=names), validation, objective)
+    record = EpochRecord(
+        stage=number,
+        epoch=1,
+        train_loss=solved.loss,
+        train_accuracy=solved.figure,
+        val_loss=validated.loss,
+        val_accuracy=validated.figure,
+        lr=0.0,
+        seconds=time.perf_counter() - started,
+        images_per_second=len(rows) / seconds,
+        tasks=validated.columns,
+    )
+    weights = {name: each.detach().clone() for name, each in part.model.named_parameters() if "network.heads." in name}
+    empty: dict[str, object] = {"state": {}, "param_groups": []}
+    return State(weights, weights, weights, empty, {}, (record,), 1, True, solved.features)
 
 
 def _keep(

@@ -97,6 +97,11 @@ class ModelSettings:
         unset="the plain ones",
         alias="weights_key",
     )
+    head: str = setting(
+        "auto",
+        "auto: one of the last features, of several stages where a phase has the solver ridge; linear, multiscale_linear",
+        alias="head",
+    )
     dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
 
     @property
@@ -194,6 +199,13 @@ class Recipe:
                 f"data.val_share {self.data.val_share} and data.test_share {self.data.test_share} leave less than a tenth to "
                 "train on."
             )
+        for number, phase in enumerate(self.phases, start=1):
+            if phase.solver == "ridge" and (phase.unfreeze or self.model.from_scratch):
+                what = f"unfreeze {phase.unfreeze}" if phase.unfreeze else "model.weights none"
+                raise UsageError(
+                    f"phases.{number}.solver is ridge, which solves heads on a frozen, pre-trained backbone, beside {what}. "
+                    "Expected unfreeze 0 and weights, or the solver gradient."
+                )
         if self.model.from_scratch and self.precision == "bfloat16":
             raise UsageError(
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
@@ -204,9 +216,11 @@ class Recipe:
         return [
             PhaseSettings(
                 number,
-                epochs=phase.epochs,
+                epochs=1 if phase.solver == "ridge" else phase.epochs,
                 lr=self.optimizer.lr if phase.lr is None else phase.lr,
                 unfreeze=phase.unfreeze,
+                solver=phase.solver,
+                views=self.cache.views,
                 batch=self.batch,
                 patience=phase.patience,
                 optimizer=self.optimizer,

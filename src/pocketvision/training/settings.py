@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 
+SOLVERS = ("gradient", "ridge")
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "constant")
 
@@ -14,6 +15,11 @@ class Phase:
     """A part of the training with its own cut. lr: None takes the optimizer's. No phase learns less than the one before it: what
     has learned is no longer what was cached."""
 
+    solver: str = setting(
+        "gradient",
+        "gradient, epoch by epoch; or ridge: linear heads in closed form, their strength by leave-one-out, in one pass",
+        choices=SOLVERS,
+    )
     unfreeze: int = setting(
         0,
         "How many of the last stages of the backbone learn: 0 heads alone, one more than there are the stem as well",
@@ -103,12 +109,15 @@ class RegularisationSettings:
 
 @dataclass(frozen=True)
 class PhaseSettings:
-    """A phase as the engine runs it: its number (from 1), its own values, and those of all phases."""
+    """A phase as the engine runs it: its number (from 1), its own values, and those of all phases. views: of a picture, that a
+    solver reads."""
 
     number: int
     epochs: int
     lr: float
     unfreeze: int = 0
+    solver: str = "gradient"
+    views: int = 1
     batch: int = 32
     patience: int = 7
     optimizer: OptimizerSettings = OptimizerSettings()

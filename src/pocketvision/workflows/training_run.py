@@ -276,7 +276,9 @@ def _start(
         log.note(pretrained.note)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        pretrained.network.set_heads(head_specs(truth, recipe.model.dropout))
+        solved = any(phase.solver == "ridge" for phase in recipe.phase_settings())
+        heads = head_specs(truth, recipe.model.dropout, head=recipe.model.head, solved=solved)
+        pretrained.network.set_heads(heads)
     interpolation = cast(Interpolation, recipe.data.interpolation)
     preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
     preprocessing = fitted(preprocessing, truth)

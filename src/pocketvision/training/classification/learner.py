@@ -16,6 +16,10 @@ from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
+from pocketvision.training.regression import Judged, Regression
+
+_STEEP = 16.0
+"""Least squares says 0 or 1 where logits differ by several: brings the temperature near 1, where it is looked for."""
 
 LOSS = "cross_entropy"
 
@@ -81,6 +85,19 @@ class ClassLearner:
         logits, labels = _joined(records)
         return {"temperature": fit_temperature(logits.numpy(), labels.numpy())}
 
+    def regression(self, targets: Tensor, outputs: int) -> Regression:
+        """On one column a class, 0 or 1, judged as `validated` does: the scale is one over the temperature."""
+        labels = targets.numpy()
+        weights = None if self.weights is None else self.weights.numpy().astype(np.float64)[labels]
+
+        def judge(predicted: NDArray[np.float32], rows: NDArray[np.int64]) -> Judged:
+            logits, of_rows = _STEEP * predicted, labels[rows]
+            temperature = fit_temperature(logits, of_rows)
+            loss = F.cross_entropy(torch.from_numpy(logits / np.float32(temperature)), targets[rows]).item()
+            return Judged(loss, float((logits.argmax(1) == of_rows).mean()), _STEEP / temperature)
+
+        return Regression(np.eye(outputs, dtype=np.float32)[labels], weights, judge)
+
     def score_of(self, outputs: Outputs, choice: int) -> Tensor:
         """The class's logit."""
         return outputs["logits"][:, choice]
@@ -100,4 +117,4 @@ def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
     return ClassLearner(weights, options.label_smoothing)
 
 
-ROW = LearnerRow("classification", "linear", _make)
+ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear")
