@@ -1,6 +1,6 @@
 """A head in closed form on several stages against the trained one, single crop at test time, over three sets and five seeds.
 
-    python benchmarks/solved_head_study.py --data ../shared/data --work study --out benchmarks/solved_head_study.json
+    python benchmarks/solved_head_study.py --data DATA --work study --out benchmarks/solved_head_study.json
 
 Features of every set are computed once (four views of a training picture, one of a test picture) and kept in --work; results
 are added to --out as they come, and what is there already is not run again. clothing: the author's split, 224 pixels.
