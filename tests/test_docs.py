@@ -113,6 +113,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
             shutil.copyfile(picture, target)
     rows = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in folder.glob("photos/*/*.png")]
     (folder / "samples.csv").write_text("\n".join(["path,label", *sorted(rows)]), encoding="utf-8")
+    tagged = [f"{row};odd" if number % 2 else row for number, row in enumerate(sorted(rows))]
+    (folder / "tagged.csv").write_text("\n".join(["path,tags", *tagged]), encoding="utf-8")
     (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")
     (folder / "found.toml").write_text(example, encoding="utf-8")
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none

@@ -192,6 +192,7 @@ def test_models_and_states(ask: Ask, clock: Clock) -> None:
         "headline": "",
         "figures": (),
         "tasks": {"classification": "classification"},
+        "says_unsure": False,
     }
     figure = {"set": "test", "name": "accuracy", "value": 0.9, "interval": [0.8, 0.95], "images": 40, "text": "90 %"}
     measured = {**model, "headline": "90 %", "figures": [figure, {**figure, "set": "selection", "interval": None}]}

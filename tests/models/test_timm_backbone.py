@@ -258,8 +258,8 @@ def test_a_size_that_timm_refuses_names_the_one_that_works() -> None:
 
 
 def test_a_network_in_one_piece_has_no_stages_to_unfreeze() -> None:
-    with pytest.raises(UsageError, match=r"phases\.2\.unfreeze is 1: .* has 0 stages"):
-        trains(model=f"timm:{TRANSFORMER}", unfreeze=1)
+    with pytest.raises(UsageError, match=r"phases\.2\.unfreeze is 2: .* has 0 stages"):
+        trains(model=f"timm:{TRANSFORMER}", unfreeze=2)
 
 
 def test_an_unknown_name_lists_near_matches() -> None:

@@ -147,7 +147,7 @@ def test_models_metrics_and_the_description_name_the_tasks(client: TestClient, p
     sent = {"content": photo.read_bytes(), "headers": {"content-type": "image/png"}}
     (predicted,) = client.post("/predict", **sent).json()["predictions"]
     jsonschema.validate(predicted["answers"], told)
-    assert {each["title"] for each in told["additionalProperties"]["anyOf"]} == {"classification", "halves"}
+    assert {each["title"] for each in told["additionalProperties"]["anyOf"]} == {*TASKS, "halves"}
     lines = client.get("/metrics").text.splitlines()
     counted = [each for each in lines if each.startswith("pocketvision_confidence_count")]
     assert sorted(counted) == [

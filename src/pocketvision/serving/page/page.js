@@ -184,7 +184,8 @@ function columnsOf(tasks) {
 }
 
 function cellsOf(answers) {
-  const values = Object.values(answers).flatMap((answer) => moduleOf(answer).cells(answer));
+  // As many as the answer has columns: a module may know of more than this answer says.
+  const values = Object.values(answers).flatMap((answer) => moduleOf(answer).cells(answer).slice(0, columnsFor(answer).length));
   return Object.fromEntries(columnsOf(answers).map((column, place) => [column, values[place]]));
 }
 
