@@ -21,7 +21,7 @@ from pocketvision.cli.main import main
 from pocketvision.client import AsyncClient, Client
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.settings import Settings
-from pocketvision.errors import BundleError, UsageError
+from pocketvision.errors import AgreementError, BundleError, UsageError
 from pocketvision.export.targets import TARGETS
 from pocketvision.tasks.number.answer import Number
 from pocketvision.tasks.number.metrics import NumberMetrics
@@ -178,7 +178,14 @@ def test_it_is_exported(made: Made, copy: Path, target: str) -> None:
         assert target not in ("onnx", "openvino", "torchscript", "pt2")
         assert str(error)
         return
-    assert ("mAP" if made.kind == "tags" else "R2") in json.dumps(exported.to_dict())
+    except (
+        AgreementError
+    ) as error:  # on so few images 8 bits of a random start may cost more than is allowed, and that is said
+        assert target.endswith("int8") and "are allowed" in str(error)
+        return
+    # Core ML's file is measured on Apple's machines alone.
+    assert exported.comparison is None or ("mAP" if made.kind == "tags" else "R2") in json.dumps(exported.to_dict())
+    assert (exported.comparison is None) == (not TARGETS[target].runs_here)
     assert pocketvision.verify(copy / "bundle")
 
 

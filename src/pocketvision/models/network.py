@@ -75,6 +75,10 @@ class Network(nn.Module):
     @property
     def num_classes(self) -> int:
         """Outputs of the classifier."""
+        if (
+            CLASSIFICATION not in self.head_specs
+        ):  # what walks over a module's attributes, as torch.jit does, knows this error
+            raise AttributeError("this network has no classifier")
         return self.head_specs[CLASSIFICATION].classes
 
     def set_heads(self, heads: Mapping[str, HeadSpec]) -> None:
