@@ -24,6 +24,7 @@ from pocketvision.training.learned_tasks import head_specs, objective_of
 from pocketvision.training.learner import Learner
 from pocketvision.training.learners import LEARNERS, learner_named
 from pocketvision.training.mixing import Mix
+from pocketvision.training.regression import Solvable
 
 SIZE = 32
 TRUTHS: dict[str, Truth] = {
@@ -114,6 +115,29 @@ def test_validation_takes_batches_as_it_takes_all_at_once(case: Case) -> None:
     )
     settings = case.learner.calibrate(halves)
     assert json.loads(json.dumps(settings)) == settings == case.learner.calibrate(whole)
+
+
+def test_what_is_solved_is_judged_as_it_is_validated(case: Case) -> None:
+    """A closed form's predictions, brought to what the head puts out, are worth what was said of them."""
+    if not isinstance(case.learner, Solvable):
+        assert isinstance(case.truth, Points)
+        return
+    targets = case.targets(list(range(6)), WHOLE)
+    regression = case.learner.regression(targets, len(case.truth.class_names))
+    noise = np.random.default_rng(0).standard_normal(regression.targets.shape).astype(np.float32)
+    exact, near = (
+        regression.judge(regression.targets + share * noise, np.arange(6)).figure
+        for share in (np.float32(0), np.float32(1.5))
+    )
+    assert exact == pytest.approx(1, abs=1e-6) and near < exact
+    rows = np.array([5, 0, 2, 3])
+    said = regression.targets[rows] + np.float32(0.8) * noise[rows]
+    judged = regression.judge(said, rows)
+    (role,) = case.outputs()
+    outputs = {role: torch.from_numpy(said * judged.scales + judged.offsets)}
+    found = case.learner.validated([case.learner.record(outputs, targets[rows])])
+    assert found.figure == pytest.approx(judged.figure)
+    assert 0.6 * judged.loss < found.loss < 1.05 * judged.loss + 0.02  # a scale that is found anew fits no worse
 
 
 def test_the_score_of_a_choice_is_one_number_an_image_with_gradients(case: Case) -> None:

@@ -15,7 +15,7 @@ from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.features import Feature
 from pocketvision.models.heads import catalog
-from pocketvision.models.heads.classification.linear import LinearHead
+from pocketvision.models.heads.classification.linear import linear_head
 from pocketvision.models.heads.head import Head, HeadSpec
 from pocketvision.models.network import Decoded, Network, fold_norms
 
@@ -40,7 +40,7 @@ class Spots(nn.Module):
 
 
 SPOTS = Head("spots", "spots", LEVELS, ("scores",), Spots)
-EXIT = Head("exit", "classification", ("pool:stage3",), ("logits", "probabilities"), LinearHead)
+EXIT = Head("exit", "classification", ("pool:stage3",), ("logits", "probabilities"), linear_head)
 HEADS = {"photo": HeadSpec("linear", 3), "early": HeadSpec("exit", 3), "spots": HeadSpec("spots", 2)}
 
 

@@ -1,7 +1,7 @@
 """A phase in closed form: heads of one and of several stages, what is chosen, resumption, a gradient phase that begins there."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import torch
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
+from pocketvision.tasks.number.truth import NumberLabels
+from pocketvision.tasks.tags.truth import TagLabels
+from pocketvision.tasks.truth import Truth
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.engine import State
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
@@ -19,6 +22,7 @@ from pocketvision.training.learned_tasks import head_specs, objective_of
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.settings import PhaseSettings
 from pocketvision.training.solving import solve_heads
+from pocketvision.training.tags.learner import TagLearner
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 
@@ -45,6 +49,7 @@ def run(
     phases: Sequence[PhaseSettings],
     checkpoints: Path | None = None,
     interrupt: tuple[int, int] | None = None,
+    truth: Mapping[str, Truth] | None = None,
 ) -> TrainedPhases:
     """Of 36 images, validated on 12."""
 
@@ -61,7 +66,7 @@ def run(
         entries=learned,
         validation=validation,
         phases=phases,
-        objective=objective_of(images.samples.truth),
+        objective=objective_of(images.samples.truth if truth is None else truth),
         seed=5,
         name_of=str,
         checkpoints=checkpoints,
@@ -136,6 +141,36 @@ def test_the_linear_head_is_solved_too_without_a_cache(images: ImageViews, netwo
     assert network.head_specs["classification"].features == ()
 
 
+@pytest.mark.parametrize("kind", ["tags", "number"])
+def test_tags_and_numbers_are_solved_too_and_learn_on(network: Network, images: ImageViews, kind: str) -> None:
+    labels = images.samples.labels  # red, green, blue
+    tags = TagLabels.of([[0] if label == 0 else [1] if label == 2 else [0, 1] for label in labels], ("warm", "cold"))
+    truth: dict[str, Truth] = {kind: tags if kind == "tags" else NumberLabels(10.0 + 3 * labels, "hue")}
+    network.set_heads(head_specs(truth, 0.0, solved=True))
+    assert network.head_specs[kind].head == f"multiscale_{kind}"
+    found = run(network, PlainInputs(images, network, 1), images, [replace(SOLVED, views=2), AFTER], truth=truth)
+    solved, *learned = found.history
+    assert solved.val_accuracy > 0.8 and solved.train_accuracy > 0.8
+    assert len(learned) == 3 and found.best is not None and found.best.val_loss <= solved.val_loss * 1.5
+    assert learned[0].train_loss < 1.0  # it began with the solution: at random it is above
+
+
+def test_weights_of_tags_count_rows_by_their_mean_and_scales_are_each_tags_own() -> None:
+    rng = np.random.default_rng(0)
+    marks = rng.random((200, 2)) < (0.5, 0.1)
+    learner = TagLearner(("often", "rare"), weights=torch.tensor([1.0, 9.0]))
+    regression = learner.regression(torch.from_numpy(marks.astype(np.float32)), 2)
+    assert regression.row_weights is not None
+    np.testing.assert_allclose(regression.row_weights, 1 + 4 * marks[:, 1])
+    assert TagLearner(("often", "rare")).regression(torch.ones(3, 2), 2).row_weights is None
+    said = (marks * (0.8, 0.2) + 0.1 * rng.standard_normal((200, 2))).astype(np.float32)
+    judged = regression.judge(said, np.arange(200))
+    shares = torch.sigmoid(torch.from_numpy(said * judged.scales + judged.offsets)).numpy()
+    # Each tag's probabilities are as often right as they say, though the second one's predictions were a fourth as large.
+    np.testing.assert_allclose(shares.mean(axis=0), marks.mean(axis=0), atol=0.03)
+    assert shares[marks[:, 1], 1].mean() > 2 * shares[~marks[:, 1], 1].mean()
+
+
 def test_class_weights_count_rows_and_the_scale_calibrates() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [40, 20, 4])
@@ -148,9 +183,9 @@ def test_class_weights_count_rows_and_the_scale_calibrates() -> None:
     judged = regression.judge(said, np.arange(64))
     scaled = regression.judge(said * 3, np.arange(64))
     assert judged.loss == pytest.approx(scaled.loss, rel=0.02)  # the scale takes up what predictions are short of
-    assert judged.scale == pytest.approx(3 * scaled.scale, rel=0.1)
+    assert judged.scales == pytest.approx(3 * scaled.scales, rel=0.1)
     assert judged.figure == float((said.argmax(1) == labels).mean())
-    logits = torch.from_numpy(said) * judged.scale
+    logits = torch.from_numpy(said * judged.scales + judged.offsets)
     assert torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item() == pytest.approx(judged.loss)
 
 
@@ -162,6 +197,10 @@ def test_which_head_learns(images: ImageViews) -> None:
     assert head_specs(truth, head="multiscale_linear")["classification"].head == "multiscale_linear"
     with pytest.raises(UsageError, match="multiscale_linear"):
         head_specs(truth, head="multiscale_liner")
+    with pytest.raises(
+        UsageError, match=r"multiscale_linear is for classification.*: linear_number, multiscale_number"
+    ):
+        head_specs({"number": NumberLabels(np.ones(2))}, head="multiscale_linear")
 
 
 def test_what_has_no_closed_form_is_said(network: Network, images: ImageViews) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
 from pocketvision.export.shipping import Calibrate, Learned
-from pocketvision.models.heads.catalog import head_named
+from pocketvision.models.heads.catalog import HEADS, head_named
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.plugins import all_rows
 from pocketvision.preprocessing import Placement, Preprocessing
@@ -48,7 +48,10 @@ def head_specs(
     if head != "auto":
         kind = head_named(head).kind
         if kind not in truth:
-            raise UsageError(f"The head {head} is for {kind}; what is learned here is {', '.join(truth)}.")
+            own = [row.name for row in HEADS.values() if row.kind in truth]
+            raise UsageError(
+                f"The head {head} is for {kind}; what is learned here is {', '.join(truth)}. Heads for that: {', '.join(own)}."
+            )
         names[kind] = head
     return {task: HeadSpec(names[task], len(each.class_names), dropout) for task, each in truth.items()}
 

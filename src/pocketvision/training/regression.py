@@ -12,12 +12,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judged:
-    """Of predictions: loss, lower is better; figure, in [0, 1], higher is better; scale: what to multiply them by to have what
-    the head puts out (logits)."""
+    """Of predictions: loss, lower is better; figure, in [0, 1], higher is better. scales, offsets: (outputs) what makes of
+    them what the head puts out, such as logits: scales * prediction + offsets."""
 
     loss: float
     figure: float
-    scale: float
+    scales: Floats
+    offsets: Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def solve_heads(network: Network, inputs: Inputs, rows: Sequence[tuple[int, int]
     read = {task: names for task, (_, names) in chosen.items()}
     read_features(network, read)
     for task, (ridge, _) in chosen.items():
-        _set(network.heads[task], ridge, found[task].scale)
+        _set(network.heads[task], ridge, found[task])
     figure = found[objective.main].figure if objective.main in found else 0.0
     return Solved(sum(each.loss for each in found.values()), figure, read)
 
@@ -122,14 +122,14 @@ def _read(inputs: Inputs, names: Sequence[str], rows: Sequence[tuple[int, int]])
     return {name: np.concatenate(each) for name, each in found.items()}
 
 
-def _set(head: nn.Module, ridge: Ridge, scale: float) -> None:
+def _set(head: nn.Module, ridge: Ridge, judged: Judged) -> None:
     """The solution as a linear layer. Raises UsageError for a head that is none."""
     linear = getattr(head, "linear", None)
     if not isinstance(linear, nn.Linear) or linear.weight.shape != ridge.weights.T.shape:
         raise UsageError(f"There is no closed form for the head {type(head).__name__}. Take the solver gradient.")
     with torch.no_grad():
-        linear.weight.copy_(scale * _tensor(ridge.weights.T))
-        linear.bias.copy_(scale * _tensor(ridge.bias))
+        linear.weight.copy_(_tensor((ridge.weights * judged.scales).T))
+        linear.bias.copy_(_tensor(ridge.bias * judged.scales + judged.offsets))
 
 
 def _tensor(values: Floats) -> Tensor:

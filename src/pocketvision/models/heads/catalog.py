@@ -1,13 +1,15 @@
 """The table of heads. A new one is a file and a row here, or a row of an installed package (plugins.py)."""
 
 from pocketvision.errors import UsageError
-from pocketvision.models.heads.classification import linear, multiscale
+from pocketvision.models.heads.classification import linear as classification
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
 from pocketvision.models.heads.tags import linear as tags
 from pocketvision.plugins import row_named
 
-HEADS: dict[str, Head] = {row.name: row for row in (linear.ROW, multiscale.ROW, tags.ROW, number.ROW)}
+HEADS: dict[str, Head] = {
+    row.name: row for kind in (classification, tags, number) for row in (kind.ROW, kind.MULTISCALE)
+}
 GROUP = "pocketvision.heads"
 """The entry points of heads from outside."""
 

@@ -86,7 +86,7 @@ class ClassLearner:
         return {"temperature": fit_temperature(logits.numpy(), labels.numpy())}
 
     def regression(self, targets: Tensor, outputs: int) -> Regression:
-        """On one column a class, 0 or 1, judged as `validated` does: the scale is one over the temperature."""
+        """On one column a class, 0 or 1, judged as `validated` does: the scales are one over the temperature."""
         labels = targets.numpy()
         weights = None if self.weights is None else self.weights.numpy().astype(np.float64)[labels]
 
@@ -94,7 +94,8 @@ class ClassLearner:
             logits, of_rows = _STEEP * predicted, labels[rows]
             temperature = fit_temperature(logits, of_rows)
             loss = F.cross_entropy(torch.from_numpy(logits / np.float32(temperature)), targets[rows]).item()
-            return Judged(loss, float((logits.argmax(1) == of_rows).mean()), _STEEP / temperature)
+            scales = np.full(outputs, _STEEP / temperature, np.float32)
+            return Judged(loss, float((logits.argmax(1) == of_rows).mean()), scales, np.zeros_like(scales))
 
         return Regression(np.eye(outputs, dtype=np.float32)[labels], weights, judge)
 

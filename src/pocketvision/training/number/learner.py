@@ -17,6 +17,7 @@ from pocketvision.tasks.number.metrics import r2
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
+from pocketvision.training.regression import Judged, Regression
 
 Record = tuple[Tensor, Tensor]
 """Standardised answers (N) and true numbers (N), these in their unit."""
@@ -67,9 +68,7 @@ class NumberLearner:
     def validated(self, records: Sequence[Record]) -> Validated:
         """The loss as in training, and R², 0 where it is below."""
         answers, targets = _joined(records)
-        loss = LOSSES[self.loss_name](answers.float(), self._standard(targets)).item()
-        values = answers.double().numpy() * self.spread + self.centre
-        return Validated(loss, float(np.clip(np.nan_to_num(r2(values, targets.numpy())), 0, 1)))
+        return self._validated(answers, self._standard(targets))
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
         """`scale`, `offset`, `unit` and `interval`: its `half_width`, `coverage` and the `images` that it was found on."""
@@ -83,10 +82,29 @@ class NumberLearner:
             "interval": None if found.half_width is None else interval,
         }
 
+    def regression(self, targets: Tensor, outputs: int) -> Regression:
+        """On standardised numbers, by least squares whatever the loss; judged as `validated` does."""
+        del outputs  # one number
+        wanted = self._standard(targets)
+        as_they_are = np.ones(1, np.float32), np.zeros(1, np.float32)
+
+        def judge(predicted: NDArray[np.float32], rows: NDArray[np.int64]) -> Judged:
+            found = self._validated(torch.from_numpy(predicted[:, 0]), wanted[rows])
+            return Judged(found.loss, found.figure, *as_they_are)
+
+        return Regression(wanted.numpy()[:, None], None, judge)
+
     def score_of(self, outputs: Outputs, choice: int) -> Tensor:
         """The number itself: there is nothing to choose."""
         del choice
         return outputs["standardised"][:, 0]
+
+    def _validated(self, answers: Tensor, wanted: Tensor) -> Validated:
+        """Of standardised numbers (N)."""
+        loss = LOSSES[self.loss_name](answers.float(), wanted).item()
+        return Validated(
+            loss, float(np.clip(np.nan_to_num(r2(answers.double().numpy(), wanted.double().numpy())), 0, 1))
+        )
 
     def _standard(self, targets: Tensor) -> Tensor:
         return ((targets - self.centre) / self.spread).float()
@@ -108,4 +126,4 @@ def _make(options: LearnerOptions, truth: NumberLabels) -> NumberLearner:
     return NumberLearner(float(known.mean()) if len(known) else 0.0, spread or 1.0, truth.unit, name)
 
 
-ROW = LearnerRow("number", "linear_number", _make)
+ROW = LearnerRow("number", "linear_number", _make, solved_head="multiscale_number")

@@ -1,7 +1,7 @@
 """Learning tags: a binary cross-entropy each, or its asymmetric focal form, then honest probabilities and thresholds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,12 +18,16 @@ from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.thresholds import Wish
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
+from pocketvision.training.regression import Judged, Regression
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, tags) and targets (N, tags)."""
 
 NEGATIVE_FOCUS, MARGIN = 4.0, 0.05
 """Of the asymmetric loss, as its authors use them."""
+
+_STEEP = 8.0
+"""Least squares says 0 or 1 where logits are some below or above 0: brings the scales near 1, where they are looked for."""
 
 # A tag that few images have is not worth more than this.
 _LARGEST_WEIGHT = 100.0
@@ -85,10 +89,8 @@ class TagLearner:
         logits, marks = _joined(records)
         if not np.isfinite(logits).all():  # the next training step names the files
             return Validated(float("nan"), 0.0)
-        scales, offsets = fit_scales(logits, marks)
-        precisions = average_precisions(logits, marks, np.ones((1, len(marks)), np.int64))[0]
-        figure = float(np.nanmean(precisions)) if marks.any() else 0.0
-        return Validated(cross_entropy(logits * scales + offsets, marks), figure)
+        judged = _judged(logits, marks)
+        return Validated(judged.loss, judged.figure)
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, list[float] | dict[str, float]]:
         """`scales`, `offsets` (by tag) and `thresholds`: of the best F1 of each."""
@@ -98,9 +100,33 @@ class TagLearner:
         named = dict(zip(self.class_names, thresholds.tolist(), strict=True))
         return {"scales": scales.tolist(), "offsets": offsets.tolist(), "thresholds": named}
 
+    def regression(self, targets: Tensor, outputs: int) -> Regression:
+        """On 0 or 1 of each tag, judged as `validated` does. All tags share a row's weight: the mean of its yes and no."""
+        del outputs  # the targets say how many
+        marks = targets.numpy() > 0.5
+        weights = None
+        if self.weights is not None:
+            weights = np.where(marks, self.weights.numpy(), 1.0).mean(axis=1, dtype=np.float64)
+
+        def judge(predicted: NDArray[np.float32], rows: NDArray[np.int64]) -> Judged:
+            judged = _judged(_STEEP * (predicted - 0.5), marks[rows])
+            scales = _STEEP * judged.scales
+            return replace(judged, scales=scales, offsets=judged.offsets - 0.5 * scales)
+
+        return Regression(marks.astype(np.float32), weights, judge)
+
     def score_of(self, outputs: Outputs, choice: int) -> Tensor:
         """The tag's logit."""
         return outputs["logits"][:, choice]
+
+
+def _judged(logits: NDArray[np.floating], marks: NDArray[np.bool_]) -> Judged:
+    """Of (N, tags): cross-entropy in nats after Platt's scaling, mean average precision, and that scaling."""
+    scales, offsets = fit_scales(logits, marks)
+    precisions = average_precisions(logits.astype(np.float64), marks, np.ones((1, len(marks)), np.int64))[0]
+    figure = float(np.nanmean(precisions)) if marks.any() else 0.0
+    loss = cross_entropy(logits * scales + offsets, marks)
+    return Judged(loss, figure, scales.astype(np.float32), offsets.astype(np.float32))
 
 
 def _joined(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -122,4 +148,4 @@ def _make(options: LearnerOptions, truth: TagLabels) -> TagLearner:
     return TagLearner(truth.class_names, name, weights, options.label_smoothing)
 
 
-ROW = LearnerRow("tags", "linear_tags", _make)
+ROW = LearnerRow("tags", "linear_tags", _make, solved_head="multiscale_tags")
