@@ -3,41 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from bursts import features_of_pixels, write_bursts
 
 from pocketvision.cli.main import main
-from pocketvision.data import demo_faces
-from pocketvision.data.samples import Samples
 from pocketvision.training import frozen_features
-
-VIEWS = 4
 
 
 @pytest.fixture(scope="module")
 def bursts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 faces in two classes by chance, four crops of each in other light, under names that tell nothing."""
-    folder, random = tmp_path_factory.mktemp("bursts"), np.random.default_rng(0)
-    faces = sorted((Path(demo_faces.__file__).parent / "faces").rglob("*.png"))
-    chosen = [faces[index] for index in random.choice(len(faces), 40, replace=False)]
-    names = random.permutation(VIEWS * len(chosen))
-    for number, face in enumerate(chosen):
-        with Image.open(face) as opened:
-            image = opened.convert("RGBA")
-        picture = Image.new("RGB", image.size, tuple(random.integers(60, 200, 3).tolist()))
-        picture.paste(image, mask=image)
-        for view in range(VIEWS):
-            left, top, right, bottom = random.uniform(0, 0.12, 4)
-            width, height = picture.size
-            box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
-            crop = picture.resize((96, 96), Image.Resampling.BILINEAR, box=box)
-            lit = ImageEnhance.Brightness(crop).enhance(float(random.uniform(0.75, 1.25)))
-            own = folder / "ab"[number % 2]
-            own.mkdir(exist_ok=True)
-            lit.save(own / f"{names[VIEWS * number + view]:03d}.png")
-    return folder
+    return write_bursts(tmp_path_factory.mktemp("bursts"))
 
 
 @pytest.mark.slow
@@ -59,12 +34,7 @@ def test_what_is_found_is_printed_and_in_the_json(
 ) -> None:
     """By features of another kind, which need no network: the pictures themselves, at 8 pixels."""
 
-    def tiny(samples: Samples, **_: object) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        pictures = [Image.open(samples.file(index)).resize((8, 8)) for index in range(len(samples))]
-        features = np.stack([np.asarray(picture, np.float32).reshape(-1) for picture in pictures])
-        return features, np.ones(len(samples), np.bool_)
-
-    monkeypatch.setattr(frozen_features, "frozen_features", tiny)
+    monkeypatch.setattr(frozen_features, "frozen_features", features_of_pixels)
     main_code(["check", str(bursts), "--groups", "--json", str(tmp_path / "audit.json")])
     printed = " ".join(capsys.readouterr().out.split())
     found = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["likely_groups"]

@@ -17,6 +17,9 @@ from pocketvision.tasks.classification.truth import CLASSIFICATION
 CONTENT = "content"
 """The column of content hashes in a run's split.csv."""
 
+LIKELY = "likely_group"
+"""The column of likely groups there (likely_groups.py); empty where a picture is by itself."""
+
 
 def origin_file(table: Path) -> Path:
     """The file beside a table of splits that names the source of its images, where the table does not hold all their truth."""
@@ -101,10 +104,13 @@ def _can_not_be_split(
     )
 
 
-def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | None = None) -> None:
+def write_split_csv(
+    path: Path, samples: Samples, content: NDArray[np.void] | None = None, likely: NDArray[np.int64] | None = None
+) -> None:
     """Write the columns path, label (if there are classes), split and (if there are groups) group; whole or not at all.
 
-    content: (n) content hashes for a further column, by which the images are known again wherever they are moved.
+    content: (n) content hashes for a further column, by which the images are known again wherever they are moved. likely: (n)
+    numbers of likely groups for another, -1 for none; None where nobody looked.
 
     The file is itself a source: training on it repeats the split. Paths are absolute, or relative to the file for images below
     its folder. Where a class is not all the truth of each image, `origin_file` is written too, and paths are relative to the
@@ -118,17 +124,21 @@ def write_split_csv(path: Path, samples: Samples, content: NDArray[np.void] | No
             f"A table can not hold {', '.join(samples.truth)}, and no source is known to read it from again."
         )
     classes = [] if samples.classes is None else ["label"]
-    groups = [] if samples.groups is None else ["" if group < 0 else group for group in samples.groups.tolist()]
-    further = [*(["group"] if groups else []), *([] if content is None else [CONTENT])]
+    columns = {"group": _numbers(samples.groups), LIKELY: _numbers(likely)}
+    columns[CONTENT] = None if content is None else [each.tobytes().hex() for each in content]
+    further = {name: cells for name, cells in columns.items() if cells is not None}
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(csv_bytes(["path", *classes, "split", *further]))
         for index, name in enumerate(paths_from(path.parent, samples) if whole else samples.paths):
             row = [name, *(samples.class_name(index) for _ in classes), SPLITS[samples.splits[index]]]
-            row += [groups[index]] if groups else []
-            file.write(csv_bytes(row if content is None else [*row, content[index].tobytes().hex()]))
+            file.write(csv_bytes([*row, *(cells[index] for cells in further.values())]))
     origin_file(path).unlink(missing_ok=True)
     if not whole and samples.origin is not None:
         write_json(origin_file(path), {**samples.origin.to_dict(), "class_names": samples.class_names})
+
+
+def _numbers(groups: NDArray[np.integer] | None) -> list[str] | None:
+    return None if groups is None else ["" if group < 0 else str(group) for group in groups.tolist()]
 
 
 def paths_from(folder: Path, samples: Samples) -> Iterable[str]:

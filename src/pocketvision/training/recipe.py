@@ -34,6 +34,11 @@ class DataSettings:
         0.2, "Share for validation when no split is given", low=0.01, high=0.8, alias="val_share"
     )
     test_share: float = setting(0.0, "Share for an untouched test split", low=0, high=0.8, alias="test_share")
+    group: str = setting(
+        "auto",
+        "Keep likely groups together (same object, person, scene) where the evidence is strong, or none",
+        choices=("auto", "none"),
+    )
     min_per_class: int = setting(
         1,
         "Leave out classes with fewer images (duplicates and groups count once in training)",

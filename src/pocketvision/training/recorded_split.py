@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketvision.data.learned_from import fingerprints_of
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.sources.catalog import read_samples
-from pocketvision.data.splits import CONTENT
+from pocketvision.data.splits import CONTENT, LIKELY
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
@@ -22,14 +22,15 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class RecordedSplit:
-    """Of n images in the run's order: content hashes, class names (empty where there is none), splits (index into SPLITS) and the
-    paths they had."""
+    """Of n images in the run's order: content hashes, class names (empty where there is none), splits (index into SPLITS), the
+    paths they had, and (n) the likely groups that were found, -1 for none; None where nobody looked."""
 
     folder: Path
     content: tuple[bytes, ...]
     labels: tuple[str, ...]
     splits: tuple[int, ...]
     paths: tuple[str, ...]
+    likely: NDArray[np.int64] | None = None
 
     @classmethod
     def read(cls, run: RunFolder) -> "RecordedSplit | None":
@@ -43,6 +44,7 @@ class RecordedSplit:
                 tuple(row.get("label", "") for row in rows),
                 tuple(SPLITS.index(row["split"]) for row in rows),
                 tuple(row["path"] for row in rows),
+                np.array([int(row[LIKELY] or -1) for row in rows]) if rows and LIKELY in rows[0] else None,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.balance import ClassWeights, balance_plan, class_weights
+from pocketvision.data.flattering import twins_in_training
 from pocketvision.data.learned_from import GROUPED, NEAR, SAME, UNSEEN, LearnedFrom, Matches, learned_from
+from pocketvision.data.likely_groups import LikelyGroups
 from pocketvision.data.near_duplicates import Pairs
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.small_classes import large_enough, only_classes
@@ -23,6 +25,7 @@ from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.grouping import kept_together, search_groups
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
@@ -39,13 +42,15 @@ NAMED_CLASSES = 8
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Readable samples with their splits, the audit that they come from, and the value of 16-bit pictures that becomes white.
-    rows: (n) each sample's place in the audit. task: the only one that is to be learned; None for all."""
+    rows: (n) each sample's place in the audit. task: the only one that is to be learned; None for all. likely: (n) numbers
+    of the likely groups that were found, -1 for none; None where nobody looked."""
 
     samples: Samples
     rows: NDArray[np.int64]
     audit: Audit
     white_level: int = FULL_RANGE
     task: str | None = None
+    likely: NDArray[np.int64] | None = None
 
     @cached_property
     def learned(self) -> dict[str, Truth]:
@@ -75,6 +80,25 @@ class TrainingData:
         indices, hashes = self.indices(split).tolist(), self.content_hashes
         rows = sorted(hashes[index].tobytes() + b"|" + self.samples.said(index) for index in indices)
         return hashlib.blake2b(b"".join(rows), digest_size=16).hexdigest()
+
+    @property
+    def near_twins(self) -> frozenset[str] | None:
+        """The paths of validation images with a picture of the same likely group in training; None where nobody looked."""
+        if self.likely is None:
+            return None
+        asked = self.indices("val")
+        twin = twins_in_training(self.likely, self.indices("train"), asked)
+        return frozenset(self.samples.paths[index] for index in asked[twin].tolist())
+
+    @property
+    def kept_together(self) -> int:
+        """How many likely groups there are, where the splits part none of them; else 0."""
+        if self.likely is None or self.samples.splits is None:
+            return 0
+        grouped = self.likely >= 0
+        parts = np.unique(np.stack([self.likely[grouped], self.samples.splits[grouped]]), axis=1)
+        count = len(np.unique(self.likely[grouped]))
+        return count if parts.shape[1] == count else 0
 
     def matches(self, split: str) -> Matches:
         """Which images of a split are, nearly are, or are of a group with, images of the splits before it. Splits that were drawn
@@ -181,13 +205,33 @@ def prepare_data(
     if recorded is not None:
         order = recorded.in_order(kept, found.content_hashes[readable])
         kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
-    elif kept.splits is not None:
-        _report_unused_shares(kept, recipe, log)
-        kept = _with_validation(kept, clusters, recipe)
+        likely = recorded.likely
     else:
-        kept = _split(kept, clusters, recipe)
+        kept, likely = _drawn(kept, clusters, recipe, log)
     _require_training_images(kept, learned_of(kept.truth, task), data)
-    return TrainingData(kept, readable, found, _white_level(found, recipe, log), task)
+    return TrainingData(kept, readable, found, _white_level(found, recipe, log), task, likely)
+
+
+def _likely(samples: Samples, recipe: Recipe, log: RunLog) -> LikelyGroups | None:
+    """None of a random start: its network has seen no pictures yet, and no other is asked for."""
+    if recipe.model.from_scratch:
+        return None
+    return search_groups(samples, workers=recipe.data.workers, max_pixels=recipe.data.max_pixels, log=log)
+
+
+def _drawn(
+    samples: Samples, clusters: NDArray[np.int64], recipe: Recipe, log: RunLog
+) -> tuple[Samples, NDArray[np.int64] | None]:
+    """The samples with the splits that they lack, and the likely groups, by which those were drawn. Given ones stay."""
+    likely = _likely(samples, recipe, log)
+    if likely is not None and likely.why and recipe.data.group == "auto":
+        clusters = kept_together(clusters, likely, samples, recipe.data, recipe.seed, log)
+    if samples.splits is None:
+        drawn = _split(samples, clusters, recipe)
+    else:
+        _report_unused_shares(samples, recipe, log)
+        drawn = _with_validation(samples, clusters, recipe)
+    return drawn, None if likely is None else likely.of
 
 
 def _split(samples: Samples, clusters: NDArray[np.int64], recipe: Recipe) -> Samples:

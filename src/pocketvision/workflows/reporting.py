@@ -8,6 +8,7 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.deciding import Wanted, decided_by_validation, wanted_after_training
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
@@ -127,6 +128,7 @@ def write_run_report(
         timings=timings,
         versions=bundle.manifest.versions,
         notes=tuple(notes),
+        twins=near_twins(evaluations[0], data.near_twins, data.kept_together, recipe.seed),
     )
     write_report(run.folder, record, settings.lang)
 

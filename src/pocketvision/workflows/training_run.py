@@ -21,6 +21,7 @@ from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
 from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.run_figures import figures_by_task
 from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
@@ -193,7 +194,7 @@ def _prepared(
     texts(settings.lang)
     settings = _same_data(run, settings, data)
     write_json(run.audit, data.audit.to_dict())
-    write_split_csv(run.split, data.samples, data.content_hashes)
+    write_split_csv(run.split, data.samples, data.content_hashes, data.likely)
     return settings, data
 
 
@@ -220,9 +221,11 @@ def _measured(
         bundle = decide_run(bundle, settings, data, log)
         evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
         validation = evaluations[0].baseline("val")
-        return with_metrics(
-            bundle, figures_by_task(evaluations, data.fingerprint_of), data.fingerprint(), validation
-        ), evaluations
+        twins = near_twins(evaluations[0], data.near_twins, data.kept_together, settings.recipe.seed)
+        if twins is not None and twins.with_twin:
+            log.note(twins.text)
+        figures = figures_by_task(evaluations, data.fingerprint_of)
+        return with_metrics(bundle, figures, data.fingerprint(), validation), evaluations
     except BaseException as error:
         log.note(f"Measuring ended early ({_named(error)}). The bundle is whole, without figures: {bundle.folder}")
         raise

@@ -8,6 +8,7 @@ from pocketvision.data.audit import Audit
 from pocketvision.data.findings import Finding
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.near_twins import NearTwins
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.printable import shortened
 from pocketvision.progress import EpochRecord
@@ -71,6 +72,7 @@ class RunRecord:
     history, chosen: the epochs of both stages; the one whose weights were kept.
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
+    twins: what of the validation has a near-twin in training; None where nobody looked, or no likely groups were found.
     """
 
     title: str
@@ -91,6 +93,7 @@ class RunRecord:
     timings: Mapping[str, float] | None = None
     versions: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
+    twins: NearTwins | None = None
 
     def __post_init__(self) -> None:
         for name in {name for each in self.evaluations for name in each.tasks}:
@@ -137,6 +140,7 @@ class RunRecord:
             "timings": self.timings,
             "versions": self.versions,
             "notes": list(self.notes),
+            "near_twins": None if self.twins is None else self.twins.to_dict(),
         }
 
 

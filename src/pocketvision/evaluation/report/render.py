@@ -145,6 +145,7 @@ def _shared(record: RunRecord, table: Mapping[str, str]) -> dict[str, Any]:
         "t": _translator(table),
         "named": lambda group, name: table.get(f"{group}.{name}", name),
         "role": _role,
+        "with_interval": lambda headline: "–" if headline is None else headline.text,
     }
 
 
