@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
+from bursts import features_of_pixels
 from PIL import Image
 from served import starting
 
@@ -131,6 +132,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pocketvision.workflows.train.train", cheaply)
+        patch.setattr("pocketvision.training.grouping.frozen_features", features_of_pixels)
         patch.chdir(folder)
         assert exit_code(TRAINING) == 0
     with starting(folder / results[0].bundle.folder, folder, "photos") as start:

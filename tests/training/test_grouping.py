@@ -45,7 +45,7 @@ def test_groups_and_duplicates_are_kept_together_and_that_is_said(heard: Heard) 
     assert len(np.unique(joined)) == 9
     assert joined[0] == joined[39] == joined[36]
     assert "10 groups" in notes[0]
-    assert "--set data.group=none" in notes[0]
+    assert "--group none splits at random" in notes[0]
 
 
 def test_groups_that_leave_a_class_in_one_split_are_given_up_with_its_name(heard: Heard) -> None:

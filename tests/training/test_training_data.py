@@ -155,3 +155,59 @@ def test_a_kind_that_nothing_learns_is_kept_and_refused_where_it_is_alone(
     assert "Not learned: spots; the truth is kept with the images." in notes
     with pytest.raises(UsageError, match="Unknown learner 'spots'"):
         prepare(spotted, tmp_path, task="spots")
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A table and its pictures: three people in each of two classes, two pictures each, and whose hands they are."""
+    folder = tmp_path / "people"
+    rows = ["path,label,hands"]
+    for number in range(24):
+        person, label = number % 6, ("ant", "bee")[number % 2]
+        draw(folder / label / f"p{person}_{number:02d}.png", 700 + number)
+        rows.append(f"{label}/p{person}_{number:02d}.png,{label},{'all' if label == 'bee' else person}")
+    (folder / "hands.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def parted(data: TrainingData) -> int:
+    """How many people are in more than one split."""
+    splits = data.samples.splits
+    assert splits is not None
+    persons = [Path(path).name.split("_")[0] for path in data.samples.paths]
+    return len({*zip(persons, splits.tolist(), strict=True)}) - len({*persons})
+
+
+def grouped_by(wanted: str, seed: int = 0) -> Recipe:
+    return changed(RECIPE, {"data.group": wanted, "seed": seed})
+
+
+def test_a_pattern_of_paths_names_groups_that_no_split_parts(people: Path, tmp_path: Path) -> None:
+    assert parted(prepare(people, tmp_path, recipe=grouped_by("none"))[0])
+    data, notes = prepare(people, tmp_path, recipe=grouped_by(r"/(p\d)_"))
+    assert not parted(data)
+    assert r"24 images in 6 groups by /(p\d)_, 0 by themselves." in notes
+
+
+def test_a_column_is_named_and_none_leaves_it_aside(people: Path, tmp_path: Path) -> None:
+    table = people / "hands.csv"
+    table.write_text(table.read_text().replace("bee,all", "bee,").replace("label,hands", "label,group"))
+    assert prepare(table, tmp_path)[0].samples.groups is not None
+    assert prepare(table, tmp_path, recipe=grouped_by("none"))[0].samples.groups is None
+
+
+def test_groups_that_leave_a_class_in_one_split_are_refused_with_its_name(people: Path, tmp_path: Path) -> None:
+    message = r"Class 'bee' can not be split into training and validation: all its images \(12\) are .* of one group"
+    with pytest.raises(UsageError, match=message):
+        prepare(people / "hands.csv", tmp_path, recipe=grouped_by("hands"))
+
+
+def test_an_unknown_group_says_what_there_is(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Unknown group 'noen'\. Did you mean none\?.*no such column in .*people"):
+        prepare(people, tmp_path, recipe=grouped_by("noen"))
+    with pytest.raises(
+        UsageError, match=r"no column 'person' for the group\. Columns found: path, label, hands\..*--group "
+    ):
+        prepare(people / "hands.csv", tmp_path, recipe=grouped_by("person"))
+    with pytest.raises(UsageError, match=r"Unknown group 'group'"):
+        prepare(people / "hands.csv", tmp_path, recipe=grouped_by("group"))

@@ -100,3 +100,15 @@ def test_small_classes_are_left_out_of_an_evaluation(tiny_bundle: Bundle, tmp_pa
     ]
     with pytest.raises(UsageError, match="--min-per-class is 0"):
         evaluate(tiny_bundle.folder, data, min_per_class=0)
+
+
+def test_what_groups_by_is_one_setting_under_both_of_its_names(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--group", "--group-column"):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(photos), option, "autto"])
+        assert ended.value.code == 2
+        assert "Unknown group 'autto'. Did you mean auto?" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match=r"contradict each other: both are data\.group"):
+        pocketvision.train(photos, group="none", group_column="person")

@@ -10,7 +10,6 @@ from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_j
 from pocketvision.cli.exit_codes import INTERRUPTED
 from pocketvision.cli.options import (
     Format,
-    GroupColumn,
     Images,
     JsonFile,
     LabelColumn,
@@ -38,6 +37,7 @@ SHOWN = (
     "seed",
     "val_share",
     "test_share",
+    "group",
     "class_weights",
     "balance_to",
     "augmentation",
@@ -85,7 +85,6 @@ def train(
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
-    group_column: GroupColumn = "group",
     images: Images = None,
     positive: Positive = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep the trunk cache here, for further runs.")] = None,
@@ -129,7 +128,6 @@ def train(
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
-            group_column=group_column,
             images=images,
             positive=positive,
             cache_dir=cache_dir,

@@ -103,9 +103,12 @@ def column_places(table: Path, header: Sequence[str], columns: Columns) -> tuple
         name = getattr(columns, role)
         # Split and group may be absent, but not when they were asked for by another name.
         if name not in header and (role in ("path", "label") or name != getattr(usual, role)):
+            further = (
+                " To train, --group takes auto, none and patterns with (parentheses) too." if role == "group" else ""
+            )
             raise UsageError(
                 f"{table}: no column {quoted(name)} for the {role}. Columns found: {found}. {_headless(header)}"
-                f"Name the right one with {role}_column (--{role}-column)."
+                f"Name the right one with {role}_column (--{role}-column).{further}"
             )
     for name in (*columns.names, *columns.marks):
         if header.count(name) > 1:

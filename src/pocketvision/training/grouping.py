@@ -1,16 +1,50 @@
-"""Splits that keep likely groups together, where the evidence is strong."""
+"""What a split may not part: groups that are named, and likely ones where the evidence is strong."""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.capture_orders import capture_orders
 from pocketvision.data.likely_groups import FEWEST, LikelyGroups, likely_groups
+from pocketvision.data.path_groups import groups_of_paths
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import make_split, unite
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import UsageError, WeightsError, unknown_name
+from pocketvision.printable import counted, shortened
 from pocketvision.training.frozen_features import frozen_features
 from pocketvision.training.recipe import DataSettings
 from pocketvision.training.run_log import RunLog
+
+AUTO, NONE = "auto", "none"
+"""Of `data.group`. Anything else is a pattern where it has a parenthesis, and else a column."""
+
+
+def group_column(wanted: str) -> dict[str, str]:
+    """What read_samples is told, where `wanted` (`data.group`) is a table's column."""
+    return {} if wanted in (AUTO, NONE) or "(" in wanted else {"group_column": wanted}
+
+
+def grouped_as(samples: Samples, wanted: str, log: RunLog) -> Samples:
+    """The samples with the groups that are wanted, and a line of those that a pattern finds. UsageError for a column where there
+    is none, and as groups_of_paths does."""
+    if wanted == NONE:
+        return replace(samples, groups=None)
+    if "(" in wanted:
+        found = groups_of_paths(samples.paths, wanted)
+        grouped = found[found >= 0]
+        log.note(
+            f"{counted(len(grouped), 'image')} in {counted(len(np.unique(grouped)), 'group')} by {shortened(wanted)}, "
+            f"{len(found) - len(grouped):,} by themselves."
+        )
+        return replace(samples, groups=found)
+    if wanted != AUTO and samples.groups is None:
+        near = unknown_name("group", wanted, (AUTO, NONE))
+        raise UsageError(
+            f"{near} There is no such column in {samples.root}; expected auto, none, a column of a table, or a pattern "
+            r"whose first parentheses find the group in a path, such as (person\d+)."
+        )
+    return samples
 
 
 def search_groups(samples: Samples, *, workers: int, max_pixels: int, log: RunLog) -> LikelyGroups | None:
@@ -53,5 +87,5 @@ def kept_together(
     except UsageError as error:
         log.note(f"{likely.text} The split parts them all the same, and its validation flatters: {error}")
         return clusters
-    log.note(f"{likely.text} The split keeps them together; --set data.group=none splits at random.")
+    log.note(f"{likely.text} The split keeps them together; --group none splits at random.")
     return joined

@@ -36,8 +36,9 @@ class DataSettings:
     test_share: float = setting(0.0, "Share for an untouched test split", low=0, high=0.8, alias="test_share")
     group: str = setting(
         "auto",
-        "Keep likely groups together (same object, person, scene) where the evidence is strong, or none",
-        choices=("auto", "none"),
+        "What a split may not part: auto (the column group, or likely groups where the evidence is strong), none, a table's "
+        "column, or a pattern whose first parentheses find the group in a path: (person\\d+)",
+        alias=("group", "group_column"),
     )
     min_per_class: int = setting(
         1,

@@ -29,7 +29,8 @@ def setting(
     None.
 
     help: a sentence without its full stop. low, high: inclusive; of every number of a tuple. choices: the values that are
-    allowed. unset: what None means. alias: the option's flat name; in a list, those of the first, second …, or one for all.
+    allowed. unset: what None means. alias: the option's flat name; in a list, those of the first, second …, or one for all;
+    elsewhere several are one option and what it was called before.
     """
     values = {"help": help, "unit": unit, "low": low, "high": high}
     return field(default=default, metadata={**values, "choices": choices, "unset": unset, "alias": alias})

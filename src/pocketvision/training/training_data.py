@@ -25,7 +25,7 @@ from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.truth import Truth
-from pocketvision.training.grouping import kept_together, search_groups
+from pocketvision.training.grouping import AUTO, group_column, grouped_as, kept_together, search_groups
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
@@ -177,9 +177,12 @@ def prepare_data(
 
     recorded: the split of a run that goes on, whose images these must be, wherever they lie.
     """
+    wanted = recipe.data.group
+    columns = {**columns, **group_column(wanted)}
     samples = read_samples(
         data, format=format, task=task, labels=labels, images=images, min_per_class=recipe.data.min_per_class, **columns
     )
+    samples = grouped_as(samples, wanted, log)
     found = audit(
         samples,
         max_pixels=recipe.data.max_pixels,
@@ -224,7 +227,7 @@ def _drawn(
 ) -> tuple[Samples, NDArray[np.int64] | None]:
     """The samples with the splits that they lack, and the likely groups, by which those were drawn. Given ones stay."""
     likely = _likely(samples, recipe, log)
-    if likely is not None and likely.why and recipe.data.group == "auto":
+    if likely is not None and likely.why and recipe.data.group == AUTO:
         clusters = kept_together(clusters, likely, samples, recipe.data, recipe.seed, log)
     if samples.splits is None:
         drawn = _split(samples, clusters, recipe)

@@ -38,7 +38,6 @@ def train(
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "split",
-    group_column: str = "group",
     images: str | Path | None = None,
     positive: str | None = None,
     cache_dir: str | Path | None = None,
@@ -70,12 +69,7 @@ def train(
     source = given_data(data, paths, labels, task)
     run_settings = RunSettings(
         data=str(source.resolve()) if isinstance(source, Path) else "",
-        columns={
-            "path_column": path_column,
-            "label_column": label_column,
-            "split_column": split_column,
-            "group_column": group_column,
-        },
+        columns={"path_column": path_column, "label_column": label_column, "split_column": split_column},
         labels=None if labels is None or isinstance(source, InMemory) else list(labels),
         recipe=wanted,
         data_fingerprint="",
