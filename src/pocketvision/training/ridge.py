@@ -19,6 +19,7 @@ STRENGTHS: tuple[float, ...] = tuple(float(strength) for strength in 10 ** np.ar
 """Penalties, in units of the mean variance along the standardised features' axes. Weaker ones drown in float32's rounding."""
 
 _CONSTANT = 1e-5  # A column that varies by less than this share of its size is rounding, no feature.
+_LEAST_SPREAD = 0.1  # Of the median: a channel that is silent on all pictures but one would be worth hundreds on a new one.
 _LEAST_OWN = 1e-6  # What a row that is left out has of its own: less is rounding.
 _CHUNK_ROWS = 1024
 
@@ -173,7 +174,8 @@ def _by_size(groups: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
 
 
 def _standardisation(features: Floats, weights: NDArray[np.float64]) -> tuple[Floats, Floats]:
-    """(d) weighted means and deviations; a constant column's deviation is infinite, so that it counts nothing."""
+    """(d) weighted means, and deviations, _LEAST_SPREAD of their median at least; a constant column's is infinite, so that it
+    counts nothing."""
     share = weights / weights.sum()
     centre = (share @ features).astype(np.float32)
     variance = np.zeros(features.shape[1])
@@ -182,7 +184,8 @@ def _standardisation(features: Floats, weights: NDArray[np.float64]) -> tuple[Fl
         variance += share[part] @ (features[part] - centre).astype(np.float64) ** 2
     spread = np.sqrt(variance)
     constant = spread <= _CONSTANT * np.abs(centre)
-    return centre, np.where(constant, np.inf, spread).astype(np.float32)
+    least = 0.0 if constant.all() else _LEAST_SPREAD * float(np.median(spread[~constant]))
+    return centre, np.where(constant, np.inf, np.maximum(spread, least)).astype(np.float32)
 
 
 def _squared_error(targets: Floats, weights: NDArray[np.float64]) -> Loss:
