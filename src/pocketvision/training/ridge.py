@@ -19,7 +19,9 @@ STRENGTHS: tuple[float, ...] = tuple(float(strength) for strength in 10 ** np.ar
 """Penalties, in units of the mean variance along the standardised features' axes. Weaker ones drown in float32's rounding."""
 
 _CONSTANT = 1e-5  # A column that varies by less than this share of its size is rounding, no feature.
-_LEAST_SPREAD = 0.1  # Of the median: a channel that is silent on all pictures but one would be worth hundreds on a new one.
+_LEAST_SPREAD = (
+    0.1  # Of the median: a channel that is silent on all pictures but one would be worth hundreds on a new one.
+)
 _LEAST_OWN = 1e-6  # What a row that is left out has of its own: less is rounding.
 _CHUNK_ROWS = 1024
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.statistics import RESAMPLES, Headline, Interval, percentile_interval, wilson
 from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.tasks.measuring import MeasureOptions, kept_headline
+from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.number.answer import short
 from pocketvision.tasks.number.decode import Shipped
 from pocketvision.tasks.number.record import NumberRecord, stacked
@@ -134,8 +134,3 @@ def check_options(task: TaskManifest, options: MeasureOptions) -> None:
         raise UsageError(
             f"A positive class ({options.positive!r}) is for a classifier; this model says a number. Leave it out."
         )
-
-
-def kept_share(kept: Mapping[str, Any]) -> Headline | None:
-    """Of what a bundle keeps."""
-    return kept_headline(kept, HEADLINE)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.tasks.number.agreement import agree
+from pocketvision.tasks.largest_agreement import agreeing_in
 from pocketvision.tasks.number.answer import Number
 from pocketvision.tasks.number.decode import STANDARDISED, VALUE, Shipped, decode
 from pocketvision.tasks.number.draw import draw
@@ -35,7 +35,9 @@ NUMBER = Task[Number](
     truth=NumberLabels,
     roles=(Role(VALUE, "number"), Role(STANDARDISED, "standardised number", scale=1.0)),
     decode=decode,
-    agree=agree,
+    agree=agreeing_in(
+        STANDARDISED, "max_standardised_difference", "numbers differ by up to {largest} standard deviations"
+    ),
     measuring=_measuring,
     report=_report,
     wire=WIRE,

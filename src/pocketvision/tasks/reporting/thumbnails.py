@@ -8,9 +8,12 @@ from PIL import Image, ImageOps
 
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import decode
+from pocketvision.tasks.measuring import TaskMistake
+from pocketvision.tasks.reporting.parts import Subject
 
 # Shown at 160 pixels; half as many again keeps them sharp on a phone.
 SIDE = 240
+PICTURES_SHOWN = 24
 
 
 def thumbnail(path: Path) -> str | None:
@@ -22,3 +25,8 @@ def thumbnail(path: Path) -> str | None:
     written = io.BytesIO()
     ImageOps.fit(image, (SIDE, SIDE), Image.Resampling.LANCZOS).save(written, "WEBP", quality=76)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+
+
+def worst_pictures(subject: Subject) -> list[tuple[TaskMistake, str | None]]:
+    """The first PICTURES_SHOWN mistakes, with the images that they are of."""
+    return [(each, thumbnail(subject.root / each.path)) for each in subject.evaluation.mistakes[:PICTURES_SHOWN]]

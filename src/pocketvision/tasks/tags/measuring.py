@@ -1,10 +1,12 @@
 """How tags are measured."""
 
-from pocketvision.tasks.measuring import Deciding, Measuring
+from functools import partial
+
+from pocketvision.tasks.measuring import Deciding, Measuring, kept_headline
 from pocketvision.tasks.tags.answer import Tags
 from pocketvision.tasks.tags.choosing import choose_thresholds, decide, points
 from pocketvision.tasks.tags.comparison import compare
-from pocketvision.tasks.tags.metrics import check_options, kept_mean, measure
+from pocketvision.tasks.tags.metrics import HEADLINE, check_options, measure
 from pocketvision.tasks.tags.mistakes import mistakes
 from pocketvision.tasks.tags.record import TagRecord, record
 
@@ -14,6 +16,6 @@ MEASURING = Measuring[Tags, TagRecord](
     measure=measure,
     compare=compare,
     mistakes=mistakes,
-    headline_of=kept_mean,
+    headline_of=partial(kept_headline, name=HEADLINE),
     deciding=Deciding(choose_thresholds, decide, points),
 )

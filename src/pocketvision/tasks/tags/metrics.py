@@ -3,7 +3,7 @@
 A tag that none of the images has, has no average precision (None, never 0) and is left out of the means.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.statistics import RESAMPLES, Headline, Interval, percentile_interval
 from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.tasks.measuring import MeasureOptions, kept_headline
+from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.tags.decode import thresholds_of
 from pocketvision.tasks.tags.record import TagRecord, stacked
 
@@ -195,8 +195,3 @@ def check_options(task: TaskManifest, options: MeasureOptions) -> None:
             f"A positive class ({options.positive!r}) is for a classifier of two classes; the model has "
             f"{len(task.labels)} tags, each with figures of its own. Leave it out."
         )
-
-
-def kept_mean(kept: Mapping[str, Any]) -> Headline | None:
-    """Of what a bundle keeps."""
-    return kept_headline(kept, HEADLINE)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.tasks.tags.agreement import agree
+from pocketvision.tasks.largest_agreement import agreeing_in
 from pocketvision.tasks.tags.answer import Tags
 from pocketvision.tasks.tags.decode import LOGITS, PROBABILITIES, decode, thresholds_of
 from pocketvision.tasks.tags.draw import draw
@@ -35,7 +35,7 @@ TAGS = Task[Tags](
     truth=TagLabels,
     roles=(Role(LOGITS, "logit"), Role(PROBABILITIES, "probability", scale=1.0)),
     decode=decode,
-    agree=agree,
+    agree=agreeing_in(PROBABILITIES, "max_probability_difference", "probabilities of tags differ by up to {largest}"),
     measuring=_measuring,
     report=_report,
     wire=WIRE,

@@ -148,4 +148,5 @@ def _make(options: LearnerOptions, truth: TagLabels) -> TagLearner:
     return TagLearner(truth.class_names, name, weights, options.label_smoothing)
 
 
-ROW = LearnerRow("tags", "linear_tags", _make, solved_head="multiscale_tags")
+# A crop would cut away what is tagged at the border.
+ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags")

@@ -9,7 +9,6 @@ import numpy as np
 from pocketvision.tasks.measuring import TaskEvaluation
 from pocketvision.tasks.number.answer import short
 from pocketvision.tasks.number.metrics import NumberMetrics
-from pocketvision.tasks.number.mistakes import NumberMistake
 from pocketvision.tasks.number.record import stacked
 from pocketvision.tasks.number.report.plots import Numbers, draw_errors, draw_scatter
 from pocketvision.tasks.reporting.formats import percent
@@ -25,9 +24,8 @@ from pocketvision.tasks.reporting.parts import (
     Subject,
     TaskReport,
 )
-from pocketvision.tasks.reporting.thumbnails import thumbnail
+from pocketvision.tasks.reporting.thumbnails import worst_pictures
 
-PICTURES_SHOWN = 24
 _ENDS = 0.2
 """The part of the images with the lowest, and with the highest numbers, that is looked at for a lean to the middle."""
 _LEAN = 0.5
@@ -55,8 +53,7 @@ def _sections(subject: Subject) -> Sequence[Section]:
 
 
 def _values(subject: Subject) -> Mapping[str, Any]:
-    worst = [each for each in subject.evaluation.mistakes[:PICTURES_SHOWN] if isinstance(each, NumberMistake)]
-    return {"pictures": [(each, thumbnail(subject.root / each.path)) for each in worst], "short": short}
+    return {"pictures": worst_pictures(subject), "short": short}
 
 
 def lean(values: Numbers, truth: Numbers) -> tuple[float, float]:

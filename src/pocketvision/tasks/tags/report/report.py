@@ -21,13 +21,11 @@ from pocketvision.tasks.reporting.parts import (
     Subject,
     TaskReport,
 )
-from pocketvision.tasks.reporting.thumbnails import thumbnail
+from pocketvision.tasks.reporting.thumbnails import worst_pictures
 from pocketvision.tasks.tags.metrics import TagFigures, TagMetrics
-from pocketvision.tasks.tags.mistakes import TagMistake
 from pocketvision.tasks.tags.record import stacked
 from pocketvision.tasks.tags.report.plots import draw_precision_recall, draw_together
 
-PICTURES_SHOWN = 24
 PAIRS_SHOWN = 12
 FEW = 10
 """Images of a tag, below which its figures tell little."""
@@ -84,12 +82,11 @@ def pairs_of(metrics: TagMetrics) -> list[Pair]:
 
 def _values(subject: Subject) -> Mapping[str, Any]:
     metrics = _metrics(subject.evaluation)
-    worst = [each for each in subject.evaluation.mistakes[:PICTURES_SHOWN] if isinstance(each, TagMistake)]
     most = max(metrics.per_tag, key=lambda each: each.support)
     return {
         "tags": weakest_first(metrics),
         "pairs": pairs_of(metrics),
-        "pictures": [(each, thumbnail(subject.root / each.path)) for each in worst],
+        "pictures": worst_pictures(subject),
         "chance": float(np.mean([each.support for each in metrics.per_tag if each.support])) / metrics.images,
         "most": most,
         "few": FEW,
