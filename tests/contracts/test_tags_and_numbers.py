@@ -107,6 +107,8 @@ def test_its_run_is_reported_in_both_languages(made: Made, tmp_path: Path) -> No
         "number": ("Mean absolute error", "Answered against true"),
     }
     assert all(word in page for word in words[made.kind])
+    curve = {"tags": "Mean average precision of the validation", "number": "R² of the validation"}[made.kind]
+    assert curve in page and "Training accuracy" not in page and ">Accuracy<" not in page
     chart = {"tags": "together", "number": "scatter"}[made.kind]
     assert (made.trained.run / f"plots/{chart}.png").is_file()
     pocketvision.evaluate(made.bundle, made.table, label_column=COLUMN[made.kind], out=tmp_path / "out", lang="ko")

@@ -14,6 +14,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.serving.keys import new_key
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.style import stylesheet
+from pocketvision.tasks.catalog import task_named
 
 
 def test_the_page_asks_nobody_else(client: TestClient) -> None:
@@ -68,8 +69,21 @@ def test_upload_paste_drop_camera_and_errors(start, browser: Browser) -> None:  
     assert "3: red, green, 파랑" in browser.run("document.getElementById('card').textContent")
     facts = "document.getElementById('facts').innerText"
     assert re.fullmatch(r"tiny · 16 × 16 · 3 classes · \d+ kB", browser.run(facts))
-    figure = "{set: 'test', value: 0.9, interval: [0.769, 0.9604], images: 40, before_compression: false}"
+    figure = (
+        "{name: 'accuracy', set: 'test', value: 0.9, interval: [0.769, 0.9604], images: 40, before_compression: false}"
+    )
     browser.run(f"models[0].figures = [{figure}]; models[0].bytes = 13481920; showCard(); 1")
+    assert browser.run(f"measured({figure.replace('accuracy', 'R2')}, [])") == "R2 90.0 % on 40 test images (76.9–96.0)"
+    for kind, name, sentence in (
+        ("tags", "mAP", "mean average precision 90.0 % on 40 test images (76.9–96.0)"),
+        ("number", "R2", "90.0 % of the variance of 40 test images explained (76.9–96.0)"),
+    ):
+        page = task_named(kind).page
+        assert page is not None
+        module = page.read_text(encoding="utf-8").replace("export ", "")
+        browser.run(f"TEXTS.en['{kind}.figure.{name}'] = (() => {{ {module}; return texts.en['figure.{name}'] }})(); 1")
+        told = f"measured({figure.replace('accuracy', name)}, [{{kind: '{kind}'}}])"
+        assert browser.run(told) == sentence
     assert browser.run(facts) == "tiny · 90.0 % of 40 test images right (76.9–96.0) · 16 × 16 · 3 classes · 13.5 MB"
     for width, height in ((1280, 720), (390, 664)):  # what is done first needs no scrolling
         browser.call(

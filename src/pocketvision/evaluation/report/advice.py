@@ -33,7 +33,7 @@ def _training(record: RunRecord) -> Iterator[Advice]:
         return
     if (epochs := _cut_short(record)) is not None:
         yield Advice("epochs", epochs, "learning", TRAINING)
-    elif record.chosen is not None:
+    elif record.chosen is not None and record.watched.watched:
         unfreeze, stages = record.recipe.get("phases.2.unfreeze"), record.stages
         gap = record.chosen.train_accuracy - record.chosen.val_accuracy
         train = percent(record.chosen.train_accuracy)

@@ -16,20 +16,28 @@ if TYPE_CHECKING:
 
 def learning_charts(record: RunRecord) -> dict[str, Draw]:
     """By name; none without a history."""
-    if not record.history:
+    history, chosen = record.history, record.chosen
+    if not history:
         return {}
+    parts = ("train", "val") if record.watched.watched else ("val",)
     return {
-        "loss": lambda axes, look: draw_history(axes, record.history, record.chosen, "loss", look),
-        "accuracy": lambda axes, look: draw_history(axes, record.history, record.chosen, "accuracy", look),
+        "loss": lambda axes, look: draw_history(axes, history, chosen, "loss", look),
+        "accuracy": lambda axes, look: draw_history(axes, history, chosen, "accuracy", look, parts),
     }
 
 
 def draw_history(
-    axes: "Axes", history: Sequence[EpochRecord], chosen: EpochRecord | None, quantity: str, look: Look
+    axes: "Axes",
+    history: Sequence[EpochRecord],
+    chosen: EpochRecord | None,
+    quantity: str,
+    look: Look,
+    parts: Sequence[str] = ("train", "val"),
 ) -> None:
     """The learning curve of `quantity` ("loss" or "accuracy") over the epochs of all stages, one after the other."""
     epochs = np.arange(1, len(history) + 1)
-    for index, part in enumerate(("train", "val")):
+    for part in parts:
+        index = 1 if part == "val" else 0
         values = [getattr(epoch, f"{part}_{quantity}") for epoch in history]
         axes.plot(
             epochs,

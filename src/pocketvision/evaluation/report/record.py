@@ -119,6 +119,12 @@ class RunRecord:
             for name, each in tasks.items()
         ]
 
+    @property
+    def watched(self) -> TaskReport:
+        """Of the task whose figure the epochs have: one that is watched, else the first."""
+        reports = [report for _, report in self.parts]
+        return next((each for each in reports if each.watched), reports[0])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for metrics.json: the main evaluation's figures first, then every evaluation's by name."""
         return {

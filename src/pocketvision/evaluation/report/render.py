@@ -72,7 +72,8 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
     environment, shared = _environment(()), _shared(record, table)
     from markupsafe import Markup
 
-    own = page_charts(learning_charts(record), _drawn(table))
+    watched = texts(lang, record.watched.folder)
+    own = page_charts(learning_charts(record), _drawn(watched))
     parts = [
         _part(name, *part, record, lang, shared) for name, part in zip(record.main.tasks, record.parts, strict=True)
     ]
@@ -86,6 +87,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
         style=Markup(stylesheet()),
         sections=sections,
         parts=parts,
+        learned=_translator(watched),
         folded=_FOLDED,
         charts={name: Markup(svg) for name, svg in own.items()},
         recipe=_settings(record, table),

@@ -38,7 +38,8 @@ def write_report(folder: Path, record: RunRecord, lang: str = "en") -> Path:
 def _write_plots(folder: Path, record: RunRecord, lang: str) -> None:
     """Both learning curves are in one file."""
     if record.history:
-        write_chart(folder / "learning_curves.png", list(learning_charts(record).values()), _writable(lang, None))
+        translate = _writable(lang, record.watched.folder)
+        write_chart(folder / "learning_curves.png", list(learning_charts(record).values()), translate)
     for subject, report in record.parts:
         translate = _writable(lang, report.folder)
         for section in report.sections(subject):

@@ -15,8 +15,7 @@ const TEXTS = {
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
     files: "Choose images", measured: "Measured", timings: "Timings", locked: "This server wants a key.",
     counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
-    figure: ({ set, images, accuracy, bounds, before }) =>
-      `${accuracy} % of ${images} ${set} images right${bounds && ` (${bounds})`}${before ? ", before compression" : ""}`,
+    before: "before compression", figure: ({ name, value, set, images }) => `${name} ${value} % on ${images} ${set} images`,
     times: (t) => `queue ${ms(t.queue_ms)} · decode ${ms(t.decode_ms)} · inference ${ms(t.inference_ms)} · batch ${t.batch}`,
   },
   ko: {
@@ -26,13 +25,13 @@ const TEXTS = {
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
     files: "이미지 선택", measured: "측정값", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
     counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
-    figure: ({ set, images, accuracy, bounds, before }) =>
-      `${{ test: "테스트", selection: "선택용" }[set] ?? set} 이미지 ${images}장 가운데 ${accuracy} % 정답${bounds && `(${bounds})`}${before ? ", 압축 전" : ""}`,
+    before: "압축 전", test: "테스트", selection: "선택용",
+    figure: ({ name, value, set, images }) => `${set} 이미지 ${images}장에서 ${name} ${value} %`,
     times: (t) => `대기 ${ms(t.queue_ms)} · 디코딩 ${ms(t.decode_ms)} · 추론 ${ms(t.inference_ms)} · 배치 ${t.batch}`,
   },
 };
 // What shows the answers of a kind of task: the module that its task brings (page/tasks/KIND.js). It exports
-//   texts                  its words, by language
+//   texts                  its words, by language; figure.NAME says a figure of that name: { name, value, set, images } to a sentence
 //   columns, cells(answer) what stands in the file of answers; columns may be a function of a task or an answer
 //   said(answer)           what is read out when it changes
 //   unsure(answer)         whether it looks like a guess
@@ -129,20 +128,21 @@ function showCard() {
   const model = models[at("models").value];
   if (!model) return;
   const size = `${model.width} × ${model.height}`;
-  const figures = (model.figures ?? []).map(measured);
-  const brief = [model.name, figures[0], size, text("counted")(model.labels.length), bytes(model.bytes)];
+  const figures = (model.figures ?? []).map((figure) => measured(figure, Object.values(model.tasks)));
+  const brief = [model.name, figures[0], size, model.labels.length && text("counted")(model.labels.length), bytes(model.bytes)];
   at("facts").textContent = brief.filter(Boolean).join(" · ");
   const facts = { version: model.version, architecture: model.architecture, size };
   if (figures.length) facts.measured = figures.join("\n");
-  facts.classes = `${model.labels.length}: ${model.labels.join(", ")}`;
+  if (model.labels.length) facts.classes = `${model.labels.length}: ${model.labels.join(", ")}`;
   at("card").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)]),
   );
 }
 
-function measured({ set, value, interval, images, before_compression }) {
-  const bounds = interval ? interval.map(tenths).join("–") : "";
-  return text("figure")({ set, images, accuracy: tenths(value), bounds, before: before_compression });
+function measured({ name, set, value, interval, images, before_compression }, tasks) {
+  const own = tasks.map(({ kind }) => text(`${kind}.figure.${name}`)).find(Boolean) ?? text("figure");
+  const sentence = own({ name, value: tenths(value), set: text(set) ?? set, images });
+  return `${sentence}${interval ? ` (${interval.map(tenths).join("–")})` : ""}${before_compression ? `, ${text("before")}` : ""}`;
 }
 
 function bytes(count) {

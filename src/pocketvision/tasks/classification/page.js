@@ -2,7 +2,10 @@
 // Less sure than this is shown as a guess, where the bundle itself does not say which answers it is unsure of.
 const UNSURE = 0.6;
 
-export const texts = { en: { unsure: "not sure" }, ko: { unsure: "확실하지 않음" } };
+export const texts = {
+  en: { unsure: "not sure", "figure.accuracy": ({ value, set, images }) => `${value} % of ${images} ${set} images right` },
+  ko: { unsure: "확실하지 않음", "figure.accuracy": ({ value, set, images }) => `${set} 이미지 ${images}장 가운데 ${value} % 정답` },
+};
 const DECIDING = ["thresholds", "abstain_below", "unsure"];
 export const columns = (each) => ["label", "probability", ...(DECIDING.some((name) => name in each) ? ["unsure"] : [])];
 export const cells = ({ label, probability, unsure: told }) => [label, probability, told];

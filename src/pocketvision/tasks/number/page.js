@@ -1,5 +1,8 @@
 // Shows a number on the server's page; serving/page/page.js says what such a module exports.
-export const texts = { en: {}, ko: {} };
+export const texts = {
+  en: { "figure.R2": ({ value, set, images }) => `${value} % of the variance of ${images} ${set} images explained` },
+  ko: { "figure.R2": ({ value, set, images }) => `${set} 이미지 ${images}장에서 분산의 ${value} % 설명` },
+};
 export const columns = ["value", "low", "high", "unit"];
 export const cells = ({ value, interval, unit }) => [value, interval?.low ?? "", interval?.high ?? "", unit];
 export const said = ({ headline }) => headline;

@@ -94,6 +94,8 @@ class TaskReport:
 
     sections: that there is something for, in order. values: what its templates read, beside `evaluation`, `metrics`, `task` and
     `prefix`. advice: in any order. plots: by name. columns: see Column. figures: for JSON, beside those of the metrics.
+    watched: whether the share of right answers, which a training tells of its own images, is the headline's figure: then the two
+    are compared.
     """
 
     folder: Path
@@ -103,3 +105,4 @@ class TaskReport:
     plots: Callable[[Subject], Mapping[str, Plot]]
     columns: tuple[Column, ...]
     figures: Callable[[TaskEvaluation], dict[str, Any]]
+    watched: bool = False

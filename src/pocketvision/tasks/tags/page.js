@@ -1,7 +1,10 @@
 // Shows tags on the server's page; serving/page/page.js says what such a module exports.
 const NAMED = 3;
 
-export const texts = { en: { none: "no tags" }, ko: { none: "태그 없음" } };
+export const texts = {
+  en: { none: "no tags", "figure.mAP": ({ value, set, images }) => `mean average precision ${value} % on ${images} ${set} images` },
+  ko: { none: "태그 없음", "figure.mAP": ({ value, set, images }) => `${set} 이미지 ${images}장에서 mAP ${value} %` },
+};
 export const columns = ["tags", "probabilities"];
 export const cells = ({ tags }) => [tags.map(({ label }) => label).join(";"), tags.map(({ probability }) => probability).join(";")];
 export const said = ({ headline }) => headline;

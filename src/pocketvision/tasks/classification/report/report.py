@@ -179,4 +179,5 @@ REPORT = TaskReport(
         Column("roc_auc", lambda metrics: figure(metrics.roc_auc)),
     ),
     figures=_figures,
+    watched=True,
 )
