@@ -241,7 +241,7 @@ def test_the_recipe_of_the_guide_is_read(tmp_path: Path) -> None:
     (example,) = (each for each in blocks(ROOT / "docs/training.md", "toml") if "cutmix" in each)
     (tmp_path / "recipe.toml").write_text(example, encoding="utf-8")
     found = read_recipe(tmp_path / "recipe.toml")
-    assert [phase.unfreeze for phase in found.phase_settings()] == [0, 2, 4]
+    assert [phase.unfreeze for phase in found.phases] == [0, 2, 4]
     assert (found.optimizer.clip, found.schedule.name, found.regularisation.cutmix) == (5.0, "cosine", 1.0)
 
 

@@ -11,11 +11,11 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, WHITE_LEVELS, Interpolation
 from pocketvision.training.precision import PRECISIONS
 from pocketvision.training.recipe import DataSettings, Recipe
-from pocketvision.training.recipe_file import read_recipe, recipe_text, write_recipe
+from pocketvision.training.recipe_file import read_recipe, recipe_of, recipe_text, write_recipe
 from pocketvision.training.setting import settings_of
 from pocketvision.training.setting_aliases import ALIASES, given_flat
 from pocketvision.training.setting_values import applied, changed, given_settings, values_of
-from pocketvision.training.settings import Phase, ScheduleSettings
+from pocketvision.training.settings import MOST_EPOCHS, Phase, ScheduleSettings
 
 
 def given(*settings: str, **flat: Any) -> Recipe:
@@ -36,7 +36,7 @@ def test_a_value_is_given_by_its_path() -> None:
 def test_phases_are_numbered_and_one_is_added_after_the_last() -> None:
     found = given("phases.4.unfreeze=6", "phases.3.unfreeze=5", "phases.*.patience=2")
     assert [phase.unfreeze for phase in found.phases] == [0, 3, 5, 6]
-    assert [phase.patience for phase in found.phases] == [2, 2, 7, 7]
+    assert [phase.patience for phase in found.phases] == [2, 2, None, None]
     assert found.phases[2] == Phase(unfreeze=5)
     with pytest.raises(UsageError, match=r"--set phases\.4\.lr: there are 2 so far; expected a number from 1 to 3"):
         given("phases.4.lr=1")
@@ -217,3 +217,49 @@ def test_every_setting_tells_what_it_is() -> None:
         numbers = {int, float} & set(each.kinds)
         assert not numbers or each.choices or each.low is not None, f"{each.path} has no range"
     assert len(fields(ScheduleSettings)) >= 2
+
+
+def test_what_the_data_decides_is_resolved() -> None:
+    found = Recipe().resolved(3_409, closed_form=True)
+    assert [(phase.solver, phase.epochs) for phase in found.phases] == [("ridge", 1), ("gradient", 4)]
+    assert found.resolved(100, closed_form=False) == found  # once and for all
+    few, many = Recipe().resolved(800, closed_form=True), Recipe().resolved(20, closed_form=True)
+    assert few.phases[1].epochs == 13  # 320 steps of 25 an epoch
+    assert many.phases[1].epochs == MOST_EPOCHS
+
+
+def test_heads_without_a_closed_form_and_random_starts_learn_by_gradients() -> None:
+    assert [(p.solver, p.epochs) for p in Recipe().resolved(800, closed_form=False).phases] == [
+        ("gradient", 15),
+        ("gradient", 13),
+    ]
+    scratch = given("model.weights=none").resolved(800, closed_form=True)
+    assert [(p.solver, p.epochs) for p in scratch.phases] == [("gradient", 20), ("gradient", 20)]
+
+
+def test_whoever_gives_epochs_or_a_rate_means_gradients() -> None:
+    assert given("phases.1.epochs=3").resolved(800, closed_form=True).phases[0].solver == "gradient"
+    assert given("phases.1.lr=0.01").resolved(800, closed_form=True).phases[0].solver == "gradient"
+    assert given("phases.1.epochs=0").resolved(800, closed_form=True).phase_settings()[0].number == 2
+
+
+@pytest.mark.parametrize(("schedule", "patience"), [("cosine", 13), ("one_cycle", 13), ("plateau", 7), ("constant", 7)])
+def test_a_schedule_that_falls_to_nothing_runs_to_its_end(schedule: str, patience: int) -> None:
+    found = given(f"schedule.name={schedule}").resolved(800, closed_form=True)
+    assert found.phases[1].patience == patience
+
+
+def test_an_unresolved_recipe_has_no_settings_for_the_engine() -> None:
+    with pytest.raises(ValueError, match=r"phases\.1 is not resolved"):
+        Recipe().phase_settings()
+
+
+def test_efforts_differ_in_their_phases() -> None:
+    quick, best = recipe_of(None, [], "quick"), recipe_of(None, [], "best")
+    assert [phase.solver for phase in quick.resolved(800, closed_form=True).phases] == ["ridge"]
+    assert best.phases[1].unfreeze > Recipe().phases[1].unfreeze
+    assert best.phases[1].steps > Recipe().phases[1].steps
+    with pytest.raises(UsageError, match="quick"):
+        recipe_of(None, [], "quik")
+    with pytest.raises(UsageError, match="contradict"):
+        recipe_of(Recipe(), [], "best")

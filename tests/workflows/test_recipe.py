@@ -42,7 +42,7 @@ def test_its_recipe_repeats_it_bit_by_bit(
 def test_a_run_that_goes_on_keeps_its_recipe(trained: TrainResult) -> None:
     with pytest.raises(UsageError, match=r"only phases\.N\.epochs can change, not --set optimizer\.lr, --batch"):
         pocketvision.train(resume=trained.run, settings={"optimizer.lr": 0.5}, batch=8)
-    with pytest.raises(UsageError, match="has its own recipe: leave --recipe out"):
+    with pytest.raises(UsageError, match="has its own recipe: leave --recipe and --effort out"):
         pocketvision.train(resume=trained.run, recipe=Recipe())
     with pytest.raises(UsageError, match="no phase is added"):
         pocketvision.train(resume=trained.run, settings=["phases.3.epochs=1"])
@@ -125,4 +125,12 @@ def test_a_wrong_word_in_python_has_near_matches(photos: Path) -> None:
     import inspect
 
     parameters = inspect.signature(pocketvision.train).parameters
-    assert parameters["epochs2"].default == 20 and parameters["cache_limit"].default == 20.0
+    assert parameters["epochs2"].default is None and parameters["cache_limit"].default == 20.0
+
+
+def test_a_quick_run_solves_its_head_alone_and_says_so_in_its_recipe(photos: Path, tmp_path: Path) -> None:
+    done = pocketvision.train(photos, out=tmp_path / "run", effort="quick", size=64, views=1)
+    assert [(record.stage, record.epoch) for record in done.history] == [(1, 1)]
+    written = read_recipe(done.run)
+    assert [(phase.solver, phase.epochs) for phase in written.phases] == [("ridge", 1)]
+    assert done.bundle.manifest.tasks["classification"].head == "multiscale_linear"

@@ -64,6 +64,13 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            help="How long it may take: quick (a head in closed form, one pass), default, best (more stages, for longer).  "
+            "[default: default]"
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +112,8 @@ def train(
 
         pocketvision train photos/
 
+        pocketvision train photos/ --effort quick
+
         pocketvision train photos/ --model mobilenet_v2 --test-share 0.2 --out runs/leaves
 
         pocketvision train samples.csv --class-weights balanced --set phases.2.epochs=5
@@ -114,12 +123,13 @@ def train(
     from pocketvision.workflows.train import train as run_train
 
     if show_recipe:
-        _print_recipe(recipe, [*given_settings(set or []), *given_flat(flat)])
+        _print_recipe(recipe, effort, [*given_settings(set or []), *given_flat(flat)])
         return
     with TrainingDisplay() as display:
         result = run_train(
             data,
             out=out,
+            effort=effort,
             recipe=recipe,
             settings=set,
             labels=parse_labels(labels),
@@ -144,11 +154,10 @@ def train(
         raise typer.Exit(code)
 
 
-def _print_recipe(recipe: Path | None, given: list[Given]) -> None:
-    from pocketvision.training.recipe_file import recipe_text
-    from pocketvision.workflows.train import recipe_of
+def _print_recipe(recipe: Path | None, effort: str | None, given: list[Given]) -> None:
+    from pocketvision.training.recipe_file import recipe_of, recipe_text
 
-    for line in recipe_text(recipe_of(recipe, given), explained=True).splitlines():
+    for line in recipe_text(recipe_of(recipe, given, effort), explained=True).splitlines():
         write_line(line)
 
 

@@ -38,6 +38,11 @@ def learned_of(truth: ByTask, task: str | None = None) -> dict[str, Truth]:
     return found
 
 
+def closed_form(truth: ByTask) -> bool:
+    """Whether the heads of all these tasks can be solved in one pass (solving.py)."""
+    return all(learner_named(task).solved_head for task in truth)
+
+
 def head_specs(
     truth: ByTask, dropout: float | None = None, *, head: str = "auto", solved: bool = False
 ) -> dict[str, HeadSpec]:

@@ -1,7 +1,7 @@
 """The recipe: all settings of a training, nested by what they are of. What they mean and allow stands with each (setting.py)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pocketvision.errors import UsageError
@@ -13,6 +13,7 @@ from pocketvision.training.settings import (
     PhaseSettings,
     RegularisationSettings,
     ScheduleSettings,
+    epochs_of,
     require_mixable,
 )
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pocketvision.models.spec import ModelSpec
 
 _LARGEST = 1e15
+FIXED_EPOCHS = (15, 20)
+"""Of heads alone, that take little time, and from a random start, where the number of pictures says too little."""
+RUN_TO_THEIR_END = ("cosine", "one_cycle")
+PATIENCE = 7
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class ModelSettings:
     )
     head: str = setting(
         "auto",
-        "auto: one of the last features, of several stages where a phase has the solver ridge; linear, multiscale_linear",
+        "auto: one of the last features, of several stages where a phase is solved by ridge; linear, multiscale_linear",
         alias="head",
     )
     dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
@@ -167,7 +172,12 @@ class CacheSettings:
     )
 
 
-DEFAULT_PHASES = (Phase(unfreeze=0, epochs=15), Phase(unfreeze=3, epochs=20, lr=1e-4))
+EFFORTS: Mapping[str, tuple[Phase, ...]] = {
+    "quick": (Phase(),),
+    "default": (Phase(), Phase(unfreeze=3, lr=3e-4)),
+    "best": (Phase(), Phase(unfreeze=5, lr=3e-4, steps=1600)),
+}
+"""The phases of an effort: heads in closed form alone; then the last stages; more of them, for longer."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +197,7 @@ class Recipe:
     )
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
-    phases: tuple[Phase, ...] = DEFAULT_PHASES
+    phases: tuple[Phase, ...] = EFFORTS["default"]
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     regularisation: RegularisationSettings = field(default_factory=RegularisationSettings)
@@ -198,7 +208,7 @@ class Recipe:
     def __post_init__(self) -> None:
         require_allowed(self)
         require_mixable(self.regularisation, self.batch)
-        if not any(phase.epochs for phase in self.phases):
+        if all(phase.epochs == 0 for phase in self.phases):
             raise UsageError("No phase has an epoch: there is nothing to train. Give phases.1.epochs, for example.")
         if self.data.val_share + self.data.test_share >= 0.9:
             raise UsageError(
@@ -217,25 +227,48 @@ class Recipe:
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
             )
 
+    def resolved(self, pictures: int, *, closed_form: bool) -> "Recipe":
+        """With values in the place of what the data decides: solvers, epochs and patience of phases.
+
+        pictures: that are learned from. closed_form: whether all heads have one.
+        """
+        return replace(self, phases=tuple(self._resolved(phase, pictures, closed_form) for phase in self.phases))
+
+    def _resolved(self, phase: Phase, pictures: int, closed_form: bool) -> Phase:
+        solver, epochs, patience = phase.solver, phase.epochs, phase.patience
+        if solver == "auto":
+            solved = closed_form and not (phase.unfreeze or self.model.from_scratch)
+            solver = "ridge" if solved and epochs is None and phase.lr is None else "gradient"
+        if epochs is None:
+            heads_alone, scratch = FIXED_EPOCHS
+            learned = epochs_of(phase.steps, pictures, self.batch) if phase.unfreeze else heads_alone
+            epochs = 1 if solver == "ridge" else scratch if self.model.from_scratch else learned
+        if patience is None:
+            patience = epochs if self.schedule.name in RUN_TO_THEIR_END else PATIENCE
+        return replace(phase, solver=solver, epochs=epochs, patience=max(patience, 1))
+
     def phase_settings(self) -> list[PhaseSettings]:
-        """What the engine is told of the phases that have epochs."""
-        return [
-            PhaseSettings(
-                number,
-                epochs=1 if phase.solver == "ridge" else phase.epochs,
-                lr=self.optimizer.lr if phase.lr is None else phase.lr,
-                unfreeze=phase.unfreeze,
-                solver=phase.solver,
-                views=self.cache.views,
-                batch=self.batch,
-                patience=phase.patience,
-                optimizer=self.optimizer,
-                schedule=self.schedule,
-                regularisation=self.regularisation,
-            )
-            for number, phase in enumerate(self.phases, start=1)
-            if phase.epochs
-        ]
+        """What the engine is told of the phases that have epochs. ValueError for a recipe that is not resolved."""
+        found = []
+        for number, phase in enumerate(self.phases, start=1):
+            if phase.epochs is None or phase.patience is None:
+                raise ValueError(f"phases.{number} is not resolved")
+            if phase.epochs:
+                settings = PhaseSettings(
+                    number,
+                    epochs=1 if phase.solver == "ridge" else phase.epochs,
+                    lr=self.optimizer.lr if phase.lr is None else phase.lr,
+                    unfreeze=phase.unfreeze,
+                    solver=phase.solver,
+                    views=self.cache.views,
+                    batch=self.batch,
+                    patience=phase.patience,
+                    optimizer=self.optimizer,
+                    schedule=self.schedule,
+                    regularisation=self.regularisation,
+                )
+                found.append(settings)
+        return found
 
     def require_model(self) -> None:
         """Raise UsageError where the architecture is not there, has no such size, or has too few stages."""

@@ -3,14 +3,14 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pocketvision.atomic_files import write_text
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.printable import quoted
-from pocketvision.training.recipe import Recipe
+from pocketvision.training.recipe import EFFORTS, Recipe
 from pocketvision.training.setting import Setting, said, settings_of
 from pocketvision.training.setting_aliases import ALIASES
 from pocketvision.training.setting_values import Given, applied, changed, setting_at, values_of
@@ -25,6 +25,25 @@ RUN_OF_0_1 = "run.json"
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.]+)\s*=")
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+
+
+def recipe_of(recipe: Recipe | str | Path | None, given: Iterable[Given], effort: str | None = None) -> Recipe:
+    """The recipe (None: the default one; else a value, or a file that is read) with what was given in its place, for a model that
+    there is. effort: of EFFORTS, in place of a recipe."""
+    if effort is not None and effort not in EFFORTS:
+        raise unknown_name("effort", effort, EFFORTS)
+    if effort is not None and recipe is not None:
+        raise UsageError(
+            f"--effort {effort} and --recipe contradict each other: both say which phases there are. Give one of them."
+        )
+    start = (
+        read_recipe(Path(recipe))
+        if isinstance(recipe, str | Path)
+        else recipe or Recipe(phases=EFFORTS[effort or "default"])
+    )
+    found = applied(start, given)
+    found.require_model()
+    return found
 
 
 def recipe_text(recipe: Recipe, *, explained: bool = False) -> str:
@@ -95,7 +114,7 @@ def flat_recipe(values: Mapping[str, Any], where: Path) -> Recipe:
     unknown = sorted(set(values) - set(ALIASES))
     if unknown:
         raise UsageError(f"{where} has settings this version does not know: {', '.join(unknown)}.")
-    today = {**values, "cache_limit": values.get("cache_limit", 20_000_000_000) / 1e9}
+    today = {"schedule": "plateau", **values, "cache_limit": values.get("cache_limit", 20_000_000_000) / 1e9}
     given = [Given(ALIASES[name].path, value, f"{where}, {name}") for name, value in today.items()]
     return applied(Recipe(), given)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pocketvision.atomic_files import append_whole
 from pocketvision.json_text import json_text
-from pocketvision.progress import Counted, EpochEnded, Event, Note, OnEvent
+from pocketvision.progress import Counted, EpochEnded, EpochRecord, Event, Note, OnEvent
+from pocketvision.training.outlook import outlook
 from pocketvision.training.run_folder import timestamp
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ class RunLog:
         self._path = path
         self._on_event = on_event
         self.notes: list[str] = []
+        self._history: list[EpochRecord] = []
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
@@ -29,6 +31,18 @@ class RunLog:
         elif isinstance(event, Counted) and event.done == event.total:
             self._append({"event": "step", "step": event.step, "items": event.total})
         self._on_event(event)
+        if isinstance(event, EpochEnded):
+            self._look_ahead(event)
+
+    def _look_ahead(self, event: EpochEnded) -> None:
+        """Note when to go on (outlook.py)."""
+        self._history.append(event.record)
+        own = event.record.stage
+        before, phase = (
+            [each for each in self._history if (each.stage == own) is own_phase] for own_phase in (False, True)
+        )
+        if text := outlook(before, phase, event.epochs):
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Tell a sentence."""

@@ -1,11 +1,12 @@
 """What the engine is told, phase by phase and for all of them: plain values, each spelt once (setting.py)."""
 
+import math
 from dataclasses import dataclass
 
 from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 
-SOLVERS = ("gradient", "ridge")
+SOLVERS = ("auto", "gradient", "ridge")
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "constant")
 
@@ -16,8 +17,9 @@ class Phase:
     has learned is no longer what was cached."""
 
     solver: str = setting(
-        "gradient",
-        "gradient, epoch by epoch; or ridge: linear heads in closed form, their strength by leave-one-out, in one pass",
+        "auto",
+        "gradient, epoch by epoch; ridge: linear heads in closed form, their strength by leave-one-out, in one pass; auto: ridge "
+        "where heads alone learn, all of them have a closed form and no epochs or rate are given",
         choices=SOLVERS,
     )
     unfreeze: int = setting(
@@ -27,13 +29,38 @@ class Phase:
         high=1000,
         alias=("", "unfreeze"),
     )
-    epochs: int = setting(
-        15, "Epochs at most; 0 leaves the phase out", low=0, high=100_000, alias=("epochs1", "epochs2")
+    epochs: int | None = setting(
+        None,
+        "Epochs at most; 0 leaves the phase out",
+        low=0,
+        high=100_000,
+        unset="as the number of pictures calls for",
+        alias=("epochs1", "epochs2"),
+    )
+    steps: int = setting(
+        320,
+        "About how many steps a phase takes that is given no epochs: 4 to 30 epochs of them",
+        low=1,
+        high=100_000_000,
     )
     lr: float | None = setting(None, "Learning rate", low=1e-9, high=10, unset="optimizer.lr", alias=("lr1", "lr2"))
-    patience: int = setting(
-        7, "Epochs without a lower validation loss until the phase ends", low=1, high=100_000, alias="patience"
+    patience: int | None = setting(
+        None,
+        "Epochs without a lower validation loss until the phase ends",
+        low=1,
+        high=100_000,
+        unset="7 of plateau, step and constant; those that fall to nothing run to their end",
+        alias="patience",
     )
+
+
+LEAST_EPOCHS, MOST_EPOCHS = 4, 30
+
+
+def epochs_of(steps: int, pictures: int, batch: int) -> int:
+    """How many epochs come to about `steps` steps: few passes over many pictures, many over few, within LEAST_EPOCHS and
+    MOST_EPOCHS. benchmarks/default_study.py: what training brings follows the steps."""
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(steps / math.ceil(pictures / batch))))
 
 
 @dataclass(frozen=True)
@@ -64,7 +91,7 @@ class ScheduleSettings:
     """How the rate changes within a phase (schedule.py)."""
 
     name: str = setting(
-        "plateau",
+        "cosine",
         "plateau: a share of the rate when the validation loss stalls; cosine: down to zero over the phase; one_cycle: up and "
         "down to nearly zero; step: a share of the rate every so many epochs; constant",
         choices=SCHEDULES,

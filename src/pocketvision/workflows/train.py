@@ -14,7 +14,7 @@ from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFI
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.training.recipe import Recipe
-from pocketvision.training.recipe_file import read_recipe
+from pocketvision.training.recipe_file import recipe_of
 from pocketvision.training.recorded_split import require_same_images
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.training.setting_aliases import given_flat, with_aliases
@@ -33,6 +33,7 @@ def train(
     format: str | None = None,
     task: str | None = None,
     out: str | Path | None = None,
+    effort: str | None = None,
     recipe: Recipe | str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     path_column: str = "path",
@@ -51,6 +52,7 @@ def train(
     it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each, and
     else the class names in index order.
 
+    effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer).
     recipe: the settings of the training, as a value, a TOML file or the folder of a run whose settings are taken. settings:
     others by path, `{"phases.2.lr": 3e-4}` (`pocketvision train --show-recipe` lists them); those that most need are keyword
     arguments too. With `resume` (a run's folder) everything comes from that run but the epochs of its phases, which may be
@@ -60,10 +62,12 @@ def train(
     given = [*given_settings(settings or {}), *given_flat(flat)]
     cache_folder = None if cache_dir is None else Path(cache_dir)
     if resume is not None:
-        if recipe is not None:
-            raise UsageError("A run that goes on has its own recipe: leave --recipe out, or train anew with it.")
+        if recipe is not None or effort is not None:
+            raise UsageError(
+                "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
+            )
         return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event)
-    wanted = recipe_of(recipe, given)
+    wanted = recipe_of(recipe, given, effort)
     if data is None and paths is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
     source = given_data(data, paths, labels, task)
@@ -82,15 +86,6 @@ def train(
         task=task,
     )
     return _run_in_new_folder(None if out is None else Path(out), source, run_settings, cache_folder, on_event)
-
-
-def recipe_of(recipe: Recipe | str | Path | None, given: Iterable[Given]) -> Recipe:
-    """The recipe (None: the default one; else a value, or a file that is read) with what was given in its place, for a model that
-    there is."""
-    start = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe or Recipe()
-    found = applied(start, given)
-    found.require_model()
-    return found
 
 
 def _run_in_new_folder(
@@ -147,7 +142,7 @@ def _resume(
     moved = settings.data if data is None else str(Path(data).resolve())
     images_from = settings.images if images is None else str(Path(images).resolve())
     there = replace(settings, recipe=recipe, data=moved, images=images_from)
-    no_more = all(new.epochs <= old.epochs for new, old in zip(recipe.phases, before.phases, strict=True))
+    no_more = all((new.epochs or 0) <= (old.epochs or 0) for new, old in zip(recipe.phases, before.phases, strict=True))
     if settings.status == "finished" and no_more:
         if (moved, images_from) != (settings.data, settings.images):
             require_same_images(run, there, on_event)

@@ -35,7 +35,7 @@ from pocketvision.tasks.truth import Truth
 from pocketvision.training.engine import State
 from pocketvision.training.feeding import make_inputs
 from pocketvision.training.inputs import CachedInputs
-from pocketvision.training.learned_tasks import calibrated_on, fitted, head_specs, manifests
+from pocketvision.training.learned_tasks import calibrated_on, closed_form, fitted, head_specs, manifests
 from pocketvision.training.phase_models import cuts_of
 from pocketvision.training.phases import TrainedPhases, train_phases
 from pocketvision.training.precision import PRECISIONS, resolve_precision
@@ -188,6 +188,9 @@ def _prepared(
         log=log,
         on_event=on_event,
     )
+    pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed).samples)
+    recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned))
+    settings = replace(settings, recipe=recipe)
     positive_index(data.samples.class_names, settings.positive)
     data.objective(recipe)
     wanted_of(settings, data)
