@@ -51,6 +51,19 @@ SOLVED = {
 }  # fmt: skip
 
 
+def whole(lr: float) -> dict[str, Any]:
+    """Full fine-tuning by the plain loop: every layer learns from images, new views in every epoch."""
+    return {
+        **TODAY,
+        "phases.1.unfreeze": 8,
+        "phases.2.unfreeze": 8,
+        "phases.1.epochs": 12,
+        "phases.1.lr": lr,
+        "phases.2.epochs": 0,
+        "schedule.name": "cosine",
+    }
+
+
 def solved(**changes: Any) -> dict[str, Any]:
     """SOLVED with changes; a double underscore is a dot."""
     return {
@@ -82,6 +95,9 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "CutMix 1": solved(regularisation__cutmix=1.0),
     "8 views": solved(cache__views=8),
     "2 views": solved(cache__views=2),
+    "everything, lr 1e-4": whole(1e-4),
+    "everything, lr 3e-4": whole(3e-4),
+    "everything, lr 1e-3": whole(1e-3),
 }
 
 
@@ -118,9 +134,9 @@ def run(name: str, data: TrainingData, recipe: Recipe, work: Path) -> dict[str, 
     )  # fmt: skip
 
     first = next(iter(inputs.values()))
-    assert isinstance(first, CachedInputs)
-    every = [(int(row), view) for row in entries.samples for view in range(recipe.cache.views)]
-    first.fill(network.features_read, [*every, *((int(row), 0) for row in validation.samples)])
+    if isinstance(first, CachedInputs):
+        every = [(int(row), view) for row in entries.samples for view in range(recipe.cache.views)]
+        first.fill(network.features_read, [*every, *((int(row), 0) for row in validation.samples)])
     started = time.process_time()
     trained = train_phases(
         network, inputs, entries=entries, validation=validation, phases=phases, objective=data.objective(recipe),
