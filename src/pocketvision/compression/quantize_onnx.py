@@ -75,16 +75,25 @@ def prepare_onnx(path: Path, out: Path) -> None:
 
     Raises UsageError when the file holds a layer that it can not go through.
     """
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     with replacing(out) as written:
         try:
             with quiet():
-                quant_pre_process(str(path), str(written))
+                _pre_process(path, written)
         except OSError:
             raise
         except Exception as error:  # it raises plain Exceptions
             raise UsageError(f"{path} can not be quantized: {error}") from error
+
+
+def _pre_process(path: Path, out: Path) -> None:
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    try:
+        quant_pre_process(str(path), str(out))
+    except (
+        TypeError
+    ):  # its symbolic inference knows no ReduceMax, which ONNX's own does; that one is enough without symbols
+        quant_pre_process(str(path), str(out), skip_symbolic_shape=True)
 
 
 def weighted_layers(path: Path) -> dict[str, int]:
