@@ -48,7 +48,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "the column of that name in tables and in split.csv, with the name of a class",
         "label",
-        "data/class_column.py data/number_column.py data/parquet_rows.py data/sources/in_memory.py "
+        "data/class_column.py data/json_rows.py data/number_column.py data/parquet_rows.py data/sources/in_memory.py "
         "data/sources/number_table.py data/sources/split_overlay.py data/sources/tag_table.py data/splits.py data/table_rows.py "
         "data/tag_column.py training/recorded_split.py",
     ),
@@ -56,7 +56,8 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "columns of history.csv and what is told of an epoch",
         "train_accuracy val_accuracy",
-        "cli/display.py evaluation/report/advice.py progress.py training/engine.py training/phases.py",
+        "cli/display.py evaluation/report/advice.py progress.py training/engine.py training/outlook.py "
+        "training/phases.py",
     ),
     (
         "what is told of a step, and the chart and the text of the report that are of those columns",

@@ -15,7 +15,8 @@ from pocketvision.printable import quoted, shortened
 
 # What decides between equals: the delimiter is found out from the header. Excel saves UTF-16 with tabs as .txt.
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-TABLE_SUFFIXES = (*DELIMITERS, ".parquet")
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+TABLE_SUFFIXES = (*DELIMITERS, *JSON_SUFFIXES, ".parquet")
 
 MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 """What a column of marks may hold, in lower case."""

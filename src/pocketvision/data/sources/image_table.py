@@ -1,14 +1,15 @@
-"""The image table: a CSV, TSV or Parquet file with one image a row."""
+"""The image table: a CSV, TSV, JSON Lines or Parquet file with one image a row."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pocketvision.data.class_column import ClassColumn
+from pocketvision.data.json_rows import json_rows
 from pocketvision.data.label_columns import LabelColumn
 from pocketvision.data.parquet_rows import parquet_rows
 from pocketvision.data.row_index import RowIndex
 from pocketvision.data.samples import Samples
-from pocketvision.data.table_rows import Columns, TableRow, delimited_rows
+from pocketvision.data.table_rows import JSON_SUFFIXES, Columns, TableRow, delimited_rows
 from pocketvision.errors import UsageError
 
 _DEFAULT_COLUMNS = Columns()
@@ -25,8 +26,8 @@ def read_image_table(
     left out and counted; other repetitions stay, for the audit to report. Pictures inside a Parquet table are unpacked into
     the cache folder.
 
-    Raises UsageError, with the row, for what `delimited_rows` and `parquet_rows` refuse, an empty path or label, several
-    labels in a cell, an unknown split, a class that is not among `labels` (or, without them, has no training row), a file
+    Raises UsageError, with the row, for what `delimited_rows`, `json_rows` and `parquet_rows` refuse, an empty path or label,
+    several labels in a cell, an unknown split, a class that is not among `labels` (or, without them, has no training row), a file
     that is not there, and no rows at all.
     """
     return read_rows(table, ClassColumn(table), columns, labels=labels, images=images)
@@ -48,10 +49,13 @@ def read_rows(
             f"--images {images}: there is no such folder. Expected the folder that relative paths start from."
         )
     index = RowIndex(table, table.parent if images is None else images, given=images is not None, column=column)
-    is_parquet = table.suffix.lower() == ".parquet"
-    rows: Iterator[TableRow] = (
-        parquet_rows(table, columns, lists=lists) if is_parquet else delimited_rows(table, columns, index.counter)
-    )
+    rows: Iterator[TableRow]
+    if table.suffix.lower() in JSON_SUFFIXES:
+        rows = json_rows(table, columns, index.counter, lists=lists)
+    elif table.suffix.lower() == ".parquet":
+        rows = parquet_rows(table, columns, lists=lists)
+    else:
+        rows = delimited_rows(table, columns, index.counter)
     for row in rows:
         index.add(row)
     return index.samples(labels)

@@ -5,7 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 from pocketvision.data.delimited_text import open_delimited
-from pocketvision.data.table_rows import DELIMITERS, TABLE_SUFFIXES, Columns
+from pocketvision.data.json_rows import json_lines
+from pocketvision.data.left_out import LeftOutCounter
+from pocketvision.data.table_rows import DELIMITERS, JSON_SUFFIXES, TABLE_SUFFIXES, Columns
 from pocketvision.errors import PocketVisionError
 
 _ROWS = 20_000
@@ -31,6 +33,8 @@ def is_table(path: Path) -> bool:
 def look_into(table: Path) -> Look | None:
     """None where it can not be read: reading it says why."""
     try:
+        if table.suffix.lower() in JSON_SUFFIXES:
+            return _json(table)
         return _parquet(table) if table.suffix.lower() == ".parquet" else _delimited(table)
     except (PocketVisionError, ImportError, OSError, ValueError):
         return None
@@ -40,6 +44,15 @@ def _delimited(table: Path) -> Look:
     with open_delimited(table, Columns().names, DELIMITERS.get(table.suffix.lower(), ",")) as text:
         rows = [record.cells for record in islice(text.records, _ROWS) if any(map(str.strip, record.cells))]
         return Look({name: [row[place] for row in rows] for place, name in enumerate(text.header)})
+
+
+def _json(table: Path) -> Look:
+    rows = [row for _, row in islice(json_lines(table, LeftOutCounter()), _ROWS)]
+    names = rows[0] if rows else {}
+    held = {name: [row.get(name) for row in rows] for name in names}
+    lists = tuple(name for name, values in held.items() if any(isinstance(value, list) for value in values))
+    texts = {name: [str(value) for value in values] for name, values in held.items() if name not in lists}
+    return Look({name: texts.get(name, []) for name in names}, lists)
 
 
 def _parquet(table: Path) -> Look:
