@@ -12,6 +12,8 @@ from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.tasks.number.truth import NumberLabels
+from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.workflows.check import check
 
 
@@ -34,6 +36,18 @@ def test_small_classes_are_left_out_and_reported() -> None:
         without_small_classes(samples, 4)
     with pytest.raises(UsageError, match="--min-per-class is 0"):
         without_small_classes(samples, 0)
+
+
+def test_tags_and_numbers_have_no_small_classes_and_it_is_said_why() -> None:
+    tags = Samples(Path("data"), ["a", "b"], {"tags": TagLabels.of([[0], [0, 1]], ("cat", "sofa"))})
+    with pytest.raises(
+        UsageError, match=r"these have tags \(a picture without one of its tags would be told to lack it"
+    ):
+        without_small_classes(tags, 2)
+    assert without_small_classes(tags, 1) is tags
+    numbers = Samples(Path("data"), ["a", "b"], {"number": NumberLabels(np.array([1.0, 2.0]))})
+    with pytest.raises(UsageError, match=r"these have number\. Leave it out"):
+        without_small_classes(numbers, 2)
 
 
 def test_what_can_not_be_parted_counts_once() -> None:

@@ -53,6 +53,16 @@ def prepare(data: Path, tmp_path: Path, *, recipe: Recipe = RECIPE, **options: A
     return prepare_data(data, recipe, log=RunLog(tmp_path / "log.jsonl", note), on_event=note, **chosen), notes
 
 
+def test_a_single_image_can_not_be_mixed_with_others(photos: Path, tmp_path: Path) -> None:
+    table = photos / "tagged.csv"
+    table.write_text("path,tags,split\nant/0.png,a;b,train\ncow/0.png,a,val\ncow/1.png,b,val", encoding="utf-8")
+    recipe = changed(RECIPE, {"regularisation.mixup": 0.2})
+    data, _ = prepare(table, tmp_path, recipe=recipe)
+    with pytest.raises(UsageError, match=r"MixUp and CutMix mix the images of a batch, and a batch is 1 here"):
+        data.objective(recipe)
+    assert data.objective(RECIPE).learners.keys() == {"tags"}
+
+
 def test_classes_that_are_too_small_are_named_with_the_way_out(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"1 of 4 classes: bee \(1\).*--min-per-class 2"):
         prepare(photos, tmp_path)

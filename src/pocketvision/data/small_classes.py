@@ -33,7 +33,9 @@ def large_enough(
     if min_per_class == 1:
         return np.ones(len(samples.class_names), np.bool_)
     if samples.classes is None:
-        raise UsageError(f"{samples.root}: --min-per-class counts pictures of classes, and these are in none.")
+        why = "a picture without one of its tags would be told to lack it; take rare tags out of the data, with their pictures"
+        have = f"these have {', '.join(samples.truth)}{f' ({why})' if samples.class_names else ''}"
+        raise UsageError(f"{samples.root}: --min-per-class counts pictures of classes, and {have}. Leave it out.")
     labels = samples.labels
     if clusters is not None:
         _, first = np.unique(np.stack([clusters, labels]), axis=1, return_index=True)

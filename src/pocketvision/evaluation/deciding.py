@@ -35,6 +35,14 @@ class Wanted:
                 f"{told} is chosen on labelled images, and there are none: give DATA, such as a run's RUN/split.csv."
             )
 
+    def require_fitting(self, kind: str, row: Deciding[Any]) -> None:
+        """Raise UsageError for answers that are never unsure."""
+        if self.abstain_below is not None and not row.abstains:
+            raise UsageError(
+                f"--abstain-below says when an image's one answer is unsure; answers of the kind {kind} are many, each with a "
+                "threshold of its own. Leave it out, and wish for precision=0.95, for example."
+            )
+
     def before_choosing(self, task: TaskManifest) -> TaskManifest:
         """The task without thresholds where they are taken away, unsure below the score. UsageError for one outside [0, 1]."""
         base = undecided(task) if self.reset else task
@@ -90,6 +98,7 @@ def choose_on(bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | No
     task, row = bundle.tasks[name], deciding_row(bundle, name)
     if before is not None and name not in before.tasks:
         raise UsageError(f"None of the images has the truth of the task {name}; they are of {', '.join(before.tasks)}.")
+    wanted.require_fitting(task.kind, row)
     records = [] if before is None else list(before.tasks[name].records)
     changed = wanted.before_choosing(task)
     changed = row.choose(records, changed, wanted.wishes, wanted.positive) if wanted.wishes else changed
@@ -125,7 +134,9 @@ def wanted_after_training(
         each for each, wish in zip(alike, asked, strict=True) if each.of or wish.name == "at" or len(asked) > 1
     ]:
         row.choose([], task, alike, positive)
-    return Wanted(asked, positive, abstain_below)
+    wanted = Wanted(asked, positive, abstain_below)
+    wanted.require_fitting(task.kind, row)
+    return wanted
 
 
 def decided_by_validation(bundle: Bundle, wanted: Wanted, validation: Evaluation) -> tuple[Bundle, str]:

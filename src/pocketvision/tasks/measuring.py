@@ -150,11 +150,13 @@ class Deciding(Generic[Record]):
     task, or one another, UnmetWishError for those that the images do not allow.
     decide: the same records, answered as another state of the task says.
     points: by class, what the answers of records with truth, and of this state of the task, are.
+    abstains: whether an answer with a low score can be unsure (--abstain-below).
     """
 
     choose: Callable[[Sequence[Record], TaskManifest, Sequence[Wish], str | None], TaskManifest]
     decide: Callable[[Sequence[Record], TaskManifest], Sequence[Record]]
     points: Callable[[Sequence[Record], TaskManifest], Mapping[str, OperatingPoint]]
+    abstains: bool = True
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ from pocketvision.training.grouping import AUTO, group_column, grouped_as, kept_
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
+from pocketvision.training.one_sided import one_sided_tags
 from pocketvision.training.phases import Entries
 from pocketvision.training.recipe import DataSettings, Recipe
 from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
+from pocketvision.training.settings import require_mixable
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
 NAMED_FILES = 20
@@ -146,7 +148,9 @@ class TrainingData:
         return Entries(indices, replicas)
 
     def objective(self, recipe: Recipe) -> Objective:
-        """What a training on these images minimises. Raises UsageError as objective_of does."""
+        """What a training on these images minimises. Raises UsageError as objective_of does, and for a single image that would be
+        mixed with others."""
+        require_mixable(recipe.regularisation, min(recipe.batch, len(self.indices("train"))))
         options = LearnerOptions(
             recipe.regularisation.label_smoothing, recipe.loss.class_weights, recipe.loss.name or ""
         )
@@ -211,7 +215,10 @@ def prepare_data(
         likely = recorded.likely
     else:
         kept, likely = _drawn(kept, clusters, recipe, log)
-    _require_training_images(kept, learned_of(kept.truth, task), data)
+    learned = learned_of(kept.truth, task)
+    _require_training_images(kept, learned, data)
+    for line in one_sided_tags(kept, learned):
+        log.note(line)
     return TrainingData(kept, readable, found, _white_level(found, recipe, log), task, likely)
 
 

@@ -100,5 +100,5 @@ def require_tunable(network: Network) -> None:
     if kinds != [CLASSIFICATION]:
         raise UsageError(
             f"This network answers {', '.join(network.head_rows)}. Tuning it further is for classifiers alone; train it anew "
-            "instead, or take a step that tunes nothing."
+            "instead, or take a step that tunes nothing (prune --epochs 0; 8 bits without --tune-epochs)."
         )

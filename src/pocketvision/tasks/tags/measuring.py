@@ -17,5 +17,5 @@ MEASURING = Measuring[Tags, TagRecord](
     compare=compare,
     mistakes=mistakes,
     headline_of=partial(kept_headline, name=HEADLINE),
-    deciding=Deciding(choose_thresholds, decide, points),
+    deciding=Deciding(choose_thresholds, decide, points, abstains=False),
 )
