@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pocketvision.cli.comparisons import headline_column
 from pocketvision.tasks.number.comparison import compare as compare_numbers
 from pocketvision.tasks.number.record import NumberRecord
 from pocketvision.tasks.tags.comparison import compare as compare_tags
@@ -50,6 +51,11 @@ def test_tags_lose_points_of_mean_average_precision() -> None:
     assert found.kept == 1 - 10 / 80 and found.explain(1).startswith("the mean average precision drops by")
     assert set(found.figures()) == {"images", "same", "mean_probability_difference", "mAP", "reference_mAP", "drop"}
     assert compare_tags(tags(0), tags(2)).closeness > found.closeness
+
+
+def test_a_column_of_figures_is_called_as_they_are() -> None:
+    assert headline_column([compare_tags(tags(0), tags(1))]) == "mAP"
+    assert headline_column([compare_numbers(numbers(1), numbers(2))]) == "R2"
 
 
 def test_without_truth_what_is_kept_stands_in() -> None:

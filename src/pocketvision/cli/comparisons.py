@@ -25,7 +25,8 @@ def format_headline(headline: "Headline | None") -> str:
 
 def headline_column(found: "Iterable[Comparison]") -> str:
     """What a column of them is called."""
-    names = dict.fromkeys(each.headline.name.capitalize() for each in found if each.headline is not None)
+    names = dict.fromkeys(each.headline.name for each in found if each.headline is not None)
+    names = {name.capitalize() if name.islower() else name: None for name in names}  # mAP stays mAP
     return " / ".join(names) or "Accuracy"
 
 

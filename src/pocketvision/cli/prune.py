@@ -89,12 +89,13 @@ def prune(
 def _print(found: "PruneResult") -> None:
     compared = found.comparison
     drop, same = format_drop(compared), format_figure(compared, "top1_agreement", ".1%")
+    images = counted(compared.images, "image")
     lines = (
         f"Multiply-accumulates: {found.before.macs / 1e6:.1f} M to {found.after.macs / 1e6:.1f} M; parameters: "
         f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
         f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
         f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
-        f"Same answers: {same or 'not measured'} of {counted(compared.images, 'image')}{f'; drop {drop}' if drop else ''}",
+        f"{f'Same answers: {same} of' if same else 'Compared on'} {images}{f'; drop {drop}' if drop else ''}",
         f"Bundle: {found.bundle.folder}",
     )
     for line in lines:
