@@ -5,7 +5,7 @@ import csv
 import importlib.util
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from served import starting
 from tagged_pictures import COLOURS, write_tables
 
 import pocketvision
-from pocketvision.bundle import read_bundle
+from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
 from pocketvision.client import AsyncClient, Client
 from pocketvision.compression.budget import Budget
+from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
 from pocketvision.errors import AgreementError, BundleError, UsageError
 from pocketvision.export.targets import TARGETS
@@ -30,6 +31,7 @@ from pocketvision.tasks.tags.metrics import TagMetrics
 from pocketvision.tasks.task import Smoothing
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
+from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.stream import stream
 from pocketvision.workflows.training_run import TrainResult
@@ -90,6 +92,7 @@ def test_it_learns_and_is_calibrated(made: Made) -> None:
     assert not made.trained.unreported
     validation, test = (each.tasks[made.kind].metrics for each in made.trained.evaluations)
     assert min(validation.headline.value, test.headline.value) > UNTIL[made.kind]
+    assert made.trained.bundle.preprocessing.fit == "stretch"  # nothing is cut away
     kept = made.trained.bundle.tasks[made.kind].postprocessing
     if made.kind == "tags":
         assert isinstance(test, TagMetrics) and set(kept["thresholds"]) == set(COLOURS)
@@ -197,6 +200,7 @@ def test_it_is_quantized(made: Made, copy: Path, tmp_path: Path) -> None:
         copy, out=tmp_path / "small", candidates=[Settings("onnxruntime")], max_accuracy_drop=60, seconds=0.05
     )
     assert read_bundle(found.bundle.folder).tasks.keys() == {made.kind}
+    _same_decisions(made, found.bundle)
 
 
 @pytest.mark.slow
@@ -204,6 +208,24 @@ def test_it_is_fitted_to_a_budget(made: Made, copy: Path, tmp_path: Path) -> Non
     budget = Budget(None, 1e9, 90)
     found = fit(copy, budget, kinds=["int8"], backends=["onnxruntime"], out=tmp_path / "fit", seconds=0.05)
     assert found.bundle is not None and set(found.bundle.tasks) == {made.kind}
+    _same_decisions(made, found.bundle)
+
+
+@pytest.mark.slow
+def test_it_is_pruned_without_being_tuned(made: Made, copy: Path, tmp_path: Path) -> None:
+    settings = PruneSettings(unstructured=0.2, epochs=0, max_accuracy_drop=90)
+    with pytest.raises(UsageError, match=r"This network answers .*Tuning it further is for classifiers alone"):
+        prune(copy, replace(settings, epochs=1), out=tmp_path / "tuned")
+    found = prune(copy, settings, out=tmp_path / "small")
+    assert found.nonzero < 0.9 * found.weights
+    _same_decisions(made, found.bundle)
+
+
+def _same_decisions(made: Made, bundle: Bundle) -> None:
+    """Thresholds, or the interval and the unit, are those of the bundle that it was made from."""
+    was, now = (each.tasks[made.kind].postprocessing for each in (made.trained.bundle, bundle))
+    for name in ("thresholds",) if made.kind == "tags" else ("interval", "unit"):
+        assert now[name] == was[name]
 
 
 def test_the_command_line_tells_of_it(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,6 +260,17 @@ def test_thresholds_of_tags_are_chosen_anew(made: Made, copy: Path) -> None:
     assert next(each for each in found.per_tag if each.name == "red").recall == 1
     with pytest.raises(UsageError, match=r"Unknown .*'rd'\. Did you mean red"):
         pocketvision.threshold(copy / "bundle", made.table, ["rd:recall=1"])
+
+
+def test_no_answer_of_several_tags_is_unsure(made: Made, copy: Path) -> None:
+    if made.kind == "tags":
+        with pytest.raises(UsageError, match=r"--abstain-below .* answers of the kind tags are many"):
+            pocketvision.threshold(copy / "bundle", abstain_below=0.6)
+        assert "abstain_below" not in read_bundle(copy / "bundle").tasks["tags"].postprocessing
+    with pytest.raises(UsageError, match=r"--abstain-below|No threshold decides"):
+        pocketvision.train(
+            made.table, task=made.kind, label_column=COLUMN[made.kind], out=copy / "x", abstain_below=0.6
+        )
 
 
 def test_a_bundle_with_wrong_settings_is_refused(made: Made, copy: Path) -> None:
