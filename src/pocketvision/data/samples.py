@@ -11,7 +11,7 @@ from pocketvision.data.left_out import LeftOut
 from pocketvision.data.origin import Origin
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
-from pocketvision.tasks.truth import Truth
+from pocketvision.tasks.truth import Strata, Truth
 
 SPLITS = ("train", "val", "test")
 
@@ -105,8 +105,8 @@ class Samples:
         return self._main.class_counts()
 
     @property
-    def strata(self) -> NDArray[np.int64]:
-        """(n) numbers from 0, what a split shares out evenly."""
+    def strata(self) -> Strata:
+        """Of n images, numbers from 0: what a split shares out evenly."""
         return self._main.strata
 
     def said(self, index: int) -> bytes:

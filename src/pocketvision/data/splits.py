@@ -13,6 +13,7 @@ from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.data.stratify import assign_clusters
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.ragged import Ragged
 
 CONTENT = "content"
 """The column of content hashes in a run's split.csv."""
@@ -56,7 +57,7 @@ def _representative(linked: list[int], sample: int) -> int:
 
 
 def make_split(
-    labels: NDArray[np.integer],
+    strata: NDArray[np.integer] | Ragged,
     *,
     clusters: NDArray[np.integer] | None = None,
     val_share: float = 0.2,
@@ -66,8 +67,9 @@ def make_split(
 ) -> NDArray[np.int8]:
     """(n) int8, index into SPLITS: each class is shared out by the given shares, and no cluster is parted.
 
-    labels: (n) numbers from 0; those without one of `class_names` need not be in every split. clusters: (n), from `unite`; None
-    is every sample by itself. Every class has images in train and val, and in test where it has a third cluster to give; shares
+    strata: of n samples, numbers from 0, one each or several (tasks/truth.py); those without one of `class_names` need not be in
+    every split, and none of several need: what is in one cluster alone is learned from. clusters: (n), from `unite`; None is
+    every sample by itself. Every class has images in train and val, and in test where it has a third cluster to give; shares
     are met as closely as whole clusters allow. The same arguments give the same split on every machine.
 
     Raises UsageError for shares that leave nothing for training, and, naming the classes (by `class_names`, else by
@@ -78,8 +80,13 @@ def make_split(
             raise UsageError(f"The {name} share is {share}; expected a number from 0 to below 1, such as 0.2.")
     if val_share + test_share >= 1:
         raise UsageError(f"Validation share {val_share} and test share {test_share} leave nothing for training.")
-    owners = np.arange(len(labels)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    split_of, without = assign_clusters(labels, owners, (1 - val_share - test_share, val_share, test_share), seed)
+    owners = np.arange(len(strata)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    shares = (1 - val_share - test_share, val_share, test_share)
+    if isinstance(strata, Ragged):
+        of_things = np.repeat(owners, strata.lengths)
+        return assign_clusters(strata.columns["stratum"], of_things, shares, seed)[0][owners]
+    labels = strata
+    split_of, without = assign_clusters(labels, owners, shares, seed)
     unsplit = [each for each in without if class_names is None or each < len(class_names)]
     if unsplit:
         raise _can_not_be_split(labels, owners, unsplit, class_names)

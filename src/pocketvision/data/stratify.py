@@ -130,6 +130,7 @@ def _repair(
     essential = int(open_splits[:TEST].sum())
     required = open_splits & (clusters_of_class >= essential)[:, None]
     required[:, TEST] &= clusters_of_class > essential
+    required[:, TRAIN] = clusters_of_class > 0
     present = np.zeros_like(required, dtype=np.int64)
     np.add.at(present, (table.classes, split_of[table.clusters]), 1)
     by_class = table.clusters[np.argsort(table.classes, kind="stable")]

@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.preprocessing import Placement
+from pocketvision.tasks.ragged import Ragged
+
+Strata = NDArray[np.int64] | Ragged
+"""(n) a number for each image, or several where it holds several things that a split shares out: n rows with the column `stratum`."""
 
 
 class Truth(Protocol):
@@ -22,8 +26,8 @@ class Truth(Protocol):
         """(n) whether each image has this truth."""
 
     @property
-    def strata(self) -> NDArray[np.int64]:
-        """(n) numbers from 0: what a split shares out evenly. Each is to be in training and in validation."""
+    def strata(self) -> Strata:
+        """Of n images, numbers from 0: what a split shares out evenly. Each is to be in training and in validation."""
 
     def class_counts(self) -> NDArray[np.int64]:
         """(classes) in how many images each class is."""

@@ -286,7 +286,7 @@ def _with_validation(samples: Samples, clusters: NDArray[np.int64], recipe: Reci
     if len(train) == 0:
         return samples
     drawn = make_split(
-        samples.strata[train],
+        samples.select(train).strata,
         clusters=clusters[train],
         val_share=recipe.data.val_share,
         test_share=0.0,

@@ -1,0 +1,1 @@
+"""Detection: which objects are in an image, and where."""
