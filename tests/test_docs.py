@@ -22,7 +22,7 @@ import pocketvision
 from pocketvision.cli.main import main
 from pocketvision.cli.verbs import app
 from pocketvision.data.demo_faces import faces_folder
-from pocketvision.data.findings import KINDS
+from pocketvision.data.finding import KINDS
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import read_recipe

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from pocketvision.data.audit import Audit, audit
 from pocketvision.data.demo_faces import faces_folder
-from pocketvision.data.findings import KINDS, SEVERITIES
+from pocketvision.data.finding import KINDS, SEVERITIES
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.preprocessing import DecodedImage
 from pocketvision.workflows.check import check

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.audit import Audit
-from pocketvision.data.findings import Finding
+from pocketvision.data.finding import Finding
 from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.workflows.check import check
 

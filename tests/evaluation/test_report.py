@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.audit import Audit
-from pocketvision.data.findings import Finding
+from pocketvision.data.finding import Finding
 from pocketvision.data.inspection import inspect_images
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError

@@ -5,7 +5,7 @@ from string import Formatter
 import pytest
 
 import pocketvision.evaluation.report.render as render
-from pocketvision.data.findings import KINDS, SEVERITIES
+from pocketvision.data.finding import KINDS, SEVERITIES
 from pocketvision.evaluation.report.texts import LANGUAGES, texts
 from pocketvision.tasks.catalog import TASKS
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.data.findings import SEVERITIES, Finding, list_findings
+from pocketvision.data.finding import SEVERITIES, Finding
+from pocketvision.data.findings import list_findings
 from pocketvision.data.flattering import Flattery
 from pocketvision.data.inspection import Inspection, inspect_images
 from pocketvision.data.left_out import ignored_files

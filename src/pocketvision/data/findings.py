@@ -1,50 +1,19 @@
 """Findings: what an audit has to say about labelled images, kind by kind, and how much each kind matters."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.data.class_names import similar_names
+from pocketvision.data.finding import KINDS, Finding
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import FORMATS, FULL_RANGE
 from pocketvision.printable import counted, quoted
-
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""An error would spoil the model or its figures; a warning may cost accuracy; a note is worth knowing."""
-
-# The kinds, the worst first. A new one is a row here and a function in _FINDERS.
-KINDS: dict[str, Severity] = {
-    "leak": "error",
-    "near_leak": "error",
-    "group_leak": "error",
-    "conflicting_labels": "error",
-    "empty_class": "error",
-    "too_few_images": "error",
-    "class_not_in_train": "error",
-    "truncated": "error",
-    "unreadable": "error",
-    "similar_classes": "warning",
-    "near_conflicting_labels": "warning",
-    "duplicates": "warning",
-    "near_duplicates": "warning",
-    "wrong_suffix": "warning",
-    "imbalance": "warning",
-    "class_not_in_split": "warning",
-    "tiny": "warning",
-    "mixed_ranges": "warning",
-    "odd_sized": "note",
-    "blank": "note",
-    "part_of_range": "note",
-    "several_pictures": "note",
-    "damaged_metadata": "note",
-}
 
 IMBALANCE = 5.0
 """The largest class over the smallest, from which on classes count as unbalanced."""
@@ -54,24 +23,6 @@ DAMAGED_NAMES = 8
 """Kinds of damage beside the pixels that are named."""
 ODD_ASPECT = 4.0
 """The longer side over the shorter, from which on a centre crop sees too little of a picture."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know. files: as the samples name them, none when it is about classes. message: what, and what to do."""
-
-    kind: str
-    message: str
-    files: tuple[str, ...] = ()
-
-    @property
-    def severity(self) -> Severity:
-        """How much findings of this kind matter."""
-        return KINDS[self.kind]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"kind": self.kind, "severity": self.severity, "message": self.message, "files": list(self.files)}
 
 
 def list_findings(samples: Samples, inspection: Inspection) -> tuple[Finding, ...]:

@@ -23,6 +23,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "system_folder": ("hidden folders or folders of a system, an archive or a notebook", ""),
     "read_already": ("links to folders that are read already", ""),
     "repeated_row": ("rows that repeat an earlier row in every column", ""),
+    "no_split": ("pictures that no list of a split names", "List them, or move them away."),
     "blank_row": ("rows whose cells are all empty", ""),
     "small_class": ("pictures of classes smaller than --min-per-class", ""),
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.data.finding import Finding
 from pocketvision.data.left_out import LeftOut
 from pocketvision.data.origin import Origin
 from pocketvision.errors import UsageError
@@ -52,6 +53,7 @@ class Samples:
     left_out: what of the source is in no row, counted by reason.
     reading: sentences that say how the source was understood where it could have been understood otherwise.
     origin: where they were read from; None where they were not read.
+    found: what was wrong or odd in the files that say the truth, for the audit to tell.
     """
 
     root: Path
@@ -62,6 +64,7 @@ class Samples:
     left_out: tuple[LeftOut, ...] = ()
     reading: tuple[str, ...] = ()
     origin: Origin | None = None
+    found: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.truth:

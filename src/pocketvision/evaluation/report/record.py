@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pocketvision.data.audit import Audit
-from pocketvision.data.findings import Finding
+from pocketvision.data.finding import Finding
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.near_twins import NearTwins

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketvision.data.findings import KINDS
+from pocketvision.data.finding import KINDS
 from pocketvision.errors import MissingExtraError
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Overlap
