@@ -23,7 +23,12 @@ def written(tmp_path: Path, text: str | bytes, name: str = "file") -> Path:
     return file
 
 
-VALUES = {"info": {"a": [1, {"b": None}]}, "images": [{"id": 1, "n": "é]}\"한"}, [], 12345678901, -1.5e-7], "none": [], "x": 12}
+VALUES = {
+    "info": {"a": [1, {"b": None}]},
+    "images": [{"id": 1, "n": 'é]}"한'}, [], 12345678901, -1.5e-7],
+    "none": [],
+    "x": 12,
+}
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -88,7 +93,7 @@ def test_xml_comes_element_by_element(tmp_path: Path) -> None:
     assert [(each.get("n"), len(each)) for each in images] == [("1", 1), ("2", 0)]
     assert root.get("a") == "1" and [each.tag for each in root] == ["name", "z"]
     assert len(xml_root(written(tmp_path, XML))) == 4
-    assert xml_root(written(tmp_path, '<a>é</a>'.encode("utf-16"))) is not None
+    assert xml_root(written(tmp_path, "<a>é</a>".encode("utf-16"))) is not None
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "lol">' + "".join(f'<!ENTITY c{n} "{"&b;" * 10}">' for n in range(9)) + "]><a>&c8;</a>"

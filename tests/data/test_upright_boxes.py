@@ -26,8 +26,11 @@ def test_boxes_drawn_on_the_stored_pixels_turn_as_pillow_turns_the_picture(orien
     # The file says the stored size; another picture of the set, that fits the stored way alone, votes for 2 to 4.
     vote = [0, 0, 58, 5]
     found = upright_boxes(
-        np.array([box, vote], np.float64), np.array([0, 1]), np.array([[0, 0], [0, 0]]),
-        np.array([[*size, orientation], [*size, 6]]), PIXELS,
+        np.array([box, vote], np.float64),
+        np.array([0, 1]),
+        np.array([[0, 0], [0, 0]]),
+        np.array([[*size, orientation], [*size, 6]]),
+        PIXELS,
     )
     assert found.boxes[0].tolist() == list(upright.getbbox())
     assert found.sizes[0].tolist() == list(upright.size)

@@ -62,8 +62,11 @@ class Audit:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many findings of each kind there are, the worst kinds first; kinds without any are absent."""
-        return dict(Counter(finding.kind for finding in self.findings))
+        """How often each kind was found, the worst kinds first; kinds without any are absent."""
+        found: Counter[str] = Counter()
+        for finding in self.findings:
+            found[finding.kind] += finding.count
+        return dict(found)
 
     def worst_files(self, limit: int = 10) -> list[tuple[str, tuple[str, ...]]]:
         """Files with the kinds of what was found of them: those that can not be read first, then those with the most errors,

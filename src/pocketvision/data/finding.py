@@ -16,10 +16,32 @@ KINDS: dict[str, Severity] = {
     "empty_class": "error",
     "too_few_images": "error",
     "class_not_in_train": "error",
+    "missing_images": "error",
+    "unknown_category": "error",
+    "unreadable_box": "error",
+    "box_outside": "error",
     "truncated": "error",
     "unreadable": "error",
     "similar_classes": "warning",
     "near_conflicting_labels": "warning",
+    "conflicting_boxes": "warning",
+    "near_repeated_boxes": "warning",
+    "repeated_boxes": "warning",
+    "no_area": "warning",
+    "size_differs": "warning",
+    "beyond_border": "warning",
+    "reversed_corners": "warning",
+    "turned_images": "warning",
+    "unsure_turn": "warning",
+    "shares_as_pixels": "warning",
+    "pixels_as_shares": "warning",
+    "repeated_category": "warning",
+    "box_of_no_image": "warning",
+    "repeated_images": "warning",
+    "other_shapes": "warning",
+    "small_objects": "warning",
+    "one_class_in_nearly_all": "warning",
+    "rare_classes": "warning",
     "duplicates": "warning",
     "near_duplicates": "warning",
     "wrong_suffix": "warning",
@@ -32,16 +54,24 @@ KINDS: dict[str, Severity] = {
     "part_of_range": "note",
     "several_pictures": "note",
     "damaged_metadata": "note",
+    "unlisted_images": "note",
+    "crowds": "note",
+    "category_gaps": "note",
+    "unused_classes": "note",
+    "other_opinions": "note",
+    "confident_boxes": "note",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know. files: as the samples name them, none when it is about classes. message: what, and what to do."""
+    """One thing to know. files: as the samples name them, some of them where there are many, none when it is about classes.
+    message: what, and what to do. count: how often it is there."""
 
     kind: str
     message: str
     files: tuple[str, ...] = ()
+    count: int = 1
 
     @property
     def severity(self) -> Severity:
@@ -50,4 +80,10 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"kind": self.kind, "severity": self.severity, "message": self.message, "files": list(self.files)}
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "files": list(self.files),
+            "count": self.count,
+        }

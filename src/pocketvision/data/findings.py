@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.data.boxes.findings import box_findings
 from pocketvision.data.class_names import similar_names
 from pocketvision.data.finding import KINDS, Finding
 from pocketvision.data.image_files import SUFFIXES
@@ -14,6 +15,7 @@ from pocketvision.data.inspection import Inspection
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import FORMATS, FULL_RANGE
 from pocketvision.printable import counted, quoted
+from pocketvision.tasks.detection.truth import DETECTION
 
 IMBALANCE = 5.0
 """The largest class over the smallest, from which on classes count as unbalanced."""
@@ -29,7 +31,7 @@ def list_findings(samples: Samples, inspection: Inspection) -> tuple[Finding, ..
     """Everything found, the worst kinds first and each kind in the samples' order."""
     rank = {kind: place for place, kind in enumerate(KINDS)}
     found = chain.from_iterable(find(samples, inspection) for find in _FINDERS)
-    return tuple(sorted(found, key=lambda finding: rank[finding.kind]))
+    return tuple(sorted(chain(samples.found, found), key=lambda finding: rank[finding.kind]))
 
 
 def _unreadable(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
@@ -95,7 +97,15 @@ def _group_leaks(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
             yield _finding("group_leak", message, samples, members)
 
 
+def _similar_classes(samples: Samples, _: Inspection) -> Iterator[Finding]:
+    for names in similar_names(samples.class_names):
+        message = f"{_listed([quoted(name) for name in names])} are classes of nearly one name."
+        yield Finding("similar_classes", f"{message} If they are one class, give them one name.")
+
+
 def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
+    if samples.classes is None and DETECTION in samples.truth:
+        return  # counted by their boxes (boxes/findings.py)
     counts = samples.select(inspection.readable).class_counts()
     for name, listed, count in zip(samples.class_names, samples.class_counts(), counts, strict=True):
         if listed == 0:
@@ -106,9 +116,6 @@ def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
             yield Finding("too_few_images", f"{message} {_LEAVE_OUT}")
     if samples.splits is None:
         yield from _classes_of_copies(samples, inspection)
-    for names in similar_names(samples.class_names):
-        message = f"{_listed([quoted(name) for name in names])} are classes of nearly one name."
-        yield Finding("similar_classes", f"{message} If they are one class, give them one name.")
     present = np.flatnonzero(counts)
     if len(present) == 1 and len(counts) == 1 and samples.classes is not None:
         yield Finding("too_few_images", "There is one class only; a classifier needs at least two.")
@@ -222,8 +229,10 @@ _FINDERS = (
     _near_duplicates,
     _near_leaks,
     _group_leaks,
+    _similar_classes,
     _classes,
     _classes_of_splits,
+    box_findings,
     _sizes,
     _sixteen_bits,
     _files,

@@ -66,7 +66,9 @@ class _Text:
         """The next character, one of `expected`."""
         found = self.peek()
         if not found or found not in expected:
-            raise self._wrong(f"{quoted(found) if found else 'the end'} where {' or '.join(map(quoted, expected))} is expected")
+            raise self._wrong(
+                f"{quoted(found) if found else 'the end'} where {' or '.join(map(quoted, expected))} is expected"
+            )
         self._start += 1
         return found
 

@@ -45,7 +45,11 @@ class Origin:
         labels, images = values["labels"], values["images"]
         options = SourceOptions(
             labels=None if labels is None else tuple(labels),
-            columns=Columns(**values["columns"]),
+            columns=Columns(**{name: _frozen(value) for name, value in values["columns"].items()}),
             images=None if images is None else Path(images),
         )
         return cls(Path(values["source"]), values["format"], options)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -27,6 +27,7 @@ class Columns:
     """What the columns of a table are called. `split` and `group` may be absent from it.
 
     marks: columns that stand in the place of `label`, each of them 1 in the rows that have what it is called and 0 in the others.
+    box: four columns of boxes, their left, top, right and bottom; none finds them by the names that such columns have.
     """
 
     path: str = "path"
@@ -34,6 +35,7 @@ class Columns:
     split: str = "split"
     group: str = "group"
     marks: tuple[str, ...] = ()
+    box: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, str, str, str]:

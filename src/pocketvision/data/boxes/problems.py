@@ -30,7 +30,9 @@ PROBLEMS: dict[str, Problem] = {
         "Boxes of one number are of the first class listed with it, boxes of one name of one class. Number and name classes once.",
     ),
     "unreadable_box": Problem(
-        "box", "that can not be read (no numbers, not finite, too few of them)", "Left out. Mend the file, or draw anew."
+        "box",
+        "that can not be read (no numbers, not finite, too few of them)",
+        "Left out. Mend the file, or draw anew.",
     ),
     "box_of_no_image": Problem(
         "box", "of an image that is not listed", "Left out. List the image, or remove the boxes."
@@ -90,7 +92,9 @@ PROBLEMS: dict[str, Problem] = {
         "class", "listed without any box", "Left out of the list. Add boxes, or give all names with --labels."
     ),
     "other_shapes": Problem(
-        "shape", "that is no area (points, lines, skeletons)", "Left out: a detector learns boxes. Draw boxes around them."
+        "shape",
+        "that is no area (points, lines, skeletons)",
+        "Left out: a detector learns boxes. Draw boxes around them.",
     ),
     "other_opinions": Problem(
         "image", "annotated by several people", "The first that was not cancelled is taken. Export the final one alone."
@@ -99,7 +103,7 @@ PROBLEMS: dict[str, Problem] = {
         "box", "with a sixth number, as answers of a model have", "The number is passed over. Are these true labels?"
     ),
 }
-"""By kind, as in findings.KINDS."""
+"""By kind, as in finding.KINDS."""
 
 
 class Problems:
@@ -124,7 +128,7 @@ class Problems:
     def findings(self) -> tuple[Finding, ...]:
         """One a kind, in the order of PROBLEMS."""
         return tuple(
-            Finding(kind, self._message(kind, row), tuple(self._files[kind]))
+            Finding(kind, self._message(kind, row), tuple(self._files[kind]), self._counts[kind])
             for kind, row in PROBLEMS.items()
             if self._counts.get(kind)
         )

@@ -21,6 +21,8 @@ from pocketvision.printable import quoted
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 
 _NAMED = 3
+_USUAL = ("not_an_image", "hidden", "system_folder")
+"""Left out without a word: files of annotations are no images."""
 _COPY = re.compile(r"(.+?)(?:[_.](?:jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9a-zA-Z]{8,}\.\w+$")
 """Roboflow's augmented copies: `IMG_12_jpg.rf.0a1b….jpg`."""
 
@@ -123,7 +125,7 @@ class Drawn:
             {DETECTION: truth},
             groups=self._kept_together(),
             splits=splits if (splits >= 0).any() else None,
-            left_out=self.pictures.counter.result(),
+            left_out=tuple(each for each in self.pictures.counter.result() if each.reason not in _USUAL),
             reading=ending.reading,
             found=self.problems.findings(),
         )
@@ -147,7 +149,13 @@ class Drawn:
         return cut.boxes[kept], images[kept], kept
 
     def _note(
-        self, upright: Upright, cut: Cut, again: NDArray[np.int64], images: NDArray[np.int64], said: NDArray[np.int64], unit: str
+        self,
+        upright: Upright,
+        cut: Cut,
+        again: NDArray[np.int64],
+        images: NDArray[np.int64],
+        said: NDArray[np.int64],
+        unit: str,
     ) -> None:
         of_boxes = {
             "box_outside": cut.outside,

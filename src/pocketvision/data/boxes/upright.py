@@ -90,7 +90,9 @@ def _drawn_on_stored(
     fits_upright = (extent <= upright + SLACK).all(axis=1) | in_shares
     like_stored, like_upright = _same_shape(said, stored), _same_shape(said, upright)
     # In shares of a size that is said, the size decides; else what fits.
-    votes = np.where(fits_stored == fits_upright, like_stored.astype(int) - like_upright, fits_stored.astype(int) - fits_upright)
+    votes = np.where(
+        fits_stored == fits_upright, like_stored.astype(int) - like_upright, fits_stored.astype(int) - fits_upright
+    )
     asked = (orientation > 1) & (extent > 0).any(axis=1)
     votes = np.where(asked, votes, 0)
     majority = int(np.sign(votes.sum()))

@@ -11,13 +11,21 @@ from pocketvision.data.image_files import existing_form
 from pocketvision.data.origin import Origin, SourceOptions
 from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
+from pocketvision.data.sources.box_table import BOX_TABLE
+from pocketvision.data.sources.coco import COCO
+from pocketvision.data.sources.cvat import CVAT
 from pocketvision.data.sources.image_folder import read_image_folder
 from pocketvision.data.sources.image_table import read_image_table
+from pocketvision.data.sources.label_studio import LABEL_STUDIO
+from pocketvision.data.sources.labelme import LABELME
 from pocketvision.data.sources.number_table import NUMBER_TABLE
+from pocketvision.data.sources.open_images import OPEN_IMAGES
 from pocketvision.data.sources.source import ASKED, OWN_FILE, SHAPE, Source
 from pocketvision.data.sources.split_overlay import over_source, read_origin
 from pocketvision.data.sources.tag_folder import TAG_FOLDER
 from pocketvision.data.sources.tag_table import TAG_TABLE
+from pocketvision.data.sources.voc import VOC
+from pocketvision.data.sources.yolo import YOLO
 from pocketvision.data.splits import origin_file
 from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
 from pocketvision.errors import UsageError, unknown_name
@@ -56,6 +64,14 @@ SOURCES: dict[str, Source] = {
     "tag-folder": TAG_FOLDER,
     "tag-table": TAG_TABLE,
     "number-table": NUMBER_TABLE,
+    "coco": COCO,
+    "yolo": YOLO,
+    "voc": VOC,
+    "labelme": LABELME,
+    "cvat": CVAT,
+    "label-studio": LABEL_STUDIO,
+    "open-images": OPEN_IMAGES,
+    "box-table": BOX_TABLE,
     "split-overlay": Source(
         expects="the split.csv of a run, beside the file that names its source",
         evidence=lambda path: OWN_FILE if path.suffix.lower() == ".csv" and origin_file(path).is_file() else None,
@@ -76,6 +92,7 @@ def read_samples(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     min_per_class: int = 1,
 ) -> Samples:
@@ -83,7 +100,8 @@ def read_samples(
 
     format: a name of SOURCES; None takes the one with the most specific evidence, among those that give the truth of `task`, a
     kind of task, if there is one. labels: every class name in index order; None takes the names found, in natural order. The
-    column names matter to tables alone, and so does images: where their relative paths start, None is the table's folder.
+    column names matter to tables alone; box_columns are four, of left, top, right and bottom, none finds them. images: where the
+    pictures are that a source names by paths; None is the table's folder, or where the format has them.
     min_per_class: classes with fewer images are left out, which is noted.
 
     Raises UsageError for a path that is absent, empty, of no or of several formats, for images without any truth, and for
@@ -95,13 +113,13 @@ def read_samples(
         what = "folder of images" if place.is_dir() else f"source of the format {name}"
         raise UsageError(
             f"--images {images} says where the paths of a table start, and {place} is a {what}. "
-            "Leave it out, or name the table."
+            "Leave it out, or name the table or the annotations."
         )
     if isinstance(labels, str):
         raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
     options = SourceOptions(
         labels=None if labels is None else tuple(labels),
-        columns=Columns(path_column, label_column, split_column, group_column),
+        columns=Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns)),
         images=None if images is None else Path(images),
     )
     samples = _read(Origin(place, name, options))

@@ -1,0 +1,32 @@
+"""Numbers and shapes as annotation files have them, and the upright boxes around shapes."""
+
+import math
+from typing import Any
+
+
+def hull(across: list[float], down: list[float]) -> tuple[float, ...]:
+    """The corners of the box around points; none where there is no point."""
+    return (min(across), min(down), max(across), max(down)) if across and down else ()
+
+
+def number(value: Any) -> float:
+    """A JSON value as a number; not-a-number for what is none."""
+    try:
+        return float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def turned(
+    left: float, top: float, right: float, bottom: float, degrees: float, *, at_corner: bool = False
+) -> tuple[float, float, float, float]:
+    """The upright box around one that is turned clockwise about its centre, or about its first corner."""
+    if not degrees:
+        return left, top, right, bottom
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = (left, top) if at_corner else ((left + right) / 2, (top + bottom) / 2)
+    corners = [(across - x, down - y) for across in (left, right) for down in (top, bottom)]
+    across = [x + cos * dx - sin * dy for dx, dy in corners]
+    down = [y + sin * dx + cos * dy for dx, dy in corners]
+    return min(across), min(down), max(across), max(down)

@@ -1,0 +1,99 @@
+"""CVAT XML for images, version 1.1 (docs.cvat.ai, "CVAT for image")."""
+
+import math
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from pocketvision.data.boxes.places import Place, index_files, pictures_of
+from pocketvision.data.boxes.reading import Drawn, Ending
+from pocketvision.data.boxes.shapes import hull, number, turned
+from pocketvision.data.origin import SourceOptions
+from pocketvision.data.safe_xml import xml_elements
+from pocketvision.data.samples import SPLIT_NAMES, Samples
+from pocketvision.data.sources.source import OWN_FILE, Source
+from pocketvision.errors import UsageError
+from pocketvision.tasks.detection.truth import DETECTION
+
+_HEAD = 4096
+_ROOT = re.compile(rb"<annotations(\s[^>]*)?>")
+_SIDES = ("xtl", "ytl", "xbr", "ybr")
+
+
+def is_cvat(file: Path) -> bool:
+    """Whether an XML's root is that of CVAT's."""
+    with file.open("rb") as opened:
+        return _ROOT.search(opened.read(_HEAD).replace(b"\0", b"")) is not None
+
+
+def places_of(path: Path) -> list[Place]:
+    """Such files."""
+    return index_files(path, (".xml",), is_cvat)
+
+
+def read(path: Path, options: SourceOptions) -> Samples:
+    """Boxes as they are; of turned boxes, polygons, ellipses and masks the box around them. An image's `subset` is its split.
+    Raises UsageError for a file of tracks alone, and as Drawn.samples does."""
+    places = places_of(path)
+    if not places:
+        raise UsageError(f"{path}: there is no CVAT XML (annotations of images) in it.")
+    pictures, starts = pictures_of(path, places, options.images)
+    drawn = Drawn(path, pictures)
+    names: list[str] = []
+    for place in places:
+        folders, tracks = starts(place), 0
+        for element in xml_elements(place.path, "image", "track", "label"):
+            if element.tag == "label":
+                names.append(element.findtext("name") or "")
+            elif element.tag == "image":
+                _add(drawn, element, folders, place.split)
+            tracks += element.tag == "track"
+        if tracks:
+            raise UsageError(
+                f"{place.path}: it holds {tracks} tracks of a video, whose frames are not named. Export it from CVAT as "
+                '"CVAT for images 1.1", with the images.'
+            )
+    return drawn.samples(Ending(options.labels, [name for name in names if name] or None))
+
+
+def _add(drawn: Drawn, image: Element, folders: list[Path], split: int) -> None:
+    name = image.get("name", "")
+    split = SPLIT_NAMES.get(image.get("subset", "").lower(), split)
+    path = drawn.pictures.find(name, folders, split)
+    row = drawn.image(path, name, size=(number(image.get("width")), number(image.get("height"))), split=split)
+    for shape in image if row is not None else ():
+        corners = _corners(shape)
+        if corners is None:
+            if shape.tag != "tag":  # of the image as a whole
+                drawn.problems.add("other_shapes", shape.tag, drawn.paths[row or 0])
+        else:
+            drawn.box(row or 0, shape.get("label", ""), corners)
+
+
+def _corners(shape: Element) -> tuple[float, ...] | None:
+    """None for a shape that is no area."""
+    values = {name: number(value) for name, value in shape.attrib.items() if name not in ("label", "points", "source")}
+    if shape.tag == "box":
+        return turned(*(values.get(side, math.nan) for side in _SIDES), values.get("rotation", 0.0))
+    if shape.tag == "polygon":
+        pairs = [point.partition(",") for point in shape.get("points", "").split(";")]
+        return hull([number(x) for x, _, _ in pairs], [number(y) for _, _, y in pairs])
+    if shape.tag == "ellipse":
+        x, y, rx, ry = (values.get(name, math.nan) for name in ("cx", "cy", "rx", "ry"))
+        angle = math.radians(values.get("rotation", 0.0))
+        wide = math.hypot(rx * math.cos(angle), ry * math.sin(angle))
+        high = math.hypot(rx * math.sin(angle), ry * math.cos(angle))
+        return x - wide, y - high, x + wide, y + high
+    if shape.tag == "mask":
+        left, top, width, height = (values.get(name, math.nan) for name in ("left", "top", "width", "height"))
+        return left, top, left + width, top + height
+    return None
+
+
+CVAT = Source(
+    expects="a CVAT XML for images (annotations.xml), or a folder with one",
+    evidence=lambda path: OWN_FILE if places_of(path) else None,
+    kinds=(DETECTION,),
+    read=read,
+    names_files=True,
+)
