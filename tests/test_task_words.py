@@ -42,8 +42,8 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "the option that names a table's column, and its default",
         "label_column label",
-        "cli/check.py cli/evaluate.py cli/threshold.py cli/train.py data/sources/catalog.py evaluation/images.py "
-        "workflows/check.py workflows/evaluate.py workflows/threshold.py workflows/train.py",
+        "cli/check.py cli/convert.py cli/evaluate.py cli/threshold.py cli/train.py data/sources/catalog.py evaluation/images.py "
+        "workflows/check.py workflows/convert.py workflows/evaluate.py workflows/threshold.py workflows/train.py",
     ),
     (
         "the column of that name in tables and in split.csv, with the name of a class",
@@ -52,6 +52,13 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "data/sources/number_table.py data/sources/split_overlay.py data/sources/tag_table.py data/splits.py data/table_rows.py "
         "data/tag_column.py training/recorded_split.py",
     ),
+    (
+        "what files of boxes call an object's class: members, attributes, columns",
+        "label label_name",
+        "data/box_writers/labelme.py data/box_writers/voc.py data/box_writers/writer.py data/boxes/box_columns.py "
+        "data/sources/box_table.py data/sources/cvat.py data/sources/label_studio.py data/sources/labelme.py",
+    ),
+    ("the name of a tool", "is_label_studio", "data/sources/label_studio.py"),
     ("the name of folders that hold masks", "label", "data/folder_layout.py"),
     (
         "columns of history.csv and what is told of an epoch",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pocketvision.workflows.check import check
+    from pocketvision.workflows.convert import convert
     from pocketvision.workflows.demo import demo
     from pocketvision.workflows.evaluate import evaluate
     from pocketvision.workflows.import_weights import import_weights
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
 # this is set before it is loaded. Nothing here calls home; whoever wants it to sets the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["check", "demo", "evaluate", "import_weights", "load", "predict", "stream", "threshold", "train", "verify"]
+__all__ = [
+    "check",
+    "convert",
+    "demo",
+    "evaluate",
+    "import_weights",
+    "load",
+    "predict",
+    "stream",
+    "threshold",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

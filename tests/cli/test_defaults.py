@@ -18,6 +18,7 @@ from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.check import check
+from pocketvision.workflows.convert import convert
 from pocketvision.workflows.demo import demo
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
@@ -35,6 +36,7 @@ from pocketvision.workflows.verify import verify
 # What a verb of the shell is in Python: a function and the settings that it is given.
 PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "check": (check,),
+    "convert": (convert,),
     "train": (train, Recipe),
     "demo": (demo,),
     "evaluate": (evaluate,),

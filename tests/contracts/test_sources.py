@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bright_spots.source import SPOTS, write_spots
+from data.boxes.drawn_sets import DRAWN_SETS
 from PIL import Image
 
 from pocketvision.data.origin import Origin
@@ -74,6 +75,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "tag-folder": tag_folder,
     "tag-table": tag_table,
     "number-table": number_table,
+    **DRAWN_SETS,
     "split-overlay": overlay,
     "spots": spots,
 }
@@ -112,12 +114,12 @@ def test_it_knows_its_own(name: str, tmp_path: Path) -> None:
 def test_it_gives_truth_of_its_kinds(name: str, tmp_path: Path) -> None:
     samples = own(name, tmp_path)
     assert set(samples.truth) <= set(SOURCES[name].kinds or samples.truth) and len(samples) == 8
-    several = name.startswith("tag-")
     if name != "number-table":
-        assert samples.class_names == ("a", "b") and samples.class_counts().tolist() == [4, 5 if several else 4]
+        counts = [5, 4] if name in DRAWN_SETS else [4, 5] if name.startswith("tag-") else [4, 4]
+        assert samples.class_names == ("a", "b") and samples.class_counts().tolist() == counts
     _, placement = INPUT.place(samples.file(3))
     for truth in samples.truth.values():
-        assert truth.present.all() and len(truth) == 8 and truth.strata.shape == (8,)
+        assert truth.present.all() and len(truth) == len(truth.strata) == 8
         chosen = truth.select(np.array([3, 0]))
         assert [chosen.said(0), chosen.said(1)] == [truth.said(3), truth.said(0)]
         assert len(truth.through(3, placement)) == 1

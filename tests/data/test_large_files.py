@@ -63,17 +63,16 @@ def test_broken_json_is_said_with_its_place(tmp_path: Path, text: str | bytes, s
 
 def test_large_json_takes_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "large.json"
-    element = json.dumps({"id": 1, "bbox": [1.25, 2.5, 3.75, 4.0], "segmentation": [[0.5] * 100]})
+    element = json.dumps({"id": 1, "bbox": [1.25, 2.5, 3.75, 4.0], "note": "x" * 1500})
     with file.open("w") as opened:
         opened.write('{"annotations": [' + element)
-        for _ in range(20_000):
-            opened.write(", " + element)
+        opened.write((", " + element) * 5_000)
         opened.write("]}")
     tracemalloc.start()
     count = sum(1 for _ in json_elements(file))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert count == 20_001 and file.stat().st_size > 10e6 and peak < 10e6
+    assert count == 5_001 and file.stat().st_size > 7e6 and peak < 5e6
 
 
 def test_an_element_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,5 +115,5 @@ def test_xml_bombs_and_other_files_are_refused(tmp_path: Path, text: str | bytes
 
 def test_broken_xml_is_said_with_its_line(tmp_path: Path) -> None:
     for text in ("<a>\n<b></a>", "", "<a>"):
-        with pytest.raises(UsageError, match="line [12]: not readable as XML"):
+        with pytest.raises(UsageError, match=r"line [12]: not readable as XML"):
             xml_root(written(tmp_path, text))

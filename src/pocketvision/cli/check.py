@@ -7,6 +7,7 @@ import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
+    BoxColumns,
     Format,
     GroupColumn,
     Images,
@@ -20,6 +21,7 @@ from pocketvision.cli.options import (
     TaskKind,
     Workers,
     parse_labels,
+    parse_names,
 )
 from pocketvision.cli.terminal import stdout, styled
 from pocketvision.printable import counted
@@ -34,7 +36,12 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def check(
-    data: Annotated[Path, typer.Argument(help="An image folder (DATA/class/*.jpg) or a CSV or Parquet table.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="An image folder (DATA/class/*.jpg), a CSV or Parquet table, or pictures with boxes (COCO, YOLO, VOC …)."
+        ),
+    ],
     labels: Labels = None,
     format: Format = None,
     task: TaskKind = None,
@@ -42,6 +49,7 @@ def check(
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
+    box_columns: BoxColumns = None,
     images: Images = None,
     min_per_class: MinPerClass = 1,
     workers: Workers = 2,
@@ -79,6 +87,7 @@ def check(
             label_column=label_column,
             split_column=split_column,
             group_column=group_column,
+            box_columns=parse_names(box_columns),
             images=images,
             min_per_class=min_per_class,
             workers=workers,

@@ -62,11 +62,19 @@ SplitColumn = Annotated[
 GroupColumn = Annotated[
     str, typer.Option(help="The table's column of groups; a group never straddles splits.", rich_help_panel="Tables")
 ]
+BoxColumns = Annotated[
+    str | None,
+    typer.Option(
+        help="The table's columns of boxes: left, top, right, bottom, with commas between them.  [default: found by their names]",
+        metavar="NAMES",
+        rich_help_panel="Tables",
+    ),
+]
 Images = Annotated[
     Path | None,
     typer.Option(
-        help="Where a table's relative paths start, and where absolute ones are looked up that lead nowhere.  [default: the "
-        "table's folder]",
+        help="Where the relative paths of a table or of annotations start, and where absolute ones are looked up that lead "
+        "nowhere.  [default: the table's folder]",
         metavar="FOLDER",
         rich_help_panel="Tables",
     ),
@@ -81,6 +89,11 @@ DecodingWorkers = Annotated[
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images of more pixels are refused before they are decoded.")]
 Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
+
+
+def parse_names(value: str | None) -> list[str]:
+    """Names of columns with commas between them; none where nothing is given."""
+    return [] if value is None else [name.strip() for name in value.split(",")]
 
 
 def parse_labels(value: str | None) -> list[str] | None:

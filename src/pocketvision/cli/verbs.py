@@ -9,6 +9,7 @@ from typer.core import TyperGroup, TyperOption
 
 from pocketvision.cli import (
     check,
+    convert,
     demo,
     evaluate,
     export,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command(name="demo")(demo.demo)
 app.command(name="check")(check.check)
+app.command(name="convert")(convert.convert)
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="threshold")(threshold.threshold)

@@ -22,10 +22,11 @@ _NUMBER_GOES_ON = re.compile(r"[-+0-9.eE]")
 
 
 def json_elements(path: Path) -> Iterator[tuple[str, Any]]:
-    """The elements of a file's arrays, each with the array's key; of a list at the top the key is "". Other members of an object at
-    the top are yielded whole, with their key.
+    """The elements of a file's arrays, each with the array's key; of a list at the top the key is "". Other members of an
+    object at the top are yielded whole, with their key.
 
-    Raises UsageError, with the place, for a file that can not be read, is no JSON, ends early, or has an element that is too large.
+    Raises UsageError, with the place, for a file that can not be read, is no JSON, ends early, or has an element that is too
+    large.
     """
     try:
         with path.open("rb") as file:
@@ -48,7 +49,7 @@ class _Text:
     def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file = path, file
         head = file.peek(4)[:4]
-        encoding = "utf-8-sig" if not head[1:2] == b"\0" else "utf-16-le"
+        encoding = "utf-8-sig" if head[1:2] != b"\x00" else "utf-16-le"
         self._decode = codecs.getincrementaldecoder("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else encoding)()
         self._decoder = json.JSONDecoder()
         self._window, self._start, self._passed, self._ended = "", 0, 0, False
@@ -134,7 +135,8 @@ class _Text:
             size = self._path.stat().st_size
             raise UsageError(
                 f"{self._path}: one element at character {self._passed + self._start:,} has more than {LARGEST_ELEMENT >> 20} "
-                f"million characters; the file ({size / 1e6:,.0f} MB) would take some {size * 20 / 1e9:,.0f} GB of memory. Is it a "
+                f"million characters; the file ({size / 1e6:,.0f} MB) would take some {size * 20 / 1e9:,.0f} GB of "
+                f"memory. Is it a "
                 "list of annotations?"
             )
         # Twice what is held, so that a long element is not decoded again for every piece.

@@ -78,6 +78,7 @@ class _Reader:
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise UsageError(
-            f"{self._path}, line {self._parser.CurrentLineNumber}: it declares or uses entities (<!ENTITY …>), which are not read: "
+            f"{self._path}, line {self._parser.CurrentLineNumber}: it declares or uses entities (<!ENTITY …>), which "
+            f"are not read: "
             "they can fill the memory or name other files. Take them out; annotation tools write none."
         )

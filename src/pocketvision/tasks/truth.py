@@ -9,7 +9,8 @@ from pocketvision.preprocessing import Placement
 from pocketvision.tasks.ragged import Ragged
 
 Strata = NDArray[np.int64] | Ragged
-"""(n) a number for each image, or several where it holds several things that a split shares out: n rows with the column `stratum`."""
+"""(n) a number for each image, or several where it holds several things that a split shares out: n rows with the column
+`stratum`."""
 
 
 class Truth(Protocol):

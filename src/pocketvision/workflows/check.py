@@ -23,6 +23,7 @@ def check(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     min_per_class: int = 1,
     max_pixels: int = MAX_PIXELS,
@@ -32,13 +33,14 @@ def check(
 ) -> Audit:
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
 
-    data: an image folder, a CSV or Parquet table, or a data set that gives (picture, truth); the column names matter to tables
-    alone. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each.
-    labels: every class name in index order; None takes those found. format, task: as what the data is read; None finds out.
-    images: where a table's relative paths start; None is its folder. min_per_class: classes with fewer are left out. max_pixels:
-    larger images count as unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the
-    `train` extra). on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a
-    training. Raises UsageError when `data` is no such source.
+    data: an image folder, a CSV or Parquet table, pictures with boxes in any format of SOURCES, or a data set that gives
+    (picture, truth); the column names matter to tables alone, box_columns are four, of left, top, right and bottom. paths: in
+    its place, files or pictures (data/sources/in_memory.py); labels then has the class of each. labels: every class name in
+    index order; None takes those found. format, task: as what the data is read; None finds out. images: where a table's
+    relative paths start; None is its folder. min_per_class: classes with fewer are left out. max_pixels: larger images count as
+    unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the `train` extra).
+    on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a training. Raises
+    UsageError when `data` is no such source.
     """
     given = given_data(data, paths, labels, task)
     if isinstance(given, InMemory):
@@ -53,6 +55,7 @@ def check(
             label_column=label_column,
             split_column=split_column,
             group_column=group_column,
+            box_columns=box_columns,
             images=images,
             min_per_class=min_per_class,
         )

@@ -68,8 +68,8 @@ def find_box(header: Sequence[str]) -> tuple[tuple[int, int, int, int], str] | N
 def box_columns(
     where: object, header: Sequence[str], *, path: str, label: str, split: str, group: str, box: Sequence[str] = ()
 ) -> BoxColumns:
-    """Raises UsageError for a header that lacks one. box: four names, as corners; none finds them. path, label: a name that is not
-    there may be another usual one, where it is the usual itself."""
+    """Raises UsageError for a header that lacks one. box: four names, as corners; none finds them. path, label: a name that is
+    not there may be another usual one, where it is the usual itself."""
     found = ", ".join(shortened(name, 40) for name in header[:30]) or "none"
     if box and len(box) != 4:
         raise UsageError(f"--box-columns has {len(box)} names; expected four, such as x1,y1,x2,y2.")
@@ -89,7 +89,8 @@ def box_columns(
         free = [place for place in ([header.index(name)] if name in header else others) if place not in taken]
         if not free:
             raise UsageError(
-                f"{where}: no column {quoted(name)} for the {role}. Columns found: {found}. Name the right one with {role}_column "
+                f"{where}: no column {quoted(name)} for the {role}. Columns found: {found}. Name the right one with "
+                f"{role}_column "
                 f"(--{role}-column)."
             )
         places[role] = free[0]

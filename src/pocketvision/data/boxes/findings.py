@@ -1,7 +1,7 @@
 """What an audit has to say about the boxes of images once they are read: doubled, contradicting, lopsided or too small."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ _FILES = 10
 _NAMED = 4
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """What a finder tells: how many, of which images, and in words."""
 
     kind: str
@@ -54,7 +55,8 @@ def _doubled(truth: BoxLabels, _: Inspection) -> Iterator[Found]:
         (
             "near_repeated_boxes",
             same,
-            f"nearly the same as another of its class (they share {SAME:.0%} and more). Both are learned and asked for: remove one.",
+            f"nearly the same as another of its class (they share {SAME:.0%} and more). Both are learned and asked "
+            f"for: remove one.",
         ),
         (
             "conflicting_boxes",
@@ -72,8 +74,8 @@ def _doubled(truth: BoxLabels, _: Inspection) -> Iterator[Found]:
 
 
 def pairs_alike(truth: BoxLabels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of boxes of one image that share SAME of their area, crowds aside. Each is compared with its NEIGHBOURS by the left side
-    alone: the work grows with the boxes, not with their pairs."""
+    """Pairs of boxes of one image that share SAME of their area, crowds aside. Each is compared with its NEIGHBOURS by the left
+    side alone: the work grows with the boxes, not with their pairs."""
     kept = np.flatnonzero(~truth.rows.columns["crowd"])
     images, boxes = truth.images[kept], truth.boxes[kept]
     order = np.lexsort((boxes[:, 0], images))
@@ -98,23 +100,24 @@ def _classes(truth: BoxLabels, inspection: Inspection) -> Iterator[Found]:
     if len(counts) > 1 and counts.max() >= NEARLY_ALL * total:
         most = int(counts.argmax())
         message = (
-            f"The class {quoted(truth.class_names[most])} has {counts[most]:,} of {plural(total, 'box')} ({counts[most] / total:.0%}): "
-            "look at the figures of each class, not at their mean alone, and add images of the others."
+            f"The class {quoted(truth.class_names[most])} has {counts[most]:,} of {plural(total, 'box')} "
+            f"({counts[most] / total:.0%}). "
+            "Look at the figures of each class, not at their mean alone, and add images of the others."
         )
         yield Found("one_class_in_nearly_all", int(counts[most]), nowhere, message)
     rare = np.flatnonzero(images < 2)
     if len(rare):
         names = ", ".join(f"{quoted(truth.class_names[place])} ({images[place]})" for place in rare[:_NAMED])
         message = (
-            f"{counted(len(rare), 'class')} with boxes in fewer than 2 readable images: {names}. They can be learned or measured, not "
-            "both: add images of them."
+            f"{counted(len(rare), 'class')} with boxes in fewer than 2 readable images: {names}. They can be learned "
+            "or measured, not both: add images of them."
         )
         yield Found("rare_classes", len(rare), nowhere, message)
     crowd = truth.rows.columns["crowd"]
     if crowd.any():
         message = (
-            f"{plural(int(crowd.sum()), 'box')} around crowds (iscrowd, IsGroupOf): an answer there is neither right nor wrong, and "
-            "nothing is learned from them."
+            f"{plural(int(crowd.sum()), 'box')} around crowds (iscrowd, IsGroupOf). An answer there is neither right "
+            "nor wrong, and nothing is learned from them."
         )
         yield Found("crowds", int(crowd.sum()), truth.images[crowd], message)
 
@@ -127,7 +130,8 @@ def _small(truth: BoxLabels, inspection: Inspection) -> Iterator[Found]:
         smallest = np.argsort(sides.min(axis=1), kind="stable")
         left = choice.shares[choice.size]
         message = (
-            f"{share:.0%} of the boxes are less than {SMALL:g} pixels wide or high in an input of {SIZES[0]} pixels: they are hardly "
+            f"{share:.0%} of the boxes are less than {SMALL:g} pixels wide or high in an input of {SIZES[0]} pixels: "
+            f"they are hardly "
             f"seen. Take --size {choice.size}, where {left:.0%} are{', or cut the pictures into tiles' if left > FEW else ''}."
         )
         yield Found("small_objects", round(share * len(truth.boxes)), truth.images[smallest], message)

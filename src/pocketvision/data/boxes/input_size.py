@@ -27,12 +27,13 @@ class SizeChoice:
 
 
 def shorter_sides(truth: BoxLabels, sizes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(m) the shorter side of each object as a share of its picture's longer side, by which a picture is fitted into a square. sizes:
-    (n, 2) width and height of the pictures, NaN for objects where one is 0. Crowds are left out."""
+    """(m) the shorter side of each object as a share of its picture's longer side, by which a picture is fitted into a square.
+    sizes: (n, 2) width and height of the pictures, NaN for objects where one is 0. Crowds are left out."""
     counted = ~truth.rows.columns["crowd"]
     sides = (truth.boxes[:, 2:] - truth.boxes[:, :2]).min(axis=1)[counted]
     longest = sizes.max(axis=1)[truth.images[counted]].astype(np.float64)
-    return np.divide(sides, longest, out=np.full(len(sides), np.nan), where=longest > 0)
+    shares: NDArray[np.float64] = np.divide(sides, longest, out=np.full(len(sides), np.nan), where=longest > 0)
+    return shares
 
 
 def choose_size(truth: BoxLabels, sizes: NDArray[np.integer]) -> SizeChoice:

@@ -17,7 +17,8 @@ _PICTURES = ("images", "JPEGImages", "imgs", "data", "img")
 
 
 class Place(NamedTuple):
-    """A file or folder of annotations. split: index into SPLITS that its folder or name says, -1 for none. base: the data's top."""
+    """A file or folder of annotations. split: index into SPLITS that its folder or name says, -1 for none. base: the data's
+    top."""
 
     path: Path
     split: int

@@ -27,7 +27,8 @@ PROBLEMS: dict[str, Problem] = {
     "repeated_category": Problem(
         "class",
         "listed more than once, by number or by name",
-        "Boxes of one number are of the first class listed with it, boxes of one name of one class. Number and name classes once.",
+        "Boxes of one number are of the first class listed with it, boxes of one name of one class. Number and name "
+        "classes once.",
     ),
     "unreadable_box": Problem(
         "box",

@@ -29,8 +29,8 @@ _COPY = re.compile(r"(.+?)(?:[_.](?:jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9a-zA-Z]
 
 @dataclass(frozen=True)
 class Ending:
-    """How the reading of a source ends. names: every class the format lists, in index order; None takes natural order. backgrounds:
-    whether pictures that lie beside listed ones, and are not listed, are backgrounds."""
+    """How the reading of a source ends. names: every class the format lists, in index order; None takes natural order.
+    backgrounds: whether pictures that lie beside listed ones, and are not listed, are backgrounds."""
 
     labels: Sequence[str] | None = None
     names: Sequence[str] | None = None
@@ -261,7 +261,8 @@ class Drawn:
             return UsageError(f"{self.where}: it lists no image. Expected images with boxes.")
         name = next(iter(self.missing))
         return UsageError(
-            f"{self.where}: none of its {self.gone:,} pictures is there. {quoted(name)} {self.pictures.cause(name)} Paths start at "
+            f"{self.where}: none of its {self.gone:,} pictures is there. {quoted(name)} {self.pictures.cause(name)} "
+            f"Paths start at "
             f"{self.pictures.root}; --images FOLDER says where else."
         )
 

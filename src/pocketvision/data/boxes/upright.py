@@ -41,17 +41,18 @@ class Upright:
 def upright_boxes(
     drawn: Floats, images: NDArray[np.int64], said: NDArray[np.int64], stored: NDArray[np.int64], unit: str
 ) -> Upright:
-    """drawn: (m, 4) left, top, right, bottom in `unit`, in any order of corners. images: (m) which of n pictures each is on. said:
-    (n, 2) width and height in the file, 0 where it says none. stored: (n, 3) width, height and orientation of the pictures."""
+    """drawn: (m, 4) left, top, right, bottom in `unit`, in any order of corners. images: (m) which of n pictures each is on.
+    said: (n, 2) width and height in the file, 0 where it says none. stored: (n, 3) width, height and orientation of the
+    pictures."""
     boxes = np.concatenate([np.minimum(drawn[:, :2], drawn[:, 2:]), np.maximum(drawn[:, :2], drawn[:, 2:])], axis=1)
     orientation = stored[:, 2]
     sideways = np.isin(orientation, _SIDEWAYS)
-    known = (stored[:, :2] > 0).all(axis=1)
+    known = np.asarray((stored[:, :2] > 0).all(axis=1), np.bool_)
     flat = np.where(known[:, None], stored[:, :2], said).astype(np.int64)
     size = np.where((sideways & known)[:, None], flat[:, ::-1], flat)
     extent = _extent(boxes, images, len(said))
-    other_unit = (extent > 0).any(axis=1) & _other_unit(extent, size, unit)
-    in_shares = other_unit if unit == PIXELS else ~other_unit
+    other_unit = np.asarray((extent > 0).any(axis=1) & _other_unit(extent, size, unit), np.bool_)
+    in_shares: Marks = other_unit if unit == PIXELS else np.asarray(~other_unit, np.bool_)
     on_stored, unsure = _drawn_on_stored(extent, said, flat, size, orientation, in_shares)
     own = np.where(on_stored[:, None], flat, size)
     boxes = np.where(in_shares[images, None], boxes * np.tile(own, 2)[images], boxes)
@@ -59,7 +60,7 @@ def upright_boxes(
     scaled = resized & ~in_shares & _scale(extent, said, own)
     scale = np.where(scaled[:, None], own / np.maximum(said, 1), 1.0)
     boxes = _turned(boxes * np.tile(scale, 2)[images], orientation[images], flat[images], on_stored[images])
-    turned_round = (drawn[:, :2] > drawn[:, 2:]).any(axis=1)
+    turned_round = np.asarray((drawn[:, :2] > drawn[:, 2:]).any(axis=1), np.bool_)
     return Upright(boxes, size, on_stored, unsure, resized, other_unit, turned_round)
 
 
@@ -97,8 +98,8 @@ def _drawn_on_stored(
     votes = np.where(asked, votes, 0)
     majority = int(np.sign(votes.sum()))
     open_ones = asked & (votes == 0)
-    on_stored = (votes > 0) | (open_ones & (majority > 0))
-    return on_stored, open_ones & (majority == 0)
+    on_stored = np.asarray((votes > 0) | (open_ones & (majority > 0)), np.bool_)
+    return on_stored, np.asarray(open_ones & (majority == 0), np.bool_)
 
 
 def _same_shape(one: NDArray[np.int64], other: NDArray[np.int64]) -> Marks:
@@ -109,8 +110,8 @@ def _same_shape(one: NDArray[np.int64], other: NDArray[np.int64]) -> Marks:
 
 
 def _scale(extent: Floats, said: NDArray[np.int64], own: NDArray[np.int64]) -> Marks:
-    """(n) whether boxes of a picture of another size than is said are to be scaled to it: where they fit the said size, and either
-    not the picture's own or the two are of one shape."""
+    """(n) whether boxes of a picture of another size than is said are to be scaled to it: where they fit the said size, and
+    either not the picture's own or the two are of one shape."""
     fits_said, fits_own = (extent <= said + SLACK).all(axis=1), (extent <= own + SLACK).all(axis=1)
     return np.asarray(fits_said & (~fits_own | _same_shape(said, own)), np.bool_)
 
@@ -157,7 +158,7 @@ def cut_boxes(boxes: Floats, sizes: NDArray[np.int64]) -> Cut:
     cut = np.clip(boxes, 0, limits)
     outside = ~no_area & (cut[:, 2:] - cut[:, :2] < LEAST_SIDE).any(axis=1)
     beyond = ~no_area & ~outside & ((boxes < -SLACK) | (boxes > limits + SLACK)).any(axis=1)
-    return Cut(cut, no_area, outside, beyond)
+    return Cut(cut, *(np.asarray(marks, np.bool_) for marks in (no_area, outside, beyond)))
 
 
 def repeated(boxes: Floats, keys: NDArray[np.int64]) -> Marks:

@@ -26,8 +26,8 @@ def evidence(path: Path) -> int | None:
 
 
 def read(path: Path, options: SourceOptions) -> Samples:
-    """Pixels, or shares where all of an image's boxes are between 0 and 1. Raises UsageError, with the line, for a label without a
-    box and a split that is none, and for what box_columns and Drawn.samples refuse."""
+    """Pixels, or shares where all of an image's boxes are between 0 and 1. Raises UsageError, with the line, for a label
+    without a box and a split that is none, and for what box_columns and Drawn.samples refuse."""
     pictures = Pictures(path.parent, options.images)
     drawn = Drawn(path, pictures)
     with open_delimited(path, options.columns.names, DELIMITERS.get(path.suffix.lower(), ",")) as text:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def is_coco(file: Path) -> bool:
 
 
 def read(path: Path, options: SourceOptions) -> Samples:
-    """Element by element: the memory is that of the boxes, whatever is written beside them. The box of an annotation without one is
-    that of its polygons. Raises UsageError for what is no such JSON, and as Drawn.samples does."""
+    """Element by element: the memory is that of the boxes, whatever is written beside them. The box of an annotation without
+    one is that of its polygons. Raises UsageError for what is no such JSON, and as Drawn.samples does."""
     places = index_files(path, (".json",), is_coco)
     instances = [each for each in places if each.path.name.lower().startswith("instances")]
     chosen = instances or [each for each in places if not each.path.name.lower().startswith(_OTHERS)] or places
@@ -55,7 +56,7 @@ class _File:
         self._place, self._drawn, self._problems = place, drawn, drawn.problems
         self._rows: dict[Any, int | None] = {}
         self._categories: dict[Any, str] = {}
-        self._waiting: list[tuple[Any, Any, tuple[float, ...], bool, float]] = []
+        self._waiting: list[tuple[Any, Any, tuple[float, ...], tuple[bool, bool], float]] = []
 
     def read(self, near: list[Path]) -> list[str]:
         """The names of the categories, by number."""
@@ -68,10 +69,10 @@ class _File:
                 self._category(element)
             elif key == "annotations":
                 self._annotation(element)
-        for image, category, corners, crowd, area in self._waiting:
-            self._box(image, category, corners, crowd, area)
+        for each in self._waiting:
+            self._box(*each)
         numbers = sorted(each for each in self._categories if isinstance(each, int))
-        if gaps := [each for each, following in zip(numbers, numbers[1:], strict=False) if following > each + 1]:
+        if gaps := [each for each, following in pairwise(numbers) if following > each + 1]:
             self._problems.add("category_gaps", f"after {gaps[0]}", self._place.path.name, len(gaps))
         return [self._categories[each] for each in sorted(self._categories, key=_by_number)]
 
@@ -89,13 +90,16 @@ class _File:
 
     def _annotation(self, each: Mapping[str, Any]) -> None:
         corners = _corners(each)
-        crowd, area = bool(each.get("iscrowd", 0)), number(each.get("area"))
+        flags = (bool(each.get("iscrowd")), bool(each.get("ignore")) and not each.get("iscrowd"))
+        waiting = (each.get("image_id"), each.get("category_id"), corners, flags, number(each.get("area")))
         if self._rows and self._categories:
-            self._box(each.get("image_id"), each.get("category_id"), corners, crowd, area)
+            self._box(*waiting)
         else:
-            self._waiting.append((each.get("image_id"), each.get("category_id"), corners, crowd, area))
+            self._waiting.append(waiting)
 
-    def _box(self, image: Any, category: Any, corners: tuple[float, ...], crowd: bool, area: float) -> None:
+    def _box(
+        self, image: Any, category: Any, corners: tuple[float, ...], flags: tuple[bool, bool], area: float
+    ) -> None:
         if image not in self._rows:
             self._problems.add("box_of_no_image", f"image_id {image}", self._place.path.name)
             return
@@ -107,7 +111,7 @@ class _File:
             return
         # The area of the box itself says nothing more.
         own = area if len(corners) == 4 and abs(area - _area(corners)) > 0.01 * max(area, 1) else math.nan
-        self._drawn.box(row, self._categories[category], corners, crowd=crowd, area=own)
+        self._drawn.box(row, self._categories[category], corners, crowd=flags[0], difficult=flags[1], area=own)
 
 
 def _corners(annotation: Mapping[str, Any]) -> tuple[float, ...]:

@@ -74,7 +74,8 @@ def _corners(shape: Element) -> tuple[float, ...] | None:
     """None for a shape that is no area."""
     values = {name: number(value) for name, value in shape.attrib.items() if name not in ("label", "points", "source")}
     if shape.tag == "box":
-        return turned(*(values.get(side, math.nan) for side in _SIDES), values.get("rotation", 0.0))
+        left, top, right, bottom = (values.get(side, math.nan) for side in _SIDES)
+        return turned(left, top, right, bottom, values.get("rotation", 0.0))
     if shape.tag == "polygon":
         pairs = [point.partition(",") for point in shape.get("points", "").split(";")]
         return hull([number(x) for x, _, _ in pairs], [number(y) for _, _, y in pairs])

@@ -55,7 +55,8 @@ def read(path: Path, options: SourceOptions) -> Samples:
 
 
 def _add(drawn: Drawn, task: Mapping[str, Any], folders: list[Path], split: int) -> None:
-    data = task.get("data") if isinstance(task.get("data"), Mapping) else task
+    inner = task.get("data")
+    data = inner if isinstance(inner, Mapping) else task
     address = next((str(data[key]) for key in _keys(data)), "")
     name, path = "", None
     for name in _names(address):

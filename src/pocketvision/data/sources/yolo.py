@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketvision.data.boxes.places import bases, files_in, folders_in
 from pocketvision.data.boxes.pictures import Pictures
+from pocketvision.data.boxes.places import bases, files_in, folders_in
 from pocketvision.data.boxes.reading import Drawn, Ending
 from pocketvision.data.boxes.shapes import hull, number
 from pocketvision.data.boxes.upright import SHARES
@@ -33,8 +33,8 @@ _SPLIT_KEYS = dict(zip(SPLITS, range(3), strict=True))
 
 @dataclass(frozen=True)
 class Layout:
-    """base: the data's top. splits: folders or lists of pictures with their splits, -1 for none. names: of the classes, by number;
-    None where nothing says them."""
+    """base: the data's top. splits: folders or lists of pictures with their splits, -1 for none. names: of the classes, by
+    number; None where nothing says them."""
 
     base: Path
     splits: tuple[tuple[Path, int], ...]
@@ -73,18 +73,18 @@ def read(path: Path, options: SourceOptions) -> Samples:
     drawn = Drawn(path, pictures)
     numbers: set[int] = set()
     used: set[Path] = set()
-    by_stem = {} if options.images is None else {each.stem: each for each in _label_files(layout)}
+    by_stem = {} if options.images is None else {each.stem: each for each in _text_files(layout)}
     for place, split in layout.splits if options.images is None else [(options.images, -1)]:
         for picture in _pictures(place, pictures.counter):
             there = pictures.inside(picture) if picture.is_file() else None
             row = drawn.image(there, picture.name, split=split)
-            file = label_file(picture) if options.images is None else by_stem.get(picture.stem)
+            file = text_file(picture) if options.images is None else by_stem.get(picture.stem)
             if row is not None and file is not None and file not in used:
                 used.add(file)
                 numbers |= _add(drawn, row, file, layout.names)
             elif row is not None and file is None:
                 drawn.problems.add("unlisted_images", picture.name, pictures.inside(picture))
-    for file in _label_files(layout):
+    for file in _text_files(layout):
         if file not in used:
             drawn.image(None, file.name)
     names = layout.names
@@ -94,7 +94,7 @@ def read(path: Path, options: SourceOptions) -> Samples:
     return drawn.samples(Ending(options.labels, own, unit=SHARES, backgrounds=False, reading=said))
 
 
-def label_file(picture: Path) -> Path | None:
+def text_file(picture: Path) -> Path | None:
     """The text file of a picture: in `labels` in place of the last `images` of its path, else beside it; None where none is."""
     parts = list(picture.parts)
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
@@ -248,7 +248,7 @@ def _pictures(place: Path, counter: LeftOutCounter) -> Iterator[Path]:
             yield next((each for start in starts if (each := start / name).is_file()), place.parent / name)
 
 
-def _label_files(layout: Layout) -> Iterator[Path]:
+def _text_files(layout: Layout) -> Iterator[Path]:
     """Text files that begin with a row of numbers, where those of the pictures may lie."""
     folders = [folder for place, _ in layout.splits if (folder := place if place.is_dir() else place.parent)]
     beside = [Path(*("labels" if part == "images" else part for part in folder.parts)) for folder in folders]

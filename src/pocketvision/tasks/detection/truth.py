@@ -41,8 +41,8 @@ class BoxLabels:
     rows: n rows with the columns `boxes` (m, 4): left, top, right, bottom in pixels of the upright image (Placement says how they
     are counted), within it and with an area; `classes` (m): index into class_names; `crowd` (m): a region of many objects that
     nobody counted (COCO's iscrowd, Open Images' IsGroupOf), in which an answer is neither right nor wrong; `difficult` (m): an
-    object that VOC neither asks for nor counts; and, where a source says so, `areas` (m): the object's own, which COCO sorts small
-    ones from large ones by, in square pixels.
+    object that VOC neither asks for nor counts; and, where a source says so, `areas` (m): the object's own, which COCO sorts
+    small ones from large ones by, in square pixels.
 
     present: (n) whether anybody looked: an image without objects is an answer too, a background. class_names: in index order.
     """
@@ -83,15 +83,15 @@ class BoxLabels:
         class_names: tuple[str, ...],
         present: NDArray[np.bool_] | None = None,
     ) -> "BoxLabels":
-        """From the columns of all images together; those of flags may be absent, and present is then all of them. Raises UsageError
-        for more classes than MOST_CLASSES."""
+        """From the columns of all images together; those of flags may be absent, and present is then all of them. Raises
+        UsageError for more classes than MOST_CLASSES."""
         if len(class_names) > MOST_CLASSES:
             raise UsageError(
                 f"There are {len(class_names):,} classes of objects; at most {MOST_CLASSES:,} can be told apart."
             )
         count = len(columns["classes"])
         whole = {"crowd": np.zeros(count, np.bool_), "difficult": np.zeros(count, np.bool_), **columns}
-        held = {name: np.asarray(column, COLUMNS[name]) for name, column in whole.items()}
+        held: dict[str, NDArray[Any]] = {name: np.asarray(column, COLUMNS[name]) for name, column in whole.items()}
         looked = np.ones(len(offsets) - 1, np.bool_) if present is None else present
         return cls(Ragged(np.asarray(offsets, np.int64), held), looked, class_names)
 
@@ -115,8 +115,8 @@ class BoxLabels:
 
     @cached_property
     def strata(self) -> Ragged:
-        """What each image holds of what a split shares out evenly: its objects by class (crowds aside), the image itself, and that
-        it is a background."""
+        """What each image holds of what a split shares out evenly: its objects by class (crowds aside), the image itself, and
+        that it is a background."""
         counted, classes = ~self.rows.columns["crowd"], len(self.class_names)
         background = np.flatnonzero(self.present & (self.rows.lengths == 0))
         images = np.concatenate([self.images[counted], np.arange(len(self)), background])

@@ -1,0 +1,175 @@
+"""Every format of boxes: recognised by looking, read the same, written and read again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.boxes.drawn_sets import DRAWN_SETS, NAMES, SETS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pocketvision.data.box_writers.catalog import WRITERS, write_boxes
+from pocketvision.data.samples import Samples
+from pocketvision.data.sources.catalog import read_samples
+from pocketvision.errors import UsageError
+from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
+from pocketvision.workflows.convert import convert
+
+
+def truth_of(samples: Samples) -> BoxLabels:
+    truth = samples.truth[DETECTION]
+    assert isinstance(truth, BoxLabels)
+    return truth
+
+
+def by_name(samples: Samples) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
+    truth = truth_of(samples)
+    found = {}
+    for index, path in enumerate(samples.paths):
+        row = truth.rows.row(index)
+        names = [truth.class_names[place] for place in row["classes"].tolist()]
+        found[path.rpartition("/")[2]] = sorted(zip(names, map(tuple, row["boxes"].tolist()), strict=True))
+    return found
+
+
+def is_like(samples: Samples, expected: dict, within: float = 0.01) -> bool:
+    found = by_name(samples)
+    assert found.keys() == expected.keys()
+    for name, boxes in expected.items():
+        assert [label for label, _ in found[name]] == [label for label, _ in sorted(boxes)], name
+        for (_, one), (_, other) in zip(found[name], sorted(boxes), strict=True):
+            assert np.abs(np.subtract(one, other)).max() < within, name
+    return True
+
+
+@pytest.mark.parametrize("name", DRAWN_SETS)
+def test_it_is_recognised_and_read(name: str, tmp_path: Path) -> None:
+    place = DRAWN_SETS[name](tmp_path)
+    samples = read_samples(place)
+    assert samples.origin is not None and samples.origin.format == name
+    assert samples.class_names == NAMES and is_like(samples, SETS, 1e-5)
+    assert samples.splits is None and truth_of(samples).present.all()
+    assert {finding.kind for finding in samples.found} <= {"unlisted_images"}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [*zip(DRAWN_SETS, 2 * [*WRITERS], strict=True), ("voc", "coco"), ("coco", "labelme")]
+)
+def test_any_is_written_from_any(name: str, target: str, tmp_path: Path) -> None:
+    written = convert(DRAWN_SETS[name](tmp_path), to=target, out=tmp_path / "out")
+    assert (written.images, written.boxes) == (8, sum(map(len, SETS.values())))
+    again = read_samples(tmp_path / "out")
+    assert again.origin is not None and again.origin.format == target
+    assert is_like(again, SETS) and again.class_names == NAMES and again.found == ()
+
+
+@pytest.mark.parametrize("target", WRITERS)
+def test_what_is_there_is_never_overwritten(target: str, tmp_path: Path) -> None:
+    samples = read_samples(DRAWN_SETS["voc"](tmp_path))
+    out = tmp_path / "out"
+    out.mkdir()
+    write_boxes(samples, target, out)  # an empty folder is nothing
+    before = sorted(file for file in out.rglob("*"))
+    with pytest.raises(UsageError, match="nothing is ever overwritten"):
+        write_boxes(samples, target, out)
+    assert sorted(out.rglob("*")) == before and not list(tmp_path.glob(".*"))
+    with pytest.raises(UsageError, match=r"Unknown format to write 'yollo'. Did you mean yolo"):
+        write_boxes(samples, "yollo", tmp_path / "other")
+
+
+corner = st.floats(0, 1, allow_subnormal=False)
+numbered_box = st.tuples(corner, corner, corner, corner, st.integers(0, 2), st.booleans(), st.booleans())
+image_size = st.sampled_from([(1, 1), (64, 48), (1, 300), (333, 7), (12_000, 2)])
+
+
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of each size, one of them turned by EXIF."""
+    folder = tmp_path_factory.mktemp("sized")
+    for width, height in ((1, 1), (64, 48), (1, 300), (333, 7), (12_000, 2)):
+        Image.new("L", (width, height)).save(folder / f"{width}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (48, 64)).save(folder / "64.png", exif=exif)
+    return folder
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    images=st.lists(st.tuples(image_size, st.lists(numbered_box, max_size=6)), min_size=2, max_size=4),
+    splits=st.booleans(),
+)
+def test_a_round_trip_moves_no_box(images, splits: bool, sized: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Drawn at random: any sizes and numbers of boxes, crowds and difficult ones, with splits and without."""
+    rows, kinds, flags, lengths = [], [], [], []
+    for (width, height), boxes in images:
+        kept = []
+        for x, y, r, b, kind, crowd, difficult in boxes:
+            left, right, top, bottom = *sorted((x * width, r * width)), *sorted((y * height, b * height))
+            if right - left > 0.03 and bottom - top > 0.03:
+                kept.append(((left, top, right, bottom), kind, crowd, difficult and not crowd))
+        if min(width, height) > 4 and all(max(box[2:]) <= 1 for box, *_ in kept):
+            kept = []  # boxes within the first pixel alone would be shares
+        rows += [each[0] for each in kept]
+        kinds += [each[1] for each in kept]
+        flags += [each[2:] for each in kept]
+        lengths.append(len(kept))
+    if not any(not crowd for crowd, _ in flags):
+        return
+    columns = {
+        "boxes": np.array(rows),
+        "classes": np.array(kinds),
+        "crowd": np.array([crowd for crowd, _ in flags]),
+        "difficult": np.array([difficult for _, difficult in flags]),
+    }
+    truth = BoxLabels.flat(np.cumsum([0, *lengths]), columns, ("a cat", 'b, "c" & <d>', "한글"))
+    paths = [f"{width}.png" for (width, _), _ in images]
+    parts = np.arange(len(images)) % 3 if splits else None
+    samples = Samples(sized, paths, {DETECTION: truth}, splits=None if parts is None else parts.astype(np.int8))
+    for target, writer in WRITERS.items():
+        out = tmp_path_factory.mktemp("round") / target
+        written = write_boxes(samples, target, out)
+        again = read_samples(out, format=target, labels=truth.class_names)
+        assert written.images == len(images) == len(again)
+        stays = np.ones(len(rows), bool) if writer.crowds else ~columns["crowd"]
+        expected = np.column_stack([columns["classes"], columns["crowd"], columns["boxes"]])[stays]
+        held = truth_of(again)
+        found = np.column_stack([held.classes, held.rows.columns["crowd"], held.boxes])
+        apart = np.abs(expected[:, None] - found[None]).max(axis=2)
+        assert (apart.min(axis=0) < 0.01).all() and (apart.min(axis=1) < 0.01).all()
+        if len(found) == len(expected):  # copies of a box are one
+            difficult = columns["difficult"][stays].sum() if writer.difficult else 0
+            assert held.rows.columns["difficult"].sum() == difficult
+        if splits:
+            assert again.splits is not None and sorted(again.splits.tolist()) == sorted(parts.tolist())
+
+
+def test_what_a_format_can_not_say_is_told(tmp_path: Path) -> None:
+    samples = read_samples(DRAWN_SETS["coco"](tmp_path))
+    truth = truth_of(samples)
+    columns = dict(truth.rows.columns)
+    columns["crowd"], columns["difficult"] = np.arange(len(truth.boxes)) == 0, np.arange(len(truth.boxes)) == 1
+    present = np.arange(8) != 7
+    marked = Samples(
+        samples.root, samples.paths, {DETECTION: BoxLabels.flat(truth.rows.offsets, columns, NAMES, present)}
+    )
+    said = {target: " ".join(write_boxes(marked, target, tmp_path / "out" / target).lines) for target in WRITERS}
+    assert "1 crowd, which yolo" in said["yolo"] and "1 object are difficult, which yolo" in said["yolo"]
+    assert "1 crowd, which voc" in said["voc"] and "difficult" not in said["voc"]
+    assert said["coco"] == said["labelme"] == "Left out: 1 picture that nobody looked at."
+
+
+def test_pictures_of_one_name_and_broken_ones(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / folder / "x.png")
+    Image.new("L", (9, 9)).save(tmp_path / "a/x.jpg")
+    (tmp_path / "a/broken.png").write_bytes(b"no picture")
+    truth = BoxLabels.of([([[0, 0, 5, 5]], [0])] * 4, ("a",))
+    samples = Samples(tmp_path, ["a/x.png", "b/x.png", "a/x.jpg", "a/broken.png"], {DETECTION: truth})
+    for target in WRITERS:
+        out = tmp_path / "out" / target
+        written = write_boxes(samples, target, out)
+        assert "1 picture that can not be read" in written.lines[0]
+        assert sorted(by_name(read_samples(out))) == ["x.png", "x_2.png", "x_3.jpg"]
