@@ -77,7 +77,7 @@ def kept_together(
     drawn = np.arange(len(clusters)) if samples.splits is None else samples.split_indices("train")
     try:
         make_split(
-            samples.strata[drawn],
+            samples.select(drawn).strata,
             clusters=joined[drawn],
             val_share=settings.val_share,
             test_share=settings.test_share if samples.splits is None else 0,
