@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer.main
 from bursts import features_of_pixels
+from data.boxes.drawn_sets import voc
 from PIL import Image
 from served import starting
 
@@ -92,7 +93,7 @@ TRAINING = "pocketvision train photos/ --test-share 0.2"
 # Everything else of the documented training is as documented, but for the network: a small one stands in.
 SETTINGS = {"epochs1": 1, "epochs2": 1, "views": 1, "size": 64}
 # Not run: demo and import (tests of their own), other trainings, and names of models, which are converted at full size.
-CHEAP_VERBS = ("check", "evaluate", "predict", "verify", "models", "client")
+CHEAP_VERBS = ("check", "convert", "evaluate", "predict", "verify", "models", "client")
 # Where the documents' server is; the one of the tests has any free port.
 SERVER = "http://127.0.0.1:8000"
 
@@ -118,6 +119,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
     (folder / "tagged.csv").write_text("\n".join(["path,tags", *tagged]), encoding="utf-8")
     (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")
     (folder / "found.toml").write_text(example, encoding="utf-8")
+    voc(folder).rename(folder / "cells")
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
     (folder / "new").mkdir()
     for name in ("photo.jpg", "new/one.jpg", "new/two.jpg"):
