@@ -217,7 +217,7 @@ def test_findings_come_worst_first_and_the_record_is_plain(tmp_path: Path) -> No
     assert record["schema_version"] == 1 and record["hurts"] is True
     assert record["images"] == 11 and record["readable"] == 10 and record["splits"] is None
     assert record["classes"] == {"cat": 4, "dog": 6} and record["counts"] == found.counts
-    assert set(record["findings"][0]) == {"kind", "severity", "message", "files"}
+    assert set(record["findings"][0]) == {"kind", "severity", "message", "files", "count"}
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

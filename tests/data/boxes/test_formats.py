@@ -152,12 +152,16 @@ def test_what_a_format_can_not_say_is_told(tmp_path: Path) -> None:
     columns["crowd"], columns["difficult"] = np.arange(len(truth.boxes)) == 0, np.arange(len(truth.boxes)) == 1
     present = np.arange(8) != 7
     marked = Samples(
-        samples.root, samples.paths, {DETECTION: BoxLabels.flat(truth.rows.offsets, columns, NAMES, present)}
+        samples.root,
+        samples.paths,
+        {DETECTION: BoxLabels.flat(truth.rows.offsets, columns, NAMES, present)},
+        groups=np.zeros(8, np.int32),
     )
     said = {target: " ".join(write_boxes(marked, target, tmp_path / "out" / target).lines) for target in WRITERS}
-    assert "1 crowd, which yolo" in said["yolo"] and "1 object are difficult, which yolo" in said["yolo"]
+    assert "1 crowd, which yolo" in said["yolo"] and "which objects are difficult (1), which yolo" in said["yolo"]
     assert "1 crowd, which voc" in said["voc"] and "difficult" not in said["voc"]
-    assert said["coco"] == said["labelme"] == "Left out: 1 picture that nobody looked at."
+    assert said["coco"] == said["labelme"]
+    assert said["coco"].startswith("Left out: 1 picture that nobody looked at. Not said: which images are of one group")
 
 
 def test_pictures_of_one_name_and_broken_ones(tmp_path: Path) -> None:
@@ -173,3 +177,21 @@ def test_pictures_of_one_name_and_broken_ones(tmp_path: Path) -> None:
         written = write_boxes(samples, target, out)
         assert "1 picture that can not be read" in written.lines[0]
         assert sorted(by_name(read_samples(out))) == ["x.png", "x_2.png", "x_3.jpg"]
+
+
+def test_other_files_in_a_folder_of_classes_are_no_boxes(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / label / "x.png")
+    (tmp_path / "mkdocs.yaml").write_text("site_name: pages\nnav: [a, b]\n")
+    (tmp_path / "broken.yaml").write_text("names: [a, b\n\t- :")
+    (tmp_path / "notes.xml").write_text("<note/>")
+    (tmp_path / "notes.txt").write_text("1 2 3 4 5\n")
+    (tmp_path / "notes.json").write_text('{"info": 1, "shapes": 2}')
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    samples = read_samples(tmp_path)
+    assert samples.class_names == ("a", "b") and [*samples.truth] == ["classification"]
+    for name in DRAWN_SETS:
+        with pytest.raises(UsageError):
+            read_samples(tmp_path, format=name)

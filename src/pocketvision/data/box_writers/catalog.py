@@ -52,6 +52,8 @@ def write_boxes(samples: Samples, target: str, out: Path) -> Written:
     writer = WRITERS[target]
     truth, lines = _sayable(truth, writer, target)
     pictures = list(_pictures(samples, truth, writer))
+    if samples.groups is not None and (samples.groups >= 0).any():
+        lines.append("Not said: which images are of one group, which no format has a word for.")
     if left := int(truth.present.sum()) - len(pictures):
         lines.append(f"Left out: {counted(left, 'picture')} that can not be read; `pocketvision check` names them.")
     try:
@@ -86,7 +88,7 @@ def _sayable(truth: BoxLabels, writer: Writer, target: str) -> tuple[BoxLabels, 
         )
         lines.append(f"Left out: {counted(count, 'crowd')}, which {target} has no word for.")
     if not writer.difficult and (count := int(truth.rows.columns["difficult"].sum())):
-        lines.append(f"Not said: that {counted(count, 'object')} are difficult, which {target} has no word for.")
+        lines.append(f"Not said: which objects are difficult ({count:,}), which {target} has no word for.")
     if unseen := int((~truth.present).sum()):
         lines.append(f"Left out: {counted(unseen, 'picture')} that nobody looked at.")
     return truth, lines

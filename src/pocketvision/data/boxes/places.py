@@ -33,12 +33,12 @@ def index_files(path: Path, suffixes: Sequence[str], looks: Callable[[Path], boo
             if words(path.parent.name) and set(words(path.parent.name)) <= _ANNOTATIONS
             else path.parent
         )
-        return [Place(path, -1, base)] if path.suffix.lower() in suffixes and looks(path) else []
+        return [Place(path, -1, base)] if path.suffix.lower() in suffixes and _looks_so(looks, path) else []
     for base in bases(path):
         found = []
         for folder, split in _level(base):
             for file in files_in(folder, suffixes, _LOOKED_AT):
-                if looks(file):
+                if _looks_so(looks, file):
                     named = split_in_name(file.stem) if split < 0 else split
                     found.append(Place(file, -1 if named is None else named, base))
         if found:
@@ -54,7 +54,7 @@ def folders_of_files(path: Path, suffix: str, looks: Callable[[Path], bool]) -> 
         found = [
             Place(folder, split, base)
             for folder, split in _level(base)
-            if any(looks(file) for file in files_in(folder, (suffix,), _LOOKED_AT))
+            if any(_looks_so(looks, file) for file in files_in(folder, (suffix,), _LOOKED_AT))
         ]
         if found:
             return found
@@ -104,6 +104,14 @@ def pictures_of(
     """Finds the pictures of a source, and where those of a place may start: nowhere but below `images` where that is given."""
     pictures = Pictures(path if path.is_dir() else places[0].base, images)
     return pictures, lambda place: [] if images is not None else near(place.path, place.base)
+
+
+def _looks_so(looks: Callable[[Path], bool], file: Path) -> bool:
+    """Not of a file that can not be read: whoever asks for its format is told why."""
+    try:
+        return looks(file)
+    except OSError:
+        return False
 
 
 def _level(base: Path) -> Iterator[tuple[Path, int]]:

@@ -26,6 +26,7 @@ _YAML = (".yaml", ".yml")
 _LARGEST_YAML = 4 << 20
 _NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "classes.names")
 _ROW = re.compile(r"\s*\d+(\s+-?[\d.eE+-]+){4,}\s*$")
+_NAMES = re.compile(r"^\ufeff?[\"']?names[\"']?\s*:", re.MULTILINE)
 _LOOKED_AT = 20
 _LONGEST_ROW = 100_000
 _SPLIT_KEYS = dict(zip(SPLITS, range(3), strict=True))
@@ -176,15 +177,21 @@ def _place(entry: str, starts: Sequence[Path]) -> Path | None:
 
 
 def _yaml(file: Path) -> Any:
-    """None of what is no YAML, or too large to be one of names."""
-    if file.stat().st_size > _LARGEST_YAML:
+    """None of what is no YAML, can not be read, names nothing, or is too large to be one of names."""
+    try:
+        if file.stat().st_size > _LARGEST_YAML:
+            return None
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return None
+    if _NAMES.search(text) is None:
+        return None  # most YAML files are of others, and their reader may not be installed
     try:
         import yaml
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"Reading {file.name}", "train") from error
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8", errors="replace"))
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
@@ -225,8 +232,11 @@ def _has_rows(folder: Path) -> bool:
 
 
 def _begins_with_row(file: Path) -> bool:
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return _ROW.match(opened.readline(_LONGEST_ROW)) is not None
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return _ROW.match(opened.readline(_LONGEST_ROW)) is not None
+    except OSError:
+        return False
 
 
 def _pictures_beside(folder: Path) -> bool:
