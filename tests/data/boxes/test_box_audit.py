@@ -336,6 +336,24 @@ def test_a_line_of_yolo_that_is_none(tmp_path: Path) -> None:
     found(samples, "unreadable_box")
 
 
+def test_layouts_of_yolo(tmp_path: Path) -> None:
+    place = DRAWN_SETS["yolo"](tmp_path)
+    (place / "data.yaml").write_text("train: ../images/train\nval: ../images/val\nnames: {0: a, 1: b}\n")
+    pictures(tmp_path / "images/train", ["other.png"])  # of the folder above, which the entries lead to
+    samples = read_samples(place)
+    assert len(samples) == 8 and samples.reading[-1].startswith("Not read: ../images/val; it is not there")
+    (place / "data.yaml").unlink()
+    pictures(place / "images/test", ["new.png"])
+    samples = read_samples(place)
+    assert len(samples) == 8 and samples.class_names == ("0", "1")
+    assert samples.reading[1:] == (
+        "No file names the classes: they are called by their numbers.",
+        "Not read: images/test; it is not there, or has no text files of boxes.",
+    )
+    (place / "classes.txt").write_text("cat\ndog\n")
+    assert read_samples(place).class_names == ("cat", "dog")
+
+
 def test_every_row_of_the_table_is_shown_here() -> None:
     shown = set(re.findall(r'found\(\w+, "(\w+)"\)', Path(__file__).read_text(encoding="utf-8")))
     assert set(PROBLEMS) <= set(KINDS) and set(PROBLEMS) - shown == set()

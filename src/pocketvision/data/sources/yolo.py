@@ -35,12 +35,14 @@ _SPLIT_KEYS = dict(zip(SPLITS, range(3), strict=True))
 @dataclass(frozen=True)
 class Layout:
     """base: the data's top. splits: folders or lists of pictures with their splits, -1 for none. names: of the classes, by
-    number; None where nothing says them."""
+    number; None where nothing says them. strict: whether a YAML says so. passed: what is named or there, and has no boxes or is
+    not there."""
 
     base: Path
     splits: tuple[tuple[Path, int], ...]
     names: Mapping[int, str] | None
     strict: bool
+    passed: tuple[str, ...] = ()
 
 
 def layout_of(path: Path) -> Layout | None:
@@ -91,6 +93,8 @@ def read(path: Path, options: SourceOptions) -> Samples:
     names = layout.names
     listed = None if names is None else [names[place] for place in sorted(names)]
     said = () if names is not None else ("No file names the classes: they are called by their numbers.",)
+    if layout.passed:
+        said = (*said, f"Not read: {', '.join(layout.passed[:4])}; it is not there, or has no text files of boxes.")
     own = listed if names is not None else [str(place) for place in sorted(numbers)]
     return drawn.samples(Ending(options.labels, own, unit=SHARES, backgrounds=False, reading=said))
 
@@ -152,25 +156,27 @@ def _from_yaml(file: Path) -> Layout | None:
         ) from error
     root = file.parent / str(values.get("path") or "")
     starts = [each for each in (root, file.parent, file.parent / "..") if each.is_dir()]
-    splits = []
+    splits, passed = [], []
     for key, split in _SPLIT_KEYS.items():
         entry = values.get(key) or (values.get("valid") if key == "val" else None)
         for each in entry if isinstance(entry, list) else [entry] if entry else []:
             place = _place(str(each), starts)
             if place is not None:
                 splits.append((place, split))
+            else:
+                passed.append(str(each))
     if not splits:
         folders = _from_folders(file.parent)
         splits = [] if folders is None else list(folders.splits)
     if len({split for _, split in splits}) == 1 and len({place for place, _ in splits}) == 1:
         splits = [(splits[0][0], -1)]
-    return Layout(file.parent, tuple(dict.fromkeys(splits)), names, strict=True) if splits else None
+    return Layout(file.parent, tuple(dict.fromkeys(splits)), names, True, tuple(passed)) if splits else None
 
 
 def _place(entry: str, starts: Sequence[Path]) -> Path | None:
     """A folder or list of pictures, where it starts at one of the folders; Roboflow's begin with ../ that lead out."""
     for start in starts:
-        for each in (start / entry, start / entry.removeprefix("../")):
+        for each in (start / entry.removeprefix("../"), start / entry):
             if each.exists():
                 return each
     return None
@@ -199,6 +205,7 @@ def _yaml(file: Path) -> Any:
 def _from_folders(base: Path) -> Layout | None:
     """images/ beside labels/, split by split or not, or text files beside the pictures."""
     splits: list[tuple[Path, int]] = []
+    passed: list[str] = []
     names_in = [base]
     for folder in (base, *folders_in(base)):
         split = -1 if folder == base else split_in_name(folder.name)
@@ -209,7 +216,8 @@ def _from_folders(base: Path) -> Layout | None:
         parts = [(each, split_in_name(each.name)) for each in folders_in(images)]
         if split < 0 and parts and all(part is not None for _, part in parts):
             own = [(each, part) for each, part in parts if part is not None and _has_rows(labels / each.name)]
-            splits += own if own else []
+            splits += own
+            passed += [f"images/{each.name}" for each, _ in parts if each not in dict(own)]
         elif _has_rows(labels):
             splits.append((images, split))
     if not splits and _has_rows(base) and _pictures_beside(base):
@@ -223,7 +231,7 @@ def _from_folders(base: Path) -> Layout | None:
     if lists:
         lines = lists[0].read_text(encoding="utf-8-sig", errors="replace").splitlines()
         names = {place: line.strip() for place, line in enumerate(lines) if line.strip()}
-    return Layout(base, tuple(splits), names, strict=False)
+    return Layout(base, tuple(splits), names, strict=False, passed=tuple(passed))
 
 
 def _has_rows(folder: Path) -> bool:
