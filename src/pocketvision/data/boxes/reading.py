@@ -17,7 +17,7 @@ from pocketvision.data.boxes.upright import PIXELS, Cut, Upright, cut_boxes, rep
 from pocketvision.data.class_names import ordered_class_names, spelled
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
-from pocketvision.printable import quoted
+from pocketvision.printable import counted, quoted
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 
 _NAMED = 3
@@ -114,8 +114,14 @@ class Drawn:
         if ending.backgrounds:
             self._add_backgrounds()
         splits = np.array(self._splits, np.int8)
-        if (splits >= 0).any() and (splits < 0).any():
+        without = int((splits < 0).sum())
+        reading = ending.reading
+        if 0 < without < len(splits):
             splits = np.where(splits < 0, 0, splits).astype(np.int8)
+            reading = (
+                *reading,
+                f"{counted(without, 'image')} of no split, beside others that are of one: read as train.",
+            )
         boxes, images, kept = self._cleaned(ending)
         class_names = self._class_names(ending, np.array(self._kinds, np.int64)[kept])
         truth = self._truth(boxes, images, kept, class_names)
@@ -126,7 +132,7 @@ class Drawn:
             groups=self._kept_together(),
             splits=splits if (splits >= 0).any() else None,
             left_out=tuple(each for each in self.pictures.counter.result() if each.reason not in _USUAL),
-            reading=ending.reading,
+            reading=reading,
             found=self.problems.findings(),
         )
 
