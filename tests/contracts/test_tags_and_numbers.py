@@ -216,9 +216,17 @@ def test_it_is_pruned_without_being_tuned(made: Made, copy: Path, tmp_path: Path
     settings = PruneSettings(unstructured=0.2, epochs=0, max_accuracy_drop=90)
     with pytest.raises(UsageError, match=r"This network answers .*Tuning it further is for classifiers alone"):
         prune(copy, replace(settings, epochs=1), out=tmp_path / "tuned")
+    if made.kind == "tags":
+        pocketvision.threshold(copy / "bundle", wishes=["red:0.25"])
+    before = read_bundle(copy / "bundle").tasks[made.kind].postprocessing
     found = prune(copy, settings, out=tmp_path / "small")
     assert found.nonzero < 0.9 * found.weights
-    _same_decisions(made, found.bundle)
+    after = found.bundle.tasks[made.kind].postprocessing
+    if made.kind == "tags":
+        assert after["thresholds"] == before["thresholds"] and after["thresholds"]["red"] == 0.25  # somebody chose it
+        assert after["scales"] != before["scales"]  # it is another network
+    else:
+        assert after["unit"] == before["unit"] and after["interval"]["half_width"] > 0
 
 
 def _same_decisions(made: Made, bundle: Bundle) -> None:

@@ -26,7 +26,7 @@ from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.runtime.backends import Backend, open_onnx
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import decoded, task_named
-from pocketvision.tasks.manifest import TaskManifest, by_task
+from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest, by_task
 from pocketvision.tasks.task import Agreement, Detail
 
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
@@ -86,10 +86,7 @@ def ship(
     learned = _joined([each for each, _ in batches])
     if calibrate is not None:
         found = calibrate(learned, chosen, [place for _, places in batches for place in places])
-        tasks = {
-            name: replace(task, postprocessing={**task.postprocessing, **found.get(name, {})})
-            for name, task in tasks.items()
-        }
+        tasks = {name: _calibrated(task, found.get(name, {})) for name, task in tasks.items()}
     source = Exportable(network, tasks, preprocessing)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / ONNX_FILE
@@ -113,6 +110,13 @@ def ship(
 def _of_head(task: TaskManifest, spec: HeadSpec) -> TaskManifest:
     """The task with what its head is built from."""
     return replace(task, head=spec.head, features=spec.features)
+
+
+def _calibrated(task: TaskManifest, found: Mapping[str, Any]) -> TaskManifest:
+    """The task with the settings that were found; thresholds that somebody chose stay."""
+    was = task.postprocessing
+    chosen = {THRESHOLDS: was[THRESHOLDS]} if CHOSEN_FOR in was and THRESHOLDS in was else {}
+    return replace(task, postprocessing={**was, **found, **chosen})
 
 
 @dataclass(frozen=True, eq=False)
