@@ -40,6 +40,17 @@ def test_views_of_one_object_are_found_by_likeness_alone_in_any_order() -> None:
     assert "360 of 360 images likely belong to 60 groups" in found.text
 
 
+def test_once_there_is_evidence_less_alike_views_are_linked_too() -> None:
+    features, labels, of = bursts(120, 8, spread=1.2)
+    found = likely_groups(features, labels)
+    (evidence,) = found.why
+    assert "67% have a picture of their class nearer than chance allows" in evidence
+    assert found.images > 0.9 * len(of)
+    clusters, kept = found.of[found.of >= 0], of[found.of >= 0]
+    most = sum(np.bincount(kept[clusters == each]).max() for each in np.unique(clusters))
+    assert most > 0.9 * len(kept)
+
+
 def test_strangers_are_left_by_themselves_whatever_their_order() -> None:
     features, labels, _ = strangers()
     for order in (np.arange(len(labels)), np.argsort(labels, kind="stable")):
@@ -115,7 +126,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The similarities are never an n x n matrix, and where the blocks are cut is not seen."""
     features, labels, _ = bursts()
     whole = likely_groups(features, labels)
-    monkeypatch.setattr(module, "_ROWS", 28)
+    monkeypatch.setattr(module, "_BLOCK", 28 * 60)
     assert np.array_equal(likely_groups(features, labels).of, whole.of)
 
 

@@ -1,5 +1,6 @@
 """Splits by likely groups: drawn by them where the evidence is strong, said, and given up where they can not be kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_nobody_looks_at_few_pictures_or_where_groups_are_given(heard: Heard, mo
     few = samples_of(np.arange(40) % 2)
     many = samples_of(np.arange(200) % 2)
     assert search_groups(few, workers=0, max_pixels=10, log=log) is None
+    assert search_groups(replace(many, groups=np.arange(200)), workers=0, max_pixels=10, log=log) is None
     assert notes == []
     assert search_groups(many, workers=0, max_pixels=10, log=log) is None
     assert notes == ["Likely groups were not searched: no weights here"]
+    monkeypatch.setattr(grouping, "MOST", 199)
+    assert search_groups(many, workers=0, max_pixels=10, log=log) is None
+    assert "not searched: 200 images are more than 199. `pocketvision check --groups`" in notes[1]
+
+
+def test_given_splits_stay_and_their_training_part_is_drawn_by_groups(heard: Heard) -> None:
+    log, notes = heard
+    likely = LikelyGroups(np.repeat(np.arange(10), 4), ("made up",))
+    given = replace(samples_of(np.arange(40) % 2), splits=(np.arange(40) >= 30).astype(np.int8))
+    clusters = np.arange(40)
+    assert np.array_equal(kept_together(clusters, likely, given, DataSettings(), 0, log), clusters)
+    assert "The splits given stay as they are." in notes[0]
+    without = replace(given, splits=2 * (np.arange(40) >= 32).astype(np.int8))
+    assert len(np.unique(kept_together(clusters, likely, without, DataSettings(), 0, log))) == 10

@@ -151,7 +151,13 @@ def _validated(
     learned: NDArray[np.int64],
     asked: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(m) whether a ridge head that learned from some pictures answers the m asked ones rightly, and which have a twin there."""
+    return answered_rightly(features, labels, learned, asked), twins_in_training(groups, learned, asked)
+
+
+def answered_rightly(
+    features: Vectors, labels: NDArray[np.int64], learned: NDArray[np.int64], asked: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(m) whether a ridge head that learned from the pictures `learned` answers the m asked ones rightly; both are indices."""
     names = np.unique(labels[learned])
     vectors = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
     centre = vectors[learned].mean(axis=0)
@@ -164,4 +170,5 @@ def _validated(
     gram[np.diag_indices_from(gram)] += _STRENGTH * max(len(learned) / 1000, 0.1)
     weights = np.linalg.solve(gram, rows.T @ (targets - shift))
     answers = names[((vectors[asked] - centre) @ weights + shift).argmax(axis=1)]
-    return answers == labels[asked], twins_in_training(groups, learned, asked)
+    right: NDArray[np.bool_] = answers == labels[asked]
+    return right

@@ -16,6 +16,9 @@ from pocketvision.training.frozen_features import frozen_features
 from pocketvision.training.recipe import DataSettings
 from pocketvision.training.run_log import RunLog
 
+MOST = 50_000
+"""Images above which a training does not look: features take 3 minutes there, and the search grows with the square of a class."""
+
 AUTO, NONE = "auto", "none"
 """Of `data.group`. Anything else is a pattern where it has a parenthesis, and else a column."""
 
@@ -49,8 +52,14 @@ def grouped_as(samples: Samples, wanted: str, log: RunLog) -> Samples:
 
 def search_groups(samples: Samples, *, workers: int, max_pixels: int, log: RunLog) -> LikelyGroups | None:
     """The likely groups of readable samples; None where nobody has looked: few pictures, without classes, in groups of their
-    own, or without the network that looks at them, which is said."""
+    own; or, which is said, too many, or without the network that looks at them."""
     if len(samples) < FEWEST or samples.classes is None or samples.groups is not None:
+        return None
+    if len(samples) > MOST:
+        log.note(
+            f"Likely groups were not searched: {len(samples):,} images are more than {MOST:,}. `pocketvision check --groups` "
+            "looks for them, and --group takes a column or a pattern of paths that names them."
+        )
         return None
     try:
         features, _ = frozen_features(samples, workers=workers, max_pixels=max_pixels)
