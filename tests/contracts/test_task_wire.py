@@ -36,6 +36,7 @@ TOLD_BY_HAND = {
     "classification": {"label": "파랑", "probability": 0.5, "top": [{"label": "파랑", "probability": 0.5}]},
     "tags": {"tags": [{"label": "파랑", "probability": 0.5, "threshold": 0.25}]},
     "number": {"value": 3, "unit": "cm", "interval": {"low": 2, "high": 4, "coverage": 0.9}},
+    "detection": {"objects": [{"label": "파랑", "score": 0.5, "box": [1, 2, 30.5, 40]}]},
     "halves": {"finds": []},
     "spots": {"spots": []},
 }
@@ -69,6 +70,13 @@ def sample(kind: str) -> Sample:
                 postprocessing={"unit": "cm", "interval": {"half_width": 0.5, "coverage": 0.9}},
             ),
             {"value": 100 * shares[:, :1], "standardised": shares[:, :1]},
+        ),
+        "detection": Sample(
+            TaskManifest("detection", LABELS, {"boxes": "boxes", "scores": "scores"}),
+            {
+                "boxes": np.tile(np.array([[4, 5, 30, 40], [6, 5, 31, 42], [30, 20, 64, 48]], np.float32), (6, 1, 1)),
+                "scores": np.stack([shares, shares[:, ::-1], shares / 2], axis=1),
+            },
         ),
         "halves": Sample(reading_halves(LABELS), {"probabilities": shares}),
         "spots": Sample(

@@ -26,6 +26,7 @@ from pocketvision.tasks.catalog import TASKS, task_named
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth
+from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.number.metrics import draws, r2
@@ -112,6 +113,33 @@ def _r2_interval(*values: float) -> Interval | None:
     return percentile_interval(r2(np.array(values)[chosen], TRUE_NUMBERS[chosen]))
 
 
+def _objects(last: bool) -> BoxLabels:
+    """An ant, a bee, an ant, and nothing, in pictures of 8 x 8 pixels. last: whether anybody looked at the last one."""
+    corner, other = [[0, 0, 4, 4]], [[4, 4, 8, 8]]
+    truth = BoxLabels.of([(corner, [0]), (other, [1]), (corner, [0]), ([], [])], ("ant", "bee"))
+    return replace(truth, present=np.array([True, True, True, last]))
+
+
+def _detections(second: float) -> Outputs:
+    """An ant where it is, a bee where it is with a score of `second`, and an ant where none is."""
+    boxes = np.array([[0, 0, 4, 4], [4, 4, 8, 8], [4, 0, 8, 4]], np.float32)
+    scores = np.zeros((4, 3, 2), np.float32)
+    scores[0, 0, 0], scores[1, 1, 1], scores[2, 2, 0] = 0.9, second, 0.75
+    return {"boxes": np.tile(boxes, (4, 1, 1)), "scores": scores}
+
+
+def _ap_interval() -> Interval | None:
+    """The ant is found as often as the first image was drawn, in so many of the 101 points of recall; the bee always."""
+    drawn = np.random.default_rng(0).integers(0, 4, (1000, 4))
+    counts = np.stack([(drawn == image).sum(axis=1) for image in range(4)], axis=1)
+    ants = counts[:, 0] + counts[:, 2]
+    reached = counts[:, :1] / np.maximum(ants, 1)[:, None] >= np.linspace(0, 1, 101)
+    ant = np.where(ants > 0, np.where(counts[:, 0] > 0, reached.sum(axis=1), 0) / 101, np.nan)
+    bee = np.where(counts[:, 1] > 0, 1, np.nan)
+    sums, known = np.nansum([ant, bee], axis=0), np.isfinite([ant, bee]).sum(axis=0)
+    return percentile_interval(np.where(known > 0, sums / np.maximum(known, 1), np.nan))
+
+
 TAG_SCORES = np.array([(0.9, 0.8), (0.7, 0.6), (0.4, 0.1), (0.2, 0.3)], np.float32).astype(np.float64)
 MEAN_AP = ((1 + 2 / 3) / 2 + 1) / 2
 TRUE_NUMBERS = np.array([2.0, 4, 6, 8])
@@ -162,6 +190,19 @@ CASES: dict[str, Case] = {
         drop=100 * 4 / 20,
         figures={"mae": 1.0, "rmse": (6 / 4) ** 0.5, "bias": 0.5, "mae_of_mean": 2.0, "covered": 3 / 4},
         mistakes=((3, "8 cm → 10"),),
+        foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
+    ),
+    # The ant's precision is 1 up to a recall of a half, which is 51 of 101 points; the bee is found, and lost by the candidate.
+    "detection": Case(
+        tasks={"detection": TaskManifest("detection", ("ant", "bee"), {"boxes": "boxes", "scores": "scores"})},
+        truth=_objects(True),
+        partly=_objects(False),
+        reference=_detections(0.8),
+        candidate=_detections(0),
+        headline=Headline("AP", (51 / 101 + 1) / 2, _ap_interval()),
+        drop=50.0,
+        figures={"ap50": (51 / 101 + 1) / 2, "ap_small": (51 / 101 + 1) / 2, "ar_100": (1 / 2 + 1) / 2, "objects": 3},
+        mistakes=((2, "1 missed, 1 background"),),
         foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
     ),
     # Nothing there and nothing found; one of one; one of two; one where none is. The candidate does not find the second's.

@@ -64,12 +64,12 @@ def duration_and_rate(images: int, seconds: float) -> str:
 def print_row(row: "Row", top_k: int) -> None:
     """An image's line: its path and its answers, or its error, with tabs between them."""
     from pocketvision.tasks.task import Detail
-    from pocketvision.tasks.wire import wire_of
+    from pocketvision.tasks.wire import brief
 
     if row.error is not None:
         write_cells(row.path, "ERROR", row.error)
         return
-    told = (wire_of(each.kind).cells(each, Detail(top_k=top_k)) for each in row.answers.values())
+    told = brief(row.answers, Detail(top_k=top_k))
     unsure = ["unsure" for each in row.answers.values() if getattr(each, "unsure", False)]
     write_cells(row.path, *(shown_cell(cell) for cells in told for cell in cells if cell != ""), *unsure)
 

@@ -13,7 +13,7 @@ from pocketvision.streaming.answers import Answer
 from pocketvision.tasks.catalog import Answers
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.task import Detail
-from pocketvision.tasks.wire import Kinds, line, smoothed, wire_of
+from pocketvision.tasks.wire import Kinds, brief, line, smoothed
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class StreamAnswer:
     @property
     def cells(self) -> list[list[object]]:
         """What is shown by each task, in the fewest cells; another first cell is a change worth telling (tasks.task.Wire)."""
-        return [wire_of(each.kind).cells(each, Detail(top_k=1)) for each in self.shown.values()]
+        return brief(self.shown, Detail(top_k=1))
 
 
 def stream_line(shown: StreamAnswer) -> bytes:

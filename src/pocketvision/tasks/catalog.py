@@ -15,12 +15,13 @@ from pocketvision.errors import UsageError
 from pocketvision.plugins import row_named
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.classification.task import CLASSIFICATION
+from pocketvision.tasks.detection.task import DETECTION
 from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
 from pocketvision.tasks.tags.task import TAGS
 from pocketvision.tasks.task import AnyTask, Detail, Input, Task
 
-TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER)}
+TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER, DETECTION)}
 """From a kind's name to what the house does with its answers."""
 
 GROUP = "pocketvision.tasks"

@@ -11,7 +11,7 @@ from pocketvision.growing_file import growing_file
 from pocketvision.json_text import json_text
 from pocketvision.tasks.catalog import Answers
 from pocketvision.tasks.task import Detail
-from pocketvision.tasks.wire import Kinds, cells, columns, line
+from pocketvision.tasks.wire import Kinds, columns, line, row_cells
 
 DECIMALS = 6
 """Places that a number is written with in CSV."""
@@ -57,9 +57,13 @@ def row_sink(path: Path | None, kinds: Kinds, detail: Detail) -> Iterator[Callab
 
 
 def csv_row(row: Row, kinds: Kinds, detail: Detail) -> bytes:
-    """`path`, the columns of the tasks (tasks.wire) and `error`."""
-    told = (f"{cell:.{DECIMALS}f}" if isinstance(cell, float) else cell for cell in cells(kinds, row.answers, detail))
-    return csv_bytes([row.path, *told, row.error or ""])
+    """`path`, the columns of the tasks (tasks.wire) and `error`; for some kinds of answers several lines."""
+    return b"".join(
+        csv_bytes(
+            [row.path, *(f"{cell:.{DECIMALS}f}" if isinstance(cell, float) else cell for cell in told), row.error or ""]
+        )
+        for told in row_cells(kinds, row.answers, detail)
+    )
 
 
 def json_row(row: Row, kinds: Kinds, detail: Detail) -> bytes:

@@ -123,7 +123,8 @@ class Wire(Generic[Answer]):
     to_json: the form's members, plain values, besides `kind` and `headline`, which every kind has. from_json: the way back, as
     far as the form tells; KeyError, TypeError, ValueError and OverflowError say that a document has another shape.
     schema: a JSON schema of those members, with `properties` and `required`. columns: of a table; the first says most, and a
-    change of it is a change worth telling. cells: a text or number for each; of numbers the writer chooses the decimals.
+    change of it is a change worth telling. cells: a text or number for each; of numbers the writer chooses the decimals. parts:
+    what has a row of its own in files of rows where the task is alone, such as objects; none where there is nothing.
     """
 
     to_json: Callable[[Answer, Detail], dict[str, Any]]
@@ -132,16 +133,19 @@ class Wire(Generic[Answer]):
     columns: Callable[[Detail], list[str]]
     cells: Callable[[Answer, Detail], list[object]]
     alone: Alone[Answer] | None = None
+    parts: Callable[[Answer, Detail], Sequence[Answer]] | None = None
 
 
 @dataclass(frozen=True)
 class Smoothing:
     """kind: `majority` or `ema`. seconds: what a majority remembers, or a moving average's time constant. hysteresis: how much
-    higher a class has to score than the shown one to take its place, in [0, 1]."""
+    higher a class has to score than the shown one to take its place, in [0, 1]. line: from x, y to x, y, in pixels of the frame:
+    what crosses it is counted, where a kind follows things."""
 
     kind: str
     seconds: float = 0.5
     hysteresis: float = 0.1
+    line: tuple[float, float, float, float] | None = None
 
 
 class Tracker(Protocol[Answer]):

@@ -150,18 +150,27 @@ class Sweep:
     images: int
 
     @classmethod
-    def of(cls, scores: NDArray[np.floating], is_class: NDArray[np.bool_]) -> "Sweep":
-        """scores: (n,) finite, in [0, 1], n >= 1. is_class: (n,) whether an image is of the class."""
+    def of(
+        cls,
+        scores: NDArray[np.floating],
+        is_class: NDArray[np.bool_],
+        *,
+        without_score: int = 0,
+        images: int | None = None,
+    ) -> "Sweep":
+        """scores: (n,) finite, in [0, 1], n >= 1. is_class: (n,) whether an image is of the class. For what is found in images:
+        objects that nothing found have no score; n is not how many images there are."""
         levels, place = np.unique(scores.astype(np.float64), return_inverse=True)
-        images, hits = (
+        said, hits = (
             np.r_[np.bincount(place, weights=weight, minlength=len(levels))[::-1].cumsum()[::-1], 0].astype(np.int64)
             for weight in (None, is_class)
         )
         edges = np.concatenate([[0.0], levels, [1.0]])
         thresholds, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
         if levels[-1] >= 1:  # nothing is above it
-            thresholds, widths, hits, images = (each[:-1] for each in (thresholds, widths, hits, images))
-        return cls(thresholds, widths, hits, images, int(is_class.sum()), len(scores))
+            thresholds, widths, hits, said = (each[:-1] for each in (thresholds, widths, hits, said))
+        there, count = int(is_class.sum()) + without_score, len(scores) if images is None else images
+        return cls(thresholds, widths, hits, said, there, count)
 
     @cached_property
     def precision(self) -> NDArray[np.float64]:
@@ -191,24 +200,33 @@ class Sweep:
         return replace(self.point(place), threshold=threshold)
 
 
-def choose(scores: NDArray[np.floating], is_class: NDArray[np.bool_], wish: Wish) -> OperatingPoint:
+def choose(
+    scores: NDArray[np.floating],
+    is_class: NDArray[np.bool_],
+    wish: Wish,
+    *,
+    without_score: int = 0,
+    images: int | None = None,
+) -> OperatingPoint:
     """The threshold that `wish` asks for, and what it does on these very images (so it flatters: say how many they are).
 
-    scores, is_class: (n,) as in Sweep.of. Of those that meet a precision the one with the highest recall, of those that meet a
-    recall the one with the highest precision. Of equal ones the one in the widest gap between scores, then the lowest.
+    scores, is_class: (n,) as in Sweep.of, as are without_score and images. Of those that meet a precision the one with the
+    highest recall, of those that meet a recall the one with the highest precision. Of equal ones the one in the widest gap
+    between scores, then the lowest.
 
     Raises UnmetWishError where no threshold does, or the class has no images.
     """
     name = "the class" if wish.of is None else quoted(wish.of)
     if len(scores) == 0 or not (is_class.any() or wish.name == "at"):
-        found = counted(len(scores), "image")
+        found = counted(len(scores) if images is None else images, "image")
         raise UnmetWishError(f"A threshold can not be chosen for {wish.text}: none of {found} is of {name}.")
-    sweep = Sweep.of(scores, is_class)
+    sweep = Sweep.of(scores, is_class, without_score=without_score, images=images)
     if wish.name == "at":
         return sweep.at(wish.value or 0.0)
     possible, ranks = _ranked(sweep, wish)
     if not possible.any():
-        raise unmet(wish, sweep.point(int(np.argmax(np.nan_to_num(sweep.precision) + 1e-6 * sweep.recall))))
+        asked = sweep.recall if wish.name == "recall" else np.nan_to_num(sweep.precision) + 1e-6 * sweep.recall
+        raise unmet(wish, sweep.point(int(np.argmax(asked))))
     places = np.flatnonzero(possible)
     keys = [np.round(rank[places], 12) for rank in (*ranks, sweep.widths)]
     best = np.lexsort([-places, *keys[::-1]])[-1]
@@ -230,11 +248,13 @@ def _ranked(sweep: Sweep, wish: Wish) -> tuple[NDArray[np.bool_], list[NDArray[n
 
 
 def unmet(wish: Wish, best: OperatingPoint) -> UnmetWishError:
-    """Of a precision; a recall can always be met, by saying the class of every image."""
+    """Of a precision, or of a recall where some objects have no score: every image can be said to be of a class."""
     name = "the class" if wish.of is None else quoted(wish.of)
+    wanted, other = ("recall", "precision") if wish.name == "recall" else ("precision", "recall")
+    figures = {"precision": best.precision or 0.0, "recall": best.recall or 0.0}
     return UnmetWishError(
-        f"{wish.text} can not be met: the highest precision for {name} on these {counted(best.images, 'image')} is "
-        f"{best.precision or 0.0:.2f}, at threshold {best.threshold:.2f} (recall {best.recall or 0.0:.2f}).",
+        f"{wish.text} can not be met: the highest {wanted} for {name} on these {counted(best.images, 'image')} is "
+        f"{figures[wanted]:.2f}, at threshold {best.threshold:.2f} ({other} {figures[other]:.2f}).",
         best,
     )
 

@@ -103,6 +103,24 @@ def cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[object]:
     ]
 
 
+def brief(answers: Answers, detail: Detail) -> list[list[object]]:
+    """What people read of each answer in one line: its cells, or its headline where it has many parts."""
+    return [
+        wire_of(each.kind).cells(each, detail) if wire_of(each.kind).parts is None else [each.headline]
+        for each in answers.values()
+    ]
+
+
+def row_cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[list[object]]:
+    """The cells of an image's rows, at least one: one for each of an answer's parts where its task is alone."""
+    if len(kinds) == 1 and answers:
+        (name, kind), (answer,) = next(iter(kinds.items())), answers.values()
+        parts = wire_of(kind).parts
+        if parts is not None and (each := parts(answer, detail)):
+            return [cells(kinds, {name: part}, detail) for part in each]
+    return [cells(kinds, answers, detail)]
+
+
 def schema_of(kind: str) -> dict[str, Any]:
     """A JSON schema of an answer in `answers`."""
     own = wire_of(kind).schema

@@ -1,0 +1,53 @@
+"""Objects on a picture: a box each in the colour of its class, with its name, score and track."""
+
+from colorsys import hls_to_rgb
+
+from PIL import ImageDraw, ImageFont
+
+from pocketvision.tasks.canvas import Canvas, Font
+from pocketvision.tasks.detection.answer import Detections
+
+_GOLDEN = 0.618034
+"""Hues so far apart differ for as many classes as there are."""
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+
+
+def class_colour(place: int) -> Colour:
+    """The same for a class on every picture."""
+    red, green, blue = hls_to_rgb((0.02 + place * _GOLDEN) % 1, 0.55, 0.85)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw(canvas: Canvas, answer: Detections) -> None:
+    """The boxes, the surest on top, and how many there are; the line that is watched, and what passed it."""
+    width = max(1, round(sum(canvas.pen.im.size) / 600))
+    for place in reversed(range(len(answer))):
+        left, top, right, bottom = answer.boxes[place].tolist()
+        name, score = answer.names[place], float(answer.scores[place])
+        track = "" if answer.tracks is None else f"#{answer.tracks[place]} "
+        colour = class_colour(int(answer.classes[place]))
+        draw_box(canvas.pen, (left, top, right, bottom), colour, width, f"{track}{name} {score:.0%}", canvas.font)
+    canvas.write(answer.headline)
+    if answer.passed is not None:
+        canvas.pen.line(answer.passed.line, fill=(255, 255, 255), width=width)
+        for name, (right, left) in answer.passed.counts.items():
+            canvas.write(f"{name}: {right} → {left} ←")
+
+
+def draw_box(
+    pen: ImageDraw.ImageDraw, box: Box, colour: Colour, width: int, text: str = "", font: Font | None = None
+) -> None:
+    """A box with a text on its upper edge, or below that where it would leave the picture. Corners beyond it are cut."""
+    across, down = pen.im.size
+    left, right = (min(max(each, 0), across - 1) for each in (box[0], box[2]))
+    top, bottom = (min(max(each, 0), down - 1) for each in (box[1], box[3]))
+    pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=width)
+    if not text:
+        return
+    font = font or ImageFont.load_default(10)
+    x1, y1, x2, y2 = pen.textbbox((left, top), text, font=font)
+    up = y2 - top + 2 if top >= y2 - top + 2 else 0
+    pen.rectangle((x1 - 1, y1 - up - 1, x2 + 1, y2 - up + 1), fill=colour)
+    pen.text((left, top - up), text, fill=(0, 0, 0), font=font)

@@ -1,0 +1,49 @@
+"""The row of TASKS for detection."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketvision.tasks.detection.agreement import agree
+from pocketvision.tasks.detection.answer import Detections
+from pocketvision.tasks.detection.decode import BOXES, SCORES, check, decode
+from pocketvision.tasks.detection.draw import draw
+from pocketvision.tasks.detection.track import FollowedObjects
+from pocketvision.tasks.detection.truth import DETECTION as KIND
+from pocketvision.tasks.detection.truth import BoxLabels
+from pocketvision.tasks.detection.wire import WIRE
+from pocketvision.tasks.task import Role, Task
+
+if TYPE_CHECKING:
+    from pocketvision.tasks.measuring import Measuring
+    from pocketvision.tasks.reporting.parts import TaskReport
+
+_PIXELS = 100.0
+"""So many of a box's side weigh as much as all of a score: a tenth of a pixel is within the tolerance."""
+
+
+def _measuring() -> "Measuring[Detections, Any]":
+    from pocketvision.tasks.detection.measuring import MEASURING
+
+    return MEASURING
+
+
+def _report() -> "TaskReport":
+    from pocketvision.tasks.detection.report.report import REPORT
+
+    return REPORT
+
+
+DETECTION = Task[Detections](
+    kind=KIND,
+    truth=BoxLabels,
+    roles=(Role(BOXES, "side of a box", scale=_PIXELS), Role(SCORES, "score", scale=1.0)),
+    decode=decode,
+    agree=agree,
+    measuring=_measuring,
+    report=_report,
+    wire=WIRE,
+    draw=draw,
+    tracker=FollowedObjects,
+    page=Path(__file__).with_name("page.js"),
+    check=check,
+)

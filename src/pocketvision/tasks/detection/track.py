@@ -1,0 +1,148 @@
+"""Objects followed over a stream's frames: each keeps its number while its boxes overlap from frame to frame."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.errors import unknown_name
+from pocketvision.tasks.detection.answer import Detections
+from pocketvision.tasks.detection.count_line import LineCounter
+from pocketvision.tasks.detection.overlap import ious
+from pocketvision.tasks.task import Smoothing
+
+KINDS = ("majority", "ema")
+LEAST_IOU = 0.3
+"""Of a detection and where its track should be by now."""
+
+REMEMBERED = 2.0
+"""Seconds that an object may be out of sight and keep its number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """t objects. boxes: (t, 4) at `seen`. speeds: (t, 2) of their middles, pixels a second. votes: (t, classes) summed scores,
+    fading. seen: (t) seconds. ids, shown: (t) its number and the class that is shown. scores: (t) when last seen."""
+
+    boxes: NDArray[np.float64]
+    speeds: NDArray[np.float64]
+    votes: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, classes: int) -> "Tracks":
+        """No object yet."""
+        whole, number = np.zeros(0), np.zeros(0, np.int64)
+        return cls(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros((0, classes)), whole, number, number, whole)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Tracks":
+        """Some of them."""
+        return Tracks(**{name: getattr(self, name)[chosen] for name in self.__dataclass_fields__})
+
+    def and_(self, other: "Tracks") -> "Tracks":
+        """These and others."""
+        both = {
+            name: np.concatenate([getattr(each, name) for each in (self, other)]) for name in self.__dataclass_fields__
+        }
+        return Tracks(**both)
+
+    def at(self, time: float) -> NDArray[np.float64]:
+        """(t, 4) where their boxes should be, as fast as they were."""
+        moved = self.speeds * (time - self.seen)[:, None]
+        return self.boxes + np.tile(moved, 2)
+
+
+class FollowedObjects:
+    """A stream's Tracker: the same objects with numbers, their classes by vote over the last seconds; one out of sight is shown
+    for that long where it should be. `ema` also steadies the boxes.
+
+    Detections go to tracks by overlap, the largest first, those of the shown class before others (SORT, Bewley et al. 2016,
+    without its filter). With a line, what crosses it is counted.
+    """
+
+    def __init__(self, smoothing: Smoothing) -> None:
+        """Raises UsageError for an unknown kind of smoothing, or a line of no length."""
+        if smoothing.kind not in KINDS:
+            raise unknown_name("smoothing", smoothing.kind, KINDS)
+        self._smoothing = smoothing
+        self._tracks: Tracks | None = None
+        self._next = 1
+        self._line = None if smoothing.line is None else LineCounter(smoothing.line)
+
+    def __call__(self, time: float, answer: Detections) -> Detections:
+        """What is shown at `time`: the surest first."""
+        tracks = self._tracks or Tracks.none(len(answer.labels))
+        tracks = tracks.take(time - tracks.seen <= max(REMEMBERED, self._smoothing.seconds))
+        pairs = assigned(tracks.at(time), tracks.shown, answer)
+        tracks = self._moved(tracks, pairs, time, answer).and_(self._new(pairs, time, answer))
+        self._tracks = tracks
+        visible = time - tracks.seen <= (self._smoothing.seconds if len(answer.labels) else 0)
+        shown = tracks.take(visible)
+        order = np.argsort(-shown.scores, kind="stable")
+        found = Detections(answer.labels, shown.at(time), shown.scores, shown.shown, shown.ids).take(order)
+        if self._line is None:
+            return found
+        now = tracks.take(tracks.seen == time)
+        return replace(
+            found, passed=self._line.counted(now.ids, now.boxes, [answer.labels[each] for each in now.shown])
+        )
+
+    def _moved(self, tracks: Tracks, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
+        rows, places = pairs.T
+        elapsed = np.maximum(time - tracks.seen[rows], 1e-6)[:, None]
+        fresh, boxes, seconds = answer.boxes[places], tracks.boxes.copy(), self._smoothing.seconds
+        kept = np.exp(-elapsed / seconds) if seconds > 0 else np.zeros_like(elapsed)
+        expected = tracks.at(time)[rows]
+        boxes[rows] = fresh + kept * (expected - fresh) if self._smoothing.kind == "ema" else fresh
+        speeds = tracks.speeds.copy()
+        speed = (_middles(fresh) - _middles(tracks.boxes[rows])) / elapsed
+        speeds[rows] = 0.5 * speeds[rows] + 0.5 * speed
+        votes, scores, seen = tracks.votes.copy(), tracks.scores.copy(), tracks.seen.copy()
+        votes[rows] *= kept
+        votes[rows, answer.classes[places]] += answer.scores[places]
+        scores[rows], seen[rows] = answer.scores[places], time
+        shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1e-12)
+        best = shares.argmax(axis=1)
+        every = np.arange(len(best))
+        changes = shares[every, best] > shares[every, tracks.shown] + self._smoothing.hysteresis
+        return Tracks(boxes, speeds, votes, seen, tracks.ids, np.where(changes, best, tracks.shown), scores)
+
+    def _new(self, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
+        unknown = np.setdiff1d(np.arange(len(answer)), pairs[:, 1])
+        count = len(unknown)
+        votes = np.zeros((count, len(answer.labels)))
+        votes[np.arange(count), answer.classes[unknown]] = answer.scores[unknown]
+        ids = np.arange(self._next, self._next + count)
+        self._next += count
+        return Tracks(
+            answer.boxes[unknown],
+            np.zeros((count, 2)),
+            votes,
+            np.full(count, time, np.float64),
+            ids,
+            answer.classes[unknown].astype(np.int64),
+            answer.scores[unknown].astype(np.float64),
+        )
+
+
+def assigned(boxes: NDArray[np.float64], classes: NDArray[np.int64], answer: Detections) -> NDArray[np.int64]:
+    """(p, 2) tracks and the detections that are theirs, each at most once. boxes, classes: (t, 4) and (t) of the tracks."""
+    overlaps = ious(boxes, answer.boxes)
+    rows, places = np.nonzero(overlaps >= LEAST_IOU)
+    ranks = overlaps[rows, places] + (classes[rows] == answer.classes[places])
+    pairs: list[tuple[int, int]] = []
+    rows_taken, places_taken = set[int](), set[int]()
+    for each in np.argsort(-ranks, kind="stable").tolist():
+        row, place = int(rows[each]), int(places[each])
+        if row not in rows_taken and place not in places_taken:
+            rows_taken.add(row)
+            places_taken.add(place)
+            pairs.append((row, place))
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _middles(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
