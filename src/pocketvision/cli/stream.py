@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pocketvision.streaming.summary import StreamSummary
 
 STANDARD_OUTPUT = "-"
+FOLLOWING = "majority"
+"""How objects are followed where a line is watched and nothing else is said."""
 
 
 Source = Annotated[
@@ -54,6 +56,12 @@ SmoothSeconds = Annotated[
 ]
 Margin = Annotated[
     float, typer.Option(min=0, max=1, help="How much higher a label has to score to replace the shown one.")
+]
+CountLine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X1,Y1,X2,Y2", help="Count the objects that cross this line, in pixels of the frame; by class and way."
+    ),
 ]
 Seconds = Annotated[float | None, typer.Option(min=0, help="Stop after so long.  [default: at the end]")]
 Fps = Annotated[float, typer.Option(help="Frames a second of test-pattern and of a folder.")]
@@ -90,6 +98,7 @@ def stream(
     smooth: Smooth = None,
     smooth_seconds: SmoothSeconds = 0.5,
     hysteresis: Margin = 0.1,
+    count_line: CountLine = None,
     seconds: Seconds = None,
     fps: Fps = 30.0,
     rate: Rate = None,
@@ -138,7 +147,9 @@ def stream(
             open_timeout=open_timeout,
             read_timeout=read_timeout,
             seconds=seconds,
-            smoothing=None if smooth is None else Smoothing(smooth, smooth_seconds, hysteresis),
+            smoothing=None
+            if smooth is None and count_line is None
+            else Smoothing(smooth or FOLLOWING, smooth_seconds, hysteresis, count_line and parse_line(count_line)),
             jsonl=None if to_stdout else jsonl,
             top_k=top_k,
             out=out,
@@ -166,6 +177,15 @@ def parse_size(text: str) -> tuple[int, int]:
     if found is None:
         raise UsageError(f"--camera-size {text}: expected width and height in pixels, such as 640x480")
     return int(found[1]), int(found[2])
+
+
+def parse_line(text: str) -> tuple[float, float, float, float]:
+    """The ends of `0,240,640,240`. Raises UsageError for anything else."""
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--count-line {text}: expected two points in pixels, such as 0,240,640,240") from error
+    return x1, y1, x2, y2
 
 
 def _report(summary: "StreamSummary", json: Path | None) -> None:

@@ -1,5 +1,6 @@
 """What is shown of a stream's answers: each frame's own or smoothed ones, and the frame with them drawn on."""
 
+from pocketvision.errors import UsageError
 from pocketvision.streaming.answers import Answer
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.lines import StreamAnswer
@@ -13,7 +14,11 @@ class StreamView:
     """Turns answers into what is shown."""
 
     def __init__(self, kinds: Kinds, detail: Detail, smoothing: Smoothing | None) -> None:
-        """Raises UsageError for a kind of smoothing that a task does not know."""
+        """Raises UsageError for a kind of smoothing that a task does not know, or a line where no task follows anything."""
+        if smoothing is not None and smoothing.line and not any(task_named(kind).follows for kind in kinds.values()):
+            raise UsageError(
+                f"What crosses a line can only be counted of objects; the bundle's tasks are {', '.join(kinds)}."
+            )
         self._kinds = kinds
         self._detail = detail
         self._smoothed = smoothing is not None

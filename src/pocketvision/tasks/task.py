@@ -166,7 +166,8 @@ class Task(Generic[Answer]):
     report: its part of one; both loaded when they are asked for. wire: how answers are told. draw: an answer onto a picture.
     tracker: smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the
     file of a JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views:
-    None where an image is one input. has_classes: whether its answers are in terms of classes, which a bundle then names. check:
+    None where an image is one input. follows: whether its tracker follows things, so that those that cross Smoothing.line are
+    counted. has_classes: whether its answers are in terms of classes, which a bundle then names. check:
     raises ValueError for what a bundle may not say of such a task, such as thresholds of classes that it has not.
     """
 
@@ -182,6 +183,7 @@ class Task(Generic[Answer]):
     tracker: Callable[[Smoothing], Tracker[Answer]] | None = None
     page: Path | None = None
     views: Views[Answer] | None = None
+    follows: bool = False
     has_classes: bool = True
     check: Callable[[TaskManifest], object] | None = None
 

@@ -84,7 +84,7 @@ def _found(
         best = np.argsort(-values, kind="stable")[:CANDIDATES]
         found, classes, values = found[best], classes[best], values[best]
     inside = np.zeros((len(found), 4))
-    real = np.isfinite(found).all(axis=1)
+    real = np.isfinite(found).all(axis=1) & (found[:, 2:] > found[:, :2]).all(axis=1)
     inside[real] = within(placement.boxes_to_image(found[real].astype(np.float64)), placement.image_size)
     real &= areas(inside) > 0
     found, inside, classes, values = found[real], inside[real], classes[real], values[real]

@@ -41,8 +41,9 @@ def draw_box(
 ) -> None:
     """A box with a text on its upper edge, or below that where it would leave the picture. Corners beyond it are cut."""
     across, down = pen.im.size
-    left, right = (min(max(each, 0), across - 1) for each in (box[0], box[2]))
-    top, bottom = (min(max(each, 0), down - 1) for each in (box[1], box[3]))
+    # Pixel 9 is the last one of a box that ends at 10.
+    left, right = (min(max(each, 0), across - 1) for each in (box[0], box[2] - 1))
+    top, bottom = (min(max(each, 0), down - 1) for each in (box[1], box[3] - 1))
     pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=width)
     if not text:
         return

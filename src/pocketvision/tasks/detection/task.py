@@ -44,6 +44,7 @@ DETECTION = Task[Detections](
     wire=WIRE,
     draw=draw,
     tracker=FollowedObjects,
+    follows=True,
     page=Path(__file__).with_name("page.js"),
     check=check,
 )

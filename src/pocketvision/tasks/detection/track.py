@@ -18,11 +18,15 @@ LEAST_IOU = 0.3
 REMEMBERED = 2.0
 """Seconds that an object may be out of sight and keep its number."""
 
+_MOST_ALPHA, _SHORTEST = 0.5, 0.01
+"""Share of an error in a frame that is believed; seconds between frames."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
     """t objects. boxes: (t, 4) at `seen`. speeds: (t, 2) of their middles, pixels a second. votes: (t, classes) summed scores,
-    fading. seen: (t) seconds. ids, shown: (t) its number and the class that is shown. scores: (t) when last seen."""
+    fading. seen: (t) seconds. ids, shown: (t) its number and the class that is shown. scores: (t) when last seen. times: (t) how
+    often it was."""
 
     boxes: NDArray[np.float64]
     speeds: NDArray[np.float64]
@@ -31,12 +35,13 @@ class Tracks:
     ids: NDArray[np.int64]
     shown: NDArray[np.int64]
     scores: NDArray[np.float64]
+    times: NDArray[np.int64]
 
     @classmethod
     def none(cls, classes: int) -> "Tracks":
         """No object yet."""
         whole, number = np.zeros(0), np.zeros(0, np.int64)
-        return cls(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros((0, classes)), whole, number, number, whole)
+        return cls(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros((0, classes)), whole, number, number, whole, number)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Tracks":
         """Some of them."""
@@ -92,14 +97,18 @@ class FollowedObjects:
 
     def _moved(self, tracks: Tracks, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
         rows, places = pairs.T
-        elapsed = np.maximum(time - tracks.seen[rows], 1e-6)[:, None]
-        fresh, boxes, seconds = answer.boxes[places], tracks.boxes.copy(), self._smoothing.seconds
+        elapsed, seconds = (time - tracks.seen[rows])[:, None], self._smoothing.seconds
         kept = np.exp(-elapsed / seconds) if seconds > 0 else np.zeros_like(elapsed)
-        expected = tracks.at(time)[rows]
+        fresh, expected = answer.boxes[places], tracks.at(time)[rows]
+        boxes, speeds = tracks.boxes.copy(), tracks.speeds.copy()
         boxes[rows] = fresh + kept * (expected - fresh) if self._smoothing.kind == "ema" else fresh
-        speeds = tracks.speeds.copy()
-        speed = (_middles(fresh) - _middles(tracks.boxes[rows])) / elapsed
-        speeds[rows] = 0.5 * speeds[rows] + 0.5 * speed
+        # An alpha-beta filter: of an error in place the speed takes its share by Benedict and Bordner (1962), and at first, while
+        # it is unknown, that of a line through all places so far.
+        alpha, times = np.minimum(1 - kept, _MOST_ALPHA), tracks.times[rows][:, None]
+        share = np.maximum(alpha**2 / (2 - alpha), 6 / ((times + 1) * (times + 2)))
+        speeds[rows] += share * (_middles(fresh) - _middles(expected)) / np.maximum(elapsed, _SHORTEST)
+        counts = tracks.times.copy()
+        counts[rows] += 1
         votes, scores, seen = tracks.votes.copy(), tracks.scores.copy(), tracks.seen.copy()
         votes[rows] *= kept
         votes[rows, answer.classes[places]] += answer.scores[places]
@@ -108,7 +117,7 @@ class FollowedObjects:
         best = shares.argmax(axis=1)
         every = np.arange(len(best))
         changes = shares[every, best] > shares[every, tracks.shown] + self._smoothing.hysteresis
-        return Tracks(boxes, speeds, votes, seen, tracks.ids, np.where(changes, best, tracks.shown), scores)
+        return Tracks(boxes, speeds, votes, seen, tracks.ids, np.where(changes, best, tracks.shown), scores, counts)
 
     def _new(self, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
         unknown = np.setdiff1d(np.arange(len(answer)), pairs[:, 1])
@@ -125,6 +134,7 @@ class FollowedObjects:
             ids,
             answer.classes[unknown].astype(np.int64),
             answer.scores[unknown].astype(np.float64),
+            np.ones(count, np.int64),
         )
 
 
