@@ -149,7 +149,9 @@ def stream(
             seconds=seconds,
             smoothing=None
             if smooth is None and count_line is None
-            else Smoothing(smooth or FOLLOWING, smooth_seconds, hysteresis, count_line and parse_line(count_line)),
+            else Smoothing(
+                smooth or FOLLOWING, smooth_seconds, hysteresis, None if count_line is None else parse_line(count_line)
+            ),
             jsonl=None if to_stdout else jsonl,
             top_k=top_k,
             out=out,

@@ -154,7 +154,7 @@ class _Flat:
 
     def ap50(self, classes: int) -> float:
         """The mean over classes."""
-        once, found = np.ones((1, 1), np.int64), []
+        once, found = np.ones((1, 1), np.int32), []
         objects = np.bincount(self.object_classes[self.counts], minlength=classes)
         for place in range(classes):
             own = np.flatnonzero((self.classes == place) & (self.states != IGNORED))

@@ -14,7 +14,7 @@ POINTS = np.linspace(0, 1, 101)
 MOST = (1, 10, 100)
 """Detections of a class in an image that recall is measured with."""
 
-Weights = NDArray[np.int64]
+Weights = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,27 +40,26 @@ class Ranked:
         return cls(rows.scores[own], rows.states[row][:, own], rows.image_of[own], there.astype(np.int64))
 
     def average_precisions(self, weights: Weights) -> NDArray[np.float64]:
-        """(resamples, levels) the mean over POINTS of the highest precision at that recall or a higher one. NaN where no object
-        counts. weights: (resamples, n), how often each image does."""
-        objects = (weights @ self.there).astype(np.float64)
-        found = np.full((len(weights), len(self.states)), np.nan)
-        defined = objects > 0
-        found[defined] = 0
+        """(levels, resamples) the mean over POINTS of the highest precision at that recall or a higher one. NaN where no object
+        counts. weights: (n, resamples), how often each image does."""
+        objects = self.there @ weights
+        found = np.where(objects > 0, 0.0, np.full((len(self.states), weights.shape[1]), np.nan))
+        drawn = weights[self.image_of]
+        said = None if (self.states == IGNORED).any() else drawn.cumsum(axis=0, dtype=np.int32)
         for level, states in enumerate(self.states):
-            counted = np.flatnonzero(states != IGNORED)
-            hits = np.flatnonzero(states[counted] == RIGHT)
+            hits = np.flatnonzero(states == RIGHT)
             if len(hits) == 0:
                 continue
-            counted = counted[: hits[-1] + 1]  # what comes after the last hit changes nothing
-            drawn = weights[:, self.image_of[counted]]
-            said, right = drawn.cumsum(axis=1)[:, hits], drawn[:, hits].cumsum(axis=1)
-            precision = right / np.maximum(said, 1)
-            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            recall = right[defined] / objects[defined, None]
+            if said is None:
+                before = np.where((states == IGNORED)[:, None], 0, drawn).cumsum(axis=0, dtype=np.int32)[hits]
+            else:
+                before = said[hits]
+            right = drawn[hits].cumsum(axis=0, dtype=np.int32)
+            precision = right / np.maximum(before, 1)
+            precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
             # A hit stands for the points that it is the first to reach.
-            reached = np.searchsorted(POINTS, recall.ravel(), side="right").reshape(recall.shape)
-            gained = np.diff(reached, axis=1, prepend=0)
-            found[defined, level] = (precision[defined] * gained).sum(axis=1) / len(POINTS)
+            gained = np.diff(_points_reached(right / np.maximum(objects, 1)), axis=0, prepend=0)
+            found[level] += (precision * gained).sum(axis=0) / len(POINTS)
         return found
 
     @property
@@ -109,10 +108,16 @@ class Curve:
         return 2 * self.right / (np.arange(1, len(self.right) + 1) + self.objects)
 
 
+def _points_reached(recall: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many of POINTS are at most so much, to the last bit."""
+    place = (recall * (len(POINTS) - 1) + 1e-9).astype(np.int64)
+    return place + (POINTS[place] <= recall)
+
+
 def average_precisions(rows: Rows, classes: int, size: str = "all") -> NDArray[np.float64]:
     """(classes, IoUs) of all images."""
-    once = np.ones((1, rows.images), np.int64)
-    found = [Ranked.of(rows, place, size).average_precisions(once)[0] for place in range(classes)]
+    once = np.ones((rows.images, 1), np.int32)
+    found = [Ranked.of(rows, place, size).average_precisions(once)[:, 0] for place in range(classes)]
     return np.array(found).reshape(classes, len(IOUS))
 
 
