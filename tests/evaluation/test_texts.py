@@ -32,6 +32,7 @@ COMPOSED = (
     "nav.",
     "next.",
     "unset.",
+    "kind.",
 )
 
 
