@@ -18,6 +18,7 @@ from bursts import features_of_pixels
 from data.boxes.drawn_sets import voc
 from PIL import Image
 from served import starting
+from square_detector import detector
 
 import pocketvision
 from pocketvision.cli.main import main
@@ -121,6 +122,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
     (folder / "found.toml").write_text(example, encoding="utf-8")
     voc(folder).rename(folder / "cells")
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
+    detector(folder / "detector/bundle")
     (folder / "new").mkdir()
     for name in ("photo.jpg", "new/one.jpg", "new/two.jpg"):
         Image.open(faces_folder() / "teasing/winking_face-openmoji.png").convert("RGB").save(folder / name)

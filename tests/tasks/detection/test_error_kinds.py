@@ -66,7 +66,7 @@ def test_what_does_not_count_is_no_error() -> None:
 
 
 def test_what_each_kind_costs() -> None:
-    """Three classes, each with the mean of 101 precisions. Ants are right, wrong, wrong, wrong of two: 51 points of 1. Others: 0."""
+    """Each class has the mean of 101 precisions. Ants are right, wrong, wrong, wrong of two: 51 points of 1. Others: 0."""
     figures = error_figures([SIX], len(NAMES))
     assert {kind: figures[kind].count for kind in KINDS} == {
         "missed": 2,

@@ -1,0 +1,161 @@
+"""Objects through the whole house: a detector made by hand is measured, predicts, is served and streams."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import jsonschema
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from served import serving
+from square_detector import LABELS, detector, write_pictures
+
+import pocketvision
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.cli.main import main
+from pocketvision.data.samples import Samples
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.evaluation.evaluate import evaluate_predictor
+from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.comparing import MEASURED
+from pocketvision.tasks.detection.answer import Detections
+from pocketvision.tasks.task import Detail, Smoothing
+from pocketvision.tasks.wire import schema_of
+from pocketvision.workflows.stream import stream
+
+RED, BLUE = range(2)
+CELLS = [[(RED, 0, 1), (BLUE, 3, 2)], [(BLUE, 1, 1)], [], [(RED, 2, 2), (RED, 0, 2)]]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return detector(tmp_path_factory.mktemp("detector") / "bundle")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "pictures", CELLS)
+    return tmp_path / "pictures"
+
+
+def test_what_is_there_is_found_where_it_is(bundle: Bundle, pictures: Path) -> None:
+    truth = write_pictures(pictures, CELLS)
+    for number, answer in enumerate(Predictor(bundle).stream(sorted(pictures.iterdir()))):
+        found = answer.answers["detection"]
+        wanted = truth.rows.row(number)
+        assert isinstance(found, Detections)
+        by_place = np.lexsort(found.boxes.T)
+        expected = np.lexsort(wanted["boxes"].T)
+        np.testing.assert_allclose(found.boxes[by_place], wanted["boxes"][expected], atol=1e-3)
+        assert found.classes[by_place].tolist() == wanted["classes"][expected].tolist()
+
+
+def test_it_is_measured(bundle: Bundle, pictures: Path) -> None:
+    truth = write_pictures(pictures, CELLS)
+    samples = Samples(pictures, [f"{number}.png" for number in range(len(CELLS))], {"detection": truth})
+    found = evaluate_predictor(Predictor(bundle, detail=MEASURED), samples).tasks["detection"]
+    figures = found.to_dict()
+    assert (figures["ap"], figures["ap50"], figures["objects"], figures["mistakes"]) == (1, 1, 5, [])
+    assert figures["per_class"]["red"]["recall"] == 1
+    other = replace(truth, class_names=("red", "green"))
+    with pytest.raises(UsageError, match=r"Unknown class .* 'green'"):
+        evaluate_predictor(Predictor(bundle), replace(samples, truth={"detection": other}))
+
+
+def test_it_is_verified_and_its_settings_are_checked(bundle: Bundle, tmp_path: Path) -> None:
+    assert pocketvision.verify(bundle.folder).images == 2
+    manifest = shutil.copytree(bundle.folder, tmp_path / "copy") / "manifest.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"iou": 0.5', '"iou": 3'), encoding="utf-8")
+    with pytest.raises(BundleError, match="iou is 3; expected a number from 0 to 1"):
+        read_bundle(tmp_path / "copy")
+
+
+def test_a_row_an_object_and_a_line_an_image(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
+    for name in ("rows.csv", "rows.jsonl"):
+        pocketvision.predict(bundle.folder, [pictures], out=tmp_path / name)
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["path"]).name for row in rows] == ["0.png", "0.png", "1.png", "2.png", "3.png", "3.png"]
+    assert [row["label"] for row in rows[2:4]] == ["blue", ""]
+    assert [float(rows[2][side]) for side in ("x1", "y1", "x2", "y2")] == pytest.approx([32, 0, 64, 32], abs=1e-3)
+    lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [line["answers"]["detection"] for line in lines]
+    assert [each["headline"] for each in told] == ["1 red, 1 blue", "1 blue", "no objects", "2 reds"]
+    for each in told:
+        jsonschema.Draft202012Validator(schema_of("detection")).validate(each)
+
+
+def test_the_shell_prints_what_was_counted(bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(bundle.folder), str(pictures)])
+    assert ended.value.code == 0 and "3.png\t2 reds" in capsys.readouterr().out
+
+
+def test_it_is_served(bundle: Bundle, pictures: Path) -> None:
+    with serving(bundle.folder) as client:
+        told = asked(client, pictures / "0.png")
+        assert [each["label"] for each in told["objects"]] == ["red", "blue"]
+        assert told["objects"][0]["box"] == pytest.approx([0, 0, 32, 32], abs=1e-3)
+        assert "objects" in json.dumps(client.get("/openapi.json").json())
+        page = client.get("/models").json()["models"][0]["tasks"]["detection"]["page"]
+        assert "export const cells" in client.get(f"/{page.lstrip('/')}").text
+
+
+def asked(client: TestClient, picture: Path) -> dict[str, list[dict[str, object]]]:
+    response: httpx.Response = client.post(
+        "/predict", content=picture.read_bytes(), headers={"content-type": "image/png"}
+    )
+    answer: dict[str, list[dict[str, object]]] = response.json()["predictions"][0]["answers"]["detection"]
+    return answer
+
+
+def test_a_stream_follows_objects_and_counts_them(bundle: Bundle, tmp_path: Path) -> None:
+    """One goes from left to right in steps of its width, another is there all the time."""
+    write_pictures(
+        tmp_path / "frames", [[(RED, 0, 1), (BLUE, 3, 2)]] * 2 + [[(BLUE, 3, 2)], [(BLUE, 3, 2), (RED, 2, 1)]]
+    )
+    line = (64.0, 0.0, 64.0, 64.0)
+    stream(
+        bundle.folder,
+        tmp_path / "frames",
+        smoothing=Smoothing("majority", 0.1, line=line),
+        jsonl=tmp_path / "lines.jsonl",
+        out=tmp_path / "drawn.mp4",
+    )
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()]
+    shown = [each["smooth_answers"]["detection"] for each in lines]
+    blue = [each["track"] for one in shown for each in one["objects"] if each["label"] == "blue"]
+    assert len(set(blue)) == 1 and len(blue) == 4
+    assert all(each["passed"]["line"] == list(line) for each in shown)
+    assert (tmp_path / "drawn.mp4").stat().st_size > 500
+
+
+def test_a_line_needs_something_that_is_followed(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "stream",
+                str(tiny_bundle.folder),
+                "--source",
+                "test-pattern",
+                "--count-line",
+                "0,0,9,9",
+                "--seconds",
+                "0.1",
+            ]
+        )
+    assert ended.value.code == 2 and "can only be counted of objects" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["stream", str(tiny_bundle.folder), "--source", "test-pattern", "--count-line", "0,0,9"])
+    assert ended.value.code == 2 and "expected two points" in capsys.readouterr().err
+
+
+def test_callers_choose_how_much_they_want(bundle: Bundle, pictures: Path) -> None:
+    picture = pictures / "3.png"
+    assert len(Predictor(bundle, detail=Detail(most=1)).answers(picture)["detection"]) == 1
+    assert len(Predictor(bundle, detail=Detail(min_score=1.0)).answers(picture)["detection"]) <= 2
+    assert Predictor(bundle).answers(picture)["detection"].labels == LABELS
