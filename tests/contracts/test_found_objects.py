@@ -1,5 +1,6 @@
 """Objects through the whole house: a detector made by hand is measured, predicts, is served and streams."""
 
+import base64
 import csv
 import json
 import shutil
@@ -10,8 +11,9 @@ import httpx
 import jsonschema
 import numpy as np
 import pytest
+from chromium import Browser, in_a_browser
 from fastapi.testclient import TestClient
-from served import serving
+from served import serving, starting
 from square_detector import LABELS, detector, write_pictures
 
 import pocketvision
@@ -159,3 +161,36 @@ def test_callers_choose_how_much_they_want(bundle: Bundle, pictures: Path) -> No
     assert len(Predictor(bundle, detail=Detail(most=1)).answers(picture)["detection"]) == 1
     assert len(Predictor(bundle, detail=Detail(min_score=1.0)).answers(picture)["detection"]) <= 2
     assert Predictor(bundle).answers(picture)["detection"].labels == LABELS
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_the_page_draws_boxes_where_objects_are(
+    bundle: Bundle, pictures: Path, tmp_path: Path, browser: Browser
+) -> None:
+    with starting(bundle.folder, tmp_path, "squares") as start:
+        browser.open(start().url)
+        browser.until("document.querySelectorAll('#models option').length === 1")
+        content = base64.b64encode((pictures / "0.png").read_bytes()).decode()
+        browser.run(
+            f"const shown = Uint8Array.from(atob('{content}'), (sign) => sign.charCodeAt(0));"
+            "classify([new File([shown], '0.png', { type: 'image/png' })]); 1"
+        )
+        browser.until("document.querySelectorAll('#answers .over rect').length === 2")
+        found = browser.run(
+            "JSON.stringify([...document.querySelectorAll('#answers .over rect')].map((each) => "
+            "['x', 'y', 'width', 'height'].map((name) => Math.round(Number(each.getAttribute(name))))))"
+        )
+        assert json.loads(found) == [[96, 32, 32, 32], [0, 0, 32, 32]]
+        # On the screen the first one lies over the picture's left upper quarter of a half.
+        picture, box = (
+            json.loads(browser.run(f"JSON.stringify(document.querySelector('{each}').getBoundingClientRect())"))
+            for each in ("#answers img", "#answers .over rect:nth-of-type(2)")
+        )
+        scale = min(picture["width"] / 128, picture["height"] / 64)
+        left, top = (
+            picture["x"] + (picture["width"] - 128 * scale) / 2,
+            picture["y"] + (picture["height"] - 64 * scale) / 2,
+        )
+        assert [box["x"], box["y"], box["width"]] == pytest.approx([left, top, 32 * scale], abs=3)
+        browser.screenshots("objects")

@@ -56,6 +56,15 @@ def test_one_out_of_sight_is_shown_for_a_while_and_comes_back_as_itself(kind: st
     assert list(numbers(follow(4.1, frame((80, 50, 0))))) == [3]
 
 
+def test_one_out_of_sight_is_not_shown_where_another_one_is() -> None:
+    """A tall box over a square one shares too little of it to be the same; later it shares enough to be seen instead of it."""
+    follow, square = FollowedObjects(Smoothing("majority", 0.5)), frame((50, 50, 0))
+    tall, less_tall = (replace(square, boxes=np.array([[40.0, top, 60, 88]])) for top in (20, 30))
+    assert len(follow(0.0, square)) == 1
+    assert len(follow(0.1, tall)) == 2
+    assert follow(0.2, less_tall).boxes.tolist() == less_tall.boxes.tolist()
+
+
 def test_the_class_is_voted_on() -> None:
     follow = FollowedObjects(Smoothing("majority", 1.0, 0.1))
     said = [0, 0, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]

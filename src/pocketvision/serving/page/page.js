@@ -37,7 +37,8 @@ const TEXTS = {
 //   unsure(answer)         whether it looks like a guess
 //   headline(answer, page) elements that stand on the picture
 //   details(answer, page)  elements that stand below it
-// page: { element(tag, words, class), translated(tag, name of a text, class), percent(share) }.
+//   over(answer, page)     where there is something to show in a place: shapes over the picture, in pixels of the upright image
+// page: { element(tag, words, class), translated(tag, name of a text, class), percent(share), shape(SVG tag, attributes, words) }.
 // An answer whose kind has no module is shown by its headline.
 const PLAIN = {
   columns: ["answer"], cells: ({ headline }) => [headline], said: ({ headline }) => headline, unsure: () => false,
@@ -81,8 +82,23 @@ function translated(tag, name, className) {
   return made;
 }
 
+function shape(tag, attributes, words) {
+  const made = document.createElementNS(at("over").namespaceURI, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (words !== undefined) made.textContent = words;
+  return made;
+}
+
+// Puts an answer's shapes onto a layer over what is seen, an image or a video. Both are scaled alike.
+function cover(layer, seen, { answers }) {
+  const [width, height] = [seen.videoWidth || seen.naturalWidth, seen.videoHeight || seen.naturalHeight];
+  layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  layer.setAttribute("font-size", Math.max(width, height) / 36);
+  layer.replaceChildren(...Object.values(answers).flatMap((answer) => moduleOf(answer).over?.(answer, pageOf(answer)) ?? []));
+}
+
 const moduleOf = ({ kind }) => modules[kind] ?? PLAIN;
-const pageOf = ({ kind }) => ({ element, percent, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className) });
+const pageOf = ({ kind }) => ({ element, percent, shape, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className) });
 
 async function loadModules() {
   const wanted = Object.fromEntries(models.flatMap(({ tasks }) => Object.values(tasks)).map(({ kind, page }) => [kind, page]));
@@ -211,7 +227,10 @@ function show(name, picture, prediction) {
     image.src = picture;
     image.alt = name;
     caption.append(...headline(prediction));
-    shot.append(image, caption);
+    const layer = at("over").cloneNode(false);
+    layer.removeAttribute("id");
+    image.onload = () => cover(layer, image, prediction);
+    shot.append(image, layer, caption);
     item.append(shot);
     told.append(...details(prediction));
   }
@@ -311,6 +330,7 @@ function frameOf(video) {
 function live(prediction) {
   at("seen").replaceChildren(...details(prediction));
   at("live-answer").replaceChildren(...headline(prediction));
+  cover(at("over"), at("video"), prediction);
   at("stage").classList.toggle("unsure", isUnsure(prediction));
   // Details change with every frame; only another answer is worth to be read out.
   if (at("status").textContent !== said(prediction)) say(said(prediction));
@@ -348,6 +368,7 @@ function stopCamera() {
   at("stage").classList.remove("unsure");
   at("seen").replaceChildren();
   at("live-answer").replaceChildren();
+  at("over").replaceChildren();
   document.querySelector("main").classList.remove("camera");
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");

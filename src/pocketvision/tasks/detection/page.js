@@ -24,6 +24,23 @@ export function headline({ objects }, { element, translated }) {
   return [element("strong", counts.slice(0, NAMED).map(([label, count]) => `${count} × ${label}`).join(", ") + more, "said")];
 }
 
+// A class has the same colour on every picture.
+const colourOf = (label) => {
+  let number = 0;
+  for (const sign of label) number = (number * 31 + sign.codePointAt(0)) % 9973;
+  return `hsl(${Math.round(number * 137.5) % 360} 85% 58%)`;
+};
+
+export function over({ objects }, { shape, percent }) {
+  return [...objects].reverse().flatMap(({ label, score, track, box: [left, top, right, bottom] }) => {
+    const colour = colourOf(label);
+    const place = { x: left, y: top, width: right - left, height: bottom - top };
+    const line = { fill: "none", stroke: colour, "stroke-width": 2, "vector-effect": "non-scaling-stroke" };
+    const words = `${track ? `#${track} ` : ""}${label} ${percent(score)}`;
+    return [shape("rect", { ...place, ...line }), shape("text", { x: left, y: Math.max(top, 0), dy: top > 20 ? "-.3em" : "1em", fill: colour }, words)];
+  });
+}
+
 export function details({ objects }, { element, percent }) {
   return objects.map(({ label, score }) => {
     const line = element("div", undefined, "class");

@@ -84,8 +84,7 @@ class FollowedObjects:
         pairs = assigned(tracks.at(time), tracks.shown, answer)
         tracks = self._moved(tracks, pairs, time, answer).and_(self._new(pairs, time, answer))
         self._tracks = tracks
-        visible = time - tracks.seen <= (self._smoothing.seconds if len(answer.labels) else 0)
-        shown = tracks.take(visible)
+        shown = tracks.take(self._visible(tracks, time))
         order = np.argsort(-shown.scores, kind="stable")
         found = Detections(answer.labels, shown.at(time), shown.scores, shown.shown, shown.ids).take(order)
         if self._line is None:
@@ -94,6 +93,12 @@ class FollowedObjects:
         return replace(
             found, passed=self._line.counted(now.ids, now.boxes, [answer.labels[each] for each in now.shown])
         )
+
+    def _visible(self, tracks: Tracks, time: float) -> NDArray[np.bool_]:
+        """(t) those that are seen, and for a while those that are not, but where another one is seen by now."""
+        seen = tracks.seen == time
+        hidden = ious(tracks.at(time), tracks.boxes[seen]).max(axis=1, initial=0) >= LEAST_IOU
+        return seen | (~hidden & (time - tracks.seen <= self._smoothing.seconds))
 
     def _moved(self, tracks: Tracks, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
         rows, places = pairs.T
