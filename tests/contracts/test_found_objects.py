@@ -19,12 +19,14 @@ from square_detector import LABELS, detector, write_pictures
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
+from pocketvision.data.box_writers.catalog import write_boxes
 from pocketvision.data.samples import Samples
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.detection.answer import Detections
+from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.task import Detail, Smoothing
 from pocketvision.tasks.wire import schema_of
 from pocketvision.workflows.stream import stream
@@ -66,6 +68,37 @@ def test_it_is_measured(bundle: Bundle, pictures: Path) -> None:
     other = replace(truth, class_names=("red", "green"))
     with pytest.raises(UsageError, match=r"Unknown class .* 'green'"):
         evaluate_predictor(Predictor(bundle), replace(samples, truth={"detection": other}))
+
+
+def test_evaluate_reads_boxes_and_writes_figures_and_a_report(bundle: Bundle, tmp_path: Path) -> None:
+    """One red square is called blue by who labelled it, and a blue one is not said."""
+    truth = write_pictures(tmp_path / "pictures", CELLS)
+    classes = truth.classes.copy()
+    classes[0], names = BLUE, [f"{number}.png" for number in range(len(CELLS))]
+    columns = {**truth.rows.columns, "classes": classes}
+    labelled = BoxLabels.flat(truth.rows.offsets, columns, LABELS)
+    written = write_boxes(Samples(tmp_path / "pictures", names, {"detection": labelled}), "coco", tmp_path / "data")
+    assert written is not None
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "evaluate",
+                str(bundle.folder),
+                str(tmp_path / "data"),
+                "--json",
+                str(tmp_path / "f.json"),
+                "--out",
+                str(tmp_path / "r"),
+            ]
+        )
+    assert ended.value.code == 0
+    figures = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))
+    own = figures["tasks"]["detection"] if "tasks" in figures else figures
+    # Blue: two of three are found, by the only detections there are. Red: of two objects both, after one that is called blue.
+    assert own["per_class"]["blue"]["ap50"] == pytest.approx(67 / 101)
+    assert (own["per_class"]["red"]["recall"], own["per_class"]["red"]["precision"]) == (1, 2 / 3)
+    assert {"ap", "ap50", "ap75"} <= set(own) and own["errors"]["class"]["count"] == 1
+    assert "data:image/webp" in (tmp_path / "r/report.html").read_text(encoding="utf-8")
 
 
 def test_it_is_verified_and_its_settings_are_checked(bundle: Bundle, tmp_path: Path) -> None:

@@ -96,9 +96,10 @@ class FollowedObjects:
 
     def _visible(self, tracks: Tracks, time: float) -> NDArray[np.bool_]:
         """(t) those that are seen, and for a while those that are not, but where another one is seen by now."""
-        seen = tracks.seen == time
+        seen: NDArray[np.bool_] = tracks.seen == time
         hidden = ious(tracks.at(time), tracks.boxes[seen]).max(axis=1, initial=0) >= LEAST_IOU
-        return seen | (~hidden & (time - tracks.seen <= self._smoothing.seconds))
+        shown: NDArray[np.bool_] = seen | (~hidden & (time - tracks.seen <= self._smoothing.seconds))
+        return shown
 
     def _moved(self, tracks: Tracks, pairs: NDArray[np.int64], time: float, answer: Detections) -> Tracks:
         rows, places = pairs.T
