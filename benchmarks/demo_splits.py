@@ -16,6 +16,7 @@ import numpy as np
 
 from pocketvision.atomic_files import write_json
 from pocketvision.data.demo_faces import CHEERFUL, QUESTIONS, DemoPartition, demo_partition
+from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.training.demo_recipes import POSITIVES, RECIPES
 from pocketvision.training.run_folder import new_run_folder
 from pocketvision.workflows.demo import train_on
@@ -30,7 +31,8 @@ def shuffled(partition: DemoPartition, seed: int) -> DemoPartition:
     faces, first, face_of = np.unique(names, return_index=True, return_inverse=True)
     dealt = np.random.default_rng(seed).permutation(partition.samples.labels[first])
     assert len(dealt) == len(faces)
-    return replace(partition, samples=replace(partition.samples, labels=dealt[face_of]))
+    truth = {CLASSIFICATION: ClassLabels(dealt[face_of], partition.samples.class_names)}
+    return replace(partition, samples=replace(partition.samples, truth=truth))
 
 
 def measure(question: str, seed: int, control: bool, cache: Path) -> Row:

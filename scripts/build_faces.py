@@ -32,6 +32,10 @@ DESIGNS = {
     "openmoji": "openmoji/color/svg",
 }
 
+# What is drawn of an SVG's canvas. OpenMoji leaves a sixth free on every side, where the others fill theirs: in 56 of its 72
+# units a face is as large as Fluent's. What reaches beyond, such as the tip of a hand, is cut.
+CANVAS, FRAME = 'viewBox="0 0 72 72"', 'viewBox="8 8 56 56"'
+
 # Drawings that Unicode files under faces but that show a thing without a person's expression.
 NOT_A_FACE = {"skull", "skull and crossbones", "pile of poo", "alien", "alien monster", "robot"}
 
@@ -100,7 +104,11 @@ def encode(source: Path) -> bytes:
     if source.suffix == ".svg":
         import resvg_py
 
-        encoded = bytes(resvg_py.svg_to_bytes(svg_path=str(source), width=SIZE, height=SIZE, skip_system_fonts=True))
+        drawing = source.read_text(encoding="utf-8")
+        if drawing.count(CANVAS) != 1:
+            raise SystemExit(f"{source}: expected {CANVAS}, once")
+        framed = drawing.replace(CANVAS, FRAME)
+        encoded = bytes(resvg_py.svg_to_bytes(svg_string=framed, width=SIZE, height=SIZE, skip_system_fonts=True))
     image = Image.open(io.BytesIO(encoded))
     if image.format == "PNG" and image.size == (SIZE, SIZE) and source.suffix == ".png":
         return encoded

@@ -51,6 +51,16 @@ def test_118_faces_in_each_of_four_designs_a_fifth_of_them_teasing(rows: list[di
     assert Counter(row["label"] for row in rows) == {"teasing": 96, "non_teasing": 376}
 
 
+def test_faces_are_about_as_large_in_every_design(rows: list[dict[str, str]]) -> None:
+    heights = defaultdict(list)
+    for row in rows:
+        alpha = Image.open(faces_folder() / row["path"]).convert("RGBA").getchannel("A")
+        box = alpha.point([0] * 32 + [255] * 224).getbbox()
+        assert box is not None
+        heights[row["design"]].append(box[3] - box[1])
+    assert all(55 <= np.median(of_design) <= 64 for of_design in heights.values()), heights
+
+
 def test_every_face_has_one_label_and_every_design(rows: list[dict[str, str]]) -> None:
     faces = defaultdict(list)
     for row in rows:

@@ -14,7 +14,7 @@ from pocketvision.export.exportable import Exportable
 from pocketvision.export.shipping import ship
 from pocketvision.export.targets import target_named
 from pocketvision.models.catalog import ARCHITECTURES
-from pocketvision.models.features import features_of, multiscale_features
+from pocketvision.models.features import features_of, grid_features, multiscale_features
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.loading import load_weights
 from pocketvision.models.network import Network
@@ -41,7 +41,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray) -> Path
     folder = tmp_path_factory.mktemp("multiscale") / "bundle"
     placement = Placement((SIZE, SIZE), np.eye(3), (SIZE, SIZE))
     ship(
-        _network(features=("pool:stage3", "max:stage5", "pooled")),
+        _network(features=("pool:stage3", "max:stage5", "grid:stage6", "pooled")),
         folder,
         tasks=classifying(LABELS),
         preprocessing=Preprocessing(SIZE, SIZE, 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3),
@@ -73,6 +73,26 @@ def test_a_maximum_is_that_of_its_map(images: np.ndarray) -> None:
     assert features_of(network.architecture)["max:stage2"].channels == found["max:stage2"].shape[1]
 
 
+def test_a_grid_keeps_where_in_its_map(images: np.ndarray) -> None:
+    network, pictures, names = _network(), torch.from_numpy(images), ["grid:stage1", "grid:stage2", "grid:head_conv"]
+    with torch.no_grad():
+        found = network.features(pictures, ["stage1", *names])
+        again = network.above(network.below(pictures, 5, names), 5, names)
+    level = found["stage1"]
+    parts = level.unflatten(2, (4, -1)).unflatten(4, (4, -1)).mean((3, 5))
+    torch.testing.assert_close(found["grid:stage1"], parts.flatten(1))
+    for name in names:
+        assert found[name].shape[1] == features_of(network.architecture)[name].channels
+        torch.testing.assert_close(again[name], found[name])
+
+
+def test_grids_of_the_middle_are_read_where_none_are_named() -> None:
+    assert grid_features(ARCHITECTURES["efficientnet_lite0"]) == ("grid:stage3", "grid:stage4", "grid:stage5")
+    assert grid_features(ARCHITECTURES["resnet18"]) == ("grid:stage0", "grid:stage1", "grid:stage2")
+    network = Network(ARCHITECTURES["efficientnet_lite0"], {"classification": HeadSpec("grid_linear", 2)})
+    assert network.features_read == grid_features(network.architecture)
+
+
 def test_logits_are_linear_in_the_features_side_by_side(images: np.ndarray) -> None:
     network = _network()
     with torch.no_grad():
@@ -84,7 +104,7 @@ def test_logits_are_linear_in_the_features_side_by_side(images: np.ndarray) -> N
 
 def test_a_bundle_keeps_which_features_are_read(bundle: Path, images: np.ndarray) -> None:
     task = read_bundle(bundle).tasks["classification"]
-    assert (task.head, task.features) == ("multiscale_linear", ("pool:stage3", "max:stage5", "pooled"))
+    assert (task.head, task.features) == ("multiscale_linear", ("pool:stage3", "max:stage5", "grid:stage6", "pooled"))
     network = rebuilt(read_bundle(bundle))
     with torch.no_grad():
         logits = network(torch.from_numpy(images)).numpy()
@@ -104,7 +124,7 @@ def test_its_graph_can_be_prepared_for_8_bits(bundle: Path, tmp_path: Path) -> N
 def test_layouts_of_one_linear_layer_are_refused(bundle: Path, tmp_path: Path, target: str) -> None:
     opened = read_bundle(bundle)
     source = Exportable(rebuilt(opened), opened.tasks, opened.preprocessing)
-    with pytest.raises(UsageError, match=r"multiscale_linear, reads 3 features of several stages.*--head linear"):
+    with pytest.raises(UsageError, match=r"multiscale_linear, reads 4 features of several stages.*--head linear"):
         target_named(target).write(source, tmp_path)
 
 

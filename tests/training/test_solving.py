@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pocketvision.errors import UsageError
+from pocketvision.models.features import grid_features
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.tasks.number.truth import NumberLabels
@@ -99,6 +100,13 @@ def test_it_answers_at_once_and_a_gradient_phase_begins_there(
     assert [each.stage for each in both.history] == [1, 2, 2, 2]
     assert both.history[1].train_accuracy > 0.9  # where gradients begin at random it is 0.6 there
     assert both.best is not None and both.best.val_loss <= record.val_loss * 1.5
+
+
+def test_a_head_of_grids_reads_them_all(network: Network, images: ImageViews, tmp_path: Path) -> None:
+    network.set_heads({"classification": HeadSpec("grid_linear", network.num_classes, 0.0)})
+    ended = run(network, cached(network, images, tmp_path), images, [replace(SOLVED, views=2)])
+    assert network.features_read == grid_features(network.architecture)
+    assert ended.history[0].val_accuracy > 0.9
 
 
 def test_the_chosen_features_are_kept_and_an_interrupted_run_ends_bit_equal(

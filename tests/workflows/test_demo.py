@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pocketvision.data.demo_faces import QUESTIONS, demo_partition
+from pocketvision.data.demo_faces import CHEERFUL, QUESTIONS, TEASING, demo_partition
 from pocketvision.errors import UsageError
-from pocketvision.training.demo_recipes import POSITIVES, RECIPES
+from pocketvision.evaluation.evaluation import untouched_first
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, told
 from pocketvision.workflows.demo import demo
 
 
@@ -14,6 +15,26 @@ def test_every_question_has_a_recipe_and_a_positive_class_that_is_in_its_data() 
     assert set(RECIPES) == set(POSITIVES) == set(QUESTIONS)
     for question, positive in POSITIVES.items():
         assert positive in demo_partition(question, 0).samples.class_names
+
+
+@pytest.mark.slow
+def test_the_demo_is_led_by_faces_never_seen(tmp_path: Path) -> None:
+    result = demo(out=tmp_path / "run", lang="ko")
+    by_name = {each.name: each.to_dict() for each in result.training.evaluations}
+    assert by_name["unseen_faces"]["accuracy"] >= 0.85 and by_name["unseen_design"]["accuracy"] >= 0.9
+    assert untouched_first(result.training.evaluations)[0].name == "unseen_faces"
+    assert result.training.to_dict()["accuracy"] == by_name["unseen_faces"]["accuracy"]
+    page = result.training.report.read_text("utf-8")
+    headline, _, rest = page.partition('<div class="headline card">')[2].partition("</div>")
+    assert "처음 보는 얼굴" in headline
+    table = rest.partition('<section id="evaluations">')[2].partition("</section>")[0]
+    assert table.index("처음 보는 얼굴") < table.index("처음 보는 디자인") < table.index("검증")
+    assert {path.stem.rsplit("-", 1)[1] for path, _, _ in result.predictions} <= {"noto", "twemoji", "fluent"}
+
+
+def test_what_is_told_of_a_recipe_is_what_differs() -> None:
+    assert "in one pass" in told(RECIPES[CHEERFUL]) and "128 pixels" in told(RECIPES[CHEERFUL])
+    assert "phase 2 has 8 epochs" in told(RECIPES[TEASING]) and "weighs 2.0" in told(RECIPES[TEASING])
 
 
 def test_an_unknown_question_is_refused_before_anything_is_written(tmp_path: Path) -> None:

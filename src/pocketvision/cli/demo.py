@@ -26,6 +26,7 @@ def demo(
 
         pocketvision demo
     """
+    from pocketvision.evaluation.evaluation import untouched_first
     from pocketvision.workflows.demo import demo as run_demo
 
     with TrainingDisplay() as display:
@@ -33,7 +34,7 @@ def demo(
     training = result.training
     write_json_option(json, training.to_dict())
     if json is None or str(json) != "-":
-        print_evaluations(training.evaluations)
+        print_evaluations(untouched_first(training.evaluations))
         console = stdout()
         console.print()
         console.print("The bundle on faces it never saw:")

@@ -155,3 +155,8 @@ class Evaluation:
     def _answers(self) -> ClassAnswers:
         assert self.metrics, "of classification"
         return stacked(self._classified.records)
+
+
+def untouched_first(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Those on images that took no part in the training, then the others, each in their order: the first is the one to read."""
+    return sorted(evaluations, key=lambda each: each.selection is not False)

@@ -3,7 +3,8 @@
 `stem` and `stage0`, `stage1` … are what comes out of the stem and of each stage (numbered as `models info` lists them: stage i is
 `stages.i`, cut i + 1); `stride8`, `stride16` … the deepest of a stride, the levels of a pyramid; `head_conv` what the last 1x1
 convolution gives, where there is one: all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map, `max:NAME`
-its maximum, and `pooled` what the backbone ends in: (N, channels).
+its maximum, and `pooled` what the backbone ends in: (N, channels). `grid:NAME` are the means over GRID x GRID parts of a map,
+(N, channels * GRID * GRID): they still say where.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from pocketvision.models.spec import Architecture, ModelSpec
 POOLED, HEAD_CONV = "pooled", "head_conv"
 CUT = "cut"
 """Not a feature but what those above a cut are computed from: the activations there, as the stages hand them on."""
-POOL, MAX = "pool:", "max:"
+POOL, MAX, GRIDDED = "pool:", "max:", "grid:"
+GRID = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def features_of(architecture: ModelSpec) -> dict[str, Feature]:
     if isinstance(architecture, Architecture) and architecture.head_channels:
         maps.append(Feature(HEAD_CONV, architecture.scaled_head_channels(), strides[-1], None))
     pooled = [replace(each, name=over + each.name, stride=None) for over in (POOL, MAX) for each in maps]
+    pooled += [Feature(GRIDDED + each.name, each.channels * GRID * GRID, None, each.cut) for each in maps]
     last = Feature(POOLED, architecture.feature_channels(), None, None)
     return {each.name: each for each in (*maps, *pooled, last)}
 
@@ -55,3 +58,10 @@ def multiscale_features(architecture: ModelSpec, levels: int = 3) -> tuple[str, 
     maps += [HEAD_CONV] if HEAD_CONV in declared else []
     *shallow, deepest = maps[-levels:]
     return (*(over + name for name in shallow for over in (POOL, MAX)), POOLED, MAX + deepest)
+
+
+def grid_features(architecture: ModelSpec, levels: int = 3) -> tuple[str, ...]:
+    """Grids of the `levels` stages before the last, the shallow ones first: the middle of a network knows more of drawings than
+    its end. Fewer where the backbone has fewer."""
+    stages = [f"stage{stage}" for stage in range(len(architecture.trunk_channels()) - 1)]
+    return tuple(GRIDDED + name for name in (stages[-levels - 1 : -1] or stages))

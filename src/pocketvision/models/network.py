@@ -13,7 +13,7 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.convolutional import Head as ConvolutionalHead
 from pocketvision.models.convolutional import convolutional_parts
-from pocketvision.models.features import CUT, HEAD_CONV, MAX, POOL, POOLED, Feature, features_of, multiscale_features
+from pocketvision.models.features import CUT, GRID, GRIDDED, HEAD_CONV, MAX, POOL, POOLED, Feature, features_of
 from pocketvision.models.heads.catalog import head_named
 from pocketvision.models.heads.head import Head, HeadModule, HeadSpec
 from pocketvision.models.key_layouts import with_names_of_today
@@ -105,7 +105,7 @@ class Network(nn.Module):
         """The spec with the features that its head reads, where the row has none."""
         if spec.features or row.features:
             return spec
-        return replace(spec, features=multiscale_features(self.architecture))
+        return replace(spec, features=row.chosen(self.architecture))
 
     def feature(self, name: str) -> Feature:
         """The backbone's feature of that name. Raises UsageError that lists near matches."""
@@ -206,13 +206,13 @@ class Network(nn.Module):
     def _formed(self, feature: Feature, activations: Tensor, size: tuple[int, int] | None) -> Tensor:
         """A feature from the activations at its cut."""
         assert feature.cut is not None
-        stride = self.strides[feature.cut]
+        stride, channels = self.strides[feature.cut], self.channels[feature.cut]
         grid = None if size is None else tuple(-(-side // stride) for side in size)
-        level = _as_map(activations, feature.channels, grid)
+        level = _as_map(activations, channels, grid)
         if level is None:
             raise UsageError(
                 f"{self.architecture.name} has no pyramid: what comes out at stride {stride} is {tuple(activations.shape)}, "
-                f"no map of {feature.channels} channels."
+                f"no map of {channels} channels."
             )
         return level if feature.stride is not None else _pooled(level, feature.name)
 
@@ -226,6 +226,7 @@ class Network(nn.Module):
             HEAD_CONV: lambda: level,
             POOL + HEAD_CONV: lambda: _pooled(level, POOL),
             MAX + HEAD_CONV: lambda: _pooled(level, MAX),
+            GRIDDED + HEAD_CONV: lambda: _pooled(level, GRIDDED),
             POOLED: lambda: head.pool(level),
         }
         return {name: made[name]() for name in wanted if name in made}
@@ -279,7 +280,9 @@ def fold_norms(network: Network) -> Network:
 
 
 def _pooled(level: Tensor, name: str) -> Tensor:
-    """A map (N, channels, h, w) to its mean, or its maximum for a feature of that name: (N, channels)."""
+    """A map (N, channels, h, w) to its mean, its maximum or its grid, by the feature's name (features.py)."""
+    if name.startswith(GRIDDED):
+        return nn.functional.adaptive_avg_pool2d(level, GRID).flatten(1)
     return level.amax((2, 3)) if name.startswith(MAX) else level.mean((2, 3))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pocketvision.errors import UsageError
+from pocketvision.models.features import GRIDDED
 from pocketvision.models.network import Network
 from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective
@@ -77,9 +78,9 @@ def read_features(network: Network, features: Mapping[str, tuple[str, ...]]) -> 
 
 
 def _candidates(network: Network, task: str) -> list[tuple[str, ...]]:
-    """The sets of features that a head may read, the largest first."""
+    """The sets of features that a head may read, the largest first. One of grids reads them all: a single one says less."""
     spec, row = network.head_specs[task], network.head_rows[task]
-    if not spec.features or len(spec.features) <= _DEEPEST:
+    if len(spec.features) <= _DEEPEST or any(name.startswith(GRIDDED) for name in spec.features):
         return [spec.features or row.features]
     return [spec.features, spec.features[-_DEEPEST:]]
 

@@ -20,7 +20,7 @@ from pocketvision.data.learned_from import FILE as LEARNED_FROM
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import BundleError, PocketVisionError, UsageError
-from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.run_figures import figures_by_task
@@ -73,7 +73,8 @@ class TrainResult:
     unchanged: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the last evaluation's figures (test if there is one, else validation) by name, and the rest."""
+        """Plain values for JSON: the figures of the first evaluation on untouched images, or else of the first, by name, and the
+        rest."""
         return {
             "run": str(self.run),
             "bundle": str(self.bundle.folder),
@@ -85,7 +86,7 @@ class TrainResult:
             "history": [asdict(record) for record in self.history],
             "unreported": self.unreported,
             "unchanged": self.unchanged,
-            **(self.evaluations[-1].to_dict() if self.evaluations else {}),
+            **(untouched_first(self.evaluations)[0].to_dict() if self.evaluations else {}),
             "evaluations": {evaluation.name: evaluation.to_dict() for evaluation in self.evaluations},
         }
 

@@ -7,7 +7,7 @@ from typing import Any
 from pocketvision.data.audit import Audit
 from pocketvision.data.finding import Finding
 from pocketvision.errors import UsageError
-from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import NearTwins
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.printable import shortened
@@ -108,7 +108,12 @@ class RunRecord:
     @property
     def main(self) -> Evaluation:
         """The evaluation shown in detail: the first on untouched images, or else the first."""
-        return next((each for each in self.evaluations if each.selection is False), self.evaluations[0])
+        return self.led[0]
+
+    @property
+    def led(self) -> list[Evaluation]:
+        """All of them, `main` first."""
+        return untouched_first(self.evaluations)
 
     @property
     def parts(self) -> list[tuple[Subject, TaskReport]]:

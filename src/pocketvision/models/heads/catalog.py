@@ -8,7 +8,11 @@ from pocketvision.models.heads.tags import linear as tags
 from pocketvision.plugins import row_named
 
 HEADS: dict[str, Head] = {
-    row.name: row for kind in (classification, tags, number) for row in (kind.ROW, kind.MULTISCALE)
+    row.name: row
+    for row in (
+        *(row for kind in (classification, tags, number) for row in (kind.ROW, kind.MULTISCALE)),
+        classification.GRID,
+    )
 }
 GROUP = "pocketvision.heads"
 """The entry points of heads from outside."""

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from pocketvision.models.features import Feature
+from pocketvision.models.features import Feature, multiscale_features
+from pocketvision.models.spec import ModelSpec
 
 Build = Callable[[tuple[Feature, ...], int, float], nn.Module]
 """From the features (in the row's order), the number of classes and the dropout's probability to a module that is a HeadModule;
@@ -31,19 +32,21 @@ class HeadModule(Protocol):
 @dataclass(frozen=True)
 class Head:
     """A row. kind: of the task. features: those it reads, by name (features.py); none for a head that reads several, which its
-    HeadSpec names. roles: what it puts out in the graph that ships; every head of a kind has the same."""
+    HeadSpec names, or else `chosen` of the architecture. roles: of what it puts out in the graph that ships; every head of a kind
+    has the same."""
 
     name: str
     kind: str
     features: tuple[str, ...]
     roles: tuple[str, ...]
     build: Build
+    chosen: Callable[[ModelSpec], tuple[str, ...]] = multiscale_features
 
 
 @dataclass(frozen=True)
 class HeadSpec:
     """What a network's head is built from: the row's name, the number of classes, the dropout's probability (None takes the
-    architecture's), and the features it reads (none: the row's, or features.multiscale_features where the row has none)."""
+    architecture's), and the features it reads (none: the row's, or what the row chooses where it has none)."""
 
     head: str
     classes: int

@@ -1,4 +1,4 @@
-"""A linear layer to one logit a class: what every published classifier here ends in, and its twin on several stages."""
+"""A linear layer to one logit a class: what every published classifier here ends in, and its twins on several stages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pocketvision.errors import UsageError
-from pocketvision.models.features import POOLED, Feature
+from pocketvision.models.features import POOLED, Feature, grid_features
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.linear import LinearHead
 
@@ -27,3 +27,4 @@ def _decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Ten
 
 ROW = Head("linear", "classification", (POOLED,), ("logits", "probabilities"), linear_head)
 MULTISCALE = Head("multiscale_linear", "classification", (), ("logits", "probabilities"), linear_head)
+GRID = Head("grid_linear", "classification", (), ("logits", "probabilities"), linear_head, grid_features)
