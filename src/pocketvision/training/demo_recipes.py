@@ -26,7 +26,9 @@ def told(recipe: Recipe) -> str:
             "a plain run goes on and trains the last stages."
         )
     else:
-        text = f"The demo's phase 2 has {recipe.phases[1].epochs} epochs (a real run: as many as its pictures call for)."
+        text = (
+            f"The demo's phase 2 has {recipe.phases[1].epochs} epochs (a real run: as many as its pictures call for)."
+        )
     if recipe.data.balance_to is not None:
         text += f" Classes are balanced to {recipe.data.balance_to} training images."
     if not isinstance(weights, str):

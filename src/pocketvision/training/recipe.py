@@ -110,7 +110,8 @@ class ModelSettings:
     )
     head: str = setting(
         "auto",
-        "auto: one of the last features, of several stages where a phase is solved by ridge; linear, multiscale_linear, grid_linear",
+        "auto: one of the last features, of several stages where a phase is solved by ridge; linear, multiscale_linear, "
+        "grid_linear",
         alias="head",
     )
     dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
