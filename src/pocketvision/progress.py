@@ -63,13 +63,27 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What a training will do, once its data is known. epochs: (stage, epochs at most) of the stages to come. images: of an
-    epoch, validation included. at_the_end: images that are compared and evaluated after the last one."""
+class PlannedPhase:
+    """A phase to come. epochs: at most. passes: what an epoch costs an image, in passes of a view through the frozen network: a
+    first guess. seconds: of an epoch, where it was measured."""
 
-    epochs: tuple[tuple[int, int], ...]
+    stage: int
+    epochs: int
+    passes: float = 1.0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a training will do, once its data is known, and again when its plan changes. images: of an epoch, validation included.
+    views: that are run through the frozen network once. at_the_end: images that are compared and evaluated after the last epoch.
+    after: seconds then, whatever the images."""
+
+    phases: tuple[PlannedPhase, ...]
     images: int
+    views: int
     at_the_end: int
+    after: float
 
 
 Event = Note | Counted | StepProgress | EpochEnded | Planned

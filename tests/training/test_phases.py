@@ -1,6 +1,7 @@
 """Two-stage training on a tiny real job: determinism, frozen parts, resumption, both ways of feeding, not-a-number."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 
 from pocketvision.errors import TrainingError, UsageError
 from pocketvision.models.network import Network
-from pocketvision.training.engine import State
+from pocketvision.progress import EpochRecord
+from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.phase_models import WHOLE, cut_for, cuts_of
@@ -60,6 +62,7 @@ def run(
     interrupt: tuple[int, int] | None = None,
     precision: torch.dtype = torch.float32,
     cut: int | None = CUT,
+    replan: Replan = as_planned,
 ) -> TrainedPhases:
     def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
@@ -78,6 +81,7 @@ def run(
         name_of=lambda index: images.samples.paths[index],
         checkpoints=checkpoints,
         on_epoch=on_epoch,
+        replan=replan,
     )
 
 
@@ -138,13 +142,47 @@ def test_an_interrupted_run_is_usable_and_ends_bit_equal_when_resumed(
 def test_more_epochs_can_be_asked_of_a_finished_run(
     network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path
 ) -> None:
-    longer = [PHASES[0], replace(PHASES[1], epochs=7)]
+    phases = [replace(each, schedule=ScheduleSettings("plateau")) for each in PHASES]  # others have an end of their own
+    longer = [phases[0], replace(phases[1], epochs=7)]
     twin = copy_of(network)
-    run(network, cached(network, images, trunk_folder), images, checkpoints)
+    run(network, cached(network, images, trunk_folder), images, checkpoints, phases)
     extended = run(network, cached(twin, images, trunk_folder), images, checkpoints, phases=longer)
     whole = run(twin, cached(twin, images, trunk_folder), images, phases=longer)
     assert len(extended.history) == len(whole.history) == 11
     assert same_weights(network, twin)
+
+
+def test_a_phase_planned_anew_runs_its_schedule_to_the_end_and_repeats_by_what_is_recorded(
+    network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def replan(settings: PhaseSettings, history: Sequence[EpochRecord]) -> int:
+        asked.append((settings.number, len(history)))
+        return 3 if settings.number == 2 and len(history) >= 2 else settings.epochs
+
+    phases = [replace(each, schedule=ScheduleSettings("cosine"), patience=9) for each in PHASES]
+    recorded = [phases[0], replace(phases[1], epochs=3, replanned=(2.0, 5.0))]
+    shortened, again, resumed = (copy_of(network) for _ in range(3))
+    history = run(shortened, cached(shortened, images, trunk_folder), images, phases=phases, replan=replan).history
+    assert asked == [*((1, done) for done in range(5)), *((2, done) for done in range(4))]
+    rates = [record.lr for record in history if record.stage == 2]
+    assert len(rates) == 3 and rates == sorted(rates, reverse=True) and rates[-1] < 0.1 * phases[1].lr
+    assert run(again, cached(again, images, trunk_folder), images, phases=recorded).history[-1].lr == rates[-1]
+    assert same_weights(shortened, again)
+    run(resumed, cached(resumed, images, trunk_folder), images, checkpoints, phases, interrupt=(2, 2), replan=replan)
+    run(resumed, cached(resumed, images, trunk_folder), images, checkpoints, recorded)
+    assert same_weights(shortened, resumed)
+
+
+def test_a_phase_that_is_given_no_epoch_is_left_out(network: Network, images: ImageViews, trunk_folder: Path) -> None:
+    trained = run(
+        network,
+        cached(network, images, trunk_folder),
+        images,
+        replan=lambda settings, _: 0 if settings.number == 2 else settings.epochs,
+    )
+    assert [*trained.states] == [1] and trained.best is not None
 
 
 def test_the_plain_way_agrees_with_the_cached_way(network: Network, images: ImageViews, trunk_folder: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pocketvision.errors import UsageError
 from pocketvision.training.schedule import Schedule, make_schedule
-from pocketvision.training.settings import ScheduleSettings
+from pocketvision.training.settings import Phase, ScheduleSettings
 
 
 def shares(settings: ScheduleSettings, epochs: int = 4, steps: int = 5) -> list[float]:
@@ -63,3 +63,34 @@ def test_no_other_schedule_heeds_the_loss() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(UsageError, match="cosine"):
         make_schedule(ScheduleSettings("cosin"), epochs=1, steps=1)
+
+
+@pytest.mark.parametrize("settings", [ScheduleSettings("cosine", warmup=0.1), ScheduleSettings("one_cycle")])
+@pytest.mark.parametrize("epochs", [7, 14, 30])
+def test_planned_anew_it_goes_on_where_it_was_and_ends_low(settings: ScheduleSettings, epochs: int) -> None:
+    planned, schedule = (make_schedule(settings, epochs=20, steps=5) for _ in range(2))
+    before = [schedule.share(epoch, step) for epoch in range(1, 7) for step in range(5)]
+    assert before == [planned.share(epoch, step) for epoch in range(1, 7) for step in range(5)]
+    schedule.replan(6, epochs)
+    rest = [schedule.share(epoch, step) for epoch in range(7, epochs + 1) for step in range(5)]
+    assert rest[0] == planned.share(7, 0) and rest == sorted(rest, reverse=True) and rest[-1] < 0.1
+    again = make_schedule(settings, epochs=epochs, steps=5, replanned=(6.0, 20.0))
+    assert [again.share(epoch, step) for epoch in range(1, epochs + 1) for step in range(5)] == before + rest
+
+
+def test_it_may_be_planned_anew_more_than_once() -> None:
+    schedule = make_schedule(ScheduleSettings("cosine"), epochs=20, steps=1)
+    schedule.replan(8, 14)
+    schedule.replan(11, 13)
+    # After 8 epochs the curve is at 8 of 20 and goes 2 a step; after 11 at 14, and 3 a step.
+    expected = [*range(8), 8, 10, 12, 14, 17]
+    assert [schedule.share(epoch, 0) for epoch in range(1, 14)] == pytest.approx(
+        [0.5 * (1 + math.cos(math.pi * place / 20)) for place in expected]
+    )
+    assert schedule.replanned == (8, 20, 11, 14)
+
+
+@pytest.mark.parametrize("replanned", [(8.0,), (8.0, 20.0, 8.0, 14.0), (8.0, 20.0, 3.0, 14.0)])
+def test_pairs_that_are_none_are_refused(replanned: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="expected pairs"):
+        Phase(replanned=replanned)

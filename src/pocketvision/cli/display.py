@@ -115,9 +115,7 @@ class TrainingDisplay:
         self._task: TaskID | None = None
         self._shown: tuple[object, ...] = ()
         self._step_started = self._last_event = time.monotonic()
-        self._time_left: TimeLeft | None = None
-        self._left = ""
-        self._ended: dict[str, int] = {}  # images of the steps after the last epoch
+        self._time_left: TimeLeft | None = None  # of a training; from its plan on
 
     def __enter__(self) -> "TrainingDisplay":
         if self._live:
@@ -145,9 +143,11 @@ class TrainingDisplay:
         from pocketvision.cli.time_left import TimeLeft
         from pocketvision.progress import Counted, EpochEnded, Note, Planned, StepProgress
 
-        if isinstance(event, Planned):
-            self._time_left = TimeLeft(event)
-        elif isinstance(event, Note):
+        if isinstance(event, Planned) and self._time_left is None:
+            self._time_left = TimeLeft()
+        if self._time_left is not None:
+            self._time_left(event)
+        if isinstance(event, Note):
             self._console.print(f"  {event.text}", soft_wrap=True)
         elif isinstance(event, Counted):
             self._counted(event.step, event.done, event.total)
@@ -164,15 +164,18 @@ class TrainingDisplay:
             )
         self._last_event = time.monotonic()
 
+    @property
+    def _left(self) -> str:
+        """Of the whole run, not of this step."""
+        seconds = None if self._time_left is None else self._time_left.seconds
+        return "" if seconds is None else f"about {_duration(seconds)} left"
+
     def _counted(self, step: str, done: int, total: int) -> None:
         from pocketvision.printable import counted
 
         name = STEP_NAMES.get(step, step)
         if self._shown != (step,):
             self._step_started = self._last_event  # the first image was begun when whatever was before ended
-        if self._time_left is not None and step in ("export", "evaluate"):
-            self._ended[step] = done
-            self._left = f"at most {_duration(self._time_left.afterwards(sum(self._ended.values())))} left"
         self._bar((step,), name, done, total, "")
         if done == total and step not in QUIET_STEPS:
             seconds = time.monotonic() - self._step_started
@@ -181,8 +184,6 @@ class TrainingDisplay:
     def _epoch(self, event: Any) -> None:
         record = event.record
         best = styled("  best", "green") if event.best else ""
-        if self._time_left is not None:
-            self._left = f"at most {_duration(self._time_left.after(record))} left"
         figures = (
             f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}"
             if not record.tasks

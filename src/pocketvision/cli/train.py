@@ -86,6 +86,12 @@ def train(
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print every setting, with what it means, as a recipe; train nothing.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Plan views, cut and epochs of the last phase so that all of it takes this long, from measured speed."
+        ),
+    ] = None,
     labels: Labels = None,
     format: Format = None,
     task: TaskKind = None,
@@ -120,6 +126,9 @@ def train(
 
         pocketvision train --resume runs/leaves
     """
+    from pocketvision.training.deadline import Deadline
+
+    deadline = None if minutes is None else Deadline(minutes)  # before the imports that take seconds
     from pocketvision.workflows.train import train as run_train
 
     if show_recipe:
@@ -143,6 +152,7 @@ def train(
             cache_dir=cache_dir,
             ship_hashes=ship_hashes,
             resume=resume,
+            minutes=deadline,
             lang=lang,
             on_event=display,
             **flat,

@@ -1,7 +1,7 @@
 """The engine: a phase of training, epoch by epoch. It knows a model, its batches and what to minimise; no images, no network."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -77,6 +77,14 @@ class Learning:
 Batches = Callable[[int], Iterable[TrainingBatch]]
 OnEpoch = Callable[[State], None]
 OnStep = Callable[[StepProgress], None]
+Replan = Callable[[PhaseSettings, Sequence[EpochRecord]], int]
+"""How many epochs a phase has, asked after each of them: of its settings and its history."""
+
+
+def as_planned(settings: PhaseSettings, history: Sequence[EpochRecord]) -> int:
+    """As many as its settings say."""
+    del history
+    return settings.epochs
 
 
 def fit(
@@ -94,11 +102,13 @@ def fit(
     state: State | None = None,
     on_epoch: OnEpoch = lambda _: None,
     on_step: OnStep = lambda _: None,
+    replan: Replan = as_planned,
 ) -> State:
     """Train the parameters of `model` that require gradients; return the state after the last epoch.
 
     `batches(epoch)` yields one epoch's `steps` batches, from 1. `state` goes on where an earlier run stopped. The model is left
     with its *best* weights (lowest validation loss). `on_epoch` is handed each new state (to be written as a checkpoint).
+    replan: may shorten or lengthen the phase at an epoch's end; the schedule is run to its end all the same.
     statistics: running ones of norms, by name, that are averaged and kept with the weights. depth_of: as in make_optimizer.
     Whatever is drawn is a function of the seed, the phase, the epoch and the step.
     Raises TrainingError, naming the batch's files, when the loss is not a number, and UsageError for what can not be mixed.
@@ -128,6 +138,7 @@ def fit(
             images_per_second=rate,
             tasks=validation.columns,
         )
+        settings = _replanned(settings, replan(settings, (*(state.history if state else ()), record)), epoch, learning)
         state = _advanced(state, record, settings, learned, learning)
         on_epoch(state)
     load(learned, state.best_weights)
@@ -151,7 +162,7 @@ def _begun(
     """What learns, at the phase's beginning or as `state` left it."""
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     optimizer = make_optimizer(trained, settings.optimizer, lr=settings.lr, depth_of=depth_of)
-    schedule = make_schedule(settings.schedule, epochs=settings.epochs, steps=steps)
+    schedule = make_schedule(settings.schedule, epochs=settings.epochs, steps=steps, replanned=settings.replanned)
     average = WeightAverage({**trained, **statistics}, steps, settings.regularisation.ema)
     if state is not None:
         load({**trained, **statistics}, state.weights)
@@ -159,6 +170,14 @@ def _begun(
         restore_optimizer(optimizer, state.optimizer)
         schedule.restore(state.schedule)
     return Learning(trained, optimizer, schedule, average)
+
+
+def _replanned(settings: PhaseSettings, epochs: int, done: int, learning: Learning) -> PhaseSettings:
+    """The settings of a phase that has `epochs` epochs from now on."""
+    if epochs == settings.epochs:
+        return settings
+    learning.schedule.replan(done, epochs)
+    return replace(settings, epochs=epochs, replanned=learning.schedule.replanned)
 
 
 def _epoch(

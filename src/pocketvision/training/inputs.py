@@ -170,10 +170,8 @@ class CachedInputs:
 
         An image is decoded once for all its rows. Raises TrainingError on a full disk.
         """
-        asked = [self._trunk, self._tail] if self._needs_tail(names) else [self._trunk]
-        missing = sorted(
-            {key: row for row in rows if any((key := self._key(row)) not in cache for cache in asked)}.values()
-        )
+        asked = self._asked(names)
+        missing = self.missing(names, rows)
         by_image: dict[int, list[Row]] = {}
         for row in missing:
             by_image.setdefault(row[0], []).append(row)
@@ -191,6 +189,16 @@ class CachedInputs:
         for cache in asked:
             cache.flush()
         return len(missing)
+
+    def missing(self, names: Names, rows: Iterable[Row]) -> list[Row]:
+        """Those of the rows, one of each content and view, whose features are not cached yet, in order."""
+        asked = self._asked(names)
+        return sorted(
+            {key: row for row in rows if any((key := self._key(row)) not in cache for cache in asked)}.values()
+        )
+
+    def _asked(self, names: Names) -> list[TrunkCache]:
+        return [self._trunk, self._tail] if self._needs_tail(names) else [self._trunk]
 
     def _needs_tail(self, names: Names) -> bool:
         return any(name in self._tail.names for name in names)

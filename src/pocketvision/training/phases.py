@@ -14,7 +14,7 @@ from torch import Tensor
 from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
-from pocketvision.training.engine import OnStep, State, TrainingBatch, extended, fit
+from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
@@ -74,10 +74,12 @@ def train_phases(
     checkpoints: Path | None,
     on_epoch: Callable[[State], None] = lambda _: None,
     on_step: OnStep = lambda _: None,
+    replan: Replan = as_planned,
 ) -> TrainedPhases:
     """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights.
 
     inputs: by the cuts of phase_models.cuts_of. from_scratch: everything learns in every phase.
+    replan: asked before a phase of gradients that begins, and after each of its epochs; a phase of 0 epochs is left out.
     With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and a checkpoint is written after every
     epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
     """
@@ -87,16 +89,21 @@ def train_phases(
     interrupted = False
     for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
         fed, number = inputs[cut], settings.number
+        path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
+        before = read_checkpoint(path) if path is not None and path.exists() else None
+        if before is None and settings.solver == "gradient":
+            settings = replace(settings, epochs=replan(settings, ()))
+        if settings.epochs == 0:
+            continue
         size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
         part = part_of(network, settings, from_scratch=from_scratch, precision=precision, size=size)
-        path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
-        if path is not None and path.exists():
-            states[number] = extended(read_checkpoint(path), settings.epochs, settings.patience)
+        if before is not None:
+            before = states[number] = extended(before, settings.epochs, settings.patience)
             read_features(network, states[number].features)
         note = partial(_keep, states, number, path, on_epoch)
         try:
             if settings.solver == "gradient":
-                _fit(part, fed, entries, validation, objective, seed, states.get(number), name_of, note, on_step)
+                _fit(part, fed, entries, validation, objective, seed, before, name_of, note, on_step, replan)
             elif number not in states:
                 note(_solve(part, fed, entries, validation, objective))
         except KeyboardInterrupt:
@@ -124,6 +131,7 @@ def _fit(
     name_of: Callable[[int], str],
     on_epoch: Callable[[State], None],
     on_step: OnStep,
+    replan: Replan,
 ) -> None:
     """A phase, from its beginning or from where `state` left it."""
     fit(
@@ -140,6 +148,7 @@ def _fit(
         state=state,
         on_epoch=on_epoch,
         on_step=on_step,
+        replan=replan,
     )
 
 

@@ -264,6 +264,7 @@ class Recipe:
                     views=self.cache.views,
                     batch=self.batch,
                     patience=phase.patience,
+                    replanned=phase.replanned or (),
                     optimizer=self.optimizer,
                     schedule=self.schedule,
                     regularisation=self.regularisation,

@@ -98,7 +98,8 @@ class RunFolder:
 @dataclass(frozen=True)
 class RunSettings:
     """What a run was started with, so that it can be resumed: `run.json`, and beside it the recipe. data: absolute; in the files,
-    what lies inside the run is relative to it, so that the run may be moved."""
+    what lies inside the run is relative to it, so that the run may be moved. minutes: what it is still to be planned for;
+    a plan that was made is in the recipe."""
 
     data: str
     columns: dict[str, str]
@@ -112,6 +113,7 @@ class RunSettings:
     ship_hashes: bool = True
     format: str | None = None
     task: str | None = None
+    minutes: float | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:

@@ -15,7 +15,7 @@ _SMALLEST_GAIN = 1e-4
 
 @dataclass
 class Schedule:
-    """Of a phase of `epochs` epochs of `steps` steps each.
+    """Of a phase of `epochs` epochs of `steps` steps each. replanned: as in settings.Phase.
 
     `best`, `waited` and `falls` are a plateau's: the lowest loss, the epochs since, and how often the rate has fallen.
     """
@@ -26,10 +26,12 @@ class Schedule:
     best: float = math.inf
     waited: int = 0
     falls: int = 0
+    replanned: tuple[float, ...] = ()
 
     def share(self, epoch: int, step: int) -> float:
         """Of the highest rate, in [0, 1], for a step (from 0) of an epoch (from 1)."""
-        total, done = max(1, self.epochs * self.steps), (epoch - 1) * self.steps + step
+        first = self.replanned[1] if self.replanned else self.epochs
+        total, done = max(1, first * self.steps), self._place((epoch - 1) * self.steps + step)
         warmup = self.settings.warmup
         if warmup is None:
             warmup = ONE_CYCLE_WARMUP if self.settings.name == "one_cycle" else 0.0
@@ -42,6 +44,24 @@ class Schedule:
         return float(self.settings.factor**falls) * _CURVES[self.settings.name](
             (done - rising) / max(1, total - rising)
         )
+
+    def replan(self, done: int, epochs: int) -> None:
+        """After `done` epochs: fit what is left of the curve into the rest of `epochs`."""
+        self.replanned, self.epochs = (*self.replanned, done, self.epochs), epochs
+
+    def _place(self, done: int) -> float:
+        """Where the curve as it was first planned is, in its steps, after `done` steps."""
+        place, since = 0.0, 0.0
+        whole = self.replanned[1] * self.steps if self.replanned else 0.0
+        lengths = [each * self.steps for each in (*self.replanned[1::2], self.epochs)]
+        for length, until in zip(
+            lengths, [*(each * self.steps for each in self.replanned[::2]), math.inf], strict=True
+        ):
+            speed = (whole - place) / max(1, length - since) if since else 1.0
+            if done <= until:
+                return place + (done - since) * speed
+            place, since = place + (until - since) * speed, until
+        return place
 
     def ended(self, loss: float) -> None:
         """Hear the validation loss of an epoch that is done: a plateau leaves a share of the rate after `patience` epochs without
@@ -64,11 +84,13 @@ class Schedule:
         self.best, self.waited, self.falls = state["best"], int(state["waited"]), int(state["falls"])
 
 
-def make_schedule(settings: ScheduleSettings, *, epochs: int, steps: int) -> Schedule:
+def make_schedule(
+    settings: ScheduleSettings, *, epochs: int, steps: int, replanned: tuple[float, ...] = ()
+) -> Schedule:
     """A phase's schedule at its beginning. An unknown name is a UsageError."""
     if settings.name not in _CURVES:
         raise unknown_name("schedule", settings.name, _CURVES)
-    return Schedule(settings, epochs, steps)
+    return Schedule(settings, epochs, steps, replanned=replanned)
 
 
 def _half_cosine(done: float) -> float:

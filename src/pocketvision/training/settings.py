@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
@@ -52,6 +53,23 @@ class Phase:
         unset="7 of plateau, step and constant; those that fall to nothing run to their end",
         alias="patience",
     )
+    replanned: tuple[float, ...] | None = setting(
+        None,
+        "Where --minutes changed the epochs on the way: after how many, and what they were until then, in pairs; the schedule's "
+        "rest is fitted into what is left",
+        low=0,
+        high=100_000,
+        unset="never",
+    )
+
+    def __post_init__(self) -> None:
+        pairs = self.replanned or ()
+        done = pairs[::2]
+        if len(pairs) % 2 or any(later <= before for before, later in pairwise(done)):
+            raise UsageError(
+                f"phases.N.replanned is {','.join(f'{each:g}' for each in pairs)}; expected pairs of an epoch and the "
+                "number of epochs until then, the epochs rising, such as 8,20."
+            )
 
 
 LEAST_EPOCHS, MOST_EPOCHS = 4, 30
@@ -147,6 +165,7 @@ class PhaseSettings:
     views: int = 1
     batch: int = 32
     patience: int = 7
+    replanned: tuple[float, ...] = ()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     regularisation: RegularisationSettings = RegularisationSettings()

@@ -13,6 +13,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.training.deadline import Deadline
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import recipe_of
 from pocketvision.training.recorded_split import require_same_images
@@ -44,6 +45,7 @@ def train(
     cache_dir: str | Path | None = None,
     ship_hashes: bool = True,
     resume: str | Path | None = None,
+    minutes: float | Deadline | None = None,
     lang: str = "en",
     on_event: OnEvent = silent,
     **flat: Any,
@@ -57,17 +59,24 @@ def train(
     others by path, `{"phases.2.lr": 3e-4}` (`pocketvision train --show-recipe` lists them); those that most need are keyword
     arguments too. With `resume` (a run's folder) everything comes from that run but the epochs of its phases, which may be
     raised, and `data` and `images`, if they were moved. A finished run that is given no more epochs is left as it is.
+    minutes: the time that all of it may take, from now on or from the beginning of a Deadline: views, cut and epochs of the last
+    phase are planned for it (docs/training.md), and that plan is in the run's recipe.
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
     given = [*given_settings(settings or {}), *given_flat(flat)]
     cache_folder = None if cache_dir is None else Path(cache_dir)
+    deadline = Deadline(minutes) if isinstance(minutes, int | float) else minutes
     if resume is not None:
+        if deadline is not None:
+            raise UsageError("A run that goes on keeps its plan: leave --minutes out, or train anew with it.")
         if recipe is not None or effort is not None:
             raise UsageError(
                 "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
             )
         return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event)
     wanted = recipe_of(recipe, given, effort)
+    if deadline is not None:
+        _require_unplanned(wanted, given)
     if data is None and paths is None:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
     source = given_data(data, paths, labels, task)
@@ -84,12 +93,30 @@ def train(
         ship_hashes=ship_hashes,
         format=format,
         task=task,
+        minutes=None if deadline is None else deadline.minutes,
     )
-    return _run_in_new_folder(None if out is None else Path(out), source, run_settings, cache_folder, on_event)
+    return _run_in_new_folder(
+        None if out is None else Path(out), source, run_settings, cache_folder, deadline, on_event
+    )
+
+
+def _require_unplanned(recipe: Recipe, given: Iterable[Given]) -> None:
+    """Raise UsageError where the epochs that --minutes plans are given too."""
+    last = max(number for number, phase in enumerate(recipe.phases, start=1) if phase.epochs != 0)
+    for each in given:
+        if each.path in (f"phases.{last}.epochs", "phases.*.epochs"):
+            raise UsageError(
+                f"{each.spelt} and --minutes contradict each other: --minutes plans the epochs of the last phase, {last}."
+            )
 
 
 def _run_in_new_folder(
-    out: Path | None, given: InMemory | Path, settings: RunSettings, cache_folder: Path | None, on_event: OnEvent
+    out: Path | None,
+    given: InMemory | Path,
+    settings: RunSettings,
+    cache_folder: Path | None,
+    deadline: Deadline | None,
+    on_event: OnEvent,
 ) -> TrainResult:
     run = new_run_folder(out, given if isinstance(given, Path) else Path(given.name))
     model = settings.recipe.model
@@ -106,7 +133,7 @@ def _run_in_new_folder(
             names = None if given.names is None else list(given.names)
             task = None if given.task == CLASSIFICATION else given.task
             settings = replace(settings, data=str(given.write(run.pictures).resolve()), labels=names, task=task)
-        return run_training(run, settings, cache_folder, on_event)
+        return run_training(run, settings, cache_folder, on_event, None, deadline)
     except UsageError:
         if not any(run.folder.glob("stage*/*")):  # refused before anything was trained: no half-made run stays behind
             shutil.rmtree(run.folder)
@@ -157,4 +184,5 @@ def _resume(
         )
     if moved != settings.data:
         on_event(Note(f"{folder} was started on {settings.data}; it goes on if {moved} holds the same images."))
-    return run_training(run, replace(there, status="started"), cache_folder, on_event)
+    deadline = None if settings.minutes is None else Deadline(settings.minutes)  # broken off before it was planned
+    return run_training(run, replace(there, status="started"), cache_folder, on_event, deadline=deadline)

@@ -24,21 +24,20 @@ from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.run_figures import figures_by_task
-from pocketvision.export.shipping import AGREEMENT_IMAGES, WRITTEN, Shipped, ship, with_metrics
+from pocketvision.export.shipping import WRITTEN, Shipped, ship, with_metrics
 from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
-from pocketvision.progress import Counted, EpochEnded, EpochRecord, Note, OnEvent, Planned
+from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
-from pocketvision.training.engine import State
-from pocketvision.training.feeding import make_inputs
-from pocketvision.training.inputs import CachedInputs
+from pocketvision.training.deadline import Deadline
+from pocketvision.training.fitting import fit_run
 from pocketvision.training.learned_tasks import calibrated_on, closed_form, fitted, head_specs, manifests
-from pocketvision.training.phase_models import cuts_of
-from pocketvision.training.phases import TrainedPhases, train_phases
-from pocketvision.training.precision import PRECISIONS, resolve_precision
+from pocketvision.training.pace import Pace
+from pocketvision.training.phases import TrainedPhases
+from pocketvision.training.precision import resolve_precision
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
@@ -97,19 +96,23 @@ def run_training(
     cache_folder: Path | None,
     on_event: OnEvent,
     further: Mapping[str, Samples] | None = None,
+    deadline: Deadline | None = None,
 ) -> TrainResult:
     """Do all that `settings` says in `run`; used by train, by its resumption and by the demo.
 
-    further: more labelled images, untouched by the training, on which the bundle is measured too, by name.
+    further: more labelled images, untouched by the training, on which the bundle is measured too, by name. deadline: to plan for.
     """
     started = time.perf_counter()
-    log = RunLog(run.log, on_event)
+    pace = Pace()
+    log = RunLog(run.log, pace.before(on_event))
     settings, data = _prepared(run, settings, log, on_event)
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
     network, preprocessing, origin = _start(recipe, data.learned, data.white_level, log)
-    on_event(_plan(recipe, data, further or {}))
-    trained, settings, timings["training"] = _fit(run, settings, data, network, preprocessing, cache_folder, log)
+    ending = len(data.indices("test")) + sum(map(len, (further or {}).values()))
+    trained, settings, timings["training"] = fit_run(
+        run, settings, data, network, preprocessing, cache_folder, log, ending=ending, deadline=deadline, pace=pace
+    )
     if trained.best is None:
         log.note(
             f"Interrupted before the first epoch was done; there is no bundle yet. Go on with --resume {run.folder}"
@@ -202,16 +205,6 @@ def _prepared(
     return settings, data
 
 
-def _plan(recipe: Recipe, data: TrainingData, further: Mapping[str, Samples]) -> Planned:
-    """What a display estimates the time left from."""
-    validation, test = len(data.indices("val")), len(data.indices("test"))
-    return Planned(
-        epochs=tuple((phase.number, phase.epochs) for phase in recipe.phase_settings()),
-        images=len(data.entries("train", recipe.data.balance_to, recipe.seed).samples) + validation,
-        at_the_end=2 * min(validation, AGREEMENT_IMAGES) + validation + test + sum(map(len, further.values())),
-    )
-
-
 def _precision(recipe: Recipe) -> str:
     """The number format of what learns."""
     return "float32" if recipe.model.from_scratch else resolve_precision(recipe.precision)
@@ -292,61 +285,6 @@ def _start(
     if recipe.data.size is not None:
         preprocessing = preprocessing.with_size(recipe.data.size)
     return pretrained.network.eval(), preprocessing, pretrained.origin
-
-
-def _fit(
-    run: RunFolder,
-    settings: RunSettings,
-    data: TrainingData,
-    network: Network,
-    preprocessing: Preprocessing,
-    cache_folder: Path | None,
-    log: RunLog,
-) -> tuple[TrainedPhases, RunSettings, float]:
-    """Train; the settings with what was decided on the way, and how many seconds it took, the trunk cache included."""
-    started = time.perf_counter()
-    recipe = settings.recipe
-    phases, from_scratch = recipe.phase_settings(), recipe.model.from_scratch
-    if from_scratch:
-        log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
-    entries, validation = data.entries("train", recipe.data.balance_to, recipe.seed), data.entries("val")
-    inputs = make_inputs(
-        recipe,
-        data,
-        network,
-        preprocessing,
-        cuts=set(cuts_of(network, phases, from_scratch=from_scratch)),
-        entries=entries,
-        validation=validation,
-        folder=run.cache if cache_folder is None else cache_folder,
-        log=log,
-    )
-    held = {each.most_views for each in inputs.values() if isinstance(each, CachedInputs)}
-    if held:  # views that the cache holds: a run that repeats this one has as many
-        settings = replace(settings, recipe=changed(recipe, {"cache.views": min(held)}))
-        settings.write(run)
-    epochs = {phase.number: phase.epochs for phase in phases}
-
-    def report(state: State) -> None:
-        record = state.history[-1]
-        log(EpochEnded(record, epochs[record.stage], best=state.best_epoch == record.epoch))
-
-    trained = train_phases(
-        network,
-        inputs,
-        entries=entries,
-        validation=validation,
-        phases=phases,
-        objective=data.objective(recipe),
-        seed=recipe.seed,
-        from_scratch=from_scratch,
-        precision=PRECISIONS[recipe.precision],
-        name_of=lambda index: str(data.samples.file(index)),
-        checkpoints=run.folder,
-        on_epoch=report,
-        on_step=log,
-    )
-    return trained, settings, time.perf_counter() - started
 
 
 def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedPhases) -> None:

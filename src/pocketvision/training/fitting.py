@@ -1,0 +1,218 @@
+"""The middle of a training run: its inputs, its plan where it has a deadline, and its phases."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketvision.export.shipping import AGREEMENT_IMAGES
+from pocketvision.models.network import Network
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.progress import EpochEnded, Planned, PlannedPhase
+from pocketvision.training.deadline import Deadline
+from pocketvision.training.engine import Replan, State, as_planned
+from pocketvision.training.feeding import make_inputs
+from pocketvision.training.inputs import CachedInputs, Inputs
+from pocketvision.training.pace import Pace
+from pocketvision.training.phase_models import cuts_of
+from pocketvision.training.phases import Entries, TrainedPhases, train_phases
+from pocketvision.training.planning import Speeds, Work
+from pocketvision.training.precision import PRECISIONS
+from pocketvision.training.recipe import Recipe
+from pocketvision.training.run_folder import RunFolder, RunSettings
+from pocketvision.training.run_log import RunLog
+from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
+from pocketvision.training.setting_values import changed
+from pocketvision.training.training_data import TrainingData
+
+# What an epoch costs a picture, in passes of a view through the frozen network, until it is measured.
+_HEADS, _TAIL, _WHOLE = 0.05, 2.5, 6.0
+_AFTER = 15.0  # seconds after the last epoch, whatever the pictures, until they are measured
+
+
+@dataclass
+class _Fitting:
+    """A run that is being fitted. settings: with what was decided so far, as written."""
+
+    run: RunFolder
+    settings: RunSettings
+    data: TrainingData
+    network: Network
+    preprocessing: Preprocessing
+    cache: Path
+    log: RunLog
+    entries: Entries
+    validation: Entries
+    ending: int
+
+    def record(self, values: Values) -> None:
+        """Change the recipe, in memory and on disk."""
+        self.settings = replace(self.settings, recipe=changed(self.settings.recipe, values))
+        self.settings.write(self.run)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.settings.recipe
+
+    @property
+    def cuts(self) -> list[int]:
+        """Of the phases."""
+        return cuts_of(self.network, self.recipe.phase_settings(), from_scratch=self.recipe.model.from_scratch)
+
+    @property
+    def work(self) -> Work:
+        """Compared and then answered by the exported file, and evaluated: validation images, and those of other splits."""
+        validation = len(self.validation.samples)
+        compared = min(validation, AGREEMENT_IMAGES)
+        return Work(
+            pictures=len(self.entries.samples),
+            validation=validation,
+            batch=self.recipe.batch,
+            ending=compared + validation + self.ending,
+            cached=self.recipe.cache.enabled and not self.recipe.model.from_scratch,
+        )
+
+    def inputs(self) -> dict[int, Inputs]:
+        """As the recipe stands; the views that the cache holds are written into it: a run that repeats this one has as many."""
+        inputs = make_inputs(
+            self.recipe,
+            self.data,
+            self.network,
+            self.preprocessing,
+            cuts=set(self.cuts),
+            entries=self.entries,
+            validation=self.validation,
+            folder=self.cache,
+            log=self.log,
+        )
+        held = {each.most_views for each in inputs.values() if isinstance(each, CachedInputs)}
+        if held:
+            self.record({"cache.views": min(held)})
+        return inputs
+
+    def planned(self, speeds: Speeds | None = None) -> Planned:
+        """What a display estimates the time left from."""
+        work, recipe = self.work, self.recipe
+        phases = [
+            PlannedPhase(
+                each.number,
+                each.epochs,
+                _WHOLE if recipe.model.from_scratch else _TAIL if each.unfreeze else _HEADS,
+                None if speeds is None or each.solver != "gradient" else speeds.epoch(work, each.unfreeze),
+            )
+            for each in recipe.phase_settings()
+        ]
+        views = (
+            recipe.cache.views
+            if any(each.unfreeze or each.solver == "ridge" for each in recipe.phase_settings())
+            else 1
+        )
+        return Planned(
+            phases=tuple(phases),
+            images=work.pictures + work.validation,
+            views=len(set(self.cuts)) * (work.pictures * views + work.validation) if work.cached else 0,
+            at_the_end=min(work.validation, AGREEMENT_IMAGES) + work.ending,
+            after=_AFTER if speeds is None else speeds.after,
+        )
+
+
+def fit_run(
+    run: RunFolder,
+    settings: RunSettings,
+    data: TrainingData,
+    network: Network,
+    preprocessing: Preprocessing,
+    cache_folder: Path | None,
+    log: RunLog,
+    *,
+    ending: int,
+    deadline: Deadline | None,
+    pace: Pace,
+) -> tuple[TrainedPhases, RunSettings, float]:
+    """Train; the settings with what was decided on the way, and how many seconds it took, the trunk cache included.
+
+    ending: images that are evaluated at the end, besides those of the validation split. pace: of the events of `log`.
+    """
+    started = time.perf_counter()
+    recipe = settings.recipe
+    if recipe.model.from_scratch:
+        log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
+    entries = data.entries("train", recipe.data.balance_to, recipe.seed)
+    cache = run.cache if cache_folder is None else cache_folder
+    fitting = _Fitting(run, settings, data, network, preprocessing, cache, log, entries, data.entries("val"), ending)
+    log(fitting.planned())
+    inputs = fitting.inputs()
+    replan: Replan = as_planned
+    if deadline is not None:
+        inputs, replan = _planned(fitting, inputs, deadline, pace)
+    trained = _train(fitting, inputs, replan)
+    return trained, fitting.settings, time.perf_counter() - started
+
+
+def _planned(
+    fitting: _Fitting, inputs: dict[int, Inputs], deadline: Deadline, pace: Pace
+) -> tuple[dict[int, Inputs], Replan]:
+    """The recipe with its plan, its inputs, and who keeps the run to it."""
+    before, work = fitting.recipe, fitting.work
+    size = (fitting.preprocessing.height, fitting.preprocessing.width)
+    speeds, found = Measuring(
+        before,
+        fitting.network,
+        inputs,
+        fitting.entries,
+        work,
+        compared=min(work.validation, AGREEMENT_IMAGES),
+        size=size,
+        precision=PRECISIONS[before.precision],
+        deadline=deadline,
+    ).planned()
+    fitting.log.note(said(found, deadline, before.phase_settings()[-1]))
+    fitting.settings = replace(fitting.settings, minutes=None)
+    fitting.record(values_of_plan(found, before))
+    if fitting.recipe.cache.views != before.cache.views or found.unfreeze != before.phase_settings()[-1].unfreeze:
+        inputs = fitting.inputs()
+    fitting.log(fitting.planned(speeds))
+    phases = fitting.recipe.phase_settings()
+
+    def record(values: Values) -> None:
+        fitting.record(values)
+        fitting.log(fitting.planned(speeds))
+
+    keeper = RunPlan(
+        deadline,
+        speeds,
+        work,
+        phases[-1],
+        inputs[fitting.cuts[-1]],
+        fitting.entries,
+        pace,
+        record=record,
+        note=fitting.log.note,
+        alone=len(phases) == 1,
+    )
+    return inputs, keeper.replan
+
+
+def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan) -> TrainedPhases:
+    recipe, data, log = fitting.recipe, fitting.data, fitting.log
+
+    def report(state: State) -> None:
+        record = state.history[-1]
+        epochs = fitting.recipe.phases[record.stage - 1].epochs
+        log(EpochEnded(record, epochs or 1, best=state.best_epoch == record.epoch))
+
+    return train_phases(
+        fitting.network,
+        inputs,
+        entries=fitting.entries,
+        validation=fitting.validation,
+        phases=recipe.phase_settings(),
+        objective=data.objective(recipe),
+        seed=recipe.seed,
+        from_scratch=recipe.model.from_scratch,
+        precision=PRECISIONS[recipe.precision],
+        name_of=lambda index: str(data.samples.file(index)),
+        checkpoints=fitting.run.folder,
+        on_epoch=report,
+        on_step=log,
+        replan=replan,
+    )
