@@ -23,7 +23,9 @@ from pocketvision.tasks.manifest import TaskManifest
 
 TEMPERATURE = 2.0
 # Small enough to train in seconds, with every stage, split and step of a real run.
-TINY_TRAINING = {"size": 64, "epochs1": 3, "epochs2": 2, "views": 2, "batch": 8, "seed": 3, "workers": 2}
+TINY_TRAINING = {
+    "size": 64, "epochs1": 3, "epochs2": 2, "lr2": 1e-4, "schedule": "plateau", "views": 2, "batch": 8, "seed": 3, "workers": 2,
+}  # fmt: skip
 LEARNING_RATES = {"lr1": 1e-2, "lr2": 1e-3}
 SLOW_LEFT_OUT = pytest.StashKey[int]()
 

@@ -145,11 +145,15 @@ def test_real_pictures_darkened_or_blurred_move_it(
         file = io.BytesIO()
         change(image).save(file, "PNG")
         contents.append(file.getvalue())
+    # A blur spills a face that fills its picture over the border: somewhat darker, short of what counts as a shift (0.25).
+    limit = 0.2 if change is blurred else 0.1
     with serving(measured) as client:
         send(client, (2 * contents)[: MIN_WINDOW + UPDATE_EVERY])
         found = {feature: index for (feature,), index in metric(client).items()}
         assert found.keys() == {"confidence", "brightness"}
-        assert all(found[feature] > 0.25 for feature in moved) and all(found[feature] < 0.1 for feature in still), found
+        assert all(found[feature] > 0.25 for feature in moved) and all(found[feature] < limit for feature in still), (
+            found
+        )
 
 
 def test_the_baseline_is_drawn_in_the_histograms_buckets(tiny_bundle: Bundle) -> None:

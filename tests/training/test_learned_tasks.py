@@ -29,14 +29,18 @@ from pocketvision.training.learned_tasks import fitted, head_specs, manifests, o
 from pocketvision.training.phase_models import WHOLE
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.run_folder import RunFolder
-from pocketvision.training.settings import PhaseSettings
+from pocketvision.training.settings import PhaseSettings, ScheduleSettings
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 from pocketvision.training.tuning import require_tunable
 
 CUT = 2
 TRAINED, ALL = 48, 64
-PHASES = [PhaseSettings(1, 16, 3e-2, batch=8), PhaseSettings(2, 4, 5e-3, unfreeze=1, batch=8)]
+PLATEAU = ScheduleSettings("plateau")
+PHASES = [
+    PhaseSettings(1, 16, 3e-2, batch=8, schedule=PLATEAU),
+    PhaseSettings(2, 4, 5e-3, unfreeze=1, batch=8, schedule=PLATEAU),
+]
 SIZE = (48, 40)
 LACKING = {"spots": 5, "classification": 7}
 """Each task lacks the truth of every so manieth image."""

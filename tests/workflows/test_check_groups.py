@@ -39,7 +39,7 @@ def test_what_is_found_is_printed_and_in_the_json(
     printed = " ".join(capsys.readouterr().out.split())
     found = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))["likely_groups"]
     assert found["groups"] > 10
-    assert found["images_in_groups"] > found["with_twin"] > 40
+    assert found["images_in_groups"] >= found["with_twin"] > 40
     assert f"{found['images_in_groups']} of 160 images likely belong to {found['groups']} groups" in printed
     assert "A random split has a picture of the same group in training" in printed
 
