@@ -54,8 +54,8 @@ def test_the_format_is_named(photos: Path, tiny_bundle: Bundle, capsys: pytest.C
             and "Unknown format 'image-foldr'. Did you mean image-folder" in capsys.readouterr().err
         )
     assert len(pocketvision.check(photos, format="image-folder", task="classification").samples) == 48
-    with pytest.raises(UsageError, match=r"Unknown task 'detection'\. Known: classification"):
-        pocketvision.train(photos, task="detection")
+    with pytest.raises(UsageError, match=r"Unknown task 'depth'\. Known: classification"):
+        pocketvision.train(photos, task="depth")
 
 
 def test_images_beside_a_folder_is_an_error(photos: Path) -> None:
