@@ -162,6 +162,7 @@ def test_a_pretrained_name_stands_for_a_bundle(pretrained_lite0: Path, capsys: p
     assert "Did you mean efficientnet_lite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_import_makes_a_bundle_of_foreign_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import timm
     import torch

@@ -267,6 +267,7 @@ def test_tuned_weights_of_lite0_stand_8_bits_better_than_those_it_had(
     assert changes["tuned"] < 0.8 * changes["plain"] and changes["tuned"] < changes["control"], changes
 
 
+@pytest.mark.slow
 def test_a_bundle_is_made_of_tuned_weights_and_says_so(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

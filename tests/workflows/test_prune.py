@@ -75,6 +75,7 @@ def test_unstructured_zeros_stay_zero_while_the_rest_is_tuned(bundle: Bundle, tm
     assert not torch.equal(network.stem.conv.weight[kept], before.stem.conv.weight[kept]), "what is left was tuned"
 
 
+@pytest.mark.slow
 def test_a_latency_is_reached_a_tenth_of_the_cost_at_a_time(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_wrong_word_in_python_has_near_matches(photos: Path) -> None:
     assert parameters["epochs2"].default is None and parameters["cache_limit"].default == 20.0
 
 
+@pytest.mark.slow
 def test_a_quick_run_solves_its_head_alone_and_says_so_in_its_recipe(photos: Path, tmp_path: Path) -> None:
     done = pocketvision.train(photos, out=tmp_path / "run", effort="quick", size=64, views=1)
     assert [(record.stage, record.epoch) for record in done.history] == [(1, 1)]

@@ -111,6 +111,7 @@ def test_a_finished_run_is_of_its_own_data_wherever_that_lies(pictures: Path, fi
         pocketvision.train(tmp_path / "nowhere", resume=finished)
 
 
+@pytest.mark.slow
 def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished: Path) -> None:
     before = (finished / "run.json").read_bytes()
     with pytest.raises(UsageError, match="is not there"):

@@ -168,6 +168,7 @@ def test_broken_files_are_skipped_with_a_line_each(photos: Path, tiny_training: 
     assert [record.stage for record in result.history] == [1]
 
 
+@pytest.mark.slow
 def test_views_beyond_the_cache_limit_are_given_up_aloud(
     photos: Path, tiny_training: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -216,6 +217,7 @@ def test_training_works_under_the_spawn_start_method(
     assert (tmp_path / "run" / "bundle" / "manifest.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_rows_it_was_given_as_a_file(photos: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(ARCHITECTURES["small_cnn"].to_dict()))

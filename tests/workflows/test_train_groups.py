@@ -55,6 +55,7 @@ def test_no_likely_group_is_parted_and_the_run_says_so(grouped: tuple[TrainResul
     assert re.search(r"0 of \d+ validation images have a picture of the same likely group in training", page)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_same_figures_and_looks_no_more(
     grouped: tuple[TrainResult, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
