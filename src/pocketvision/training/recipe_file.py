@@ -36,11 +36,7 @@ def recipe_of(recipe: Recipe | str | Path | None, given: Iterable[Given], effort
         raise UsageError(
             f"--effort {effort} and --recipe contradict each other: both say which phases there are. Give one of them."
         )
-    start = (
-        read_recipe(Path(recipe))
-        if isinstance(recipe, str | Path)
-        else recipe or Recipe(phases=EFFORTS[effort or "default"])
-    )
+    start = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe or EFFORTS[effort or "default"]
     found = applied(start, given)
     found.require_model()
     return found
