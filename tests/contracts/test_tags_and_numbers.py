@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -188,8 +189,10 @@ def test_it_is_exported(made: Made, copy: Path, target: str) -> None:
     ) as error:  # on so few images 8 bits of a random start may cost more than is allowed, and that is said
         assert target.endswith("int8") and "are allowed" in str(error)
         return
-    # Core ML's file is measured on Apple's machines alone.
-    assert exported.comparison is None or ("mAP" if made.kind == "tags" else "R2") in json.dumps(exported.to_dict())
+    if target == "coreml" and sys.platform != "darwin":  # measured on Apple's machines alone
+        assert exported.comparison is None
+        return
+    assert ("mAP" if made.kind == "tags" else "R2") in json.dumps(exported.to_dict())
     assert (exported.comparison is None) == (not TARGETS[target].runs_here)
     assert pocketvision.verify(copy / "bundle")
 

@@ -14,8 +14,9 @@ from pocketvision.statistics import Headline, Interval, paired_drop, percentile_
 class Wording:
     """How a comparison is told.
 
-    name: the figure's, as in Headline; noun: in a sentence. kept, difference: what those two are called in `figures`. lost: what
-    stands for a drop where nothing tells the truth, with {lost} (in points), {difference} and {images} to be filled in.
+    name: the figure's, as in Headline; noun: in a sentence. kept, difference: what those two are called in `figures`; an empty
+    difference is none. lost: what stands for a drop where nothing tells the truth, with {lost} (in points), {difference} and
+    {images} to be filled in.
     """
 
     name: str
@@ -89,7 +90,8 @@ class FigureComparison:
                 f"reference_{words.name}": self.reference.value,
                 "drop": self.drop,
             }
-        return {"images": self.images, words.kept: self.kept, words.difference: self.difference, **known}
+        differs = {words.difference: self.difference} if words.difference else {}
+        return {"images": self.images, words.kept: self.kept, **differs, **known}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
