@@ -2,6 +2,7 @@
 
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
+from pocketvision.models.heads.detection import grid
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
 from pocketvision.models.heads.tags import linear as tags
@@ -12,6 +13,7 @@ HEADS: dict[str, Head] = {
     for row in (
         *(row for kind in (classification, tags, number) for row in (kind.ROW, kind.MULTISCALE)),
         classification.GRID,
+        *grid.ROWS,
     )
 }
 GROUP = "pocketvision.heads"

@@ -1,0 +1,1 @@
+"""Heads that say which objects a picture shows, and where."""
