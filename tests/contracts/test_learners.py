@@ -16,10 +16,12 @@ from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.detection.learner import Targets
 from pocketvision.training.learned_tasks import head_specs, objective_of
 from pocketvision.training.learner import Learner
 from pocketvision.training.learners import LEARNERS, learner_named
@@ -31,6 +33,17 @@ TRUTHS: dict[str, Truth] = {
     "classification": ClassLabels(np.array([0, 1, 2, 1, 0, 2], np.int32), ("a", "b", "c")),
     "tags": TagLabels.of([[0], [1], [0, 2], [1], [0], [2]], ("a", "b", "c")),
     "number": NumberLabels(np.array([3.0, -1, 4, 1, -5, 9]), "cm"),
+    "detection": BoxLabels.of(
+        [
+            ([[2, 2, 16, 14]], [0]),
+            ([[4, 10, 15, 30], [18, 1, 31, 14]], [1, 2]),
+            ([[8, 9, 28, 25]], [2]),
+            ([], []),
+            ([[0, 16, 12, 32]], [0]),
+            ([[16, 0, 32, 20]], [1]),
+        ],
+        ("a", "b", "c"),
+    ),
     "spots": Points(
         Ragged.of(
             [{"xy": np.array(xy, np.float32).reshape(-1, 2)} for xy in ([], [(3.5, 5)], [(9.5, 9), (30.5, 1)]) * 2]
@@ -120,7 +133,7 @@ def test_validation_takes_batches_as_it_takes_all_at_once(case: Case) -> None:
 def test_what_is_solved_is_judged_as_it_is_validated(case: Case) -> None:
     """A closed form's predictions, brought to what the head puts out, are worth what was said of them."""
     if not isinstance(case.learner, Solvable):
-        assert isinstance(case.truth, Points)
+        assert isinstance(case.truth, Points | BoxLabels)
         return
     targets = case.targets(list(range(6)), WHOLE)
     regression = case.learner.regression(targets, len(case.truth.class_names))
@@ -151,6 +164,10 @@ def test_targets_are_where_the_placement_brings_them(case: Case) -> None:
     clean, mirrored = case.targets([1, 2], WHOLE), case.targets([1, 2], WHOLE.then(mirror, (SIZE, SIZE)))
     if isinstance(clean, torch.Tensor):
         assert torch.equal(clean, mirrored)
+    elif isinstance(clean, Targets):
+        for one, other in zip(clean.placed, mirrored.placed, strict=True):
+            assert torch.equal(SIZE - one.boxes[:, [2, 0]], other.boxes[:, [0, 2]]) and len(one.boxes)
+            assert torch.equal(one.boxes[:, [1, 3]], other.boxes[:, [1, 3]]) and torch.equal(one.classes, other.classes)
     else:
         assert all(torch.equal(clean[role].flip(-1), mirrored[role]) and clean[role].any() for role in clean)
 

@@ -3,11 +3,12 @@
 from pocketvision.errors import UsageError
 from pocketvision.plugins import row_named
 from pocketvision.training.classification import learner as classification
+from pocketvision.training.detection import learner as detection
 from pocketvision.training.learner import LearnerRow
 from pocketvision.training.number import learner as number
 from pocketvision.training.tags import learner as tags
 
-LEARNERS: dict[str, LearnerRow] = {row.kind: row for row in (classification.ROW, tags.ROW, number.ROW)}
+LEARNERS: dict[str, LearnerRow] = {row.kind: row for row in (classification.ROW, tags.ROW, number.ROW, detection.ROW)}
 """From a kind of task to what learns it."""
 
 GROUP = "pocketvision.learners"

@@ -40,7 +40,9 @@ def levels_of(architecture: ModelSpec, strides: tuple[int, ...] = LEVELS) -> tup
     names = tuple(f"stride{stride}" for stride in strides if f"stride{stride}" in declared)
     if not names:
         wanted = ", ".join(map(str, strides))
-        raise UsageError(f"{architecture.name} has no map of a stride of {wanted}, which a detector looks at. Take another model.")
+        raise UsageError(
+            f"{architecture.name} has no map of a stride of {wanted}, which a detector looks at. Take another model."
+        )
     return names
 
 
@@ -69,7 +71,10 @@ class GridHead(nn.Module):
         self.score_towers = nn.ModuleList() if shared else nn.ModuleList(_tower(width) for _ in levels)
         self.distances = nn.ModuleList(nn.Conv2d(width, 4, 1) for _ in levels)
         self.logits = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in levels)
-        for layers, bias in ((self.distances, math.log(math.expm1(SIDE))), (self.logits, math.log(PRIOR / (1 - PRIOR)))):
+        for layers, bias in (
+            (self.distances, math.log(math.expm1(SIDE))),
+            (self.logits, math.log(PRIOR / (1 - PRIOR))),
+        ):
             for layer in layers:
                 assert isinstance(layer, nn.Conv2d) and layer.bias is not None
                 nn.init.normal_(layer.weight, std=0.01)

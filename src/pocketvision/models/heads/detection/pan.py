@@ -27,9 +27,7 @@ class Separable(nn.Module):
 
     def __init__(self, channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.depthwise = PaddedConv2d(
-            channels, channels, KERNEL, stride=stride, groups=channels, padding="symmetric"
-        )
+        self.depthwise = PaddedConv2d(channels, channels, KERNEL, stride=stride, groups=channels, padding="symmetric")
         self.pointwise = pointwise(channels, channels)
 
     def forward(self, level: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Learning to detect: which cell learns which object, what is minimised, and what is said of it."""

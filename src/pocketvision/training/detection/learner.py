@@ -1,0 +1,187 @@
+"""Learning objects: scores that say how well a box fits, boxes by their overlap, and thresholds of the best F1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pocketvision.data.balance import class_weights
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.preprocessing import Placement
+from pocketvision.tasks.comparing import MEASURED
+from pocketvision.tasks.detection.choosing import best_thresholds
+from pocketvision.tasks.detection.decode import BOXES, SCORES, decode
+from pocketvision.tasks.detection.precision import average_precisions, mean
+from pocketvision.tasks.detection.record import DetectionRecord, joined, record
+from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
+from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.training.detection.assignment import Assignment, assign
+from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, quality_losses
+from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
+from pocketvision.training.mixing import Mix
+
+BOX_WEIGHT = 2.0
+"""What a box's loss counts beside a score's, as in TOOD's code."""
+
+LOOKED_AT = 100
+"""Answers of an image, the highest scores, among which an object is looked for while it learns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """What is to be found in one input. boxes: (m, 4) float32 in its pixels. classes: (m) int64. crowd: (m) bool."""
+
+    boxes: Tensor
+    classes: Tensor
+    crowd: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Of a batch: what lies in each input, and, to be measured by, the whole truth, which images of it these are, (N), and their
+    placements."""
+
+    placed: Sequence[Placed]
+    truth: BoxLabels
+    rows: NDArray[np.int64]
+    placements: Sequence[Placement]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Of a batch: the sum of its images' losses, and what each adds to the figures."""
+
+    loss: float
+    images: Sequence[DetectionRecord]
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionLearner:
+    """Reads what models/heads/detection/grid.py puts out: `logits`, `boxes` and `cells`. box_loss: of BOX_LOSSES. weights:
+    (classes), of the objects of each; None for none."""
+
+    class_names: tuple[str, ...]
+    box_loss: str = "giou"
+    weights: Tensor | None = None
+
+    def targets(self, truth: BoxLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Targets:
+        placed = [_placed(truth.through(int(row), place)) for row, place in zip(rows, placements, strict=True)]
+        return Targets(placed, truth, rows, placements)
+
+    def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
+        """`score` and `box`, each over the sum of the qualities that are asked for."""
+        score, box, total = self._sums(outputs, targets)
+        most = total.sum().clamp(min=1)
+        return {"score": score.sum() / most, "box": BOX_WEIGHT * box.sum() / most}
+
+    def right(self, outputs: Outputs, targets: Targets) -> tuple[int, int]:
+        """Objects that one of the LOOKED_AT highest answers of their image fits, in class and at an IoU of 0.5."""
+        found, there = 0, 0
+        for boxes, logits, placed in zip(
+            outputs["boxes"].detach(), outputs["logits"].detach(), targets.placed, strict=True
+        ):
+            counted = ~placed.crowd
+            there += int(counted.sum())
+            best = logits.flatten().topk(min(LOOKED_AT, logits.numel())).indices
+            cells, classes = best // logits.shape[1], best % logits.shape[1]
+            fits = pairwise_ious(placed.boxes[counted], boxes[cells]) >= 0.5
+            found += int((fits & (placed.classes[counted][:, None] == classes)).any(dim=1).sum())
+        return found, there
+
+    def mixed(self, targets: Targets, mix: Mix) -> Targets:
+        """Raises UsageError: half an object is none."""
+        raise UsageError(
+            "MixUp and CutMix blend pictures, and an object that is half there has no box. Set regularisation.mixup and "
+            "regularisation.cutmix to 0."
+        )
+
+    def record(self, outputs: Outputs, targets: Targets) -> Record:
+        score, box, total = self._sums(outputs, targets)
+        loss = ((score + BOX_WEIGHT * box) / total.clamp(min=1)).sum()
+        task = self._task()
+        shipped = {BOXES: outputs["boxes"].numpy(), SCORES: torch.sigmoid(outputs["logits"]).numpy()}
+        answers = decode(shipped, targets.placements, task, MEASURED)
+        rows = targets.rows.reshape(-1, 1)
+        images = [record({}, each, targets.truth.select(row), task) for each, row in zip(answers, rows, strict=True)]
+        return Record(float(loss), images)
+
+    def validated(self, records: Sequence[Record]) -> Validated:
+        """The mean loss of an image, and AP50."""
+        images = [image for each in records for image in each.images]
+        found = average_precisions(joined(images), len(self.class_names))
+        return Validated(sum(each.loss for each in records) / len(images), mean(found[:, 0]) or 0.0)
+
+    def calibrate(self, records: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """`thresholds`: of the best F1 of each class."""
+        images = [image for each in records for image in each.images]
+        return {"thresholds": best_thresholds(images, self.class_names)}
+
+    def score_of(self, outputs: Outputs, choice: int) -> Tensor:
+        """The class's highest logit."""
+        return outputs["logits"][:, :, choice].amax(dim=1)
+
+    def _task(self) -> TaskManifest:
+        return TaskManifest(DETECTION, self.class_names, {BOXES: BOXES, SCORES: SCORES}, "")
+
+    def _sums(self, outputs: Outputs, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+        """(N) each: the losses of an image's scores and of its boxes, and the qualities that are asked for."""
+        logits, cells = outputs["logits"].float(), outputs["cells"][0].float()
+        boxes, scores = outputs["boxes"].float(), torch.sigmoid(logits.detach())
+        sums = [
+            self._of_image(
+                each, assign(box.detach(), score, cells, placed.boxes, placed.classes, placed.crowd), box, placed
+            )
+            for each, score, box, placed in zip(logits, scores, boxes, targets.placed, strict=True)
+        ]
+        score, box, total = (torch.stack(each) for each in zip(*sums, strict=True))
+        return score, box, total
+
+    def _of_image(
+        self, logits: Tensor, assigned: Assignment, boxes: Tensor, placed: Placed
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        own = torch.nonzero(assigned.objects >= 0)[:, 0]
+        objects = assigned.objects[own]
+        classes, quality = placed.classes[objects], assigned.quality[own]
+        asked = torch.zeros_like(logits)
+        asked[own, classes] = quality
+        losses = quality_losses(logits, asked) * ~assigned.ignored[:, None]
+        weights = torch.ones_like(quality)
+        if self.weights is not None:
+            weights = self.weights[classes]
+            each = torch.ones_like(logits)
+            each[own, classes] = weights
+            losses = losses * each
+        apart = BOX_LOSSES[self.box_loss](boxes[own], placed.boxes[objects])
+        return losses.sum(), (apart * quality * weights).sum(), (quality * weights).sum()
+
+
+def _placed(truth: BoxLabels) -> Placed:
+    """Of one image."""
+    row = truth.rows.row(0)
+    return Placed(
+        torch.from_numpy(row["boxes"].astype(np.float32)),
+        torch.from_numpy(row["classes"].astype(np.int64)),
+        torch.from_numpy(np.array(row["crowd"], np.bool_)),
+    )
+
+
+def _make(options: LearnerOptions, truth: BoxLabels) -> DetectionLearner:
+    name = options.loss or next(iter(BOX_LOSSES))
+    if name not in BOX_LOSSES:
+        raise unknown_name("loss for boxes", name, BOX_LOSSES)
+    if options.label_smoothing:
+        raise UsageError(
+            "Label smoothing is for classes of pictures; a score says how well its box fits. Leave it at 0."
+        )
+    weights = None
+    if options.class_weights != "none":
+        counts = truth.box_counts()
+        weights = torch.from_numpy(class_weights(counts, truth.class_names, options.class_weights))
+    return DetectionLearner(truth.class_names, name, weights)
+
+
+# Padded, so that nothing is cut away and shapes stay.
+ROW = LearnerRow(DETECTION, "grid", _make, "pad")
