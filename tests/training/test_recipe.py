@@ -15,7 +15,7 @@ from pocketvision.training.recipe_file import read_recipe, recipe_of, recipe_tex
 from pocketvision.training.setting import settings_of
 from pocketvision.training.setting_aliases import ALIASES, given_flat
 from pocketvision.training.setting_values import applied, changed, given_settings, values_of
-from pocketvision.training.settings import MOST_EPOCHS, Phase, ScheduleSettings
+from pocketvision.training.settings import MOST_EPOCHS, MOST_OF_HEADS, Phase, ScheduleSettings
 
 
 def given(*settings: str, **flat: Any) -> Recipe:
@@ -229,10 +229,11 @@ def test_what_the_data_decides_is_resolved() -> None:
 
 
 def test_heads_without_a_closed_form_and_random_starts_learn_by_gradients() -> None:
-    assert [(p.solver, p.epochs) for p in Recipe().resolved(800, closed_form=False).phases] == [
-        ("gradient", 15),
-        ("gradient", 13),
-    ]
+    heads, tail = Recipe().resolved(800, closed_form=False).phases
+    assert (heads.solver, heads.epochs) == (tail.solver, tail.epochs) == ("gradient", 13)
+    heads, tail = Recipe().resolved(200, closed_form=False).phases
+    assert (heads.epochs, tail.epochs) == (46, MOST_EPOCHS)  # of 7 steps
+    assert Recipe().resolved(20, closed_form=False).phases[0].epochs == MOST_OF_HEADS
     scratch = given("model.weights=none").resolved(800, closed_form=True)
     assert [(p.solver, p.epochs) for p in scratch.phases] == [("gradient", 20), ("gradient", 20)]
 

@@ -15,6 +15,7 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
 from pocketvision.progress import Counted
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
+from pocketvision.training.learned_tasks import augmentation_of
 from pocketvision.training.phase_models import WHOLE
 from pocketvision.training.phases import Entries
 from pocketvision.training.recipe import Recipe
@@ -45,7 +46,7 @@ def make_inputs(
         data.samples,
         data.content_hashes,
         preprocessing,
-        recipe.data.augmentation,
+        augmentation_of(recipe.data.augmentation, data.learned),
         recipe.seed,
         recipe.data.workers,
         recipe.data.max_pixels,

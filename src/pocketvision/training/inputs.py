@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketvision.data.augment import CLEAN, View, apply_view, draw_view, placement_of
+from pocketvision.data.augment import CLEAN, Augmentation, View, apply_view, draw_view, placement_of
 from pocketvision.data.samples import Samples
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
@@ -39,7 +39,7 @@ class ImageViews:
     samples: Samples
     content_hashes: NDArray[np.void]
     preprocessing: Preprocessing
-    augmentation: str
+    augmentation: str | Augmentation
     seed: int
     workers: int = 2
     max_pixels: int = MAX_PIXELS
@@ -125,8 +125,9 @@ class CachedInputs:
     """Reads the trunk cache, and computes what is missing when an epoch first asks for it.
 
     The caches hold what the trunk gives (the activations at the cut, and features below it) and what the tail makes of it. What
-    learns from the trunk's features alone walks through `views` views of an image; with one of the tail's it sees the clean view
-    alone: they cost the tail's forward pass, which is the larger part of it, and heads go on learning in stage 2. `on_images` is
+    learns from the trunk's features alone walks through `views` views of an image, and so does what learns from maps, where a
+    view's objects lie elsewhere. With pooled features of the tail's it sees the clean view alone: they cost the tail's forward
+    pass, which is the larger part of it, and linear heads learn little more from other views. `on_images` is
     called with the views done and their total whenever some are computed.
     """
 
@@ -153,7 +154,8 @@ class CachedInputs:
 
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
-        return 1 if self._needs_tail(names) else self._most_views
+        maps = any(len(each.shape) > 1 for each in self._tail.layouts if each.name in names)
+        return self._most_views if maps or not self._needs_tail(names) else 1
 
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)

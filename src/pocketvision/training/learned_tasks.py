@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketvision.data.augment import Augmentation, augmentation_named
 from pocketvision.errors import UsageError
 from pocketvision.export.shipping import Calibrate, Learned
 from pocketvision.models.heads.catalog import HEADS, head_named
@@ -84,6 +85,19 @@ def fitted(preprocessing: Preprocessing, truth: ByTask) -> Preprocessing:
     fits = (learner_named(task).fit for task in truth)
     fit = next((each for each in fits if each != "crop"), None)
     return preprocessing if fit is None else replace(preprocessing, fit=fit, crop_share=1.0)
+
+
+def input_size(truth: ByTask, sizes: NDArray[np.integer]) -> tuple[int, str] | None:
+    """The largest side of the input that one of the tasks asks for, and why; None where none does. sizes: (n, 2) width and height
+    of the images."""
+    rows = [(learner_named(task).input_size, each) for task, each in truth.items()]
+    return max((choose(each, sizes) for choose, each in rows if choose is not None), default=None)
+
+
+def augmentation_of(name: str, truth: ByTask) -> Augmentation:
+    """The row of AUGMENTATIONS of that name, without turns where one of the tasks does not allow them."""
+    ranges = augmentation_named(name)
+    return ranges if all(learner_named(task).turns for task in truth) else replace(ranges, rotation=0)
 
 
 def objective_of(

@@ -74,7 +74,9 @@ class LearnerRow:
     kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options and the truth of the images
     that are learned from, of the kind's class (to weigh classes by, to standardise numbers by); raises UsageError for options
     that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py). solved_head: of HEADS, what
-    learns where a phase solves it; empty for the same.
+    learns where a phase solves it; empty for the same. turns: whether views may be turned by some degrees: an upright box around
+    a turned object is too large for it. input_size: from the truth of the images and their sizes, (n, 2) width and height, to the
+    side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'.
     """
 
     kind: str
@@ -82,3 +84,5 @@ class LearnerRow:
     make: Callable[[LearnerOptions, Any], Learner]
     fit: Fit = "crop"
     solved_head: str = ""
+    turns: bool = True
+    input_size: Callable[[Any, NDArray[np.integer]], tuple[int, str]] | None = None

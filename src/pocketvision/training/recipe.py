@@ -8,6 +8,7 @@ from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
 from pocketvision.training.settings import (
+    MOST_OF_HEADS,
     OptimizerSettings,
     Phase,
     PhaseSettings,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1e15
 FIXED_EPOCHS = (15, 20)
-"""Of heads alone, that take little time, and from a random start, where the number of pictures says too little."""
+"""Of linear heads alone, that take little time, and from a random start, where the number of pictures says too little."""
 RUN_TO_THEIR_END = ("cosine", "one_cycle")
 PATIENCE = 7
 
@@ -237,12 +238,19 @@ class Recipe:
             solved = closed_form and not (phase.unfreeze or self.model.from_scratch)
             solver = "ridge" if solved and epochs is None and phase.lr is None else "gradient"
         if epochs is None:
-            heads_alone, scratch = FIXED_EPOCHS
-            learned = epochs_of(phase.steps, pictures, self.batch) if phase.unfreeze else heads_alone
-            epochs = 1 if solver == "ridge" else scratch if self.model.from_scratch else learned
+            epochs = 1 if solver == "ridge" else self._epochs(phase, pictures, closed_form)
         if patience is None:
             patience = epochs if self.schedule.name in RUN_TO_THEIR_END else PATIENCE
         return replace(phase, solver=solver, epochs=epochs, patience=max(patience, 1))
+
+    def _epochs(self, phase: Phase, pictures: int, closed_form: bool) -> int:
+        """Of a phase of gradients that was given none."""
+        linear, scratch = FIXED_EPOCHS
+        if self.model.from_scratch:
+            return scratch
+        if phase.unfreeze:
+            return epochs_of(phase.steps, pictures, self.batch)
+        return linear if closed_form else epochs_of(phase.steps, pictures, self.batch, MOST_OF_HEADS)
 
     def phase_settings(self) -> list[PhaseSettings]:
         """What the engine is told of the phases that have epochs. ValueError for a recipe that is not resolved."""

@@ -40,7 +40,8 @@ class Phase:
     )
     steps: int = setting(
         320,
-        "About how many steps a phase takes that is given no epochs: 4 to 30 epochs of them",
+        "About how many steps a phase takes that is given no epochs: 4 to 30 epochs of them; up to 100 of heads alone that have no "
+        "closed form",
         low=1,
         high=100_000_000,
     )
@@ -73,12 +74,14 @@ class Phase:
 
 
 LEAST_EPOCHS, MOST_EPOCHS = 4, 30
+MOST_OF_HEADS = 100
+"""Epochs of heads alone that have no closed form: on cached maps they cost little."""
 
 
-def epochs_of(steps: int, pictures: int, batch: int) -> int:
+def epochs_of(steps: int, pictures: int, batch: int, most: int = MOST_EPOCHS) -> int:
     """How many epochs come to about `steps` steps: few passes over many pictures, many over few, within LEAST_EPOCHS and
-    MOST_EPOCHS. benchmarks/default_study.py: what training brings follows the steps."""
-    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(steps / math.ceil(pictures / batch))))
+    `most`. benchmarks/default_study.py: what training brings follows the steps."""
+    return min(most, max(LEAST_EPOCHS, round(steps / math.ceil(pictures / batch))))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ FORMAT = 1
 KEY_BYTES = 16
 # Some 30 MB at the usual cut of a 224-pixel network (31 kB a row): few files, and a crash loses a few seconds' work.
 SEGMENT_ROWS = 1024
+# Of a pyramid, ten times as large: what waits is kept in memory.
+SEGMENT_BYTES = 64_000_000
 _HEADER_BYTES = 4096
 
 Features = Mapping[str, NDArray[np.generic]]
@@ -80,7 +82,8 @@ class TrunkCache:
         """
         stored = {each.name: features[each.name].astype(each.dtype, copy=False) for each in self.layouts}
         self._waiting.append((keys, stored))
-        if sum(len(part) for part, _ in self._waiting) >= SEGMENT_ROWS:
+        waiting = sum(len(part) for part, _ in self._waiting)
+        if waiting >= SEGMENT_ROWS or waiting * self.row_bytes >= SEGMENT_BYTES:
             self.flush()
 
     def flush(self) -> None:

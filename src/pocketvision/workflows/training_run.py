@@ -34,7 +34,7 @@ from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.fitting import fit_run
-from pocketvision.training.learned_tasks import calibrated_on, closed_form, fitted, head_specs, manifests
+from pocketvision.training.learned_tasks import calibrated_on, closed_form, fitted, head_specs, input_size, manifests
 from pocketvision.training.pace import Pace
 from pocketvision.training.phases import TrainedPhases
 from pocketvision.training.precision import resolve_precision
@@ -194,7 +194,8 @@ def _prepared(
     )
     pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed).samples)
     recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned))
-    settings = replace(settings, recipe=recipe)
+    settings = replace(settings, recipe=_with_size(recipe, data, log))
+    recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)
     data.objective(recipe)
     wanted_of(settings, data)
@@ -203,6 +204,17 @@ def _prepared(
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples, data.content_hashes, data.likely)
     return settings, data
+
+
+def _with_size(recipe: Recipe, data: TrainingData, log: RunLog) -> Recipe:
+    """With the input size that the truth asks for, where none was given."""
+    inspection = data.audit.inspection
+    sizes = np.stack([inspection.widths, inspection.heights], axis=1)[data.rows]
+    found = None if recipe.data.size is not None else input_size(data.learned, sizes)
+    if found is None:
+        return recipe
+    log.note(found[1])
+    return changed(recipe, {"data.size": found[0]})
 
 
 def _precision(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pocketvision.data.balance import class_weights
+from pocketvision.data.boxes.input_size import SMALL, choose_size
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.comparing import MEASURED
@@ -183,5 +184,14 @@ def _make(options: LearnerOptions, truth: BoxLabels) -> DetectionLearner:
     return DetectionLearner(truth.class_names, name, weights)
 
 
+def _input_size(truth: BoxLabels, sizes: NDArray[np.integer]) -> tuple[int, str]:
+    choice = choose_size(truth, sizes)
+    small = choice.shares[choice.size]
+    return choice.size, (
+        f"Input size {choice.size}, chosen from the boxes: {small:.1%} of the objects are under {SMALL:g} pixels in it "
+        "(--size says otherwise)."
+    )
+
+
 # Padded, so that nothing is cut away and shapes stay.
-ROW = LearnerRow(DETECTION, "grid", _make, "pad")
+ROW = LearnerRow(DETECTION, "grid", _make, "pad", turns=False, input_size=_input_size)

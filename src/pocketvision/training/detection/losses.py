@@ -23,8 +23,8 @@ def pairwise_ious(one: Tensor, other: Tensor) -> Tensor:
 
 
 def giou_losses(boxes: Tensor, truth: Tensor) -> Tensor:
-    """(n, 4) each, to (n) in [0, 2]: 1 - IoU, and the share of the smallest box around both that neither covers (Rezatofighi et al.
-    2019)."""
+    """(n, 4) each, to (n) in [0, 2]: 1 - IoU, and the share of the smallest box around both that neither covers (Rezatofighi
+    et al. 2019)."""
     overlap, union = _ious(boxes, truth)
     around = (torch.max(boxes[:, 2:], truth[:, 2:]) - torch.min(boxes[:, :2], truth[:, :2])).clamp(min=0).prod(dim=1)
     return 1 - overlap + (around - union) / around.clamp(min=_LEAST)
@@ -44,8 +44,8 @@ BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"giou": giou_losses
 
 
 def quality_losses(logits: Tensor, quality: Tensor) -> Tensor:
-    """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say, times
-    the FOCUS-th power of how far it is from it (TOOD, equation 9; Li et al. 2020, quality focal loss)."""
+    """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say,
+    times the FOCUS-th power of how far it is from it (TOOD, equation 9; Li et al. 2020, quality focal loss)."""
     far = (torch.sigmoid(logits.detach()) - quality).abs() ** FOCUS
     return far * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 

@@ -1,5 +1,5 @@
-"""A path aggregation network: the levels of a pyramid told of each other, coarse to fine and back (Liu et al. 2018, PANet, section
-3.1), of depthwise convolutions and sums in place of full ones."""
+"""A path aggregation network: the levels of a pyramid told of each other, coarse to fine and back (Liu et al. 2018, PANet,
+section 3.1), of depthwise convolutions and sums in place of full ones."""
 
 from collections.abc import Sequence
 
