@@ -94,6 +94,7 @@ class DetectionLearner:
 
     def mixed(self, targets: Targets, mix: Mix) -> Targets:
         """Raises UsageError: half an object is none."""
+        del targets, mix
         raise UsageError(
             "MixUp and CutMix blend pictures, and an object that is half there has no box. Set regularisation.mixup and "
             "regularisation.cutmix to 0."

@@ -89,7 +89,7 @@ class GridHead(nn.Module):
             located = self.box_towers[place](level)
             scored = self.score_towers[place](level) if self.score_towers else located
             distances = stride * F.softplus(_in_rows(self.distances[place](located)))
-            own = _cells(level, stride).expand(len(level), -1, -1)
+            own = _cells(level, stride).expand(level.shape[0], -1, -1)
             centres = own[..., :2]
             boxes.append(torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1))
             logits.append(_in_rows(self.logits[place](scored)))
