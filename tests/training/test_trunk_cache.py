@@ -56,6 +56,12 @@ def test_rows_come_back_from_memory_and_from_disk(tmp_path: Path, monkeypatch: p
     assert len(list(again.folder.glob("*.segment"))) > 1
 
 
+def test_large_rows_are_written_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = TrunkCache(tmp_path, fingerprint="a", layouts=LAYOUTS).row_bytes
+    monkeypatch.setattr(trunk_cache, "SEGMENT_BYTES", 8 * row)
+    assert len(list(filled(tmp_path).folder.glob("*.segment"))) > 1
+
+
 def test_a_cache_reports_what_it_holds(tmp_path: Path) -> None:
     cache = filled(tmp_path, 3)
     assert [key in cache for key in keys(5)] == [True, True, True, False, False]

@@ -3,22 +3,29 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
 
 import pocketvision
 from pocketvision.bundle import read_bundle
+from pocketvision.cli.verbs import app
+from pocketvision.tasks.detection.answer import Detections
 from pocketvision.workflows.training_run import TrainResult
 
 SIZE = 128
+
+pytestmark = pytest.mark.slow  # a training of some 20 seconds
 
 
 def drawn(folder: Path, count: int) -> Path:
     """Pictures of 160 x 120 with one to three red squares and blue discs of 24 to 48 pixels, as COCO says them."""
     random = np.random.default_rng(0)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     (folder / "images").mkdir(parents=True)
     for index in range(count):
         picture = Image.fromarray(random.integers(90, 160, (120, 160, 3), np.uint8))
@@ -51,15 +58,47 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """About 80 steps of a head, and a few of the last stages too."""
+    """80 steps of a head, and a few of the last stages too."""
     root = tmp_path_factory.mktemp("shapes")
     data = drawn(root / "shapes", 80)
-    settings = ["phases.1.epochs=20", "phases.2.epochs=2", "batch=16", f"data.size={SIZE}", "cache.views=3"]
-    result = pocketvision.train(data, out=root / "run", settings=settings)
-    return Trained(data, result)
+    settings = ["phases.1.epochs=20", "phases.2.epochs=1", "batch=16", f"data.size={SIZE}", "cache.views=3"]
+    return Trained(data, pocketvision.train(data, out=root / "run", settings=settings))
 
 
-def test_it_finds_what_it_has_not_seen(trained: Trained) -> None:
+def test_it_finds_objects_that_it_has_not_seen(trained: Trained) -> None:
     (evaluation,) = trained.result.evaluations
-    print(evaluation.to_dict())
-    assert trained.result.best.val_accuracy > 0.8
+    figures = evaluation.to_dict()
+    assert figures["ap50"] > 0.9 and figures["ap"] > 0.6
+    first, last = trained.result.history[0], trained.result.best
+    assert last.val_loss < 0.5 * first.val_loss and last.val_accuracy == pytest.approx(figures["ap50"], abs=0.05)
+
+
+def test_the_bundle_says_what_it_is(trained: Trained) -> None:
+    task = read_bundle(trained.result.bundle.folder).tasks["detection"]
+    assert (task.kind, task.head, task.labels) == ("detection", "grid", ("square", "disc"))
+    assert task.features == ("stride8", "stride16", "stride32")
+    assert {*task.postprocessing["thresholds"]} == {*task.labels}
+    preprocessing = trained.result.bundle.manifest.preprocessing
+    assert (preprocessing.fit, preprocessing.crop_share, preprocessing.width) == ("pad", 1.0, SIZE)
+
+
+def test_it_answers_in_the_pixels_of_the_picture(trained: Trained, tmp_path: Path) -> None:
+    """A square where the network's input has padding and half the scale."""
+    picture = Image.new("RGB", (320, 240), (125, 125, 125))
+    ImageDraw.Draw(picture).rectangle((200, 100, 279, 179), fill=(220, 30, 30))
+    picture.save(tmp_path / "one.png")
+    found = pocketvision.load(trained.result.bundle.folder)(tmp_path / "one.png").answers["detection"]
+    assert isinstance(found, Detections)
+    assert [found.labels[each] for each in found.classes] == ["square"]
+    np.testing.assert_allclose(found.boxes[0], [200, 100, 280, 180], atol=12)
+
+
+def test_it_is_evaluated_and_asked_from_the_shell(trained: Trained, tmp_path: Path) -> None:
+    bundle = str(trained.result.bundle.folder)
+    runner = CliRunner()
+    figures, answers = tmp_path / "figures.json", tmp_path / "answers.csv"
+    assert runner.invoke(app, ["evaluate", bundle, str(trained.data), "--json", str(figures)]).exit_code == 0
+    said = json.loads(figures.read_text(encoding="utf-8"))
+    assert said["ap50"] > 0.9 and {*said["per_class"]} == {"square", "disc"}
+    assert runner.invoke(app, ["predict", bundle, str(trained.data / "images"), "--out", str(answers)]).exit_code == 0
+    assert answers.read_text(encoding="utf-8").startswith("path,label,score,x1,y1,x2,y2")

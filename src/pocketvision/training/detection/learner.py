@@ -174,10 +174,6 @@ def _make(options: LearnerOptions, truth: BoxLabels) -> DetectionLearner:
     name = options.loss or next(iter(BOX_LOSSES))
     if name not in BOX_LOSSES:
         raise unknown_name("loss for boxes", name, BOX_LOSSES)
-    if options.label_smoothing:
-        raise UsageError(
-            "Label smoothing is for classes of pictures; a score says how well its box fits. Leave it at 0."
-        )
     weights = None
     if options.class_weights != "none":
         counts = truth.box_counts()
