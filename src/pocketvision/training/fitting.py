@@ -25,7 +25,7 @@ from pocketvision.training.setting_values import changed
 from pocketvision.training.training_data import TrainingData
 
 # What an epoch costs a picture, in passes of a view through the frozen network, until it is measured.
-_HEADS, _TAIL, _WHOLE = 0.05, 2.5, 6.0
+_HEADS, _NECK, _TAIL, _WHOLE = 0.05, 1.2, 2.5, 6.0
 _AFTER = 15.0  # seconds after the last epoch, whatever the pictures, until they are measured
 
 
@@ -71,6 +71,18 @@ class _Fitting:
             cached=self.recipe.cache.enabled and not self.recipe.model.from_scratch,
         )
 
+    @property
+    def _reads_maps(self) -> bool:
+        """Whether a head reads maps, which it learns from all views of (CachedInputs.views)."""
+        return any(self.network.feature(name).stride is not None for name in self.network.features_read)
+
+    def _passes(self, unfreeze: int) -> float:
+        """What an epoch costs a picture."""
+        if self.recipe.model.from_scratch:
+            return _WHOLE
+        heads = _NECK if self._reads_maps else _HEADS
+        return _TAIL + heads - _HEADS if unfreeze else heads
+
     def inputs(self) -> dict[int, Inputs]:
         """As the recipe stands; the views that the cache holds are written into it: a run that repeats this one has as many."""
         inputs = make_inputs(
@@ -96,14 +108,14 @@ class _Fitting:
             PlannedPhase(
                 each.number,
                 each.epochs,
-                _WHOLE if recipe.model.from_scratch else _TAIL if each.unfreeze else _HEADS,
+                self._passes(each.unfreeze),
                 None if speeds is None or each.solver != "gradient" else speeds.epoch(work, each.unfreeze),
             )
             for each in recipe.phase_settings()
         ]
         views = (
             recipe.cache.views
-            if any(each.unfreeze or each.solver == "ridge" for each in recipe.phase_settings())
+            if self._reads_maps or any(each.unfreeze or each.solver == "ridge" for each in recipe.phase_settings())
             else 1
         )
         return Planned(

@@ -112,7 +112,7 @@ class ModelSettings:
     head: str = setting(
         "auto",
         "auto: one of the last features, of several stages where a phase is solved by ridge; linear, multiscale_linear, "
-        "grid_linear",
+        "grid_linear; of objects grid, grid_shared, grid_p2, grid_p6",
         alias="head",
     )
     dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
@@ -141,7 +141,7 @@ class LossSettings:
     )
     name: str | None = setting(
         None,
-        "tags: binary or asymmetric (focal); number: huber or squared; classification: cross_entropy",
+        "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; classification: cross_entropy",
         unset="the first of the kind",
     )
 
