@@ -47,7 +47,7 @@ from pocketvision.workflows.training_run import TrainResult
 IMAGES = 64
 SETTINGS: dict[str, Any] = {
     "size": 64,
-    "epochs1": 6,
+    "epochs1": 9,
     "epochs2": 4,
     "lr1": 3e-2,
     "lr2": 3e-3,

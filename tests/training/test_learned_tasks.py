@@ -179,7 +179,7 @@ def test_two_tasks_learn_together_and_repeat_when_resumed(
     trained = run(network, cached(network, pictures, cache), truth)
     assert trained.best is not None
     assert trained.best.tasks["spots.figure"] > 0.6
-    assert trained.best.tasks["classification.figure"] == trained.best.val_accuracy > 0.8
+    assert trained.best.tasks["classification.figure"] == trained.best.val_accuracy > 0.7
     assert trained.best.val_loss == pytest.approx(
         trained.best.tasks["spots.loss"] + trained.best.tasks["classification.loss"]
     )
