@@ -50,5 +50,5 @@ def test_a_score_that_says_the_quality_costs_nothing_and_the_far_ones_most() -> 
 
 def test_gradients_lead_scores_to_the_quality() -> None:
     logits = torch.zeros(2, requires_grad=True)
-    quality_losses(logits, torch.tensor([0.9, 0.1])).sum().backward()
+    quality_losses(logits, torch.tensor([0.9, 0.1])).sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None and logits.grad[0] < 0 < logits.grad[1]
