@@ -27,6 +27,7 @@ class Assignment:
     objects: Tensor
     quality: Tensor
     ignored: Tensor
+    share: Tensor
 
 
 @torch.no_grad()
@@ -43,7 +44,7 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classe
         ignored = _within(cells, objects[crowd]).any(dim=0)
     numbers = torch.nonzero(~crowd)[:, 0]
     if len(numbers) == 0:
-        return Assignment(outside, quality, ignored)
+        return Assignment(outside, quality, ignored, quality)
     objects, classes = objects[numbers], classes[numbers]
     overlaps = pairwise_ious(objects, boxes)
     alignment = scores[:, classes].T ** ALPHA * overlaps**BETA
@@ -57,7 +58,7 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classe
     best_overlap = torch.where(mine, overlaps, 0.0).amax(dim=1)
     share = alignment.gather(0, owner[None])[0] / best_alignment[owner]
     quality = torch.where(taken, share * best_overlap[owner], quality)
-    return Assignment(torch.where(taken, numbers[owner], outside), quality, ignored & ~taken)
+    return Assignment(torch.where(taken, numbers[owner], outside), quality, ignored & ~taken, share * taken)
 
 
 def _within(cells: Tensor, objects: Tensor) -> Tensor:

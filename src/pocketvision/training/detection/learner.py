@@ -157,7 +157,8 @@ class DetectionLearner:
             each[own, classes] = weights
             losses = losses * each
         apart = BOX_LOSSES[self.box_loss](boxes[own], placed.boxes[objects])
-        return losses.sum(), (apart * quality * weights).sum(), (quality * weights).sum()
+        share = assigned.share[own]
+        return losses.sum(), (apart * share * weights).sum(), (share * weights).sum()
 
 
 def _placed(truth: BoxLabels) -> Placed:

@@ -46,7 +46,7 @@ BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"giou": giou_losses
 def quality_losses(logits: Tensor, quality: Tensor) -> Tensor:
     """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say,
     times the FOCUS-th power of how far it is from it (TOOD, equation 9; Li et al. 2020, quality focal loss)."""
-    far = (torch.sigmoid(logits.detach()) - quality).abs() ** FOCUS
+    far = torch.where(quality > 0, 1.0, torch.sigmoid(logits.detach()) ** FOCUS)
     return far * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 

@@ -30,7 +30,7 @@ DEPTH = 2
 PRIOR = 0.01
 """What all scores begin near, so that the many cells without an object do not drown the few with one (Lin et al. 2017, 3.3)."""
 
-SIDE = 2.0
+SIDE = 1.0
 """Distances begin near this many strides."""
 
 
