@@ -40,6 +40,7 @@ def test_the_best_cell_is_to_score_its_overlap() -> None:
         ~NONE.new_ones(1),
     )
     assert found.quality.tolist() == pytest.approx([0.5, 0.5 * (0.25 / 0.5) ** 6])
+    assert found.share.tolist() == pytest.approx([1.0, (0.25 / 0.5) ** 6])
 
 
 def test_a_cell_that_two_want_learns_the_one_it_overlaps_more() -> None:

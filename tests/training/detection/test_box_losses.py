@@ -42,10 +42,10 @@ def test_torchvision_says_the_same() -> None:
     torch.testing.assert_close(pairwise_ious(one, other), box_iou(one, other))
 
 
-def test_a_score_that_says_the_quality_costs_nothing_and_the_far_ones_most() -> None:
-    """At a logit of 0: no distance from a quality of 1/2; from 0 and 1, (1/2)^2 of ln 2."""
+def test_scores_without_an_object_count_the_less_the_lower_they_are() -> None:
+    """At a logit of 0: ln 2 where something is asked for, and (1/2)^2 of it where nothing is."""
     found = quality_losses(torch.zeros(3), torch.tensor([0.5, 0.0, 1.0]))
-    assert found.tolist() == pytest.approx([0, math.log(2) / 4, math.log(2) / 4])
+    assert found.tolist() == pytest.approx([math.log(2), math.log(2) / 4, math.log(2)])
 
 
 def test_gradients_lead_scores_to_the_quality() -> None:

@@ -22,7 +22,7 @@ _LEAST = 1e-9  # an alignment of nothing
 class Assignment:
     """Of one image's A cells. objects: (A) int64, the object that each learns, -1 for none. quality: (A) float32 in [0, 1], the
     score that it is to have for the object's class, 0 without one. ignored: (A) bool, cells that nothing is asked of: those in
-    crowds."""
+    crowds. share: (A) float32, its alignment as a share of the object's best, 1 there: what its box weighs."""
 
     objects: Tensor
     quality: Tensor

@@ -73,7 +73,7 @@ class DetectionLearner:
         return Targets(placed, truth, rows, placements)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        """`score` and `box`, each over the sum of the qualities that are asked for."""
+        """`score` and `box`, each over the sum of the cells' shares in their objects."""
         score, box, total = self._sums(outputs, targets)
         most = total.sum().clamp(min=1)
         return {"score": score.sum() / most, "box": BOX_WEIGHT * box.sum() / most}

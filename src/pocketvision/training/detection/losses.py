@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FOCUS = 2.0
-"""Of the quality-weighted cross-entropy, as in TOOD, equation 9."""
+"""Of scores that are to say nothing, as in TOOD, equation 9."""
 
 _LEAST = 1e-7  # square pixels
 
@@ -44,8 +44,13 @@ BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"giou": giou_losses
 
 
 def quality_losses(logits: Tensor, quality: Tensor) -> Tensor:
-    """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say,
-    times the FOCUS-th power of how far it is from it (TOOD, equation 9; Li et al. 2020, quality focal loss)."""
+    """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say;
+    where that is 0, times the FOCUS-th power of the score, so that the many that say so already count little.
+
+    Those above 0 have no such factor, unlike TOOD's (equation 9) and the quality focal loss (Li et al. 2020): it is smallest
+    where little quality is asked for, and small objects, whose first boxes fit badly, never began to be learned (blood
+    platelets: AP50 0.02 after 286 steps, with boxes weighed by the quality too).
+    """
     far = torch.where(quality > 0, 1.0, torch.sigmoid(logits.detach()) ** FOCUS)
     return far * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
