@@ -220,7 +220,11 @@ class Block(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
-        output: Tensor = self.project(self.squeeze(self.depthwise(self.expand(images))))
+        return self.narrowed(images, self.expand(images))
+
+    def narrowed(self, images: Tensor, widened: Tensor) -> Tensor:
+        """What follows `expand`, whose output `widened` is, where something else reads that as well."""
+        output: Tensor = self.project(self.squeeze(self.depthwise(widened)))
         return images + drop_branch(output, self.drop_path, self.training) if self.residual else output
 
 

@@ -2,9 +2,10 @@
 
 `stem` and `stage0`, `stage1` … are what comes out of the stem and of each stage (numbered as `models info` lists them: stage i is
 `stages.i`, cut i + 1); `stride8`, `stride16` … the deepest of a stride, the levels of a pyramid; `head_conv` what the last 1x1
-convolution gives, where there is one: all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map, `max:NAME`
-its maximum, and `pooled` what the backbone ends in: (N, channels). `grid:NAME` are the means over GRID x GRID parts of a map,
-(N, channels * GRID * GRID): they still say where.
+convolution gives, where there is one; `expansion8` what the first block of stage 8 widens its input to, where that stage halves
+the map and its blocks widen (what SSDLite reads): all of these are maps, (N, channels, h, w). `pool:NAME` is the mean over a map,
+`max:NAME` its maximum, and `pooled` what the backbone ends in: (N, channels). `grid:NAME` are the means over GRID x GRID parts of
+a map, (N, channels * GRID * GRID): they still say where. Expansions are not pooled.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ POOLED, HEAD_CONV = "pooled", "head_conv"
 CUT = "cut"
 """Not a feature but what those above a cut are computed from: the activations there, as the stages hand them on."""
 POOL, MAX, GRIDDED = "pool:", "max:", "grid:"
+EXPANSION = "expansion"
 GRID = 4
 
 
@@ -47,7 +49,19 @@ def features_of(architecture: ModelSpec) -> dict[str, Feature]:
     pooled = [replace(each, name=over + each.name, stride=None) for over in (POOL, MAX) for each in maps]
     pooled += [Feature(GRIDDED + each.name, each.channels * GRID * GRID, None, each.cut) for each in maps]
     last = Feature(POOLED, architecture.feature_channels(), None, None)
-    return {each.name: each for each in (*maps, *pooled, last)}
+    return {each.name: each for each in (*maps, *_expansions(architecture), *pooled, last)}
+
+
+def _expansions(architecture: ModelSpec) -> list[Feature]:
+    """Of the stages that halve the map: a block's widened input, at the stride before it."""
+    if not isinstance(architecture, Architecture):
+        return []
+    channels, strides, rows = architecture.trunk_channels(), architecture.trunk_strides(), architecture.scaled_stages()
+    return [
+        Feature(f"{EXPANSION}{stage}", architecture.expanded_channels(channels[stage], row), strides[stage], stage)
+        for stage, row in enumerate(rows)
+        if row.block == "inverted" and row.stride > 1 and row.expansion != 1
+    ]
 
 
 def multiscale_features(architecture: ModelSpec, levels: int = 3) -> tuple[str, ...]:

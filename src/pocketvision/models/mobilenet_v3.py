@@ -49,6 +49,15 @@ LARGE = Architecture(
     squeeze_activation="relu",
     gate="hard_sigmoid",
 )
+# Section 6.3: detectors halve the last stage's channels, which were made for a thousand classes, and need no layer after pooling.
+LARGE_REDUCED = replace(
+    LARGE,
+    name="mobilenet_v3_large_reduced",
+    stages=(*LARGE_STAGES[:-1], replace(LARGE_STAGES[-1], channels=80)),
+    head_channels=480,
+    hidden_channels=0,
+    input_size=320,
+)
 SMALL = replace(LARGE, name="mobilenet_v3_small", stages=SMALL_STAGES, head_channels=576, hidden_channels=1024)
 
 

@@ -10,10 +10,21 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pocketvision.errors import UsageError, unknown_name
-from pocketvision.models.blocks import ConvNormAct
+from pocketvision.models.blocks import Block, ConvNormAct
 from pocketvision.models.convolutional import Head as ConvolutionalHead
 from pocketvision.models.convolutional import convolutional_parts
-from pocketvision.models.features import CUT, GRID, GRIDDED, HEAD_CONV, MAX, POOL, POOLED, Feature, features_of
+from pocketvision.models.features import (
+    CUT,
+    EXPANSION,
+    GRID,
+    GRIDDED,
+    HEAD_CONV,
+    MAX,
+    POOL,
+    POOLED,
+    Feature,
+    features_of,
+)
 from pocketvision.models.heads.catalog import head_named
 from pocketvision.models.heads.head import Head, HeadModule, HeadSpec
 from pocketvision.models.key_layouts import with_names_of_today
@@ -198,10 +209,25 @@ class Network(nn.Module):
         found: dict[str, Tensor] = {}
         for end in sorted({feature.cut for feature in wanted.values() if feature.cut is not None}):
             activations, reached = self._through(activations, reached, end), end
-            for name, feature in wanted.items():
-                if feature.cut == end:
-                    found[name] = self._formed(feature, activations, size)
+            own = [feature for feature in wanted.values() if feature.cut == end]
+            for feature in own:
+                if not feature.name.startswith(EXPANSION):
+                    found[feature.name] = self._formed(feature, activations, size)
+            for feature in own:
+                if feature.name.startswith(EXPANSION):
+                    found[feature.name], activations = self._expanded(activations, end)
+                    reached = end + 1
         return activations, reached, found
+
+    def _expanded(self, activations: Tensor, stage: int) -> tuple[Tensor, Tensor]:
+        """What the stage's first block widens its input to, computed once, and what the stage gives."""
+        first, *rest = cast(nn.Sequential, self.stages[stage])
+        block = cast(Block, first)
+        widened: Tensor = block.expand(activations)
+        activations = block.narrowed(activations, widened)
+        for each in rest:
+            activations = each(activations)
+        return widened, activations
 
     def _formed(self, feature: Feature, activations: Tensor, size: tuple[int, int] | None) -> Tensor:
         """A feature from the activations at its cut."""

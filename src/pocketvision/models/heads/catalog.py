@@ -2,7 +2,7 @@
 
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
-from pocketvision.models.heads.detection import grid
+from pocketvision.models.heads.detection import grid, ssd, yolo_v1
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
 from pocketvision.models.heads.tags import linear as tags
@@ -14,6 +14,9 @@ HEADS: dict[str, Head] = {
         *(row for kind in (classification, tags, number) for row in (kind.ROW, kind.MULTISCALE)),
         classification.GRID,
         *grid.ROWS,
+        ssd.LITE,
+        ssd.PAPER,
+        yolo_v1.ROW,
     )
 }
 GROUP = "pocketvision.heads"

@@ -1,0 +1,68 @@
+"""How torchvision names the tensors of its SSDLite on MobileNetV3: a table from our module paths to theirs."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from pocketvision.errors import UsageError
+from pocketvision.models.features import EXPANSION
+from pocketvision.models.heads.detection.default_boxes import SSD_LITE
+from pocketvision.models.heads.detection.ssd import ssd_lite_features
+from pocketvision.models.key_layouts import LAYOUTS
+from pocketvision.models.spec import Architecture
+
+_MAPS = len(SSD_LITE.counts)
+
+
+def torchvision_ssd_lite(architecture: Architecture, task: str = "detection") -> dict[str, str]:
+    """{our module path: torchvision's} of a network with the head `ssd_lite` for `task`. Raises UsageError for a backbone that
+    torchvision has no SSDLite of."""
+    widened = ssd_lite_features(architecture)[0]
+    if architecture.family != "mobilenet_v3" or not widened.startswith(EXPANSION):
+        raise UsageError(f"torchvision has SSDLite on MobileNetV3 alone, none on {architecture.name}.")
+    stage = int(widened.removeprefix(EXPANSION))
+    split = 1 + sum(row.repeats for row in architecture.scaled_stages()[:stage])
+    paths = {
+        ours: _in_backbone(theirs, split)
+        for ours, theirs in LAYOUTS["torchvision"].module_paths(architecture).items()
+        if theirs.startswith("features.")
+    }
+    head = f"heads.{task}"
+    for place in range(_MAPS - 2):
+        for layer in range(3):
+            paths |= _convolution(f"{head}.extras.{place}.{layer}", f"backbone.extra.{place}.{layer}")
+    for ours, theirs in (("classifiers", "classification_head"), ("regressors", "regression_head")):
+        for place in range(_MAPS):
+            own, list_of_theirs = f"{head}.{ours}.{place}", f"head.{theirs}.module_list.{place}"
+            paths |= _convolution(f"{own}.0", f"{list_of_theirs}.0")
+            paths[f"{own}.1"] = f"{list_of_theirs}.1"
+    return paths
+
+
+def ssd_lite_state(
+    architecture: Architecture, state: Mapping[str, Tensor], task: str = "detection"
+) -> dict[str, Tensor]:
+    """Torchvision's state dict with our keys; those that are in no table stay as they are, for load_state_dict to name."""
+    ours = {theirs: path for path, theirs in torchvision_ssd_lite(architecture, task).items()}
+    renamed = {}
+    for key, value in state.items():
+        module, _, tensor = key.rpartition(".")
+        renamed[f"{ours.get(module, module)}.{tensor}"] = value
+    return renamed
+
+
+def _in_backbone(path: str, split: int) -> str:
+    """From a path of the classifier's, features.NUMBER.REST. The detector's backbone is in two parts: up to the widening
+    convolution of block `split`, and from its depthwise one on."""
+    _, number, rest = path.split(".", 2)
+    place = int(number)
+    if place < split:
+        return f"backbone.features.0.{place}.{rest}"
+    if place > split:
+        return f"backbone.features.1.{place - split}.{rest}"
+    layer, rest = rest.removeprefix("block.").split(".", 1)
+    return f"backbone.features.0.{split}.{rest}" if layer == "0" else f"backbone.features.1.0.{layer}.{rest}"
+
+
+def _convolution(ours: str, theirs: str) -> dict[str, str]:
+    return {f"{ours}.conv": f"{theirs}.0", f"{ours}.norm": f"{theirs}.1"}

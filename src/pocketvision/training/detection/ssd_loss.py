@@ -1,0 +1,97 @@
+"""SSD's training (Liu et al., 2016, https://arxiv.org/abs/1512.02325, section 2.2): which default box answers for which object,
+how far it is off, and hard negative mining."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pocketvision.models.heads.detection.ssd import CENTRE_VARIANCE, SIZE_VARIANCE
+from pocketvision.tasks.detection.overlap import ious
+from pocketvision.tasks.detection.truth import BoxLabels
+
+LEAST_OVERLAP = 0.5
+"""Intersection over union from which on a default box answers for an object."""
+
+NEGATIVES = 3
+"""Of the background, for each box that answers for an object: those that the network is most wrong about. An image without any
+has as many: the paper, where none would count, learns nothing from backgrounds."""
+
+BACKGROUND, LEFT_OUT = -1, -2
+"""In place of an object: none is there; and what is there was not counted, so that nothing is said about it."""
+
+
+def matched(defaults: NDArray[np.floating], truth: BoxLabels) -> NDArray[np.int64]:
+    """(A) which of the objects of one image each default box answers for, or BACKGROUND, or LEFT_OUT.
+
+    defaults: (A, 4) left, top, right, bottom. Every object has the box that overlaps it best, the best pair first, so that no two
+    share one, as long as any overlaps it at all; any other box has the object that it overlaps best, from LEAST_OVERLAP on.
+    Crowds and difficult objects are not asked for: what lies in one by LEAST_OVERLAP is left out.
+    """
+    row = truth.rows.row(0)
+    uncounted = row["crowd"] | row["difficult"]
+    objects = np.flatnonzero(~uncounted)
+    answers = np.full(len(defaults), BACKGROUND, np.int64)
+    if uncounted.any():
+        shared = ious(defaults, row["boxes"][uncounted], row["crowd"][uncounted])
+        answers[(shared >= LEAST_OVERLAP).any(axis=1)] = LEFT_OUT
+    if len(objects) == 0:
+        return answers
+    overlaps = ious(defaults, row["boxes"][objects])
+    best = overlaps.argmax(axis=1)
+    fits = overlaps[np.arange(len(defaults)), best] >= LEAST_OVERLAP
+    answers[fits] = objects[best[fits]]
+    for _ in range(min(len(objects), len(defaults))):
+        place, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        if overlaps[place, column] <= 0:
+            break
+        answers[place] = objects[column]
+        overlaps[place], overlaps[:, column] = -1, -1
+    return answers
+
+
+def offsets_of(boxes: Tensor, defaults: Tensor) -> Tensor:
+    """(n, 4) what brings default boxes (n, 4), centre and sides, onto boxes (n, 4), left, top, right, bottom with an area: the
+    reverse of the head's `moved`."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    across = (centres - defaults[:, :2]) / defaults[:, 2:] / CENTRE_VARIANCE
+    return torch.cat([across, (sides / defaults[:, 2:]).log() / SIZE_VARIANCE], dim=1)
+
+
+def ssd_loss(outputs: Mapping[str, Tensor], truths: Sequence[BoxLabels]) -> dict[str, Tensor]:
+    """`place` and `class`, as their sums over the batch by the number of boxes that answer for an object (equation 1).
+
+    outputs: what the head gives to learn from. truths: the objects of each image, in the input's pixels (BoxLabels.through).
+    """
+    defaults = outputs["default_boxes"][0]
+    halves = defaults[:, 2:] / 2
+    corners = torch.cat([defaults[:, :2] - halves, defaults[:, :2] + halves], dim=1).cpu().numpy()
+    answers = torch.from_numpy(np.stack([matched(corners, each) for each in truths])).to(defaults.device)
+    logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
+    classes, places = torch.zeros_like(answers), logits.new_zeros(())
+    for image, (own, truth) in enumerate(zip(answers, truths, strict=True)):
+        positive = own >= 0
+        if not positive.any():
+            continue
+        objects = own[positive].cpu().numpy()
+        classes[image, positive] = torch.from_numpy(truth.classes[objects].astype(np.int64) + 1).to(classes.device)
+        boxes = torch.from_numpy(truth.boxes[objects]).to(defaults)
+        wanted = offsets_of(boxes, defaults[positive])
+        places = places + F.smooth_l1_loss(offsets[image, positive], wanted, reduction="sum")
+    losses = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view(answers.shape)
+    counted = (answers >= 0) | hard_negatives(losses.detach(), answers)
+    count = max(1, int((answers >= 0).sum()))
+    return {"place": places / count, "class": losses[counted].sum() / count}
+
+
+def hard_negatives(losses: Tensor, answers: Tensor) -> Tensor:
+    """(N, A) the NEGATIVES boxes of the background, for each that answers for an object of its image (at least for one), whose
+    losses (N, A) are the highest. answers: (N, A) as `matched` gives them."""
+    ranked = losses.masked_fill(answers != BACKGROUND, -torch.inf)
+    ranks = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    wanted = NEGATIVES * (answers >= 0).sum(dim=1, keepdim=True).clamp(min=1)
+    return (ranks < wanted) & (answers == BACKGROUND)
