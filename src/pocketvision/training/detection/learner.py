@@ -21,6 +21,7 @@ from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.detection.assignment import Assignment, assign
 from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, quality_losses
+from pocketvision.training.detection.papers import paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
 
@@ -42,10 +43,11 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Of a batch: what lies in each input, and, to be measured by, the whole truth, which images of it these are, (N), and their
-    placements."""
+    """Of a batch: what lies in each input, as tensors and as truth, and, to be measured by, the whole truth, which images of it
+    these are, (N), and their placements."""
 
     placed: Sequence[Placed]
+    inputs: Sequence[BoxLabels]
     truth: BoxLabels
     rows: NDArray[np.int64]
     placements: Sequence[Placement]
@@ -61,19 +63,22 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class DetectionLearner:
-    """Reads what models/heads/detection/grid.py puts out: `logits`, `boxes` and `cells`. box_loss: of BOX_LOSSES. weights:
-    (classes), of the objects of each; None for none."""
+    """Reads what models/heads/detection/grid.py puts out: `logits`, `boxes` and `cells`; heads with a paper's own loss learn by
+    that (papers.py). box_loss: of BOX_LOSSES. weights: (classes), of the objects of each; None for none; papers have neither."""
 
     class_names: tuple[str, ...]
     box_loss: str = "giou"
     weights: Tensor | None = None
 
     def targets(self, truth: BoxLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Targets:
-        placed = [_placed(truth.through(int(row), place)) for row, place in zip(rows, placements, strict=True)]
-        return Targets(placed, truth, rows, placements)
+        inputs = [truth.through(int(row), place) for row, place in zip(rows, placements, strict=True)]
+        return Targets([_placed(each) for each in inputs], inputs, truth, rows, placements)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        """`score` and `box`, each over the sum of the cells' shares in their objects."""
+        """`score` and `box`, each over the sum of the cells' shares in their objects; or a paper's parts."""
+        paper = paper_of(outputs)
+        if paper is not None:
+            return paper.loss(outputs, targets.inputs)
         score, box, total = self._sums(outputs, targets)
         most = total.sum().clamp(min=1)
         return {"score": score.sum() / most, "box": BOX_WEIGHT * box.sum() / most}
@@ -81,13 +86,12 @@ class DetectionLearner:
     def right(self, outputs: Outputs, targets: Targets) -> tuple[int, int]:
         """Objects that one of the LOOKED_AT highest answers of their image fits, in class and at an IoU of 0.5."""
         found, there = 0, 0
-        for boxes, logits, placed in zip(
-            outputs["boxes"].detach(), outputs["logits"].detach(), targets.placed, strict=True
-        ):
+        said = _shipped(outputs)
+        for boxes, scores, placed in zip(said[BOXES].detach(), said[SCORES].detach(), targets.placed, strict=True):
             counted = ~placed.crowd
             there += int(counted.sum())
-            best = logits.flatten().topk(min(LOOKED_AT, logits.numel())).indices
-            cells, classes = best // logits.shape[1], best % logits.shape[1]
+            best = scores.flatten().topk(min(LOOKED_AT, scores.numel())).indices
+            cells, classes = best // scores.shape[1], best % scores.shape[1]
             fits = pairwise_ious(placed.boxes[counted], boxes[cells]) >= 0.5
             found += int((fits & (placed.classes[counted][:, None] == classes)).any(dim=1).sum())
         return found, there
@@ -101,10 +105,13 @@ class DetectionLearner:
         )
 
     def record(self, outputs: Outputs, targets: Targets) -> Record:
-        score, box, total = self._sums(outputs, targets)
-        loss = ((score + BOX_WEIGHT * box) / total.clamp(min=1)).sum()
-        task = self._task()
-        shipped = {BOXES: outputs["boxes"].numpy(), SCORES: torch.sigmoid(outputs["logits"]).numpy()}
+        paper, task = paper_of(outputs), self._task()
+        if paper is None:
+            score, box, total = self._sums(outputs, targets)
+            loss = ((score + BOX_WEIGHT * box) / total.clamp(min=1)).sum()
+        else:
+            loss = torch.stack([*paper.loss(outputs, targets.inputs).values()]).sum() * len(targets.rows)
+        shipped = {role: each.numpy() for role, each in _shipped(outputs).items()}
         answers = decode(shipped, targets.placements, task, MEASURED)
         rows = targets.rows.reshape(-1, 1)
         images = [record({}, each, targets.truth.select(row), task) for each, row in zip(answers, rows, strict=True)]
@@ -122,8 +129,9 @@ class DetectionLearner:
         return {"thresholds": best_thresholds(images, self.class_names)}
 
     def score_of(self, outputs: Outputs, choice: int) -> Tensor:
-        """The class's highest logit."""
-        return outputs["logits"][:, :, choice].amax(dim=1)
+        """The class's highest logit, or of a paper's head its highest score."""
+        said = outputs["logits"] if paper_of(outputs) is None else _shipped(outputs)[SCORES]
+        return said[:, :, choice].amax(dim=1)
 
     def _task(self) -> TaskManifest:
         return TaskManifest(DETECTION, self.class_names, {BOXES: BOXES, SCORES: SCORES}, "")
@@ -159,6 +167,14 @@ class DetectionLearner:
         apart = BOX_LOSSES[self.box_loss](boxes[own], placed.boxes[objects])
         share = assigned.share[own]
         return losses.sum(), (apart * share * weights).sum(), (share * weights).sum()
+
+
+def _shipped(outputs: Outputs) -> dict[str, Tensor]:
+    """As in the graph that ships: boxes (N, A, 4) and scores (N, A, classes)."""
+    paper = paper_of(outputs)
+    if paper is not None:
+        return paper.shipped(outputs)
+    return {BOXES: outputs["boxes"], SCORES: torch.sigmoid(outputs["logits"])}
 
 
 def _placed(truth: BoxLabels) -> Placed:
