@@ -21,7 +21,7 @@ from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.detection.assignment import Assignment, assign
 from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, quality_losses
-from pocketvision.training.detection.papers import paper_of
+from pocketvision.training.detection.papers import Paper, paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
 
@@ -76,7 +76,7 @@ class DetectionLearner:
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         """`score` and `box`, each over the sum of the cells' shares in their objects; or a paper's parts."""
-        paper = paper_of(outputs)
+        paper = self._paper(outputs)
         if paper is not None:
             return paper.loss(outputs, targets.inputs)
         score, box, total = self._sums(outputs, targets)
@@ -105,7 +105,7 @@ class DetectionLearner:
         )
 
     def record(self, outputs: Outputs, targets: Targets) -> Record:
-        paper, task = paper_of(outputs), self._task()
+        paper, task = self._paper(outputs), self._task()
         if paper is None:
             score, box, total = self._sums(outputs, targets)
             loss = ((score + BOX_WEIGHT * box) / total.clamp(min=1)).sum()
@@ -132,6 +132,16 @@ class DetectionLearner:
         """The class's highest logit, or of a paper's head its highest score."""
         said = outputs["logits"] if paper_of(outputs) is None else _shipped(outputs)[SCORES]
         return said[:, :, choice].amax(dim=1)
+
+    def _paper(self, outputs: Outputs) -> Paper | None:
+        """Raises UsageError for options that a paper's loss has not."""
+        paper = paper_of(outputs)
+        if paper is not None and (self.weights is not None or self.box_loss != next(iter(BOX_LOSSES))):
+            raise UsageError(
+                "The heads ssd_lite, ssd and yolo_v1 learn by the losses of their papers, without class weights and other "
+                "losses. Leave out --class-weights and loss.name, or take the head grid."
+            )
+        return paper
 
     def _task(self) -> TaskManifest:
         return TaskManifest(DETECTION, self.class_names, {BOXES: BOXES, SCORES: SCORES}, "")
