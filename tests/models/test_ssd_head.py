@@ -17,7 +17,7 @@ from pocketvision.errors import UsageError
 from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.features import Feature
-from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, scales, tensorflow_boxes
+from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, TENSORFLOW, scales
 from pocketvision.models.heads.detection.ssd import LITE, PAPER, moved
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
@@ -99,9 +99,8 @@ def test_default_boxes_are_as_many_as_published() -> None:
     assert len(SSD.boxes(paper, (300, 300))) == 8732  # table 7 of the paper
     assert len(SSD.boxes(AT_300, (300, 300))) == 2268
     assert len(SSD_LITE.boxes(AT_320, (320, 320))) == 3234
-    tensorflow = tensorflow_boxes(6, 0.2, 0.95)
-    assert tensorflow.counts == (3, 6, 6, 6, 6, 6)
-    assert len(tensorflow.boxes(AT_300, (300, 300))) == 1917
+    assert TENSORFLOW.counts == (3, 6, 6, 6, 6, 6)
+    assert len(TENSORFLOW.boxes(AT_300, (300, 300))) == 1917
 
 
 def test_default_boxes_by_hand() -> None:
@@ -113,8 +112,15 @@ def test_default_boxes_by_hand() -> None:
     assert boxes[:8, 0].tolist() == pytest.approx([step / 2] * 4 + [step * 1.5] * 4)
     assert boxes[-4:, :2].tolist() == [[100, 50]] * 4
     assert boxes[-1, 2:].tolist() == pytest.approx([200 * 0.9 / root, 100])  # upright, cut at the input's height
-    half = tensorflow_boxes(6, 0.2, 0.95).boxes(AT_300, (300, 300))[:3, 2:]
+    half = TENSORFLOW.boxes(AT_300, (300, 300))[:3, 2:]
     assert half.flatten().tolist() == pytest.approx([30, 30, 60 * root, 60 / root, 60 / root, 60 * root])
+
+
+@torch.no_grad()
+def test_mobilenet_v2_has_the_default_boxes_of_its_authors() -> None:
+    network = Network(ARCHITECTURES["mobilenet_v2"], {"detection": HeadSpec("ssd_lite_tensorflow", 90)}).eval()
+    found = network.outputs(torch.zeros(1, 3, 300, 300))
+    assert found["detection.class_logits"].shape == (1, 1917, 91)
 
 
 @torch.no_grad()

@@ -138,7 +138,7 @@ class DetectionLearner:
         paper = paper_of(outputs)
         if paper is not None and (self.weights is not None or self.box_loss != next(iter(BOX_LOSSES))):
             raise UsageError(
-                "The heads ssd_lite, ssd and yolo_v1 learn by the losses of their papers, without class weights and other "
+                "SSD's heads and yolo_v1 learn by the losses of their papers, without class weights and other "
                 "losses. Leave out --class-weights and loss.name, or take the head grid."
             )
         return paper

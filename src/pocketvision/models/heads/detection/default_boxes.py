@@ -92,4 +92,7 @@ SSD = paper_boxes([[2], [2, 3], [2, 3], [2, 3], [2], [2]], 0.2, 0.9)
 """Section 2.2: six maps with 4, 6, 6, 6, 4 and 4 boxes a place."""
 
 SSD_LITE = paper_boxes([[2, 3]] * 6, 0.2, 0.95)
-"""Six boxes a place on six maps, as MobileNets' authors and torchvision have them."""
+"""Six boxes a place on six maps, as torchvision has them."""
+
+TENSORFLOW = tensorflow_boxes(6, 0.2, 0.95)
+"""With three on the first map, as MobileNets' authors have them: 1,917 boxes at 300 px."""

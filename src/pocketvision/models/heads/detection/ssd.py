@@ -3,6 +3,7 @@
 `ssd` is the paper's (Liu et al., 2016, https://arxiv.org/abs/1512.02325, sections 2.1 and 2.2): plain 3x3 convolutions.
 `ssd_lite` takes each apart into a depthwise one and a 1x1 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381, section 6.2),
 and reads the widened channels of the block that leaves stride 16; it equals torchvision's on the same backbone.
+`ssd_lite_tensorflow` has fewer default boxes, those of MobileNets' authors.
 """
 
 import math
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from pocketvision.errors import UsageError
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.features import EXPANSION, HEAD_CONV, Feature, features_of
-from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, DefaultBoxes
+from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, TENSORFLOW, DefaultBoxes
 from pocketvision.models.heads.head import Head
 from pocketvision.models.spec import ModelSpec
 
@@ -176,5 +177,6 @@ def _row(name: str, form: Form, chosen: Callable[[ModelSpec], tuple[str, ...]]) 
     return Head(name, "detection", (), ("boxes", "scores"), partial(SsdHead, form=form), chosen)
 
 
+LITE_TENSORFLOW = _row("ssd_lite_tensorflow", Form(TENSORFLOW, depthwise=True), ssd_lite_features)
 PAPER = _row("ssd", Form(SSD, depthwise=False), ssd_features)
 LITE = _row("ssd_lite", Form(SSD_LITE, depthwise=True), ssd_lite_features)
