@@ -13,7 +13,7 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.features import Feature
@@ -22,7 +22,7 @@ from pocketvision.models.heads.detection.ssd import LITE, PAPER, moved
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
 from pocketvision.models.network import Decoded, Network, fold_norms
-from pocketvision.models.ssd_keys import ssd_lite_state, torchvision_ssd_lite
+from pocketvision.models.ssd_keys import ssd_lite_network, ssd_lite_state, torchvision_ssd_lite
 
 AT_320 = [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 AT_300 = [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
@@ -44,9 +44,7 @@ def theirs() -> Any:
 
 @pytest.fixture(scope="module")
 def ours(theirs: Any) -> Network:
-    network = Network(LARGE_REDUCED, {"detection": HeadSpec("ssd_lite", 90)}).eval()
-    network.load_state_dict(ssd_lite_state(LARGE_REDUCED, theirs.state_dict()))
-    return network
+    return ssd_lite_network(theirs.state_dict()).eval()
 
 
 @torch.no_grad()
@@ -83,6 +81,15 @@ def test_every_tensor_of_theirs_has_a_place_of_ours(theirs: Any, ours: Network) 
     assert table["stages.8.0.squeeze.reduce"] == "backbone.features.1.0.2.fc1"
     with pytest.raises(UsageError, match="MobileNetV3 alone, none on mobilenet_v2"):
         torchvision_ssd_lite(ARCHITECTURES["mobilenet_v2"])  # type: ignore[arg-type]
+
+
+def test_other_weights_are_refused_by_name(theirs: Any) -> None:
+    state = theirs.state_dict()
+    with pytest.raises(WeightsError, match="module_list.0.1.bias is missing"):
+        ssd_lite_network({"features.0.0.weight": torch.zeros(1)})
+    lost = {key: value for key, value in state.items() if key != "backbone.extra.0.0.0.weight"}
+    with pytest.raises(WeightsError, match=r"heads\.detection\.extras\.0\.0\.conv\.weight"):
+        ssd_lite_network(lost)
 
 
 def test_default_boxes_are_torchvisions() -> None:

@@ -1,20 +1,42 @@
-"""How torchvision names the tensors of its SSDLite on MobileNetV3: a table from our module paths to theirs."""
+"""torchvision's SSDLite on MobileNetV3, from its state dict: a table from our module paths to theirs, and the network."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.features import EXPANSION
 from pocketvision.models.heads.detection.default_boxes import SSD_LITE
 from pocketvision.models.heads.detection.ssd import ssd_lite_features
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.key_layouts import LAYOUTS
+from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
+from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
+from pocketvision.tasks.detection.truth import DETECTION
 
 _MAPS = len(SSD_LITE.counts)
+_CLASSES = "head.classification_head.module_list.0.1.bias"
 
 
-def torchvision_ssd_lite(architecture: Architecture, task: str = "detection") -> dict[str, str]:
+def ssd_lite_network(state: Mapping[str, Tensor]) -> Network:
+    """The network of torchvision's ssdlite320_mobilenet_v3_large, with weights of `state` and as many classes as it tells; theirs
+    count the background, here it is none. It takes images of 320 x 320 with a mean and a deviation of 0.5.
+
+    Raises WeightsError that names what is missing, unknown or of another shape.
+    """
+    if _CLASSES not in state:
+        raise WeightsError(f"The keys are not of torchvision's ssdlite320_mobilenet_v3_large: {_CLASSES} is missing.")
+    classes = len(state[_CLASSES]) // SSD_LITE.counts[0] - 1
+    network = Network(LARGE_REDUCED, {DETECTION: HeadSpec("ssd_lite", classes)})
+    try:
+        network.load_state_dict(ssd_lite_state(LARGE_REDUCED, state))
+    except RuntimeError as error:
+        raise WeightsError(f"They are not torchvision's ssdlite320_mobilenet_v3_large: {error}") from error
+    return network
+
+
+def torchvision_ssd_lite(architecture: Architecture, task: str = DETECTION) -> dict[str, str]:
     """{our module path: torchvision's} of a network with the head `ssd_lite` for `task`. Raises UsageError for a backbone that
     torchvision has no SSDLite of."""
     widened = ssd_lite_features(architecture)[0]
@@ -39,9 +61,7 @@ def torchvision_ssd_lite(architecture: Architecture, task: str = "detection") ->
     return paths
 
 
-def ssd_lite_state(
-    architecture: Architecture, state: Mapping[str, Tensor], task: str = "detection"
-) -> dict[str, Tensor]:
+def ssd_lite_state(architecture: Architecture, state: Mapping[str, Tensor], task: str = DETECTION) -> dict[str, Tensor]:
     """Torchvision's state dict with our keys; those that are in no table stay as they are, for load_state_dict to name."""
     ours = {theirs: path for path, theirs in torchvision_ssd_lite(architecture, task).items()}
     renamed = {}
