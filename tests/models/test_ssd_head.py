@@ -85,7 +85,7 @@ def test_every_tensor_of_theirs_has_a_place_of_ours(theirs: Any, ours: Network) 
 
 def test_other_weights_are_refused_by_name(theirs: Any) -> None:
     state = theirs.state_dict()
-    with pytest.raises(WeightsError, match="module_list.0.1.bias is missing"):
+    with pytest.raises(WeightsError, match=r"module_list\.0\.1\.bias is missing"):
         ssd_lite_network({"features.0.0.weight": torch.zeros(1)})
     lost = {key: value for key, value in state.items() if key != "backbone.extra.0.0.0.weight"}
     with pytest.raises(WeightsError, match=r"heads\.detection\.extras\.0\.0\.conv\.weight"):
@@ -171,6 +171,17 @@ def test_offsets_are_in_tenths_and_fifths_of_the_box() -> None:
 def test_what_is_no_two_maps_can_not_be_read(features: tuple[Feature, ...]) -> None:
     with pytest.raises(UsageError, match="of which the second has a larger stride; not"):
         PAPER.build(features, 3, 0.0)
+
+
+def test_a_batch_of_one_picture_can_be_learned_from() -> None:
+    """Its last map has one place; what the norms there know stays."""
+    head = LITE.build((Feature("map", 8, 16, 1),), 1, 0.0)
+    head.train()
+    outputs = head({"map": torch.randn(1, 8, 4, 4)})
+    outputs["class_logits"].square().sum().backward()
+    assert outputs["class_logits"].isfinite().all() and outputs["class_logits"].requires_grad
+    norms = [each for each in head.modules() if isinstance(each, nn.BatchNorm2d)]
+    assert all(each.training and each.running_var is not None and each.running_var.min() > 0 for each in norms)
 
 
 def test_no_classes_are_refused() -> None:

@@ -82,7 +82,7 @@ class SsdHead(nn.Module):
         precision = next(self.parameters()).dtype
         maps = [features[name].to(precision) for name in self.names]
         for extra in self.extras:
-            maps.append(extra(maps[-1]))
+            maps.append(_applied(extra, maps[-1]))
         sizes = [(int(each.shape[2]), int(each.shape[3])) for each in maps]
         covered = sizes[0][1] * self.stride, sizes[0][0] * self.stride
         defaults = torch.from_numpy(self.defaults.boxes(sizes, covered)).to(maps[0].device)
@@ -133,11 +133,24 @@ def ssd_lite_features(architecture: ModelSpec) -> tuple[str, ...]:
     return widened[-1] if widened else maps[0], HEAD_CONV if HEAD_CONV in declared else maps[1]
 
 
+def _applied(module: nn.Module, level: Tensor) -> Tensor:
+    """Of one picture a norm can not learn from a map of one place, which has no variance: there it is as it ships."""
+    if not module.training or level.shape[0] > 1 or max(level.shape[2:]) > 2:  # 2, as extras halve it
+        output: Tensor = module(level)
+        return output
+    module.eval()
+    try:
+        alone: Tensor = module(level)
+    finally:
+        module.train()
+    return alone
+
+
 def _rows(predictors: nn.ModuleList, maps: Sequence[Tensor], columns: int) -> Tensor:
     """(N, A, columns) of all maps, in the order of the default boxes."""
     rows = []
     for predictor, level in zip(predictors, maps, strict=True):
-        said = predictor(level).permute(0, 2, 3, 1)  # (N, h, w, boxes * columns)
+        said = _applied(predictor, level).permute(0, 2, 3, 1)  # (N, h, w, boxes * columns)
         rows.append(said.reshape(said.shape[0], -1, columns))
     return torch.cat(rows, dim=1)
 
