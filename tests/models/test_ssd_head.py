@@ -178,7 +178,7 @@ def test_a_batch_of_one_picture_can_be_learned_from() -> None:
     head = LITE.build((Feature("map", 8, 16, 1),), 1, 0.0)
     head.train()
     outputs = head({"map": torch.randn(1, 8, 4, 4)})
-    outputs["class_logits"].square().sum().backward()  # type: ignore[no-untyped-call]
+    outputs["class_logits"].square().sum().backward()
     assert outputs["class_logits"].isfinite().all() and outputs["class_logits"].requires_grad
     norms = [each for each in head.modules() if isinstance(each, nn.BatchNorm2d)]
     assert all(each.training and each.running_var is not None and each.running_var.min() > 0 for each in norms)

@@ -35,7 +35,7 @@ def test_it_learns_by_heart(head: str, loss: Loss, rate: float) -> None:
     optimizer = torch.optim.Adam(network.heads.parameters(), lr=rate)
     losses = []
     network.heads.train()
-    for _ in range(60):
+    for _ in range(40):
         total = torch.stack(list(loss(network.on_features(features)["detection"], truths).values())).sum()
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
