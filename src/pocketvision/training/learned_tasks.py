@@ -94,6 +94,19 @@ def input_size(truth: ByTask, sizes: NDArray[np.integer]) -> tuple[int, str] | N
     return max((choose(each, sizes) for choose, each in rows if choose is not None), default=None)
 
 
+def constant_answers(
+    truth: ByTask, sizes: NDArray[np.integer], learned: NDArray[np.int64], measured: NDArray[np.int64]
+) -> list[str]:
+    """What answers that never look would reach, a sentence a task that tells it. sizes: (n, 2) width and height of the images.
+    learned, measured: which of them are learned from, and which are measured on."""
+    rows = [(learner_named(task).constant, each) for task, each in truth.items()]
+    return [
+        said(each.select(learned), sizes[learned], each.select(measured), sizes[measured])
+        for said, each in rows
+        if said is not None
+    ]
+
+
 def augmentation_of(name: str, truth: ByTask) -> Augmentation:
     """The row of AUGMENTATIONS of that name, without turns where one of the tasks does not allow them."""
     ranges = augmentation_named(name)

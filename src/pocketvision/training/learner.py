@@ -76,7 +76,9 @@ class LearnerRow:
     that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py). solved_head: of HEADS, what
     learns where a phase solves it; empty for the same. turns: whether views may be turned by some degrees: an upright box around
     a turned object is too large for it. input_size: from the truth of the images and their sizes, (n, 2) width and height, to the
-    side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'.
+    side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'. constant: from the truth
+    and the sizes of the images that are learned from and of others, what an answer that never looks would reach on these, as a
+    sentence; None where the figures say it themselves.
     """
 
     kind: str
@@ -86,3 +88,4 @@ class LearnerRow:
     solved_head: str = ""
     turns: bool = True
     input_size: Callable[[Any, NDArray[np.integer]], tuple[int, str]] | None = None
+    constant: Callable[[Any, NDArray[np.integer], Any, NDArray[np.integer]], str] | None = None

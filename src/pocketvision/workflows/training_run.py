@@ -34,7 +34,15 @@ from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.fitting import fit_run
-from pocketvision.training.learned_tasks import calibrated_on, closed_form, fitted, head_specs, input_size, manifests
+from pocketvision.training.learned_tasks import (
+    calibrated_on,
+    closed_form,
+    constant_answers,
+    fitted,
+    head_specs,
+    input_size,
+    manifests,
+)
 from pocketvision.training.pace import Pace
 from pocketvision.training.phases import TrainedPhases
 from pocketvision.training.precision import resolve_precision
@@ -208,13 +216,17 @@ def _prepared(
 
 def _with_size(recipe: Recipe, data: TrainingData, log: RunLog) -> Recipe:
     """With the input size that the truth asks for, where none was given."""
-    inspection = data.audit.inspection
-    sizes = np.stack([inspection.widths, inspection.heights], axis=1)[data.rows]
-    found = None if recipe.data.size is not None else input_size(data.learned, sizes)
+    found = None if recipe.data.size is not None else input_size(data.learned, _sizes(data))
     if found is None:
         return recipe
     log.note(found[1])
     return changed(recipe, {"data.size": found[0]})
+
+
+def _sizes(data: TrainingData) -> "NDArray[np.int64]":
+    """(n, 2) width and height of the samples."""
+    inspection = data.audit.inspection
+    return np.stack([inspection.widths, inspection.heights], axis=1)[data.rows].astype(np.int64)
 
 
 def _precision(recipe: Recipe) -> str:
@@ -230,6 +242,9 @@ def _measured(
         bundle = decide_run(bundle, settings, data, log)
         evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
         validation = evaluations[0].baseline("val")
+        last = data.indices("test") if len(data.indices("test")) else data.indices("val")
+        for text in constant_answers(data.learned, _sizes(data), data.indices("train"), last):
+            log.note(text)
         twins = near_twins(evaluations[0], data.near_twins, data.kept_together, settings.recipe.seed)
         if twins is not None and twins.with_twin:
             log.note(twins.text)

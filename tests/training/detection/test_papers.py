@@ -10,6 +10,7 @@ from pocketvision.preprocessing import Placement
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.training.detection.learner import DetectionLearner
 from pocketvision.training.detection.ssd_loss import ssd_loss
+from pocketvision.training.learned_tasks import constant_answers
 
 NAMES = ("cat", "dog")
 TRUTH = BoxLabels.of([([[22, 0, 42, 20]], [1]), ([[0, 0, 20, 20]], [0])], NAMES)
@@ -55,3 +56,13 @@ def test_options_of_other_heads_are_refused() -> None:
     for learner in (DetectionLearner(NAMES, "diou"), DetectionLearner(NAMES, weights=torch.ones(2))):
         with pytest.raises(UsageError, match="without class weights and other losses"):
             learner.loss(outputs(), targets)
+
+
+def test_what_an_answer_that_never_looks_would_reach_is_said() -> None:
+    """The cat is always where it was; the dog, once learned from, is not seen again."""
+    truth = BoxLabels.of([([[10, 10, 30, 30]], [0]), ([[50, 10, 90, 30]], [1]), ([[20, 20, 60, 60]], [0])], NAMES)
+    sizes = np.array([[100, 100], [100, 100], [200, 200]])
+    (text,) = constant_answers({"detection": truth}, sizes, np.array([0, 1]), np.array([2]))
+    assert text.endswith("has an AP50 of 1.000 and an AP of 1.000 on the same pictures.")
+    (text,) = constant_answers({"detection": truth}, sizes, np.array([0, 2]), np.array([1]))
+    assert "an AP50 of 0.000" in text
