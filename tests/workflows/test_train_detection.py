@@ -73,6 +73,16 @@ def test_it_finds_objects_that_it_has_not_seen(trained: Trained) -> None:
     assert last.val_loss < 0.5 * first.val_loss and last.val_accuracy == pytest.approx(figures["ap50"], abs=0.05)
 
 
+def test_a_paper_s_head_finds_them_too(trained: Trained, tmp_path: Path) -> None:
+    """SSDLite by SSD's loss, on the widened channels of the backbone; and what it had to beat is said."""
+    settings = ["phases.1.epochs=20", "phases.2.epochs=1", "batch=16", f"data.size={SIZE}", "cache.views=3"]
+    result = pocketvision.train(trained.data, out=tmp_path / "run", settings=[*settings, "model.head=ssd_lite"])
+    assert result.evaluations[0].to_dict()["ap50"] > 0.9
+    task = read_bundle(result.bundle.folder).tasks["detection"]
+    assert (task.head, task.features) == ("ssd_lite", ("expansion5", "head_conv"))
+    assert any(note.startswith("An answer that never looks") for note in result.notes)
+
+
 def test_the_bundle_says_what_it_is(trained: Trained) -> None:
     task = read_bundle(trained.result.bundle.folder).tasks["detection"]
     assert (task.kind, task.head, task.labels) == ("detection", "grid", ("square", "disc"))
