@@ -83,6 +83,7 @@ TORCH_FREE = (
     "cli",
 )
 TORCH_FREE_VERBS = (
+    "changes",
     "check",
     "client",
     "evaluate",

@@ -28,6 +28,7 @@ from pocketvision.printable import counted
 
 if TYPE_CHECKING:
     from pocketvision.data.audit import Audit
+    from pocketvision.data.boxes.changes import Changes
 
 # Lines of the table on the terminal; --json has everything.
 SHOWN_KINDS, SHOWN_FILES = 20, 10
@@ -42,6 +43,10 @@ def check(
             help="An image folder (DATA/class/*.jpg), a CSV or Parquet table, or pictures with boxes (COCO, YOLO, VOC …)."
         ),
     ],
+    after: Annotated[
+        Path | None,
+        typer.Argument(help="The same pictures with other boxes: tell what is new, gone, moved and renamed there."),
+    ] = None,
     labels: Labels = None,
     format: Format = None,
     task: TaskKind = None,
@@ -73,7 +78,25 @@ def check(
         pocketvision check samples.csv --json audit.json
 
         pocketvision check photos/ --groups
+
+        pocketvision check to-correct/ corrected/
     """
+    if after is not None:
+        from pocketvision.workflows.changes import changes as run_changes
+
+        _compare(
+            run_changes(
+                data,
+                after,
+                format=format,
+                path_column=path_column,
+                label_column=label_column,
+                box_columns=parse_names(box_columns),
+                images=images,
+            ),
+            json,
+        )
+        return
     from pocketvision.progress import Counted
     from pocketvision.workflows.check import check as run_check
 
@@ -102,6 +125,28 @@ def check(
             stdout().print(line, soft_wrap=True)
     if audit.hurts:
         raise typer.Exit(1)
+
+
+def _compare(found: "Changes", json: Path | None) -> None:
+    """A line for each kind of change, with an example, and how each class fared."""
+    from rich.table import Table
+
+    write_json_option(json, found.to_dict())
+    if str(json) == "-":
+        return
+    console = stdout()
+    for line in found.lines:
+        console.print(line, soft_wrap=True)
+    table = Table("Change", "Count", "Example", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for kind, count in found.counts.items():
+        table.add_row(kind, f"{count:,}", found.examples[kind].text if kind in found.examples else "")
+    console.print(table)
+    by_class = Table("Class", "Kept", *(kind.capitalize() for kind in found.counts), box=None, header_style="bold")
+    for name, counts in found.by_class.items():
+        by_class.add_row(name, *(f"{count:,}" for count in counts.values()))
+    console.print()
+    console.print(by_class)
 
 
 def _print_findings(audit: "Audit") -> None:

@@ -9,6 +9,7 @@ from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_j
 from pocketvision.cli.options import (
     BackendName,
     Batch,
+    BoxColumns,
     BundleArgument,
     DecodingWorkers,
     Device,
@@ -24,6 +25,7 @@ from pocketvision.cli.options import (
     Positive,
     SplitColumn,
     Threads,
+    parse_names,
 )
 from pocketvision.cli.terminal import stdout
 from pocketvision.printable import counted
@@ -54,6 +56,7 @@ def evaluate(
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
+    box_columns: BoxColumns = None,
     images: Images = None,
     min_per_class: MinPerClass = 1,
     batch: Batch = None,
@@ -91,6 +94,7 @@ def evaluate(
             label_column=label_column,
             split_column=split_column,
             group_column=group_column,
+            box_columns=parse_names(box_columns),
             images=images,
             min_per_class=min_per_class,
             batch=batch,

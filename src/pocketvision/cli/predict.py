@@ -25,7 +25,22 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write rows to this .csv or .jsonl file; objects also as COCO's results (.json), or see --to."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="coco, yolo, voc or labelme: --out is a new folder of pictures with the objects found, to correct and train on.",
+            metavar="FORMAT",
+        ),
+    ] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="A COCO file, whose numbers of images and classes results have.", metavar="FILE")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Batch = None,
     workers: DecodingWorkers = None,
@@ -45,6 +60,8 @@ def predict(
 
         pocketvision predict runs/leaves/bundle "new/**/*.jpg" --out answers.csv --top-k 3
 
+        pocketvision predict runs/cells/bundle new/ --to labelme --out to-correct/
+
         find . -name "*.png" | pocketvision predict efficientnet_lite0 - --out answers.jsonl
     """
     from pocketvision.workflows.predict import predict as run_predict
@@ -54,6 +71,8 @@ def predict(
         bundle,
         images,
         out=out,
+        to=to,
+        ids=ids,
         top_k=top_k,
         batch=batch,
         workers=workers,

@@ -8,6 +8,7 @@ import typer
 
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
+    BoxColumns,
     BundleArgument,
     DecodingWorkers,
     Format,
@@ -19,6 +20,7 @@ from pocketvision.cli.options import (
     PathColumn,
     Positive,
     SplitColumn,
+    parse_names,
 )
 from pocketvision.cli.terminal import stdout
 from pocketvision.printable import counted, shortened
@@ -81,6 +83,7 @@ def threshold(
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
     group_column: GroupColumn = "group",
+    box_columns: BoxColumns = None,
     images: Images = None,
     workers: DecodingWorkers = None,
     max_pixels: MaxPixels = 50_000_000,
@@ -117,6 +120,7 @@ def threshold(
             label_column=label_column,
             split_column=split_column,
             group_column=group_column,
+            box_columns=parse_names(box_columns),
             images=images,
             workers=workers,
             max_pixels=max_pixels,

@@ -9,6 +9,7 @@ import typer
 from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_json_option
 from pocketvision.cli.exit_codes import INTERRUPTED
 from pocketvision.cli.options import (
+    BoxColumns,
     Format,
     Images,
     JsonFile,
@@ -20,6 +21,7 @@ from pocketvision.cli.options import (
     SplitColumn,
     TaskKind,
     parse_labels,
+    parse_names,
 )
 from pocketvision.cli.terminal import stdout, write_line
 from pocketvision.training.setting import said
@@ -98,6 +100,7 @@ def train(
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
+    box_columns: BoxColumns = None,
     images: Images = None,
     positive: Positive = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep the trunk cache here, for further runs.")] = None,
@@ -147,6 +150,7 @@ def train(
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,
+            box_columns=parse_names(box_columns),
             images=images,
             positive=positive,
             cache_dir=cache_dir,

@@ -54,6 +54,7 @@ def labelled_images(
             label_column=columns.label,
             split_column=columns.split,
             group_column=columns.group,
+            box_columns=columns.box,
             images=images,
         )
     samples = _labelled(read, bundle.labels, min_per_class, on_event)

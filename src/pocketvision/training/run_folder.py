@@ -98,11 +98,11 @@ class RunFolder:
 @dataclass(frozen=True)
 class RunSettings:
     """What a run was started with, so that it can be resumed: `run.json`, and beside it the recipe. data: absolute; in the files,
-    what lies inside the run is relative to it, so that the run may be moved. minutes: what it is still to be planned for;
-    a plan that was made is in the recipe."""
+    what lies inside the run is relative to it, so that the run may be moved. columns: of read_samples. minutes: what it is
+    still to be planned for; a plan that was made is in the recipe."""
 
     data: str
-    columns: dict[str, str]
+    columns: dict[str, Any]
     labels: list[str] | None
     recipe: Recipe
     data_fingerprint: str

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +172,7 @@ def prepare_data(
     format: str | None = None,
     task: str | None = None,
     labels: Sequence[str] | None,
-    columns: Mapping[str, str],
+    columns: Mapping[str, Any],
     images: str | None,
     recorded: RecordedSplit | None,
     log: RunLog,

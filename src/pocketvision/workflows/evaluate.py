@@ -40,6 +40,7 @@ def evaluate(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     min_per_class: int = 1,
     batch: int | None = None,
@@ -58,7 +59,8 @@ def evaluate(
     data: an image folder, a CSV or Parquet table with these columns, or a data set that gives (picture, truth). Classes are
     matched to the bundle's by name: one that `data` lacks has no figures and shifts no other. For a network with ImageNet's
     classes they may be WordNet ids. paths, labels: in its place, files or pictures and the class of each; with a data set, labels
-    are its class names. format: a name of SOURCES, None finds out. images: where a table's relative paths start; None is its
+    are its class names. format: a name of SOURCES, None finds out. box_columns: left, top, right, bottom of a table of
+    boxes. images: where a table's relative paths start; None is its
     folder. min_per_class: classes of `data` with fewer images are left out, which is noted; they may be ones that the bundle does
     not know.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
@@ -77,7 +79,7 @@ def evaluate(
     predictor = Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=MEASURED)
     positive = predictor.bundle.positive if positive is None else positive
     check_options(predictor.bundle.tasks, MeasureOptions(positive=positive))
-    columns = Columns(path_column, label_column, split_column, group_column)
+    columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
     samples, split, source = labelled_images(
         predictor.bundle,
         given_data(data, paths, labels, predictor.bundle.only_kind),

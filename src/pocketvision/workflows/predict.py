@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pocketvision.data.box_writers.answers import Destination, answer_sink
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.tasks.catalog import tell_unsure
-from pocketvision.tasks.rows import check_suffix, row_sink
 from pocketvision.tasks.task import Detail
 from pocketvision.workflows.load import load
 
@@ -43,6 +43,8 @@ def predict(
     images: Iterable[str | Path],
     *,
     out: str | Path | None = None,
+    to: str | None = None,
+    ids: str | Path | None = None,
     top_k: int = 1,
     batch: int | None = None,
     workers: int | None = None,
@@ -63,28 +65,33 @@ def predict(
     Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with every row. batch, workers:
     see Predictor.stream; threads, backend, device: see Predictor.
 
+    to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
+    correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
+    numbers that `ids`, a COCO file, gives to images and classes.
+
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
     """
-    started, file, detail = time.perf_counter(), None if out is None else Path(out), Detail(top_k=top_k)
-    check_suffix(file)
+    started, detail = time.perf_counter(), Detail(top_k=top_k)
+    where = Destination.of(None if out is None else Path(out), to, None if ids is None else Path(ids))
     predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)
-    kinds = {name: task.kind for name, task in predictor.bundle.tasks.items()}
-    with row_sink(file, kinds, tell_unsure(predictor.bundle.tasks, detail)) as write:
+    with answer_sink(where, predictor.bundle.tasks, tell_unsure(predictor.bundle.tasks, detail)) as sink:
         seen = failed = 0
         several: list[str] = []
         counter = LeftOutCounter()
         paths = find_images(images, lines, counter)
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
             row = row if row.path else replace(row, path=STANDARD_INPUT)
-            write(row)
+            sink.write(row)
             if on_row is not None:
                 on_row(row)
             seen += 1
             failed += row.error is not None
             if row.error is None and row.path != STANDARD_INPUT and count_pictures(Path(row.path)) > 1:
                 several.append(row.path)
-    return PredictionSummary(seen, failed, time.perf_counter() - started, counter.result(), _notes(several))
+    return PredictionSummary(
+        seen, failed, time.perf_counter() - started, counter.result(), (*_notes(several), *sink.notes)
+    )
 
 
 def _notes(several: list[str]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ def threshold(
     label_column: str = "label",
     split_column: str = "split",
     group_column: str = "group",
+    box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     workers: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -68,7 +69,7 @@ def threshold(
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))
     before = None
     if has_images:
-        columns = Columns(path_column, label_column, split_column, group_column)
+        columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
         given = given_data(data, paths, labels, read.only_kind)
         samples, split, _ = labelled_images(
             read, given, columns, format=format, images=images, split=split, usual="val", on_event=on_event

@@ -40,6 +40,7 @@ def train(
     path_column: str = "path",
     label_column: str = "label",
     split_column: str = "split",
+    box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     positive: str | None = None,
     cache_dir: str | Path | None = None,
@@ -50,9 +51,9 @@ def train(
     on_event: OnEvent = silent,
     **flat: Any,
 ) -> TrainResult:
-    """Train a classifier on `data` (an image folder, a CSV or Parquet table, or a data set that gives (picture, truth)) and ship
-    it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class of each, and
-    else the class names in index order.
+    """Train a model on `data` (an image folder, a CSV or Parquet table, pictures with boxes, or a data set that gives (picture,
+    truth)) and ship it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class
+    of each, and else the class names in index order. box_columns: of a table, left, top, right and bottom; none finds them.
 
     effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer).
     recipe: the settings of the training, as a value, a TOML file or the folder of a run whose settings are taken. settings:
@@ -82,7 +83,12 @@ def train(
     source = given_data(data, paths, labels, task)
     run_settings = RunSettings(
         data=str(source.resolve()) if isinstance(source, Path) else "",
-        columns={"path_column": path_column, "label_column": label_column, "split_column": split_column},
+        columns={
+            "path_column": path_column,
+            "label_column": label_column,
+            "split_column": split_column,
+            **({"box_columns": [*box_columns]} if box_columns else {}),
+        },
         labels=None if labels is None or isinstance(source, InMemory) else list(labels),
         recipe=wanted,
         data_fingerprint="",

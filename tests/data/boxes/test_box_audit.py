@@ -100,7 +100,7 @@ def test_shares_and_pixels(tmp_path: Path) -> None:
     samples = read_samples(place)
     assert [12, 15, 36, 25] in corners(samples)
     assert "1 image whose boxes go far beyond 1" in found(samples, "pixels_as_shares")
-    assert "1 box with a sixth number" in found(samples, "confident_boxes")
+    assert "1 box with a score" in found(samples, "confident_boxes")
 
 
 def test_copies_of_boxes_and_images(tmp_path: Path) -> None:

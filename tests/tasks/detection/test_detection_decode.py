@@ -10,7 +10,7 @@ from PIL import Image
 
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.tasks.detection.answer import Detections
-from pocketvision.tasks.detection.decode import check, decode, merge
+from pocketvision.tasks.detection.decode import check, decode
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.task import Detail
 
@@ -98,14 +98,6 @@ def test_thousands_of_candidates_are_cut_to_the_best() -> None:
     answer = decode(outputs, [WHOLE], TASK, ALL)[0]
     assert len(answer) == 100 and (np.diff(answer.scores) <= 0).all()
     assert answer.scores[0] == outputs["scores"].max()
-
-
-def test_tiles_show_an_object_once() -> None:
-    one = Detections(NAMES, np.array([[0.0, 0, 20, 20], [40, 40, 60, 60]]), np.array([0.8, 0.5]), np.array([0, 1]))
-    other = Detections(NAMES, np.array([[1.0, 0, 20, 20], [40, 40, 60, 60]]), np.array([0.9, 0.4]), np.array([0, 2]))
-    both = merge([one, other], [WHOLE, WHOLE])
-    assert said(both) == [("ant", 0.9), ("bee", 0.5), ("cow", 0.4)]
-    assert both.boxes[0].tolist() == [1, 0, 20, 20]
 
 
 @pytest.mark.parametrize(

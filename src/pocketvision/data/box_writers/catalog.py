@@ -42,13 +42,10 @@ def write_boxes(samples: Samples, target: str, out: Path) -> Written:
     Raises UsageError for a target that WRITERS has not, samples without boxes, and a folder that holds anything;
     PocketVisionError where it can not be written. Nothing is left there then.
     """
-    if target not in WRITERS:
-        raise unknown_name("format to write", target, WRITERS)
+    require_new(out, target)
     truth = samples.truth.get(DETECTION)
     if not isinstance(truth, BoxLabels):
         raise UsageError(f"{samples.root}: it has the truth of {', '.join(samples.truth)}, and no boxes to write.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already, and nothing is ever overwritten. Name a new folder.")
     writer = WRITERS[target]
     truth, lines = _sayable(truth, writer, target)
     pictures = list(_pictures(samples, truth, writer))
@@ -75,6 +72,14 @@ def write_boxes(samples: Samples, target: str, out: Path) -> Written:
     return Written(out, len(pictures), boxes, tuple(lines))
 
 
+def require_new(out: Path, target: str) -> None:
+    """Raises UsageError for a target that WRITERS has not, and a folder that holds anything."""
+    if target not in WRITERS:
+        raise unknown_name("format to write", target, WRITERS)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already, and nothing is ever overwritten. Name a new folder.")
+
+
 def _sayable(truth: BoxLabels, writer: Writer, target: str) -> tuple[BoxLabels, list[str]]:
     """The boxes that the format can say, and sentences about the others."""
     lines = []
@@ -89,6 +94,8 @@ def _sayable(truth: BoxLabels, writer: Writer, target: str) -> tuple[BoxLabels, 
         lines.append(f"Left out: {counted(count, 'crowd')}, which {target} has no word for.")
     if not writer.difficult and (count := int(truth.rows.columns["difficult"].sum())):
         lines.append(f"Not said: which objects are difficult ({count:,}), which {target} has no word for.")
+    if not writer.scores and "scores" in columns:
+        lines.append(f"Not said: scores, which {target} has no word for.")
     if unseen := int((~truth.present).sum()):
         lines.append(f"Left out: {counted(unseen, 'picture')} that nobody looked at.")
     return truth, lines

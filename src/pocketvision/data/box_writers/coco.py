@@ -47,6 +47,7 @@ def _annotations(truth: BoxLabels, members: Sequence[Picture]) -> Iterator[dict[
                 "area": box.area,
                 "iscrowd": int(box.crowd),
                 **({"ignore": 1} if box.difficult else {}),
+                **({} if box.score is None else {"score": box.score}),
             }
 
 
@@ -59,5 +60,6 @@ COCO = Writer(
     folder=lambda split: split or "images",
     crowds=True,
     difficult=True,
+    scores=True,
     write=write,
 )

@@ -39,6 +39,7 @@ def _shape(box: Box) -> dict[str, Any]:
         "shape_type": "rectangle",
         "flags": flags,
         "mask": None,
+        **({} if box.score is None else {"score": box.score}),
     }
 
 
@@ -47,5 +48,6 @@ LABELME = Writer(
     folder=lambda split: split or "images",
     crowds=True,
     difficult=True,
+    scores=True,
     write=write,
 )

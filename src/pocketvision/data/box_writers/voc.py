@@ -17,10 +17,7 @@ def write(folder: Path, truth: BoxLabels, pictures: Sequence[Picture]) -> None:
     """Coordinates are edges, counted from 0, with decimals: what the tools of today read and write. Raises UsageError for names
     that XML can not hold."""
     for name in (*truth.class_names, *(picture.name for picture in pictures)):
-        if _NOT_XML.search(name):
-            raise UsageError(
-                f"The name {quoted(name)} has characters that XML can not hold. Rename it, or write another format."
-            )
+        require_name(name)
     (folder / "Annotations").mkdir()
     for picture in pictures:
         root = ElementTree.Element("annotation")
@@ -44,6 +41,14 @@ def write(folder: Path, truth: BoxLabels, pictures: Sequence[Picture]) -> None:
         )
 
 
+def require_name(name: str) -> None:
+    """Raises UsageError for one that XML can not hold."""
+    if _NOT_XML.search(name):
+        raise UsageError(
+            f"The name {quoted(name)} has characters that XML can not hold. Rename it, or write another format."
+        )
+
+
 def _add_box(root: ElementTree.Element, box: Box) -> None:
     element = ElementTree.SubElement(root, "object")
     _add(element, "name", box.label)
@@ -62,5 +67,7 @@ VOC = Writer(
     folder=lambda _: "JPEGImages",
     crowds=False,
     difficult=True,
+    scores=False,
     write=write,
+    require_name=require_name,
 )

@@ -34,7 +34,8 @@ class Picture:
 
 
 class Box(NamedTuple):
-    """An object. corners: left, top, right, bottom in pixels. area: its own where one is known, else the box's."""
+    """An object. corners: left, top, right, bottom in pixels. area: its own where one is known, else the box's. score: of an
+    answer, in [0, 1]; None of what a person said."""
 
     label: str
     place: int
@@ -42,31 +43,38 @@ class Box(NamedTuple):
     crowd: bool
     difficult: bool
     area: float
+    score: float | None = None
 
 
 @dataclass(frozen=True)
 class Writer:
     """A format. says: what it is, for help. folder: where the pictures of a split (of SPLITS, empty for none) lie. crowds,
-    difficult: whether it can say so of a box. write: the files beside the pictures, which lie in the folder already."""
+    difficult, scores: whether it can say so of a box. write: the files beside the pictures, which lie in the folder already.
+    require_name: raises UsageError for a name of a class or picture that the format can not hold; None where it holds any."""
 
     says: str
     folder: Callable[[str], str]
     crowds: bool
     difficult: bool
+    scores: bool
     write: Callable[[Path, BoxLabels, Sequence[Picture]], None]
+    require_name: Callable[[str], None] | None = None
 
 
 def boxes_of(truth: BoxLabels, index: int) -> Iterator[Box]:
     """The objects of an image, in order."""
     row = truth.rows.row(index)
     own = row["areas"].tolist() if "areas" in row else None
+    scores = row["scores"].tolist() if "scores" in row else None
     flags = zip(row["crowd"].tolist(), row["difficult"].tolist(), strict=True)
     for place, (corners, kind, (crowd, difficult)) in enumerate(
         zip(row["boxes"].tolist(), row["classes"].tolist(), flags, strict=True)
     ):
         left, top, right, bottom = (round(side, DECIMALS) for side in corners)
         area = (right - left) * (bottom - top) if own is None else own[place]
-        yield Box(truth.class_names[kind], kind, (left, top, right, bottom), crowd, difficult, round(area, DECIMALS))
+        score = None if scores is None else round(scores[place], DECIMALS)
+        corners = (left, top, right, bottom)
+        yield Box(truth.class_names[kind], kind, corners, crowd, difficult, round(area, DECIMALS), score)
 
 
 def by_split(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:

@@ -45,5 +45,6 @@ YOLO = Writer(
     folder=images_of,
     crowds=False,
     difficult=False,
+    scores=False,
     write=write,
 )

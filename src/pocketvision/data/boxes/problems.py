@@ -101,7 +101,7 @@ PROBLEMS: dict[str, Problem] = {
         "image", "annotated by several people", "The first that was not cancelled is taken. Export the final one alone."
     ),
     "confident_boxes": Problem(
-        "box", "with a sixth number, as answers of a model have", "The number is passed over. Are these true labels?"
+        "box", "with a score, as answers of a model have", "The score is passed over. Did a person look at these boxes?"
     ),
 }
 """By kind, as in finding.KINDS."""

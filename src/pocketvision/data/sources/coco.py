@@ -90,6 +90,8 @@ class _File:
 
     def _annotation(self, each: Mapping[str, Any]) -> None:
         corners = _corners(each)
+        if each.get("score") is not None:
+            self._problems.add("confident_boxes", f"score {each['score']}", self._place.path.name)
         flags = (bool(each.get("iscrowd")), bool(each.get("ignore")) and not each.get("iscrowd"))
         waiting = (each.get("image_id"), each.get("category_id"), corners, flags, number(each.get("area")))
         if self._rows and self._categories:

@@ -69,6 +69,8 @@ def _add(drawn: Drawn, file: Path, folders: list[Path], split: int) -> None:
             continue
         flags = shape.get("flags") or {}
         crowd, difficult = (bool(flags.get(flag)) for flag in ("crowd", "difficult"))
+        if shape.get("score") is not None:
+            drawn.problems.add("confident_boxes", f"score {shape['score']}", drawn.paths[row or 0])
         drawn.box(row or 0, str(shape.get("label") or ""), corners, crowd=crowd, difficult=difficult)
 
 

@@ -93,17 +93,6 @@ def _found(
     return Detections(labels, inside[stay], values[stay], classes[stay])
 
 
-def merge(answers: Sequence[Detections], placements: Sequence[Placement]) -> Detections:
-    """The objects that several views of one image show, such as tiles, each once (task.Views). answers: at least one, in the
-    image's pixels, so that it does not matter where the views lay."""
-    del placements
-    boxes, scores, classes = (
-        np.concatenate([getattr(each, name) for each in answers]) for name in ("boxes", "scores", "classes")
-    )
-    stay = Suppression().places(boxes, scores, classes, len(scores))
-    return Detections(answers[0].labels, boxes[stay], scores[stay], classes[stay])
-
-
 def thresholds_of(task: TaskManifest) -> NDArray[np.float64]:
     """(classes) that the bundle ships. Raises ValueError for what is no number in [0, 1], or of no class."""
     kept = task.postprocessing.get(THRESHOLDS, {})

@@ -24,8 +24,9 @@ COLUMNS: dict[str, type] = {
     "crowd": np.bool_,
     "difficult": np.bool_,
     "areas": np.float32,
+    "scores": np.float32,
 }
-"""Kinds of numbers by column: 40 bytes an object with all, 36 as most formats give them (without areas).
+"""Kinds of numbers by column: 36 bytes an object, 40 where a source gives areas, or where they are answers with scores.
 
 Boxes in float64: files say them in decimals, COCO's measure compares their areas with 32 x 32 and 96 x 96 exactly, and two that
 are equal there are to be equal here. A float32 would save 16 bytes and move a tie.
@@ -42,7 +43,7 @@ class BoxLabels:
     are counted), within it and with an area; `classes` (m): index into class_names; `crowd` (m): a region of many objects that
     nobody counted (COCO's iscrowd, Open Images' IsGroupOf), in which an answer is neither right nor wrong; `difficult` (m): an
     object that VOC neither asks for nor counts; and, where a source says so, `areas` (m): the object's own, which COCO sorts
-    small ones from large ones by, in square pixels.
+    small ones from large ones by, in square pixels; and, where they are answers that somebody is to correct, `scores` (m).
 
     present: (n) whether anybody looked: an image without objects is an answer too, a background. class_names: in index order.
     """
