@@ -146,6 +146,23 @@ def test_what_a_person_changed_is_told(
     assert same.kept == same.before == same.after == 5 and not any(same.counts.values())
 
 
+@pytest.mark.parametrize("target", WRITERS)
+def test_a_model_that_found_nothing_is_compared_too(
+    bundle: Bundle, pictures: Path, tmp_path: Path, target: str
+) -> None:
+    for name, picture in (("nothing", "2.png"), ("something", "0.png")):
+        shutil.copytree(pictures, tmp_path / name, ignore=lambda _, names, kept=picture: {*names} - {kept})
+    (tmp_path / "something/0.png").rename(tmp_path / "something/2.png")
+    summary = pocketvision.predict(bundle.folder, [tmp_path / "nothing"], out=tmp_path / "before", to=target)
+    assert "Nothing was found" in summary.notes[-1]
+    pocketvision.predict(bundle.folder, [tmp_path / "something"], out=tmp_path / "after", to=target)
+    found = pocketvision.changes(tmp_path / "before", tmp_path / "after")
+    assert (found.before, found.after, found.counts["added"]) == (0, 2, 2)
+    assert pocketvision.changes(tmp_path / "after", tmp_path / "before").counts["removed"] == 2
+    with pytest.raises(UsageError, match="none of its 1 images has any box, so there is nothing to learn"):
+        pocketvision.check(tmp_path / "before")
+
+
 def test_only_pictures_of_one_name_are_compared(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
     (pictures / "deep").mkdir()
     shutil.copy(pictures / "0.png", pictures / "deep/0.png")

@@ -1,10 +1,12 @@
 """changes(): what a person has made of boxes, such as those that a model drew."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from pocketvision.data.boxes.changes import Changes, changes_between
+from pocketvision.data.boxes.reading import NoBoxesError
+from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.tasks.detection.truth import DETECTION
 
@@ -33,4 +35,12 @@ def changes(
         box_columns=box_columns,
         images=images,
     )
-    return changes_between(read(before), read(after))
+    return changes_between(*(_with_or_without_boxes(read, each) for each in (before, after)))
+
+
+def _with_or_without_boxes(read: Callable[[str | Path], Samples], data: str | Path) -> Samples:
+    """A model may have found nothing, and a person may have taken everything away."""
+    try:
+        return read(data)
+    except NoBoxesError as error:
+        return error.samples

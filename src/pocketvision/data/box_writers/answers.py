@@ -109,8 +109,8 @@ def _detector(tasks: Tasks, out: Path) -> str:
 @contextmanager
 def _data_set(out: Path, target: str, name: str, labels: tuple[str, ...]) -> Iterator[Sink]:
     answered, require_name = _Answered(labels), WRITERS[target].require_name or (lambda _: None)
-    for label in labels:
-        require_name(label)
+    for each in labels:
+        require_name(each)
 
     def write(row: Row) -> None:
         if row.path == STANDARD_INPUT:
@@ -166,8 +166,8 @@ class _Answered:
 def _results(out: Path, ids: Path | None, name: str, labels: tuple[str, ...]) -> Iterator[Sink]:
     """A list, an element a line. Without `ids` images are numbered from 1 in their order, and classes in the bundle's."""
     known = None if ids is None else coco_ids(ids)
-    numbers = {label: place for place, label in enumerate(labels, 1)} if known is None else known.classes
-    heard = np.array([label in numbers for label in labels], np.bool_)
+    numbers = {each: place for place, each in enumerate(labels, 1)} if known is None else known.classes
+    heard = np.array([each in numbers for each in labels], np.bool_)
     count = passed = 0
     with growing_file(out, holds="objects", header=b"[") as add:
         lines = 0
@@ -181,7 +181,7 @@ def _results(out: Path, ids: Path | None, name: str, labels: tuple[str, ...]) ->
                 passed += image is None
                 return
             for each in coco_results(answer.take(heard[answer.classes]), image, numbers):
-                add((",\n" if lines else "\n").encode() + json_text(each).encode())
+                add((b",\n" if lines else b"\n") + json_text(each).encode())
                 lines += 1
 
         sink = Sink(write)
@@ -204,6 +204,6 @@ def _said_of_numbers(
         )
     if passed:
         yield f"Left out: {counted(passed, 'image')} that the file of --ids does not name."
-    unheard = [label for label, there in zip(labels, heard.tolist(), strict=True) if not there]
+    unheard = [each for each, there in zip(labels, heard.tolist(), strict=True) if not there]
     if unheard:
         yield f"Left out: objects of {counted(len(unheard), 'class')} that the file of --ids does not name ({unheard[0]})."

@@ -39,6 +39,14 @@ class Ending:
     reading: tuple[str, ...] = ()
 
 
+class NoBoxesError(UsageError):
+    """Images without any box, of which nothing can be learned. samples: they; all of them are backgrounds."""
+
+    def __init__(self, message: str, samples: Samples) -> None:
+        super().__init__(message)
+        self.samples = samples
+
+
 class Drawn:
     """Grows while files are read. where: the source, for messages. Kept in flat arrays: some 50 bytes a box."""
 
@@ -108,7 +116,7 @@ class Drawn:
         self._flags.append(crowd + 2 * difficult)
 
     def samples(self, ending: Ending) -> Samples:
-        """Everything taken in. Raises UsageError where no picture is there, no box is, or a class is not among the labels."""
+        """Everything taken in. Raises UsageError where no picture is there, or a class is not among the labels, and NoBoxesError."""
         if not self.paths:
             raise self._nothing_there()
         if ending.backgrounds:
@@ -125,7 +133,7 @@ class Drawn:
         boxes, images, kept = self._cleaned(ending)
         class_names = self._class_names(ending, np.array(self._kinds, np.int64)[kept])
         truth = self._truth(boxes, images, kept, class_names)
-        return Samples(
+        samples = Samples(
             self.pictures.root,
             self.paths,
             {DETECTION: truth},
@@ -135,6 +143,12 @@ class Drawn:
             reading=reading,
             found=self.problems.findings(),
         )
+        if not len(kept) and ending.labels is None:
+            raise NoBoxesError(
+                f"{self.where}: none of its {len(self.paths):,} images has any box, so there is nothing to learn.{self._why()}",
+                samples,
+            )
+        return samples
 
     def _cleaned(self, ending: Ending) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
         """Boxes of upright pictures with the images they are on, and their places among those that were drawn."""
@@ -205,10 +219,6 @@ class Drawn:
         unused = [name for name in listed if name not in used]
         if unused and used:
             self.problems.add("unused_classes", ", ".join(map(quoted, unused[:_NAMED])), count=len(unused))
-        if not used:
-            raise UsageError(
-                f"{self.where}: none of its {len(self.paths):,} images has any box, so there is nothing to learn.{self._why()}"
-            )
         own = [name for name in listed if name in used]
         return (*own, *ordered_class_names(used.difference(own), None, str(self.where)))
 
