@@ -5,10 +5,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 from data.boxes.drawn_sets import DRAWN_SETS, SIZE, pictures, voc_file
 
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import read_samples
+from pocketvision.errors import UsageError
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 
 
@@ -98,3 +100,49 @@ def test_a_picture_beside_a_split_is_left_out_or_learned_from(tmp_path: Path) ->
     samples = read_samples(place)
     assert [each.reason for each in samples.left_out] == ["no_split"] and len(samples) == 8
     assert samples.splits is not None and samples.splits.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def tracked(folder: Path, first: int = 0, count: int = 30) -> Path:
+    """A video's frames and two tracks: one with a box at each end alone, one that leaves and comes back, as CVAT has them."""
+    pictures(folder / "frames", [f"frame_{number:06}.png" for number in range(first, first + count)])
+    box = '<box frame="{}" keyframe="1" outside="{}" xtl="{}" ytl="2" xbr="{}" ybr="12"/>'
+    moving = box.format(0, 0, 0, 10) + box.format(20, 0, 20, 30) + box.format(24, 1, 24, 34)
+    back = box.format(2, 0, 5, 15) + box.format(4, 1, 5, 15) + box.format(29, 0, 7, 17)
+    tracks = f'<track id="0" label="a">{moving}</track><track id="1" label="b">{back}<points frame="2" points="1,1"/></track>'
+    meta = "<meta><task><size>30</size><labels><label><name>b</name></label><label><name>a</name></label></labels></task></meta>"
+    (folder / "annotations.xml").write_text(f"<annotations>{meta}{tracks}</annotations>")
+    return folder
+
+
+def test_cvat_tracks_are_read_on_the_pictures_of_their_frames(tmp_path: Path) -> None:
+    samples = read_samples(tracked(tmp_path))
+    truth = samples.truth[DETECTION]
+    assert isinstance(truth, BoxLabels) and samples.class_names == ("b", "a") and len(samples) == 30
+    assert row_of(samples, "frame_000010.png")["boxes"].tolist() == [[10, 2, 20, 12]]  # half of the way
+    assert row_of(samples, "frame_000022.png")["boxes"].tolist() == [[20, 2, 30, 12]]  # where it was last seen
+    assert sorted(row_of(samples, "frame_000003.png")["boxes"][:, 0].tolist()) == [3, 5]
+    assert truth.rows.lengths.tolist() == [1, 1, 2, 2, *[1] * 20, 0, 0, 0, 0, 0, 1]
+    assert (
+        samples.groups is not None and len(set(samples.groups.tolist())) == 20 and (np.diff(samples.groups) >= 0).all()
+    )
+    assert "2 tracks on 30 pictures of a video's 30 frames: a split keeps each of 20 stretches" in samples.reading[-1]
+    assert {each.kind: each.count for each in samples.found} == {"other_shapes": 1}
+
+
+def test_cvat_tracks_without_their_frames_are_refused(tmp_path: Path) -> None:
+    place = tracked(tmp_path / "from one", first=1)
+    with pytest.raises(
+        UsageError, match=r"frames of its video from 0 to 29, and the pictures .* from 1 to 30.*-start_number 0"
+    ):
+        read_samples(place)
+    place = tracked(tmp_path / "some", count=22)
+    samples = read_samples(place)
+    assert len(samples) == 22 and {each.kind: each.count for each in samples.found}["missing_images"] == 3
+    pictures(place / "again", ["view_3.png"])
+    with pytest.raises(UsageError, match="frame 3 of its video is there several times"):
+        read_samples(place)
+    assert len(read_samples(place, images=place / "frames")) == 22
+    for file in [*place.glob("*/*.png")]:
+        file.rename(file.with_name("photo.png"))
+    with pytest.raises(UsageError, match=r"tracks of a video of 30 frames, and no picture .* is one of them"):
+        read_samples(place)

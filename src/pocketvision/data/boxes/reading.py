@@ -116,7 +116,7 @@ class Drawn:
         self._flags.append(crowd + 2 * difficult)
 
     def samples(self, ending: Ending) -> Samples:
-        """Everything taken in. Raises UsageError where no picture is there, or a class is not among the labels, and NoBoxesError."""
+        """Everything taken in. Raises UsageError where no picture is there or a class is not in the labels, and NoBoxesError."""
         if not self.paths:
             raise self._nothing_there()
         if ending.backgrounds:

@@ -1,18 +1,21 @@
-"""CVAT XML for images, version 1.1 (docs.cvat.ai, "CVAT for image")."""
+"""CVAT XML 1.1, for images and for videos whose frames are pictures (docs.cvat.ai, "CVAT for image" and "for video")."""
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
 from pocketvision.data.boxes.shapes import hull, number, turned
+from pocketvision.data.boxes.tracks import STRETCHES, Shape, by_frame, frames_of, stretch_of
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.safe_xml import xml_elements
 from pocketvision.data.samples import SPLIT_NAMES, Samples
 from pocketvision.data.sources.source import OWN_FILE, Source
 from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 from pocketvision.tasks.detection.truth import DETECTION
 
 _HEAD = 4096
@@ -33,27 +36,65 @@ def places_of(path: Path) -> list[Place]:
 
 def read(path: Path, options: SourceOptions) -> Samples:
     """Boxes as they are; of turned boxes, polygons, ellipses and masks the box around them. An image's `subset` is its split.
-    Raises UsageError for a file of tracks alone, and as Drawn.samples does."""
+    Tracks are read frame by frame. Raises UsageError as frames_of and Drawn.samples do."""
     places = places_of(path)
     if not places:
         raise UsageError(f"{path}: there is no CVAT XML (annotations of images) in it.")
     pictures, starts = pictures_of(path, places, options.images)
     drawn = Drawn(path, pictures)
     names: list[str] = []
+    reading: list[str] = []
     for place in places:
-        folders, tracks = starts(place), 0
-        for element in xml_elements(place.path, "image", "track", "label"):
+        folders, tracks = starts(place), list[Element]()
+        frames = 0
+        for element in xml_elements(place.path, "image", "track", "label", "size"):
             if element.tag == "label":
                 names.append(element.findtext("name") or "")
+            elif element.tag == "size":  # of the task, in frames
+                frames = int((element.text or "").strip()) if (element.text or "").strip().isdecimal() else 0
+            elif element.tag == "track":
+                tracks.append(element)
             elif element.tag == "image":
                 _add(drawn, element, folders, place.split)
-            tracks += element.tag == "track"
         if tracks:
-            raise UsageError(
-                f"{place.path}: it holds {tracks} tracks of a video, whose frames are not named. Export it from CVAT as "
-                '"CVAT for images 1.1", with the images.'
-            )
-    return drawn.samples(Ending(options.labels, [name for name in names if name] or None))
+            reading.append(_follow(drawn, tracks, frames, place))
+    named = [name for name in names if name] or None
+    return drawn.samples(Ending(options.labels, named, backgrounds=not reading, reading=tuple(reading)))
+
+
+def _follow(drawn: Drawn, tracks: list[Element], frames: int, place: Place) -> str:
+    """Draw each track on the pictures of its frames; gives a sentence about that."""
+    followed = [(track.get("label", ""), [*_shapes(drawn, track)]) for track in tracks]
+    last = max((shape.frame for _, shapes in followed for shape in shapes), default=0)
+    frames = max(frames, last + 1)
+    there = frames_of(drawn.pictures, place.path, frames)
+    rows = {
+        frame: drawn.image(path, path, split=place.split, group=f"{place.path}:{stretch_of(frame, frames)}")
+        for frame, path in there.items()
+    }
+    gone: dict[int, None] = {}
+    for name, shapes in followed:
+        for frame, corners in by_frame(shapes):
+            row = rows.get(frame)
+            if row is not None:
+                drawn.box(row, name, corners)
+            elif frame not in there:
+                gone[frame] = None
+    for frame in gone:
+        drawn.image(None, f"frame {frame}")
+    return (
+        f"{counted(len(tracks), 'track')} on {counted(len(there), 'picture')} of a video's {counted(frames, 'frame')}: a split "
+        f"keeps each of {STRETCHES} stretches of it whole, because neighbouring frames are alike."
+    )
+
+
+def _shapes(drawn: Drawn, track: Element) -> Iterator[Shape]:
+    for element in track:
+        corners, frame = _corners(element), element.get("frame", "")
+        if corners is None or not frame.isdecimal():
+            drawn.problems.add("other_shapes", element.tag)
+        else:
+            yield Shape(int(frame), corners, element.get("outside") == "1")
 
 
 def _add(drawn: Drawn, image: Element, folders: list[Path], split: int) -> None:
@@ -92,7 +133,7 @@ def _corners(shape: Element) -> tuple[float, ...] | None:
 
 
 CVAT = Source(
-    expects="a CVAT XML for images (annotations.xml), or a folder with one",
+    expects="a CVAT XML (annotations.xml), or a folder with one",
     evidence=lambda path: OWN_FILE if places_of(path) else None,
     kinds=(DETECTION,),
     read=read,
