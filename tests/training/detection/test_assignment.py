@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from pocketvision.training.detection import assignment
 from pocketvision.training.detection.assignment import MOST_CELLS, assign
+from pocketvision.training.detection.losses import pairwise_ious
 
 NONE = torch.zeros(0, dtype=torch.bool)
 
@@ -99,3 +101,28 @@ def test_a_background_asks_for_nothing() -> None:
         torch.rand(3, 4), torch.rand(3, 2), torch.rand(3, 3), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), NONE
     )
     assert found.objects.tolist() == [-1] * 3 and not found.quality.any() and not found.ignored.any()
+
+
+def test_thousands_of_objects_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same result as all at once, and never more pairs than AT_ONCE together."""
+    random = torch.Generator().manual_seed(0)
+    grid = torch.cartesian_prod(torch.arange(32.0), torch.arange(32.0)) * 8 + 4
+    where = torch.cat([grid, torch.full((1024, 1), 8.0)], dim=1)
+    boxes = torch.cat([grid - 6, grid + 6], dim=1) + torch.rand(1024, 4, generator=random) * 4
+    scores = torch.rand(1024, 3, generator=random)
+    corner = torch.rand(2000, 2, generator=random) * 240
+    objects = torch.cat([corner, corner + 2 + 14 * torch.rand(2000, 2, generator=random)], dim=1)
+    given = boxes, scores, where, objects, torch.arange(2000) % 3, torch.arange(2000) % 50 == 0
+    whole, pairs = assign(*given), []
+
+    def counted(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        pairs.append(len(one) * len(other))
+        return pairwise_ious(one, other)
+
+    monkeypatch.setattr(assignment, "pairwise_ious", counted)
+    monkeypatch.setattr(assignment, "AT_ONCE", 100_000)
+    parts = assign(*given)
+    assert len(pairs) > 20 and max(pairs) <= 100_000
+    for name in ("objects", "quality", "ignored", "share"):
+        assert torch.equal(getattr(parts, name), getattr(whole, name)), name
+    assert (whole.objects >= 0).sum() > 500 and whole.ignored.any()

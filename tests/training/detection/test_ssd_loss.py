@@ -12,7 +12,9 @@ from torchvision.ops import box_iou
 
 from pocketvision.models.heads.detection.default_boxes import SSD_LITE
 from pocketvision.models.heads.detection.ssd import moved
+from pocketvision.tasks.detection.overlap import ious
 from pocketvision.tasks.detection.truth import BoxLabels
+from pocketvision.training.detection import ssd_loss as ssd_loss_file
 from pocketvision.training.detection.ssd_loss import BACKGROUND, LEFT_OUT, hard_negatives, matched, offsets_of, ssd_loss
 
 NAMES = ("cat", "dog")
@@ -45,6 +47,24 @@ def test_two_objects_do_not_share_a_box() -> None:
 def test_an_object_that_no_box_overlaps_has_none() -> None:
     assert matched(DEFAULTS, truth([[100, 100, 110, 110]])).tolist() == [-1] * 4
     assert matched(DEFAULTS, truth([])).tolist() == [-1] * 4
+
+
+def test_thousands_of_objects_are_matched_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part by part, each object to the best box that is free, as over the table of all pairs."""
+    random = np.random.default_rng(0)
+    corner = random.integers(0, 60, (700, 2)).astype(np.float64)
+    boxes = np.concatenate([corner, corner + random.integers(2, 20, (700, 2))], axis=1)
+    defaults, objects = boxes[:200], boxes[200:]
+    overlaps = ious(defaults, objects)
+    expected = np.where(overlaps.max(axis=1) >= 0.5, overlaps.argmax(axis=1), BACKGROUND)
+    for _ in range(len(defaults)):
+        place, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        if overlaps[place, column] <= 0:
+            break
+        expected[place] = column
+        overlaps[place], overlaps[:, column] = -1, -1
+    monkeypatch.setattr(ssd_loss_file, "AT_ONCE", 200 * 7)
+    assert matched(defaults, truth(objects.tolist())).tolist() == expected.tolist()
 
 
 def test_crowds_and_difficult_objects_are_left_out() -> None:

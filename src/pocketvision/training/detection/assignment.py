@@ -15,6 +15,9 @@ ALPHA, BETA = 1.0, 6.0
 MOST_CELLS = 13
 """Of one object. All three as the paper has them."""
 
+AT_ONCE = 1 << 21
+"""Pairs of an object and a cell that are looked at together, in some 100 MB: thousands of objects do not fill the memory."""
+
 _LEAST = 1e-9  # an alignment of nothing
 
 
@@ -40,31 +43,43 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classe
     """
     outside = torch.full((len(cells),), -1, dtype=torch.int64, device=cells.device)
     quality, ignored = torch.zeros_like(boxes[:, 0]), torch.zeros_like(outside, dtype=torch.bool)
-    if crowd.any():
-        ignored = _within(cells, objects[crowd]).any(dim=0)
+    least, at_once = cells[:, 2].min() / 2, max(1, AT_ONCE // max(len(cells), 1))
+    for part in objects[crowd].split(at_once):
+        ignored |= _within(cells, part, least).any(dim=0)
     numbers = torch.nonzero(~crowd)[:, 0]
     if len(numbers) == 0:
         return Assignment(outside, quality, ignored, quality)
     objects, classes = objects[numbers], classes[numbers]
-    overlaps = pairwise_ious(objects, boxes)
-    alignment = scores[:, classes].T ** ALPHA * overlaps**BETA
-    near = _within(cells, objects)
-    chosen = _best(torch.where(near, alignment + _LEAST, 0.0))
-    wanted = torch.where(chosen, overlaps, -1.0)
-    overlap, owner = wanted.max(dim=0)
+    overlap, owner = torch.full_like(quality, -1.0), torch.zeros_like(outside)
+    for start in range(0, len(objects), at_once):
+        part = objects[start : start + at_once]
+        overlaps = pairwise_ious(part, boxes)
+        alignment = _alignment(scores[:, classes[start : start + at_once]].T, overlaps)
+        chosen = _best(torch.where(_within(cells, part, least), alignment + _LEAST, 0.0))
+        found, place = torch.where(chosen, overlaps, -1.0).max(dim=0)
+        owner = torch.where(found > overlap, place + start, owner)
+        overlap = torch.maximum(found, overlap)
     taken = overlap >= 0
-    mine = torch.zeros_like(chosen).scatter_(0, owner[None], taken[None])
-    best_alignment = torch.where(mine, alignment, 0.0).amax(dim=1).clamp(min=_LEAST)
-    best_overlap = torch.where(mine, overlaps, 0.0).amax(dim=1)
-    share = alignment.gather(0, owner[None])[0] / best_alignment[owner]
+    overlap = overlap.clamp(min=0)
+    alignment = _alignment(scores.gather(1, classes[owner][:, None])[:, 0], overlap)
+    best_alignment, best_overlap = (_highest(each, owner, len(objects)) for each in (alignment, overlap))
+    share = alignment / best_alignment.clamp(min=_LEAST)[owner]
     quality = torch.where(taken, share * best_overlap[owner], quality)
     return Assignment(torch.where(taken, numbers[owner], outside), quality, ignored & ~taken, share * taken)
 
 
-def _within(cells: Tensor, objects: Tensor) -> Tensor:
+def _alignment(scores: Tensor, overlaps: Tensor) -> Tensor:
+    return scores**ALPHA * overlaps**BETA
+
+
+def _highest(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """(count) of each object the highest of the values (A) >= 0 of its cells, 0 without one. owner: (A)."""
+    return values.new_zeros(count).scatter_reduce_(0, owner, values, "amax")
+
+
+def _within(cells: Tensor, objects: Tensor, least: Tensor) -> Tensor:
     """(m, A) whether a cell's centre lies in an object, which is taken to be at least as large as the finest cell: then there is
-    one for each."""
-    least = cells[:, 2].min() / 2
+    one for each. least: half of that cell's side."""
     middles = (objects[:, :2] + objects[:, 2:]) / 2
     halves = ((objects[:, 2:] - objects[:, :2]) / 2).clamp(min=float(least))
     return ((cells[None, :, :2] - middles[:, None]).abs() <= halves[:, None]).all(dim=2)

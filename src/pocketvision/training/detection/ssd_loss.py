@@ -1,7 +1,8 @@
 """SSD's training (Liu et al., 2016, https://arxiv.org/abs/1512.02325, section 2.2): which default box answers for which object,
 how far it is off, and hard negative mining."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ NEGATIVES = 3
 """Of the background, for each box that answers for an object: those that the network is most wrong about. An image without any
 has as many: the paper, where none would count, learns nothing from backgrounds."""
 
+AT_ONCE = 1 << 20
+"""Pairs of a default box and an object that are looked at together: thousands of objects do not fill the memory."""
+
 BACKGROUND, LEFT_OUT = -1, -2
 """In place of an object: none is there; and what is there was not counted, so that nothing is said about it."""
 
@@ -35,22 +39,48 @@ def matched(defaults: NDArray[np.floating], truth: BoxLabels) -> NDArray[np.int6
     uncounted = row["crowd"] | row["difficult"]
     objects = np.flatnonzero(~uncounted)
     answers = np.full(len(defaults), BACKGROUND, np.int64)
-    if uncounted.any():
-        shared = ious(defaults, row["boxes"][uncounted], row["crowd"][uncounted])
+    for part in _parts(np.flatnonzero(uncounted), len(defaults)):
+        shared = ious(defaults, row["boxes"][part], row["crowd"][part])
         answers[(shared >= LEAST_OVERLAP).any(axis=1)] = LEFT_OUT
-    if len(objects) == 0:
-        return answers
-    overlaps = ious(defaults, row["boxes"][objects])
-    best = overlaps.argmax(axis=1)
-    fits = overlaps[np.arange(len(defaults)), best] >= LEAST_OVERLAP
-    answers[fits] = objects[best[fits]]
-    for _ in range(min(len(objects), len(defaults))):
-        place, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        if overlaps[place, column] <= 0:
-            break
-        answers[place] = objects[column]
-        overlaps[place], overlaps[:, column] = -1, -1
+    highest = np.zeros(len(defaults))
+    wishes: list[tuple[float, int, int]] = []
+    for part in _parts(objects, len(defaults)):
+        overlaps = ious(defaults, row["boxes"][part])
+        best = overlaps.argmax(axis=1)
+        overlap = overlaps[np.arange(len(defaults)), best]
+        better = (overlap >= LEAST_OVERLAP) & (overlap > highest)
+        answers[better], highest[better] = part[best[better]], overlap[better]
+        first = overlaps.argmax(axis=0)
+        wishes += zip((-overlaps[first, np.arange(len(part))]).tolist(), first.tolist(), part.tolist(), strict=True)
+    for place, each in _own(defaults, row["boxes"], wishes):
+        answers[place] = each
     return answers
+
+
+def _parts(objects: NDArray[np.int64], boxes: int) -> list[NDArray[np.int64]]:
+    """The objects, as many at a time as AT_ONCE allows with `boxes` default boxes."""
+    step = max(1, AT_ONCE // max(boxes, 1))
+    return [objects[start : start + step] for start in range(0, len(objects), step)]
+
+
+def _own(
+    defaults: NDArray[np.floating], boxes: NDArray[np.float64], wishes: list[tuple[float, int, int]]
+) -> Iterator[tuple[int, int]]:
+    """A default box for each object, with the object, the pair that overlaps most first. wishes: of each object its overlap with
+    the box that overlaps it best, below 0, that box, and the object. One whose box is taken wishes for the best that is free."""
+    free = np.ones(len(defaults), np.bool_)
+    heapify(wishes)
+    while wishes:
+        overlap, place, each = heappop(wishes)
+        if overlap >= 0:
+            return
+        if free[place]:
+            free[place] = False
+            yield place, each
+            continue
+        left = np.where(free, ious(defaults, boxes[each][None])[:, 0], 0.0)
+        place = int(left.argmax())
+        heappush(wishes, (-float(left[place]), place, each))
 
 
 def offsets_of(boxes: Tensor, defaults: Tensor) -> Tensor:
