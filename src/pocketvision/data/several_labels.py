@@ -24,7 +24,15 @@ class LabelUse(NamedTuple):
     where: str
 
 
-def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Collection[str]) -> None:
+_ONE_CLASS = (
+    "A classifier learns one class an image. To learn all labels of an image, say --task tags; else leave these rows out, "
+    "or keep one label of each."
+)
+
+
+def refuse_several_labels(
+    table: Path, uses: Mapping[str, LabelUse], known: Collection[str], way_out: str = _ONE_CLASS
+) -> None:
     """Raise UsageError when cells hold several labels: how many rows, and an example.
 
     uses: every text of the label column. known: names that are one class for certain, whatever they hold (--labels).
@@ -46,10 +54,8 @@ def refuse_several_labels(table: Path, uses: Mapping[str, LabelUse], known: Coll
     total = sum(use.rows for use in uses.values())
     raise UsageError(
         f"{table}: several labels in one cell in {rows:,} of {counted(total, 'row')}, such as {uses[example].where}: "
-        f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). A classifier learns one class an image. To "
-        f"learn all labels of "
-        "an image, say --task tags; else leave these rows out, or keep one label of each. If such a text is a class of its own, "
-        "list all classes with --labels."
+        f"{quoted(example)} ({', '.join(map(quoted, parts[:4]))}). {way_out} If such a text is a class of its "
+        "own, list all classes with --labels."
     )
 
 

@@ -36,6 +36,7 @@ from pocketvision.training.recipe import DataSettings, Recipe
 from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.settings import require_mixable
+from pocketvision.training.split_note import split_note
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
 NAMED_FILES = 20
@@ -239,6 +240,8 @@ def _drawn(
         clusters = kept_together(clusters, likely, samples, recipe.data, recipe.seed, log)
     if samples.splits is None:
         drawn = _split(samples, clusters, recipe)
+        if note := split_note(drawn, clusters):
+            log.note(note)
     else:
         _report_unused_shares(samples, recipe, log)
         drawn = _with_validation(samples, clusters, recipe)

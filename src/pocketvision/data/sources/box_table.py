@@ -9,6 +9,7 @@ from pocketvision.data.boxes.shapes import number
 from pocketvision.data.delimited_text import Record, open_delimited
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
+from pocketvision.data.several_labels import LabelUse, refuse_several_labels
 from pocketvision.data.sources.source import ASKED, LAYOUT, Source
 from pocketvision.data.sources.table_look import is_table, look_into
 from pocketvision.data.table_rows import DELIMITERS
@@ -35,11 +36,17 @@ def read(path: Path, options: SourceOptions) -> Samples:
         columns = box_columns(
             path, text.header, path=names.path, label=names.label, split=names.split, group=names.group, box=names.box
         )
+        uses: dict[str, LabelUse] = {}
         for record in text.records:
             if not any(map(str.strip, record.cells)):
                 pictures.counter.add("blank_row", f"line {record.line}")
                 continue
+            name = record.cells[columns.label].strip()
+            use = uses.get(name, LabelUse(0, f"line {record.line}"))
+            uses[name] = use._replace(rows=use.rows + 1)
             _add(drawn, record, columns, [] if options.images is not None else [path.parent / "images"])
+    uses.pop("", None)
+    refuse_several_labels(path, uses, options.labels or (), "A box has one class: write a row for each.")
     return drawn.samples(Ending(options.labels))
 
 

@@ -44,8 +44,9 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classe
     outside = torch.full((len(cells),), -1, dtype=torch.int64, device=cells.device)
     quality, ignored = torch.zeros_like(boxes[:, 0]), torch.zeros_like(outside, dtype=torch.bool)
     least, at_once = cells[:, 2].min() / 2, max(1, AT_ONCE // max(len(cells), 1))
-    for part in objects[crowd].split(at_once):
-        ignored |= _within(cells, part, least).any(dim=0)
+    regions = objects[crowd]
+    for start in range(0, len(regions), at_once):
+        ignored |= _within(cells, regions[start : start + at_once], least).any(dim=0)
     numbers = torch.nonzero(~crowd)[:, 0]
     if len(numbers) == 0:
         return Assignment(outside, quality, ignored, quality)
