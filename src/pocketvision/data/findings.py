@@ -156,9 +156,13 @@ def _classes_of_splits(samples: Samples, inspection: Inspection) -> Iterator[Fin
         counts = samples.select(rows[inspection.readable[rows]]).class_counts()
         missing = [samples.class_names[index] for index in np.flatnonzero((counts == 0) & anywhere)]
         if missing and split == "train":
-            yield Finding("class_not_in_train", f"{_first(missing)}: no image in train, so it can not be learned.")
+            yield Finding(
+                "class_not_in_train",
+                f"{_first(missing)}: no image in train, so it can not be learned. Move images of it there, or leave them out.",
+            )
         elif missing:
-            yield Finding("class_not_in_split", f"{_first(missing)}: no image in {split}, so it is not measured there.")
+            text = f"{_first(missing)}: no image in {split}, so it is not measured there. Move some to it."
+            yield Finding("class_not_in_split", text)
 
 
 def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
@@ -167,7 +171,8 @@ def _sizes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
     tiny = np.flatnonzero(inspection.readable & (short < TINY))
     if len(tiny):
         message = (
-            f"A side shorter than {TINY} pixels in {counted(len(tiny), 'image')} (the shortest {short[tiny].min()})."
+            f"A side shorter than {TINY} pixels in {counted(len(tiny), 'image')} (the shortest {short[tiny].min()}). Are they "
+            "thumbnails? Take the originals."
         )
         yield _finding("tiny", message, samples, tiny[np.argsort(short[tiny], kind="stable")])
     odd = np.flatnonzero(inspection.readable & (aspect >= ODD_ASPECT))

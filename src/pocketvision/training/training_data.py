@@ -383,7 +383,8 @@ def _require_training_images(samples: Samples, learned: Mapping[str, Truth], dat
         missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
         if missing and split == "train":
             raise UsageError(
-                f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from."
+                f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from. "
+                "Move images of it to train, or take it out of the data."
             )
         without = [task for task, truth in learned.items() if not truth.present[rows].any()]
         if without:
