@@ -15,7 +15,7 @@ from pocketvision.training.recipe_file import read_recipe, recipe_of, recipe_tex
 from pocketvision.training.setting import settings_of
 from pocketvision.training.setting_aliases import ALIASES, given_flat
 from pocketvision.training.setting_values import applied, changed, given_settings, values_of
-from pocketvision.training.settings import MOST_EPOCHS, MOST_OF_HEADS, Phase, ScheduleSettings
+from pocketvision.training.settings import MOST_EPOCHS, MOST_OF_HEADS, STEP_SIZE, Phase, ScheduleSettings, StepSize
 
 
 def given(*settings: str, **flat: Any) -> Recipe:
@@ -238,6 +238,15 @@ def test_heads_without_a_closed_form_and_random_starts_learn_by_gradients() -> N
     assert [(p.solver, p.epochs) for p in scratch.phases] == [("gradient", 20), ("gradient", 20)]
 
 
+def test_a_task_s_batch_and_rate_are_taken_where_none_is_given() -> None:
+    asked = StepSize(16, 2e-3)
+    heads, tail = Recipe().resolved(208, closed_form=False, step_size=asked).phase_settings()
+    assert (heads.batch, heads.lr, heads.epochs) == (16, 2e-3, 25)  # 13 steps an epoch
+    assert (tail.batch, tail.lr) == (16, 3e-4)
+    own = given("batch=32", "optimizer.lr=0.001").resolved(208, closed_form=False, step_size=asked)
+    assert own.step_size == STEP_SIZE
+
+
 def test_whoever_gives_epochs_or_a_rate_means_gradients() -> None:
     assert given("phases.1.epochs=3").resolved(800, closed_form=True).phases[0].solver == "gradient"
     assert given("phases.1.lr=0.01").resolved(800, closed_form=True).phases[0].solver == "gradient"
@@ -251,7 +260,7 @@ def test_a_schedule_that_falls_to_nothing_runs_to_its_end(schedule: str, patienc
 
 
 def test_an_unresolved_recipe_has_no_settings_for_the_engine() -> None:
-    with pytest.raises(ValueError, match=r"phases\.1 is not resolved"):
+    with pytest.raises(ValueError, match="the recipe is not resolved"):
         Recipe().phase_settings()
 
 

@@ -66,7 +66,7 @@ class _Fitting:
         return Work(
             pictures=len(self.entries.samples),
             validation=validation,
-            batch=self.recipe.batch,
+            batch=self.recipe.step_size.batch,
             ending=compared + validation + self.ending,
             cached=self.recipe.cache.enabled and not self.recipe.model.from_scratch,
         )

@@ -25,6 +25,7 @@ from pocketvision.tasks.truth import Truth
 from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
 from pocketvision.training.objective import Objective
+from pocketvision.training.settings import StepSize
 
 ByTask = Mapping[str, Truth]
 
@@ -92,6 +93,11 @@ def input_size(truth: ByTask, sizes: NDArray[np.integer]) -> tuple[int, str] | N
     of the images."""
     rows = [(learner_named(task).input_size, each) for task, each in truth.items()]
     return max((choose(each, sizes) for choose, each in rows if choose is not None), default=None)
+
+
+def step_size(truth: ByTask) -> StepSize:
+    """The smallest that one of the tasks asks for."""
+    return min((learner_named(task).step_size for task in truth), key=lambda each: each.batch)
 
 
 def constant_answers(

@@ -11,6 +11,7 @@ from torch import Tensor
 from pocketvision.data.balance import ClassWeights
 from pocketvision.preprocessing import Fit, Placement
 from pocketvision.training.mixing import Mix
+from pocketvision.training.settings import STEP_SIZE, StepSize
 
 Outputs = Mapping[str, Tensor]
 """What a head puts out to be learned from, by role, a batch first (models/heads/head.py)."""
@@ -78,7 +79,7 @@ class LearnerRow:
     a turned object is too large for it. input_size: from the truth of the images and their sizes, (n, 2) width and height, to the
     side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'. constant: from the truth
     and the sizes of the images that are learned from and of others, what an answer that never looks would reach on these, as a
-    sentence; None where the figures say it themselves.
+    sentence; None where the figures say it themselves. step_size: where a recipe gives none.
     """
 
     kind: str
@@ -89,3 +90,4 @@ class LearnerRow:
     turns: bool = True
     input_size: Callable[[Any, NDArray[np.integer]], tuple[int, str]] | None = None
     constant: Callable[[Any, NDArray[np.integer], Any, NDArray[np.integer]], str] | None = None
+    step_size: StepSize = STEP_SIZE

@@ -1,5 +1,6 @@
 """The recipe: all settings of a training, nested by what they are of. What they mean and allow stands with each (setting.py)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -9,11 +10,13 @@ from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
 from pocketvision.training.settings import (
     MOST_OF_HEADS,
+    STEP_SIZE,
     OptimizerSettings,
     Phase,
     PhaseSettings,
     RegularisationSettings,
     ScheduleSettings,
+    StepSize,
     epochs_of,
     require_mixable,
 )
@@ -185,7 +188,7 @@ class Recipe:
     precision is what the unfrozen layers are trained in.
     """
 
-    batch: int = setting(32, "Images a step", low=1, high=65_536, alias="batch")
+    batch: int | None = setting(None, "Images a step", low=1, high=65_536, unset="32; 16 of detection", alias="batch")
     seed: int = setting(0, "The same seed gives the same model", low=0, high=2**31 - 1, alias="seed")
     precision: str = setting(
         "auto",
@@ -205,7 +208,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_allowed(self)
-        require_mixable(self.regularisation, self.batch)
+        if self.batch is not None:
+            require_mixable(self.regularisation, self.batch)
         if all(phase.epochs == 0 for phase in self.phases):
             raise UsageError("No phase has an epoch: there is nothing to train. Give phases.1.epochs, for example.")
         if self.data.val_share + self.data.test_share >= 0.9:
@@ -225,36 +229,48 @@ class Recipe:
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
             )
 
-    def resolved(self, pictures: int, *, closed_form: bool) -> "Recipe":
-        """With values in the place of what the data decides: solvers, epochs and patience of phases.
+    def resolved(self, pictures: int, *, closed_form: bool, step_size: StepSize = STEP_SIZE) -> "Recipe":
+        """With values in the place of what the data decides: the batch, the rate, solvers, epochs and patience of phases.
 
-        pictures: that are learned from. closed_form: whether all heads have one.
+        pictures: that are learned from. closed_form: whether all heads have one. step_size: where none is given.
         """
-        return replace(self, phases=tuple(self._resolved(phase, pictures, closed_form) for phase in self.phases))
+        batch = step_size.batch if self.batch is None else self.batch
+        lr = step_size.lr if self.optimizer.lr is None else self.optimizer.lr
+        phases = tuple(self._resolved(phase, math.ceil(pictures / batch), closed_form) for phase in self.phases)
+        return replace(self, batch=batch, phases=phases, optimizer=replace(self.optimizer, lr=lr))
 
-    def _resolved(self, phase: Phase, pictures: int, closed_form: bool) -> Phase:
+    def _resolved(self, phase: Phase, steps: int, closed_form: bool) -> Phase:
+        """steps: of an epoch."""
         solver, epochs, patience = phase.solver, phase.epochs, phase.patience
         if solver == "auto":
             solved = closed_form and not (phase.unfreeze or self.model.from_scratch)
             solver = "ridge" if solved and epochs is None and phase.lr is None else "gradient"
         if epochs is None:
-            epochs = 1 if solver == "ridge" else self._epochs(phase, pictures, closed_form)
+            epochs = 1 if solver == "ridge" else self._epochs(phase, steps, closed_form)
         if patience is None:
             patience = epochs if self.schedule.name in RUN_TO_THEIR_END else PATIENCE
         return replace(phase, solver=solver, epochs=epochs, patience=max(patience, 1))
 
-    def _epochs(self, phase: Phase, pictures: int, closed_form: bool) -> int:
+    def _epochs(self, phase: Phase, steps: int, closed_form: bool) -> int:
         """Of a phase of gradients that was given none."""
         linear, scratch = FIXED_EPOCHS
         if self.model.from_scratch:
             return scratch
         if phase.unfreeze:
-            return epochs_of(phase.steps, pictures, self.batch)
-        return linear if closed_form else epochs_of(phase.steps, pictures, self.batch, MOST_OF_HEADS)
+            return epochs_of(phase.steps, steps)
+        return linear if closed_form else epochs_of(phase.steps, steps, MOST_OF_HEADS)
+
+    @property
+    def step_size(self) -> StepSize:
+        """Raises ValueError for a recipe that is not resolved."""
+        if self.batch is None or self.optimizer.lr is None:
+            raise ValueError("the recipe is not resolved")
+        return StepSize(self.batch, self.optimizer.lr)
 
     def phase_settings(self) -> list[PhaseSettings]:
         """What the engine is told of the phases that have epochs. ValueError for a recipe that is not resolved."""
         found = []
+        step_size = self.step_size
         for number, phase in enumerate(self.phases, start=1):
             if phase.epochs is None or phase.patience is None:
                 raise ValueError(f"phases.{number} is not resolved")
@@ -262,11 +278,11 @@ class Recipe:
                 settings = PhaseSettings(
                     number,
                     epochs=1 if phase.solver == "ridge" else phase.epochs,
-                    lr=self.optimizer.lr if phase.lr is None else phase.lr,
+                    lr=step_size.lr if phase.lr is None else phase.lr,
                     unfreeze=phase.unfreeze,
                     solver=phase.solver,
                     views=self.cache.views,
-                    batch=self.batch,
+                    batch=step_size.batch,
                     patience=phase.patience,
                     replanned=phase.replanned or (),
                     optimizer=self.optimizer,

@@ -1,6 +1,5 @@
 """What the engine is told, phase by phase and for all of them: plain values, each spelt once (setting.py)."""
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -78,10 +77,22 @@ MOST_OF_HEADS = 100
 """Epochs of heads alone that have no closed form: on cached maps they cost little."""
 
 
-def epochs_of(steps: int, pictures: int, batch: int, most: int = MOST_EPOCHS) -> int:
-    """How many epochs come to about `steps` steps: few passes over many pictures, many over few, within LEAST_EPOCHS and
-    `most`. benchmarks/default_study.py: what training brings follows the steps."""
-    return min(most, max(LEAST_EPOCHS, round(steps / math.ceil(pictures / batch))))
+@dataclass(frozen=True)
+class StepSize:
+    """Images a step, and the learning rate of phases that name none."""
+
+    batch: int
+    lr: float
+
+
+STEP_SIZE = StepSize(32, 1e-3)
+"""Of a training whose tasks ask for no other."""
+
+
+def epochs_of(steps: int, an_epoch: int, most: int = MOST_EPOCHS) -> int:
+    """How many epochs of `an_epoch` steps come to about `steps`: few passes over many pictures, many over few, within
+    LEAST_EPOCHS and `most`. benchmarks/default_study.py: what training brings follows the steps."""
+    return min(most, max(LEAST_EPOCHS, round(steps / an_epoch)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,9 @@ class OptimizerSettings:
     """How a step follows from gradients (optimizer.py). lr: of the phases that name none."""
 
     name: str = setting("adamw", "How a step follows from gradients", choices=OPTIMIZERS)
-    lr: float = setting(1e-3, "Learning rate of the phases that name none", low=1e-9, high=10)
+    lr: float | None = setting(
+        None, "Learning rate of the phases that name none", low=1e-9, high=10, unset="0.001; 0.002 of detection"
+    )
     weight_decay: float = setting(
         1e-4, "Weight decay; biases and norm scales have none", low=0, high=1, alias="weight_decay"
     )

@@ -152,7 +152,7 @@ class TrainingData:
     def objective(self, recipe: Recipe) -> Objective:
         """What a training on these images minimises. Raises UsageError as objective_of does, and for a single image that would be
         mixed with others."""
-        require_mixable(recipe.regularisation, min(recipe.batch, len(self.indices("train"))))
+        require_mixable(recipe.regularisation, min(recipe.batch or 1, len(self.indices("train"))))
         options = LearnerOptions(
             recipe.regularisation.label_smoothing, recipe.loss.class_weights, recipe.loss.name or ""
         )

@@ -42,6 +42,7 @@ from pocketvision.training.learned_tasks import (
     head_specs,
     input_size,
     manifests,
+    step_size,
 )
 from pocketvision.training.pace import Pace
 from pocketvision.training.phases import TrainedPhases
@@ -201,7 +202,8 @@ def _prepared(
         on_event=on_event,
     )
     pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed).samples)
-    recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned))
+    learned = data.learned
+    recipe = recipe.resolved(pictures, closed_form=closed_form(learned), step_size=step_size(learned))
     settings = replace(settings, recipe=_with_size(recipe, data, log))
     recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)

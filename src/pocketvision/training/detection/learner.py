@@ -25,6 +25,7 @@ from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, qu
 from pocketvision.training.detection.papers import Paper, paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
+from pocketvision.training.settings import StepSize
 
 BOX_WEIGHT = 2.0
 """What a box's loss counts beside a score's, as in TOOD's code."""
@@ -230,4 +231,13 @@ def _constant(
 
 
 # Padded, so that nothing is cut away and shapes stay.
-ROW = LearnerRow(DETECTION, "grid", _make, "pad", turns=False, input_size=_input_size, constant=_constant)
+ROW = LearnerRow(
+    DETECTION,
+    "grid",
+    _make,
+    "pad",
+    turns=False,
+    input_size=_input_size,
+    constant=_constant,
+    step_size=StepSize(16, 2e-3),
+)
