@@ -83,7 +83,8 @@ def test_what_is_found_is_counted_and_measured() -> None:
     batch = targets([0, 1])
     assert learner().right(said, batch) == (1, 1)  # type: ignore[arg-type]
     record = learner().record(said, batch)  # type: ignore[arg-type]
-    assert learner().validated([record]).figure == pytest.approx(1.0)
+    validated = learner().validated([record])
+    assert (validated.figure, validated.loss) == (pytest.approx(1.0), pytest.approx(0.0))
     assert learner().calibrate([record])["thresholds"].keys() == {"cell"}  # nobody saw a speck
 
 

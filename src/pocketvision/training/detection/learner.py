@@ -57,9 +57,8 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Of a batch: the sum of its images' losses, and what each adds to the figures."""
+    """Of a batch: what each of its images adds to the figures."""
 
-    loss: float
     images: Sequence[DetectionRecord]
 
 
@@ -107,23 +106,22 @@ class DetectionLearner:
         )
 
     def record(self, outputs: Outputs, targets: Targets) -> Record:
-        paper, task = self._paper(outputs), self._task()
-        if paper is None:
-            score, box, total = self._sums(outputs, targets)
-            loss = ((score + BOX_WEIGHT * box) / total.clamp(min=1)).sum()
-        else:
-            loss = torch.stack([*paper.loss(outputs, targets.inputs).values()]).sum() * len(targets.rows)
+        task = self._task()
         shipped = {role: each.numpy() for role, each in _shipped(outputs).items()}
         answers = decode(shipped, targets.placements, task, MEASURED)
         rows = targets.rows.reshape(-1, 1)
         images = [record({}, each, targets.truth.select(row), task) for each, row in zip(answers, rows, strict=True)]
-        return Record(float(loss), images)
+        return Record(images)
 
     def validated(self, records: Sequence[Record]) -> Validated:
-        """The mean loss of an image, and AP50."""
+        """What AP lacks of 1, and AP50.
+
+        Not the loss: it asks of a cell what follows from what the network says there, so that those of two epochs are no
+        measure. Of twelve epochs on blood cells it was lowest in the fifth (AP50 0.75; in the last 0.81).
+        """
         images = [image for each in records for image in each.images]
         found = average_precisions(joined(images), len(self.class_names))
-        return Validated(sum(each.loss for each in records) / len(images), mean(found[:, 0]) or 0.0)
+        return Validated(1 - (mean(found) or 0.0), mean(found[:, 0]) or 0.0)
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, dict[str, float]]:
         """`thresholds`: of the best F1 of each class."""
