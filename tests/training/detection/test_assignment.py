@@ -15,7 +15,9 @@ def cells(*centres: tuple[float, float], side: float = 8) -> torch.Tensor:
 
 
 def test_an_object_takes_the_cells_in_it_that_fit_best() -> None:
-    """IoUs 1, 1/2 and 1 with scores 0.5, 0.8 and 0.9; the last cell's centre lies outside. Alignments 0.5 and 0.8 / 64."""
+    """IoUs 1, 1/2 and 1 with scores 0.5, 0.8 and 0.9; the last cell's centre lies outside.
+
+    Alignments are the scores' square roots times the sixth powers of the overlaps."""
     boxes = torch.tensor([[0.0, 0, 16, 16], [0, 0, 16, 8], [0, 0, 16, 16]])
     scores = torch.tensor([[0.5, 0.1], [0.8, 0.1], [0.9, 0.1]])
     found = assign(
@@ -27,7 +29,7 @@ def test_an_object_takes_the_cells_in_it_that_fit_best() -> None:
         ~NONE.new_ones(1),
     )
     assert found.objects.tolist() == [0, 0, -1]
-    assert found.quality.tolist() == pytest.approx([1.0, (0.8 / 64) / 0.5, 0.0])
+    assert found.quality.tolist() == pytest.approx([1.0, (0.8**0.5 / 64) / 0.5**0.5, 0.0])
     assert not found.ignored.any()
 
 

@@ -1,12 +1,10 @@
 """How far boxes lie apart and how wrong scores are, worked by hand; and torchvision's code on drawn boxes."""
 
-import math
-
 import pytest
 import torch
 from torchvision.ops import box_iou, distance_box_iou_loss, generalized_box_iou_loss
 
-from pocketvision.training.detection.losses import diou_losses, giou_losses, pairwise_ious, quality_losses
+from pocketvision.training.detection.losses import diou_losses, giou_losses, pairwise_ious
 
 UNIT = torch.tensor([[0.0, 0, 2, 2]])
 
@@ -40,15 +38,3 @@ def test_torchvision_says_the_same() -> None:
     torch.testing.assert_close(giou_losses(one, other), generalized_box_iou_loss(one, other))
     torch.testing.assert_close(diou_losses(one, other), distance_box_iou_loss(one, other))
     torch.testing.assert_close(pairwise_ious(one, other), box_iou(one, other))
-
-
-def test_scores_without_an_object_count_the_less_the_lower_they_are() -> None:
-    """At a logit of 0: ln 2 where something is asked for, and (1/2)^2 of it where nothing is."""
-    found = quality_losses(torch.zeros(3), torch.tensor([0.5, 0.0, 1.0]))
-    assert found.tolist() == pytest.approx([math.log(2), math.log(2) / 4, math.log(2)])
-
-
-def test_gradients_lead_scores_to_the_quality() -> None:
-    logits = torch.zeros(2, requires_grad=True)
-    quality_losses(logits, torch.tensor([0.9, 0.1])).sum().backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None and logits.grad[0] < 0 < logits.grad[1]

@@ -37,7 +37,7 @@ def targets(rows: list[int]) -> object:
     return learner().targets(TRUTH, np.array(rows), [WHOLE] * len(rows))
 
 
-def scores(right: float, others: float = 0.01) -> Tensor:
+def scores(right: float, others: float = 1e-6) -> Tensor:
     found = torch.full((1, 8, 2), others)
     found[0, 0, 0] = right
     return found
@@ -63,7 +63,7 @@ def test_a_box_is_worth_its_overlap() -> None:
 def test_a_background_asks_for_silence_alone() -> None:
     parts = learner().loss(outputs(torch.full((1, 8, 2), 0.5)), targets([1]))  # type: ignore[arg-type]
     assert parts["box"].item() == 0
-    assert parts["score"].item() == pytest.approx(16 * 0.25 * np.log(2))
+    assert parts["score"].item() == pytest.approx(16 * np.log(2))
 
 
 def test_classes_weigh_as_they_are_told() -> None:

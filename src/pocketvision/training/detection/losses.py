@@ -1,13 +1,9 @@
-"""How far boxes lie apart, and how wrong scores are that are to say how well a box fits."""
+"""How far boxes lie apart."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-FOCUS = 2.0
-"""Of scores that are to say nothing, as in TOOD, equation 9."""
 
 _LEAST = 1e-7  # square pixels
 
@@ -41,18 +37,6 @@ def diou_losses(boxes: Tensor, truth: Tensor) -> Tensor:
 
 BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"giou": giou_losses, "diou": diou_losses}
 """By name; the first is the default."""
-
-
-def quality_losses(logits: Tensor, quality: Tensor) -> Tensor:
-    """Of any shape, elementwise and in nats: binary cross-entropy between a score and the quality in [0, 1] that it is to say;
-    where that is 0, times the FOCUS-th power of the score, so that the many that say so already count little.
-
-    Those above 0 have no such factor, unlike TOOD's (equation 9) and the quality focal loss (Li et al. 2020): it is smallest
-    where little quality is asked for, and small objects, whose first boxes fit badly, never began to be learned (blood
-    platelets: AP50 0.02 after 286 steps, with boxes weighed by the quality too).
-    """
-    far = torch.where(quality > 0, 1.0, torch.sigmoid(logits.detach()) ** FOCUS)
-    return far * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 
 def _ious(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
