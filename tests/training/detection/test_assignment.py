@@ -128,3 +128,19 @@ def test_thousands_of_objects_are_looked_at_in_parts(monkeypatch: pytest.MonkeyP
     for name in ("objects", "quality", "ignored", "share"):
         assert torch.equal(getattr(parts, name), getattr(whole, name)), name
     assert (whole.objects >= 0).sum() > 500 and whole.ignored.any()
+
+
+def test_an_object_is_learned_on_the_level_for_its_size() -> None:
+    """The levels are for objects of 48 and of 96 pixels: their geometric mean, 67.9, lies between."""
+    fine, coarse = cells((20, 20), (44, 44), side=8), cells((32, 32), side=16)
+    boxes = torch.tensor([[0.0, 0, 64, 64]]).repeat(3, 1)
+    for side, learned in ((67.0, [0, 0, -1]), (69.0, [-1, -1, 0])):
+        found = assign(
+            boxes,
+            torch.full((3, 1), 0.5),
+            torch.cat([fine, coarse]),
+            torch.tensor([[0.0, 0, side, side]]),
+            torch.tensor([0]),
+            torch.zeros(1, dtype=torch.bool),
+        )
+        assert found.objects.tolist() == learned

@@ -1,10 +1,12 @@
 """How far boxes lie apart and how wrong scores are, worked by hand; and torchvision's code on drawn boxes."""
 
+import math
+
 import pytest
 import torch
 from torchvision.ops import box_iou, distance_box_iou_loss, generalized_box_iou_loss
 
-from pocketvision.training.detection.losses import diou_losses, giou_losses, pairwise_ious
+from pocketvision.training.detection.losses import diou_losses, giou_losses, pairwise_ious, score_losses
 
 UNIT = torch.tensor([[0.0, 0, 2, 2]])
 
@@ -38,3 +40,16 @@ def test_torchvision_says_the_same() -> None:
     torch.testing.assert_close(giou_losses(one, other), generalized_box_iou_loss(one, other))
     torch.testing.assert_close(diou_losses(one, other), distance_box_iou_loss(one, other))
     torch.testing.assert_close(pairwise_ious(one, other), box_iou(one, other))
+
+
+def test_background_counts_less_below_a_score() -> None:
+    """At a score of 0.05 half of -ln 0.95; at 0.5 all of ln 2, as where something is asked for."""
+    logits = torch.logit(torch.tensor([0.05, 0.5, 0.05]))
+    found = score_losses(logits, torch.tensor([0.0, 0.0, 1.0]))
+    assert found.tolist() == pytest.approx([-math.log(0.95) / 2, math.log(2), -math.log(0.05)], rel=1e-5)
+
+
+def test_gradients_lead_scores_to_the_quality() -> None:
+    logits = torch.zeros(2, requires_grad=True)
+    score_losses(logits, torch.tensor([0.9, 0.1])).sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and logits.grad[0] < 0 < logits.grad[1]

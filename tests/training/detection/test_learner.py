@@ -66,14 +66,22 @@ def test_a_background_asks_for_silence_alone() -> None:
     assert parts["score"].item() == pytest.approx(16 * np.log(2))
 
 
+def test_the_rare_weigh_more_by_the_root() -> None:
+    """Of two classes with 9 objects and 1: three times as much, and 1 in the mean of the ten."""
+    truth = BoxLabels.of([([[0, 0, 8, 8]] * 10, [0] * 9 + [1])], NAMES)
+    found = objective_of({"detection": truth}).learners["detection"]
+    assert isinstance(found, DetectionLearner) and found.weights is not None and not found.weighted
+    assert found.weights.tolist() == pytest.approx([10 / 12, 30 / 12])
+
+
 def test_classes_weigh_as_they_are_told() -> None:
     """A cell that scores 0.1 and a speck that scores 0.9: losses a = ln 10 and b = ln (1 / 0.9)."""
     both = BoxLabels.of([([[0, 0, 8, 8], [8, 0, 16, 8]], [0, 1])], NAMES)
     said = scores(0.1)
     said[0, 1, 1] = 0.9
     one, other = np.log(10), -np.log(0.9)
-    for weights, expected in (("none", (one + other) / 2), ({"cell": 3.0}, (3 * one + other) / 4)):
-        learns = learner(class_weights=weights)
+    for weights, expected in ((None, (one + other) / 2), ({"cell": 3.0}, (3 * one + other) / 4)):
+        learns = learner(class_weights=weights) if weights else DetectionLearner(NAMES)
         found = learns.loss(outputs(said), learns.targets(both, np.array([0]), [WHOLE]))
         assert found["score"].item() == pytest.approx(expected, abs=1e-4)
 

@@ -52,7 +52,7 @@ def test_what_is_said_is_measured() -> None:
 
 def test_options_of_other_heads_are_refused() -> None:
     targets = DetectionLearner(NAMES).targets(TRUTH, np.array([0, 1]), [HALVED] * 2)
-    for learner in (DetectionLearner(NAMES, "diou"), DetectionLearner(NAMES, weights=torch.ones(2))):
+    for learner in (DetectionLearner(NAMES, "diou"), DetectionLearner(NAMES, weights=torch.ones(2), weighted=True)):
         with pytest.raises(UsageError, match="without class weights and other losses"):
             learner.loss(outputs(), targets)
 
