@@ -202,8 +202,7 @@ def _prepared(
         on_event=on_event,
     )
     pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed).samples)
-    learned = data.learned
-    recipe = recipe.resolved(pictures, closed_form=closed_form(learned), step_size=step_size(learned))
+    recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned))
     settings = replace(settings, recipe=_with_size(recipe, data, log))
     recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)
