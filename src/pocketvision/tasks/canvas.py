@@ -20,9 +20,10 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Canvas:
-    """A copy of an RGB picture. pen: draws on it in the picture's own pixels. font: fits the picture's size.
+    """A copy of an RGB picture. pen: draws on it in the picture's own pixels. font: fits the picture's size; small: for what
+    stands on parts of it.
 
-    Lines of text are collected and stand at last in a dark strip at the picture's top, one below the other.
+    Lines of text are collected and stand at last in a dark strip at the picture's top, one below the other, the first one large.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], *, latin: bool) -> None:
@@ -32,7 +33,8 @@ class Canvas:
         self._image = Image.fromarray(pixels)
         self._lines: list[str] = []
         self.pen = ImageDraw.Draw(self._image)
-        self.font = _font(self._size, latin)
+        self._small = max(10, round(0.6 * self._size))
+        self.font, self.small = _font(self._size, latin), _font(self._small, latin)
 
     def write(self, line: str) -> None:
         """Add a line to the strip."""
@@ -40,13 +42,15 @@ class Canvas:
 
     def finished(self) -> NDArray[np.uint8]:
         """The picture (H, W, 3) with all that was drawn and written."""
-        image, size = self._image, self._size
-        strip_height = min(image.height, round(1.3 * size * len(self._lines) + 0.6 * size)) if self._lines else 0
-        strip = image.crop((0, 0, image.width, strip_height)).point(lambda value: value // 3)
-        image.paste(strip, (0, 0))
-        for place, line in enumerate(self._lines):
-            corner = (size // 2, round(0.3 * size + 1.3 * size * place))
-            self.pen.text(corner, line, fill=(255, 255, 255), font=self.font)
+        if not self._lines:
+            return np.asarray(self._image)
+        image, size, small = self._image, self._size, self._small
+        tops = [0.3 * size, *(1.6 * size + 1.3 * small * place for place in range(len(self._lines)))]
+        strip = image.crop((0, 0, image.width, min(image.height, round(tops[len(self._lines)] + 0.3 * size))))
+        image.paste(strip.point(lambda value: value // 3), (0, 0))
+        for place, (line, top) in enumerate(zip(self._lines, tops, strict=False)):
+            font = self.small if place else self.font
+            self.pen.text((size // 2, round(top)), line, fill=(255, 255, 255), font=font)
         return np.asarray(image)
 
 

@@ -1,7 +1,7 @@
 """Objects in tables, JSON, COCO's results, and whether two graphs say the same ones."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -139,3 +139,16 @@ def test_boxes_are_drawn_where_they_are_in_the_colours_of_their_classes() -> Non
     apart = np.abs(colours[:, None] - colours).sum(axis=2) + 999 * np.eye(12)
     assert apart.min() > 30
     assert TASK.kind == answer.kind
+
+
+def test_names_are_drawn_within_the_picture_and_what_passed_in_letters_of_every_font() -> None:
+    """The name of a small object at the right border goes on to its left."""
+    answer = Detections(("a long name",), np.array([[380.0, 100, 396, 120]]), np.array([0.9]), np.array([0]))
+    canvas = Canvas(np.zeros((300, 400, 3), np.uint8), latin=True)
+    lines = list[str]()
+    canvas.write = lines.append  # type: ignore[method-assign]
+    draw(canvas, replace(answer, passed=Passed((0, 150, 400, 150), {"a long name": (3, 1)})))
+    painted = np.flatnonzero((canvas.finished()[95] == class_colour(0)).all(axis=-1))
+    assert painted.min() < 340 and 396 <= painted.max() <= 399
+    assert lines == ["1 a long name", "a long name: 3 to the right, 1 to the left"]
+    assert all(line.isascii() for line in lines)  # Pillow's own font has no arrows

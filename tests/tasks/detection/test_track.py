@@ -65,6 +65,18 @@ def test_one_out_of_sight_is_not_shown_where_another_one_is() -> None:
     assert follow(0.2, less_tall).boxes.tolist() == less_tall.boxes.tolist()
 
 
+@KINDS
+def test_one_that_leaves_the_frame_is_not_shown_beside_it(kind: str) -> None:
+    """It goes out on the left; nobody says that it is gone."""
+    follow, shown = FollowedObjects(Smoothing(kind, 0.5)), list[Detections]()
+    for step in range(5):
+        follow(step / 10, replace(frame((50 - 8.0 * step, 50, 0)), size=(100, 100)))
+    for step in range(5, 9):  # its middle would be at 10, 2, -6, -14
+        shown.append(follow(step / 10, replace(frame(), size=(100, 100))))
+    assert len(shown[0]) == 1 and shown[0].boxes.min() >= 0
+    assert [len(each) for each in shown[2:]] == [0, 0]
+
+
 def test_the_class_is_voted_on() -> None:
     follow = FollowedObjects(Smoothing("majority", 1.0, 0.1))
     said = [0, 0, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]

@@ -25,7 +25,7 @@ class Detections:
     labels: the classes' names, in the bundle's order. boxes: (k, 4) left, top, right, bottom in pixels of the upright image,
     within it and with an area. scores: (k) in [0, 1]. classes: (k) places in labels. tracks: (k) which object of a stream each
     is, from 1 on, the same in every frame; None where nobody follows them. passed: what crossed a line so far, where there is
-    one. An answer that came over the wire has the labels that were told.
+    one. size: width and height of the image. An answer that came over the wire has the labels that were told, and no size.
     """
 
     labels: tuple[str, ...]
@@ -34,6 +34,7 @@ class Detections:
     classes: NDArray[np.integer]
     tracks: NDArray[np.int64] | None = None
     passed: Passed | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -55,7 +56,7 @@ class Detections:
         """Some of the objects."""
         tracks = None if self.tracks is None else self.tracks[chosen]
         return Detections(
-            self.labels, self.boxes[chosen], self.scores[chosen], self.classes[chosen], tracks, self.passed
+            self.labels, self.boxes[chosen], self.scores[chosen], self.classes[chosen], tracks, self.passed, self.size
         )
 
     @property

@@ -90,7 +90,7 @@ def _found(
     found, inside, classes, values = found[real], inside[real], classes[real], values[real]
     # They suppress each other as the network said them: cut at the image's border they would overlap more.
     stay = suppression.places(found, values, classes, most)
-    return Detections(labels, inside[stay], values[stay], classes[stay])
+    return Detections(labels, inside[stay], values[stay], classes[stay], size=placement.image_size)
 
 
 def thresholds_of(task: TaskManifest) -> NDArray[np.float64]:

@@ -22,18 +22,20 @@ def class_colour(place: int) -> Colour:
 
 def draw(canvas: Canvas, answer: Detections) -> None:
     """The boxes, the surest on top, and how many there are; the line that is watched, and what passed it."""
-    width = max(1, round(sum(canvas.pen.im.size) / 600))
+    width = max(1, round(sum(canvas.pen.im.size) / 500))
+    if answer.passed is not None:
+        canvas.pen.line(answer.passed.line, fill=(0, 0, 0), width=width + 4)
+        canvas.pen.line(answer.passed.line, fill=(255, 255, 255), width=width + 2)
     for place in reversed(range(len(answer))):
         left, top, right, bottom = answer.boxes[place].tolist()
         name, score = answer.names[place], float(answer.scores[place])
         track = "" if answer.tracks is None else f"#{answer.tracks[place]} "
         colour = class_colour(int(answer.classes[place]))
-        draw_box(canvas.pen, (left, top, right, bottom), colour, width, f"{track}{name} {score:.0%}", canvas.font)
+        draw_box(canvas.pen, (left, top, right, bottom), colour, width, f"{track}{name} {score:.0%}", canvas.small)
     canvas.write(answer.headline)
     if answer.passed is not None:
-        canvas.pen.line(answer.passed.line, fill=(255, 255, 255), width=width)
         for name, (right, left) in answer.passed.counts.items():
-            canvas.write(f"{name}: {right} → {left} ←")
+            canvas.write(f"{name}: {right:,} to the right, {left:,} to the left")
 
 
 def draw_box(
@@ -50,5 +52,12 @@ def draw_box(
     font = font or ImageFont.load_default(10)
     x1, y1, x2, y2 = pen.textbbox((left, top), text, font=font)
     up = y2 - top + 2 if top >= y2 - top + 2 else 0
-    pen.rectangle((x1 - 1, y1 - up - 1, x2 + 1, y2 - up + 1), fill=colour)
-    pen.text((left, top - up), text, fill=(0, 0, 0), font=font)
+    back = min(max(x2 + 2 - across, 0), left)  # it ends with the picture
+    pen.rectangle((x1 - back - 1, y1 - up - 1, x2 - back + 1, y2 - up + 1), fill=colour)
+    pen.text((left - back, top - up), text, fill=_readable_on(colour), font=font)
+
+
+def _readable_on(colour: Colour) -> Colour:
+    """Black or white, whichever can be told from it more easily, by how bright its parts look."""
+    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    return (0, 0, 0) if bright >= 128 else (255, 255, 255)

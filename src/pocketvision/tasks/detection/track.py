@@ -9,6 +9,7 @@ from pocketvision.errors import unknown_name
 from pocketvision.tasks.detection.answer import Detections
 from pocketvision.tasks.detection.count_line import LineCounter
 from pocketvision.tasks.detection.overlap import ious
+from pocketvision.tasks.detection.truth import LEAST_VISIBLE, areas, within
 from pocketvision.tasks.task import Smoothing
 
 KINDS = ("majority", "ema")
@@ -84,9 +85,10 @@ class FollowedObjects:
         pairs = assigned(tracks.at(time), tracks.shown, answer)
         tracks = self._moved(tracks, pairs, time, answer).and_(self._new(pairs, time, answer))
         self._tracks = tracks
-        shown = tracks.take(self._visible(tracks, time))
+        shown = tracks.take(self._visible(tracks, time, answer.size))
+        boxes = shown.at(time) if answer.size is None else within(shown.at(time), answer.size)
         order = np.argsort(-shown.scores, kind="stable")
-        found = Detections(answer.labels, shown.at(time), shown.scores, shown.shown, shown.ids).take(order)
+        found = Detections(answer.labels, boxes, shown.scores, shown.shown, shown.ids, size=answer.size).take(order)
         if self._line is None:
             return found
         now = tracks.take(tracks.seen == time)
@@ -94,10 +96,14 @@ class FollowedObjects:
             found, passed=self._line.counted(now.ids, now.boxes, [answer.labels[each] for each in now.shown])
         )
 
-    def _visible(self, tracks: Tracks, time: float) -> NDArray[np.bool_]:
-        """(t) those that are seen, and for a while those that are not, but where another one is seen by now."""
+    def _visible(self, tracks: Tracks, time: float, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+        """(t) those that are seen, and for a while those that are not, but where another one is seen by now, and where they have
+        left the frame."""
         seen: NDArray[np.bool_] = tracks.seen == time
         hidden = ious(tracks.at(time), tracks.boxes[seen]).max(axis=1, initial=0) >= LEAST_IOU
+        if size is not None:
+            boxes = tracks.at(time)
+            hidden |= areas(within(boxes, size)) < LEAST_VISIBLE * areas(boxes)
         shown: NDArray[np.bool_] = seen | (~hidden & (time - tracks.seen <= self._smoothing.seconds))
         return shown
 
