@@ -40,9 +40,8 @@ class Figure:
     def text(self) -> str:
         """As in "Accuracy 93.5 % (90.6 to 95.6), test, 372 images"."""
         bounds = "" if self.interval is None else " ({:.1f} to {:.1f})".format(*(100 * end for end in self.interval))
-        text = (
-            f"{self.name.capitalize()} {100 * self.value:.1f} %{bounds}, {self.word}, {counted(self.images, 'image')}"
-        )
+        name = self.name.capitalize() if self.name.islower() else self.name  # AP stays AP
+        text = f"{name} {100 * self.value:.1f} %{bounds}, {self.word}, {counted(self.images, 'image')}"
         text = f"{text} that it learned from" if self.learned else text
         text = f"{text}, before its thresholds were changed" if self.redecided else text
         return f"{text}, before compression" if self.compressed else text

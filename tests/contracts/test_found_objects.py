@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import Browser, in_a_browser
 from fastapi.testclient import TestClient
+from PIL import Image
 from served import serving, starting
 from square_detector import LABELS, detector, write_pictures
 
@@ -26,6 +28,7 @@ from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.detection.answer import Detections
+from pocketvision.tasks.detection.draw import class_colour
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.task import Detail, Smoothing
 from pocketvision.tasks.wire import schema_of
@@ -156,6 +159,37 @@ def test_a_stream_follows_objects_and_counts_them(bundle: Bundle, tmp_path: Path
     assert (tmp_path / "drawn.mp4").stat().st_size > 500
 
 
+def test_a_coded_video_is_followed_by_its_own_clock(bundle: Bundle, tmp_path: Path) -> None:
+    """Ten frames a second of H.264; a square leaves on the left, another one stays. Nothing is told of what lies beside the
+    frame."""
+    av = pytest.importorskip("av")
+    cells = [[(RED, max(3 - step, 0), 1), (BLUE, 3, 2)] for step in range(4)] + [[(BLUE, 3, 2)]] * 4
+    write_pictures(tmp_path / "frames", cells)
+    with av.open(str(tmp_path / "street.mp4"), "w") as file:
+        coded = file.add_stream("libx264", rate=10)
+        coded.width, coded.height, coded.pix_fmt = 128, 64, "yuv420p"
+        for number in range(len(cells)):
+            picture = Image.open(tmp_path / "frames" / f"{number}.png").convert("RGB")
+            file.mux(coded.encode(av.VideoFrame.from_image(picture)))
+        file.mux(coded.encode(None))
+    stream(
+        bundle.folder,
+        tmp_path / "street.mp4",
+        smoothing=Smoothing("ema", 0.2),
+        jsonl=tmp_path / "lines.jsonl",
+        out=tmp_path / "drawn.mp4",
+    )
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [each["position"] for each in lines] == pytest.approx([step / 10 for step in range(8)])
+    shown = [each["smooth_answers"]["detection"]["objects"] for each in lines]
+    boxes = np.array([each["box"] for objects in shown for each in objects])
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 128 and boxes[:, 3].max() <= 64
+    assert len({each["track"] for objects in shown for each in objects if each["label"] == "blue"}) == 1
+    assert [each["label"] for each in shown[-1]] == ["blue"]
+    with av.open(str(tmp_path / "drawn.mp4")) as drawn:
+        assert len(list(drawn.decode(video=0))) == len(cells)
+
+
 def test_a_line_needs_something_that_is_followed(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(
@@ -196,16 +230,16 @@ def test_the_page_draws_boxes_where_objects_are(
             f"const shown = Uint8Array.from(atob('{content}'), (sign) => sign.charCodeAt(0));"
             "classify([new File([shown], '0.png', { type: 'image/png' })]); 1"
         )
-        browser.until("document.querySelectorAll('#answers .over rect').length === 2")
+        browser.until("document.querySelectorAll('#answers .over rect:not(.behind)').length === 2")
         found = browser.run(
-            "JSON.stringify([...document.querySelectorAll('#answers .over rect')].map((each) => "
+            "JSON.stringify([...document.querySelectorAll('#answers .over rect:not(.behind)')].map((each) => "
             "['x', 'y', 'width', 'height'].map((name) => Math.round(Number(each.getAttribute(name))))))"
         )
         assert json.loads(found) == [[96, 32, 32, 32], [0, 0, 32, 32]]
         # On the screen the first one lies over the picture's left upper quarter of a half.
         picture, box = (
             json.loads(browser.run(f"JSON.stringify(document.querySelector('{each}').getBoundingClientRect())"))
-            for each in ("#answers img", "#answers .over rect:nth-of-type(2)")
+            for each in ("#answers img", "#answers .over rect:nth-of-type(3)")
         )
         scale = min(picture["width"] / 128, picture["height"] / 64)
         left, top = (
@@ -213,4 +247,22 @@ def test_the_page_draws_boxes_where_objects_are(
             picture["y"] + (picture["height"] - 64 * scale) / 2,
         )
         assert [box["x"], box["y"], box["width"]] == pytest.approx([left, top, 32 * scale], abs=3)
+        # Nothing stands on the picture's lower end, and a class has the colour that Python draws it in.
+        caption = json.loads(
+            browser.run("JSON.stringify(document.querySelector('#answers figcaption').getBoundingClientRect())")
+        )
+        assert caption["y"] >= picture["y"] + picture["height"] - 1
+        colours = browser.run(
+            "JSON.stringify([...document.querySelectorAll('#answers .class')].map((each) => [each.textContent, "
+            "getComputedStyle(each.querySelector('.swatch')).backgroundColor]))"
+        )
+        for words, colour in json.loads(colours):
+            name = next(each for each in LABELS if each in words)
+            found_colour = [float(part) for part in re.findall(r"[\d.]+", colour)]
+            assert found_colour == pytest.approx(class_colour(LABELS.index(name)), abs=2)
         browser.screenshots("objects")
+        # Of the camera the frame is shown that the boxes are of.
+        browser.run("document.getElementById('camera').click(); 1")
+        browser.until("document.querySelector('#stage .view canvas')?.width > 0")
+        browser.run("document.getElementById('camera').click(); 1")
+        assert browser.run("document.querySelector('#stage canvas') === null")

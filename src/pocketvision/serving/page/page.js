@@ -38,7 +38,8 @@ const TEXTS = {
 //   headline(answer, page) elements that stand on the picture
 //   details(answer, page)  elements that stand below it
 //   over(answer, page)     where there is something to show in a place: shapes over the picture, in pixels of the upright image
-// page: { element(tag, words, class), translated(tag, name of a text, class), percent(share), shape(SVG tag, attributes, words) }.
+// page: { element(tag, words, class), translated(tag, name of a text, class), percent(share), shape(SVG tag, attributes, words),
+// labels (the task's, in index order), and for over() width and height of the image and size, that of its letters }.
 // An answer whose kind has no module is shown by its headline.
 const PLAIN = {
   columns: ["answer"], cells: ({ headline }) => [headline], said: ({ headline }) => headline, unsure: () => false,
@@ -46,6 +47,7 @@ const PLAIN = {
 };
 const modules = {};
 const LONGEST_HISTORY = 200;
+const LETTERS = 13; // pixels of the screen, of what is written over a picture
 const at = (id) => document.getElementById(id);
 const rows = [];
 let language = navigator.language.startsWith("ko") ? "ko" : "en";
@@ -91,14 +93,20 @@ function shape(tag, attributes, words) {
 
 // Puts an answer's shapes onto a layer over what is seen, an image or a video. Both are scaled alike.
 function cover(layer, seen, { answers }) {
-  const [width, height] = [seen.videoWidth || seen.naturalWidth, seen.videoHeight || seen.naturalHeight];
+  const [width, height] = [seen.videoWidth || seen.naturalWidth || seen.width, seen.videoHeight || seen.naturalHeight || seen.height];
+  const size = LETTERS / Math.min(seen.clientWidth / width, seen.clientHeight / height);
   layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  layer.setAttribute("font-size", Math.max(width, height) / 36);
-  layer.replaceChildren(...Object.values(answers).flatMap((answer) => moduleOf(answer).over?.(answer, pageOf(answer)) ?? []));
+  layer.setAttribute("font-size", size);
+  layer.replaceChildren(...Object.entries(answers).flatMap(([task, answer]) =>
+    moduleOf(answer).over?.(answer, { ...pageOf(task, answer), width, height, size }) ?? []));
 }
 
+const places = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).over);
 const moduleOf = ({ kind }) => modules[kind] ?? PLAIN;
-const pageOf = ({ kind }) => ({ element, percent, shape, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className) });
+const pageOf = (task, { kind }) => ({
+  element, percent, shape, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className),
+  labels: models[at("models").value]?.tasks[task]?.labels ?? [],
+});
 
 async function loadModules() {
   const wanted = Object.fromEntries(models.flatMap(({ tasks }) => Object.values(tasks)).map(({ kind, page }) => [kind, page]));
@@ -174,13 +182,13 @@ function question() {
 
 const isUnsure = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).unsure(answer));
 
-const headline = ({ answers }) => Object.values(answers).flatMap((answer) => moduleOf(answer).headline(answer, pageOf(answer)));
+const headline = ({ answers }) => Object.entries(answers).flatMap(([task, answer]) => moduleOf(answer).headline(answer, pageOf(task, answer)));
 
 // Of several tasks each has its name above it.
 function details({ answers }) {
   const several = Object.keys(answers).length > 1;
   return Object.entries(answers).flatMap(([task, answer]) => {
-    const parts = moduleOf(answer).details(answer, pageOf(answer));
+    const parts = moduleOf(answer).details(answer, pageOf(task, answer));
     return several && parts.length ? [element("p", task, "name"), ...parts] : parts;
   });
 }
@@ -230,7 +238,10 @@ function show(name, picture, prediction) {
     const layer = at("over").cloneNode(false);
     layer.removeAttribute("id");
     image.onload = () => cover(layer, image, prediction);
-    shot.append(image, layer, caption);
+    const view = element("div", undefined, "view");
+    view.append(image, layer);
+    shot.append(view, caption);
+    shot.classList.toggle("placed", places(prediction));
     item.append(shot);
     told.append(...details(prediction));
   }
@@ -324,13 +335,18 @@ function frameOf(video) {
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   canvas.getContext("2d").drawImage(video, 0, 0);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.85));
+  return new Promise((resolve) => canvas.toBlob((content) => resolve({ canvas, content }), "image/jpeg", 0.85));
 }
 
-function live(prediction) {
+function live(prediction, frame) {
   at("seen").replaceChildren(...details(prediction));
   at("live-answer").replaceChildren(...headline(prediction));
-  cover(at("over"), at("video"), prediction);
+  const shot = at("over").closest(".shot");
+  shot.classList.toggle("placed", places(prediction));
+  // Boxes stand on the frame that they are of: the camera has gone on since.
+  shot.querySelector("canvas")?.remove();
+  if (places(prediction)) at("over").before(frame);
+  cover(at("over"), frame, prediction);
   at("stage").classList.toggle("unsure", isUnsure(prediction));
   // Details change with every frame; only another answer is worth to be read out.
   if (at("status").textContent !== said(prediction)) say(said(prediction));
@@ -339,12 +355,14 @@ function live(prediction) {
 function analyse(video) {
   const socket = new WebSocket(new URL("ws", document.baseURI).href.replace(/^http/, "ws"));
   camera.socket = socket;
+  let asked = null;
   const next = async () => {
     if (!camera || socket.readyState !== WebSocket.OPEN) return;
     const frame = await frameOf(video);
     if (!camera || socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify({ type: "image_analysis", request_id: "camera", ...question() }));
-    socket.send(frame);
+    asked = frame.canvas;
+    socket.send(frame.content);
   };
   // A browser sends no header with a WebSocket: the key is the first message, and its answer begins the rest.
   socket.onopen = () => (at("key").value ? socket.send(JSON.stringify({ type: "authenticate", key: at("key").value })) : next());
@@ -353,7 +371,7 @@ function analyse(video) {
     const answer = JSON.parse(message.data);
     wrong = answer.type === "error" ? answer.detail : "";
     if (wrong) say(wrong, true);
-    else if (answer.type === "analysis_result") live(answer.predictions[0]);
+    else if (answer.type === "analysis_result") live(answer.predictions[0], asked);
     setTimeout(next, wrong ? 1000 : 0);
   };
   socket.onclose = () => { if (camera?.socket === socket) { stopCamera(); say(wrong || text("lost"), true); } };
@@ -369,6 +387,7 @@ function stopCamera() {
   at("seen").replaceChildren();
   at("live-answer").replaceChildren();
   at("over").replaceChildren();
+  at("over").closest(".shot").querySelector("canvas")?.remove();
   document.querySelector("main").classList.remove("camera");
   at("camera").setAttribute("aria-pressed", "false");
   at("camera").textContent = text("camera");

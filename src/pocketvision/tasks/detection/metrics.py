@@ -5,7 +5,7 @@ images has, has no average precision (None, never 0) and is left out of the mean
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pocketvision.tasks.detection.matching import SIZES
 from pocketvision.tasks.detection.precision import MOST, average_precisions, average_recall, mean
 from pocketvision.tasks.detection.record import DetectionRecord, Rows, joined
 from pocketvision.tasks.detection.reliability import Reliability, reliability
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import DECIDED_BY, TaskManifest, deciding
 from pocketvision.tasks.measuring import MeasureOptions, kept_headline
 from pocketvision.tasks.thresholds import OperatingPoint
 
@@ -61,7 +61,8 @@ class ClassFigures:
 @dataclass(frozen=True, eq=False)
 class DetectionMetrics:
     """objects: that count. figures: COCO's twelve by name, shares in [0, 1]; None where no object is of the size. intervals: of
-    some of them. errors: by kind. scores: whether they are honest."""
+    some of them. errors: by kind. scores: whether they are honest. decided_by: the thresholds that shipped, where there are
+    some."""
 
     images: int
     objects: int
@@ -70,6 +71,7 @@ class DetectionMetrics:
     per_class: tuple[ClassFigures, ...]
     errors: Mapping[str, ErrorFigures]
     scores: Reliability
+    decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def headline(self) -> Headline:
@@ -91,6 +93,7 @@ class DetectionMetrics:
             "per_class": {each.name: each.to_dict() for each in self.per_class},
             "errors": {kind: asdict(each) for kind, each in self.errors.items()},
             "scores": asdict(self.scores),
+            **({DECIDED_BY: dict(self.decided_by)} if self.decided_by else {}),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -119,6 +122,7 @@ def measure(records: Sequence[DetectionRecord], task: TaskManifest, options: Mea
         per_class=_per_class(records, rows, task, precisions, drawn),
         errors=error_figures(records, classes),
         scores=reliability(rows),
+        decided_by=deciding(task),
     )
 
 

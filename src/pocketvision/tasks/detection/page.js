@@ -1,7 +1,13 @@
 // Shows objects on the server's page; serving/page/page.js says what such a module exports.
 const NAMED = 3;
 
-export const texts = { en: { none: "no objects" }, ko: { none: "객체 없음" } };
+export const texts = {
+  en: {
+    none: "no objects",
+    "figure.AP": ({ value, set, images }) => `average precision ${value} % on ${images} ${set} images`,
+  },
+  ko: { none: "객체 없음", "figure.AP": ({ value, set, images }) => `${set} 이미지 ${images}장에서 평균 정밀도 ${value} %` },
+};
 export const columns = ["objects", "scores", "boxes"];
 export const cells = ({ objects }) => [
   objects.map(({ label }) => label).join(";"),
@@ -24,30 +30,40 @@ export function headline({ objects }, { element, translated }) {
   return [element("strong", counts.slice(0, NAMED).map(([label, count]) => `${count} × ${label}`).join(", ") + more, "said")];
 }
 
-// A class has the same colour on every picture.
-const colourOf = (label) => {
-  let number = 0;
-  for (const sign of label) number = (number * 31 + sign.codePointAt(0)) % 9973;
-  return `hsl(${Math.round(number * 137.5) % 360} 85% 58%)`;
-};
+// The colours of tasks/detection/draw.py: a class has the same one on every picture, here and there.
+const colourOf = (label, labels) => `hsl(${(((0.02 + labels.indexOf(label) * 0.618034) % 1) * 360).toFixed(1)} 85% 55%)`;
+const whole = (score) => `${Math.round(score * 100)} %`;
 
-export function over({ objects }, { shape, percent }) {
+export function over({ objects }, { shape, labels, width, size }) {
   return [...objects].reverse().flatMap(({ label, score, track, box: [left, top, right, bottom] }) => {
-    const colour = colourOf(label);
+    const colour = colourOf(label, labels);
     const place = { x: left, y: top, width: right - left, height: bottom - top };
     const line = { fill: "none", stroke: colour, "stroke-width": 2, "vector-effect": "non-scaling-stroke" };
-    const words = `${track ? `#${track} ` : ""}${label} ${percent(score)}`;
-    return [shape("rect", { ...place, ...line }), shape("text", { x: left, y: Math.max(top, 0), dy: top > 20 ? "-.3em" : "1em", fill: colour }, words)];
+    const words = `${track ? `#${track} ` : ""}${label} ${whole(score)}`;
+    // About as long as the words are; a name ends with the picture, and stands in the box where there is no room above it.
+    const long = 0.62 * size * words.length;
+    const x = Math.max(0, Math.min(left, width - long));
+    const y = top > 1.3 * size ? top - 1.3 * size : top;
+    const behind = { class: "behind", x, y, width: long, height: 1.3 * size, fill: "rgb(14 16 20 / .78)" };
+    const name = { x: x + 0.2 * size, y: y + size, fill: "#fff", textLength: long - 0.4 * size, lengthAdjust: "spacingAndGlyphs" };
+    return [shape("rect", { ...place, ...line }), shape("rect", behind), shape("text", name, words)];
   });
 }
 
-export function details({ objects }, { element, percent }) {
-  return objects.map(({ label, score }) => {
+// A line a class, the most frequent first: how many, and the scores from the lowest to the highest.
+export function details({ objects }, { element, labels }) {
+  return counted(objects).map(([label, count]) => {
+    const scores = objects.filter((each) => each.label === label).map(({ score }) => score);
+    const [low, high] = [Math.min(...scores), Math.max(...scores)].map((score) => Math.round(score * 100));
     const line = element("div", undefined, "class");
+    const name = element("span");
+    const swatch = element("i", undefined, "swatch");
+    swatch.style.background = colourOf(label, labels);
+    name.append(swatch, `${count} × ${label}`);
     const bar = element("meter");
-    bar.value = score;
+    bar.value = high / 100;
     bar.setAttribute("aria-label", label);
-    line.append(element("span", label), bar, element("span", percent(score)));
+    line.append(name, bar, element("span", low === high ? `${high} %` : `${low}–${high} %`));
     return line;
   });
 }
