@@ -15,7 +15,7 @@ from pocketvision.evaluation.report.render import render_report
 from pocketvision.tasks.detection.answer import Detections
 from pocketvision.tasks.detection.error_kinds import KINDS
 from pocketvision.tasks.detection.mistakes import DetectionError, mistakes
-from pocketvision.tasks.detection.report.pictures import SHOWN, WRONG, picture, worst_of_each_kind
+from pocketvision.tasks.detection.report.pictures import SHOWN, THERE, WRONG, picture, worst_of_each_kind
 from pocketvision.tasks.detection.truth import BoxLabels
 
 CASE = drawn(2, images=14)
@@ -38,6 +38,7 @@ def test_the_page_holds_figures_curves_kinds_and_pictures(pictures: Path, lang: 
         assert f'id="{each}"' in page
     for name in NAMES:
         assert f">{name}</th>" in page
+    assert "border-style:dashed" in page  # the legend of the boxes
     assert page.count("<figure") >= 3 and page.count("data:image/webp") >= len(KINDS)
 
     figures = found.tasks["detection"].metrics.to_dict()
@@ -66,6 +67,20 @@ def test_a_picture_shows_the_box_in_its_middle(pictures: Path) -> None:
     assert abs(rows.min() - 72) <= 2 and abs(rows.max() - 167) <= 2
     assert abs(columns.min() - 72) <= 2 and abs(columns.max() - 167) <= 2
     assert picture(pictures / "gone.png", error) is None
+
+
+def test_what_is_there_is_dashed_and_the_window_stays_within_the_image(pictures: Path) -> None:
+    """An object in the image's corner, and an answer beside it: both are whole in the picture, and all of it shows the image."""
+    error = DetectionError("place", "ant", (0, 0, 40, 40), 0.9, "ant", (20, 30, 60, 70))
+    data = picture(pictures / "0.png", error)
+    assert data is not None
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB")).astype(int)
+    assert (np.abs(image[[-1, -1, 120], [-1, 0, -1]] - (20, 20, 120)).max(axis=1) < 12).all()
+    red, green = (np.abs(image - colour).sum(axis=2) < 120 for colour in (WRONG, THERE))
+    # 100 pixels of the image are 240: the answer goes from 0 to 96, the object from 48 to 144 and from 72 to 168.
+    assert red[1, 10:60].mean() > 0.9  # its upper side is whole
+    assert 0.3 < green[166, 49:143].mean() < 0.7  # of the object's lower one about a half
+    assert abs(int(np.nonzero(green)[0].max()) - 167) <= 2 and abs(int(np.nonzero(green)[1].max()) - 143) <= 2
 
 
 def test_a_perfect_detector_has_nothing_to_show(tmp_path: Path) -> None:

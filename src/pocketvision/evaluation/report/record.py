@@ -73,6 +73,7 @@ class RunRecord:
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
     twins: what of the validation has a near-twin in training; None where nobody looked, or no likely groups were found.
+    one_each: whether an image is of one class alone, so that images of classes add up.
     """
 
     title: str
@@ -94,6 +95,7 @@ class RunRecord:
     versions: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
     twins: NearTwins | None = None
+    one_each: bool = True
 
     def __post_init__(self) -> None:
         for name in {name for each in self.evaluations for name in each.tasks}:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import decode_image
-from pocketvision.tasks.detection.draw import draw_box
+from pocketvision.tasks.detection.draw import Box, Colour
 from pocketvision.tasks.detection.error_kinds import KINDS
 from pocketvision.tasks.detection.mistakes import DetectionError, DetectionMistake
 from pocketvision.tasks.reporting.thumbnails import SIDE
@@ -23,7 +23,10 @@ _AROUND = 2.5
 """The side of the part that is shown, in longest sides of the boxes."""
 
 WRONG, THERE = (255, 70, 60), (70, 220, 110)
-"""Colours: what the model said, and what is there."""
+"""Colours: what the model said, and what is there; that is dashed, for who can not tell them apart."""
+
+_WIDTH, _DASH = 3, 9
+"""Pixels of a box's line, and of its dashes."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,11 @@ def picture(path: Path, error: DetectionError) -> str | None:
         return None
     boxes = np.array([error.box, *([] if error.meant_box is None else [error.meant_box])])
     middle = (boxes[:, :2].min(axis=0) + boxes[:, 2:].max(axis=0)) / 2
-    whole = max(decoded.image.size)
-    side = min(max(_AROUND * float((boxes[:, 2:] - boxes[:, :2]).max()), 32.0), float(whole))
-    low = middle - side / 2
+    size, all_of_them = np.array(decoded.image.size), boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
+    side = max(_AROUND * float((boxes[:, 2:] - boxes[:, :2]).max()), 32.0)
+    side = min(side, max(float(size.min()), float(all_of_them.max())))
+    # As much of the image as there is: the boxes are in the middle where that is not at its border.
+    low = np.where(size > side, np.clip(middle - side / 2, 0, size - side), (size - side) / 2)
     part = decoded.image.transform(
         (SIDE, SIDE),
         Image.Transform.EXTENT,
@@ -77,10 +82,25 @@ def picture(path: Path, error: DetectionError) -> str | None:
     )
     pen, scale = ImageDraw.Draw(part), SIDE / side
     moved = [tuple(((np.reshape(box, (2, 2)) - low) * scale).ravel().tolist()) for box in boxes.tolist()]
-    for (left, top, right, bottom), colour in reversed(
-        list(zip(moved, (THERE if error.score is None else WRONG, THERE), strict=False))
-    ):
-        draw_box(pen, (left, top, right, bottom), colour, 2)
+    kinds = (THERE if error.score is None else WRONG, THERE)
+    for (left, top, right, bottom), colour in reversed(list(zip(moved, kinds, strict=False))):
+        _frame(pen, (left, top, right, bottom), colour)
     written = io.BytesIO()
     part.save(written, "WEBP", quality=76)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+
+
+def _frame(pen: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
+    """A box with a thin dark edge, so that it stands out from any picture; of THERE it is dashed."""
+    left, top, right, bottom = (round(each) for each in box)
+    right, bottom = max(right - 1, left), max(bottom - 1, top)
+    pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=(14, 16, 20), width=_WIDTH + 2)
+    if colour != THERE:
+        pen.rectangle((left, top, right, bottom), outline=colour, width=_WIDTH)
+        return
+    for x in range(left, right + 1, 2 * _DASH):
+        for y in (top, bottom - _WIDTH + 1):
+            pen.rectangle((x, y, min(x + _DASH - 1, right), y + _WIDTH - 1), fill=colour)
+    for y in range(top, bottom + 1, 2 * _DASH):
+        for x in (left, right - _WIDTH + 1):
+            pen.rectangle((x, y, x + _WIDTH - 1, min(y + _DASH - 1, bottom)), fill=colour)

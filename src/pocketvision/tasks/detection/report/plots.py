@@ -29,7 +29,7 @@ def draw_precision_recall(axes: "Axes", metrics: DetectionMetrics, rows: Rows, l
     """Precision against recall at IoU 0.5; a dot at the threshold that ships."""
     for line, place in enumerate(shown_classes(metrics)):
         each, curve, colour = metrics.per_class[place], Ranked.of(rows, place).curve(), look.series[line]
-        label = f"{shortened(each.name)}  {each.ap50:.3f}"
+        label = f"{shortened(each.name)}  AP50 {each.ap50:.3f}"
         axes.plot(curve.recall, curve.precision, color=colour, linewidth=1.5, drawstyle="steps-pre", label=label)
         if each.at.precision is not None and each.at.recall is not None:
             axes.plot([each.at.recall], [each.at.precision], color=colour, marker="o", markersize=5)
@@ -59,8 +59,6 @@ def draw_scores(axes: "Axes", metrics: DetectionMetrics, look: Look) -> None:
     axes.plot(scores[many], right[many], color=look.series[0], linewidth=1.6)
     for chosen, filled in ((many, look.series[0]), (~many, "none")):
         axes.scatter(scores[chosen], right[chosen], s=28, facecolors=filled, edgecolors=look.series[0])
-    for each in bins:
-        axes.annotate(f"{each.count:,}", (each.score, each.right), (0, 7), textcoords="offset points", fontsize=7.5)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.03, 1.1)
     finish(axes, look, look.translate("chart.score"), look.translate("chart.share_right"))
