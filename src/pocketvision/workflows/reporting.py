@@ -129,7 +129,6 @@ def write_run_report(
         versions=bundle.manifest.versions,
         notes=tuple(notes),
         twins=near_twins(evaluations[0], data.near_twins, data.kept_together, recipe.seed),
-        one_each=data.samples.classes is not None,
     )
     write_report(run.folder, record, settings.lang)
 

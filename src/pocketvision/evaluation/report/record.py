@@ -13,6 +13,7 @@ from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.printable import shortened
 from pocketvision.progress import EpochRecord
 from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import by_task
 from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject, TaskReport
 
@@ -73,7 +74,6 @@ class RunRecord:
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
     twins: what of the validation has a near-twin in training; None where nobody looked, or no likely groups were found.
-    one_each: whether an image is of one class alone, so that images of classes add up.
     """
 
     title: str
@@ -95,7 +95,6 @@ class RunRecord:
     versions: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
     twins: NearTwins | None = None
-    one_each: bool = True
 
     def __post_init__(self) -> None:
         for name in {name for each in self.evaluations for name in each.tasks}:
@@ -111,6 +110,11 @@ class RunRecord:
     def main(self) -> Evaluation:
         """The evaluation shown in detail: the first on untouched images, or else the first."""
         return self.led[0]
+
+    @property
+    def one_each(self) -> bool:
+        """Whether an image is of one class alone, so that the images of all classes add up."""
+        return CLASSIFICATION in self.main.tasks
 
     @property
     def led(self) -> list[Evaluation]:
