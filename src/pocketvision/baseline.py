@@ -92,11 +92,13 @@ def bin_of(edges: Sequence[float], value: float) -> int:
     return min(bisect_left(edges, value), len(edges) - 1)
 
 
-def brightness_of_crop(image: Image.Image) -> float:
-    """Mean luma, in [0, 1], of an 8-bit RGB image of any size, (width, height).
+def brightness_of_crop(image: Image.Image | NDArray[np.float32]) -> float:
+    """Mean luma, in [0, 1], of an 8-bit RGB image of any size, (width, height), or of grey levels (height, width, 3).
 
     Measured at 224 x 224 on one core: 0.06 ms; from the same pixels as an array of bytes, channel by channel, 0.8 ms.
     """
+    if not isinstance(image, Image.Image):
+        return float(image.mean(axis=(0, 1)) @ _LUMA / 255)
     return float(np.asarray(image.convert("L")).mean() / 255)
 
 

@@ -16,7 +16,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.export import to_onnx
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.onnx_versions import lower_versions
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import SAMPLED, Preprocessing
 from pocketvision.runtime.batches import Outputs
 
 FILE = "model_uint8.onnx"
@@ -99,11 +99,11 @@ preprocessing (uint8[height, width, 3] image) => (float[1, 3, {height}, {width}]
   pixels = Cast<to = 1>(image)
   channels_first = Transpose<perm = [2, 0, 1]>(pixels)
   batch = Unsqueeze(channels_first, zero)
-  full = Resize<mode = "{mode}", antialias = 1, exclude_outside = 1, axes = [2, 3]{cubic}>(batch, , , resized)
+  full = Resize<mode = "{mode}", {antialias}axes = [2, 3]{cubic}>(batch, , , resized)
   black = Constant<value_float = 0.0>()
   white = Constant<value_float = 255.0>()
   grey = Clip(full, black, white)
-  whole = Round(grey)
+  whole = {rounded}(grey)
   surplus = Sub(resized, size)
   surplus_float = Cast<to = 1>(surplus)
   half = Constant<value_float = 0.5>()
@@ -166,7 +166,7 @@ def _opset(model: Any) -> int:
 
 def _graph(preprocessing: Preprocessing) -> str:
     """The notation, filled in. (value / 255 - mean) / std is one multiplication and one subtraction."""
-    cubic = preprocessing.interpolation == "bicubic"
+    cubic, sampled = preprocessing.interpolation == "bicubic", preprocessing.interpolation == SAMPLED
     return _GRAPH.format(
         height=preprocessing.height,
         width=preprocessing.width,
@@ -176,6 +176,8 @@ def _graph(preprocessing: Preprocessing) -> str:
         ),
         fitted=_FITTED[preprocessing.fit].format(fill=", ".join(f"{value:.1f}" for value in preprocessing.fill)),
         mode="cubic" if cubic else "linear",
+        antialias="" if sampled else "antialias = 1, exclude_outside = 1, ",
+        rounded="Identity" if sampled else "Round",
         cubic=", cubic_coeff_a = -0.5" if cubic else "",
         scale=", ".join(repr(1 / (255 * std)) for std in preprocessing.std),
         shift=", ".join(repr(mean / std) for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)),

@@ -15,13 +15,14 @@ from pocketvision.preprocessing.decoding import (
 )
 from pocketvision.preprocessing.formats import FORMATS, open_image_file
 from pocketvision.preprocessing.placement import Placement
-from pocketvision.preprocessing.preprocessing import Fit, Interpolation, Preprocessing
+from pocketvision.preprocessing.preprocessing import SAMPLED, Fit, Interpolation, Preprocessing
 from pocketvision.preprocessing.white_level import FULL_RANGE, WHITE_LEVELS
 
 __all__ = [
     "FORMATS",
     "FULL_RANGE",
     "MAX_PIXELS",
+    "SAMPLED",
     "WHITE_LEVELS",
     "DecodedImage",
     "Fit",

@@ -180,13 +180,18 @@ class ServedModel:
         return ServedPrediction(answered.answers, answered.outputs, answer.timing)
 
     def _prepare(self, asked: _Asked) -> _Prepared:
-        """In a batch thread. What is cropped is kept as 8-bit pixels: a quarter of the memory of the network's input."""
+        """In a batch thread. 8-bit pixels are kept as they are: a quarter of the memory of the network's input."""
         if not isinstance(asked.source, bytes):
             _, _, height, width = self._shape
             return _Prepared([(asked.source, Placement.of_decoding((width, height)))], asked.detail, None)
-        inputs = inputs_of(self.tasks, self._decoded(asked.source), self.bundle.preprocessing)
+        preprocessing = self.bundle.preprocessing
+        inputs = inputs_of(self.tasks, self._decoded(asked.source), preprocessing)
         brightness = sum(brightness_of_crop(image) for image, _ in inputs) / len(inputs)
-        return _Prepared(inputs, asked.detail, brightness)
+        kept = [
+            (image if isinstance(image, Image.Image) else preprocessing.normalise(image), place)
+            for image, place in inputs
+        ]
+        return _Prepared(kept, asked.detail, brightness)
 
     def _decoded(self, content: bytes) -> DecodedImage:
         preprocessing, settings = self.bundle.preprocessing, self._settings

@@ -60,7 +60,7 @@ def inputs_of(tasks: Mapping[str, TaskManifest], image: DecodedImage, preprocess
         views = task_named(task.kind).views
         if views is not None:
             return views.inputs(image, preprocessing)
-    return [(preprocessing.crop(image.image), preprocessing.placement(image.placement))]
+    return [(preprocessing.pixels(image.image), preprocessing.placement(image.placement))]
 
 
 def decoded(

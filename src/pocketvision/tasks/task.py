@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.errors import UsageError
@@ -88,8 +90,8 @@ class Role:
     scale: float | None = None
 
 
-Input = tuple[Image.Image, Placement]
-"""Pixels of the network's size, and where the image lies in them."""
+Input = tuple[Image.Image | NDArray[np.float32], Placement]
+"""Pixels of the network's size, as Preprocessing.pixels gives them, and where the image lies in them."""
 
 
 @dataclass(frozen=True)
