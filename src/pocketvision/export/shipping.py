@@ -68,6 +68,7 @@ def ship(
     calibrate: Calibrate | None = None,
     split: str = "",
     files: Mapping[str, Path | bytes] = MappingProxyType({}),
+    origin: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Shipped:
     """Write `network` as a bundle to `folder`, or raise AgreementError and write nothing.
@@ -76,6 +77,7 @@ def ship(
     through the network in PyTorch and through the exported file. calibrate: finds postprocessing on the same images; without,
     that of `tasks` stays. split: whose images they are, for the baseline that the file's answers to them are then
     (baseline.py); of images that are nothing like those to come there is none. files: what else lies in the bundle.
+    origin: of the weights, where they were taken as they are (Manifest).
     on_progress: called with the images compared and their total.
     """
     network = network.eval()
@@ -99,7 +101,7 @@ def ship(
         weights = safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture))
         bundle = write_bundle(
             folder,
-            _manifest(source, measured, asked.baseline(tasks, split) if split else {}),
+            _manifest(source, measured, asked.baseline(tasks, split) if split else {}, origin),
             {WEIGHTS_FILE: weights, ONNX_FILE: path, **files},
             golden,
             _shipped(source, _learned(network, golden)),
@@ -152,7 +154,9 @@ def _agreement(source: Exportable, reference: Outputs, candidate: Outputs) -> di
     }
 
 
-def _manifest(source: Exportable, measured: Mapping[str, Agreement], images: dict[str, Distribution]) -> Manifest:
+def _manifest(
+    source: Exportable, measured: Mapping[str, Agreement], images: dict[str, Distribution], origin: Mapping[str, str]
+) -> Manifest:
     """Of a new bundle of one ONNX file. images: its baseline."""
     return Manifest(
         architecture=source.network.architecture.to_dict(),
@@ -161,6 +165,7 @@ def _manifest(source: Exportable, measured: Mapping[str, Agreement], images: dic
         graphs=(source.graph_manifest("onnx", (ONNX_FILE,)),),
         agreement={ONNX_FILE: by_task({name: each.to_dict() for name, each in measured.items()})},
         baseline=images,
+        origin=dict(origin),
     )
 
 

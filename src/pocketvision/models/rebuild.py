@@ -22,7 +22,8 @@ def rebuilt(bundle: Bundle) -> Network:
     """
     if WEIGHTS_FILE not in bundle.manifest.files:
         raise UsageError(
-            f"{bundle.folder} holds no {WEIGHTS_FILE}, only a graph: it was quantized. Take the bundle that it was made from."
+            f"{bundle.folder} holds no {WEIGHTS_FILE}, only a graph: it was quantized, or made of an ONNX file. Take the bundle "
+            "that it was made from."
         )
     try:
         spec = spec_from_dict(bundle.manifest.architecture)

@@ -1,13 +1,13 @@
 """torchvision's SSDLite on MobileNetV3, from its state dict: a table from our module paths to theirs, and the network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models.features import EXPANSION
 from pocketvision.models.heads.detection.default_boxes import SSD_LITE
-from pocketvision.models.heads.detection.ssd import ssd_lite_features
+from pocketvision.models.heads.detection.ssd import COCO_BACKGROUNDS, LITE, LITE_COCO, ssd_lite_features
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.key_layouts import LAYOUTS
 from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
@@ -16,24 +16,48 @@ from pocketvision.models.spec import Architecture
 from pocketvision.tasks.detection.truth import DETECTION
 
 _MAPS = len(SSD_LITE.counts)
+_ROWS = {1: LITE, COCO_BACKGROUNDS: LITE_COCO}
 _CLASSES = "head.classification_head.module_list.0.1.bias"
 
 
-def ssd_lite_network(state: Mapping[str, Tensor]) -> Network:
-    """The network of torchvision's ssdlite320_mobilenet_v3_large, with weights of `state` and as many classes as it tells; theirs
-    count the background, here it is none. It takes images of 320 x 320 with a mean and a deviation of 0.5.
+def ssd_lite_network(state: Mapping[str, Tensor], without: Sequence[int] = (0,)) -> Network:
+    """The network of torchvision's ssdlite320_mobilenet_v3_large, with weights of `state` and as many classes as it tells. It
+    takes images of 320 x 320 with a mean and a deviation of 0.5.
 
-    Raises WeightsError that names what is missing, unknown or of another shape.
+    without: those of its outputs that stand for no object: the background alone, or COCO's eleven. Raises
+    WeightsError that names what is missing, unknown or of another shape.
     """
-    if _CLASSES not in state:
-        raise WeightsError(f"The keys are not of torchvision's ssdlite320_mobilenet_v3_large: {_CLASSES} is missing.")
-    classes = len(state[_CLASSES]) // SSD_LITE.counts[0] - 1
-    network = Network(LARGE_REDUCED, {DETECTION: HeadSpec("ssd_lite", classes)})
+    outputs = ssd_lite_outputs(state)
+    row = _ROWS.get(len(without))
+    if row is None or outputs <= max(without):
+        raise WeightsError(
+            f"They have {outputs} outputs, of which {len(without)} are of no object; expected 1, or COCO's 11 of 91."
+        )
+    network = Network(LARGE_REDUCED, {DETECTION: HeadSpec(row.name, outputs - len(without))})
     try:
-        network.load_state_dict(ssd_lite_state(LARGE_REDUCED, state))
+        network.load_state_dict(_reordered(ssd_lite_state(LARGE_REDUCED, state), outputs, without))
     except RuntimeError as error:
         raise WeightsError(f"They are not torchvision's ssdlite320_mobilenet_v3_large: {error}") from error
     return network
+
+
+def ssd_lite_outputs(state: Mapping[str, Tensor]) -> int:
+    """Of a default box, the background's counted. WeightsError where the keys are of another network."""
+    if _CLASSES not in state:
+        raise WeightsError(f"The keys are not of torchvision's ssdlite320_mobilenet_v3_large: {_CLASSES} is missing.")
+    return len(state[_CLASSES]) // SSD_LITE.counts[0]
+
+
+def _reordered(state: dict[str, Tensor], outputs: int, first: Sequence[int]) -> dict[str, Tensor]:
+    """The state with these outputs of every default box before the others."""
+    order = [*first, *(each for each in range(outputs) if each not in first)]
+    classifier = f"heads.{DETECTION}.classifiers."
+    return {
+        key: value.reshape(-1, outputs, *value.shape[1:])[:, order].reshape(value.shape)
+        if key.startswith(classifier) and key.rpartition(".")[0].endswith(".1")
+        else value
+        for key, value in state.items()
+    }
 
 
 def torchvision_ssd_lite(architecture: Architecture, task: str = DETECTION) -> dict[str, str]:

@@ -115,7 +115,7 @@ def _local_weights(name: str) -> PublishedWeights:
 
 def _published(architecture: ModelSpec, published: PublishedWeights) -> Pretrained:
     if published.kind == "torchvision":
-        path, origin = _fetch_torchvision(published.location), f"torchvision, {published.location}"
+        path, origin = fetch_torchvision(published.location), f"torchvision, {published.location}"
     elif published.kind == "package":
         installed = installed_weights(published)
         if installed is None:
@@ -126,7 +126,7 @@ def _published(architecture: ModelSpec, published: PublishedWeights) -> Pretrain
         origin = f"Hugging Face hub, {published.location}"
         architecture = _as_timm_builds(architecture, published.location.rpartition("/")[2])
     network, _ = load_weights(architecture, load_state(path), origin)
-    return Pretrained(network, published.preprocessing, imagenet_classes(), origin, _sha256(path))
+    return Pretrained(network, published.preprocessing, imagenet_classes(), origin, sha256_of(path))
 
 
 def _from_file(name: str, architecture: ModelSpec, path: Path, weights_key: str | None) -> Pretrained:
@@ -144,7 +144,7 @@ def _from_file(name: str, architecture: ModelSpec, path: Path, weights_key: str 
     network, _ = load_weights(architecture, state, str(path))
     preprocessing = default_preprocessing(name, architecture.input_size, _KIND_OF_LAYOUT.get(layout.name))
     untrained = not has_classifier(architecture, state)
-    return Pretrained(network, preprocessing, None, path.name, _sha256(path), untrained, note)
+    return Pretrained(network, preprocessing, None, path.name, sha256_of(path), untrained, note)
 
 
 # Which published weights a local file in a library's key layout most likely resembles.
@@ -168,7 +168,7 @@ def _from_repository(name: str, architecture: ModelSpec, repository: str) -> Pre
     names = imagenet_classes()
     labels = names if repository.endswith("in1k") and network.num_classes == len(names) else None
     origin = f"Hugging Face hub, {repository}"
-    return Pretrained(network, preprocessing, labels, origin, _sha256(path), not has_classifier(architecture, state))
+    return Pretrained(network, preprocessing, labels, origin, sha256_of(path), not has_classifier(architecture, state))
 
 
 def _as_timm_builds(architecture: ModelSpec, timm_name: str) -> ModelSpec:
@@ -200,7 +200,7 @@ def _random(name: str, architecture: ModelSpec, seed: int) -> Pretrained:
     return Pretrained(network, preprocessing, None, f"random weights, seed {seed}", digest.hexdigest())
 
 
-def _fetch_torchvision(name: str) -> Path:
+def fetch_torchvision(name: str) -> Path:
     """torchvision's file, verified by the hash that is part of its name, in the user's cache."""
     from torchvision.models import get_weight
 
@@ -234,6 +234,7 @@ def _without_hub(name: str) -> str:
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

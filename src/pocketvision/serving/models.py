@@ -89,7 +89,11 @@ class ServedModels:
 
     def described(self) -> list[str]:
         """A line about each, for people."""
-        return [f"{each.name} ({counted(len(each.labels), 'class')}, version {each.version})" for each in self.all]
+        return [
+            f"{each.name} ({counted(len(each.labels), 'class')}, version {each.version})"
+            + (f". {each.bundle.credit}" if each.bundle.credit else "")
+            for each in self.all
+        ]
 
     async def load(self) -> None:
         """Open every bundle. Raises BundleError for the first that can not be served, UsageError for one given twice."""

@@ -18,7 +18,7 @@ from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
-from pocketvision.progress import OnEvent, silent
+from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import BATCH, Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
 from pocketvision.tasks.measuring import MeasureOptions
@@ -77,6 +77,8 @@ def evaluate(
     """
     _refuse_early(bundle, None if out is None else lang, baseline)
     predictor = Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=MEASURED)
+    if predictor.bundle.credit:
+        on_event(Note(predictor.bundle.credit))
     positive = predictor.bundle.positive if positive is None else positive
     check_options(predictor.bundle.tasks, MeasureOptions(positive=positive))
     columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))

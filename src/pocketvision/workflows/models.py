@@ -10,6 +10,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import Cost, layers, total
 from pocketvision.models.drawing import draw
 from pocketvision.models.layer import Layer
+from pocketvision.models.published_detectors import published_detector
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from pocketvision.models.spec import ModelSpec
 from pocketvision.models.stage_table import StageInfo, stage_infos
@@ -97,7 +98,10 @@ def model_info(name: str, *, size: int | None = None, drawing: str | Path | None
 
 
 def model_weights(name: str) -> tuple[PublishedWeights, ...]:
-    """Every published set of weights of an architecture, the first choice first. UsageError for an unknown name."""
+    """Every published set of weights of an architecture or a detector, the first choice first. UsageError for an unknown name."""
+    detector = published_detector(name)
+    if detector is not None:
+        return (detector.weights,)
     spec = architecture(name)
     if isinstance(spec, TimmBackbone):
         published = timm_weights(spec)

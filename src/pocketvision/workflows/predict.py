@@ -89,9 +89,8 @@ def predict(
             failed += row.error is not None
             if row.error is None and row.path != STANDARD_INPUT and count_pictures(Path(row.path)) > 1:
                 several.append(row.path)
-    return PredictionSummary(
-        seen, failed, time.perf_counter() - started, counter.result(), (*_notes(several), *sink.notes)
-    )
+    notes = (*filter(None, (predictor.bundle.credit,)), *_notes(several), *sink.notes)
+    return PredictionSummary(seen, failed, time.perf_counter() - started, counter.result(), notes)
 
 
 def _notes(several: list[str]) -> tuple[str, ...]:

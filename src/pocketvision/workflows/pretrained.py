@@ -9,7 +9,8 @@ from pocketvision.errors import BundleError, MissingExtraError, UsageError
 
 
 def open_bundle(bundle: str | Path) -> Bundle:
-    """The bundle in the folder `bundle`, or the pre-trained network of that name with its ImageNet classes.
+    """The bundle in the folder `bundle`, or the pre-trained network of that name: a classifier with its ImageNet classes, or a
+    detector (published_detectors.py).
 
     A name is converted at its first use, which needs the `train` extra; afterwards torch is not needed. Raises BundleError,
     UsageError for a name that is neither a folder nor a model, WeightsError when its weights can not be had.
@@ -47,9 +48,14 @@ def _convert(name: str, folder: Path) -> Bundle:
         ) from error
     from pocketvision.data.demo_faces import some_pictures
     from pocketvision.export.shipping import ship
+    from pocketvision.export.taken_detector import ship_detector
+    from pocketvision.models.detectors import load_detector
+    from pocketvision.models.published_detectors import published_detector
     from pocketvision.models.weights import load_pretrained
     from pocketvision.tasks.classification.task import classifying
 
+    if published_detector(name) is not None:
+        return ship_detector(load_detector(name), folder)
     pretrained = load_pretrained(name)
     if pretrained.labels is None:
         raise BundleError(f"The weights of {name} do not tell their classes' names, so they can not be used directly.")

@@ -74,6 +74,8 @@ def stream(
     outputs = _Outputs(str(out), None if jsonl is None else Path(jsonl), smoothing, on_answer, on_note, on_end)
     find_output(outputs.out)
     predictor = load(bundle, backend=backend, device=device, threads=threads, detail=Detail(top_k=top_k))
+    if predictor.bundle.credit:
+        on_note(predictor.bundle.credit)
     _warm_up(predictor)
     return _run(settings, outputs, predictor, stop or threading.Event())
 

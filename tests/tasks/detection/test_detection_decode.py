@@ -129,3 +129,13 @@ def test_the_headline_counts_by_class() -> None:
     assert answer("a", "b", "c", "hat", "hat") == "2 hats, 1 a, 1 b, 1 more"
     assert answer("glass", "glass", "RBC", "RBC") == "2 glass, 2 RBC"
     assert answer() == "no objects"
+
+
+def test_boxes_are_cut_at_the_border_before_they_suppress_each_other_where_it_is_asked() -> None:
+    """Both lie half beside the image: whole they overlap by a third, cut they are the same."""
+    rows = [([-50, 0, 50, 80], [0.9, 0.0, 0.0]), ([0, 0, 50, 80], [0.8, 0.0, 0.0])]
+    assert len(found(rows)) == 2
+    one = found(rows, cut=True)
+    assert said(one) == [("ant", 0.9)] and one.boxes.tolist() == [[0, 0, 50, 80]]
+    with pytest.raises(ValueError, match="cut is yes; expected true or false"):
+        check(replace(TASK, postprocessing={"cut": "yes"}))

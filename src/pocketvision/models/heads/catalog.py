@@ -15,6 +15,7 @@ HEADS: dict[str, Head] = {
         classification.GRID,
         *grid.ROWS,
         ssd.LITE,
+        ssd.LITE_COCO,
         ssd.LITE_TENSORFLOW,
         ssd.PAPER,
         yolo_v1.ROW,

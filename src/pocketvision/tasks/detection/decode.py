@@ -28,24 +28,28 @@ NMS = ("class", "any", "none")
 
 @dataclass(frozen=True)
 class Suppression:
-    """iou: of two boxes that overlap more, one stays; in [0, 1]. most: objects in an image. nms: one of NMS."""
+    """iou: of two boxes that overlap more, one stays; in [0, 1]. most: objects in an image. nms: one of NMS. cut: whether boxes
+    end at the input's border before they suppress each other, as torchvision's and TensorFlow's do."""
 
     iou: float = 0.6
     most: int = 100
     nms: str = "class"
+    cut: bool = False
 
     @classmethod
     def of(cls, task: TaskManifest) -> "Suppression":
         """As the bundle ships it. Raises ValueError for what is out of range."""
-        kept = {name: task.postprocessing[name] for name in ("iou", "most", "nms") if name in task.postprocessing}
-        iou, most, nms = (kept.get(name, getattr(cls, name)) for name in ("iou", "most", "nms"))
+        names = ("iou", "most", "nms", "cut")
+        iou, most, nms, cut = (task.postprocessing.get(name, getattr(cls, name)) for name in names)
         if not isinstance(iou, int | float) or not 0 <= iou <= 1:
             raise ValueError(f"iou is {str(iou)[:80]}; expected a number from 0 to 1")
         if not isinstance(most, int) or most < 1:
             raise ValueError(f"most is {str(most)[:80]}; expected a number from 1 on")
         if nms not in NMS:
             raise ValueError(f"nms is {str(nms)[:80]!r}; expected one of {', '.join(NMS)}")
-        return cls(float(iou), most, nms)
+        if not isinstance(cut, bool):
+            raise ValueError(f"cut is {str(cut)[:80]}; expected true or false")
+        return cls(float(iou), most, nms, cut)
 
     def places(
         self, boxes: NDArray[np.floating], scores: NDArray[np.floating], classes: NDArray[np.integer], most: int
@@ -88,7 +92,10 @@ def _found(
     inside[real] = within(placement.boxes_to_image(found[real].astype(np.float64)), placement.image_size)
     real &= areas(inside) > 0
     found, inside, classes, values = found[real], inside[real], classes[real], values[real]
-    # They suppress each other as the network said them: cut at the image's border they would overlap more.
+    # They suppress each other as the network said them, unless it was measured otherwise: cut at the border they overlap more.
+    if suppression.cut:
+        width, height = placement.input_size
+        found = np.clip(found, 0, np.array([width, height, width, height], np.float32))
     stay = suppression.places(found, values, classes, most)
     return Detections(labels, inside[stay], values[stay], classes[stay], size=placement.image_size)
 

@@ -1,5 +1,6 @@
 """The row of TASKS for detection."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pocketvision.tasks.detection.track import FollowedObjects
 from pocketvision.tasks.detection.truth import DETECTION as KIND
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.detection.wire import WIRE
+from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.task import Role, Task
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ def _report() -> "TaskReport":
     from pocketvision.tasks.detection.report.report import REPORT
 
     return REPORT
+
+
+def detecting(labels: Sequence[str], postprocessing: Mapping[str, Any]) -> dict[str, TaskManifest]:
+    """The tasks of a bundle that finds objects and nothing else, with nothing measured yet."""
+    outputs = output_names(KIND, DETECTION.role_names, alone=False)
+    return {KIND: TaskManifest(KIND, tuple(labels), outputs, postprocessing=dict(postprocessing))}
 
 
 DETECTION = Task[Detections](

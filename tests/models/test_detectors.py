@@ -1,0 +1,164 @@
+"""Published detectors by name: the table beside torchvision's, weights from a server here, and torchvision's own answers."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models import weights as weights_module
+from pocketvision.models.detectors import load_detector, no_objects, torchvision_categories
+from pocketvision.models.published_detectors import DETECTORS, NOT_HERE, published_detector
+from pocketvision.tasks.detection.decode import decode
+from pocketvision.tasks.detection.task import detecting
+from pocketvision.tasks.task import Detail
+
+NAME = "ssdlite320_mobilenet_v3_large"
+ROW = DETECTORS[NAME]
+CATEGORIES = torchvision_categories(ROW.weights.location)
+SCORE = 0.3
+
+
+class Files(SimpleHTTPRequestHandler):
+    """Counts what is asked for."""
+
+    asked: list[str] = []  # noqa: RUF012 (one server a test)
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Any:
+    """torchvision's with random weights that see something: some scores are near 1."""
+    torch.manual_seed(0)
+    detector: Any = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, score_thresh=SCORE).eval()
+    for module in detector.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    with torch.no_grad():
+        levels = list(detector.backbone(2 * torch.rand(1, 3, 320, 320) - 1).values())
+        for head, spread in ((detector.head.classification_head, 1.6), (detector.head.regression_head, 1.0)):
+            for predictor, level in zip(head.module_list, levels, strict=True):
+                predictor[1].weight *= spread / predictor(level).std()
+    return detector
+
+
+@pytest.fixture
+def published(theirs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of `theirs`, served on this machine where torchvision's would be; nothing of it in the cache."""
+    torch.save(theirs.state_dict(), tmp_path / "plain.pth")
+    digest = hashlib.sha256((tmp_path / "plain.pth").read_bytes()).hexdigest()
+    served = (tmp_path / "plain.pth").rename(tmp_path / f"{NAME}-{digest[:8]}.pth")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/{served.name}"
+        weights = SimpleNamespace(url=url, meta={"categories": CATEGORIES})
+        monkeypatch.setattr(torchvision.models, "get_weight", lambda wanted: {ROW.weights.location: weights}[wanted])
+        monkeypatch.setattr(weights_module, "user_cache_path", lambda _: tmp_path / "cache")
+        Files.asked.clear()
+        yield served
+        server.shutdown()
+
+
+@torch.no_grad()
+def test_answers_are_torchvisions(theirs: Any, published: Path) -> None:
+    """Of one photograph, from its pixels to boxes in them: all that torchvision finds, and nothing else."""
+    detector = load_detector(NAME)
+    assert detector.origin["licence"] == "BSD-3-Clause" and detector.origin["sha256"].startswith(published.stem[-8:])
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).resize((500, 333))
+    tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255
+    (wanted,) = theirs([tensor])
+    categories = np.array([CATEGORIES[label] for label in wanted["labels"].tolist()])
+
+    preprocessing, network = ROW.weights.preprocessing, detector.network
+    pixels, placement = preprocessing.place(photo)
+    wanted_pixels = theirs.transform([tensor])[0].tensors[0]
+    np.testing.assert_allclose(pixels, wanted_pixels.numpy(), rtol=0, atol=1e-5)
+    images = torch.from_numpy(pixels)[None]
+    shipped = network.decoded(network.on_features(network.features(images, network.features_read)), {})["detection"]
+    (task,) = detecting(detector.labels, ROW.postprocessing).values()
+    detail = Detail(min_score=SCORE, most=300)
+    (found,) = decode({role: value.numpy() for role, value in shipped.items()}, [placement], task, detail)
+
+    boxes, scores = wanted["boxes"].numpy(), wanted["scores"].numpy()
+    theirs_sorted = [place for place in _sorted(categories, boxes) if categories[place] != "N/A"]
+    ours_sorted = _sorted(np.array(found.names), found.boxes)
+    assert len(found) > 20 and len(set(found.names)) > 2
+    assert np.array(found.names)[ours_sorted].tolist() == categories[theirs_sorted].tolist()
+    np.testing.assert_allclose(found.scores[ours_sorted], scores[theirs_sorted], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.boxes[ours_sorted], boxes[theirs_sorted], rtol=0, atol=1e-3)
+
+
+def _sorted(names: np.ndarray, boxes: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Scores that are nearly the same may stand in any order."""
+    return np.lexsort((boxes[:, 1], boxes[:, 0], names))
+
+
+def test_weights_are_fetched_once_and_verified(published: Path, tmp_path: Path) -> None:
+    labels = load_detector(NAME).labels
+    assert load_detector(NAME).labels == labels and Files.asked == [f"/{published.name}"]
+    kept = tmp_path / "cache" / "torchvision" / published.name
+    kept.unlink()
+    published.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="does not have the hash"):
+        load_detector(NAME)
+    torch.save({"features.0.0.weight": torch.zeros(1)}, kept)
+    with pytest.raises(WeightsError, match="not of torchvision's ssdlite320_mobilenet_v3_large"):
+        load_detector(NAME)
+
+
+@pytest.mark.usefixtures("published")
+def test_cocos_numbers_without_a_category_are_no_classes() -> None:
+    without = no_objects(CATEGORIES)
+    assert (len(CATEGORIES), len(without), without[:3]) == (91, 11, (0, 12, 26))
+    labels = load_detector(NAME).labels
+    assert len(labels) == len(set(labels)) == 80 and labels[0] == "person" and labels[-1] == "toothbrush"
+    assert labels[11:13] == ("stop sign", "parking meter")  # COCO's 13 and 14, after the gap at 12
+
+
+def test_rows_are_torchvisions() -> None:
+    for name, row in DETECTORS.items():
+        if row.weights.kind != "torchvision":
+            continue
+        weights = torchvision.models.get_weight(row.weights.location)
+        measured = weights.meta["_metrics"]["COCO-val2017"]["box_map"]
+        assert row.figure == f"COCO AP {measured} %"
+        assert weights_module._hash_of(weights.url.rpartition("/")[2])
+        model: Any = torchvision.models.get_model(name, weights=None, weights_backbone=None)
+        preprocessing, transform = row.weights.preprocessing, model.transform
+        assert transform.fixed_size == (preprocessing.width, preprocessing.height)
+        assert (preprocessing.mean, preprocessing.std) == (tuple(transform.image_mean), tuple(transform.image_std))
+        assert (row.postprocessing["iou"], row.postprocessing["most"]) == (model.nms_thresh, model.detections_per_img)
+
+
+def test_every_detector_of_torchvisions_is_had_or_refused_with_a_reason() -> None:
+    known = torchvision.models.list_models(module=torchvision.models.detection)
+    assert {*DETECTORS, *NOT_HERE} >= set(known) and set(NOT_HERE) <= set(known)
+    assert not set(DETECTORS) & set(NOT_HERE)
+    with pytest.raises(
+        UsageError, match=r"fcos_resnet50_fpn can not be .* images of any shape.*Detectors by name: ssdlite320"
+    ):
+        published_detector("fcos_resnet50_fpn")
+    with pytest.raises(UsageError, match="Did you mean ssdlite320_mobilenet_v3_large"):
+        published_detector("ssdlite320_mobilenet_v3")
+    assert published_detector("efficientnet_lite0") is None and published_detector("timm:resnet18") is None

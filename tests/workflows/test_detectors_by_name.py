@@ -1,0 +1,97 @@
+"""A published detector by its name, and a file of its kind, through the shell and the server: the weights are random ones."""
+
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from fastapi.testclient import TestClient
+from served import serving
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+import pocketvision
+from pocketvision.bundle import Bundle, read_bundle
+from pocketvision.cli.main import main
+from pocketvision.data.demo_faces import some_pictures
+from pocketvision.errors import UsageError
+from pocketvision.models import weights as weights_module
+from pocketvision.models.detectors import torchvision_categories
+from pocketvision.models.published_detectors import DETECTORS
+from pocketvision.workflows.serve import source_of
+
+NAME = "ssdlite320_mobilenet_v3_large"
+WEIGHTS = "torchvision, SSDLite320_MobileNet_V3_Large_Weights.COCO_V1"
+LICENCE = f"{NAME}: weights of {WEIGHTS}, trained on COCO 2017. Licence: BSD-3-Clause."
+
+
+def weights_file(path: Path, outputs: int) -> Path:
+    """Random weights that see one class in everything: the last one."""
+    torch.manual_seed(0)
+    detector: Any = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=outputs)
+    for predictor in detector.head.classification_head.module_list:
+        predictor[1].bias.detach().view(-1, outputs)[:, -1] = 5
+    torch.save(detector.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache after the name was used once."""
+    folder = tmp_path_factory.mktemp("named")
+    file = weights_file(folder / "plain.pth", 91)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    file = file.rename(folder / f"{NAME}-{digest[:8]}.pth")
+    location = DETECTORS[NAME].weights.location
+    weights = SimpleNamespace(url=file.as_uri(), meta={"categories": torchvision_categories(location)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "get_weight", lambda wanted: {location: weights}[wanted])
+        patch.setattr(weights_module, "user_cache_path", lambda _: folder / "cache")
+        pocketvision.load(NAME)
+    file.unlink()  # from here on it is in the cache or nowhere
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("converted")
+def test_a_name_stands_for_a_bundle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = some_pictures(1)[0]
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", NAME, str(picture), "--out", str(tmp_path / "answers.jsonl")])
+    told = capsys.readouterr()
+    assert ended.value.code == 0 and LICENCE in told.err
+    answer = json.loads((tmp_path / "answers.jsonl").read_text(encoding="utf-8"))["answers"]["detection"]
+    assert {each["label"] for each in answer["objects"]} == {"toothbrush"}
+    source = source_of(NAME)
+    assert source.name == NAME
+    with serving(source.folder) as client:
+        assert posted(client, picture)["objects"] == answer["objects"]
+    bundle = read_bundle(source.folder)
+    assert bundle.credit == LICENCE and len(bundle.labels) == 80 and bundle.manifest.origin["sha256"]
+    assert pocketvision.verify(source.folder).images > 0
+
+
+def posted(client: TestClient, picture: Path) -> dict[str, Any]:
+    headers = {"content-type": "image/png"}
+    answer = client.post("/predict", content=picture.read_bytes(), headers=headers).json()
+    return answer["predictions"][0]["answers"]["detection"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_one_is_imported(tmp_path: Path) -> None:
+    bundle: Bundle = pocketvision.import_weights(
+        weights_file(tmp_path / "best.pth", 3), model=NAME, labels=["crack", "stain"], out=tmp_path / "bundle"
+    )
+    assert bundle.labels == ("crack", "stain") and bundle.task.head == "ssd_lite" and bundle.credit == ""
+    found = pocketvision.load(tmp_path / "bundle")(some_pictures(1)[0])
+    assert set(found.names) == {"stain"}
+
+
+def test_the_number_of_labels_has_to_fit(tmp_path: Path) -> None:
+    file = weights_file(tmp_path / "best.pth", 3)
+    for labels in (["crack"], []):
+        with pytest.raises(UsageError, match=r"3 outputs.* names were given .*expected 2, in index order"):
+            pocketvision.import_weights(file, model=NAME, labels=labels)
