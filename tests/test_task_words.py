@@ -83,7 +83,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     ("the demo shows a classifier", "label", "cli/demo.py"),
     ("what a suspect picture is called by, in the report", "label", "evaluation/report/suspects.py"),
     ("what matplotlib calls a line's legend", "label", "evaluation/pareto.py evaluation/report/plots.py"),
-    ("a word of a message", "label", "workflows/import_weights.py export/from_onnx.py"),
+    ("a word of a message", "label", "export/taken.py export/from_onnx.py"),
 )
 """Why, which names, and in which files."""
 

@@ -75,7 +75,9 @@ def test_random_numbers_go_on_as_before(bundle: Bundle) -> None:
 
 def test_a_bundle_without_weights_was_quantized(network: Network, tmp_path: Path) -> None:
     bare = written(network, tmp_path / "int8", name="notes.txt")
-    with pytest.raises(UsageError, match=r"int8 holds no model\.safetensors, .* quantized\. Take the bundle"):
+    with pytest.raises(
+        UsageError, match=r"int8 holds no model\.safetensors, .* quantized, or made of an ONNX file\. Take the bundle"
+    ):
         rebuilt(bare)
 
 

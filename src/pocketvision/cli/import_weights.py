@@ -14,12 +14,20 @@ from pocketvision.printable import counted
 def import_weights(
     weights: Annotated[
         Path,
-        typer.Argument(help="A .safetensors file or a torch checkpoint in our, timm's or torchvision's key layout."),
+        typer.Argument(
+            help="A .safetensors file or torch checkpoint in our, timm's or torchvision's key layout; or a detector's .onnx."
+        ),
     ],
-    model: Annotated[str, typer.Option(help="The architecture the weights are of.")],
+    model: Annotated[
+        str | None, typer.Option(help="The architecture, or the detector of torchvision's, that the weights are of.")
+    ] = None,
     labels: Annotated[
-        str, typer.Option(help="Class names in index order: a text file with one a line, or names with commas.")
-    ],
+        str | None,
+        typer.Option(
+            help="Class names in index order: a text file with one a line, or names with commas.  [default: COCO's, for 91 "
+            "outputs of a detector]"
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The bundle's folder.  [default: NAME-bundle beside the weights]")
     ] = None,
@@ -27,7 +35,10 @@ def import_weights(
     crop_share: Annotated[
         float | None, typer.Option(help="Share of the resized short side that the crop keeps.")
     ] = None,
-    interpolation: Annotated[str | None, typer.Option(help="bilinear or bicubic.")] = None,
+    interpolation: Annotated[str | None, typer.Option(help="bilinear, bicubic or bilinear_no_antialias.")] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="What gives way where an image has another shape: crop, pad or stretch.")
+    ] = None,
     mean: Annotated[
         str | None, typer.Option(help="Three numbers with commas: what was subtracted in training.")
     ] = None,
@@ -37,12 +48,15 @@ def import_weights(
 ) -> None:
     """Make a bundle of somebody's trained weights and label list.
 
-    Preprocessing is not in a weights file: what you do not give is taken from the published weights of that key layout, and the
-    command prints it. Compare it with how the weights were trained.
+    An .onnx file is a detector's, with boxes (left, top, right and bottom in its input's pixels) and scores (a class each) for
+    every candidate. Preprocessing is not in a file of weights: what you do not give is taken from the published weights of that
+    key layout, and the command prints it. Compare it with how the weights were trained.
 
     Example:
 
         pocketvision import best.pth --model mobilenet_v2 --labels classes.txt --out leaves-bundle
+
+        pocketvision import best.pth --model ssdlite320_mobilenet_v3_large --labels crack,stain
     """
     from pocketvision.workflows.import_weights import import_weights as run_import
 
@@ -56,6 +70,7 @@ def import_weights(
             size=size,
             crop_share=crop_share,
             interpolation=interpolation,
+            fit=fit,
             mean=_three(mean, "--mean"),
             std=_three(std, "--std"),
             weights_key=weights_key,

@@ -1,6 +1,6 @@
 """What every backend asks of its input and gives for none: the same words whichever runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,12 @@ def checked(images: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
             f"{', '.join(map(str, expected))})"
         )
     return np.ascontiguousarray(images)
+
+
+def one_by_one(run: Callable[[NDArray[np.float32]], Outputs], images: NDArray[np.float32]) -> Outputs:
+    """The outputs for N >= 1 images of a graph that takes one at a time."""
+    found = [run(images[place : place + 1]) for place in range(len(images))]
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
 def writable(images: NDArray[np.float32]) -> NDArray[np.float32]:

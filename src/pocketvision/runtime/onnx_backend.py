@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, unknown_name
-from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers
+from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers, one_by_one
 from pocketvision.utf8_path import utf8_path
 
 CPU = "CPUExecutionProvider"
@@ -39,7 +39,8 @@ class OnnxBackend:
         self._session = session
         self._input = session.get_inputs()[0]
         self.outputs: Shapes = {output.name: tuple(output.shape[1:]) for output in session.get_outputs()}
-        _, _, height, width = self._input.shape
+        batch, _, height, width = self._input.shape
+        self._alone = batch == 1  # a graph that somebody else made, for one image at a time
         self.size: tuple[int, int] = (height, width)
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
@@ -47,6 +48,9 @@ class OnnxBackend:
         images = checked(images, self.size)
         if len(images) == 0:
             return no_answers(self.outputs)
+        return one_by_one(self._run, images) if self._alone else self._run(images)
+
+    def _run(self, images: NDArray[np.float32]) -> Outputs:
         values = self._session.run(list(self.outputs), {self._input.name: images})
         return dict(zip(self.outputs, values, strict=True))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers
+from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers, one_by_one
 from pocketvision.utf8_path import utf8_path
 
 
@@ -21,7 +21,8 @@ class OpenVinoBackend:
         """names: of the outputs, as the file has them. Compiling adds the names of what it folds into one with them."""
         self._compiled = compiled
         self._own = local()
-        _, _, height, width = compiled.input(0).partial_shape
+        batch, _, height, width = compiled.input(0).partial_shape
+        self._alone = batch.is_static and batch.get_length() == 1
         self.size: tuple[int, int] = (height.get_length(), width.get_length())
         self.outputs: Shapes = {
             name: tuple(side.get_length() for side in list(port.partial_shape)[1:])
@@ -33,6 +34,9 @@ class OpenVinoBackend:
         images = checked(images, self.size)
         if len(images) == 0:
             return no_answers(self.outputs)
+        return one_by_one(self._run, images) if self._alone else self._run(images)
+
+    def _run(self, images: NDArray[np.float32]) -> Outputs:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request = self._own.request

@@ -46,25 +46,14 @@ def _convert(name: str, folder: Path) -> Bundle:
         raise MissingExtraError(
             f"{name} is no folder, and converting the pre-trained network of that name", "train"
         ) from error
-    from pocketvision.data.demo_faces import some_pictures
-    from pocketvision.export.shipping import ship
-    from pocketvision.export.taken_detector import ship_detector
+    from pocketvision.export.taken import ship_classifier, ship_detector
     from pocketvision.models.detectors import load_detector
     from pocketvision.models.published_detectors import published_detector
     from pocketvision.models.weights import load_pretrained
-    from pocketvision.tasks.classification.task import classifying
 
     if published_detector(name) is not None:
         return ship_detector(load_detector(name), folder)
     pretrained = load_pretrained(name)
     if pretrained.labels is None:
         raise BundleError(f"The weights of {name} do not tell their classes' names, so they can not be used directly.")
-    images = some_pictures()
-    return ship(
-        pretrained.network,
-        folder,
-        tasks=classifying(pretrained.labels),
-        preprocessing=pretrained.preprocessing,
-        load=lambda index: pretrained.preprocessing.place(images[index]),
-        names=[image.name for image in images],
-    ).bundle
+    return ship_classifier(pretrained.network, folder, pretrained.labels, pretrained.preprocessing)

@@ -1,0 +1,62 @@
+"""Bundles of networks whose weights are taken as somebody else trained them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pocketvision.bundle import Bundle
+from pocketvision.data.demo_faces import some_pictures
+from pocketvision.errors import UsageError
+from pocketvision.export.shipping import ship
+from pocketvision.models.detectors import Detector
+from pocketvision.models.network import Network
+from pocketvision.models.weights import Pretrained
+from pocketvision.preprocessing import Preprocessing
+from pocketvision.printable import counted
+from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.detection.task import detecting
+
+_PICTURES = 16
+"""That the exported file is compared on: detectors' inputs are large."""
+
+
+def ship_detector(detector: Detector, folder: Path, preprocessing: Preprocessing | None = None) -> Bundle:
+    """Write it to `folder`. preprocessing: None takes its publisher's. Raises AgreementError and writes nothing where the
+    exported file says something else."""
+    prepared, images = preprocessing or detector.published.weights.preprocessing, some_pictures(_PICTURES)
+    return ship(
+        detector.network,
+        folder,
+        tasks=detecting(detector.labels, detector.published.postprocessing),
+        preprocessing=prepared,
+        load=lambda index: prepared.place(images[index]),
+        names=[image.name for image in images],
+        origin=detector.origin,
+    ).bundle
+
+
+def ship_classifier(network: Network, folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> Bundle:
+    """The same of a classifier, compared on the embedded faces."""
+    images = some_pictures()
+    return ship(
+        network,
+        folder,
+        tasks=classifying(labels),
+        preprocessing=preprocessing,
+        load=lambda index: preprocessing.place(images[index]),
+        names=[image.name for image in images],
+    ).bundle
+
+
+def check_classes(pretrained: Pretrained, path: Path, model: str, labels: Sequence[str]) -> None:
+    """Raise UsageError where the weights of a file have no classifier, or one of another number of classes than labels."""
+    if pretrained.untrained_classifier:
+        raise UsageError(
+            f"{path} holds no classifier, only the layers before it, so it has no outputs for labels. "
+            f"Train a classifier on images of yours: pocketvision train FOLDER --model {model} --weights {path}"
+        )
+    classes = pretrained.network.num_classes
+    if classes != len(labels):
+        raise UsageError(
+            f"{path} has {counted(classes, 'output')} and {counted(len(labels), 'label')}: expected one name an output, in index "
+            "order."
+        )
