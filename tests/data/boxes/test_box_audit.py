@@ -315,6 +315,10 @@ def test_a_table_of_boxes_by_other_names(tmp_path: Path) -> None:
     given = {"label_column": "what", "box_columns": ["l", "t", "r", "b"], "format": "box-table"}
     samples = read_samples(place, path_column="file", **given)
     assert truth_of(samples).boxes.tolist() == expected.tolist()
+    samples = read_samples(place, path_column="file", **{**given, "format": None})  # columns of boxes say what it is
+    assert truth_of(samples).boxes.tolist() == expected.tolist()
+    with pytest.raises(UsageError, match="--box-columns names columns of the format box-table"):
+        read_samples(place, path_column="file", **{**given, "format": "image-table"})
     with pytest.raises(UsageError, match="no column 'left' for a side of boxes"):
         read_samples(place, format="box-table", box_columns=["left", "t", "r", "b"])
     for row, message in (("0.png,a,,,,", "the label 'a' without a box"), ("0.png,,1,2,3,4", "a box without a label")):

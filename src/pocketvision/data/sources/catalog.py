@@ -37,6 +37,8 @@ from pocketvision.tasks.classification.truth import CLASSIFICATION
 
 GROUP = "pocketvision.sources"
 
+_OF_BOXES = "box-table"
+
 
 def _read_split_overlay(table: Path, options: SourceOptions) -> Samples:
     origin, class_names = read_origin(table)
@@ -100,14 +102,20 @@ def read_samples(
 
     format: a name of SOURCES; None takes the one with the most specific evidence, among those that give the truth of `task`, a
     kind of task, if there is one. labels: every class name in index order; None takes the names found, in natural order. The
-    column names matter to tables alone; box_columns are four, of left, top, right and bottom, none finds them. images: where the
-    pictures are that a source names by paths; None is the table's folder, or where the format has them.
+    column names matter to tables alone; box_columns are four, of left, top, right and bottom, and say that it is a table of
+    boxes; none finds them. images: where the pictures are that a source names by paths; None is the table's folder, or where
+    the format has them.
     min_per_class: classes with fewer images are left out, which is noted.
 
     Raises UsageError for a path that is absent, empty, of no or of several formats, for images without any truth, and for
     content that does not hold together (each source says what it refuses).
     """
-    place = _existing(Path(path))
+    place, box = _existing(Path(path)), tuple(box_columns)
+    if box and format not in (None, _OF_BOXES):
+        raise UsageError(
+            f"--box-columns names columns of the format {_OF_BOXES}, and {place} is to be read as {format}."
+        )
+    format = _OF_BOXES if box else format
     name, said = _recognised(place, task) if format is None else (format, ())
     if images is not None and not _row(name).names_files:
         what = "folder of images" if place.is_dir() else f"source of the format {name}"
@@ -119,7 +127,7 @@ def read_samples(
         raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
     options = SourceOptions(
         labels=None if labels is None else tuple(labels),
-        columns=Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns)),
+        columns=Columns(path_column, label_column, split_column, group_column, box=box),
         images=None if images is None else Path(images),
     )
     samples = _read(Origin(place, name, options))
