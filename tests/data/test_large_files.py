@@ -1,10 +1,13 @@
 """JSON and XML of any size, and those that are made to hurt."""
 
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pocketvision.data import large_json
 from pocketvision.data.large_json import json_elements
@@ -117,3 +120,38 @@ def test_broken_xml_is_said_with_its_line(tmp_path: Path) -> None:
     for text in ("<a>\n<b></a>", "", "<a>"):
         with pytest.raises(UsageError, match=r"line [12]: not readable as XML"):
             xml_root(written(tmp_path, text))
+
+
+@pytest.mark.slow
+def test_a_large_coco_file_is_checked_in_little_memory(tmp_path: Path) -> None:
+    """170 MB, a third of a million boxes: the memory is that of the boxes, not of what is written beside them."""
+    boxes, pictures = 330_000, 400
+    (tmp_path / "images").mkdir()
+    for number in range(pictures):
+        Image.new("L", (64, 48), number % 256).save(tmp_path / f"images/{number}.png")
+    images = [{"id": number, "file_name": f"{number}.png", "width": 64, "height": 48} for number in range(pictures)]
+    outline = ", ".join(["10.25"] * 60)
+    with (tmp_path / "instances.json").open("w") as file:
+        file.write(f'{{"images": {json.dumps(images)}, "categories": [{{"id": 1, "name": "a"}}], "annotations": [')
+        for number in range(boxes):
+            box = f"[{number % 50 + number / boxes:.6f}, {number // 50 % 40}, 5, 4.5]"
+            file.write(
+                f'{", " if number else ""}{{"id": {number}, "image_id": {number % pictures}, "category_id": 1, "bbox": {box}, '
+                f'"segmentation": [[{outline}]], "iscrowd": 0}}'
+            )
+        file.write("]}")
+    assert (tmp_path / "instances.json").stat().st_size > 150e6
+    script = (
+        "import resource, sys\n"
+        "from pocketvision.data.sources.catalog import read_samples\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "samples = read_samples(sys.argv[1])\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "truth = samples.truth['detection']\n"
+        "held = sum(each.nbytes for each in truth.rows.columns.values())\n"
+        "print(len(truth.boxes), grown * 1024, held / len(truth.boxes))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    count, grown, each = map(float, found.stdout.split())
+    assert count > 300_000 and each <= 40
+    assert grown < 200 * boxes + 60e6  # some 200 bytes a box while they are sorted and compared
