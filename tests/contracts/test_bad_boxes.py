@@ -91,7 +91,7 @@ def messy(folder: Path) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 6
     noise(folder / "images/turned.png", exif=exif)
-    noise(folder / "images/large.png", (2000, 1500))
+    noise(folder / "images/large.png", (2000, 1500), compress_level=0)
     noise(folder / "images/loose.png", seed=77)
     (folder / "images/29.png").unlink()
     images = [{"id": number, "file_name": name, "width": 48, "height": 40} for number, name in enumerate(names)]

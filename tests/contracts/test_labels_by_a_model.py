@@ -16,6 +16,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.cli.main import main
 from pocketvision.data.box_writers.answers import Destination, answer_sink
 from pocketvision.data.box_writers.catalog import WRITERS
+from pocketvision.data.boxes import changes as changes_file
 from pocketvision.data.boxes.changes import partners_of
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
@@ -177,18 +178,19 @@ def test_only_pictures_of_one_name_are_compared(bundle: Bundle, pictures: Path, 
         pocketvision.changes(tmp_path / "coco", pictures)
 
 
-def test_boxes_around_one_object_are_partners() -> None:
-    """The box that overlaps most, and of those alike the one of its class; thousands of boxes in bounded memory."""
+def test_boxes_around_one_object_are_partners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The box that overlaps most, and of those alike the one of its class; thousands of boxes in parts."""
+    monkeypatch.setattr(changes_file, "_PAIRS", 100_000)
     boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 10], [3, 0, 13, 10]])
     found = partners_of(boxes, ["a", "b", "b"], np.array([[0.0, 0, 10, 10], [0, 0, 10, 10]]), ["b", "a"])
     assert found.tolist() == [1, 0, -1]
-    corner = np.random.default_rng(0).random((6000, 2)) * 3000
+    corner = np.random.default_rng(0).random((2000, 2)) * 1500
     many = np.concatenate([corner, corner + 4], axis=1)
     order = np.random.default_rng(1).permutation(len(many))
-    assert (order[partners_of(many, ["a"] * 6000, many[order], ["a"] * 6000)] == np.arange(6000)).all()
+    assert (order[partners_of(many, ["a"] * 2000, many[order], ["a"] * 2000)] == np.arange(2000)).all()
     none = np.zeros((0, 4))
     assert (
-        partners_of(none, [], many, ["a"] * 6000).tolist() == []
+        partners_of(none, [], many, ["a"] * 2000).tolist() == []
         and (partners_of(many[:3], ["a"] * 3, none, []) < 0).all()
     )
 

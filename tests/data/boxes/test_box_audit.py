@@ -268,21 +268,6 @@ def test_a_class_in_the_test_that_training_never_saw(tmp_path: Path) -> None:
     assert "ImageSets/Main: train.txt, val.txt, test.txt, trainval.txt" in samples.reading[1]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (12_000, 9)])
-def test_pictures_of_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
-    place = DRAWN_SETS["yolo"](tmp_path)
-    Image.new("L", size).save(place / "images/train/0.png")
-    boxes = truth_of(read_samples(place)).rows.row(0)["boxes"]
-    assert ((boxes >= 0) & (boxes <= [*size, *size])).all()
-    assert audit(read_samples(place)).readable.all()
-
-
-def test_thousands_of_boxes_in_one_image(tmp_path: Path) -> None:
-    marks = [{"image_id": n % 2, "bbox": [n % 97 * 0.4, n // 97 * 0.2, 6, 5]} for n in range(10_000)]
-    samples = read_samples(coco(tmp_path, marks, names=["0.png", "1.png"]))
-    assert truth_of(samples).rows.lengths.min() > 4000 and audit(samples).readable.all()
-
-
 def test_entities_are_refused(tmp_path: Path) -> None:
     for name, file in (("voc", "Annotations/0.xml"), ("cvat", "annotations.xml")):
         place = DRAWN_SETS[name](tmp_path)
