@@ -1,12 +1,11 @@
 """changes(): what a person has made of boxes, such as those that a model drew."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from pocketvision.data.boxes.changes import Changes, changes_between
-from pocketvision.data.boxes.reading import NoBoxesError
-from pocketvision.data.samples import Samples
+from pocketvision.data.boxes.reading import with_or_without_boxes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.tasks.detection.truth import DETECTION
 
@@ -35,12 +34,4 @@ def changes(
         box_columns=box_columns,
         images=images,
     )
-    return changes_between(*(_with_or_without_boxes(read, each) for each in (before, after)))
-
-
-def _with_or_without_boxes(read: Callable[[str | Path], Samples], data: str | Path) -> Samples:
-    """A model may have found nothing, and a person may have taken everything away."""
-    try:
-        return read(data)
-    except NoBoxesError as error:
-        return error.samples
+    return changes_between(*(with_or_without_boxes(partial(read, each)) for each in (before, after)))

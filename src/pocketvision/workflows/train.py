@@ -83,12 +83,8 @@ def train(
     source = given_data(data, paths, labels, task)
     run_settings = RunSettings(
         data=str(source.resolve()) if isinstance(source, Path) else "",
-        columns={
-            "path_column": path_column,
-            "label_column": label_column,
-            "split_column": split_column,
-            **({"box_columns": [*box_columns]} if box_columns else {}),
-        },
+        columns={"path_column": path_column, "label_column": label_column, "split_column": split_column}
+        | ({"box_columns": [*box_columns]} if box_columns else {}),
         labels=None if labels is None or isinstance(source, InMemory) else list(labels),
         recipe=wanted,
         data_fingerprint="",

@@ -3,7 +3,7 @@
 import math
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,14 @@ class NoBoxesError(UsageError):
     def __init__(self, message: str, samples: Samples) -> None:
         super().__init__(message)
         self.samples = samples
+
+
+def with_or_without_boxes(read: Callable[[], Samples]) -> Samples:
+    """What is read, where a model may have found nothing, or a person taken everything away."""
+    try:
+        return read()
+    except NoBoxesError as error:
+        return error.samples
 
 
 class Drawn:
