@@ -230,9 +230,9 @@ def test_what_the_data_decides_is_resolved() -> None:
 
 def test_heads_without_a_closed_form_and_random_starts_learn_by_gradients() -> None:
     heads, tail = Recipe().resolved(800, closed_form=False).phases
-    assert (heads.solver, heads.epochs) == (tail.solver, tail.epochs) == ("gradient", 13)
+    assert (heads.solver, heads.epochs, tail.solver, tail.epochs) == ("gradient", 13, "gradient", 4)
     heads, tail = Recipe().resolved(200, closed_form=False).phases
-    assert (heads.epochs, tail.epochs) == (46, MOST_EPOCHS)  # of 7 steps
+    assert (heads.epochs, tail.epochs) == (46, 15)  # of 7 steps
     assert Recipe().resolved(20, closed_form=False).phases[0].epochs == MOST_OF_HEADS
     scratch = given("model.weights=none").resolved(800, closed_form=True)
     assert [(p.solver, p.epochs) for p in scratch.phases] == [("gradient", 20), ("gradient", 20)]
@@ -242,7 +242,7 @@ def test_a_task_s_batch_and_rate_are_taken_where_none_is_given() -> None:
     asked = StepSize(16, 2e-3)
     heads, tail = Recipe().resolved(208, closed_form=False, step_size=asked).phase_settings()
     assert (heads.batch, heads.lr, heads.epochs) == (16, 2e-3, 25)  # 13 steps an epoch
-    assert (tail.batch, tail.lr) == (16, 3e-4)
+    assert (tail.batch, tail.lr, tail.epochs) == (16, 3e-4, 8)
     own = given("batch=32", "optimizer.lr=0.001").resolved(208, closed_form=False, step_size=asked)
     assert own.step_size == STEP_SIZE
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _LARGEST = 1e15
 FIXED_EPOCHS = (15, 20)
 """Of linear heads alone, that take little time, and from a random start, where the number of pictures says too little."""
+AFTER_MAPS = 3
+"""A phase of stages takes a third of its steps after heads on maps, which have learned nearly all by then: of blood cells AP50
+was 0.87 to 0.88 on the validation pictures before ten epochs of the last stages, and in them."""
 RUN_TO_THEIR_END = ("cosine", "one_cycle")
 PATIENCE = 7
 
@@ -257,7 +260,7 @@ class Recipe:
         if self.model.from_scratch:
             return scratch
         if phase.unfreeze:
-            return epochs_of(phase.steps, steps)
+            return epochs_of(phase.steps if closed_form else phase.steps // AFTER_MAPS, steps)
         return linear if closed_form else epochs_of(phase.steps, steps, MOST_OF_HEADS)
 
     @property

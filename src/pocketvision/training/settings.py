@@ -40,7 +40,7 @@ class Phase:
     steps: int = setting(
         320,
         "About how many steps a phase takes that is given no epochs: 4 to 30 epochs of them; up to 100 of heads alone that "
-        "have no closed form",
+        "have no closed form, and a third of the steps after them",
         low=1,
         high=100_000_000,
     )
