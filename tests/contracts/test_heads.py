@@ -11,10 +11,13 @@ from pocketvision.models.network import Decoded, Network
 from pocketvision.tasks.catalog import task_named
 
 BACKBONES = ("mobilenet_v3_small", "vit_tiny_16")
+LARGE = ("detr_6", *(f"efficientdet_d{size}" for size in range(1, 8)))
+"""Like another head but for more layers and channels: put to the test by `make test-slow`."""
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HEADS]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_head_learns_and_decodes_on_any_backbone(name: str, backbone: str) -> None:
     row = head_named(name)
     assert (row.name, head_named(row.name)) == (name, row)
@@ -41,7 +44,7 @@ def test_a_head_has_the_roles_of_its_kind(name: str) -> None:
     assert HEADS[name].roles == task_named(HEADS[name].kind).role_names
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", NAMES)
 def test_features_in_half_precision_give_whole_numbers(name: str) -> None:
     """A backbone that learns in bfloat16 hands such features over; heads compute as their weights are."""
     network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec(name, 3)}).eval()

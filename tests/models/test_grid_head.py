@@ -1,16 +1,22 @@
 """The anchor-free head: where its cells lie, what its numbers mean, how the levels are chosen."""
 
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
 from pocketvision.errors import UsageError
+from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.features import Feature
 from pocketvision.models.heads.catalog import head_named
 from pocketvision.models.heads.detection.grid import PRIOR, SIDE, GridHead, levels_of
 from pocketvision.models.heads.detection.pan import PathAggregation
 from pocketvision.models.heads.head import HeadSpec
-from pocketvision.models.network import Network
+from pocketvision.models.network import Decoded, Network, fold_norms
 
 LEVELS = (Feature("fine", 8, 8, 1), Feature("coarse", 16, 16, 2))
 
@@ -33,7 +39,7 @@ def test_cells_lie_on_the_input_the_fine_ones_first() -> None:
 
 def test_it_begins_unsure_with_boxes_around_its_cells() -> None:
     head = GridHead(LEVELS, 3, width=8)
-    for layer in (*head.distances, *head.logits):
+    for layer in (*head.branch.distances, *head.branch.logits):
         torch.nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
     outputs = head(maps())
     shipped = head.decode(outputs, {})
@@ -54,7 +60,13 @@ def test_what_one_level_sees_reaches_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("name", "sides"),
-    [("grid", [8, 16, 32]), ("grid_shared", [8, 16, 32]), ("grid_p2", [4, 8, 16, 32]), ("grid_p6", [8, 16, 32, 64])],
+    [
+        ("grid", [8, 16, 32]),
+        ("grid_shared", [8, 16, 32]),
+        ("grid_p2", [4, 8, 16, 32]),
+        ("grid_p6", [8, 16, 32, 64]),
+        ("grid_one_to_one", [8, 16, 32]),
+    ],
 )
 def test_rows_differ_in_their_levels(name: str, sides: list[int]) -> None:
     network = Network(ARCHITECTURES["efficientnet_lite0"], {"detection": HeadSpec(name, 2)}).eval()
@@ -62,6 +74,39 @@ def test_rows_differ_in_their_levels(name: str, sides: list[int]) -> None:
         outputs = network.on_features(network.features(torch.zeros(1, 3, 128, 128), network.features_read))["detection"]
     assert outputs["cells"][0, :, 2].unique().tolist() == sides
     assert outputs["logits"].shape[1] == sum((128 // side) ** 2 for side in sides)
+
+
+def test_the_branch_that_says_each_object_once_ships_alone_and_does_not_move_the_neck() -> None:
+    torch.manual_seed(0)
+    head = GridHead(LEVELS, 3, width=8, one_to_one=True).eval()
+    outputs = head(maps())
+    assert outputs["single_logits"].shape == outputs["logits"].shape == (2, 21, 3)
+    shipped = head.decode(outputs, {})
+    assert torch.equal(shipped["boxes"], outputs["single_boxes"])
+    assert torch.equal(shipped["scores"], torch.sigmoid(outputs["single_logits"]))
+    assert not torch.equal(shipped["scores"], torch.sigmoid(outputs["logits"]))
+    (outputs["single_logits"].square().sum() + outputs["single_boxes"].square().sum()).backward()
+    learned = {name.split(".")[0] for name, each in head.named_parameters() if each.grad is not None}
+    assert learned == {"single"}
+
+
+@pytest.mark.slow  # the exporter, twice
+@torch.no_grad()
+def test_what_only_learns_is_not_in_the_graph_that_ships(tmp_path: Path) -> None:
+    """It has as many weights as without a second branch, and gives the same in ONNX Runtime."""
+    sizes = {}
+    for name in ("grid", "grid_one_to_one"):
+        network = Network(ARCHITECTURES["small_cnn"], {"detection": HeadSpec(name, 3)}).eval()
+        graph = Decoded(fold_norms(network), {}).eval()
+        images = torch.randn(3, 3, 64, 64)
+        write_graph(graph, tmp_path / f"{name}.onnx", example=images[:2], outputs=graph.names)
+        session = onnxruntime.InferenceSession(tmp_path / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        said = session.run(list(graph.names), {"images": images.numpy()})
+        for found, wanted in zip(said, graph(images), strict=True):
+            np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-3)
+        initializers = onnx.load(tmp_path / f"{name}.onnx").graph.initializer
+        sizes[name] = sum(int(np.prod(each.dims)) for each in initializers if len(each.dims) == 4)
+    assert sizes["grid"] == sizes["grid_one_to_one"] > 100_000
 
 
 def test_one_tower_is_smaller() -> None:

@@ -84,6 +84,25 @@ def test_a_paper_s_head_finds_them_too(trained: Trained, tmp_path: Path) -> None
     assert any(note.startswith("An answer that never looks") for note in result.notes)
 
 
+@pytest.mark.parametrize("head", ["efficientdet_d0", "grid_one_to_one"])
+def test_other_heads_find_them_too(trained: Trained, tmp_path: Path, head: str) -> None:
+    settings = ["phases.1.epochs=20", "phases.2.epochs=0", "batch=16", f"data.size={SIZE}", "cache.views=3"]
+    result = pocketvision.train(trained.data, out=tmp_path / "run", settings=[*settings, f"model.head={head}"])
+    assert result.evaluations[0].to_dict()["ap50"] > 0.9
+    kept = read_bundle(result.bundle.folder).tasks["detection"].postprocessing
+    assert kept.get("nms", "class") == ("none" if head == "grid_one_to_one" else "class")
+
+
+def test_detr_says_what_it_needs_and_begins_to_learn(trained: Trained, tmp_path: Path) -> None:
+    """Far too short to find anything; what it says of the pictures that it learns from fits better all the same."""
+    settings = ["phases.1.epochs=6", "phases.2.epochs=0", "batch=16", f"data.size={SIZE}", "cache.views=1"]
+    settings += ["model.head=detr", "phases.1.lr=0.0002"]
+    result = pocketvision.train(trained.data, out=tmp_path / "run", settings=settings)
+    assert any("needs much data and long training" in note for note in result.notes)
+    assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss
+    assert read_bundle(result.bundle.folder).tasks["detection"].postprocessing["nms"] == "none"
+
+
 def test_the_bundle_says_what_it_is(trained: Trained) -> None:
     task = read_bundle(trained.result.bundle.folder).tasks["detection"]
     assert (task.kind, task.head, task.labels) == ("detection", "grid", ("square", "disc"))

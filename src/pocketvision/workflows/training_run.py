@@ -307,6 +307,9 @@ def _start(
         solved = any(phase.solver == "ridge" for phase in recipe.phase_settings())
         heads = head_specs(truth, recipe.model.dropout, head=recipe.model.head, solved=solved)
         pretrained.network.set_heads(heads)
+    for row in pretrained.network.head_rows.values():
+        if row.remark:
+            log.note(row.remark)
     interpolation = cast(Interpolation, recipe.data.interpolation)
     preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
     preprocessing = fitted(preprocessing, truth)

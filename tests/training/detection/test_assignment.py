@@ -33,6 +33,20 @@ def test_an_object_takes_the_cells_in_it_that_fit_best() -> None:
     assert not found.ignored.any()
 
 
+def test_with_one_cell_an_object_takes_the_best_of_several() -> None:
+    """Alignments 0.5 and 0.8 / 64, as above: the same first cell."""
+    found = assign(
+        torch.tensor([[0.0, 0, 16, 16], [0, 0, 16, 8]]),
+        torch.tensor([[0.5], [0.8]]),
+        cells((4, 4), (12, 4)),
+        torch.tensor([[0.0, 0, 16, 16]]),
+        torch.tensor([0]),
+        ~NONE.new_ones(1),
+        most=1,
+    )
+    assert found.objects.tolist() == [0, -1] and found.quality.tolist() == [1.0, 0.0]
+
+
 def test_the_best_cell_is_to_score_its_overlap() -> None:
     """IoU 1/2 at best: nobody is asked to be surer than that."""
     found = assign(

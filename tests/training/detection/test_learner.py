@@ -8,6 +8,7 @@ from torch import Tensor
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.tasks.detection.truth import BoxLabels
+from pocketvision.training.detection.assignment import ALPHA
 from pocketvision.training.detection.learner import BOX_WEIGHT, DetectionLearner
 from pocketvision.training.learned_tasks import augmentation_of, closed_form, fitted, input_size, objective_of
 from pocketvision.training.learner import LearnerOptions
@@ -58,6 +59,34 @@ def test_a_box_is_worth_its_overlap() -> None:
     parts = learner().loss(said, targets([0]))  # type: ignore[arg-type]
     assert parts["box"].item() == pytest.approx(BOX_WEIGHT * 0.5)
     assert parts["score"].item() == pytest.approx(np.log(2), abs=1e-3)
+
+
+def test_a_second_branch_has_one_cell_an_object_and_needs_no_suppression() -> None:
+    """Both branches say a cell's object alike, at two cells: the first has both learn it, the second the better one alone, so
+    that the other is to be silent. What is measured and shipped is the second, without suppression."""
+    said = outputs(scores(0.5, others=1e-4))
+    object_ = BoxLabels.of([([[0, 0, 16, 8]], [0])], NAMES)
+    said["boxes"][0, :2] = torch.tensor([0.0, 0, 16, 8])
+    said["logits"][0, 1, 0] = torch.logit(torch.tensor(0.25))
+    said |= {"single_logits": said["logits"].clone(), "single_boxes": said["boxes"].clone()}
+    learns = learner()
+    batch = learns.targets(object_, np.array([0]), [WHOLE])
+    parts = {name: each.item() for name, each in learns.loss(said, batch).items()}
+    assert parts.keys() == {"score", "box", "single_score", "single_box"}
+    # One to many: shares 1 and (1/2)^ALPHA, of which the second cell is to score as much.
+    share = 0.5**ALPHA
+    second = -(share * np.log(0.25) + (1 - share) * np.log(0.75))
+    assert parts["score"] == pytest.approx((np.log(2) + second) / (1 + share), abs=1e-3)
+    # One to one: the second cell's 1/4 is wrong.
+    assert parts["single_score"] == pytest.approx(np.log(2) - np.log(0.75), abs=1e-3)
+    assert parts["box"] == parts["single_box"] == 0
+    said["logits"].fill_(-20)
+    record = learns.record(said, batch)
+    assert record.nms == "none" and learns.validated([record]).figure == pytest.approx(1.0)
+    assert learns.calibrate([record])["nms"] == "none"
+    twice = record.images[0].found.boxes[:2]  # nothing was suppressed
+    assert twice.tolist() == [[0, 0, 16, 8]] * 2
+    assert learns.score_of(said, 0).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_background_asks_for_silence_alone() -> None:

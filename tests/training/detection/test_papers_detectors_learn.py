@@ -1,4 +1,4 @@
-"""SSDLite and YOLO's first head learn what stands before them by heart, on frozen features of a small backbone."""
+"""Heads with their papers' losses learn what stands before them by heart, on frozen features of a small backbone."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,6 +12,7 @@ from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.tasks.detection.overlap import ious
 from pocketvision.tasks.detection.truth import BoxLabels
+from pocketvision.training.detection.efficientdet_loss import efficientdet_loss
 from pocketvision.training.detection.ssd_loss import ssd_loss
 from pocketvision.training.detection.yolo_v1_loss import yolo_v1_loss
 
@@ -24,7 +25,14 @@ ROWS: list[tuple[list[list[float]], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("head", "loss", "rate"), [("ssd_lite", ssd_loss, 1e-2), ("yolo_v1", yolo_v1_loss, 2e-3)])
+@pytest.mark.parametrize(
+    ("head", "loss", "rate"),
+    [
+        ("ssd_lite", ssd_loss, 1e-2),
+        ("yolo_v1", yolo_v1_loss, 2e-3),
+        pytest.param("efficientdet_d0", efficientdet_loss, 3e-3, marks=pytest.mark.slow),
+    ],
+)
 def test_it_learns_by_heart(head: str, loss: Loss, rate: float) -> None:
     torch.manual_seed(0)
     network = Network(ARCHITECTURES["small_cnn"], {"detection": HeadSpec(head, 2, 0.0)}).eval()

@@ -2,7 +2,7 @@
 
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
-from pocketvision.models.heads.detection import grid, ssd, yolo_v1
+from pocketvision.models.heads.detection import detr, efficientdet, grid, ssd, yolo_v1
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
 from pocketvision.models.heads.tags import linear as tags
@@ -19,6 +19,8 @@ HEADS: dict[str, Head] = {
         ssd.LITE_TENSORFLOW,
         ssd.PAPER,
         yolo_v1.ROW,
+        *efficientdet.ROWS,
+        *detr.ROWS,
     )
 }
 GROUP = "pocketvision.heads"

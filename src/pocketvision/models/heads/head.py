@@ -33,7 +33,7 @@ class HeadModule(Protocol):
 class Head:
     """A row. kind: of the task. features: those it reads, by name (features.py); none for a head that reads several, which its
     HeadSpec names, or else `chosen` of the architecture. roles: of what it puts out in the graph that ships; every head of a kind
-    has the same."""
+    has the same. remark: what to know before it learns, as sentences; said when a training begins."""
 
     name: str
     kind: str
@@ -41,6 +41,7 @@ class Head:
     roles: tuple[str, ...]
     build: Build
     chosen: Callable[[ModelSpec], tuple[str, ...]] = multiscale_features
+    remark: str = ""
 
 
 @dataclass(frozen=True)

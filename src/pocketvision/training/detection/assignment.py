@@ -39,9 +39,18 @@ class Assignment:
 
 
 @torch.no_grad()
-def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classes: Tensor, crowd: Tensor) -> Assignment:
+def assign(
+    boxes: Tensor,
+    scores: Tensor,
+    cells: Tensor,
+    objects: Tensor,
+    classes: Tensor,
+    crowd: Tensor,
+    most: int = MOST_CELLS,
+) -> Assignment:
     """boxes (A, 4), scores (A, classes) in [0, 1] and cells (A, 3: centre and side) as the head says them; objects (m, 4),
-    classes (m) int64 and crowd (m) bool as truth does. All pixels are the input's.
+    classes (m) int64 and crowd (m) bool as truth does. All pixels are the input's. most: cells of an object; with 1 it is the
+    best of those that learn it with more (YOLOv10's consistent metric), as far as two branches say the same.
 
     A cell that several objects want learns the one that it overlaps most. An object's best cell is to score its IoU, and the
     others less in proportion to their alignment (the paper's normalised t).
@@ -62,7 +71,7 @@ def assign(boxes: Tensor, scores: Tensor, cells: Tensor, objects: Tensor, classe
         overlaps = pairwise_ious(part, boxes)
         alignment = _alignment(scores[:, classes[start : start + at_once]].T, overlaps)
         near = _within(cells, part, least) & _on_level(cells, part)
-        chosen = _best(torch.where(near, alignment + _LEAST, 0.0))
+        chosen = _best(torch.where(near, alignment + _LEAST, 0.0), most)
         found, place = torch.where(chosen, overlaps, -1.0).max(dim=0)
         owner = torch.where(found > overlap, place + start, owner)
         overlap = torch.maximum(found, overlap)
@@ -103,7 +112,7 @@ def _on_level(cells: Tensor, objects: Tensor) -> Tensor:
     return apart <= apart.amin(dim=1, keepdim=True)
 
 
-def _best(alignment: Tensor) -> Tensor:
-    """(m, A) the MOST_CELLS highest of each row that are above 0."""
-    values, places = alignment.topk(min(MOST_CELLS, alignment.shape[1]), dim=1)
+def _best(alignment: Tensor, most: int) -> Tensor:
+    """(m, A) the `most` highest of each row that are above 0."""
+    values, places = alignment.topk(min(most, alignment.shape[1]), dim=1)
     return torch.zeros_like(alignment, dtype=torch.bool).scatter_(1, places, values > 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +12,18 @@ from torch import Tensor
 from pocketvision.data.balance import class_weights
 from pocketvision.data.boxes.input_size import SMALL, choose_size
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models.heads.detection import grid
+from pocketvision.models.heads.detection.grid import SINGLE
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.comparing import MEASURED
 from pocketvision.tasks.detection.baseline import constant_boxes, figures, records_of
 from pocketvision.tasks.detection.choosing import best_thresholds
-from pocketvision.tasks.detection.decode import BOXES, SCORES, decode
+from pocketvision.tasks.detection.decode import BOXES, NMS, SCORES, decode
 from pocketvision.tasks.detection.precision import average_precisions, mean
 from pocketvision.tasks.detection.record import DetectionRecord, joined, record
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.training.detection.assignment import Assignment, assign
+from pocketvision.training.detection.assignment import MOST_CELLS, Assignment, assign
 from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, score_losses
 from pocketvision.training.detection.papers import Paper, paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
@@ -57,9 +60,10 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Of a batch: what each of its images adds to the figures."""
+    """Of a batch: what each of its images adds to the figures, and which boxes suppress each other (NMS)."""
 
     images: Sequence[DetectionRecord]
+    nms: str = NMS[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +82,16 @@ class DetectionLearner:
         return Targets([_placed(each) for each in inputs], inputs, truth, rows, placements)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        """`score` and `box`, each over the sum of the cells' shares in their objects; or a paper's parts."""
+        """`score` and `box` of each branch, over the sum of the cells' shares in their objects; or a paper's parts."""
         paper = self._paper(outputs)
         if paper is not None:
             return paper.loss(outputs, targets.inputs)
-        score, box, total = self._sums(outputs, targets)
-        most = total.sum().clamp(min=1)
-        return {"score": score.sum() / most, "box": BOX_WEIGHT * box.sum() / most}
+        parts: dict[str, Tensor] = {}
+        for branch, most in _branches(outputs).items():
+            score, box, total = self._sums(outputs, targets, branch, most)
+            shares = total.sum().clamp(min=1)
+            parts |= {f"{branch}score": score.sum() / shares, f"{branch}box": BOX_WEIGHT * box.sum() / shares}
+        return parts
 
     def right(self, outputs: Outputs, targets: Targets) -> tuple[int, int]:
         """Objects that one of the LOOKED_AT highest answers of their image fits, in class and at an IoU of 0.5."""
@@ -108,12 +115,13 @@ class DetectionLearner:
         )
 
     def record(self, outputs: Outputs, targets: Targets) -> Record:
-        task = self._task()
+        nms = _nms(outputs)
+        task = TaskManifest(DETECTION, self.class_names, {BOXES: BOXES, SCORES: SCORES}, "", {"nms": nms})
         shipped = {role: each.numpy() for role, each in _shipped(outputs).items()}
         answers = decode(shipped, targets.placements, task, MEASURED)
         rows = targets.rows.reshape(-1, 1)
         images = [record({}, each, targets.truth.select(row), task) for each, row in zip(answers, rows, strict=True)]
-        return Record(images)
+        return Record(images, nms)
 
     def validated(self, records: Sequence[Record]) -> Validated:
         """What AP lacks of 1, and AP50.
@@ -125,36 +133,36 @@ class DetectionLearner:
         found = average_precisions(joined(images), len(self.class_names))
         return Validated(1 - (mean(found) or 0.0), mean(found[:, 0]) or 0.0)
 
-    def calibrate(self, records: Sequence[Record]) -> dict[str, dict[str, float]]:
-        """`thresholds`: of the best F1 of each class."""
+    def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
+        """`thresholds`: of the best F1 of each class; and `nms`, where it is not the default."""
         images = [image for each in records for image in each.images]
-        return {"thresholds": best_thresholds(images, self.class_names)}
+        found: dict[str, Any] = {"thresholds": best_thresholds(images, self.class_names)}
+        return found if records[0].nms == NMS[0] else {**found, "nms": records[0].nms}
 
     def score_of(self, outputs: Outputs, choice: int) -> Tensor:
-        """The class's highest logit, or of a paper's head its highest score."""
-        said = outputs["logits"] if paper_of(outputs) is None else _shipped(outputs)[SCORES]
-        return said[:, :, choice].amax(dim=1)
+        """The class's highest logit of the branch that ships, or of a paper's head its highest score."""
+        if paper_of(outputs) is None:
+            return outputs[f"{[*_branches(outputs)][-1]}logits"][:, :, choice].amax(dim=1)
+        return _shipped(outputs)[SCORES][:, :, choice].amax(dim=1)
 
     def _paper(self, outputs: Outputs) -> Paper | None:
         """Raises UsageError for options that a paper's loss has not."""
         paper = paper_of(outputs)
         if paper is not None and (self.weighted or self.box_loss != next(iter(BOX_LOSSES))):
             raise UsageError(
-                "SSD's heads and yolo_v1 learn by the losses of their papers, without class weights and other "
-                "losses. Leave out --class-weights and loss.name, or take the head grid."
+                "This head learns by the loss of its paper, without class weights and other losses. Leave out "
+                "--class-weights and loss.name, or take the head grid."
             )
         return paper
 
-    def _task(self) -> TaskManifest:
-        return TaskManifest(DETECTION, self.class_names, {BOXES: BOXES, SCORES: SCORES}, "")
-
-    def _sums(self, outputs: Outputs, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
-        """(N) each: the losses of an image's scores and of its boxes, and the qualities that are asked for."""
-        logits, cells = outputs["logits"].float(), outputs["cells"][0].float()
-        boxes, scores = outputs["boxes"].float(), torch.sigmoid(logits.detach())
+    def _sums(self, outputs: Outputs, targets: Targets, branch: str, most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(N) each: the losses of an image's scores and of its boxes, and the qualities that are asked for. most: cells of an
+        object."""
+        logits, cells = outputs[f"{branch}logits"].float(), outputs["cells"][0].float()
+        boxes, scores = outputs[f"{branch}boxes"].float(), torch.sigmoid(logits.detach())
         sums = [
             self._of_image(
-                each, assign(box.detach(), score, cells, placed.boxes, placed.classes, placed.crowd), box, placed
+                each, assign(box.detach(), score, cells, placed.boxes, placed.classes, placed.crowd, most), box, placed
             )
             for each, score, box, placed in zip(logits, scores, boxes, targets.placed, strict=True)
         ]
@@ -186,7 +194,20 @@ def _shipped(outputs: Outputs) -> dict[str, Tensor]:
     paper = paper_of(outputs)
     if paper is not None:
         return paper.shipped(outputs)
-    return {BOXES: outputs["boxes"], SCORES: torch.sigmoid(outputs["logits"])}
+    return grid.shipped(outputs)
+
+
+def _branches(outputs: Outputs) -> dict[str, int]:
+    """What stands before the roles of each branch of the grid's head, and how many cells an object has there; the one that ships
+    is the last."""
+    return {"": MOST_CELLS, SINGLE: 1} if f"{SINGLE}logits" in outputs else {"": MOST_CELLS}
+
+
+def _nms(outputs: Outputs) -> str:
+    """One of NMS: none where the head learns to say each object once."""
+    paper = paper_of(outputs)
+    once = len(_branches(outputs)) > 1 if paper is None else paper.once
+    return "none" if once else NMS[0]
 
 
 def _placed(truth: BoxLabels) -> Placed:

@@ -23,10 +23,11 @@ def pairwise_ious(one: Tensor, other: Tensor) -> Tensor:
 
 
 def giou_losses(boxes: Tensor, truth: Tensor) -> Tensor:
-    """(n, 4) each, to (n) in [0, 2]: 1 - IoU, and the share of the smallest box around both that neither covers (Rezatofighi
-    et al. 2019)."""
+    """(..., 4) each, of shapes that go together, to (...) in [0, 2]: 1 - IoU, and the share of the smallest box around both that
+    neither covers (Rezatofighi et al. 2019)."""
     overlap, union = _ious(boxes, truth)
-    around = (torch.max(boxes[:, 2:], truth[:, 2:]) - torch.min(boxes[:, :2], truth[:, :2])).clamp(min=0).prod(dim=1)
+    end, corner = torch.max(boxes[..., 2:], truth[..., 2:]), torch.min(boxes[..., :2], truth[..., :2])
+    around = (end - corner).clamp(min=0).prod(dim=-1)
     return 1 - overlap + (around - union) / around.clamp(min=_LEAST)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pocketvision.models.heads.detection.ssd import CENTRE_VARIANCE, SIZE_VARIANCE
+from pocketvision.models.heads.detection.ssd import VARIANCES
 from pocketvision.tasks.detection.overlap import ious
 from pocketvision.tasks.detection.truth import BoxLabels
 
@@ -83,13 +83,20 @@ def _own(
         heappush(wishes, (-float(left[place]), place, each))
 
 
-def offsets_of(boxes: Tensor, defaults: Tensor) -> Tensor:
+def corners_of(defaults: Tensor) -> NDArray[np.float32]:
+    """(A, 4) left, top, right, bottom of centre and sides."""
+    halves = defaults[:, 2:] / 2
+    corners: NDArray[np.float32] = torch.cat([defaults[:, :2] - halves, defaults[:, :2] + halves], dim=1).cpu().numpy()
+    return corners
+
+
+def offsets_of(boxes: Tensor, defaults: Tensor, variances: tuple[float, float] = VARIANCES) -> Tensor:
     """(n, 4) what brings default boxes (n, 4), centre and sides, onto boxes (n, 4), left, top, right, bottom with an area: the
     reverse of the head's `moved`."""
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    across = (centres - defaults[:, :2]) / defaults[:, 2:] / CENTRE_VARIANCE
-    return torch.cat([across, (sides / defaults[:, 2:]).log() / SIZE_VARIANCE], dim=1)
+    across = (centres - defaults[:, :2]) / defaults[:, 2:] / variances[0]
+    return torch.cat([across, (sides / defaults[:, 2:]).log() / variances[1]], dim=1)
 
 
 def ssd_loss(outputs: Mapping[str, Tensor], truths: Sequence[BoxLabels]) -> dict[str, Tensor]:
@@ -98,8 +105,7 @@ def ssd_loss(outputs: Mapping[str, Tensor], truths: Sequence[BoxLabels]) -> dict
     outputs: what the head gives to learn from. truths: the objects of each image, in the input's pixels (BoxLabels.through).
     """
     defaults = outputs["default_boxes"][0]
-    halves = defaults[:, 2:] / 2
-    corners = torch.cat([defaults[:, :2] - halves, defaults[:, :2] + halves], dim=1).cpu().numpy()
+    corners = corners_of(defaults)
     answers = torch.from_numpy(np.stack([matched(corners, each) for each in truths])).to(defaults.device)
     logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
     classes, places = torch.zeros_like(answers), logits.new_zeros(())

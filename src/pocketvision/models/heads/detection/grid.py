@@ -6,7 +6,7 @@ score says how well its box fits. Distances are plain numbers, no distributions.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,9 @@ PRIOR = 0.01
 SIDE = 1.0
 """Distances begin near this many strides."""
 
+SINGLE = "single_"
+"""Before the roles of the branch that says each object once."""
+
 
 def levels_of(architecture: ModelSpec, strides: tuple[int, ...] = LEVELS) -> tuple[str, ...]:
     """The features of those strides that the backbone has. Raises UsageError where it has none of them."""
@@ -46,16 +49,54 @@ def levels_of(architecture: ModelSpec, strides: tuple[int, ...] = LEVELS) -> tup
     return names
 
 
+class Branch(nn.Module):
+    """Scores and boxes at the cells of each level: by a tower each, or by one for both where `shared`."""
+
+    def __init__(self, width: int, levels: int, classes: int, *, shared: bool) -> None:
+        super().__init__()
+        self.box_towers = nn.ModuleList(_tower(width) for _ in range(levels))
+        self.score_towers = nn.ModuleList() if shared else nn.ModuleList(_tower(width) for _ in range(levels))
+        self.distances = nn.ModuleList(nn.Conv2d(width, 4, 1) for _ in range(levels))
+        self.logits = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in range(levels))
+        for layers, bias in (
+            (self.distances, math.log(math.expm1(SIDE))),
+            (self.logits, math.log(PRIOR / (1 - PRIOR))),
+        ):
+            for layer in layers:
+                assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.constant_(layer.bias, bias)
+
+    def forward(self, levels: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(N, width, h, w) of each level to logits (N, A, classes) and distances to the four sides in pixels (N, A, 4)."""
+        distances, logits = [], []
+        for place, (level, stride) in enumerate(zip(levels, strides, strict=True)):
+            located = self.box_towers[place](level)
+            scored = self.score_towers[place](level) if self.score_towers else located
+            distances.append(stride * F.softplus(_in_rows(self.distances[place](located))))
+            logits.append(_in_rows(self.logits[place](scored)))
+        return torch.cat(logits, 1), torch.cat(distances, 1)
+
+
 class GridHead(nn.Module):
     """From maps, the fine ones first, to `logits` (N, A, classes), `boxes` (N, A, 4) (left, top, right, bottom in pixels of the
     input) and `cells` (N, A, 3): the centre of each cell, x and y, and its side, in the same pixels.
 
     A: the cells of all levels, the fine ones first, row by row. shared: one tower for scores and boxes instead of one each.
+    one_to_one: a second branch beside the first, `single_logits` and `single_boxes`, which learns to say each object once (Wang
+    et al. 2024, YOLOv10, section 3.1, https://arxiv.org/abs/2405.14458); it alone ships then, and it does not move the neck.
     Raises UsageError for features that are no maps and for no classes.
     """
 
     def __init__(
-        self, features: tuple[Feature, ...], classes: int, *, width: int = WIDTH, extra: int = 0, shared: bool = False
+        self,
+        features: tuple[Feature, ...],
+        classes: int,
+        *,
+        width: int = WIDTH,
+        extra: int = 0,
+        shared: bool = False,
+        one_to_one: bool = False,
     ) -> None:
         super().__init__()
         if classes < 1:
@@ -66,40 +107,33 @@ class GridHead(nn.Module):
             raise UsageError(f"A detector reads maps; {pooled} is pooled. Take stride8, stride16, stride32, or stages.")
         self.names = tuple(each.name for each in features)
         self.neck = PathAggregation([each.channels for each in features], strides, width, extra)
-        levels = range(len(self.neck.strides))
-        self.box_towers = nn.ModuleList(_tower(width) for _ in levels)
-        self.score_towers = nn.ModuleList() if shared else nn.ModuleList(_tower(width) for _ in levels)
-        self.distances = nn.ModuleList(nn.Conv2d(width, 4, 1) for _ in levels)
-        self.logits = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in levels)
-        for layers, bias in (
-            (self.distances, math.log(math.expm1(SIDE))),
-            (self.logits, math.log(PRIOR / (1 - PRIOR))),
-        ):
-            for layer in layers:
-                assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.constant_(layer.bias, bias)
+        levels = len(self.neck.strides)
+        self.branch = Branch(width, levels, classes, shared=shared)
+        self.single = Branch(width, levels, classes, shared=shared) if one_to_one else None
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """In the precision of the weights."""
-        precision = next(self.parameters()).dtype
+        precision, strides = next(self.parameters()).dtype, self.neck.strides
         levels = self.neck([features[name].to(precision) for name in self.names])
-        boxes, logits, cells = [], [], []
-        for place, (level, stride) in enumerate(zip(levels, self.neck.strides, strict=True)):
-            located = self.box_towers[place](level)
-            scored = self.score_towers[place](level) if self.score_towers else located
-            distances = stride * F.softplus(_in_rows(self.distances[place](located)))
-            own = _cells(level, stride).expand(level.shape[0], -1, -1)
-            centres = own[..., :2]
-            boxes.append(torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1))
-            logits.append(_in_rows(self.logits[place](scored)))
-            cells.append(own)
-        return {"logits": torch.cat(logits, 1), "boxes": torch.cat(boxes, 1), "cells": torch.cat(cells, 1)}
+        cells = torch.cat([_cells(level, stride) for level, stride in zip(levels, strides, strict=True)], 1)
+        cells = cells.expand(levels[0].shape[0], -1, -1)
+        logits, distances = self.branch(levels, strides)
+        outputs = {"logits": logits, "boxes": _boxes(cells, distances), "cells": cells}
+        if self.single is not None:
+            logits, distances = self.single([level.detach() for level in levels], strides)
+            outputs |= {SINGLE + "logits": logits, SINGLE + "boxes": _boxes(cells, distances)}
+        return outputs
 
     def decode(self, outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`boxes` as they are, and `scores` in [0, 1], (N, A, classes)."""
+        """`boxes` as they are, and `scores` in [0, 1], (N, A, classes), of the branch that ships."""
         del postprocessing  # what becomes of them is for lists: tasks/detection/decode.py
-        return {"boxes": outputs["boxes"], "scores": torch.sigmoid(outputs["logits"])}
+        return shipped(outputs)
+
+
+def shipped(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`boxes` and `scores` of what the head gives to learn from."""
+    own = SINGLE if SINGLE + "boxes" in outputs else ""
+    return {"boxes": outputs[own + "boxes"], "scores": torch.sigmoid(outputs[own + "logits"])}
 
 
 def _tower(width: int) -> nn.Sequential:
@@ -111,6 +145,12 @@ def _in_rows(level: Tensor) -> Tensor:
     return level.flatten(2).transpose(1, 2)
 
 
+def _boxes(cells: Tensor, distances: Tensor) -> Tensor:
+    """(N, A, 4) left, top, right, bottom."""
+    centres = cells[..., :2]
+    return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
+
+
 def _cells(level: Tensor, stride: int) -> Tensor:
     """(1, h * w, 3) of a map (N, channels, h, w)."""
     height, width = level.shape[2:]
@@ -119,10 +159,10 @@ def _cells(level: Tensor, stride: int) -> Tensor:
     return torch.stack([across, down, torch.full_like(across, stride)], dim=-1)[None]
 
 
-def _build(*, extra: int = 0, shared: bool = False) -> Build:
+def _build(*, extra: int = 0, shared: bool = False, one_to_one: bool = False) -> Build:
     def build(features: tuple[Feature, ...], classes: int, dropout: float) -> GridHead:
         del dropout  # norms and augmented views keep a convolutional head from learning by heart
-        return GridHead(features, classes, extra=extra, shared=shared)
+        return GridHead(features, classes, extra=extra, shared=shared, one_to_one=one_to_one)
 
     return build
 
@@ -136,5 +176,6 @@ ROWS = (
     _row("grid_shared", _build(shared=True)),
     _row("grid_p2", _build(), partial(levels_of, strides=(4, *LEVELS))),
     _row("grid_p6", _build(extra=1)),
+    _row("grid_one_to_one", _build(one_to_one=True)),
 )
-"""P3 to P5; with one tower; with P2, for small objects; with P6, for large inputs."""
+"""P3 to P5; with one tower; with P2, for small objects; with P6, for large inputs; without suppression after it."""

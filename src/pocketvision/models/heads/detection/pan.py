@@ -22,28 +22,33 @@ def pointwise(inputs: int, outputs: int) -> ConvNormAct:
     return ConvNormAct(inputs, outputs, 1, padding="symmetric", norm_epsilon=EPSILON, activation=ACTIVATION)
 
 
+class Depthwise(PaddedConv2d):
+    """A depthwise convolution: (N, channels, h, w) to (N, channels, ceil(h / stride), ceil(w / stride))."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(channels, channels, kernel, stride=stride, groups=channels, padding="symmetric")
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(input)
+        # The same, with gradients that cost a CPU less.
+        level, padding = self.padded(input)
+        none = level.new_zeros(len(self.weight))
+        learned: Tensor = DepthwiseConvolution.apply(level, self.weight, none, self.stride[0], padding)
+        return learned
+
+
 class Separable(nn.Module):
     """A depthwise convolution, then `pointwise`: (N, channels, h, w) to (N, channels, ceil(h / stride), ceil(w / stride))."""
 
     def __init__(self, channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.depthwise = PaddedConv2d(channels, channels, KERNEL, stride=stride, groups=channels, padding="symmetric")
+        self.depthwise = Depthwise(channels, KERNEL, stride)
         self.pointwise = pointwise(channels, channels)
 
     def forward(self, level: Tensor) -> Tensor:
-        output: Tensor = self.pointwise(self._filtered(level))
+        output: Tensor = self.pointwise(self.depthwise(level))
         return output
-
-    def _filtered(self, level: Tensor) -> Tensor:
-        conv = self.depthwise
-        if not torch.is_grad_enabled():
-            filtered: Tensor = conv(level)
-            return filtered
-        # The same, with gradients that cost a CPU less.
-        level, padding = conv.padded(level)
-        none = level.new_zeros(len(conv.weight))
-        learned: Tensor = DepthwiseConvolution.apply(level, conv.weight, none, conv.stride[0], padding)
-        return learned
 
 
 class PathAggregation(nn.Module):

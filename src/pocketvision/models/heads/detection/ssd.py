@@ -21,6 +21,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.features import EXPANSION, HEAD_CONV, Feature, features_of
 from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, TENSORFLOW, DefaultBoxes
+from pocketvision.models.heads.detection.norms_of_one import applied
 from pocketvision.models.heads.head import Head
 from pocketvision.models.spec import ModelSpec, Padding
 
@@ -30,7 +31,7 @@ EXTRA_CHANNELS = (512, 512, 256, 256, 128)
 COCO_BACKGROUNDS = 11
 """Outputs that stand for no object of networks whose classes are COCO's numbers from 0 to 90: there are 80 categories."""
 
-CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+VARIANCES = 0.1, 0.2
 """An offset of 1 is a tenth of the default box's side for the centre, and 0.2 for the logarithm of a side."""
 
 _LARGEST_GROWTH = math.log(1000 / 16)
@@ -93,7 +94,7 @@ class SsdHead(nn.Module):
         precision = next(self.parameters()).dtype
         maps = [features[name].to(precision) for name in self.names]
         for extra in self.extras:
-            maps.append(_applied(extra, maps[-1]))
+            maps.append(applied(extra, maps[-1]))
         sizes = [(int(each.shape[2]), int(each.shape[3])) for each in maps]
         covered = sizes[0][1] * self.place, sizes[0][0] * self.place
         defaults = torch.from_numpy(self.defaults.boxes(sizes, covered)).to(maps[0].device)
@@ -118,13 +119,14 @@ def shipped(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def moved(defaults: Tensor, offsets: Tensor) -> Tensor:
+def moved(defaults: Tensor, offsets: Tensor, variances: tuple[float, float] = VARIANCES) -> Tensor:
     """Default boxes (..., 4), centre and sides, by their offsets (..., 4), to left, top, right, bottom (..., 4).
 
     A side grows 62.5 times at most, so that nothing overflows.
     """
-    centres = defaults[..., :2] + offsets[..., :2] * CENTRE_VARIANCE * defaults[..., 2:]
-    halves = (offsets[..., 2:] * SIZE_VARIANCE).clamp(max=_LARGEST_GROWTH).exp() * defaults[..., 2:] / 2
+    of_centre, of_size = variances
+    centres = defaults[..., :2] + offsets[..., :2] * of_centre * defaults[..., 2:]
+    halves = (offsets[..., 2:] * of_size).clamp(max=_LARGEST_GROWTH).exp() * defaults[..., 2:] / 2
     return torch.cat([centres - halves, centres + halves], dim=-1)
 
 
@@ -144,19 +146,6 @@ def ssd_lite_features(architecture: ModelSpec) -> tuple[str, ...]:
     return widened[-1] if widened else maps[0], HEAD_CONV if HEAD_CONV in declared else maps[1]
 
 
-def _applied(module: nn.Module, level: Tensor) -> Tensor:
-    """Of one picture a norm can not learn from a map of one place, which has no variance: there it is as it ships."""
-    if not module.training or level.shape[0] > 1 or max(level.shape[2:]) > 2:  # 2, as extras halve it
-        output: Tensor = module(level)
-        return output
-    module.eval()
-    try:
-        alone: Tensor = module(level)
-    finally:
-        module.train()
-    return alone
-
-
 def _one_background(logits: Tensor, backgrounds: int) -> Tensor:
     """(N, A, backgrounds + classes) to (N, A, 1 + classes): the same shares, those of the backgrounds together."""
     if backgrounds == 1:
@@ -168,7 +157,7 @@ def _rows(predictors: nn.ModuleList, maps: Sequence[Tensor], columns: int) -> Te
     """(N, A, columns) of all maps, in the order of the default boxes."""
     rows = []
     for predictor, level in zip(predictors, maps, strict=True):
-        said = _applied(predictor, level).permute(0, 2, 3, 1)  # (N, h, w, boxes * columns)
+        said = applied(predictor, level).permute(0, 2, 3, 1)  # (N, h, w, boxes * columns)
         rows.append(said.reshape(said.shape[0], -1, columns))
     return torch.cat(rows, dim=1)
 
