@@ -16,6 +16,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+from torchvision.models.detection.image_list import ImageList
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models import weights as weights_module
@@ -28,7 +29,7 @@ from pocketvision.tasks.task import Detail
 NAME = "ssdlite320_mobilenet_v3_large"
 ROW = DETECTORS[NAME]
 CATEGORIES = torchvision_categories(ROW.weights.location)
-SCORE = 0.3
+SCORE = 0.7
 
 
 class Files(SimpleHTTPRequestHandler):
@@ -46,21 +47,20 @@ class Files(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def theirs() -> Any:
-    """torchvision's with random weights that see something: some scores are near 1."""
+    """torchvision's with random weights that tell pictures apart: norms as after training, and some scores near 1."""
     torch.manual_seed(0)
     detector: Any = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, score_thresh=SCORE).eval()
-    for module in detector.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
+    norms = [each for each in detector.modules() if isinstance(each, nn.BatchNorm2d)]
+    images = nn.functional.interpolate(2 * torch.rand(2, 3, 40, 40) - 1, size=(320, 320), mode="bilinear")
     with torch.no_grad():
-        levels = list(detector.backbone(2 * torch.rand(1, 3, 320, 320) - 1).values())
-        for head, spread in ((detector.head.classification_head, 1.6), (detector.head.regression_head, 1.0)):
+        for norm in norms:
+            norm.momentum = 1.0
+            norm.train()
+        levels = list(detector.backbone(images).values())
+        for head, spread in ((detector.head.classification_head, 0.48), (detector.head.regression_head, 0.5)):
             for predictor, level in zip(head.module_list, levels, strict=True):
                 predictor[1].weight *= spread / predictor(level).std()
-    return detector
+    return detector.eval()
 
 
 @pytest.fixture
@@ -82,35 +82,38 @@ def published(theirs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 @torch.no_grad()
 def test_answers_are_torchvisions(theirs: Any, published: Path) -> None:
-    """Of one photograph, from its pixels to boxes in them: all that torchvision finds, and nothing else."""
+    """Of one photograph, from its pixels to boxes in them: all that torchvision finds within it, and nothing else."""
     detector = load_detector(NAME)
     assert detector.origin["licence"] == "BSD-3-Clause" and detector.origin["sha256"].startswith(published.stem[-8:])
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).resize((500, 333))
     tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255
-    (wanted,) = theirs([tensor])
-    categories = np.array([CATEGORIES[label] for label in wanted["labels"].tolist()])
-
     preprocessing, network = ROW.weights.preprocessing, detector.network
     pixels, placement = preprocessing.place(photo)
     wanted_pixels = theirs.transform([tensor])[0].tensors[0]
     np.testing.assert_allclose(pixels, wanted_pixels.numpy(), rtol=0, atol=1e-5)
     images = torch.from_numpy(pixels)[None]
+    levels = list(theirs.backbone(images).values())
+    anchors = theirs.anchor_generator(ImageList(images, [(320, 320)]), levels)
+    raw = theirs.postprocess_detections(theirs.head(levels), anchors, [(320, 320)])
+    (wanted,) = theirs.transform.postprocess(raw, [(320, 320)], [(333, 500)])
+    categories = np.array([CATEGORIES[label] for label in wanted["labels"].tolist()])
     shipped = network.decoded(network.on_features(network.features(images, network.features_read)), {})["detection"]
     (task,) = detecting(detector.labels, ROW.postprocessing).values()
     detail = Detail(min_score=SCORE, most=300)
     (found,) = decode({role: value.numpy() for role, value in shipped.items()}, [placement], task, detail)
 
     boxes, scores = wanted["boxes"].numpy(), wanted["scores"].numpy()
-    theirs_sorted = [place for place in _sorted(categories, boxes) if categories[place] != "N/A"]
+    seen = (categories != "N/A") & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # torchvision keeps what is cut to nothing
+    theirs_sorted = [place for place in _sorted(categories, boxes) if seen[place]]
     ours_sorted = _sorted(np.array(found.names), found.boxes)
-    assert len(found) > 20 and len(set(found.names)) > 2
+    assert 20 < len(found) < 300 and len(set(found.names)) > 20
     assert np.array(found.names)[ours_sorted].tolist() == categories[theirs_sorted].tolist()
-    np.testing.assert_allclose(found.scores[ours_sorted], scores[theirs_sorted], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scores[ours_sorted], scores[theirs_sorted], rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.boxes[ours_sorted], boxes[theirs_sorted], rtol=0, atol=1e-3)
 
 
 def _sorted(names: np.ndarray, boxes: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    """Scores that are nearly the same may stand in any order."""
+    """Of answers whose order by score says nothing here."""
     return np.lexsort((boxes[:, 1], boxes[:, 0], names))
 
 
