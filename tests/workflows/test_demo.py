@@ -7,7 +7,8 @@ import pytest
 from pocketvision.data.demo_faces import CHEERFUL, QUESTIONS, TEASING, demo_partition
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import untouched_first
-from pocketvision.training.demo_recipes import POSITIVES, RECIPES, told
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPE, told
+from pocketvision.training.setting_values import changed
 from pocketvision.workflows.demo import demo
 
 
@@ -32,9 +33,32 @@ def test_the_demo_is_led_by_faces_never_seen(tmp_path: Path) -> None:
     assert {path.stem.rsplit("-", 1)[1] for path, _, _ in result.predictions} <= {"noto", "twemoji", "fluent"}
 
 
+@pytest.mark.slow
+def test_the_demo_finds_faces_in_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short form: fewer scenes, half of the epochs."""
+    monkeypatch.setattr("pocketvision.workflows.demo.SCENES", {"train": 64, "val": 12, "test": 16})
+    short = changed(SCENE_RECIPE, {"phases.1.epochs": 12, "data.size": 160})
+    monkeypatch.setattr("pocketvision.workflows.demo.SCENE_RECIPE", short)
+    result = demo(task="detection", out=tmp_path / "run").training
+    test = untouched_first(result.evaluations)[0]
+    assert test.name == "test" and test.to_dict()["images"] == 16
+    assert test.to_dict()["ap50"] > 0.6
+    assert result.bundle.tasks["detection"].labels == ("face",) and result.report.is_file()
+    assert (tmp_path / "run/scenes/annotations/instances_test.json").is_file()
+
+
 def test_what_is_told_of_a_recipe_is_what_differs() -> None:
     assert "in one pass" in told(RECIPES[CHEERFUL]) and "128 pixels" in told(RECIPES[CHEERFUL])
+    assert "neck and head alone" in told(SCENE_RECIPE) and "192 pixels" in told(SCENE_RECIPE)
     assert "phase 2 has 8 epochs" in told(RECIPES[TEASING]) and "weighs 2.0" in told(RECIPES[TEASING])
+
+
+def test_a_question_is_asked_of_single_faces_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean detection"):
+        demo(task="detections", out=tmp_path / "run")
+    with pytest.raises(UsageError, match="leave it out with --task detection"):
+        demo(task="detection", question="teasing", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_question_is_refused_before_anything_is_written(tmp_path: Path) -> None:

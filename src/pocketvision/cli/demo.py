@@ -12,6 +12,9 @@ from pocketvision.cli.terminal import joined, stdout, styled
 
 
 def demo(
+    task: Annotated[
+        str, typer.Option(help="classification of faces, or detection of them in scenes.")
+    ] = "classification",
     question: Annotated[
         str, typer.Option(help="cheerful (or upset), or teasing (or not): the reference job, and hard.")
     ] = "cheerful",
@@ -22,31 +25,39 @@ def demo(
 ) -> None:
     """Train, measure and ship a model on the embedded faces: is a face cheerful or upset? No downloads; about a minute.
 
-    Example:
+    With --task detection it finds the faces, in scenes that are composed of them.
+
+    Examples:
 
         pocketvision demo
+
+        pocketvision demo --task detection
     """
     from pocketvision.evaluation.evaluation import untouched_first
     from pocketvision.workflows.demo import demo as run_demo
 
     with TrainingDisplay() as display:
-        result = run_demo(question=question, out=out, seed=seed, lang=lang, on_event=display)
+        result = run_demo(task=task, question=question, out=out, seed=seed, lang=lang, on_event=display)
     training = result.training
+    example = "IMAGE" if result.predictions else training.run / "scenes" / "test"
     write_json_option(json, training.to_dict())
     if json is None or str(json) != "-":
         print_evaluations(untouched_first(training.evaluations))
         console = stdout()
         console.print()
-        console.print("The bundle on faces it never saw:")
+        if result.predictions:
+            console.print("The bundle on faces it never saw:")
         for path, truth, answer in result.predictions:
             mark = styled("right", "green") if answer.label == truth else styled("wrong", "red")
             console.print(joined(f"  {path.name}: {answer.label} ({answer.probability:.0%}), ", mark), soft_wrap=True)
-        console.print()
+        if result.predictions:
+            console.print()
         for line in (
             f"Done in {training.seconds:.0f} s.",
             f"Report: {training.report}",
             f"Bundle: {training.bundle.folder}",
-            f"Try:    pocketvision predict {training.bundle.folder} IMAGE",
+            f"Try:    pocketvision predict {training.bundle.folder} {example}",
+            f"Serve:  pocketvision serve {training.bundle.folder}",
         ):
             console.print(line, soft_wrap=True)
     if training.interrupted:

@@ -4,12 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.data.demo_faces import CHEERFUL, DemoPartition, demo_partition
+from pocketvision.data.demo_scenes import SCENES, scene_parts, write_scenes
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
-from pocketvision.training.demo_recipes import POSITIVES, RECIPES, told
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPE, told
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, run_training
@@ -19,7 +23,8 @@ SHOWN_PREDICTIONS = 6
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """The training's result, and what its bundle says about a few faces that it never saw: (picture, true label, answer)."""
+    """The training's result, and what its bundle says about a few faces that it never saw: (picture, true label, answer); of
+    scenes none."""
 
     training: TrainResult
     predictions: tuple[tuple[Path, str, Classification], ...]
@@ -27,6 +32,7 @@ class DemoResult:
 
 def demo(
     *,
+    task: str = CLASSIFICATION,
     question: str = CHEERFUL,
     out: str | Path | None = None,
     seed: int = 0,
@@ -35,15 +41,32 @@ def demo(
 ) -> DemoResult:
     """Train on the embedded faces and measure the bundle on faces, a design and both unseen.
 
-    question: "cheerful" (or upset) or "teasing" (or not, the reference job). seed: of the split and of the training.
+    task: "classification", or "detection" of the faces in scenes composed of them; measured on a design unseen. question, of the
+    first: "cheerful" (or upset) or "teasing" (or not, the reference job). seed: of pictures, split and training.
     Needs no network: the pictures are in the package, the weights in a package of the `train` extra.
+    Raises UsageError for a task or a question that there is not.
     """
+    if task not in (CLASSIFICATION, DETECTION):
+        raise unknown_name("task of the demo", task, (CLASSIFICATION, DETECTION))
+    if task == DETECTION:
+        if question != CHEERFUL:
+            raise UsageError(f"--question {question} is asked of single faces; leave it out with --task {task}.")
+        return DemoResult(_train_on_scenes(out, seed, lang, on_event), ())
     partition = demo_partition(question, seed)
     run = new_run_folder(None if out is None else Path(out), Path("demo"))
     recipe = replace(RECIPES[question], seed=seed)
     on_event(Note(told(recipe)))
     result = train_on(partition, run, recipe, POSITIVES[question], lang=lang, on_event=on_event)
     return DemoResult(result, _predict_some(result, partition.samples.select(partition.unseen_faces)))
+
+
+def _train_on_scenes(out: str | Path | None, seed: int, lang: str, on_event: OnEvent) -> TrainResult:
+    """Compose scenes in a new run, and learn from them as from anybody's boxes."""
+    run = new_run_folder(None if out is None else Path(out), Path("demo"))
+    scenes, recipe = run.folder / "scenes", replace(SCENE_RECIPE, seed=seed)
+    write_scenes(scenes, seed, SCENES, scene_parts(seed))
+    on_event(Note(f"{sum(SCENES.values())} scenes are in {scenes}, boxes as COCO writes them. {told(recipe)}"))
+    return run_training(run, _settings(scenes, recipe, lang, None), None, on_event)
 
 
 def train_on(
@@ -62,8 +85,17 @@ def train_on(
     """
     table = run.folder / "faces.csv"
     write_split_csv(table, partition.training_samples())
-    settings = RunSettings(
-        data=str(table.resolve()),
+    unseen = {
+        "unseen_faces": partition.samples.select(partition.unseen_faces),
+        "unseen_design": partition.samples.select(partition.unseen_design),
+        "unseen_both": partition.samples.select(partition.both_unseen),
+    }
+    return run_training(run, _settings(table, recipe, lang, positive), cache_folder, on_event, further=unseen)
+
+
+def _settings(data: Path, recipe: Recipe, lang: str, positive: str | None) -> RunSettings:
+    return RunSettings(
+        data=str(data.resolve()),
         columns={},
         labels=None,
         recipe=recipe,
@@ -72,12 +104,6 @@ def train_on(
         lang=lang,
         positive=positive,
     )
-    unseen = {
-        "unseen_faces": partition.samples.select(partition.unseen_faces),
-        "unseen_design": partition.samples.select(partition.unseen_design),
-        "unseen_both": partition.samples.select(partition.both_unseen),
-    }
-    return run_training(run, settings, cache_folder, on_event, further=unseen)
 
 
 def _predict_some(result: TrainResult, samples: Samples) -> tuple[tuple[Path, str, Classification], ...]:
