@@ -130,6 +130,18 @@ def test_rows_that_are_there_are_not_kept_twice(
         assert written == 4 * cache.row_bytes
 
 
+def test_a_map_that_is_what_lies_at_the_cut_is_not_kept_beside_it(
+    levels: Network, images: ImageViews, tmp_path: Path, compiled: Path
+) -> None:
+    kept = [each.name for own in trunk_layouts(levels, CUT, levels.features_read, height=32, width=32) for each in own]
+    assert levels.at_cut(LEVELS, CUT) == ("stride4",)
+    assert sorted(kept) == sorted({"cut", *LEVELS} - {"stride4"})
+    inputs = cached(levels, images, tmp_path, compiled)
+    assert inputs.views(["stride4"]) == inputs.views(["cut"]) == 3
+    both = next(inputs.batches(["cut", "stride4"], [ROWS]))
+    assert torch.equal(both["cut"], both["stride4"])
+
+
 def test_other_features_are_another_cache(levels: Network, tmp_path: Path) -> None:
     def folders(names: list[str]) -> list[str]:
         layouts = trunk_layouts(levels, CUT, names, height=32, width=32)

@@ -50,6 +50,16 @@ def test_the_parts_add_up() -> None:
     assert plan(SPEEDS, WORK, TRAINED, 120, cuts=[3]).parts["phase 1"] == pytest.approx(15 * 0.84)
 
 
+def test_heads_on_maps_learn_from_all_views() -> None:
+    """Alone too, where pooled features take the clean one."""
+    alone = (PhaseSettings(1, 20, 1e-3, views=4),)
+    for all_views in (False, True):
+        found = plan(SPEEDS, replace(WORK, all_views=all_views), alone, 120, cuts=[0], most_views=4)
+        seen = found.views if all_views else 1
+        assert found.parts["frozen features"] == pytest.approx((640 * seen + 160) * 0.01)
+    assert found.views > 1
+
+
 @pytest.mark.parametrize("phases", [SOLVED, TRAINED])
 @pytest.mark.parametrize("minutes", [1, 1.5, 2, 3, 4, 5])
 def test_most_of_the_time_is_used_and_never_more(phases: tuple[PhaseSettings, ...], minutes: float) -> None:

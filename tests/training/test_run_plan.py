@@ -84,6 +84,7 @@ def keeper(deadline: Deadline, found: list[Mapping[str, Any]], inputs: Any = Non
         inputs,
         Entries(np.arange(36), np.zeros(36, np.int64)),
         Pace(),
+        ["cut"],
         found.append,
         lambda _: None,
         alone,

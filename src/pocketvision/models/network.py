@@ -149,6 +149,16 @@ class Network(nn.Module):
             found.update({names[role]: value for role, value in roles.items()})
         return found
 
+    def at_cut(self, names: Iterable[str], cut: int) -> tuple[str, ...]:
+        """Those of the features `names` that are the very activations at that cut. A transformer's tokens are no map."""
+        maps = isinstance(self.architecture, Architecture)
+        found = {name: self.feature(name) for name in names}
+        return tuple(
+            name
+            for name, each in found.items()
+            if maps and each.cut == cut and each.stride is not None and not name.startswith(EXPANSION)
+        )
+
     def trunk(self, images: Tensor, cut: int) -> Tensor:
         """The stem and the first `cut` stages: (N, 3, H, W) to activations."""
         self._check_cut(cut)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.export.shipping import AGREEMENT_IMAGES
+from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import EpochEnded, Planned, PlannedPhase
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.feeding import make_inputs
-from pocketvision.training.inputs import CachedInputs, Inputs
+from pocketvision.training.inputs import CachedInputs, Inputs, Names
 from pocketvision.training.pace import Pace
 from pocketvision.training.phase_models import cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
@@ -69,7 +70,13 @@ class _Fitting:
             batch=self.recipe.step_size.batch,
             ending=compared + validation + self.ending,
             cached=self.recipe.cache.enabled and not self.recipe.model.from_scratch,
+            all_views=self._reads_maps,
         )
+
+    @property
+    def names(self) -> Names:
+        """What the last phase is fed, of what views are run for."""
+        return [CUT] if self.recipe.phase_settings()[-1].unfreeze else self.network.features_read
 
     @property
     def _reads_maps(self) -> bool:
@@ -197,6 +204,7 @@ def _planned(
         inputs[fitting.cuts[-1]],
         fitting.entries,
         pace,
+        names=fitting.names,
         record=record,
         note=fitting.log.note,
         alone=len(phases) == 1,

@@ -142,6 +142,7 @@ class CachedInputs:
         on_images: OnImages | None = None,
     ) -> None:
         self.images = images
+        self._same = frozenset(runtime.same)
         self._trunk, self._tail = trunk, tail
         self._runtime = runtime
         self._most_views = views
@@ -155,7 +156,7 @@ class CachedInputs:
     def views(self, names: Names) -> int | None:
         """How many views of an image the epochs of a stage walk through."""
         maps = any(len(each.shape) > 1 for each in self._tail.layouts if each.name in names)
-        return self._most_views if maps or not self._needs_tail(names) else 1
+        return self._most_views if maps or not self._same.isdisjoint(names) or not self._needs_tail(names) else 1
 
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)
@@ -163,7 +164,7 @@ class CachedInputs:
 
         def read(rows: Sequence[Row]) -> dict[str, Tensor]:
             keys = [self._key(row) for row in rows]
-            return {name: _as_tensor(self._cache_of(name).read(keys, name)) for name in names}
+            return {name: _as_tensor(self._read(name, keys)) for name in names}
 
         yield from prefetch(read, groups, workers=1, ahead=2)
 
@@ -205,8 +206,9 @@ class CachedInputs:
     def _needs_tail(self, names: Names) -> bool:
         return any(name in self._tail.names for name in names)
 
-    def _cache_of(self, name: str) -> TrunkCache:
-        return self._trunk if name in self._trunk.names else self._tail
+    def _read(self, name: str, keys: Sequence[bytes]) -> NDArray[np.generic]:
+        stored = CUT if name in self._same else name
+        return (self._trunk if stored in self._trunk.names else self._tail).read(keys, stored)
 
     def _key(self, row: Row) -> bytes:
         key = self._keys.get(row)

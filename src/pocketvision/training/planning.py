@@ -26,13 +26,15 @@ _HALF_VIEWS, _TWICE_VIEWS, _STAGE, _FEW, _MISSED, _IDLE = 1.0, 0.3, 1.0, 2.0, 0.
 @dataclass(frozen=True)
 class Work:
     """What a run has to do. pictures: of an epoch. ending: answers of the exported file after the last epoch. cached: whether
-    views are run through the frozen network once, or in every epoch."""
+    views are run through the frozen network once, or in every epoch. all_views: whether heads alone learn from all of them too
+    (CachedInputs.views)."""
 
     pictures: int
     validation: int
     batch: int
     ending: int
     cached: bool = True
+    all_views: bool = False
 
     @property
     def steps(self) -> int:
@@ -149,7 +151,7 @@ def _of(speeds: Speeds, work: Work, phases: Sequence[PhaseSettings], views: int,
     """With what it takes: a pass a view for every cut that features are cached at, and the phases."""
     *earlier, last = phases
     cuts = {each.unfreeze for each in [*earlier, replace(last, unfreeze=unfreeze)] if each.unfreeze} or {0}
-    seen = views if unfreeze or any(each.solver == "ridge" for each in phases) else 1
+    seen = views if unfreeze or work.all_views or any(each.solver == "ridge" for each in phases) else 1
     passes = len(cuts) * (work.pictures * seen + work.validation) * speeds.view if work.cached else 0.0
     compiling = speeds.another if unfreeze != last.unfreeze and work.cached else 0.0
     parts = {"reading and measuring": speeds.before, "frozen features": passes + compiling}

@@ -12,7 +12,7 @@ from pocketvision.models.network import Network
 from pocketvision.printable import counted
 from pocketvision.progress import EpochRecord
 from pocketvision.training.deadline import Deadline
-from pocketvision.training.inputs import IMAGES, CachedInputs, Inputs
+from pocketvision.training.inputs import IMAGES, CachedInputs, Inputs, Names
 from pocketvision.training.measuring import (
     seconds_of_answer,
     seconds_of_export,
@@ -159,7 +159,8 @@ def said(found: Plan, deadline: Deadline, last: PhaseSettings) -> str:
 class RunPlan:
     """Keeps a run to its time: `replan` is what train_phases asks.
 
-    last, inputs: the last phase, as planned, and what feeds it. record: takes what changes in the recipe. note: takes a sentence.
+    last, inputs, names: the last phase, as planned, what feeds it, and with what. record: takes what
+    changes in the recipe. note: takes a sentence.
     alone: whether there is no other phase, so that this one can not be left out.
     """
 
@@ -170,6 +171,7 @@ class RunPlan:
     inputs: Inputs
     entries: Entries
     pace: Pace
+    names: Names
     record: Callable[[Values], None]
     note: Callable[[str], None]
     alone: bool
@@ -210,7 +212,7 @@ class RunPlan:
             return 0.0
         rows = [
             (sample, view_number(replica, view, self.inputs.most_views))
-            for view in range(1, (self.inputs.most_views if self.last.unfreeze else 1) + 1)
+            for view in range(1, (self.inputs.views(self.names) or 1) + 1)
             for sample, replica in zip(self.entries.samples.tolist(), self.entries.replicas.tolist(), strict=True)
         ]
-        return len(self.inputs.missing([CUT], rows)) * (self.pace.view or self.speeds.view)
+        return len(self.inputs.missing(self.names, rows)) * (self.pace.view or self.speeds.view)
