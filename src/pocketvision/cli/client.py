@@ -46,7 +46,7 @@ def predict(
     key_file: KeyFile = None,
     json: JsonFile = None,
 ) -> None:
-    """Classify images with a server's model; rows keep the order of the images, and are `predict`'s.
+    """Ask a model of a server about images; rows keep the order of the images, and are `predict`'s.
 
     A server that is busy, restarts or loses the connection is asked again. An image that can not be read or is refused becomes
     a row with an error. Exit code 0: all answered; 1: some could not be, or no server is there.

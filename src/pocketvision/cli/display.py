@@ -154,7 +154,7 @@ class TrainingDisplay:
         elif isinstance(event, EpochEnded):
             self._epoch(event)
         elif isinstance(event, StepProgress):
-            figures = f"loss {event.loss:.3f}  accuracy {event.accuracy:.1%}  {event.images_per_second:.0f} images/s"
+            figures = f"loss {event.loss:.3f}  {event.accuracy:.1%} right  {event.images_per_second:.0f} images/s"
             self._bar(
                 (event.stage, event.epoch),
                 f"Stage {event.stage}, epoch {event.epoch}",

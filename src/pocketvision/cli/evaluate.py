@@ -69,7 +69,7 @@ def evaluate(
     baseline: Baseline = False,
     json: JsonFile = None,
 ) -> None:
-    """Measure a bundle on labelled images: accuracy with its interval, F1, confusion matrix, calibration.
+    """Measure a bundle on labelled images: accuracy, F1 and calibration of classes, average precision of objects, with intervals.
 
     Classes are matched by name. Images that the bundle learned from are left out and counted.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_figure, format_headline, headline_column
+from pocketvision.cli.comparisons import format_drop, format_headline, headline_column
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -88,8 +88,8 @@ def _print(exported: "tuple[ExportedFile, ...]") -> None:
         table.add_row(
             each.target,
             f"{each.bytes / 1e6:.1f} MB",
-            format_figure(found, "top1_agreement", ".2%"),
-            format_figure(found, "max_probability_difference", ".1e"),
+            f"{found.kept:.2%}",
+            "" if each.largest is None else f"{each.largest:.1e}",
             format_headline(found.headline),
             format_drop(found),
             f"{each.latency.latency_ms:.1f} ms",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pocketvision.workflows.fit import FitResult
 
 
-MaxAccuracyDrop = Annotated[float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")]
+MaxAccuracyDrop = Annotated[
+    float, typer.Option(min=0, max=100, help="Percentage points that the accuracy (of objects: AP) may drop.")
+]
 LabelledImages = Annotated[
     Path | None,
     typer.Option(
@@ -121,7 +123,7 @@ def _print(found: "FitResult") -> None:
             f"{each.latency.latency_ms:.2f} ms",
             format_headline(compared.headline),
             format_drop(compared),
-            ", ".join(each.misses),
+            ", ".join(_said(name, each) for name in each.misses),
             style="bold" if each is found.chosen else "",
         )
     stdout().print(table)
@@ -137,6 +139,11 @@ def _print(found: "FitResult") -> None:
         stdout().print(
             f"Nothing keeps to the budget. Nearest: {_exceeded_limits(found.nearest, found)}", soft_wrap=True
         )
+
+
+def _said(limit: str, trial: "TrialResult") -> str:
+    """A limit's name: the figure's own where it is that."""
+    return trial.figure if limit == "accuracy" else limit
 
 
 def _exceeded_limits(trial: "TrialResult", found: "FitResult") -> str:

@@ -23,7 +23,10 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Cores that the network may use.  [default: all of this process's]")
 ]
 MaxAccuracyDrop = Annotated[
-    float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop, for what is not lossless.")
+    float,
+    typer.Option(
+        min=0, max=100, help="Percentage points that the accuracy (of objects: AP) may drop, for what is not lossless."
+    ),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; `-` is standard output.")

@@ -50,7 +50,7 @@ def predict(
     max_pixels: MaxPixels = 50_000_000,
     json: JsonFile = None,
 ) -> None:
-    """Classify images with a bundle; rows keep the order of the images.
+    """Ask a bundle about images; rows keep the order of the images.
 
     An image that can not be read becomes a row with an error. Exit code 0: all answered; 1: some could not be read.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_figure
+from pocketvision.cli.comparisons import format_drop
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import Images, JsonFile
 from pocketvision.cli.terminal import stdout
@@ -25,7 +25,9 @@ Augmentation = Annotated[str, typer.Option(help="Of the images that tune: none, 
 Distill = Annotated[
     bool, typer.Option("--distill/--no-distill", help="Learn half from the answers of the network as it was.")
 ]
-MaxAccuracyDrop = Annotated[float, typer.Option(min=0, max=100, help="Percentage points that the accuracy may drop.")]
+MaxAccuracyDrop = Annotated[
+    float, typer.Option(min=0, max=100, help="Percentage points that the accuracy (of objects: AP) may drop.")
+]
 LabelledImages = Annotated[
     Path | None,
     typer.Option(help="Labelled images: its training split tunes, its validation split judges.  [default: the run's]"),
@@ -88,14 +90,15 @@ def prune(
 
 def _print(found: "PruneResult") -> None:
     compared = found.comparison
-    drop, same = format_drop(compared), format_figure(compared, "top1_agreement", ".1%")
+    drop, same = format_drop(compared), f"{compared.kept:.1%}"
     images = counted(compared.images, "image")
+    name = "" if compared.headline is None else compared.headline.name
     lines = (
         f"Multiply-accumulates: {found.before.macs / 1e6:.1f} M to {found.after.macs / 1e6:.1f} M; parameters: "
         f"{found.before.parameters / 1e6:.2f} M to {found.after.parameters / 1e6:.2f} M",
         f"Weights that are not zero: {found.nonzero:,} of {found.weights:,}",
         f"One image: {found.float_latency.latency_ms:.2f} ms to {found.latency.latency_ms:.2f} ms",
-        f"{f'Same answers: {same} of' if same else 'Compared on'} {images}{f'; drop {drop}' if drop else ''}",
+        f"Same answers: {same} on {images}{f'; {name} drops by {drop}' if drop else ''}",
         f"Bundle: {found.bundle.folder}",
     )
     for line in lines:

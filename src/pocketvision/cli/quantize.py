@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pocketvision.cli.comparisons import format_drop, format_figure, format_headline, headline_column, too_few_images
+from pocketvision.cli.comparisons import format_drop, format_headline, headline_column, too_few_images
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccuracyDrop
 from pocketvision.cli.terminal import stdout
@@ -98,7 +98,7 @@ def _print(found: "QuantizeResult") -> None:
         table.add_row(
             each.settings.title,
             f"{each.bytes / 1e6:.1f} MB",
-            format_figure(compared, "top1_agreement", ".2%"),
+            f"{compared.kept:.2%}",
             format_headline(compared.headline),
             format_drop(compared),
             "" if timed is None else f"{timed.latency_ms:.1f} ms",

@@ -89,7 +89,7 @@ def threshold(
     max_pixels: MaxPixels = 50_000_000,
     json: JsonFile = None,
 ) -> None:
-    """Choose from which probability on a class is answered, and write that into the bundle. Its network stays as it is.
+    """Choose from which probability or score on a class is answered, and write that into the bundle. Its network stays as it is.
 
     Images that the bundle learned from are left out. What was chosen on few images is uncertain: look at the intervals.
 
@@ -192,7 +192,7 @@ def _lines(found: "ThresholdResult") -> Iterator[str]:
         }
         yield "Now: " + "; ".join(f"{name.replace('_', ' ')}: {_told(each)}" for name, each in told.items())
     if not found.now:
-        yield "Now: the most probable class, and never unsure."
+        yield f"Now: {found.unset}."
     yield f"Bundle: {found.bundle.folder}"
 
 

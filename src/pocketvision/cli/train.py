@@ -62,15 +62,15 @@ def _option(alias: Alias) -> tuple[Any, Any]:
 @with_aliases(_option)
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="An image folder (DATA/class/*.jpg) or a CSV or Parquet table.")
+        Path | None, typer.Argument(help="Images and what is said of them: a folder, a table, COCO, YOLO …")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
     effort: Annotated[
         str | None,
         typer.Option(
-            help="How long it may take: quick (a head in closed form, one pass), default, best (more stages, for longer).  "
-            "[default: default]"
+            help="How long it may take: quick (the heads alone, in one pass where they have a closed form), default, best "
+            "(more stages, for longer).  [default: default]"
         ),
     ] = None,
     recipe: Annotated[
@@ -115,7 +115,7 @@ def train(
     json: JsonFile = None,
     **flat: Any,
 ) -> None:
-    """Train a classifier on a folder or table of images; leave a report and a bundle.
+    """Train on images with classes, tags, numbers or boxes; leave a report and a bundle.
 
     Examples:
 

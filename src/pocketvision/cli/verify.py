@@ -29,7 +29,7 @@ def verify(bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")], j
     if json is None or str(json) != "-":
         stdout().print(
             f"{bundle}: {counted(verification.files, 'file')} intact; {counted(verification.images, 'golden image')}, "
-            f"largest probability difference {verification.max_probability_difference:.1e} "
+            f"largest difference {verification.max_probability_difference:.1e} "
             f"(at most {verification.tolerance:.0e})",
             soft_wrap=True,
         )

@@ -1,7 +1,8 @@
 """An exported file: run where its users will run it, compared with the network, timed."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.bundle_images import BundleImages
 from pocketvision.compression.variant import answered_with, json_safe
-from pocketvision.errors import AgreementError
+from pocketvision.errors import AgreementError, PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Answers, Exportable
 from pocketvision.export.targets import Target
@@ -22,8 +23,9 @@ from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERA
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.comparing import Records, compare_tasks
 from pocketvision.tasks.differences import largest_difference
+from pocketvision.tasks.manifest import by_task
 from pocketvision.tasks.measuring import Comparison
-from pocketvision.tasks.task import TOLERANCE
+from pocketvision.tasks.task import TOLERANCE, Agreement
 
 REPORT = "export-failed.json"
 
@@ -33,8 +35,10 @@ class ExportedFile:
     """What was written for a target, how its answers compare with the network's, and how fast it is: both None where this machine
     can not run it. `bytes` of all its files.
 
-    calibration_images: that the ranges of its 8 bits were found on. golden_tolerance: by how much its probabilities of the golden
-    images may differ from the network's on another machine, for a file that differs here; None for all else.
+    agreement: how far its numbers are from the network's (tasks/task.py), by TASK.NAME where there are several tasks.
+    calibration_images: that the ranges of its 8 bits were found on. golden_tolerance: by
+    how much its answers to the golden images may differ from the network's on another machine, for a file that differs here; None
+    for all else.
     """
 
     target: str
@@ -42,8 +46,15 @@ class ExportedFile:
     bytes: int
     comparison: Comparison | None
     latency: Latency | None
+    agreement: Mapping[str, float] = field(default_factory=dict)
     calibration_images: int | None = None
     golden_tolerance: float | None = None
+
+    @property
+    def largest(self) -> float | None:
+        """The largest difference of one of its numbers that counts; None where it was not run."""
+        named = [value for name, value in self.agreement.items() if re.search(r"(^|\.)max_\w+_difference$", name)]
+        return max(named, default=None)
 
     def figures(self) -> dict[str, float]:
         """What the manifest keeps; of a file that was not run, that no image was measured."""
@@ -52,12 +63,13 @@ class ExportedFile:
         latency = {name: round(value, 3) for name, value in asdict(self.latency).items()}
         own = {"calibration_images": self.calibration_images, GOLDEN_TOLERANCE: self.golden_tolerance}
         given = {name: value for name, value in own.items() if value is not None}
-        return {**self.comparison.figures(), **latency, "bytes": self.bytes, **given}
+        return {**self.agreement, **self.comparison.figures(), **latency, "bytes": self.bytes, **given}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         comparison = None if self.comparison is None else self.comparison.to_dict()
-        return {**asdict(replace(self, comparison=None)), "comparison": comparison}
+        plain = asdict(replace(self, comparison=None, agreement={}))
+        return {**plain, "comparison": comparison, "agreement": dict(self.agreement)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +88,31 @@ class Reference:
 
 def exported_file(name: str, target: Target, written: Path, reference: Reference, seconds: float) -> ExportedFile:
     """The file's figures. Raises AgreementError when it may not be shipped."""
-    answers = target.open_answers(written, reference.source)
-    found = _all_answers(target, answers, reference.images)
+    try:
+        answers = target.open_answers(written, reference.source)
+        found = _all_answers(target, answers, reference.images)
+    except (PocketVisionError, OSError):
+        raise
+    except Exception as error:  # runtimes raise what they please
+        raise AgreementError(
+            f"{target.files[0]} was written for {name}, and its runtime does not run it: {error}. It was not added."
+        ) from error
     tasks, images = reference.bundle.tasks, reference.images
     own = answered_with(tasks, found, images.placements, images.truth)
     comparison = compare_tasks(tasks, reference.records, own.records)
+    agreed = {
+        name: task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
+        for name, task in tasks.items()
+    }
     measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
+    measured = replace(measured, agreement=by_task({name: _without_tolerance(each) for name, each in agreed.items()}))
     exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
-    _raise_unless_close(exported, target, reference, found)
+    _raise_unless_close(exported, target, reference, agreed.values())
     return exported
+
+
+def _without_tolerance(found: Agreement) -> dict[str, float]:
+    return {name: value for name, value in found.to_dict().items() if name != "tolerance"}
 
 
 def _measured(
@@ -138,14 +166,15 @@ def _pixels(file: Path, preprocessing: Preprocessing) -> NDArray[Any]:
     return np.asarray(decode(file, white_level=preprocessing.white_level))
 
 
-def _raise_unless_close(exported: ExportedFile, target: Target, reference: Reference, found: Outputs) -> None:
+def _raise_unless_close(
+    exported: ExportedFile, target: Target, reference: Reference, agreed: Iterable[Agreement]
+) -> None:
     """Raise AgreementError, the figures left beside the bundle, when the file may not be shipped."""
     try:
         if target.lossless:
             files = [str(file) for file in reference.images.files]
-            for task in reference.bundle.tasks.values():
-                agreed = task_named(task.kind).agree(task.tensors(reference.answers), task.tensors(found))
-                agreed.require(exported.files[0], files)
+            for each in agreed:
+                each.require(exported.files[0], files)
         elif exported.comparison is not None and not exported.comparison.within(reference.most_points):
             raise AgreementError(f"{exported.files[0]}: {exported.comparison.explain(reference.most_points)}")
     except AgreementError as error:

@@ -45,6 +45,12 @@ class TrialResult:
         """The trial and the backend."""
         return f"{self.trial}, {self.backend}"
 
+    @property
+    def figure(self) -> str:
+        """What is compared, by its name."""
+        headline = self.comparison.headline
+        return "figure" if headline is None else headline.name
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         # "rung" is what bundles have said since 0.1.

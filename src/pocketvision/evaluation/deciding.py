@@ -67,6 +67,11 @@ class ThresholdResult:
         found = self.bundle.tasks[self.task].postprocessing.get(CHOSEN_FOR, {})
         return dict(found)
 
+    @property
+    def unset(self) -> str:
+        """What is answered where nothing decides, in words."""
+        return deciding_row(self.bundle, self.task).unset
+
     def points(self, evaluation: Evaluation) -> Mapping[str, OperatingPoint]:
         """By class, what the answers of `before` or `after` are."""
         each = evaluation.tasks[self.task]

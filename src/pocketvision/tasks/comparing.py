@@ -133,6 +133,11 @@ class SeveralComparisons:
         return self.worst.drop_interval
 
     @property
+    def kept(self) -> float:
+        """The least of all."""
+        return min(each.kept for each in self.tasks.values())
+
+    @property
     def closeness(self) -> tuple[float, ...]:
         """The least of all."""
         return min(each.closeness for each in self.tasks.values())

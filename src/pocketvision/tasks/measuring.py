@@ -60,6 +60,10 @@ class Comparison(Protocol):
         """Its paired 95 % interval, in percentage points."""
 
     @property
+    def kept(self) -> float:
+        """How much of the reference's answers the candidate gives too, at most 1."""
+
+    @property
     def closeness(self) -> tuple[float, ...]:
         """To rank candidates by: the greater, the better it keeps to the reference."""
 
@@ -150,12 +154,14 @@ class Deciding(Generic[Record]):
     task, or one another, UnmetWishError for those that the images do not allow.
     decide: the same records, answered as another state of the task says.
     points: by class, what the answers of records with truth, and of this state of the task, are.
+    unset: what is answered where no threshold is set, in words.
     abstains: whether an answer with a low score can be unsure (--abstain-below).
     """
 
     choose: Callable[[Sequence[Record], TaskManifest, Sequence[Wish], str | None], TaskManifest]
     decide: Callable[[Sequence[Record], TaskManifest], Sequence[Record]]
     points: Callable[[Sequence[Record], TaskManifest], Mapping[str, OperatingPoint]]
+    unset: str
     abstains: bool = True
 
 

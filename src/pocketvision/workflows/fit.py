@@ -159,6 +159,5 @@ def _plot(result: FitResult) -> None:
         )
         for each in result.trials
     ]
-    write_plot(
-        result.plot, points, cost="milliseconds of one image", value="accuracy, %", limit=result.budget.latency_ms
-    )
+    value = f"{result.nearest.figure}, %"
+    write_plot(result.plot, points, cost="milliseconds of one image", value=value, limit=result.budget.latency_ms)

@@ -177,10 +177,10 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
         several = "; or ".join(f"{name} ({rows[name].expects})" for name in best)
         apart = " or, for what it is read, --task" if len({rows[name].kinds for name in best}) > 1 else ""
         raise UsageError(f"{place} can be read as {several}. Say which it is with --format{apart}.")
-    if len(found) == 1:
+    others = [name for name, evidence in found.items() if name != best[0] and evidence > ASKED]
+    if not others:
         return best[0], ()
-    others = ", ".join(name for name in found if name != best[0])
-    return best[0], (f"Read as {best[0]}, not as {others}; --format says otherwise.",)
+    return best[0], (f"Read as {best[0]}, not as {', '.join(others)}; --format says otherwise.",)
 
 
 def _read(origin: Origin) -> Samples:

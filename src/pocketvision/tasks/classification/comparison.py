@@ -44,6 +44,11 @@ class ClassComparison:
         return None if known is None else Headline(HEADLINE, known, self.reference_interval)
 
     @property
+    def kept(self) -> float:
+        """The share of the same answers."""
+        return self.top1_agreement
+
+    @property
     def closeness(self) -> tuple[float, ...]:
         """Points gained, then the share of the same answers, then how close the probabilities are."""
         return -(self.drop or 0.0), self.top1_agreement, -self.mean_probability_difference

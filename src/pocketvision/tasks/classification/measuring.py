@@ -15,5 +15,5 @@ MEASURING = Measuring[Classification, ClassRecord](
     compare=compare_records,
     mistakes=mistakes,
     headline_of=kept_accuracy,
-    deciding=Deciding(choose_thresholds, decide, points),
+    deciding=Deciding(choose_thresholds, decide, points, "the most probable class, and never unsure"),
 )

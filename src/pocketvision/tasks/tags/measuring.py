@@ -17,5 +17,5 @@ MEASURING = Measuring[Tags, TagRecord](
     compare=compare,
     mistakes=mistakes,
     headline_of=partial(kept_headline, name=HEADLINE),
-    deciding=Deciding(choose_thresholds, decide, points, abstains=False),
+    deciding=Deciding(choose_thresholds, decide, points, "each tag from one half on", abstains=False),
 )
