@@ -130,6 +130,47 @@ def test_it_is_served(bundle: Bundle, pictures: Path) -> None:
         assert "export const cells" in client.get(f"/{page.lstrip('/')}").text
 
 
+def test_its_tensors_are_asked_for(bundle: Bundle, pictures: Path) -> None:
+    """The Open Inference Protocol: boxes and scores before any is suppressed, of preprocessed inputs and of files."""
+    files = [base64.b64encode((pictures / f"{number}.png").read_bytes()).decode() for number in range(2)]
+    golden = bundle.golden()
+    with serving(bundle.folder) as client:
+        name = client.get("/models").json()["models"][0]["name"]
+        described = client.get(f"/v2/models/{name}").json()
+        shapes = {each["name"]: each["shape"] for each in described["outputs"]}
+        assert shapes == {"boxes": [-1, 16, 4], "scores": [-1, 16, 2]}
+        for tensor in (
+            {"datatype": "BYTES", "shape": [2], "data": files},
+            {"datatype": "FP32", "shape": [2, 3, 64, 64], "data": golden["images"].ravel().tolist()},
+        ):
+            sent = {"inputs": [{"name": "images", **tensor}]}
+            answer = client.post(f"/v2/models/{name}/infer", json=sent).json()
+            told = {each["name"]: np.reshape(each["data"], each["shape"]) for each in answer["outputs"]}
+            np.testing.assert_allclose(told["boxes"], golden["boxes"], atol=1e-4)
+            if tensor["datatype"] == "FP32":
+                np.testing.assert_allclose(told["scores"], golden["scores"], atol=1e-4)
+            else:
+                assert [*(told["scores"] > 0.5).sum(axis=(1, 2))] == [2, 1]
+
+
+def test_what_is_usual_is_kept_and_what_is_not_is_counted(bundle: Bundle, tmp_path: Path) -> None:
+    """Pictures without objects have nothing to be sure of; drift of the others' confidence is measured from 200 on."""
+    cells = [[(RED, number % 4, 1 + number % 2)] if number % 10 else [] for number in range(230)]
+    truth = write_pictures(tmp_path / "pictures", cells)
+    names = [f"{number}.png" for number in range(len(cells))]
+    write_boxes(Samples(tmp_path / "pictures", names, {"detection": truth}), "coco", tmp_path / "data")
+    own = shutil.copytree(bundle.folder, tmp_path / "own")
+    pocketvision.evaluate(own, tmp_path / "data", baseline=True)
+    kept = read_bundle(own).manifest.baseline
+    assert (kept["confidence"].images, kept["brightness"].images) == (207, 230)
+    with serving(own) as client:
+        asked(client, tmp_path / "pictures" / "1.png")
+        asked(client, tmp_path / "pictures" / "10.png")
+        told = client.get("/metrics").text
+        line = next(each for each in told.splitlines() if each.startswith("pocketvision_confidence_count"))
+        assert 'task="detection"' in line and line.endswith(" 1.0")
+
+
 def asked(client: TestClient, picture: Path) -> dict[str, list[dict[str, object]]]:
     response: httpx.Response = client.post(
         "/predict", content=picture.read_bytes(), headers={"content-type": "image/png"}
@@ -215,6 +256,25 @@ def test_callers_choose_how_much_they_want(bundle: Bundle, pictures: Path) -> No
     assert len(Predictor(bundle, detail=Detail(most=1)).answers(picture)["detection"]) == 1
     assert len(Predictor(bundle, detail=Detail(min_score=1.0)).answers(picture)["detection"]) <= 2
     assert Predictor(bundle).answers(picture)["detection"].labels == LABELS
+
+
+@pytest.mark.slow
+def test_the_client_writes_the_rows_of_predict(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
+    with starting(bundle.folder, tmp_path, "squares") as start:
+        server = start()
+        rows = {}
+        for name, verb in (("client", ["client", "predict", server.url]), ("predict", ["predict", str(bundle.folder)])):
+            out = tmp_path / f"{name}.csv"
+            with pytest.raises(SystemExit) as ended:
+                main([*verb, str(pictures), "--out", str(out)])
+            assert ended.value.code == 0
+            with out.open(encoding="utf-8", newline="") as file:
+                rows[name] = list(csv.DictReader(file))
+    assert len(rows["client"]) == 6 and rows["client"][0].keys() == rows["predict"][0].keys()
+    for one, other in zip(rows["client"], rows["predict"], strict=True):
+        assert (Path(one["path"]).name, one["label"]) == (Path(other["path"]).name, other["label"])
+        for cell in ("score", "x1", "y1", "x2", "y2") if one["label"] else ():
+            assert float(one[cell]) == pytest.approx(float(other[cell]), abs=0.01)
 
 
 @pytest.mark.slow
