@@ -155,8 +155,11 @@ def _cells(level: Tensor, stride: int) -> Tensor:
     """(1, h * w, 3) of a map (N, channels, h, w)."""
     height, width = level.shape[2:]
     x, y = ((torch.arange(side, dtype=level.dtype, device=level.device) + 0.5) * stride for side in (width, height))
-    across, down = x.repeat(height), y.repeat_interleave(width)
-    return torch.stack([across, down, torch.full_like(across, stride)], dim=-1)[None]
+    across, down = (
+        x.expand(height, width),
+        y[:, None].expand(height, width),
+    )  # repeats would fix the size in an exported graph
+    return torch.stack([across, down, torch.full_like(across, stride)], dim=-1).flatten(0, 1)[None]
 
 
 def _build(*, extra: int = 0, shared: bool = False, one_to_one: bool = False) -> Build:
