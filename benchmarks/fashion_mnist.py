@@ -30,7 +30,8 @@ from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.learned_tasks import calibrated_on
-from pocketvision.training.tuning import TuneSettings, tune
+from pocketvision.training.objective import Targets
+from pocketvision.training.tuning import TuneSettings, learning_classes, of_classes, tune
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 LABELS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -85,7 +86,7 @@ def trained_bundle(model: str, data: Path, out: Path, *, minutes: float, seed: i
         network,
         _batches(images, labels, rng, steps),
         TuneSettings(steps, highest),
-        learner=ClassLearner(label_smoothing=0.05),
+        objective=learning_classes(ClassLearner(label_smoothing=0.05)),
         on_step=note,
     )
     seconds = time.perf_counter() - started
@@ -140,14 +141,14 @@ def _step_seconds(network: Network, images: NDArray[np.uint8], *, small: bool) -
     found: list[StepProgress] = []
     labels, steps = np.zeros(len(images), np.int64), 6
     batches = _batches(images, labels, np.random.default_rng(0), 10**9 if small else 0)
-    tune(network, batches, TuneSettings(steps, 1e-5), on_step=found.append)
+    tune(network, batches, TuneSettings(steps, 1e-5), objective=learning_classes(), on_step=found.append)
     network.load_state_dict(state)
     return BATCH / found[-1].images_per_second
 
 
 def _batches(
     images: NDArray[np.uint8], labels: NDArray[np.int64], rng: np.random.Generator, steps: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, Targets]]:
     """Endless epochs, shuffled; half of the images mirrored, all shifted by up to 6 pixels; small ones first."""
     step = 0
     while True:
@@ -162,7 +163,7 @@ def _batches(
             if step < SMALL_SHARE * steps:
                 grey = F.interpolate(grey, scale_factor=0.5, mode="bilinear", antialias=True)
             step += 1
-            yield grey.expand(-1, 3, -1, -1), torch.from_numpy(labels[chosen])
+            yield grey.expand(-1, 3, -1, -1), of_classes(torch.from_numpy(labels[chosen]))
 
 
 if __name__ == "__main__":

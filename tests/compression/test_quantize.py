@@ -15,7 +15,7 @@ from pocketvision.baseline import CONFIDENCE_EDGES, distribution
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
 from pocketvision.compression import search as search_module
-from pocketvision.compression.quantize_onnx import prepare_onnx, quantize_onnx, weighted_layers
+from pocketvision.compression.quantize_onnx import decoding, prepare_onnx, quantize_onnx, weighted_layers
 from pocketvision.compression.quantizing import float_file
 from pocketvision.compression.search import SearchData, open_float, search
 from pocketvision.compression.sensitivity import layer_sensitivities
@@ -123,6 +123,38 @@ def test_the_answer_itself_is_not_in_8_bits(quantized: workflow.QuantizeResult) 
     assert made_by["probabilities"] == "Softmax"
     probabilities = load(quantized.bundle.folder).bundle.golden()["probabilities"]
     assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-5
+
+
+def test_boxes_and_what_makes_them_are_not_in_8_bits(tmp_path: Path) -> None:
+    """A convolution, then one that answers for every place, and arithmetic in pixels. A linear layer at a graph's end is rounded,
+    what follows it is not."""
+    weights = {"w": np.zeros((4, 3, 1, 1), np.float32), "v": np.zeros((2, 4, 1, 1), np.float32)}
+    weights |= {"u": np.zeros((2, 4), np.float32), "eight": np.float32(8)}
+    nodes = [
+        onnx.helper.make_node("Conv", ["images", "w"], ["wide"], "first"),
+        onnx.helper.make_node("Relu", ["wide"], ["positive"], "relu"),
+        onnx.helper.make_node("Conv", ["positive", "v"], ["distances"], "last"),
+        onnx.helper.make_node("Softplus", ["distances"], ["sides"], "softplus"),
+        onnx.helper.make_node("Mul", ["sides", "eight"], ["boxes"], "pixels"),
+        onnx.helper.make_node("GlobalAveragePool", ["positive"], ["pooled"], "pool"),
+        onnx.helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"),
+        onnx.helper.make_node("Gemm", ["flat", "u"], ["logits"], "linear", transB=1),
+        onnx.helper.make_node("Sigmoid", ["logits"], ["scores"], "sigmoid"),
+    ]
+    named = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("images", [1, 3, 8, 8]), ("boxes", [1, 2, 8, 8]), ("scores", [1, 2]))
+    ]
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "detector", named[:1], named[1:], constants)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), tmp_path / "g"
+    )
+    assert {*decoding(tmp_path / "g")} == {"last", "softplus", "pixels", "sigmoid"}
+    quantize_onnx(tmp_path / "g", tmp_path / "q", Settings("onnxruntime"), [np.ones((1, 3, 8, 8), np.float32)])
+    taken = {each.name: [*each.input] for each in onnx.load(tmp_path / "q").graph.node}
+    assert not any("Dequantize" in name for part in ("softplus", "pixels") for name in taken[part])
+    assert taken["last"][1] == "v" and taken["first"][1] != "w"
 
 
 def test_dynamic_quantization_touches_linear_layers_only(

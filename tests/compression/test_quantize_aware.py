@@ -24,6 +24,7 @@ from pocketvision.compression.quantize_aware import OBSERVED, RoundingNetwork, t
 from pocketvision.compression.quantize_onnx import quantize_onnx
 from pocketvision.compression.search import SearchData, open_float, search
 from pocketvision.compression.settings import CANDIDATES, Settings
+from pocketvision.compression.tuning import batches_of
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.export.exportable import Exportable
@@ -36,7 +37,8 @@ from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import Event, Note, StepProgress, silent
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.training.image_batches import image_batches
+from pocketvision.training.learned_tasks import objective_of
+from pocketvision.training.objective import Targets
 from pocketvision.training.tuning import TuneSettings
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.train import TrainResult
@@ -222,17 +224,21 @@ def changes_by_8_bits(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.Monkey
     settings, reported = TuneSettings(20, 1e-4), []
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        return image_batches(learning.files, learning.labels, size, batch=8, seed=1)
+    objective = objective_of(learning.truth)
+
+    def batches() -> Iterator[tuple[Tensor, Targets]]:
+        return batches_of(learning, objective, size, batch=8, seed=1, augmentation="standard")
 
     def heard(step: StepProgress) -> None:
         reported.append(step.step)
 
-    tuned = tune_for_8_bits(network, batches(), settings, size=(size.height, size.width), on_step=heard)
+    tuned = tune_for_8_bits(
+        network, batches(), settings, objective=objective, size=(size.height, size.width), on_step=heard
+    )
     assert reported == list(range(1, 21)) and 0 < OBSERVED < 1
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "it stays as it was"
     monkeypatch.setattr(quantize_aware, "RoundingNetwork", Unrounded)
-    control = tune_for_8_bits(network, batches(), settings, size=(size.height, size.width))
+    control = tune_for_8_bits(network, batches(), settings, objective=objective, size=(size.height, size.width))
     changed = [
         not torch.equal(*pair) for pair in zip(tuned.parameters(), fold_norms(network).parameters(), strict=True)
     ]

@@ -283,21 +283,14 @@ def test_a_classifiers_pictures_do_not_measure_it(made: Made, photos: Path) -> N
         pocketvision.evaluate(made.bundle, photos)
 
 
-def test_tuning_refuses_what_it_can_not_learn(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"This network answers spots.*\. Tuning it further is for classifiers alone"):
-        prune(copy, PruneSettings(keep_macs=0.8, epochs=1), out=tmp_path / "tuned")
-    with pytest.raises(UsageError, match=r"This network answers spots|Tuning learns classes"):
-        quantize(copy, tune_epochs=1, out=tmp_path / "tuned", seconds=0.05)
-    assert not (tmp_path / "tuned").exists()
-
-
 @pytest.mark.slow
 def test_it_is_pruned_and_fitted_to_a_budget(copy: Path, tmp_path: Path) -> None:
-    """By what needs no tuning."""
+    """Untuned, and tuned by its own learner."""
     for number, settings in enumerate(
         (
             PruneSettings(unstructured=0.05, epochs=0, max_accuracy_drop=80),
             PruneSettings(keep_macs=0.9, epochs=0, rounds=1, max_accuracy_drop=100),
+            PruneSettings(keep_macs=0.9, importance="taylor", epochs=1, rounds=1, batch=8, max_accuracy_drop=100),
         )
     ):
         made = prune(copy, settings, out=tmp_path / f"pruned{number}")

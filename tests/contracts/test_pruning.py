@@ -9,7 +9,7 @@ from networks import assert_equal, each_row, randomised
 from torch import nn
 
 from pocketvision.compression import prune_channels as module
-from pocketvision.compression.prune_channels import prune_channels
+from pocketvision.compression.prune_channels import gradients_of, prune_channels
 from pocketvision.compression.prune_settings import IMPORTANCES
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.architecture_file import spec_from_dict
@@ -17,6 +17,7 @@ from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.cost import cost
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
+from pocketvision.training.tuning import learning_classes, of_classes
 
 SIZE = 64
 
@@ -73,7 +74,7 @@ def test_channels_go_and_the_rows_that_are_left_answer_the_same(
 @pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)
 def test_each_importance_keeps_other_channels(unpruned: Network, importance: str) -> None:
     whole = cost(unpruned.architecture, size=SIZE)
-    batches = [(torch.randn(4, 3, SIZE, SIZE), torch.arange(4))]
+    gradients = gradients_of(learning_classes(), [(torch.randn(4, 3, SIZE, SIZE), of_classes(torch.arange(4)))])
     kept = []
     for name in ("l1", importance):
         found = prune_channels(
@@ -81,7 +82,7 @@ def test_each_importance_keeps_other_channels(unpruned: Network, importance: str
             lambda rows: cost(rows, size=SIZE).macs <= 0.8 * whole.macs,
             size=SIZE,
             importance=name,
-            batches=batches,
+            gradients=gradients if name == "taylor" else None,
         )
         kept.append(found.architecture)
     assert (kept[0] == kept[1]) == (importance == "l1")

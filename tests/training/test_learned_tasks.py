@@ -14,7 +14,6 @@ from PIL import Image
 
 from pocketvision.data.fingerprints import content_hash
 from pocketvision.data.samples import Samples
-from pocketvision.errors import UsageError
 from pocketvision.evaluation.report.write import history_text
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing, decode
@@ -32,7 +31,6 @@ from pocketvision.training.run_folder import RunFolder
 from pocketvision.training.settings import PhaseSettings, ScheduleSettings
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
-from pocketvision.training.tuning import require_tunable
 
 CUT = 2
 TRAINED, ALL = 48, 64
@@ -289,16 +287,12 @@ def test_classification_alone_is_as_it_always_was(pictures: ImageViews, network:
     assert task == ("classification", replace(classifying(("r", "g", "b"))["classification"], postprocessing={}))
     assert fitted(replace(pictures.preprocessing, fit="crop", crop_share=0.9), truth).crop_share == 0.9
     with_heads(network, truth)
-    require_tunable(network)
 
 
-def test_a_task_says_how_images_are_fitted_and_what_can_not_be_tuned(pictures: ImageViews, network: Network) -> None:
+def test_a_task_says_how_images_are_fitted(pictures: ImageViews) -> None:
     truth = truth_of(pictures, "classification", "spots")
     cropped = Preprocessing(32, 32, 0.9, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert fitted(cropped, truth) == replace(cropped, fit="pad", crop_share=1.0)
-    with_heads(network, truth)
-    with pytest.raises(UsageError, match=r"answers classification, spots\. Tuning it further is for classifiers alone"):
-        require_tunable(network)
 
 
 def test_history_has_columns_for_several_tasks_and_comes_back(tmp_path: Path) -> None:

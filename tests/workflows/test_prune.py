@@ -4,7 +4,6 @@ import copy
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,7 +17,7 @@ from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, StepProgress
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.tuning import TuneSettings, tune
+from pocketvision.training.tuning import TuneSettings, learning_classes, of_classes, tune
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.load import load
 from pocketvision.workflows.prune import prune
@@ -135,10 +134,10 @@ def test_a_bundle_is_not_pruned_onto_itself(bundle: Bundle) -> None:
 
 def test_batches_are_full_shuffled_endless_and_the_same_for_the_same_seed(bundle: Bundle, photos: Path) -> None:
     files = sorted(photos.glob("*/*.png"))[:10]
-    labels = np.arange(10)
+    labels = torch.arange(10)
 
     def first(count: int, seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        batches = image_batches(files, labels, bundle.preprocessing, batch=4, seed=seed)
+        batches = image_batches(files, lambda rows, _: labels[rows], bundle.preprocessing, batch=4, seed=seed)
         return [next(batches) for _ in range(count)]
 
     found = first(5, 1)
@@ -157,13 +156,24 @@ def test_the_loop_learns_warms_up_and_ends_at_no_rate() -> None:
     labels = (images.mean((1, 2, 3)) > 0).long()
     steps: list[StepProgress] = []
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    tune(network, ((images, labels) for _ in range(30)), TuneSettings(30, 3e-3), on_step=steps.append)
+    tune(
+        network,
+        ((images, of_classes(labels)) for _ in range(30)),
+        TuneSettings(30, 3e-3),
+        objective=learning_classes(),
+        on_step=steps.append,
+    )
     assert [each.step for each in steps] == list(range(1, 31)) and steps[-1].loss < 0.7 * steps[0].loss
     assert not network.training
     # Statistics of norms too: all of the network is tuned.
     assert not any(torch.equal(network.state_dict()[name], value) for name, value in before.items())
     with pytest.raises(TrainingError, match="ended after 2 of 3 steps"):
-        tune(network, ((images, labels) for _ in range(2)), TuneSettings(3, 1e-4))
+        tune(
+            network,
+            ((images, of_classes(labels)) for _ in range(2)),
+            TuneSettings(3, 1e-4),
+            objective=learning_classes(),
+        )
 
 
 def test_what_is_done_to_the_weights_after_a_step_stays() -> None:
@@ -177,8 +187,9 @@ def test_what_is_done_to_the_weights_after_a_step_stays() -> None:
 
     tune(
         network,
-        ((torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 0, 1])) for _ in range(3)),
+        ((torch.randn(4, 3, 32, 32), of_classes(torch.tensor([0, 1, 0, 1]))) for _ in range(3)),
         TuneSettings(3, 1e-2),
+        objective=learning_classes(),
         on_step=kept_at_zero,
     )
     assert (weight[:, ::2] == 0).all() and (weight[:, 1::2] != 0).all()
@@ -197,8 +208,9 @@ def test_a_teacher_is_half_of_what_is_learned() -> None:
     second_class = {}
     for name, taught_by in (("labels", None), ("teacher", teacher)):
         network = copy.deepcopy(start)
-        batches = ((images, labels) for _ in range(60))
-        tune(network, batches, TuneSettings(60, 3e-3, weight_decay=0.0), teacher=taught_by)
+        batches = ((images, of_classes(labels)) for _ in range(60))
+        settings = TuneSettings(60, 3e-3, weight_decay=0.0)
+        tune(network, batches, settings, objective=learning_classes(), teacher=taught_by)
         with torch.no_grad():
             second_class[name] = float(network(images).softmax(1)[:, 1].mean())
     assert second_class["labels"] < 0.1 < 0.3 < second_class["teacher"] < 0.9

@@ -27,7 +27,6 @@ from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.comparing import Answered, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
@@ -52,14 +51,6 @@ class BundleImages:
 
     def __len__(self) -> int:
         return len(self.files)
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(N) their classes, which the plain loop learns. Raises UsageError where they have none."""
-        truth = self.truth.get(CLASSIFICATION)
-        if not isinstance(truth, ClassLabels) or not truth.present.all():
-            raise UsageError("Tuning learns classes, and not all of these images have one: leave it out (0 epochs).")
-        return truth.labels.astype(np.int64)
 
     def load(self, index: int) -> NDArray[np.float32]:
         """Preprocessed image `index`, (3, H, W). Raises ImageError."""
@@ -122,7 +113,7 @@ def measuring_images(
     """
     given = _data_or_run(bundle, data)
     if given is None:
-        on_event(Note("No --data: answers are compared on embedded pictures, without labels; there is no accuracy."))
+        on_event(Note("No --data: answers are compared on embedded pictures, without labels; no figure is judged."))
         pictures = BundleImages(tuple(some_pictures()), {}, bundle.preprocessing)
         return pictures if most is None else pictures.some(most)
     found, matches = _images(bundle, Path(given), "val", images, most, on_event)

@@ -1,20 +1,22 @@
 """Structured pruning: whole channels are removed, by torch-pruning's dependency graph; what is left is a set of rows again."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pocketvision.compression.prune_settings import Importance
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.blocks import ConvNormAct, SqueezeExcite
 from pocketvision.models.cost import cost
+from pocketvision.models.features import POOLED
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture, BlockWidths, StageRow
+from pocketvision.training.objective import Objective, Targets
+from pocketvision.training.tuning import said_by_task
 
 MULTIPLE = 8
 """Channels stay multiples of this: what rows are rounded to, and what kernels are fast for."""
@@ -29,13 +31,13 @@ def prune_channels(
     *,
     size: int,
     importance: Importance = "l1",
-    batches: Iterable[tuple[Tensor, Tensor]] = (),
+    gradients: Callable[[Network], None] | None = None,
 ) -> Network:
     """A smaller copy of `network`: its least important channels removed, a few at a time, until its rows are `within` the target.
 
     Importance is of groups of channels that have to go together (a residual's both sides, a depthwise convolution's two):
-    "l1" of their weights, "bn-scale" of the norms' factors, or "taylor", weight times gradient on `batches` of images
-    (N, 3, H, W) and labels (N,). All layers are ranked together. The network given is left as it is.
+    "l1" of their weights, "bn-scale" of the norms' factors, or "taylor", weight times gradient, which `gradients` leaves in the
+    network (gradients_of). All layers are ranked together. The network given is left as it is.
 
     Raises UsageError for a network that is not made of rows, and when the target lies below what can be removed;
     MissingExtraError without torch-pruning.
@@ -57,7 +59,7 @@ def prune_channels(
         pruning_ratio=_MOST,
         max_pruning_ratio=_MOST,
         iterative_steps=_STEPS,
-        ignored_layers=[smaller.heads, *_squeezing(smaller)],
+        ignored_layers=[smaller.heads, *_unread(smaller), *_squeezing(smaller)],
         round_to=MULTIPLE,
         forward_fn=_traceable,
     )
@@ -65,8 +67,8 @@ def prune_channels(
     for _ in range(_STEPS):
         if within(rows):
             return _rebuilt(smaller, rows)
-        if importance == "taylor":
-            _backward(smaller, batches)
+        if gradients is not None:
+            gradients(smaller)
         pruner.step()
         rows = pruned_rows(smaller)
     left = cost(rows, size=size)
@@ -121,19 +123,27 @@ def _out(part: Any) -> int:
     return int(part.conv.out_channels)
 
 
+def _unread(network: Network) -> list[nn.Module]:
+    """The backbone's own head, where no task's head reads it: it costs nothing, and to narrow it would save nothing."""
+    return [] if any(network.feature(name).cut is None for name in network.features_read) else [network.head]
+
+
 def _squeezing(network: nn.Module) -> list[nn.Module]:
     """Squeeze-and-excitation's narrow layers: too few channels to round to MULTIPLE, and next to no cost."""
     return [module.reduce for module in network.modules() if isinstance(module, SqueezeExcite)]
 
 
-def _traceable(network: nn.Module, images: Tensor) -> Tensor:
+def _traceable(network: nn.Module, images: Tensor) -> Any:
     """Run in training mode, where convolutions and norms run one by one (blocks.py), which is what dependencies are traced from;
     the norms' statistics stay as they are."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    output: Tensor = network.train()(images)
+    # Pooled features as well: what no head reads goes with what it is computed from.
+    whole = cast(Network, network.train())
+    found = whole.features(images, [*whole.features_read, POOLED])
+    output = whole.on_features(found), found[POOLED]
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
@@ -148,11 +158,15 @@ def _importance(library: Any, name: Importance) -> Any:
     return library.importance.GroupMagnitudeImportance(p=1)
 
 
-def _backward(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Leave the gradients of the loss over `batches`, with norms as they answer."""
-    network.zero_grad()
-    for images, labels in batches:
-        F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+def gradients_of(objective: Objective, batches: Sequence[tuple[Tensor, Targets]]) -> Callable[[Network], None]:
+    """Leaves the gradients of the loss over `batches` of images (N, 3, H, W) and targets in a network, norms as they answer."""
+
+    def backward(network: Network) -> None:
+        network.zero_grad()
+        for images, targets in batches:
+            objective.loss(said_by_task(network(images)), targets).backward()  # type: ignore[no-untyped-call]
+
+    return backward
 
 
 def _rebuilt(smaller: Network, rows: Architecture) -> Network:

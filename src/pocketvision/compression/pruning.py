@@ -11,7 +11,8 @@ import torch
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.bundle_images import BundleImages
-from pocketvision.compression.prune_channels import prune_channels
+from pocketvision.compression.network_cost import cost_of_rows, network_cost
+from pocketvision.compression.prune_channels import gradients_of, prune_channels
 from pocketvision.compression.prune_settings import Importance, PruneSettings
 from pocketvision.compression.prune_weights import prune_weights, sparsity, zeros_of
 from pocketvision.compression.tuning import Tuner
@@ -21,7 +22,7 @@ from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.shipping import ship
 from pocketvision.export.to_onnx import FILE, write_onnx
-from pocketvision.models.cost import Cost, cost
+from pocketvision.models.cost import Cost
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.models.spec import Architecture
 from pocketvision.progress import Note, OnEvent
@@ -30,7 +31,6 @@ from pocketvision.tasks.comparing import compare_tasks
 from pocketvision.tasks.manifest import unmeasured
 from pocketvision.tasks.measuring import Comparison
 from pocketvision.training.learned_tasks import calibrated_on
-from pocketvision.training.tuning import require_tunable
 
 REPORT = "pruning-failed.json"
 
@@ -63,9 +63,8 @@ class Pruner:
     def __init__(
         self, bundle: Bundle, network: Network, learning: BundleImages, settings: PruneSettings, on_event: OnEvent
     ) -> None:
-        if settings.epochs:
-            require_tunable(network)
         self._bundle = bundle
+        self._heads = network.head_specs
         self._teacher = fold_norms(network).to(memory_format=torch.channels_last) if settings.distill else None
         self._settings = settings
         self._on_event = on_event
@@ -79,6 +78,8 @@ class Pruner:
             augmentation=settings.augmentation,
             on_event=on_event,
         )
+        if settings.epochs:
+            self._tuner.require()
 
     def without_weights(self, network: Network) -> Network:
         """The smallest weights at zero, and still so after the others were tuned."""
@@ -132,12 +133,14 @@ class Pruner:
             return left.parameters <= share * whole.parameters if parameters else left.macs <= share * whole.macs
 
         importance = cast(Importance, self._settings.importance)
-        batches = self._tuner.some(_TAYLOR_BATCHES) if importance == "taylor" else []
-        return prune_channels(network, within, size=self._size, importance=importance, batches=batches)
+        gradients = None
+        if importance == "taylor":
+            gradients = gradients_of(self._tuner.objective, self._tuner.some(_TAYLOR_BATCHES))
+        return prune_channels(network, within, size=self._size, importance=importance, gradients=gradients)
 
     def _cost(self, rows: Architecture) -> Cost:
-        """With the bundle's own number of classes: ImageNet's thousand would be a large part of a small network."""
-        return cost(rows, size=self._size, num_classes=len(self._bundle.labels))
+        """With the bundle's own heads: ImageNet's thousand classes would be a large part of a small network."""
+        return cost_of_rows(rows, self._heads, size=self._size)
 
     def _latency(self, network: Network) -> float:
         with tempfile.TemporaryDirectory() as temporary:
@@ -167,8 +170,8 @@ def write_if_accurate(
         comparison = compare_tasks(bundle.tasks, *records)
         latency = measure_latency({name: each.run for name, each in backends.items()}, images.load(0)[None])
     size = bundle.preprocessing.height
-    counted, labels = sparsity(network), len(bundle.labels)
-    costs = [cost(each.architecture, size=size, num_classes=labels) for each in (before, network)]
+    counted = sparsity(network)
+    costs = [network_cost(each, size=size) for each in (before, network)]
     record = {
         "settings": asdict(settings),
         "measured_on": images.role,

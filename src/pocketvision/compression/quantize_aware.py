@@ -3,6 +3,7 @@ https://arxiv.org/abs/1712.05877). What comes of it is a float network again, wh
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from pocketvision.errors import MissingExtraError
 from pocketvision.export.quiet import quiet
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.progress import StepProgress
-from pocketvision.training.tuning import TuneSettings, require_tunable, tune
+from pocketvision.training.objective import Objective, Targets
+from pocketvision.training.tuning import TuneSettings, tune
 
 OBSERVED = 0.7
 """The share of the steps in which the ranges of activations are followed; then they stand still, and the weights settle."""
@@ -41,10 +43,9 @@ class RoundingNetwork(nn.Module):
             )
             self.graph = prepare_qat_pt2e(program.module(), Rounding())
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) to logits (N, classes). Ranges follow what is seen until `stop_observing`."""
-        logits: Tensor = self.graph(images)
-        return logits
+    def forward(self, images: Tensor) -> Any:
+        """(N, 3, H, W) to what the network's forward gives. Ranges follow what is seen until `stop_observing`."""
+        return self.graph(images)
 
     def train(self, mode: bool = True) -> "RoundingNetwork":
         """As it is: a traced graph has its mode built in, and torchao's refuses to be asked."""
@@ -67,19 +68,19 @@ class RoundingNetwork(nn.Module):
 
 def tune_for_8_bits(
     network: Network,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, Targets]],
     settings: TuneSettings,
     *,
+    objective: Objective,
     size: tuple[int, int],
     teacher: nn.Module | None = None,
     on_step: Callable[[StepProgress], None] = lambda _: None,
 ) -> Network:
     """A tuned copy of `network` in eval mode, batch norms folded into its convolutions; `network` stays as it is.
 
-    size: height and width of the images in `batches`. teacher: a network whose answers are half of what is learned.
-    Raises UsageError for what is no classifier, MissingExtraError, TrainingError.
+    objective, batches: what is learned, as in `tune`. size: height and width of the images. teacher: a network whose answers are
+    half of what is learned. Raises MissingExtraError, TrainingError.
     """
-    require_tunable(network)
     tuned = fold_norms(network).requires_grad_(True)
     rounding = RoundingNetwork(tuned, size)
     last_observed = round(OBSERVED * settings.steps)
@@ -89,7 +90,7 @@ def tune_for_8_bits(
             rounding.stop_observing()
         on_step(step)
 
-    tune(rounding, batches, settings, teacher=teacher, on_step=after_each)
+    tune(rounding, batches, settings, objective=objective, teacher=teacher, on_step=after_each)
     weights = rounding.weights()
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():

@@ -49,7 +49,7 @@ def quantize_onnx(
             activation_type=QuantType.QUInt8 if settings.activations == "uint8" else QuantType.QInt8,
             weight_type=QuantType.QInt8,
             nodes_to_quantize=None if only is None else list(only),
-            nodes_to_exclude=list(settings.float_layers),
+            nodes_to_exclude=[*settings.float_layers, *decoding(path)],
             calibrate_method={
                 "minmax": CalibrationMethod.MinMax,
                 "entropy": CalibrationMethod.Entropy,
@@ -107,6 +107,25 @@ def weighted_layers(path: Path) -> dict[str, int]:
         for node in graph.node
         if node.op_type in ("Conv", "Gemm", "MatMul")
     }
+
+
+def decoding(path: Path) -> tuple[str, ...]:
+    """The nodes of a prepared graph that stay in float, by name: what follows its last weighted layers, which makes boxes and
+    probabilities of what these put out, and of those layers the convolutions. 256 steps over the width of an input are several
+    pixels a step; and such a layer, which answers for every place of a map, costs next to nothing."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    weighted = weighted_layers(path)
+    followed: set[str] = set()  # tensors that a weighted layer is still made of
+    found = []
+    for node in reversed(graph.node):
+        last = followed.isdisjoint(node.output)
+        if last and (node.name not in weighted or node.op_type == "Conv"):
+            found.append(node.name)
+        if not last or node.name in weighted:
+            followed.update(node.input)
+    return tuple(found)
 
 
 class _CalibrationReader:

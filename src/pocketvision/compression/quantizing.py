@@ -17,7 +17,7 @@ from pocketvision.compression.candidate import Candidate
 from pocketvision.compression.quantize_aware import tune_for_8_bits
 from pocketvision.compression.search import Search, SearchData, open_float
 from pocketvision.compression.settings import Tuning
-from pocketvision.compression.tuning import report_tuning_step
+from pocketvision.compression.tuning import batches_of, labelled, report_tuning_step
 from pocketvision.compression.variant import json_safe
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.export.exportable import Exportable
@@ -30,7 +30,7 @@ from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.batches import no_answers
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
-from pocketvision.training.image_batches import image_batches
+from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.tuning import TuneSettings
 
 REPORT = "quantization-failed.json"
@@ -56,12 +56,11 @@ def float_file(bundle: Bundle) -> Path:
 
 def tuned_file(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: Path, on_event: OnEvent) -> Path:
     """The ONNX file, in `folder`, of the network tuned for 8 bits on `learning`."""
-    size = bundle.preprocessing
+    size, learning = bundle.preprocessing, labelled(learning)
+    objective = objective_of(learning.truth)
     steps = max(1, round(tuning.epochs * len(learning) / tuning.batch))
     on_event(Note(f"Tuning for 8 bits: {counted(steps, 'step')} of {counted(tuning.batch, 'image')}"))
-    batches = image_batches(
-        learning.files, learning.labels, size, batch=tuning.batch, seed=tuning.seed, augmentation="light"
-    )
+    batches = batches_of(learning, objective, size, batch=tuning.batch, seed=tuning.seed, augmentation="light")
     network = rebuilt(bundle)
     # Taught by the network as it is and in light views, EfficientNet-Lite0 on Fashion-MNIST lost 0.01 points in 8 bits after
     # 5,000 images (0.51 untuned); by labels alone in standard views 2.24.
@@ -69,6 +68,7 @@ def tuned_file(bundle: Bundle, learning: BundleImages, tuning: Tuning, folder: P
         network,
         batches,
         TuneSettings(steps, tuning.lr),
+        objective=objective,
         size=(size.height, size.width),
         teacher=fold_norms(network).to(memory_format=torch.channels_last),
         on_step=lambda step: report_tuning_step(on_event, step, steps),

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
+import numpy as np
 from torch import Tensor
 
 from pocketvision.compression.bundle_images import BundleImages
+from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import Note, OnEvent, StepProgress
 from pocketvision.training.image_batches import image_batches
-from pocketvision.training.tuning import TuneSettings, require_tunable, tune
+from pocketvision.training.learned_tasks import augmentation_of, objective_of
+from pocketvision.training.objective import Objective, Targets
+from pocketvision.training.tuning import TuneSettings, tune
 
 _TUNING_STEPS = 50
 """After so many steps of a tuning there is a note."""
@@ -31,20 +35,38 @@ class Tuner:
         on_event: OnEvent,
         augmentation: str = "standard",
     ) -> None:
-        self._images = len(images)
-        self._batch, self._lr, self._seed = batch, lr, seed
+        self._all = images
+        self._preprocessing = preprocessing
+        self._batch, self._lr, self._seed, self._augmentation = batch, lr, seed, augmentation
         self._on_event = on_event
-        self._open: Callable[[], Iterator[tuple[Tensor, Tensor]]] = lambda: image_batches(
-            images.files, images.labels, preprocessing, batch=batch, seed=seed, augmentation=augmentation
-        )
 
     @cached_property
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Opened once something is learned: images without classes do for what learns nothing."""
-        return self._open()
+    def _images(self) -> BundleImages:
+        """Those of which something is said, which are looked for once something is learned."""
+        return labelled(self._all)
 
-    def some(self, count: int) -> list[tuple[Tensor, Tensor]]:
-        """The next `count` batches: images (N, 3, H, W) and labels (N,)."""
+    @cached_property
+    def objective(self) -> Objective:
+        """What is minimised. Raises UsageError for a kind of task that nothing learns."""
+        return objective_of(self._images.truth)
+
+    def require(self) -> None:
+        """Raises UsageError, before any work, where there is nothing to learn from."""
+        _ = self.objective
+
+    @cached_property
+    def _batches(self) -> Iterator[tuple[Tensor, Targets]]:
+        return batches_of(
+            self._images,
+            self.objective,
+            self._preprocessing,
+            batch=self._batch,
+            seed=self._seed,
+            augmentation=self._augmentation,
+        )
+
+    def some(self, count: int) -> list[tuple[Tensor, Targets]]:
+        """The next `count` batches: images (N, 3, H, W) and the objective's targets."""
         return [next(self._batches) for _ in range(count)]
 
     def tune(
@@ -56,10 +78,10 @@ class Tuner:
         after_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Train all weights of `network` in place for so many epochs, whole or not; with a teacher half of it from that network's
-        answers (training/tuning.py). Raises UsageError for what is no classifier, TrainingError, ImageError."""
-        if epochs:
-            require_tunable(network)
-        steps = round(epochs * self._images / self._batch)
+        answers (training/tuning.py). Raises UsageError where nothing is said to learn from, TrainingError, ImageError."""
+        if epochs == 0:
+            return
+        steps = round(epochs * len(self._images) / self._batch)
         if steps == 0:
             return
         network.requires_grad_(True)
@@ -69,8 +91,39 @@ class Tuner:
             report_tuning_step(self._on_event, step, steps)
 
         tune(
-            network, self._batches, TuneSettings(steps, self._lr), seed=self._seed, teacher=teacher, on_step=after_each
+            network,
+            self._batches,
+            TuneSettings(steps, self._lr),
+            objective=self.objective,
+            seed=self._seed,
+            teacher=teacher,
+            on_step=after_each,
         )
+
+
+def labelled(images: BundleImages) -> BundleImages:
+    """Those of which something is said. Raises UsageError where that is none."""
+    present = [each.present for each in images.truth.values()]
+    rows = np.flatnonzero(np.any(present, axis=0)) if present else np.empty(0, np.int64)
+    if len(rows) == 0:
+        raise UsageError(
+            "Tuning learns from what is said of images, and nothing is said of these: leave it out (0 epochs)."
+        )
+    return images if len(rows) == len(images) else images.select(rows)
+
+
+def batches_of(
+    images: BundleImages,
+    objective: Objective,
+    preprocessing: Preprocessing,
+    *,
+    batch: int,
+    seed: int,
+    augmentation: str,
+) -> Iterator[tuple[Tensor, Targets]]:
+    """Augmented batches of images and their targets, without end."""
+    views = augmentation_of(augmentation, images.truth)
+    return image_batches(images.files, objective.targets, preprocessing, batch=batch, seed=seed, augmentation=views)
 
 
 def report_tuning_step(on_event: OnEvent, step: StepProgress, steps: int) -> None:
@@ -78,7 +131,7 @@ def report_tuning_step(on_event: OnEvent, step: StepProgress, steps: int) -> Non
     if step.step % _TUNING_STEPS == 0 or step.step == steps:
         on_event(
             Note(
-                f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, accuracy {step.accuracy:.1%}, "
+                f"Tuning {step.step}/{steps}: loss {step.loss:.3f}, {step.accuracy:.1%} right, "
                 f"{step.images_per_second:.0f} images/s"
             )
         )

@@ -1,29 +1,34 @@
 """Endless augmented batches of image files, for the plain loop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pocketvision.data.augment import apply_view, draw_view
+from pocketvision.data.augment import Augmentation, apply_view, draw_view, placement_of
 from pocketvision.prefetch import prefetch
-from pocketvision.preprocessing import Preprocessing
+from pocketvision.preprocessing import Placement, Preprocessing
+
+Targets = TypeVar("Targets")
 
 
 def image_batches(
     files: Sequence[Path],
-    labels: NDArray[np.int64],
+    targets: Callable[[NDArray[np.int64], Sequence[Placement]], Targets],
     preprocessing: Preprocessing,
     *,
     batch: int,
     seed: int,
-    augmentation: str = "standard",
+    augmentation: str | Augmentation = "standard",
     workers: int = 2,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (batch, 3, H, W) and labels (batch,), in epochs that are shuffled by `seed`, every image in a new view each time.
+) -> Iterator[tuple[Tensor, Targets]]:
+    """Images (batch, 3, H, W) and their targets, in epochs that are shuffled by `seed`, every image in a new view each time.
+
+    targets: of a batch, from which of the files its rows are, (batch), and where each lies in its view.
 
     The last images of an epoch begin the next one's first batch, so that all batches are full. Raises ImageError.
     """
@@ -36,12 +41,17 @@ def image_batches(
                 yield index, epoch
             epoch += 1
 
-    def load(row: tuple[int, int]) -> tuple[NDArray[np.float32], int]:
+    def load(row: tuple[int, int]) -> tuple[NDArray[np.float32], int, Placement]:
         index, epoch = row
         view = draw_view(seed, index, epoch + 1, augmentation=augmentation)
-        return apply_view(preprocessing.decode(files[index]), view, preprocessing), int(labels[index])
+        decoded = preprocessing.decode_image(files[index])
+        return (
+            apply_view(decoded.image, view, preprocessing),
+            index,
+            placement_of(view, decoded.placement, preprocessing),
+        )
 
     loaded = prefetch(load, rows(), workers=workers, ahead=4 * batch)
     while True:
-        images, truth = zip(*(next(loaded) for _ in range(batch)), strict=True)
-        yield torch.from_numpy(np.stack(images)), torch.tensor(truth)
+        images, indices, placements = zip(*(next(loaded) for _ in range(batch)), strict=True)
+        yield torch.from_numpy(np.stack(images)), targets(np.array(indices, np.int64), placements)

@@ -1,22 +1,22 @@
-"""Tuning a finished classifier for some steps: what pruning, 8 bits and a smaller input are followed by."""
+"""Tuning a finished network for some steps: what pruning, 8 bits and a smaller input are followed by."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pocketvision.errors import TrainingError, UsageError
-from pocketvision.models.network import Network
+from pocketvision.errors import TrainingError
 from pocketvision.printable import counted
 from pocketvision.progress import StepProgress
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.training.classification.learner import ClassLearner
-from pocketvision.training.distillation import ClassesAndTeacher
+from pocketvision.training.distillation import Taught
 from pocketvision.training.engine import TrainingBatch, fit
 from pocketvision.training.inputs import IMAGES
-from pocketvision.training.objective import Validation
+from pocketvision.training.objective import ByTask, Objective, Targets, TaskTargets, Validation
 from pocketvision.training.settings import OptimizerSettings, PhaseSettings, RegularisationSettings, ScheduleSettings
 
 
@@ -29,51 +29,73 @@ class TuneSettings:
     weight_decay: float = 1e-4
 
 
-class _Logits(nn.Module):
-    """From a batch's images to its logits, by name."""
+class _Named(nn.Module):
+    """From a batch's images to what the heads put out, by task and role."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        images = inputs[IMAGES].to(memory_format=torch.channels_last)
-        return {"logits": self.network(images).float()}
+    def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        return said_by_task(self.network(inputs[IMAGES].to(memory_format=torch.channels_last)))
+
+
+def said_by_task(said: Any) -> ByTask:
+    """What a network's forward gives (logits where classification is alone, else by TASK.ROLE), in float32."""
+    if isinstance(said, Tensor):
+        return {CLASSIFICATION: {"logits": said.float()}}
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, values in said.items():
+        task, role = name.split(".")
+        found.setdefault(task, {})[role] = values.float()
+    return found
+
+
+def of_classes(labels: Tensor) -> Targets:
+    """Targets of a classifier alone, from labels (N)."""
+    return {CLASSIFICATION: TaskTargets(labels, None)}
+
+
+def learning_classes(learner: ClassLearner | None = None) -> Objective:
+    """What a classifier alone minimises, on targets of `of_classes`. learner: None weighs all classes alike."""
+    return Objective({CLASSIFICATION: learner or ClassLearner()}, {})
 
 
 def tune(
     network: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, Targets]],
     settings: TuneSettings,
     *,
+    objective: Objective,
+    kinds: Mapping[str, str] | None = None,
     seed: int = 0,
-    learner: ClassLearner | None = None,
     teacher: nn.Module | None = None,
     on_step: Callable[[StepProgress], None] = lambda _: None,
 ) -> None:
-    """Train `network`, from images to logits (N, classes), in place for `settings.steps` batches, (N, 3, H, W) and (N,) each, and
-    leave it in eval mode, as it was after the last step.
+    """Train `network`, which answers images as Network.forward does, in place for `settings.steps` batches of images (N, 3, H, W)
+    and the objective's targets, and leave it in eval mode, as it was after the last step.
 
-    learner: None weighs all classes alike. teacher: a network in eval mode, from the same images to logits of the same classes,
-    whose answers are half of what is learned (the labels are the other half); it is left as it is.
+    kinds: of the objective's tasks; None calls each by its name. teacher: a network with the same heads in eval mode, whose
+    answers to the same images are half of what is learned (distillation.py); it is left as it is.
     Raises TrainingError when the loss is not a number, or when `batches` ends early.
     """
     network.to(memory_format=torch.channels_last).train()
-    objective = ClassesAndTeacher(learner or ClassLearner(), teacher)
+    asked = None if teacher is None else (lambda images: said_by_task(teacher(images)))
+    taught = Taught(objective, kinds or {task: task for task in objective.learners}, asked)
 
-    def taught(epoch: int) -> Iterator[TrainingBatch]:
+    def fed(epoch: int) -> Iterator[TrainingBatch]:
         del epoch
         source = iter(batches)
         for step in range(settings.steps):
             batch = next(source, None)
             if batch is None:
                 raise TrainingError(f"The batches ended after {step} of {counted(settings.steps, 'step')}.")
-            images, labels = batch
+            images, targets = batch
             images = images.to(memory_format=torch.channels_last)
-            yield TrainingBatch({IMAGES: images}, objective.targets(images, labels), np.arange(len(labels)))
+            yield TrainingBatch({IMAGES: images}, taught.targets(images, targets), np.arange(len(images)))
 
     fit(
-        _Logits(network),
+        _Named(network),
         PhaseSettings(
             1,
             epochs=1,
@@ -82,9 +104,9 @@ def tune(
             schedule=ScheduleSettings("cosine", warmup=0.1),
             regularisation=RegularisationSettings(ema=0.0),
         ),
-        batches=taught,
+        batches=fed,
         steps=settings.steps,
-        objective=objective,
+        objective=taught,
         validate=lambda: Validation(0.0, 0.0, {}),
         seed=seed,
         statistics={},
@@ -92,13 +114,3 @@ def tune(
         on_step=on_step,
     )
     network.eval()
-
-
-def require_tunable(network: Network) -> None:
-    """Raise UsageError for a network that can not be tuned: one with other heads than a single classifier."""
-    kinds = [row.kind for row in network.head_rows.values()]
-    if kinds != [CLASSIFICATION]:
-        raise UsageError(
-            f"This network answers {', '.join(network.head_rows)}. Tuning it further is for classifiers alone; train it anew "
-            "instead, or take a step that tunes nothing (prune --epochs 0; 8 bits without --tune-epochs)."
-        )

@@ -23,6 +23,9 @@ _STEEP = 16.0
 
 LOSS = "cross_entropy"
 
+TEMPERATURE = 2.0
+"""At which two networks' probabilities are compared."""
+
 Record = tuple[Tensor, Tensor]
 """Logits (N, classes) and labels (N)."""
 
@@ -118,4 +121,11 @@ def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
     return ClassLearner(weights, options.label_smoothing)
 
 
-ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear")
+def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+    """Kullback-Leibler divergence at TEMPERATURE, whose square keeps the gradients' size (Hinton et al. 2015)."""
+    own, other = (each["logits"] / TEMPERATURE for each in (outputs, taught))
+    apart = F.kl_div(own.log_softmax(1), other.log_softmax(1), reduction="batchmean", log_target=True)
+    return TEMPERATURE**2 * apart
+
+
+ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear", apart=_apart)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from pocketvision.data.balance import class_weights
 from pocketvision.data.boxes.input_size import SMALL, choose_size
@@ -24,7 +25,7 @@ from pocketvision.tasks.detection.record import DetectionRecord, joined, record
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.detection.assignment import MOST_CELLS, Assignment, assign
-from pocketvision.training.detection.losses import BOX_LOSSES, pairwise_ious, score_losses
+from pocketvision.training.detection.losses import BOX_LOSSES, giou_losses, pairwise_ious, score_losses
 from pocketvision.training.detection.papers import Paper, paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
@@ -260,6 +261,18 @@ def _constant(
     )
 
 
+def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+    """Cross-entropy of the scores, times the square of the larger one, for many say nothing; and GIoU of
+    the boxes, each as much as the other network is sure of it."""
+    own, other = _shipped(outputs), _shipped(taught)
+    scores, asked = own[SCORES].clamp(1e-6, 1 - 1e-6), other[SCORES]
+    focus = torch.maximum(asked, scores.detach()) ** 2
+    sure = asked.amax(dim=2).flatten()
+    boxes = giou_losses(own[BOXES].flatten(0, 1), other[BOXES].flatten(0, 1))
+    score = (focus * F.binary_cross_entropy(scores, asked, reduction="none")).sum()
+    return (score + BOX_WEIGHT * (sure * boxes).sum()) / sure.sum().clamp(min=1)
+
+
 # Padded, so that nothing is cut away and shapes stay.
 ROW = LearnerRow(
     DETECTION,
@@ -270,4 +283,5 @@ ROW = LearnerRow(
     input_size=_input_size,
     constant=_constant,
     step_size=StepSize(16, 2e-3),
+    apart=_apart,
 )

@@ -126,5 +126,10 @@ def _make(options: LearnerOptions, truth: NumberLabels) -> NumberLearner:
     return NumberLearner(float(known.mean()) if len(known) else 0.0, spread or 1.0, truth.unit, name)
 
 
+def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+    """Huber's loss, of standard deviations."""
+    return huber(outputs["standardised"], taught["standardised"])
+
+
 # A crop would cut away what is counted at the border.
-ROW = LearnerRow("number", "linear_number", _make, "stretch", solved_head="multiscale_number")
+ROW = LearnerRow("number", "linear_number", _make, "stretch", solved_head="multiscale_number", apart=_apart)

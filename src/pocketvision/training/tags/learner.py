@@ -148,5 +148,10 @@ def _make(options: LearnerOptions, truth: TagLabels) -> TagLearner:
     return TagLearner(truth.class_names, name, weights, options.label_smoothing)
 
 
+def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+    """Mean binary cross-entropy, in nats."""
+    return F.binary_cross_entropy_with_logits(outputs["logits"], torch.sigmoid(taught["logits"]))
+
+
 # A crop would cut away what is tagged at the border.
-ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags")
+ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags", apart=_apart)
