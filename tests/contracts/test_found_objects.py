@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import io
 import json
 import re
 import shutil
@@ -259,6 +260,36 @@ def test_callers_choose_how_much_they_want(bundle: Bundle, pictures: Path) -> No
 
 
 @pytest.mark.slow
+def test_predict_draws_on_copies(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
+    """Boxes in the colour of their class, in the pictures' own size; two pictures of a name stay two; nothing is overwritten."""
+    (pictures / "sub").mkdir()
+    shutil.copy(pictures / "0.png", pictures / "sub" / "0.png")
+    (pictures / "broken.png").write_bytes(b"no picture")
+    before = (pictures / "0.png").read_bytes()
+    arguments = ["predict", bundle.folder, pictures, "--out", tmp_path / "rows.csv", "--draw", tmp_path / "drawn"]
+    with pytest.raises(SystemExit, match="1"):  # one of them could not be read
+        main([str(each) for each in arguments])
+    assert sorted(each.name for each in (tmp_path / "drawn").iterdir()) == [
+        "0-2.jpg",
+        "0.jpg",
+        "1.jpg",
+        "2.jpg",
+        "3.jpg",
+    ]
+    assert (pictures / "0.png").read_bytes() == before
+    with Image.open(tmp_path / "drawn" / "1.jpg") as file, Image.open(pictures / "1.png") as original:
+        assert file.size == original.size
+        pixels = np.asarray(file).astype(int)
+    (left, _, right, bottom), *_ = Predictor(bundle)(pictures / "1.png").boxes.astype(int)
+    along = pixels[bottom - 1, left + 2 : right - 2]
+    assert np.abs(along - class_colour(BLUE)).max() < 60, along
+    with pytest.raises(UsageError, match="nothing is ever overwritten"):
+        pocketvision.predict(bundle.folder, [pictures], draw=tmp_path / "drawn")
+    picture = io.BytesIO(before)
+    with pytest.raises(UsageError, match="standard input"):
+        pocketvision.predict(bundle.folder, ["-"], draw=tmp_path / "more", lines=picture)
+
+
 def test_the_client_writes_the_rows_of_predict(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
     with starting(bundle.folder, tmp_path, "squares") as start:
         server = start()

@@ -37,6 +37,7 @@ from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.statistics import Interval
 from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.workflows import export as workflow
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import ExportResult, export
@@ -566,7 +567,9 @@ def test_data_without_splits_is_halved_aloud(run: Path, photos: Path) -> None:
     bundle = read_bundle(run / "bundle")
     judged, calibrating = (each(bundle, photos, silent) for each in (measuring_images, calibration_images))
     assert len(judged) == len(calibrating) == 24 and not set(judged.files) & set(calibrating.files)
-    assert [LABELS[label] for label in judged.labels] == [file.parent.name for file in judged.files]
+    truth = judged.truth["classification"]
+    assert isinstance(truth, ClassLabels)
+    assert [LABELS[label] for label in truth.labels] == [file.parent.name for file in judged.files]
 
 
 def test_data_without_a_validation_split_is_refused(run: Path, tmp_path: Path) -> None:

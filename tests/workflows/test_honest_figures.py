@@ -147,7 +147,7 @@ def test_what_judges_a_smaller_bundle_is_named_and_not_what_was_learned_from(lea
     shutil.copytree(leaking.data / "train", tmp_path / "data" / "train")
     shutil.copytree(leaking.data / "test", tmp_path / "data" / "val")
     other = measuring_images(bundle, tmp_path / "data", notes_into(notes))
-    assert len(other) == 9 and len(other.labels) == 9
+    assert len(other) == 9 and len(other.truth["classification"]) == 9
     assert any("4 of 13 images took part" in note and "without them" in note and "with them" in note for note in notes)
 
 

@@ -41,6 +41,12 @@ def predict(
     ids: Annotated[
         Path | None, typer.Option(help="A COCO file, whose numbers of images and classes results have.", metavar="FILE")
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save copies of the pictures, with their answers on them, in this new folder.", metavar="FOLDER"
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Batch = None,
     workers: DecodingWorkers = None,
@@ -73,6 +79,7 @@ def predict(
         out=out,
         to=to,
         ids=ids,
+        draw=draw,
         top_k=top_k,
         batch=batch,
         workers=workers,

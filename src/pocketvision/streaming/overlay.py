@@ -14,12 +14,13 @@ class Overlay:
         """labels: every name that may be drawn; they decide on the font."""
         self._latin = "".join(labels).isascii()
 
-    def draw(self, pixels: Pixels, answers: Answers, figures: str) -> Pixels:
-        """A copy of an RGB picture (H, W, 3) with its answers, and a line of figures, on it."""
+    def draw(self, pixels: Pixels, answers: Answers, figures: str = "") -> Pixels:
+        """A copy of an RGB picture (H, W, 3) with its answers, and a line of figures if there is one, on it."""
         canvas = Canvas(pixels, latin=self._latin)
         for answer in answers.values():
             task_named(answer.kind).draw(canvas, answer)
-        canvas.write(figures)
+        if figures:
+            canvas.write(figures)
         return canvas.finished()
 
 

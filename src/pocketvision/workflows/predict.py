@@ -12,6 +12,7 @@ from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
+from pocketvision.streaming.drawn_pictures import DrawnPictures
 from pocketvision.tasks.catalog import tell_unsure
 from pocketvision.tasks.task import Detail
 from pocketvision.workflows.load import load
@@ -45,6 +46,7 @@ def predict(
     out: str | Path | None = None,
     to: str | None = None,
     ids: str | Path | None = None,
+    draw: str | Path | None = None,
     top_k: int = 1,
     batch: int | None = None,
     workers: int | None = None,
@@ -67,7 +69,8 @@ def predict(
 
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
-    numbers that `ids`, a COCO file, gives to images and classes.
+    numbers that `ids`, a COCO file, gives to images and classes. draw: a new folder for copies of the pictures with their answers
+    drawn on them, as JPEG files.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
@@ -75,6 +78,8 @@ def predict(
     started, detail = time.perf_counter(), Detail(top_k=top_k)
     where = Destination.of(None if out is None else Path(out), to, None if ids is None else Path(ids))
     predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)
+    labels = (name for task in predictor.bundle.tasks.values() for name in task.labels)
+    drawn = None if draw is None else DrawnPictures(Path(draw), labels, max_pixels)
     with answer_sink(where, predictor.bundle.tasks, tell_unsure(predictor.bundle.tasks, detail)) as sink:
         seen = failed = 0
         several: list[str] = []
@@ -83,6 +88,8 @@ def predict(
         for row in predictor.stream(paths, batch=batch or BATCH, workers=workers, max_pixels=max_pixels):
             row = row if row.path else replace(row, path=STANDARD_INPUT)
             sink.write(row)
+            if drawn is not None:
+                drawn.write(row)
             if on_row is not None:
                 on_row(row)
             seen += 1
