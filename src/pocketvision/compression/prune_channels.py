@@ -165,6 +165,9 @@ def gradients_of(objective: Objective, batches: Sequence[tuple[Tensor, Targets]]
         network.zero_grad()
         for images, targets in batches:
             objective.loss(said_by_task(network(images)), targets).backward()  # type: ignore[no-untyped-call]
+        for parameter in network.parameters():
+            if parameter.grad is None:  # no head reads what it computes, so the loss does not hang on it
+                parameter.grad = torch.zeros_like(parameter)
 
     return backward
 
