@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer.main
 from bursts import features_of_pixels
+from composed_pictures import write_pictures, write_tasks
 from data.boxes.drawn_sets import voc
 from PIL import Image
 from served import starting
@@ -122,6 +123,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
     (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")
     (folder / "found.toml").write_text(example, encoding="utf-8")
     voc(folder).rename(folder / "cells")
+    write_tasks(folder / "scenes", write_pictures(folder / "scenes", 16))
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
     detector(folder / "detector/bundle")
     (folder / "new").mkdir()

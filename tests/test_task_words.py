@@ -43,8 +43,8 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "the option that names a table's column, and its default",
         "label_column label",
         "cli/check.py cli/convert.py cli/evaluate.py cli/threshold.py cli/train.py data/sources/catalog.py "
-        "evaluation/images.py workflows/changes.py workflows/check.py workflows/convert.py workflows/evaluate.py "
-        "workflows/threshold.py workflows/train.py",
+        "data/sources/several_tasks.py evaluation/images.py workflows/changes.py workflows/check.py workflows/convert.py "
+        "workflows/evaluate.py workflows/threshold.py workflows/train.py",
     ),
     (
         "the column of that name in tables and in split.csv, with the name of a class",

@@ -84,9 +84,13 @@ class Bundle:
 
     @property
     def only_kind(self) -> str | None:
-        """Of its tasks, whose truth data has to have; None where there are several, each of which some data may lack."""
-        kinds = {task.kind for task in self.tasks.values()}
-        return kinds.pop() if len(kinds) == 1 else None
+        """Of its task, whose truth data has to have; None where there are several, each of which some data may lack."""
+        return self.task.kind if len(self.tasks) == 1 else None
+
+    @property
+    def asked_labels(self) -> tuple[str, ...] | None:
+        """The classes that data is read by; None where there are none, and of several tasks, each of which data may be of."""
+        return self.labels or None if len(self.tasks) == 1 else None
 
     @property
     def labels(self) -> tuple[str, ...]:

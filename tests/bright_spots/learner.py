@@ -56,8 +56,10 @@ class SpotLearner:
         return loss, outputs["fine"].flatten(), targets["fine"].flatten() > 0
 
     def validated(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> Validated:
+        """The loss, and the F1 at the threshold that would ship."""
         scores, there = self._joined(records)
-        return Validated(sum(loss for loss, *_ in records) / len(records), _f1(scores > 0, there))
+        found = scores.sigmoid() > self.calibrate(records)["threshold"]
+        return Validated(sum(loss for loss, *_ in records) / len(records), _f1(found, there))
 
     def calibrate(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> dict[str, Any]:
         """The threshold of the best F1."""

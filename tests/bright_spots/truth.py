@@ -30,6 +30,9 @@ class Points:
     def select(self, indices: NDArray[np.int64]) -> "Points":
         return replace(self, rows=self.rows.select(indices), present=self.present[indices])
 
+    def aligned(self, rows: NDArray[np.int64]) -> "Points":
+        return replace(self, rows=self.rows.aligned(rows), present=np.append(self.present, False)[rows])
+
     def through(self, index: int, placement: Placement) -> "Points":
         alone = self.select(np.array([index]))
         xy = placement.to_input(alone.rows.columns["xy"].astype(np.float64))

@@ -12,7 +12,7 @@ from PIL import Image
 from pocketvision.data.origin import Origin
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import SOURCES, read_samples
-from pocketvision.data.sources.source import ASKED, LAYOUT, OWN_FILE, SHAPE
+from pocketvision.data.sources.source import ASKED, LAYOUT, NAMED, OWN_FILE, SHAPE
 from pocketvision.data.splits import write_split_csv
 from pocketvision.preprocessing import Preprocessing
 
@@ -64,9 +64,18 @@ def tag_table(place: Path) -> Path:
 
 
 def number_table(place: Path) -> Path:
+    place.mkdir(exist_ok=True)
     rows = [f"{name},{number + 0.5}" for number, name in enumerate([*pictures(place)])]
     (place / "numbers.csv").write_text("\n".join(["path,label", *rows]))
     return place / "numbers.csv"
+
+
+def several_tasks(place: Path) -> Path:
+    folder = number_table(place / "several").parent
+    rows = [f"{name},{name[0]}" for name in pictures(folder)]
+    (folder / "classes.csv").write_text("\n".join(["path,label", *rows]))
+    (folder / "pocketvision.toml").write_text('[tasks]\nclassification = "classes.csv"\nnumber = "numbers.csv"')
+    return folder
 
 
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
@@ -76,6 +85,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "tag-table": tag_table,
     "number-table": number_table,
     **DRAWN_SETS,
+    "several-tasks": several_tasks,
     "split-overlay": overlay,
     "spots": spots,
 }
@@ -105,7 +115,7 @@ def test_every_row_has_an_example() -> None:
 @each_source
 def test_it_knows_its_own(name: str, tmp_path: Path) -> None:
     source, path = SOURCES[name], EXAMPLES[name](tmp_path)
-    assert source.evidence(path) in (ASKED, SHAPE, LAYOUT, OWN_FILE)
+    assert source.evidence(path) in (ASKED, SHAPE, LAYOUT, OWN_FILE, NAMED)
     assert source.evidence(tmp_path / "nothing") is None and source.evidence(Path(__file__)) is None
     assert said(own(name, tmp_path)) == said(read_samples(path, format=name))
 

@@ -129,3 +129,12 @@ def test_images_learned_from_since_are_added(known: LearnedFrom, files: list[Pat
     content, numbers, _ = fingerprints_of(files[28:])
     found, _ = looked_up(known.with_more(content, numbers), files[26:])
     assert found.kinds.tolist() == [UNSEEN, UNSEEN, SAME, SAME]
+
+
+def test_images_of_two_trainings_are_known_together(known: LearnedFrom, files: list[Path]) -> None:
+    content, numbers, _ = fingerprints_of(files[28:])
+    other = learned_from(content, numbers, np.array([0, 1], np.int8), np.arange(2))
+    both = known.united(other)
+    assert len(both) == len(known) + 2 and both.near_limit == min(known.near_limit, other.near_limit)
+    found, _ = looked_up(both, [files[0], *files[26:]])
+    assert found.kinds.tolist() == [SAME, UNSEEN, UNSEEN, SAME, SAME] and found.splits.tolist()[-2:] == [0, 1]

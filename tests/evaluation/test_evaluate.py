@@ -19,6 +19,7 @@ from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels, class_truth
+from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.truth import Truth
 
 LABELS = ("ant", "bee", "cow")
@@ -170,8 +171,9 @@ def test_every_task_is_measured_on_the_images_that_have_its_truth() -> None:
 def test_a_task_without_any_truth_is_left_out() -> None:
     one = replace(of_two_tasks(), truth={"pet": of_two_tasks().truth["pet"]}).select([0, 1, 2])
     assert list(evaluate_predictor(cast(Predictor, TwoTasks()), one).tasks) == ["pet"]
-    with pytest.raises(UsageError, match="says nothing of its images for classification; it is of pet"):
-        evaluate_predictor(PREDICTOR, one)
+    other = replace(one, truth={"age": NumberLabels(np.array([1.0, 2.0, 3.0]))})
+    with pytest.raises(UsageError, match="says nothing of its images for classification; it is of age"):
+        evaluate_predictor(PREDICTOR, other)
 
 
 def test_truth_of_another_kind_is_refused() -> None:

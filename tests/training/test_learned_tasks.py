@@ -119,6 +119,7 @@ def run(
     checkpoints: Path | None = None,
     interrupt: tuple[int, int] | None = None,
     training: NDArray[np.int64] | None = None,
+    weights: str | dict[str, float] = "equal",
 ) -> TrainedPhases:
     def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
@@ -131,7 +132,7 @@ def run(
         validation=entries(np.arange(TRAINED, ALL)),
         phases=phases,
         from_scratch=cut is None,
-        objective=objective_of(truth),
+        objective=objective_of(truth, weights=weights),
         seed=5,
         name_of=str,
         checkpoints=checkpoints,
@@ -186,6 +187,36 @@ def test_two_tasks_learn_together_and_repeat_when_resumed(
     again = run(resumed, cached(resumed, pictures, cache), truth, checkpoints=tmp_path)
     assert same(network, resumed)
     assert [record.tasks for record in again.history] == [record.tasks for record in trained.history]
+
+
+@pytest.mark.parametrize("weights", ["uncertainty", "grad_norm"])
+def test_weights_that_are_learned_go_on_where_they_were(
+    network: Network, pictures: ImageViews, cache: Path, tmp_path: Path, weights: str
+) -> None:
+    """And are in the history; while heads alone learn, GradNorm has no shared layer to look at."""
+    truth = truth_of(pictures, "spots", "classification")
+    with_heads(network, truth)
+    broken, resumed = copy.deepcopy(network), copy.deepcopy(network)
+    phases = [replace(phase, epochs=2) for phase in PHASES]
+    trained = run(network, cached(network, pictures, cache), truth, phases=phases, weights=weights)
+    interrupt = (2, 1)
+    run(
+        broken,
+        cached(broken, pictures, cache),
+        truth,
+        phases=phases,
+        weights=weights,
+        checkpoints=tmp_path,
+        interrupt=interrupt,
+    )
+    again = run(resumed, cached(resumed, pictures, cache), truth, phases=phases, weights=weights, checkpoints=tmp_path)
+    assert same(network, resumed)
+    assert [record.tasks for record in again.history] == [record.tasks for record in trained.history]
+    learned = [(record.tasks["spots.weight"], record.tasks["classification.weight"]) for record in trained.history]
+    assert len(set(learned)) >= 3 and all(weight > 0 for each in learned for weight in each)
+    if weights == "grad_norm":
+        assert learned[0] == learned[1] == (1, 1) and all(sum(each) == pytest.approx(2) for each in learned)
+    assert [("spots+classification.cosine" in record.tasks) for record in trained.history] == [False, False, True, True]
 
 
 def test_an_image_that_lacks_a_truth_says_nothing_for_that_task(

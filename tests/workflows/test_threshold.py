@@ -195,10 +195,10 @@ def test_a_training_is_not_lost_over_a_wish(bundle: Bundle, table: Path, swapped
     task = bundle.task
     wanted = wanted_after_training(task, "cat:precision=0.9", None, 0.55)
     assert wanted is not None and wanted_after_training(task, None, None, None) is None
-    kept, note = decided_by_validation(bundle, wanted, evaluate(bundle.folder, swapped))
+    kept, note = decided_by_validation(bundle, bundle.task_name, wanted, evaluate(bundle.folder, swapped))
     assert "No threshold was chosen. cat:precision=0.9 can not be met: the highest precision for 'cat'" in note
     assert kept.task.postprocessing == {**task.postprocessing, "abstain_below": 0.55} == postprocessing(bundle)
-    met, note = decided_by_validation(bundle, wanted, evaluate(bundle.folder, table, split="val"))
+    met, note = decided_by_validation(bundle, bundle.task_name, wanted, evaluate(bundle.folder, table, split="val"))
     assert not note and met.task.postprocessing["thresholds_for"]["images"] == SPLITS["val"]
 
 

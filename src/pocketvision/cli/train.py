@@ -97,6 +97,21 @@ def train(
     labels: Labels = None,
     format: Format = None,
     task: TaskKind = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A task and its source (a table, an annotation file, a folder), as number=ages.csv; repeatable: one network "
+            "learns them all.",
+            metavar="NAME=SOURCE",
+        ),
+    ] = None,
+    add_to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Add heads for the data's tasks to this bundle; its backbone and earlier heads stay as they are.",
+            metavar="BUNDLE",
+        ),
+    ] = None,
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
     split_column: SplitColumn = "split",
@@ -147,6 +162,8 @@ def train(
             labels=parse_labels(labels),
             format=format,
             task=task,
+            tasks=tasks,
+            add_to=add_to,
             path_column=path_column,
             label_column=label_column,
             split_column=split_column,

@@ -222,7 +222,7 @@ def _images(
 
 
 def _read(bundle: Bundle, data: str | Path, images: str | Path | None, on_event: OnEvent) -> Samples:
-    samples = read_samples(data, task=bundle.only_kind, labels=bundle.labels or None, images=images)
+    samples = read_samples(data, task=bundle.only_kind, labels=bundle.asked_labels, images=images)
     for line in samples.account:
         on_event(Note(line))
     return samples

@@ -161,10 +161,12 @@ def _importance(library: Any, name: Importance) -> Any:
 def gradients_of(objective: Objective, batches: Sequence[tuple[Tensor, Targets]]) -> Callable[[Network], None]:
     """Leaves the gradients of the loss over `batches` of images (N, 3, H, W) and targets in a network, norms as they answer."""
 
+    alone = next(iter(objective.learners))
+
     def backward(network: Network) -> None:
         network.zero_grad()
         for images, targets in batches:
-            objective.loss(said_by_task(network(images)), targets).backward()  # type: ignore[no-untyped-call]
+            objective.loss(said_by_task(network(images), alone), targets).backward()  # type: ignore[no-untyped-call]
         for parameter in network.parameters():
             if parameter.grad is None:  # no head reads what it computes, so the loss does not hang on it
                 parameter.grad = torch.zeros_like(parameter)

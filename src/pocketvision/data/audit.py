@@ -68,6 +68,18 @@ class Audit:
             found[finding.kind] += finding.count
         return dict(found)
 
+    @property
+    def lines(self) -> list[str]:
+        """What was found, a line a kind, the worst first, with counts and an example; broken files are reported apart."""
+        lines = []
+        for kind, count in self.counts.items():
+            if kind in ("unreadable", "truncated"):
+                continue
+            first = next(finding for finding in self.findings if finding.kind == kind)
+            example = f" ({', '.join(first.files[:2])})" if first.files else ""
+            lines.append(f"{first.severity}, {kind.replace('_', ' ')} x {count}: {first.message}{example}")
+        return lines
+
     def worst_files(self, limit: int = 10) -> list[tuple[str, tuple[str, ...]]]:
         """Files with the kinds of what was found of them: those that can not be read first, then those with the most errors,
         warnings and notes."""

@@ -111,6 +111,13 @@ class LearnedFrom:
             self.false_matches,
         )
 
+    def united(self, other: "LearnedFrom") -> "LearnedFrom":
+        """The images of two trainings of one network. Nearly the same are told by the stricter limit of the two."""
+        parts = zip(*((each.content, each.perceptual, each.splits, each.kinds) for each in (self, other)), strict=True)
+        content, perceptual, splits, kinds = (np.concatenate(part) for part in parts)
+        limit, false_matches = min((self.near_limit, self.false_matches), (other.near_limit, other.false_matches))
+        return LearnedFrom(content, perceptual, splits, kinds, limit, false_matches)
+
 
 def learned_from(
     content: NDArray[np.void],

@@ -12,7 +12,7 @@ from pocketvision.data.left_out import LeftOut
 from pocketvision.data.origin import Origin
 from pocketvision.errors import UsageError
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
-from pocketvision.tasks.truth import Strata, Truth
+from pocketvision.tasks.truth import Strata, Truth, together
 
 SPLITS = ("train", "val", "test")
 
@@ -109,8 +109,9 @@ class Samples:
 
     @property
     def strata(self) -> Strata:
-        """Of n images, numbers from 0: what a split shares out evenly."""
-        return self._main.strata
+        """Of n images, numbers from 0: what a split shares out evenly. Of several tasks the things of all."""
+        parts = [each.strata for each in self.truth.values()]
+        return parts[0] if len(parts) == 1 else together(parts)
 
     def said(self, index: int) -> bytes:
         """All that was said of image `index`, task by task."""

@@ -141,7 +141,11 @@ def write_split_csv(
             file.write(csv_bytes([*row, *(cells[index] for cells in further.values())]))
     origin_file(path).unlink(missing_ok=True)
     if not whole and samples.origin is not None:
-        write_json(origin_file(path), {**samples.origin.to_dict(), "class_names": samples.class_names})
+        values = samples.origin.to_dict()
+        within = Path(values["source"])
+        if within.is_relative_to(path.parent.absolute()):  # of a run, which may be moved
+            values["source"] = within.relative_to(path.parent.absolute()).as_posix()
+        write_json(origin_file(path), {**values, "class_names": samples.class_names})
 
 
 def _numbers(groups: NDArray[np.integer] | None) -> list[str] | None:

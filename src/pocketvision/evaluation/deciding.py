@@ -144,15 +144,15 @@ def wanted_after_training(
     return wanted
 
 
-def decided_by_validation(bundle: Bundle, wanted: Wanted, validation: Evaluation) -> tuple[Bundle, str]:
-    """The bundle as the training wants it, and what is to be said where its images do not allow a wish: it is as good as before
-    then, and the training is not lost."""
+def decided_by_validation(bundle: Bundle, name: str, wanted: Wanted, validation: Evaluation) -> tuple[Bundle, str]:
+    """The bundle with its task `name` as the training wants it, and what is to be said where its images do not allow a wish: it
+    is as good as before then, and the training is not lost."""
     try:
-        return choose_on(bundle, bundle.task_name, wanted, validation).bundle, ""
+        return choose_on(bundle, name, wanted, validation).bundle, ""
     except UsageError as error:
         note = f"No threshold was chosen. {error} `pocketvision threshold` can choose another."
     if wanted.abstain_below is not None:
-        bundle = choose_on(bundle, bundle.task_name, replace(wanted, wishes=()), None).bundle
+        bundle = choose_on(bundle, name, replace(wanted, wishes=()), None).bundle
     return bundle, note
 
 

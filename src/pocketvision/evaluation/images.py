@@ -57,7 +57,7 @@ def labelled_images(
             box_columns=columns.box,
             images=images,
         )
-    samples = _labelled(read, bundle.labels, min_per_class, on_event)
+    samples = _labelled(read, bundle.asked_labels, min_per_class, on_event)
     return *_chosen(samples, split, usual, source), source
 
 
@@ -93,11 +93,13 @@ def refuse_trained(samples: Samples, split: str | None, data: Path) -> None:
         )
 
 
-def _labelled(read: Callable[..., Samples], labels: tuple[str, ...], min_per_class: int, on_event: OnEvent) -> Samples:
+def _labelled(
+    read: Callable[..., Samples], labels: tuple[str, ...] | None, min_per_class: int, on_event: OnEvent
+) -> Samples:
     """The samples, by the names that the network has for their classes. How they were read, and what was left out, is noted."""
     samples = _by_synset(read) if labels == imagenet_classes() else None
     if samples is None:  # a class that is too small may be one that the network does not know
-        samples = read(labels=(labels or None) if min_per_class == 1 else None)
+        samples = read(labels=labels if min_per_class == 1 else None)
     chosen = large_enough(samples, min_per_class) | (samples.class_counts() == 0)
     samples = samples if chosen.all() else only_classes(samples, chosen, min_per_class)
     for line in samples.account:

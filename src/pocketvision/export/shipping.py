@@ -224,9 +224,12 @@ def with_metrics(
     data_fingerprint: str,
     measured: Mapping[str, Distribution],
 ) -> Bundle:
-    """The same bundle with what was measured, by task and by set of images, written into its manifest. measured: its baseline."""
+    """The same bundle with what was measured, by task and by set of images, written into its manifest; tasks that were measured
+    before and not now keep what they have. measured: its baseline."""
     tasks = {
-        name: replace(task, metrics=metrics.get(name, {}), data_fingerprint=data_fingerprint)
+        name: task
+        if task.metrics and name not in metrics
+        else replace(task, metrics=metrics.get(name, {}), data_fingerprint=data_fingerprint)
         for name, task in bundle.tasks.items()
     }
     return rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks, baseline=dict(measured)))

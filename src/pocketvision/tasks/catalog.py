@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
-from pocketvision.plugins import row_named
+from pocketvision.plugins import all_rows, row_named
 from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
 from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.detection.task import DETECTION
@@ -20,6 +20,7 @@ from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
 from pocketvision.tasks.tags.task import TAGS
 from pocketvision.tasks.task import AnyTask, Detail, Input, Task
+from pocketvision.tasks.truth import Truth
 
 TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER, DETECTION)}
 """From a kind's name to what the house does with its answers."""
@@ -42,6 +43,23 @@ def _outside(kind: str) -> AnyTask:
     if not isinstance(row, Task):
         raise UsageError(f"The kind of task {kind} of an installed package is a {type(row).__name__}; expected a Task.")
     return row
+
+
+def is_kind(name: str) -> bool:
+    """Whether a kind of task is called so."""
+    return name in TASKS or name in all_rows(TASKS, group=GROUP, what="kind of task")
+
+
+def kind_of(name: str, truth: Truth) -> str:
+    """The kind of the task `name` with this truth: its name where a kind is called so, else the one whose truth is of this type.
+    The name itself where there is none: whoever asks for its row is told."""
+    if name in TASKS:
+        return name
+    own = [kind for kind, row in TASKS.items() if type(truth) is row.truth]
+    if own:
+        return own[0]
+    rows = all_rows(TASKS, group=GROUP, what="kind of task")
+    return name if name in rows else next((kind for kind, row in rows.items() if type(truth) is row.truth), name)
 
 
 def tell_unsure(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:

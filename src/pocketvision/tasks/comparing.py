@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.printable import counted
 from pocketvision.statistics import Headline, Interval
-from pocketvision.tasks.catalog import Answers, task_named
+from pocketvision.tasks.catalog import Answers, kind_of, task_named
 from pocketvision.tasks.manifest import TaskManifest, by_task
 from pocketvision.tasks.measuring import Comparison, MeasureOptions
 from pocketvision.tasks.task import Detail
@@ -62,8 +62,8 @@ def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], 
     """The truth of the tasks, by their labels; what is said for other tasks is left out. Raises UsageError, with `where` it comes
     from, for one that does not fit its task."""
     found = {}
-    for name in (name for name in tasks if name in truth):
-        own, task, wanted = truth[name], tasks[name], task_named(tasks[name].kind).truth
+    for name, own in _by_task(tasks, truth).items():
+        task, wanted = tasks[name], task_named(tasks[name].kind).truth
         if not isinstance(own, wanted):
             held = f"{type(own).__name__}; a task of kind {task.kind} is measured by {wanted.__name__}"
             raise UsageError(f"{where}: what is said of its images for {name} is {held}.")
@@ -71,6 +71,19 @@ def fitted_truth(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth], 
             if count and label not in task.labels:
                 raise unknown_name(f"class ({counted(count, 'image')} in {where})", label, task.labels)
         found[name] = own.in_classes(task.labels)
+    return found
+
+
+def _by_task(tasks: Mapping[str, TaskManifest], truth: Mapping[str, Truth]) -> dict[str, Truth]:
+    """The truth of each task: that of its name, or else the only one of its kind, for the only task of its kind."""
+    kinds = [task.kind for task in tasks.values()]
+    found = {}
+    for name, task in tasks.items():
+        others = [own for other, own in truth.items() if other not in tasks and kind_of(other, own) == task.kind]
+        if name in truth:
+            found[name] = truth[name]
+        elif len(others) == 1 and kinds.count(task.kind) == 1:
+            found[name] = others[0]
     return found
 
 

@@ -47,6 +47,11 @@ class Ragged:
         start, end = self.offsets[index : index + 2]
         return {name: column[start:end] for name, column in self.columns.items()}
 
+    def aligned(self, rows: NDArray[np.integer]) -> "Ragged":
+        """(k) rows: which of these each is, or -1 for an empty one."""
+        longer = Ragged(np.append(self.offsets, self.offsets[-1]), self.columns)
+        return longer.select(np.where(rows < 0, len(self), rows))
+
     def select(self, indices: NDArray[np.integer]) -> "Ragged":
         """The rows at `indices`, in that order."""
         lengths = self.lengths[indices]

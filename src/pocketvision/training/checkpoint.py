@@ -40,6 +40,7 @@ def write_checkpoint(path: Path, state: State) -> None:
         "best_epoch": state.best_epoch,
         "finished": state.finished,
         "features": dict(state.features),
+        "balance": dict(state.balance),
     }
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -82,6 +83,7 @@ def read_checkpoint(path: Path) -> State:
         best_epoch=header["best_epoch"],
         finished=header["finished"],
         features={task: tuple(names) for task, names in header.get("features", {}).items()},
+        balance=header.get("balance", {}),
     )
 
 

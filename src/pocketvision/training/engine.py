@@ -13,11 +13,16 @@ from torch import Tensor, nn
 from pocketvision.errors import TrainingError
 from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.averaging import WeightAverage, load
+from pocketvision.training.balance import Balance
+from pocketvision.training.best_epoch import is_better
 from pocketvision.training.mixing import Mix, mix
 from pocketvision.training.objective import Validation
 from pocketvision.training.optimizer import clip_gradients, current_lr, make_optimizer, restore_optimizer, set_lr
 from pocketvision.training.schedule import Schedule, make_schedule
 from pocketvision.training.settings import PhaseSettings, require_mixable
+
+HEADS = "network.heads."
+"""What the names of parameters begin with that are a task's own; the others are shared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,8 @@ class State:
     """All that a phase needs to go on after any epoch and end bit-equal to an unbroken run.
 
     weights: the last step's. average: what was validated, their moving average where there is one. best_weights: the average of
-    the best epoch. features: those that heads of several read since, by task, where the phase chose them.
+    the best epoch. features: those that heads of several read since, by task, where the phase chose them. balance: what was
+    learned about the weights of several tasks (balance.py).
     """
 
     weights: Mapping[str, Tensor]
@@ -58,6 +64,7 @@ class State:
     best_epoch: int
     finished: bool
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    balance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> EpochRecord:
@@ -66,12 +73,14 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """What changes while a phase learns: the parameters, and the optimizer, schedule and average that go with them."""
+    """What changes while a phase learns: the parameters, and the optimizer, schedule and average that go with them; of several
+    tasks, how they are weighed."""
 
     parameters: Mapping[str, Tensor]
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     average: WeightAverage
+    balance: Balance | None = None
 
 
 Batches = Callable[[int], Iterable[TrainingBatch]]
@@ -99,6 +108,7 @@ def fit(
     statistics: Mapping[str, Tensor],
     name_of: Callable[[int], str] = str,
     depth_of: Callable[[str], int] = lambda _: 0,
+    balance: Balance | None = None,
     state: State | None = None,
     on_epoch: OnEpoch = lambda _: None,
     on_step: OnStep = lambda _: None,
@@ -107,14 +117,15 @@ def fit(
     """Train the parameters of `model` that require gradients; return the state after the last epoch.
 
     `batches(epoch)` yields one epoch's `steps` batches, from 1. `state` goes on where an earlier run stopped. The model is left
-    with its *best* weights (lowest validation loss). `on_epoch` is handed each new state (to be written as a checkpoint).
+    with its *best* weights (best_epoch.py). `on_epoch` is handed each new state (to be written as a checkpoint).
     replan: may shorten or lengthen the phase at an epoch's end; the schedule is run to its end all the same.
-    statistics: running ones of norms, by name, that are averaged and kept with the weights. depth_of: as in make_optimizer.
+    balance: weighs several tasks, for the objective. statistics: running ones of norms, by name, that are averaged and kept with
+    the weights. depth_of: as in make_optimizer.
     Whatever is drawn is a function of the seed, the phase, the epoch and the step.
     Raises TrainingError, naming the batch's files, when the loss is not a number, and UsageError for what can not be mixed.
     """
     require_mixable(settings.regularisation, settings.batch)
-    learning = _begun(model, settings, steps, statistics, depth_of, state)
+    learning = _begun(model, settings, steps, statistics, depth_of, balance, state)
     learned = {**learning.parameters, **statistics}
     while state is None or not state.finished:
         epoch = 1 if state is None else len(state.history) + 1
@@ -136,7 +147,7 @@ def fit(
             lr=current_lr(learning.optimizer),
             seconds=time.perf_counter() - started,
             images_per_second=rate,
-            tasks=validation.columns,
+            tasks={**validation.columns, **({} if balance is None else balance.epoch_ended())},
         )
         settings = _replanned(settings, replan(settings, (*(state.history if state else ()), record)), epoch, learning)
         state = _advanced(state, record, settings, learned, learning)
@@ -157,6 +168,7 @@ def _begun(
     steps: int,
     statistics: Mapping[str, Tensor],
     depth_of: Callable[[str], int],
+    balance: Balance | None,
     state: State | None,
 ) -> Learning:
     """What learns, at the phase's beginning or as `state` left it."""
@@ -164,12 +176,15 @@ def _begun(
     optimizer = make_optimizer(trained, settings.optimizer, lr=settings.lr, depth_of=depth_of)
     schedule = make_schedule(settings.schedule, epochs=settings.epochs, steps=steps, replanned=settings.replanned)
     average = WeightAverage({**trained, **statistics}, steps, settings.regularisation.ema)
+    if balance is not None:
+        shared = [parameter for name, parameter in trained.items() if not name.startswith(HEADS)]
+        balance.begin(shared, {} if state is None else state.balance)
     if state is not None:
         load({**trained, **statistics}, state.weights)
         average.restore(state.average, updates=steps * len(state.history))
         restore_optimizer(optimizer, state.optimizer)
         schedule.restore(state.schedule)
-    return Learning(trained, optimizer, schedule, average)
+    return Learning(trained, optimizer, schedule, average, balance)
 
 
 def _replanned(settings: PhaseSettings, epochs: int, done: int, learning: Learning) -> PhaseSettings:
@@ -239,13 +254,14 @@ def _advanced(
     history = (*(before.history if before else ()), record)
     weights = {name: parameter.detach().clone() for name, parameter in learned.items()}
     averaged = {name: tensor.clone() for name, tensor in learning.average.weights.items()}
-    if before is None or record.val_loss < before.best.val_loss:
+    if before is None or is_better(record, before.best, history):
         best_weights, best_epoch = averaged, record.epoch
     else:
         best_weights, best_epoch = dict(before.best_weights), before.best_epoch
     finished = _is_finished(record.epoch, best_epoch, settings.epochs, settings.patience)
     states = (learning.optimizer.state_dict(), learning.schedule.state())
-    return State(weights, averaged, best_weights, *states, history, best_epoch, finished)
+    numbers = {} if learning.balance is None else dict(learning.balance.rule.numbers)
+    return State(weights, averaged, best_weights, *states, history, best_epoch, finished, balance=numbers)
 
 
 def _is_finished(done: int, best_epoch: int, epochs: int, patience: int) -> bool:

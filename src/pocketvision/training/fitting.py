@@ -155,7 +155,7 @@ def fit_run(
     recipe = settings.recipe
     if recipe.model.from_scratch:
         log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
-    entries = data.entries("train", recipe.data.balance_to, recipe.seed)
+    entries = data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares)
     cache = run.cache if cache_folder is None else cache_folder
     fitting = _Fitting(run, settings, data, network, preprocessing, cache, log, entries, data.entries("val"), ending)
     log(fitting.planned())

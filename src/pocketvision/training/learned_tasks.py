@@ -1,9 +1,9 @@
 """What is learned from truth: for each of its tasks a head, a learner, and what the bundle says of it.
 
-A task is of the kind that it is called by.
+A task is of the kind that it is called by, or else of the one whose truth it has (tasks/catalog.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from pocketvision.models.heads.catalog import HEADS, head_named
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.plugins import all_rows
 from pocketvision.preprocessing import Placement, Preprocessing
-from pocketvision.tasks.catalog import task_named
+from pocketvision.tasks.catalog import kind_of, task_named
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.balance import balance_of, fixed_weights
 from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
 from pocketvision.training.objective import Objective
@@ -30,19 +31,32 @@ from pocketvision.training.settings import StepSize
 ByTask = Mapping[str, Truth]
 
 
-def learned_of(truth: ByTask, task: str | None = None) -> dict[str, Truth]:
-    """The truth that is learned: of `task`, or of every kind that something learns. Raises UsageError where that is none."""
+def learned_of(truth: ByTask, task: str | None = None, answered: Collection[str] = ()) -> dict[str, Truth]:
+    """The truth that is learned: of `task`, or of every kind that something learns. answered: tasks that the network has a head
+    for already. Raises UsageError where that is none."""
     known = all_rows(LEARNERS, group=GROUP, what="learner")
-    asked = truth if task is None else {task: truth[task]}
-    found = {name: each for name, each in asked.items() if name in known}
+    asked = {
+        name: each for name, each in truth.items() if name not in answered and task in (None, name, kind_of(name, each))
+    }
+    if not asked:
+        raise UsageError(
+            f"The bundle answers {', '.join(answered)} already, and the data is of {task or ', '.join(truth)}. Give the new task "
+            "another name: --tasks NAME=SOURCE."
+        )
+    found = {name: each for name, each in asked.items() if kind_of(name, each) in known}
     if not found:
-        learner_named(next(iter(asked)))
+        rows_of(asked)
     return found
+
+
+def rows_of(truth: ByTask) -> dict[str, LearnerRow]:
+    """What learns each task. Raises UsageError for a kind that nothing learns."""
+    return {task: learner_named(kind_of(task, each)) for task, each in truth.items()}
 
 
 def closed_form(truth: ByTask) -> bool:
     """Whether the heads of all these tasks can be solved in one pass (solving.py)."""
-    return all(learner_named(task).solved_head for task in truth)
+    return all(row.solved_head for row in rows_of(truth).values())
 
 
 def head_specs(
@@ -51,15 +65,16 @@ def head_specs(
     """A network's heads. dropout: its probability; None takes the architecture's. head: of HEADS, for the tasks of its kind;
     "auto" is what the learners take, solved in closed form or not. Raises UsageError for an unknown kind or head, and for a head
     of another kind."""
-    names = {task: _head_of(learner_named(task), solved) for task in truth}
+    rows = rows_of(truth)
+    names = {task: _head_of(row, solved) for task, row in rows.items()}
     if head != "auto":
-        kind = head_named(head).kind
-        if kind not in truth:
-            own = [row.name for row in HEADS.values() if row.kind in truth]
+        kinds, kind = {row.kind for row in rows.values()}, head_named(head).kind
+        if kind not in kinds:
+            own = [row.name for row in HEADS.values() if row.kind in kinds]
             raise UsageError(
                 f"The head {head} is for {kind}; what is learned here is {', '.join(truth)}. Heads for that: {', '.join(own)}."
             )
-        names[kind] = head
+        names |= {task: head for task, row in rows.items() if row.kind == kind}
     return {task: HeadSpec(names[task], len(each.class_names), dropout) for task, each in truth.items()}
 
 
@@ -69,21 +84,22 @@ def _head_of(row: LearnerRow, solved: bool) -> str:
 
 def manifests(truth: ByTask) -> dict[str, TaskManifest]:
     """What a bundle says of the tasks, with nothing measured yet. Raises UsageError for an unknown kind."""
-    alone = [*truth] == [CLASSIFICATION]
+    rows = rows_of(truth)
+    alone = [row.kind for row in rows.values()] == [CLASSIFICATION]
     return {
         task: TaskManifest(
-            task,
-            each.class_names,
-            output_names(task, task_named(task).role_names, alone=alone),
-            learner_named(task).head,
+            row.kind,
+            truth[task].class_names,
+            output_names(task, task_named(row.kind).role_names, alone=alone),
+            row.head,
         )
-        for task, each in truth.items()
+        for task, row in rows.items()
     }
 
 
 def fitted(preprocessing: Preprocessing, truth: ByTask) -> Preprocessing:
     """The preprocessing for these tasks: the fit of the first that wants another than a crop, which keeps all of the image."""
-    fits = (learner_named(task).fit for task in truth)
+    fits = (row.fit for row in rows_of(truth).values())
     fit = next((each for each in fits if each != "crop"), None)
     return preprocessing if fit is None else replace(preprocessing, fit=fit, crop_share=1.0)
 
@@ -91,13 +107,13 @@ def fitted(preprocessing: Preprocessing, truth: ByTask) -> Preprocessing:
 def input_size(truth: ByTask, sizes: NDArray[np.integer]) -> tuple[int, str] | None:
     """The largest side of the input that one of the tasks asks for, and why; None where none does. sizes: (n, 2) width and height
     of the images."""
-    rows = [(learner_named(task).input_size, each) for task, each in truth.items()]
+    rows = [(row.input_size, truth[task]) for task, row in rows_of(truth).items()]
     return max((choose(each, sizes) for choose, each in rows if choose is not None), default=None)
 
 
 def step_size(truth: ByTask) -> StepSize:
     """The smallest that one of the tasks asks for."""
-    return min((learner_named(task).step_size for task in truth), key=lambda each: each.batch)
+    return min((row.step_size for row in rows_of(truth).values()), key=lambda each: each.batch)
 
 
 def constant_answers(
@@ -105,7 +121,7 @@ def constant_answers(
 ) -> list[str]:
     """What answers that never look would reach, a sentence a task that tells it. sizes: (n, 2) width and height of the images.
     learned, measured: which of them are learned from, and which are measured on."""
-    rows = [(learner_named(task).constant, each) for task, each in truth.items()]
+    rows = [(row.constant, truth[task]) for task, row in rows_of(truth).items()]
     return [
         said(each.select(learned), sizes[learned], each.select(measured), sizes[measured])
         for said, each in rows
@@ -116,19 +132,46 @@ def constant_answers(
 def augmentation_of(name: str, truth: ByTask) -> Augmentation:
     """The row of AUGMENTATIONS of that name, without turns where one of the tasks does not allow them."""
     ranges = augmentation_named(name)
-    return ranges if all(learner_named(task).turns for task in truth) else replace(ranges, rotation=0)
+    return ranges if all(row.turns for row in rows_of(truth).values()) else replace(ranges, rotation=0)
 
 
 def objective_of(
-    truth: ByTask, training: NDArray[np.int64] | None = None, options: LearnerOptions | None = None
+    truth: ByTask,
+    training: NDArray[np.int64] | None = None,
+    options: LearnerOptions | None = None,
+    weights: str | Mapping[str, float] | None = None,
 ) -> Objective:
     """What is minimised for the truth of all images. training: those that are learned from, which classes are weighed by; None is
-    all of them. Raises UsageError for an unknown kind, and for options that do not fit the classes."""
-    learners = {}
-    for task, each in truth.items():
-        learned = each if training is None else each.select(training)
-        learners[task] = learner_named(task).make(options or LearnerOptions(), learned)
-    return Objective(learners, truth)
+    all of them. options: of several tasks, those take them that can. weights: of the tasks' losses (balance.py); None where
+    nothing is balanced while they learn.
+    Raises UsageError for an unknown kind, for options that fit no task, and for weights of other tasks."""
+    rows = rows_of(truth)
+    learned = truth if training is None else {task: each.select(training) for task, each in truth.items()}
+    own = _options_of(rows, learned, options or LearnerOptions())
+    learners = {task: row.make(own[task], learned[task]) for task, row in rows.items()}
+    if weights is None:
+        return Objective(learners, truth)
+    return Objective(learners, truth, fixed_weights(weights, truth), balance_of(weights, truth))
+
+
+def _options_of(rows: Mapping[str, LearnerRow], learned: ByTask, options: LearnerOptions) -> dict[str, LearnerOptions]:
+    """For each task those of the options that it takes. Raises UsageError for one that none takes."""
+    plain = replace(options, loss=LearnerOptions.loss, class_weights="none")
+    given = {name: getattr(options, name) for name in ("loss", "class_weights")}
+    found = dict.fromkeys(rows, plain)
+    for name, value in given.items():
+        if value == getattr(plain, name):
+            continue
+        refused = list[UsageError]()
+        for task, row in rows.items():
+            try:
+                row.make(replace(plain, **{name: value}), learned[task])
+                found[task] = replace(found[task], **{name: value})
+            except UsageError as error:
+                refused.append(error)
+        if len(refused) == len(rows):
+            raise refused[0]
+    return found
 
 
 def calibrated_on(truth: ByTask) -> Calibrate:

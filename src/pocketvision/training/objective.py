@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.balance import Balance, weighted_sum
 from pocketvision.training.learner import Learner, Outputs, Validated
 from pocketvision.training.mixing import Mix
 
@@ -57,7 +58,8 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """learners and truth, of all images, by task. weights: of the tasks in the sum; 1 for one that is not named.
+    """learners and truth, of all images, by task. weights: of the tasks in the sum; 1 for one that is not named. balance: weighs
+    several tasks while they learn; None takes the weights.
 
     The main task, whose figure people watch, is classification, else the first.
     """
@@ -65,6 +67,7 @@ class Objective:
     learners: Mapping[str, Learner]
     truth: Mapping[str, Truth]
     weights: Mapping[str, float] = field(default_factory=dict)
+    balance: Balance | None = None
 
     @cached_property
     def main(self) -> str:
@@ -74,6 +77,12 @@ class Objective:
     @cached_property
     def _present(self) -> dict[str, NDArray[np.bool_]]:
         return {task: self.truth[task].present for task in self.learners}
+
+    @cached_property
+    def patterns(self) -> NDArray[np.int64]:
+        """(n) which tasks' truth each image has, as a number: what batches are mixed by."""
+        bits = [present.astype(np.int64) << place for place, present in enumerate(self._present.values())]
+        return np.asarray(sum(bits), np.int64)
 
     def targets(self, samples: NDArray[np.int64], placements: Sequence[Placement]) -> Targets:
         """Of a batch: samples (N) are the images of its rows, and placements where each lies in its input."""
@@ -89,16 +98,17 @@ class Objective:
         return found
 
     def loss(self, outputs: ByTask, targets: Targets) -> Tensor:
-        """The weighted sum of all parts."""
-        total: Tensor | None = None
-        for task, own in targets.items():
-            weight = self.weights.get(task, 1.0)
-            for part in self.learners[task].loss(own.own(outputs[task]), own.targets).values():
-                weighted = part if weight == 1 else weight * part
-                total = weighted if total is None else total + weighted
-        if total is None:
+        """The weighted sum of the tasks' losses, each the sum of its parts."""
+        losses = {task: self._loss(task, outputs, own) for task, own in targets.items()}
+        if not losses:
             raise ValueError("no image of the batch has the truth of any task")
-        return total
+        if self.balance is not None:
+            return self.balance.total(losses)
+        return weighted_sum(losses, self.weights)
+
+    def _loss(self, task: str, outputs: ByTask, own: TaskTargets) -> Tensor:
+        parts = self.learners[task].loss(own.own(outputs[task]), own.targets).values()
+        return reduce(torch.add, parts)
 
     def right(self, outputs: ByTask, targets: Targets) -> tuple[int, int]:
         """How many of how many are right, for the main task."""

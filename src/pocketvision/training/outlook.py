@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pocketvision.printable import counted
 from pocketvision.progress import EpochRecord
+from pocketvision.training.best_epoch import best_of
 
 JUDGED_SHARE = 0.1
 
@@ -18,7 +19,7 @@ def outlook(before: Sequence[EpochRecord], phase: Sequence[EpochRecord], epochs:
     done = len(phase)
     if not before or not phase or done != math.ceil(JUDGED_SHARE * epochs) or done >= epochs:
         return None
-    best = min(before, key=lambda record: record.val_loss)
+    best = best_of(before)
     seconds, rest = sum(record.seconds for record in phase), epochs - done
     return (
         f"Phase {best.stage} reached {_said(best)} in {_time(sum(record.seconds for record in before))}. Phase {phase[-1].stage} "
@@ -29,7 +30,8 @@ def outlook(before: Sequence[EpochRecord], phase: Sequence[EpochRecord], epochs:
 
 def _said(record: EpochRecord) -> str:
     if record.tasks:
-        return ", ".join(f"{name} {value:.3f}" for name, value in record.tasks.items())
+        validated = {name: value for name, value in record.tasks.items() if name.endswith((".loss", ".figure"))}
+        return ", ".join(f"{name} {value:.3f}" for name, value in validated.items())
     return f"{record.val_accuracy:.1%} of the validation images (loss {record.val_loss:.3f})"
 
 

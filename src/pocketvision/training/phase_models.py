@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
+from pocketvision.training.engine import HEADS
 from pocketvision.training.inputs import IMAGES, Names
 from pocketvision.training.objective import ByTask
 from pocketvision.training.settings import PhaseSettings
@@ -27,7 +28,7 @@ class PhaseModel(nn.Module):
     """From inputs by name to what the heads put out, by task and role. Heads alone have a training mode: the backbone's norms
     keep the statistics they came with."""
 
-    learning_norms = "network.heads."
+    learning_norms = HEADS
     """What the names of the norms begin with that learn their statistics."""
 
     def __init__(self, network: Network) -> None:

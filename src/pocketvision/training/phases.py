@@ -13,6 +13,8 @@ from torch import Tensor
 
 from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
+from pocketvision.training.batch_order import mixed_order
+from pocketvision.training.best_epoch import is_better
 from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.inputs import Inputs, Placements
@@ -36,8 +38,7 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class TrainedPhases:
-    """How a training ended, by the phases' numbers; the network holds the weights of `best`, the epoch of lowest validation
-    loss."""
+    """How a training ended, by the phases' numbers; the network holds the weights of `best`, the best epoch (best_epoch.py)."""
 
     states: dict[int, State]
     best: EpochRecord | None
@@ -110,7 +111,8 @@ def train_phases(
             interrupted = True
         if number in states:
             part.model.load_trained(states[number].best_weights)
-            if best is None or states[number].best.val_loss < best[0].val_loss:
+            history = [record for state in states.values() for record in state.history]
+            if best is None or is_better(states[number].best, best[0], history):
                 best = states[number].best, {k: v.clone() for k, v in network.state_dict().items()}
         if interrupted:
             break
@@ -145,6 +147,7 @@ def _fit(
         statistics=part.model.statistics(),
         name_of=name_of,
         depth_of=part.depth_of,
+        balance=objective.balance,
         state=state,
         on_epoch=on_epoch,
         on_step=on_step,
@@ -200,7 +203,8 @@ def _batches(
 ) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, phase and epoch."""
     settings = part.settings
-    order = np.random.default_rng([seed, settings.number, epoch]).permutation(len(entries.samples))
+    random = np.random.default_rng([seed, settings.number, epoch])
+    order = mixed_order(objective.patterns[entries.samples], random)
     chosen = [order[rows] for rows in _chunks(len(order), settings.batch, part.learns_statistics)]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [

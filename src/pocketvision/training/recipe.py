@@ -66,6 +66,12 @@ class DataSettings:
         unset="off",
         alias="balance_to",
     )
+    task_shares: str = setting(
+        "balanced",
+        "Of several tasks, how often pictures of a rarer one come in an epoch: natural (once), equal (until all tasks have as "
+        "many) or balanced (halfway, by the root)",
+        choices=("natural", "balanced", "equal"),
+    )
     augmentation: str = setting(
         "standard",
         "How strongly views of an image differ",
@@ -150,6 +156,11 @@ class LossSettings:
         None,
         "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; classification: cross_entropy",
         unset="the first of the kind",
+    )
+    weights: str | Mapping[str, float] = setting(
+        "equal",
+        "Of several tasks: equal, by task: detection=2,number=0.5, or what is found while they learn, uncertainty or grad_norm",
+        choices=("equal", "uncertainty", "grad_norm"),
     )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import versions
+from pocketvision.data.sources import several_tasks
 from pocketvision.errors import UsageError
 from pocketvision.progress import EpochRecord
 from pocketvision.training import recipe_file
@@ -70,6 +71,11 @@ class RunFolder:
         return self.folder / "data"
 
     @property
+    def tasks(self) -> Path:
+        """The tasks and sources that were named to the run."""
+        return self.folder / several_tasks.FILE
+
+    @property
     def cache(self) -> Path:
         return self.folder / "cache"
 
@@ -83,7 +89,10 @@ class RunFolder:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             whole = ("stage", "epoch")
-            values = [{name: int(text) if name in whole else float(text) for name, text in row.items()} for row in rows]
+            values = [
+                {name: int(text) if name in whole else float(text) for name, text in row.items() if text}
+                for row in rows
+            ]
             return [
                 EpochRecord(
                     **{name: value for name, value in row.items() if "." not in name},  # type: ignore[arg-type]
@@ -99,7 +108,7 @@ class RunFolder:
 class RunSettings:
     """What a run was started with, so that it can be resumed: `run.json`, and beside it the recipe. data: absolute; in the files,
     what lies inside the run is relative to it, so that the run may be moved. columns: of read_samples. minutes: what it is
-    still to be planned for; a plan that was made is in the recipe."""
+    still to be planned for; a plan that was made is in the recipe. add_to: the bundle that heads are added to, absolute."""
 
     data: str
     columns: dict[str, Any]
@@ -114,6 +123,7 @@ class RunSettings:
     format: str | None = None
     task: str | None = None
     minutes: float | None = None
+    add_to: str | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:

@@ -201,7 +201,7 @@ def _from_text(setting: Setting, text: str, spelt: str) -> Any:
 def _wrong(setting: Setting, value: Any, spelt: str) -> UsageError:
     expected = "numbers with commas between them" if tuple in setting.kinds else _EXPECTED[setting.plain]
     if Mapping in setting.kinds:
-        expected = "none, balanced, or weights by name such as cat=2,dog=1"
+        expected = f"{', '.join(setting.choices)}, or weights by name such as cat=2,dog=1"
     elif setting.choices:
         expected = setting.allowed
     elif setting.allowed:

@@ -24,8 +24,9 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
-from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.batch_order import repeated
 from pocketvision.training.grouping import AUTO, group_column, grouped_as, kept_together, search_groups
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
@@ -47,7 +48,7 @@ NAMED_CLASSES = 8
 class TrainingData:
     """Readable samples with their splits, the audit that they come from, and the value of 16-bit pictures that becomes white.
     rows: (n) each sample's place in the audit. task: the only one that is to be learned; None for all. likely: (n) numbers
-    of the likely groups that were found, -1 for none; None where nobody looked."""
+    of the likely groups that were found, -1 for none; None where nobody looked. answered: tasks that are learned already."""
 
     samples: Samples
     rows: NDArray[np.int64]
@@ -55,11 +56,12 @@ class TrainingData:
     white_level: int = FULL_RANGE
     task: str | None = None
     likely: NDArray[np.int64] | None = None
+    answered: tuple[str, ...] = ()
 
     @cached_property
     def learned(self) -> dict[str, Truth]:
         """The truth that is learned, by task."""
-        return learned_of(self.samples.truth, self.task)
+        return learned_of(self.samples.truth, self.task, self.answered)
 
     @cached_property
     def content_hashes(self) -> NDArray[np.void]:
@@ -135,10 +137,16 @@ class TrainingData:
         splits = self.samples.splits
         return [] if splits is None else splits.tolist()
 
-    def entries(self, split: str, balance_to: int | None = None, seed: int = 0) -> Entries:
-        """What an epoch runs over; with `balance_to`, further copies of the samples of small classes."""
+    def entries(
+        self, split: str, balance_to: int | None = None, seed: int = 0, *, shares: str | None = None
+    ) -> Entries:
+        """What an epoch runs over; with `balance_to`, further copies of the samples of small classes; with `shares`
+        (batch_order.py), of those of rare tasks."""
         indices = self.indices(split)
         replicas = np.zeros(len(indices), np.int64)
+        if balance_to is None and shares is not None and len(self.learned) > 1:
+            rows, copies = repeated([truth.present[indices] for truth in self.learned.values()], shares, seed)
+            return Entries(indices[rows], copies)
         if balance_to is not None:
             if self.samples.classes is None:
                 raise UsageError("--balance-to copies images of small classes, and these are in none. Leave it out.")
@@ -156,7 +164,7 @@ class TrainingData:
         options = LearnerOptions(
             recipe.regularisation.label_smoothing, recipe.loss.class_weights, recipe.loss.name or ""
         )
-        return objective_of(self.learned, self.indices("train"), options)
+        return objective_of(self.learned, self.indices("train"), options, recipe.loss.weights)
 
     def loss_weights(self, option: ClassWeights) -> NDArray[np.float32] | None:
         """(classes,) weights of the loss, or None for none. "balanced" counts the training split."""
@@ -178,10 +186,11 @@ def prepare_data(
     recorded: RecordedSplit | None,
     log: RunLog,
     on_event: OnEvent,
+    answered: tuple[str, ...] = (),
 ) -> TrainingData:
     """Read and audit `data`, leave out what can not be read (a line each), and split what has no splits.
 
-    recorded: the split of a run that goes on, whose images these must be, wherever they lie.
+    answered: see TrainingData. recorded: the split of a run that goes on, whose images these must be, wherever they lie.
     """
     wanted = recipe.data.group
     columns = {**columns, **group_column(wanted)}
@@ -198,9 +207,9 @@ def prepare_data(
     for line in samples.account:
         log.note(line)
     _report_unreadable(samples, found, log)
-    for line in findings_in_lines(found):
+    for line in found.lines:
         log.note(line)
-    readable = np.flatnonzero(found.readable & _with_truth(samples, task, log))
+    readable = np.flatnonzero(found.readable & _with_truth(samples, task, answered, log))
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
     chosen = large_enough(kept, recipe.data.min_per_class, clusters)
@@ -217,11 +226,11 @@ def prepare_data(
         likely = recorded.likely
     else:
         kept, likely = _drawn(kept, clusters, recipe, log)
-    learned = learned_of(kept.truth, task)
+    learned = learned_of(kept.truth, task, answered)
     _require_training_images(kept, learned, data)
     for line in one_sided_tags(kept, learned):
         log.note(line)
-    return TrainingData(kept, readable, found, _white_level(found, recipe, log), task, likely)
+    return TrainingData(kept, readable, found, _white_level(found, recipe, log), task, likely, answered)
 
 
 def _likely(samples: Samples, recipe: Recipe, log: RunLog) -> LikelyGroups | None:
@@ -327,9 +336,9 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
         log.note(f"{len(unreadable)} of {counted(len(samples), 'file')} can not be read; left out.")
 
 
-def _with_truth(samples: Samples, task: str | None, log: RunLog) -> NDArray[np.bool_]:
+def _with_truth(samples: Samples, task: str | None, answered: tuple[str, ...], log: RunLog) -> NDArray[np.bool_]:
     """(n) whether each image has something that is learned; the others are said, and what is not learned of any."""
-    learned = learned_of(samples.truth, task)
+    learned = learned_of(samples.truth, task, answered)
     if unlearned := [each for each in samples.truth if each not in learned]:
         log.note(f"Not learned: {', '.join(unlearned)}; the truth is kept with the images.")
     present = np.any([truth.present for truth in learned.values()], axis=0)
@@ -339,33 +348,26 @@ def _with_truth(samples: Samples, task: str | None, log: RunLog) -> NDArray[np.b
     return np.asarray(present, np.bool_)
 
 
-def findings_in_lines(found: Audit) -> list[str]:
-    """What an audit found, a line a kind, the worst first, with counts and an example; broken files are reported apart."""
-    lines = []
-    for kind, count in found.counts.items():
-        if kind in ("unreadable", "truncated"):
-            continue
-        first = next(finding for finding in found.findings if finding.kind == kind)
-        example = f" ({', '.join(first.files[:2])})" if first.files else ""
-        lines.append(f"{first.severity}, {kind.replace('_', ' ')} x {count}: {first.message}{example}")
-    return lines
-
-
 def _require_two_classes(samples: Samples, data: Path) -> None:
     if len(samples) == 0:
         raise UsageError(
             f"{data}: none of its images can be read, so there is nothing to train on. See `pocketvision check {data}`."
         )
-    if samples.classes is None:
-        return
-    counts = samples.class_counts()
-    present = [name for name, count in zip(samples.class_names, counts, strict=True) if count]
+    for truth in samples.truth.values():
+        if isinstance(truth, ClassLabels):
+            _require_two(truth, data)
+
+
+def _require_two(truth: ClassLabels, data: Path) -> None:
+    """Classes, and images of each."""
+    counts = truth.class_counts()
+    present = [name for name, count in zip(truth.class_names, counts, strict=True) if count]
     if len(present) < 2:
         raise UsageError(
             f"{data} has images of one class only ({present[0]}). A classifier needs at least two: "
             "a folder, or a label, for each."
         )
-    few = [f"{name} ({count})" for name, count in zip(samples.class_names, counts, strict=True) if count < 2]
+    few = [f"{name} ({count})" for name, count in zip(truth.class_names, counts, strict=True) if count < 2]
     if few:
         some = ", ".join(few[:NAMED_CLASSES]) + (f" and {len(few) - NAMED_CLASSES} more" if few[NAMED_CLASSES:] else "")
         raise UsageError(
@@ -379,8 +381,9 @@ def _require_training_images(samples: Samples, learned: Mapping[str, Truth], dat
         rows = samples.split_indices(split)
         if len(rows) == 0:
             raise UsageError(f"{data}: its splits have no {split} images at all.")
-        counts = samples.select(rows).class_counts().tolist()
-        missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
+        parts = [truth.select(rows) for truth in learned.values()]
+        found = [pair for part in parts for pair in zip(part.class_names, part.class_counts().tolist(), strict=True)]
+        missing = [name for name, count in found if count == 0]
         if missing and split == "train":
             raise UsageError(
                 f"{data}: its training split has no images of {', '.join(missing)}. Every class must be learned from. "

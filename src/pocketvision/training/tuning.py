@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pocketvision.errors import TrainingError
 from pocketvision.printable import counted
 from pocketvision.progress import StepProgress
+from pocketvision.tasks.catalog import kind_of
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.training.classification.learner import ClassLearner
 from pocketvision.training.distillation import Taught
@@ -30,20 +31,21 @@ class TuneSettings:
 
 
 class _Named(nn.Module):
-    """From a batch's images to what the heads put out, by task and role."""
+    """From a batch's images to what the heads put out, by task and role. alone: as in said_by_task."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, alone: str) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.alone = network, alone
 
     def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
-        return said_by_task(self.network(inputs[IMAGES].to(memory_format=torch.channels_last)))
+        return said_by_task(self.network(inputs[IMAGES].to(memory_format=torch.channels_last)), self.alone)
 
 
-def said_by_task(said: Any) -> ByTask:
-    """What a network's forward gives (logits where classification is alone, else by TASK.ROLE), in float32."""
+def said_by_task(said: Any, alone: str = CLASSIFICATION) -> ByTask:
+    """What a network's forward gives (logits where classification is alone, else by TASK.ROLE), in float32. alone: what the task
+    is called then."""
     if isinstance(said, Tensor):
-        return {CLASSIFICATION: {"logits": said.float()}}
+        return {alone: {"logits": said.float()}}
     found: dict[str, dict[str, Tensor]] = {}
     for name, values in said.items():
         task, role = name.split(".")
@@ -75,13 +77,16 @@ def tune(
     """Train `network`, which answers images as Network.forward does, in place for `settings.steps` batches of images (N, 3, H, W)
     and the objective's targets, and leave it in eval mode, as it was after the last step.
 
-    kinds: of the objective's tasks; None calls each by its name. teacher: a network with the same heads in eval mode, whose
-    answers to the same images are half of what is learned (distillation.py); it is left as it is.
+    kinds: of the objective's tasks; None tells them by their truth, and calls each by its name where there is none. teacher: a
+    network with the same heads in eval mode, whose answers to the same images are half of what is learned (distillation.py); it
+    is left as it is.
     Raises TrainingError when the loss is not a number, or when `batches` ends early.
     """
     network.to(memory_format=torch.channels_last).train()
-    asked = None if teacher is None else (lambda images: said_by_task(teacher(images)))
-    taught = Taught(objective, kinds or {task: task for task in objective.learners}, asked)
+    alone = next(iter(objective.learners))
+    asked = None if teacher is None else (lambda images: said_by_task(teacher(images), alone))
+    found = {task: kind_of(task, own) for task, own in objective.truth.items()}
+    taught = Taught(objective, kinds or {task: found.get(task, task) for task in objective.learners}, asked)
 
     def fed(epoch: int) -> Iterator[TrainingBatch]:
         del epoch
@@ -95,7 +100,7 @@ def tune(
             yield TrainingBatch({IMAGES: images}, taught.targets(images, targets), np.arange(len(images)))
 
     fit(
-        _Named(network),
+        _Named(network, alone),
         PhaseSettings(
             1,
             epochs=1,

@@ -78,9 +78,15 @@ def evaluate_run(
 
 def wanted_of(settings: RunSettings, data: TrainingData) -> Wanted | None:
     """What thresholds are wished for; UsageError for what does not fit the classes."""
-    tasks, decision = manifests(data.learned), settings.recipe.decision
-    task = tasks.get(CLASSIFICATION) or next(iter(tasks.values()))
+    decision = settings.recipe.decision
+    task = manifests(data.learned)[_decided(data)]
     return wanted_after_training(task, decision.threshold, settings.positive, decision.abstain_below)
+
+
+def _decided(data: TrainingData) -> str:
+    """The task that thresholds are of: the first of classification that is learned, else the first."""
+    tasks = manifests(data.learned)
+    return next((name for name, task in tasks.items() if task.kind == CLASSIFICATION), next(iter(tasks)))
 
 
 def decide_run(bundle: Bundle, settings: RunSettings, data: TrainingData, log: OnEvent) -> Bundle:
@@ -89,7 +95,7 @@ def decide_run(bundle: Bundle, settings: RunSettings, data: TrainingData, log: O
     if wanted is None:
         return bundle
     (validation,) = evaluate_run(bundle, data, settings.recipe, settings.positive, {}, log, splits=("val",))
-    bundle, note = decided_by_validation(bundle, wanted, validation)
+    bundle, note = decided_by_validation(bundle, _decided(data), wanted, validation)
     if note:
         log(Note(note))
     return bundle

@@ -9,10 +9,12 @@ from typing import Any
 
 from pocketvision.atomic_files import write_json
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
+from pocketvision.data.sources.several_tasks import named_sources, write_tasks
 from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
 from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.training.added_heads import recipe_of_heads
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import recipe_of
@@ -20,6 +22,7 @@ from pocketvision.training.recorded_split import require_same_images
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.training.setting_aliases import given_flat, with_aliases
 from pocketvision.training.setting_values import Given, applied, changed, given_settings
+from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
 _EPOCHS = re.compile(r"phases\.(\d+|\*)\.epochs")
@@ -33,6 +36,8 @@ def train(
     labels: Iterable[Any] | None = None,
     format: str | None = None,
     task: str | None = None,
+    tasks: Mapping[str, str | Path] | Sequence[str] | None = None,
+    add_to: str | Path | None = None,
     out: str | Path | None = None,
     effort: str | None = None,
     recipe: Recipe | str | Path | None = None,
@@ -55,6 +60,9 @@ def train(
     truth)) and ship it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class
     of each, and else the class names in index order. box_columns: of a table, left, top, right and bottom; none finds them.
 
+    tasks: several in one network, the source of each by its name (or NAME=SOURCE each), whose pictures are joined by path
+    (docs/several-tasks.md); without, a folder's pocketvision.toml names them.
+    add_to: a bundle or a run that gets the tasks' heads beside its own; its backbone and earlier heads stay as they are.
     effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer).
     recipe: the settings of the training, as a value, a TOML file or the folder of a run whose settings are taken. settings:
     others by path, `{"phases.2.lr": 3e-4}` (`pocketvision train --show-recipe` lists them); those that most need are keyword
@@ -75,12 +83,14 @@ def train(
                 "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
             )
         return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event)
-    wanted = recipe_of(recipe, given, effort)
+    wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort)
     if deadline is not None:
         _require_unplanned(wanted, given)
-    if data is None and paths is None:
+    sources = named_sources(tasks or {}, data, paths)
+    if data is None and paths is None and not sources:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
-    source = given_data(data, paths, labels, task)
+    first = next(iter(sources.values())).parent if sources and data is None else data
+    source = given_data(first, paths, labels, task)
     run_settings = RunSettings(
         data=str(source.resolve()) if isinstance(source, Path) else "",
         columns={"path_column": path_column, "label_column": label_column, "split_column": split_column}
@@ -96,9 +106,10 @@ def train(
         format=format,
         task=task,
         minutes=None if deadline is None else deadline.minutes,
+        add_to=None if add_to is None else str(open_bundle(add_to).folder.resolve()),
     )
     return _run_in_new_folder(
-        None if out is None else Path(out), source, run_settings, cache_folder, deadline, on_event
+        None if out is None else Path(out), source, sources, run_settings, cache_folder, deadline, on_event
     )
 
 
@@ -115,6 +126,7 @@ def _require_unplanned(recipe: Recipe, given: Iterable[Given]) -> None:
 def _run_in_new_folder(
     out: Path | None,
     given: InMemory | Path,
+    sources: Mapping[str, Path],
     settings: RunSettings,
     cache_folder: Path | None,
     deadline: Deadline | None,
@@ -135,6 +147,9 @@ def _run_in_new_folder(
             names = None if given.names is None else list(given.names)
             task = None if given.task == CLASSIFICATION else given.task
             settings = replace(settings, data=str(given.write(run.pictures).resolve()), labels=names, task=task)
+        elif sources:
+            write_tasks(run.tasks, sources)
+            settings = replace(settings, data=str(run.tasks.resolve()))
         return run_training(run, settings, cache_folder, on_event, None, deadline)
     except UsageError:
         if not any(run.folder.glob("stage*/*")):  # refused before anything was trained: no half-made run stays behind

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from pocketvision.atomic_files import replacing, write_json
+from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.data.learned_from import FILE as LEARNED_FROM
 from pocketvision.data.samples import Samples
@@ -26,24 +25,14 @@ from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.run_figures import figures_by_task
 from pocketvision.export.shipping import WRITTEN, Shipped, ship, with_metrics
 from pocketvision.models.network import Network
-from pocketvision.models.state_files import rows_as_metadata
-from pocketvision.models.weights import load_pretrained
-from pocketvision.preprocessing import Interpolation, Placement, Preprocessing
+from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
 from pocketvision.tasks.classification.metrics import positive_index
-from pocketvision.tasks.truth import Truth
+from pocketvision.training.added_heads import Base, recipe_for
+from pocketvision.training.best_epoch import best_of
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.fitting import fit_run
-from pocketvision.training.learned_tasks import (
-    calibrated_on,
-    closed_form,
-    constant_answers,
-    fitted,
-    head_specs,
-    input_size,
-    manifests,
-    step_size,
-)
+from pocketvision.training.learned_tasks import calibrated_on, closed_form, constant_answers, manifests, step_size
 from pocketvision.training.pace import Pace
 from pocketvision.training.phases import TrainedPhases
 from pocketvision.training.precision import resolve_precision
@@ -52,7 +41,9 @@ from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
+from pocketvision.training.starting import as_data_asks, sizes_of, start, write_stage_weights
 from pocketvision.training.training_data import TrainingData, prepare_data
+from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.reporting import decide_run, evaluate_run, wanted_of, write_run_report
 
 logger = logging.getLogger(__name__)
@@ -114,27 +105,22 @@ def run_training(
     started = time.perf_counter()
     pace = Pace()
     log = RunLog(run.log, pace.before(on_event))
-    settings, data = _prepared(run, settings, log, on_event)
+    base = None if settings.add_to is None else Base.of(open_bundle(settings.add_to))
+    settings, data = _prepared(run, settings, base, log, on_event)
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
-    network, preprocessing, origin = _start(recipe, data.learned, data.white_level, log)
+    network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
     ending = len(data.indices("test")) + sum(map(len, (further or {}).values()))
     trained, settings, timings["training"] = fit_run(
         run, settings, data, network, preprocessing, cache_folder, log, ending=ending, deadline=deadline, pace=pace
     )
-    if trained.best is None:
-        log.note(
-            f"Interrupted before the first epoch was done; there is no bundle yet. Go on with --resume {run.folder}"
-        )
-        raise KeyboardInterrupt
-    if trained.interrupted:
-        log.note(f"Interrupted: the bundle holds the best weights so far. Go on with --resume {run.folder}")
-    _write_stage_weights(run, network, trained)
+    best = _best(run, trained, log)
+    write_stage_weights(run, network, trained)
     shipping = time.perf_counter()
     _keep_exports(run, log)
-    shipped = _ship(run, settings, network, preprocessing, data, on_event)
+    shipped = _ship(run, settings, network, preprocessing, data, base, on_event)
     timings["export"] = time.perf_counter() - shipping
-    bundle, evaluations = _measured(shipped.bundle, settings, data, further or {}, log)
+    bundle, evaluations = _measured(shipped.bundle, settings, data, further or {}, base, log)
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
 
@@ -145,20 +131,31 @@ def run_training(
         )
         _finish(run, settings, trained.interrupted)
 
-    best = trained.best
     unreported = _attempted(report, bundle, log)
     return TrainResult(
         run.folder,
         bundle,
         run.report,
         tuple(trained.history),
-        trained.best,
+        best,
         tuple(evaluations),
         trained.interrupted,
         timings["total"],
         tuple(log.notes),
         unreported,
     )
+
+
+def _best(run: RunFolder, trained: TrainedPhases, log: RunLog) -> EpochRecord:
+    """The best epoch; where Ctrl-C ended the training it is said what there is, and KeyboardInterrupt where there is nothing."""
+    if trained.best is None:
+        log.note(
+            f"Interrupted before the first epoch was done; there is no bundle yet. Go on with --resume {run.folder}"
+        )
+        raise KeyboardInterrupt
+    if trained.interrupted:
+        log.note(f"Interrupted: the bundle holds the best weights so far. Go on with --resume {run.folder}")
+    return trained.best
 
 
 def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
@@ -175,17 +172,19 @@ def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
         "this version began it."
     )
     on_event(Note(text))
-    best = min(history, key=lambda record: record.val_loss)
+    best = best_of(history)
     return TrainResult(run.folder, bundle, run.report, history, best, (), False, 0.0, (text,), unchanged=True)
 
 
 def _prepared(
-    run: RunFolder, settings: RunSettings, log: RunLog, on_event: OnEvent
+    run: RunFolder, settings: RunSettings, base: Base | None, log: RunLog, on_event: OnEvent
 ) -> tuple[RunSettings, TrainingData]:
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
     recipe = changed(settings.recipe, {"precision": _precision(settings.recipe)})
+    if base is not None:
+        recipe = recipe_for(run, recipe, base.bundle)
     settings = replace(settings, recipe=recipe)
     if not run.settings.is_file():  # a run that goes on is written once its data is known to be the same
         settings.write(run)
@@ -200,10 +199,11 @@ def _prepared(
         recorded=RecordedSplit.read(run),
         log=log,
         on_event=on_event,
+        answered=() if base is None else tuple(base.bundle.tasks),
     )
-    pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed).samples)
+    pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares).samples)
     recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned))
-    settings = replace(settings, recipe=_with_size(recipe, data, log))
+    settings = replace(settings, recipe=as_data_asks(recipe, Path(settings.data), data, base, log))
     recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)
     data.objective(recipe)
@@ -215,36 +215,27 @@ def _prepared(
     return settings, data
 
 
-def _with_size(recipe: Recipe, data: TrainingData, log: RunLog) -> Recipe:
-    """With the input size that the truth asks for, where none was given."""
-    found = None if recipe.data.size is not None else input_size(data.learned, _sizes(data))
-    if found is None:
-        return recipe
-    log.note(found[1])
-    return changed(recipe, {"data.size": found[0]})
-
-
-def _sizes(data: TrainingData) -> "NDArray[np.int64]":
-    """(n, 2) width and height of the samples."""
-    inspection = data.audit.inspection
-    return np.stack([inspection.widths, inspection.heights], axis=1)[data.rows].astype(np.int64)
-
-
 def _precision(recipe: Recipe) -> str:
     """The number format of what learns."""
     return "float32" if recipe.model.from_scratch else resolve_precision(recipe.precision)
 
 
 def _measured(
-    bundle: Bundle, settings: RunSettings, data: TrainingData, further: Mapping[str, Samples], log: RunLog
+    bundle: Bundle,
+    settings: RunSettings,
+    data: TrainingData,
+    further: Mapping[str, Samples],
+    base: Base | None,
+    log: RunLog,
 ) -> tuple[Bundle, list[Evaluation]]:
     """The bundle with its figures, and the evaluations. The bundle is whole whatever happens here, and that is said."""
     try:
         bundle = decide_run(bundle, settings, data, log)
         evaluations = evaluate_run(bundle, data, settings.recipe, settings.positive, further, log)
         validation = evaluations[0].baseline("val")
+        validation = validation if base is None else base.baseline(validation)
         last = data.indices("test") if len(data.indices("test")) else data.indices("val")
-        for text in constant_answers(data.learned, _sizes(data), data.indices("train"), last):
+        for text in constant_answers(data.learned, sizes_of(data), data.indices("train"), last):
             log.note(text)
         twins = near_twins(evaluations[0], data.near_twins, data.kept_together, settings.recipe.seed)
         if twins is not None and twins.with_twin:
@@ -295,46 +286,18 @@ def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> Run
     return settings
 
 
-def _start(
-    recipe: Recipe, truth: Mapping[str, Truth], white_level: int, log: RunLog
-) -> tuple[Network, Preprocessing, str]:
-    """The pre-trained network with new heads, the same for the same seed; its weights' preprocessing and origin."""
-    pretrained = load_pretrained(recipe.model.name, recipe.model.weights, weights_key=recipe.model.weights_key)
-    if pretrained.note:
-        log.note(pretrained.note)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        solved = any(phase.solver == "ridge" for phase in recipe.phase_settings())
-        heads = head_specs(truth, recipe.model.dropout, head=recipe.model.head, solved=solved)
-        pretrained.network.set_heads(heads)
-    for row in pretrained.network.head_rows.values():
-        if row.remark:
-            log.note(row.remark)
-    interpolation = cast(Interpolation, recipe.data.interpolation)
-    preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
-    preprocessing = fitted(preprocessing, truth)
-    if recipe.data.size is not None:
-        preprocessing = preprocessing.with_size(recipe.data.size)
-    return pretrained.network.eval(), preprocessing, pretrained.origin
-
-
-def _write_stage_weights(run: RunFolder, network: Network, trained: TrainedPhases) -> None:
-    """stageN/best.safetensors: what phase N learned, in its best epoch, under the names of the network's state."""
-    for number, state in trained.states.items():
-        weights = {name.removeprefix("network."): tensor.contiguous() for name, tensor in state.best_weights.items()}
-        with replacing(run.stage_weights(number)) as temporary:
-            temporary.write_bytes(safetensors.torch.save(weights, rows_as_metadata(network.architecture)))
-
-
 def _ship(
     run: RunFolder,
     settings: RunSettings,
     network: Network,
     preprocessing: Preprocessing,
     data: TrainingData,
+    base: Base | None,
     on_event: OnEvent,
 ) -> Shipped:
-    indices = data.indices("val")
+    indices, tasks, known = data.indices("val"), manifests(data.learned), data.learned_from
+    if base is not None:
+        network, tasks, known = base.whole(network), base.tasks(tasks), base.learned_from(known)
 
     def load(index: int) -> "tuple[NDArray[np.float32], Placement]":
         return preprocessing.place(data.samples.file(int(indices[index])))
@@ -342,12 +305,12 @@ def _ship(
     return ship(
         network.to(memory_format=torch.contiguous_format),
         run.bundle,
-        tasks=manifests(data.learned),
+        tasks=tasks,
         preprocessing=preprocessing,
         load=load,
         names=[data.samples.paths[index] for index in indices],
         calibrate=calibrated_on({task: truth.select(indices) for task, truth in data.learned.items()}),
-        files={LEARNED_FROM: data.learned_from.to_bytes()} if settings.ship_hashes else {},
+        files={LEARNED_FROM: known.to_bytes()} if settings.ship_hashes else {},
         on_progress=lambda done, total: on_event(Counted("export", done, total)),
     )
 

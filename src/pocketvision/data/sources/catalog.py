@@ -20,6 +20,8 @@ from pocketvision.data.sources.label_studio import LABEL_STUDIO
 from pocketvision.data.sources.labelme import LABELME
 from pocketvision.data.sources.number_table import NUMBER_TABLE
 from pocketvision.data.sources.open_images import OPEN_IMAGES
+from pocketvision.data.sources.several_tasks import NAME as SEVERAL_TASKS
+from pocketvision.data.sources.several_tasks import source_of as several_tasks
 from pocketvision.data.sources.source import ASKED, OWN_FILE, SHAPE, Source
 from pocketvision.data.sources.split_overlay import over_source, read_origin
 from pocketvision.data.sources.tag_folder import TAG_FOLDER
@@ -32,7 +34,7 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.plugins import all_rows, row_named
 from pocketvision.printable import quoted
 from pocketvision.tasks.catalog import GROUP as TASKS_GROUP
-from pocketvision.tasks.catalog import TASKS
+from pocketvision.tasks.catalog import TASKS, kind_of
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 
 GROUP = "pocketvision.sources"
@@ -74,6 +76,7 @@ SOURCES: dict[str, Source] = {
     "label-studio": LABEL_STUDIO,
     "open-images": OPEN_IMAGES,
     "box-table": BOX_TABLE,
+    SEVERAL_TASKS: several_tasks(lambda path, **options: read_samples(path, **options)),
     "split-overlay": Source(
         expects="the split.csv of a run, beside the file that names its source",
         evidence=lambda path: OWN_FILE if path.suffix.lower() == ".csv" and origin_file(path).is_file() else None,
@@ -131,7 +134,7 @@ def read_samples(
         images=None if images is None else Path(images),
     )
     samples = _read(Origin(place, name, options))
-    if task is not None and task not in samples.truth:
+    if task is not None and not any(task in (own, kind_of(own, each)) for own, each in samples.truth.items()):
         raise UsageError(f"{place}, read as {name}, has the truth of {', '.join(samples.truth)}, and none of {task}.")
     return without_small_classes(replace(samples, reading=(*said, *samples.reading)), min_per_class)
 
@@ -152,7 +155,8 @@ def _recognised(place: Path, task: str | None) -> tuple[str, tuple[str, ...]]:
     """The format with the most specific evidence, and a sentence where there are others too."""
     rows = all_rows(SOURCES, group=GROUP, what="format")
     kinds = dict.fromkeys(kind for source in rows.values() for kind in source.kinds)
-    if task is not None and task not in kinds:
+    named = any(not source.kinds and source.evidence(place) is not None for source in rows.values())
+    if task is not None and task not in kinds and not named:  # what names its tasks may call them as it likes
         raise unknown_name("task", task, kinds)
     asked = {name: each for name, each in rows.items() if task is None or not each.kinds or task in each.kinds}
     least = SHAPE if task is None else ASKED

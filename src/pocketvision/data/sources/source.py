@@ -7,9 +7,10 @@ from pathlib import Path
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
 
-ASKED, SHAPE, LAYOUT, OWN_FILE = 0, 1, 2, 3
+ASKED, SHAPE, LAYOUT, OWN_FILE, NAMED = range(5)
 """How specific evidence is: what is read so only where its kind of task or the format is asked for; a folder, or a file with
-such a suffix; names of folders or columns as the format has them; a file that no other format has."""
+such a suffix; names of folders or columns as the format has them; a file that no other format has; one that names what is
+beside it."""
 
 
 @dataclass(frozen=True)

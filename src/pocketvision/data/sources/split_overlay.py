@@ -7,6 +7,7 @@ source (splits.py), and are read from there again, found by their paths relative
 import csv
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def read_origin(table: Path) -> tuple[Origin, tuple[str, ...]]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         origin, class_names = Origin.from_dict(values), tuple(map(str, values["class_names"]))
+        origin = replace(origin, path=table.parent / origin.path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: it can not be read ({error}), so the truth of {table} is not known.") from error
     if not origin.path.exists():

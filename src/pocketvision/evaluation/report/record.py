@@ -131,6 +131,29 @@ class RunRecord:
         ]
 
     @property
+    def learned(self) -> list[str]:
+        """The tasks whose figures the epochs have, where there are several."""
+        names = [name.removesuffix(".figure") for name in (self.history[-1].tasks if self.history else {})]
+        found = [name for name in names if "." not in name]
+        return found if len(found) > 1 else []
+
+    @property
+    def conflicts(self) -> dict[str, float]:
+        """By ONE+OTHER, the mean over the epochs of the cosine between two tasks' gradients on what they share."""
+        found: dict[str, list[float]] = {}
+        for epoch in self.history:
+            for name, value in epoch.tasks.items():
+                if name.endswith(".cosine"):
+                    found.setdefault(name.removesuffix(".cosine"), []).append(value)
+        return {pair: sum(values) / len(values) for pair, values in found.items()}
+
+    @property
+    def task_weights(self) -> dict[str, float]:
+        """Of the tasks' losses at the end, where they were learned."""
+        last = self.history[-1].tasks if self.history else {}
+        return {name.removesuffix(".weight"): value for name, value in last.items() if name.endswith(".weight")}
+
+    @property
     def watched(self) -> TaskReport:
         """Of the task whose figure the epochs have: one that is watched, else the first."""
         reports = [report for _, report in self.parts]

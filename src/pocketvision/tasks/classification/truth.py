@@ -48,6 +48,10 @@ class ClassLabels:
         """Those of the images at `indices`, integers in any order."""
         return ClassLabels(self.labels[indices], self.class_names)
 
+    def aligned(self, rows: NDArray[np.int64]) -> "ClassLabels":
+        """Those of other images: (k) which image here each is, or -1 for one without a class."""
+        return ClassLabels(np.append(self.labels, np.int32(-1))[rows], self.class_names)
+
     def through(self, index: int, _: Placement) -> "ClassLabels":
         """That of image `index` alone: the class, wherever the image lies in what was made of it."""
         return self.select(np.array([index]))

@@ -143,6 +143,10 @@ class BoxLabels:
         """Those of the images at `indices`, integers in any order."""
         return replace(self, rows=self.rows.select(indices), present=self.present[indices])
 
+    def aligned(self, rows: NDArray[np.int64]) -> "BoxLabels":
+        """Those of other images: (k) which image here each is, or -1 for one that nobody looked at."""
+        return replace(self, rows=self.rows.aligned(rows), present=np.append(self.present, False)[rows])
+
     def through(self, index: int, placement: Placement, least_visible: float = LEAST_VISIBLE) -> "BoxLabels":
         """Those of image `index` alone, in the pixels of the input, cut at its border.
 

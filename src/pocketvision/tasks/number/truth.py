@@ -50,6 +50,10 @@ class NumberLabels:
         """Those of the images at `indices`, integers in any order."""
         return replace(self, values=self.values[indices])
 
+    def aligned(self, rows: NDArray[np.int64]) -> "NumberLabels":
+        """Those of other images: (k) which image here each is, or -1 for one without a number."""
+        return replace(self, values=np.append(self.values, np.nan)[rows])
+
     def through(self, index: int, _: Placement) -> "NumberLabels":
         """That of image `index` alone: it is of the whole image, wherever it lies in what was made of it."""
         return self.select(np.array([index]))

@@ -59,6 +59,13 @@ class TagLabels:
         """Those of the images at `indices`, integers in any order."""
         return replace(self, marks=self.marks[indices], present=self.present[indices])
 
+    def aligned(self, rows: NDArray[np.int64]) -> "TagLabels":
+        """Those of other images: (k) which image here each is, or -1 for one that nobody looked at."""
+        nothing = np.zeros((1, len(self.class_names)), np.bool_)
+        return replace(
+            self, marks=np.concatenate([self.marks, nothing])[rows], present=np.append(self.present, False)[rows]
+        )
+
     def through(self, index: int, _: Placement) -> "TagLabels":
         """That of image `index` alone: the tags are of the whole image, wherever it lies in what was made of it."""
         return self.select(np.array([index]))

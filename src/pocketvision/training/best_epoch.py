@@ -1,0 +1,55 @@
+"""Which epoch is the best: of the lowest validation loss, or, of several tasks, of the best mean rank of their figures.
+
+Losses of several tasks have no common unit. So each task ranks the epochs by its own headline, and the ranks are averaged.
+"""
+
+from collections.abc import Sequence
+
+from pocketvision.progress import EpochRecord
+
+_FIGURE, _LOSS = ".figure", ".loss"
+
+
+def is_better(record: EpochRecord, best: EpochRecord, among: Sequence[EpochRecord]) -> bool:
+    """Whether `record` takes the place of the best so far. among: all epochs until now, these two included, which tasks rank."""
+    if len(tasks_of(record)) < 2:
+        return record.val_loss < best.val_loss
+    new, old = mean_rank(record, among), mean_rank(best, among)
+    return new < old or (new == old and record.val_loss < best.val_loss)
+
+
+def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
+    """Of at least one epoch: the best of each phase, and of those the best, in the order in which they were trained."""
+    best: EpochRecord | None = None
+    for stage in dict.fromkeys(record.stage for record in history):
+        own = [record for record in history if record.stage == stage]
+        before = [record for record in history if record.stage < stage]
+        found = own[0]
+        for place, record in enumerate(own[1:], start=2):
+            if is_better(record, found, own[:place]):
+                found = record
+        if best is None or is_better(found, best, [*before, *own]):
+            best = found
+    assert best is not None, "at least one epoch"
+    return best
+
+
+def tasks_of(record: EpochRecord) -> list[str]:
+    """The tasks that an epoch was validated on, where there are several."""
+    return [name.removesuffix(_FIGURE) for name in record.tasks if name.endswith(_FIGURE)]
+
+
+def mean_rank(record: EpochRecord, among: Sequence[EpochRecord]) -> float:
+    """The mean over the tasks of how many of `among` are better than `record`, equal ones as half, from 0: by the task's figure,
+    and where that is equal by its loss."""
+    ranks = []
+    for task in tasks_of(record):
+        own = _judged(record, task)
+        others = [_judged(each, task) for each in among if each is not record]
+        ranks.append(sum(other > own for other in others) + 0.5 * sum(other == own for other in others))
+    return sum(ranks) / len(ranks)
+
+
+def _judged(record: EpochRecord, task: str) -> tuple[float, float]:
+    """To compare by, the greater the better."""
+    return record.tasks.get(task + _FIGURE, float("-inf")), -record.tasks.get(task + _LOSS, float("inf"))

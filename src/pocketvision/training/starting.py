@@ -1,0 +1,83 @@
+"""What a run starts from: its recipe with what the data asks for, its network, and what of it each phase leaves on disk."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from pocketvision.atomic_files import replacing
+from pocketvision.data.sources.several_tasks import loss_weights
+from pocketvision.models.network import Network
+from pocketvision.models.state_files import rows_as_metadata
+from pocketvision.models.weights import load_pretrained
+from pocketvision.preprocessing import Interpolation, Preprocessing
+from pocketvision.tasks.truth import Truth
+from pocketvision.training.added_heads import Base
+from pocketvision.training.balance import EQUAL
+from pocketvision.training.learned_tasks import fitted, head_specs, input_size
+from pocketvision.training.phases import TrainedPhases
+from pocketvision.training.recipe import Recipe
+from pocketvision.training.run_folder import RunFolder
+from pocketvision.training.run_log import RunLog
+from pocketvision.training.setting_values import changed
+from pocketvision.training.training_data import TrainingData
+
+
+def as_data_asks(recipe: Recipe, place: Path, data: TrainingData, base: Base | None, log: RunLog) -> Recipe:
+    """With the weights of losses that the file of the tasks at `place` names, and the input size that the truth asks for, where
+    none were given. A base has its size already."""
+    weights = {task: weight for task, weight in loss_weights(place).items() if task in data.learned}
+    if weights and recipe.loss.weights == EQUAL:
+        recipe = changed(recipe, {"loss.weights": weights})
+    if base is not None or recipe.data.size is not None:
+        return recipe
+    found = input_size(data.learned, sizes_of(data))
+    if found is None:
+        return recipe
+    log.note(found[1])
+    return changed(recipe, {"data.size": found[0]})
+
+
+def sizes_of(data: TrainingData) -> NDArray[np.int64]:
+    """(n, 2) width and height of the samples."""
+    inspection = data.audit.inspection
+    return np.stack([inspection.widths, inspection.heights], axis=1)[data.rows].astype(np.int64)
+
+
+def start(
+    recipe: Recipe, truth: Mapping[str, Truth], white_level: int, base: Base | None, log: RunLog
+) -> tuple[Network, Preprocessing, str]:
+    """The pre-trained network with new heads, the same for the same seed; its weights' preprocessing and origin. Of a base its
+    backbone and all that it is fed."""
+    solved = any(phase.solver == "ridge" for phase in recipe.phase_settings())
+    heads = head_specs(truth, recipe.model.dropout, head=recipe.model.head, solved=solved)
+    if base is not None:
+        return base.start(heads, recipe.seed), base.bundle.preprocessing, str(base.bundle.folder)
+    pretrained = load_pretrained(recipe.model.name, recipe.model.weights, weights_key=recipe.model.weights_key)
+    if pretrained.note:
+        log.note(pretrained.note)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        pretrained.network.set_heads(heads)
+    for row in pretrained.network.head_rows.values():
+        if row.remark:
+            log.note(row.remark)
+    interpolation = cast(Interpolation, recipe.data.interpolation)
+    preprocessing = replace(pretrained.preprocessing, interpolation=interpolation, white_level=white_level)
+    preprocessing = fitted(preprocessing, truth)
+    if recipe.data.size is not None:
+        preprocessing = preprocessing.with_size(recipe.data.size)
+    return pretrained.network.eval(), preprocessing, pretrained.origin
+
+
+def write_stage_weights(run: RunFolder, network: Network, trained: TrainedPhases) -> None:
+    """stageN/best.safetensors: what phase N learned, in its best epoch, under the names of the network's state."""
+    for number, state in trained.states.items():
+        weights = {name.removeprefix("network."): tensor.contiguous() for name, tensor in state.best_weights.items()}
+        with replacing(run.stage_weights(number)) as temporary:
+            temporary.write_bytes(safetensors.torch.save(weights, rows_as_metadata(network.architecture)))
