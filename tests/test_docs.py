@@ -17,6 +17,7 @@ import typer.main
 from bursts import features_of_pixels
 from composed_pictures import write_pictures, write_tasks
 from data.boxes.drawn_sets import voc
+from data.masks.masked_sets import mask_folder
 from PIL import Image
 from served import starting
 from square_detector import detector
@@ -124,6 +125,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
     (folder / "found.toml").write_text(example, encoding="utf-8")
     voc(folder).rename(folder / "cells")
     write_tasks(folder / "scenes", write_pictures(folder / "scenes", 16))
+    mask_folder(folder).rename(folder / "streets")
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
     detector(folder / "detector/bundle")
     (folder / "new").mkdir()

@@ -19,6 +19,7 @@ from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.segmentation.truth import MaskLabels
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.detection.learner import Targets
@@ -27,6 +28,7 @@ from pocketvision.training.learner import Learner
 from pocketvision.training.learners import LEARNERS, learner_named
 from pocketvision.training.mixing import Mix
 from pocketvision.training.regression import Solvable
+from pocketvision.training.segmentation.learner import MaskLearner
 
 SIZE = 32
 TRUTHS: dict[str, Truth] = {
@@ -42,6 +44,10 @@ TRUTHS: dict[str, Truth] = {
             ([[0, 16, 12, 32]], [0]),
             ([[16, 0, 32, 20]], [1]),
         ],
+        ("a", "b", "c"),
+    ),
+    "segmentation": MaskLabels.of_arrays(
+        [np.roll(np.arange(SIZE) * 3 // SIZE, 5 * place)[None].repeat(SIZE, 0).astype(np.uint8) for place in range(6)],
         ("a", "b", "c"),
     ),
     "spots": Points(
@@ -133,7 +139,7 @@ def test_validation_takes_batches_as_it_takes_all_at_once(case: Case) -> None:
 def test_what_is_solved_is_judged_as_it_is_validated(case: Case) -> None:
     """A closed form's predictions, brought to what the head puts out, are worth what was said of them."""
     if not isinstance(case.learner, Solvable):
-        assert isinstance(case.truth, Points | BoxLabels)
+        assert isinstance(case.truth, Points | BoxLabels | MaskLabels)
         return
     targets = case.targets(list(range(6)), WHOLE)
     regression = case.learner.regression(targets, len(case.truth.class_names))
@@ -168,6 +174,10 @@ def test_targets_are_where_the_placement_brings_them(case: Case) -> None:
         for one, other in zip(clean.placed, mirrored.placed, strict=True):
             assert torch.equal(SIZE - one.boxes[:, [2, 0]], other.boxes[:, [0, 2]]) and len(one.boxes)
             assert torch.equal(one.boxes[:, [1, 3]], other.boxes[:, [1, 3]]) and torch.equal(one.classes, other.classes)
+    elif isinstance(case.learner, MaskLearner):
+        cells = torch.zeros(2, 3, 8, 8)
+        one, other = (case.learner.masks(cells, each) for each in (clean, mirrored))
+        assert torch.equal(one.flip(-1), other) and not torch.equal(one, other)
     else:
         assert all(torch.equal(clean[role].flip(-1), mirrored[role]) and clean[role].any() for role in clean)
 

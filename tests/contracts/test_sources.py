@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from bright_spots.source import SPOTS, write_spots
 from data.boxes.drawn_sets import DRAWN_SETS
+from data.masks.masked_sets import MASKED_SETS
 from PIL import Image
 
 from pocketvision.data.origin import Origin
@@ -86,6 +87,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "number-table": number_table,
     **DRAWN_SETS,
     "several-tasks": several_tasks,
+    **MASKED_SETS,
     "split-overlay": overlay,
     "spots": spots,
 }
@@ -112,6 +114,24 @@ def test_every_row_has_an_example() -> None:
     assert EXAMPLES.keys() == SOURCES.keys()
 
 
+def expected(name: str) -> tuple[tuple[str, ...], list[int]]:
+    """The classes, and how many of the images show each."""
+    if name == "cityscapes":
+        return ("road", "car"), [8, 4]
+    if name.endswith("-masks"):
+        return ("background", "a", "b"), [8, 5, 4]
+    counts = (
+        [5, 4]
+        if name in DRAWN_SETS
+        else [8, 4]
+        if name in MASKED_SETS
+        else [4, 5]
+        if name.startswith("tag-")
+        else [4, 4]
+    )
+    return ("a", "b"), counts
+
+
 @each_source
 def test_it_knows_its_own(name: str, tmp_path: Path) -> None:
     source, path = SOURCES[name], EXAMPLES[name](tmp_path)
@@ -125,8 +145,8 @@ def test_it_gives_truth_of_its_kinds(name: str, tmp_path: Path) -> None:
     samples = own(name, tmp_path)
     assert set(samples.truth) <= set(SOURCES[name].kinds or samples.truth) and len(samples) == 8
     if name != "number-table":
-        counts = [5, 4] if name in DRAWN_SETS else [4, 5] if name.startswith("tag-") else [4, 4]
-        assert samples.class_names == ("a", "b") and samples.class_counts().tolist() == counts
+        names, counts = expected(name)
+        assert samples.class_names == names and samples.class_counts().tolist() == counts
     _, placement = INPUT.place(samples.file(3))
     for truth in samples.truth.values():
         assert truth.present.all() and len(truth) == len(truth.strata) == 8
@@ -144,7 +164,7 @@ def test_what_it_read_can_be_read_again(name: str, tmp_path: Path) -> None:
     assert said(again) == said(samples)
     split = samples.with_splits(np.array([2, 1, 0, 0] * 2, np.int8))
     write_split_csv(tmp_path / "run/split.csv", split)
-    names = None if name == "number-table" else ["b", "a"]
+    names = None if name == "number-table" else [*expected(name)[0]][::-1]
     over = read_samples(tmp_path / "run/split.csv", labels=names)
     assert said(over) == said(samples) and over.class_names == tuple(names or ())
     assert over.splits is not None and over.splits.tolist() == [2, 1, 0, 0] * 2

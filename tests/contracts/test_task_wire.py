@@ -31,12 +31,18 @@ from pocketvision.tasks.wire import (
 OUTSIDE = (HALVES, SPOTS)
 LEVELS = {"fine": 8, "coarse": 2}
 LABELS = ("red", "green", "파랑")
-DETAILS = [Detail(), Detail(top_k=1), Detail(top_k=9, min_score=0.9, most=1, masks=False), Detail(min_score=0.0)]
+DETAILS = [
+    Detail(),
+    Detail(top_k=1),
+    Detail(top_k=9, min_score=0.9, most=1, masks=False),
+    Detail(min_score=0.0, mask_form="png"),
+]
 TOLD_BY_HAND = {
     "classification": {"label": "파랑", "probability": 0.5, "top": [{"label": "파랑", "probability": 0.5}]},
     "tags": {"tags": [{"label": "파랑", "probability": 0.5, "threshold": 0.25}]},
     "number": {"value": 3, "unit": "cm", "interval": {"low": 2, "high": 4, "coverage": 0.9}},
     "detection": {"objects": [{"label": "파랑", "score": 0.5, "box": [1, 2, 30.5, 40]}]},
+    "segmentation": {"size": [2, 1], "classes": [{"label": "파랑", "share": 0.5, "value": 2}]},
     "halves": {"finds": []},
     "spots": {"spots": []},
 }
@@ -77,6 +83,10 @@ def sample(kind: str) -> Sample:
                 "boxes": np.tile(np.array([[4, 5, 30, 40], [6, 5, 31, 42], [30, 20, 64, 48]], np.float32), (6, 1, 1)),
                 "scores": np.stack([shares, shares[:, ::-1], shares / 2], axis=1),
             },
+        ),
+        "segmentation": Sample(
+            TaskManifest("segmentation", LABELS, {"logits": "logits"}),
+            {"logits": np.random.default_rng(2).normal(0, 2, (6, 3, 6, 8)).astype(np.float32)},
         ),
         "halves": Sample(reading_halves(LABELS), {"probabilities": shares}),
         "spots": Sample(

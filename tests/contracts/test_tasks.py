@@ -33,6 +33,7 @@ from pocketvision.tasks.number.metrics import draws, r2
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.reporting.parts import Subject
+from pocketvision.tasks.segmentation.truth import MaskArrays, MaskLabels
 from pocketvision.tasks.tags.metrics import resampled
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth
@@ -140,6 +141,33 @@ def _ap_interval() -> Interval | None:
     return percentile_interval(np.where(known > 0, sums / np.maximum(known, 1), np.nan))
 
 
+def _masks(last: bool) -> MaskLabels:
+    """Ants; ants left of bees; bees; ants, in pictures of 8 x 8 pixels. last: whether there is a mask of the last one."""
+    halves = np.repeat(np.array([[0, 1]], np.uint8), 8, axis=0).repeat(4, axis=1)
+    arrays = (np.zeros((8, 8), np.uint8), halves, np.ones((8, 8), np.uint8), np.zeros((8, 8), np.uint8))
+    return MaskLabels.of(MaskArrays(arrays), ("ant", "bee"), np.array([True, True, True, last]))
+
+
+def _logits(bees: bool) -> Outputs:
+    """As the masks are, but that the upper bees of the third are ants; and without `bees` those of the second."""
+    said = np.zeros((4, 8, 8), np.float32)
+    said[1, :, 4:], said[2, 4:] = float(bees), 1
+    return {"logits": np.stack([4 - 8 * said, 8 * said - 4], axis=1)}
+
+
+def _miou_interval() -> Interval | None:
+    """The third image costs 32 bees, which are said to be ants."""
+    drawn = np.random.default_rng(0).integers(0, 4, (1000, 4))
+    one, two, three, four = ((drawn == image).sum(axis=1) for image in range(4))
+    ants, bees, lost = 64 * one + 32 * two + 64 * four, 32 * two + 64 * three, 32 * three
+    ious = [
+        np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+        for part, whole in ((ants, ants + lost), (bees - lost, bees))
+    ]
+    sums, known = np.nansum(ious, axis=0), np.isfinite(ious).sum(axis=0)
+    return percentile_interval(sums / known)
+
+
 TAG_SCORES = np.array([(0.9, 0.8), (0.7, 0.6), (0.4, 0.1), (0.2, 0.3)], np.float32).astype(np.float64)
 MEAN_AP = ((1 + 2 / 3) / 2 + 1) / 2
 TRUE_NUMBERS = np.array([2.0, 4, 6, 8])
@@ -203,6 +231,19 @@ CASES: dict[str, Case] = {
         drop=50.0,
         figures={"ap50": (51 / 101 + 1) / 2, "ap_small": (51 / 101 + 1) / 2, "ar_100": (1 / 2 + 1) / 2, "objects": 3},
         mistakes=((2, "1 missed, 1 background"),),
+        foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
+    ),
+    # Of 160 pixels of ants and 96 of bees 32 bees are said to be ants; the candidate says so of 32 more.
+    "segmentation": Case(
+        tasks={"segmentation": TaskManifest("segmentation", ("ant", "bee"), {"logits": "logits"})},
+        truth=_masks(True),
+        partly=_masks(False),
+        reference=_logits(True),
+        candidate=_logits(False),
+        headline=Headline("mIoU", (160 / 192 + 64 / 96) / 2, _miou_interval()),
+        drop=100 * ((160 / 192 + 64 / 96) / 2 - (160 / 224 + 32 / 96) / 2),
+        figures={"pixel_accuracy": 224 / 256, "dice": (320 / 352 + 128 / 160) / 2, "pixels": 256},
+        mistakes=((2, "50% wrong, most of it bee → ant"),),
         foreign=ClassLabels(np.zeros(4, np.int32), ("ant",)),
     ),
     # Nothing there and nothing found; one of one; one of two; one where none is. The candidate does not find the second's.

@@ -33,6 +33,7 @@ COMPOSED = (
     "next.",
     "unset.",
     "kind.",
+    "worst.",
 )
 
 

@@ -22,10 +22,13 @@ from pocketvision.printable import counted
 
 
 def convert(
-    data: Annotated[Path, typer.Argument(help="A folder or file of pictures with boxes, in any format that is read.")],
-    to: Annotated[str, typer.Option(help="coco, yolo, voc or labelme.", metavar="FORMAT")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder or file of pictures with boxes or masks, in any format that is read.")
+    ],
+    to: Annotated[str, typer.Option(help="Boxes: coco, yolo, voc or labelme. Masks: png or coco.", metavar="FORMAT")],
     out: Annotated[Path, typer.Option(help="A new folder; nothing is ever overwritten.", metavar="FOLDER")],
     format: Format = None,
+    task: Annotated[str | None, typer.Option(help="detection (boxes) or segmentation (masks).", metavar="KIND")] = None,
     labels: Labels = None,
     path_column: PathColumn = "path",
     label_column: LabelColumn = "label",
@@ -34,12 +37,15 @@ def convert(
     box_columns: BoxColumns = None,
     images: Images = None,
 ) -> None:
-    """Write pictures with boxes in another format: COCO, YOLO, Pascal VOC or LabelMe, from any that is read.
+    """Write pictures with boxes in another format: COCO, YOLO, Pascal VOC or LabelMe; or with masks: PNG or COCO.
 
     Example:
 
         pocketvision convert cells/ --to yolo --out cells-yolo
+
+        pocketvision convert outlines.json --to png --out masks
     """
+    from pocketvision.data.box_writers.catalog import Written
     from pocketvision.workflows.convert import convert as run_convert
 
     written = run_convert(
@@ -47,6 +53,7 @@ def convert(
         to=to,
         out=out,
         format=format,
+        task=task,
         labels=parse_labels(labels),
         path_column=path_column,
         label_column=label_column,
@@ -57,6 +64,5 @@ def convert(
     )
     for line in written.lines:
         stdout().print(line, soft_wrap=True)
-    stdout().print(
-        f"{written.folder}: {counted(written.images, 'image')} with {written.boxes:,} boxes, as {to}", soft_wrap=True
-    )
+    held = f"{written.boxes:,} boxes" if isinstance(written, Written) else "masks"
+    stdout().print(f"{written.folder}: {counted(written.images, 'image')} with {held}, as {to}", soft_wrap=True)

@@ -28,7 +28,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write rows to this .csv or .jsonl file; objects also as COCO's results (.json), or see --to."
+            help="Write rows to this .csv or .jsonl file, or masks into this new folder; objects also as COCO's results (.json), "
+            "or see --to."
         ),
     ] = None,
     to: Annotated[

@@ -12,10 +12,12 @@ from pocketvision.data.class_names import similar_names
 from pocketvision.data.finding import KINDS, Finding
 from pocketvision.data.image_files import SUFFIXES
 from pocketvision.data.inspection import Inspection
+from pocketvision.data.masks.findings import mask_findings
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.preprocessing import FORMATS, FULL_RANGE
 from pocketvision.printable import counted, quoted
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 IMBALANCE = 5.0
 """The largest class over the smallest, from which on classes count as unbalanced."""
@@ -104,8 +106,8 @@ def _similar_classes(samples: Samples, _: Inspection) -> Iterator[Finding]:
 
 
 def _classes(samples: Samples, inspection: Inspection) -> Iterator[Finding]:
-    if samples.classes is None and DETECTION in samples.truth:
-        return  # counted by their boxes (boxes/findings.py)
+    if samples.classes is None and (DETECTION in samples.truth or SEGMENTATION in samples.truth):
+        return  # counted by their boxes or pixels (boxes/findings.py, masks/findings.py)
     counts = samples.select(inspection.readable).class_counts()
     for name, listed, count in zip(samples.class_names, samples.class_counts(), counts, strict=True):
         if listed == 0:
@@ -238,6 +240,7 @@ _FINDERS = (
     _classes,
     _classes_of_splits,
     box_findings,
+    mask_findings,
     _sizes,
     _sixteen_bits,
     _files,

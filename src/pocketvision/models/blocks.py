@@ -29,10 +29,25 @@ class PaddedConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, *, stride: int, groups: int, padding: Padding
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int,
+        groups: int,
+        padding: Padding,
+        dilation: int = 1,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, groups=groups, bias=False
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding=dilation * (kernel - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
         )
         self.pads_same = padding == "same" and stride > 1
 
@@ -62,7 +77,7 @@ class PaddedConv2d(nn.Conv2d):
 
     @property
     def _symmetric(self) -> int:
-        return (self.kernel_size[0] - 1) // 2
+        return self.dilation[0] * (self.kernel_size[0] - 1) // 2
 
     def _same(self, size: int) -> tuple[int, int]:
         """TensorFlow's padding before and after an axis of `size` pixels."""
@@ -91,9 +106,12 @@ class ConvNormAct(nn.Module):
         padding: Padding,
         norm_epsilon: float,
         activation: Activation | None,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = PaddedConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, padding=padding)
+        self.conv = PaddedConv2d(
+            in_channels, out_channels, kernel, stride=stride, groups=groups, padding=padding, dilation=dilation
+        )
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels, eps=norm_epsilon)
         self.act: nn.Module = nn.Identity() if activation is None else ACTIVATIONS[activation]()
 
@@ -108,10 +126,11 @@ class ConvNormAct(nn.Module):
         """The folded form in the images' precision, by operations whose backward passes are cheap (gradients.py)."""
         weight, bias = (tensor.to(images.dtype) for tensor in self.folded())
         images, padding = self.conv.padded(images)
-        if self.conv.is_depthwise:
+        if self.conv.is_depthwise and self.conv.dilation == (1, 1):
             activations = DepthwiseConvolution.apply(images, weight, bias, self.conv.stride[0], padding)
         else:
-            activations = F.conv2d(images, weight, bias, self.conv.stride, padding)
+            conv = self.conv
+            activations = F.conv2d(images, weight, bias, conv.stride, padding, conv.dilation, conv.groups)
         output: Tensor = InPlaceReLU6.apply(activations) if isinstance(self.act, nn.ReLU6) else self.act(activations)
         return output
 
@@ -208,7 +227,9 @@ class Block(nn.Module):
             self.project: nn.Module = conv(wide, out, 1, activation=None) if widens else nn.Identity()
         else:
             self.expand = conv(in_channels, wide, 1, activation=activation) if widens else nn.Identity()
-            self.depthwise = conv(wide, wide, row.kernel, stride=stride, groups=wide, activation=activation)
+            self.depthwise = conv(
+                wide, wide, row.kernel, stride=stride, groups=wide, activation=activation, dilation=row.dilation
+            )
             self.project = conv(wide, out, 1, activation=activation if row.block == "separable" else None)
         squeezed = architecture.squeezed_channels(in_channels, row)
         squeeze_activation = architecture.squeeze_activation or activation

@@ -58,6 +58,20 @@ LARGE_REDUCED = replace(
     hidden_channels=0,
     input_size=320,
 )
+# Section 6.4: segmenters keep stride 16 to the end, and read the first block of stride 8.
+LARGE_DILATED = replace(
+    LARGE,
+    name="mobilenet_v3_large_dilated",
+    stages=(
+        *LARGE_STAGES[:3],
+        replace(LARGE_STAGES[3], repeats=1),
+        replace(LARGE_STAGES[3], stride=1, repeats=2),
+        *LARGE_STAGES[4:-1],
+        replace(LARGE_STAGES[-1], stride=1, dilation=2),
+    ),
+    hidden_channels=0,
+    input_size=520,
+)
 SMALL = replace(LARGE, name="mobilenet_v3_small", stages=SMALL_STAGES, head_channels=576, hidden_channels=1024)
 
 

@@ -93,7 +93,8 @@ class StageRow:
     `squeeze_ratio` is the squeeze-and-excitation's width as a share of what Architecture.squeeze_of names; 0 means none.
     `activation` None takes the architecture's.
     `residual` adds a block's input to its output where the shape stays. `blocks`, of a pruned network: what each block has
-    left, in place of what the row says of all.
+    left, in place of what the row says of all. `dilation`: pixels between those that the kernel of an inverted block reads,
+    plus 1: in place of a stride, for maps that stay large (Chen et al. 2017).
     """
 
     kernel: int
@@ -106,6 +107,7 @@ class StageRow:
     activation: Activation | None = None
     residual: bool = True
     blocks: tuple[BlockWidths, ...] = ()
+    dilation: int = 1
 
     def of_block(self, index: int) -> "StageRow":
         """The row as its block `index` (from 0) is built."""
@@ -282,6 +284,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "expansion": (0.05, 64),
     "channels": (1, 65_536),
     "repeats": (1, 1000),
+    "dilation": (1, 32),
     "squeeze_ratio": (0, 1),
     "stem_channels": (1, 65_536),
     "head_channels": (0, 65_536),

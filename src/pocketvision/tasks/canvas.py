@@ -40,6 +40,12 @@ class Canvas:
         """Add a line to the strip."""
         self._lines.append(line)
 
+    def tint(self, colours: NDArray[np.uint8], opacity: NDArray[np.float32]) -> None:
+        """Lay colours (H, W, 3) over the picture, each pixel as far as its opacity (H, W) in [0, 1] says."""
+        drawn = np.asarray(self._image).astype(np.float32)
+        drawn += (colours - drawn) * opacity[..., None]
+        self._image.paste(Image.fromarray(np.rint(drawn).astype(np.uint8)))
+
     def finished(self) -> NDArray[np.uint8]:
         """The picture (H, W, 3) with all that was drawn and written."""
         if not self._lines:

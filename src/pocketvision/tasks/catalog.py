@@ -18,11 +18,12 @@ from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.detection.task import DETECTION
 from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
+from pocketvision.tasks.segmentation.task import SEGMENTATION
 from pocketvision.tasks.tags.task import TAGS
 from pocketvision.tasks.task import AnyTask, Detail, Input, Task
 from pocketvision.tasks.truth import Truth
 
-TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER, DETECTION)}
+TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER, DETECTION, SEGMENTATION)}
 """From a kind's name to what the house does with its answers."""
 
 GROUP = "pocketvision.tasks"

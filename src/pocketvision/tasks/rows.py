@@ -37,8 +37,13 @@ class Row(Protocol):
 
 def check_suffix(path: Path | None) -> None:
     """Raise UsageError for a suffix that is neither .csv nor .jsonl (or .ndjson)."""
-    if path is not None and (suffix := path.suffix.lower()) not in (*CSV, *JSON_LINES):
-        raise UsageError(f"{path}: rows are written as .csv or .jsonl; {suffix or 'no suffix'} is neither")
+    if path is not None and not is_folder(path) and (suffix := path.suffix.lower()) not in (*CSV, *JSON_LINES):
+        raise UsageError(f"{path}: rows are written as .csv or .jsonl; {suffix} is neither")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a name means a folder of files (answer_files.py): one that is there, or has no suffix."""
+    return path.is_dir() or not path.suffix
 
 
 @contextmanager

@@ -62,14 +62,15 @@ class Detail:
     """How much of an answer a caller wants.
 
     top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
-    ships. most: things found in an image at most. masks: whether they have masks. unsure: whether tables tell which answers are
-    unsure: where the bundle does (catalog.tell_unsure).
+    ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, `rle` or
+    `png`. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure).
     """
 
     top_k: int = 5
     min_score: float | None = None
     most: int = 100
     masks: bool = True
+    mask_form: str = "rle"
     unsure: bool = False
 
     def __post_init__(self) -> None:
@@ -119,6 +120,14 @@ class Alone(Generic[Answer]):
 
 
 @dataclass(frozen=True)
+class AnswerFile(Generic[Answer]):
+    """An answer as a file of its own. write: its content; None of one that has nothing to be written. suffix: with its dot."""
+
+    suffix: str
+    write: Callable[[Answer], bytes | None]
+
+
+@dataclass(frozen=True)
 class Wire(Generic[Answer]):
     """How an answer is told to others: in one JSON form over HTTP, WebSockets, in JSON Lines and to the client, and as cells.
 
@@ -126,7 +135,8 @@ class Wire(Generic[Answer]):
     far as the form tells; KeyError, TypeError, ValueError and OverflowError say that a document has another shape.
     schema: a JSON schema of those members, with `properties` and `required`. columns: of a table; the first says most, and a
     change of it is a change worth telling. cells: a text or number for each; of numbers the writer chooses the decimals. parts:
-    what has a row of its own in files of rows where the task is alone, such as objects; none where there is nothing.
+    what has a row of its own in files of rows where the task is alone, such as objects; none where there is nothing. file: None
+    where an answer is no file.
     """
 
     to_json: Callable[[Answer, Detail], dict[str, Any]]
@@ -136,6 +146,7 @@ class Wire(Generic[Answer]):
     cells: Callable[[Answer, Detail], list[object]]
     alone: Alone[Answer] | None = None
     parts: Callable[[Answer, Detail], Sequence[Answer]] | None = None
+    file: AnswerFile[Answer] | None = None
 
 
 @dataclass(frozen=True)

@@ -216,11 +216,15 @@ def choose(
 
     Raises UnmetWishError where no threshold does, or the class has no images.
     """
-    name = "the class" if wish.of is None else quoted(wish.of)
     if len(scores) == 0 or not (is_class.any() or wish.name == "at"):
-        found = counted(len(scores) if images is None else images, "image")
-        raise UnmetWishError(f"A threshold can not be chosen for {wish.text}: none of {found} is of {name}.")
-    sweep = Sweep.of(scores, is_class, without_score=without_score, images=images)
+        raise _nothing_there(wish, len(scores) if images is None else images)
+    return chosen(Sweep.of(scores, is_class, without_score=without_score, images=images), wish)
+
+
+def chosen(sweep: Sweep, wish: Wish) -> OperatingPoint:
+    """As `choose`, of what is counted already. Raises UnmetWishError as it does."""
+    if not (sweep.hits.any() or wish.name == "at"):
+        raise _nothing_there(wish, sweep.images)
     if wish.name == "at":
         return sweep.at(wish.value or 0.0)
     possible, ranks = _ranked(sweep, wish)
@@ -231,6 +235,13 @@ def choose(
     keys = [np.round(rank[places], 12) for rank in (*ranks, sweep.widths)]
     best = np.lexsort([-places, *keys[::-1]])[-1]
     return sweep.point(int(places[best]))
+
+
+def _nothing_there(wish: Wish, images: int) -> UnmetWishError:
+    name = "the class" if wish.of is None else quoted(wish.of)
+    return UnmetWishError(
+        f"A threshold can not be chosen for {wish.text}: none of {counted(images, 'image')} is of {name}."
+    )
 
 
 def _ranked(sweep: Sweep, wish: Wish) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:

@@ -6,9 +6,12 @@ from pocketvision.training.classification import learner as classification
 from pocketvision.training.detection import learner as detection
 from pocketvision.training.learner import LearnerRow
 from pocketvision.training.number import learner as number
+from pocketvision.training.segmentation import learner as segmentation
 from pocketvision.training.tags import learner as tags
 
-LEARNERS: dict[str, LearnerRow] = {row.kind: row for row in (classification.ROW, tags.ROW, number.ROW, detection.ROW)}
+LEARNERS: dict[str, LearnerRow] = {
+    row.kind: row for row in (classification.ROW, tags.ROW, number.ROW, detection.ROW, segmentation.ROW)
+}
 """From a kind of task to what learns it."""
 
 GROUP = "pocketvision.learners"

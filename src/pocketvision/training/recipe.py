@@ -154,7 +154,8 @@ class LossSettings:
     )
     name: str | None = setting(
         None,
-        "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; classification: cross_entropy",
+        "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; segmentation: "
+        "cross_entropy_dice, cross_entropy, dice, focal, tversky or border; classification: cross_entropy",
         unset="the first of the kind",
     )
     weights: str | Mapping[str, float] = setting(

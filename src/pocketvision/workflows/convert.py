@@ -1,11 +1,14 @@
-"""convert(): boxes of any format that is read, written in one that other tools read."""
+"""convert(): boxes or masks of any format that is read, written in one that other tools read."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from pocketvision.data.box_writers.catalog import Written, write_boxes
+from pocketvision.data.box_writers.catalog import WRITERS, Written, write_boxes
+from pocketvision.data.mask_writers.catalog import MASK_WRITERS, WrittenMasks, write_masks
 from pocketvision.data.sources.catalog import read_samples
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 
 def convert(
@@ -14,6 +17,7 @@ def convert(
     to: str,
     out: str | Path,
     format: str | None = None,
+    task: str | None = None,
     labels: Iterable[str] | None = None,
     path_column: str = "path",
     label_column: str = "label",
@@ -21,20 +25,26 @@ def convert(
     group_column: str = "group",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
-) -> Written:
-    """Write the boxes of `data` as the format `to` (coco, yolo, voc, labelme), with copies of the pictures, into the new folder
-    `out`.
+) -> Written | WrittenMasks:
+    """Write the boxes of `data` as the format `to` (coco, yolo, voc, labelme), or its masks (png, coco), with copies of the
+    pictures, into the new folder `out`.
 
-    format: as what the data is read; None finds out. labels: every class name in index order; None takes those found. The columns
-    matter to tables alone; box_columns are four, of left, top, right and bottom. images: where the pictures are. The result tells
-    what was written, and in `lines` how the data was understood, what was wrong in it and what the format can not say.
+    task: detection or segmentation; None takes what `to` or `format` says, else boxes. format: as what the data is read; None
+    finds out. labels: every class name in index order; None takes those found. The columns matter to tables alone; box_columns
+    are four, of left, top, right and bottom. images: where the pictures are. The result tells what was written, and in `lines`
+    how the data was understood, what was wrong in it and what the format can not say.
 
-    Raises UsageError for data without boxes, a format that is none, and a folder that holds anything.
+    Raises UsageError for data without boxes or masks, a format that is none, and a folder that holds anything.
     """
+    if to not in {**WRITERS, **MASK_WRITERS}:
+        raise unknown_name("format to write", to, {**WRITERS, **MASK_WRITERS})
+    if task not in (None, DETECTION, SEGMENTATION):
+        raise UsageError(f"--task {task}: what is converted are boxes (detection) or masks (segmentation).")
+    kind = task or (DETECTION if to in WRITERS else SEGMENTATION)
     samples = read_samples(
         data,
         format=format,
-        task=None if format is not None else DETECTION,
+        task=task if format is not None else kind,
         labels=labels,
         path_column=path_column,
         label_column=label_column,
@@ -43,6 +53,9 @@ def convert(
         box_columns=box_columns,
         images=images,
     )
-    written = write_boxes(samples, to, Path(out))
     told = (*samples.account, *(finding.message for finding in samples.found))
-    return Written(written.folder, written.images, written.boxes, (*told, *written.lines))
+    if kind == SEGMENTATION or DETECTION not in samples.truth:
+        masks = write_masks(samples, to, Path(out))
+        return WrittenMasks(masks.folder, masks.images, (*told, *masks.lines))
+    boxes = write_boxes(samples, to, Path(out))
+    return Written(boxes.folder, boxes.images, boxes.boxes, (*told, *boxes.lines))

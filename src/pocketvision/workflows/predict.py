@@ -61,11 +61,12 @@ def predict(
 
     images, lines: see find_images.
 
-    out: a .csv or .jsonl file. A row is handed to the system as soon as it is known, so a run that is killed leaves whole
-    rows. Its keys are `path`, `error`, and of a classifier `label`, `probability`, and with top_k above 1 `label_2`,
-    `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]), and `unsure` where the bundle says that; JSON
-    Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with every row. batch, workers:
-    see Predictor.stream; threads, backend, device: see Predictor.
+    out: a .csv or .jsonl file, or of masks a new folder: a palette PNG of the image's size each, whose values are the places of
+    the classes, and the rows without masks in answers.jsonl. A row is handed to the system as soon as it is known, so a run
+    that is killed leaves whole rows. Its keys are `path`, `error`, and of a classifier `label`, `probability`, and with top_k
+    above 1 `label_2`, `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]), and `unsure` where the
+    bundle says that; JSON Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with
+    every row. batch, workers: see Predictor.stream; threads, backend, device: see Predictor.
 
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the

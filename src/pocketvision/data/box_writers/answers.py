@@ -16,11 +16,12 @@ from pocketvision.errors import UsageError
 from pocketvision.growing_file import growing_file
 from pocketvision.json_text import json_text
 from pocketvision.printable import counted
+from pocketvision.tasks.answer_files import folder_sink
 from pocketvision.tasks.detection.answer import Detections
 from pocketvision.tasks.detection.coco_results import coco_results
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
-from pocketvision.tasks.rows import Row, check_suffix, row_sink
+from pocketvision.tasks.rows import Row, check_suffix, is_folder, row_sink
 from pocketvision.tasks.task import Detail
 
 RESULTS = ".json"
@@ -91,7 +92,9 @@ def answer_sink(where: Destination, tasks: Tasks, detail: Detail) -> Iterator[Si
         with _results(where.out, where.ids, name, tasks[name].labels) as sink:
             yield sink
     else:
-        with row_sink(where.out, {name: task.kind for name, task in tasks.items()}, detail) as write:
+        kinds = {name: task.kind for name, task in tasks.items()}
+        folder = where.out if where.out is not None and is_folder(where.out) else None
+        with row_sink(where.out, kinds, detail) if folder is None else folder_sink(folder, kinds, detail) as write:
             yield Sink(write)
 
 

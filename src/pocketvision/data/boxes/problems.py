@@ -1,6 +1,7 @@
 """What may be wrong or odd in files of boxes: a row a kind, with what is done about it and the way out."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pocketvision.data.finding import Finding
@@ -108,15 +109,16 @@ PROBLEMS: dict[str, Problem] = {
 
 
 class Problems:
-    """Counts while files are read."""
+    """Counts while files are read. rows: the kinds there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Mapping[str, Problem] = PROBLEMS) -> None:
+        self._rows = rows
         self._counts: dict[str, int] = defaultdict(int)
         self._examples: dict[str, str] = {}
         self._files: dict[str, dict[str, None]] = defaultdict(dict)
 
     def add(self, kind: str, example: str, file: str = "", count: int = 1) -> None:
-        """Count `count` more of a kind, a row of PROBLEMS. example: what it looks like; the first is shown. file: where it is."""
+        """Count `count` more of a kind, one of the rows. example: what it looks like; the first is shown. file: where it is."""
         self._counts[kind] += count
         self._examples.setdefault(kind, example)
         if file and len(self._files[kind]) < _FILES:
@@ -127,10 +129,10 @@ class Problems:
         return self._counts.get(kind, 0)
 
     def findings(self) -> tuple[Finding, ...]:
-        """One a kind, in the order of PROBLEMS."""
+        """One a kind, in the order of the rows."""
         return tuple(
             Finding(kind, self._message(kind, row), tuple(self._files[kind]), self._counts[kind])
-            for kind, row in PROBLEMS.items()
+            for kind, row in self._rows.items()
             if self._counts.get(kind)
         )
 

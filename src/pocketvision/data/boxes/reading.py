@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 
 from pocketvision.data.boxes.picture_sizes import stored_sizes
 from pocketvision.data.boxes.pictures import Pictures, split_of_path
-from pocketvision.data.boxes.problems import Problems
+from pocketvision.data.boxes.problems import PROBLEMS, Problems
 from pocketvision.data.boxes.upright import PIXELS, Cut, Upright, cut_boxes, repeated, upright_boxes
 from pocketvision.data.class_names import ordered_class_names, spelled
+from pocketvision.data.masks.outlines import DrawnMasks, Frames, Outline, Outlines
+from pocketvision.data.masks.problems import MASK_PROBLEMS
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted, quoted
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
+from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.segmentation.truth import SEGMENTATION, MaskLabels
+from pocketvision.tasks.truth import Truth
 
+BACKGROUND = "background"
 _NAMED = 3
 _USUAL = ("not_an_image", "hidden", "system_folder")
 """Left out without a word: files of annotations are no images."""
@@ -55,11 +61,29 @@ def with_or_without_boxes(read: Callable[[], Samples]) -> Samples:
         return error.samples
 
 
-class Drawn:
-    """Grows while files are read. where: the source, for messages. Kept in flat arrays: some 50 bytes a box."""
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """boxes: (k, 4) in upright pixels, cut. images: (k) which each is on, ascending. kept: (k) their places among those drawn.
+    stored: (n, 3) of the pictures, see stored_sizes."""
 
-    def __init__(self, where: Path, pictures: Pictures) -> None:
-        self.where, self.pictures, self.problems = where, pictures, Problems()
+    boxes: NDArray[np.float64]
+    images: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    upright: Upright
+    stored: NDArray[np.int64]
+
+    def offsets(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n + 1) of things on `images`, ascending."""
+        return np.concatenate([[0], np.cumsum(np.bincount(images, minlength=len(self.stored)))])
+
+
+class Drawn:
+    """Grows while files are read. where: the source, for messages. outlines: to make masks of; None makes boxes. Kept in flat
+    arrays: some 50 bytes a box."""
+
+    def __init__(self, where: Path, pictures: Pictures, outlines: Outlines | None = None) -> None:
+        self.where, self.pictures, self.outlines = where, pictures, outlines
+        self.problems = Problems(PROBLEMS if outlines is None else MASK_PROBLEMS)
         self.paths: list[str] = []
         self._rows: dict[tuple[str, int], int] = {}
         self._said, self._splits, self._groups = array("q"), array("b"), array("i")
@@ -111,9 +135,10 @@ class Drawn:
         crowd: bool = False,
         difficult: bool = False,
         area: float = math.nan,
+        outline: Callable[[], Outline | None] = lambda: None,
     ) -> None:
         """An object: left, top, right, bottom in the unit of the format, corners in any order. One that is not finite is counted
-        and left out."""
+        and left out. outline: asked for where masks are made."""
         if len(corners) != 4 or not all(map(math.isfinite, corners)):
             self.problems.add("unreadable_box", f"{name} {list(corners)}", self.paths[image])
             return
@@ -122,6 +147,8 @@ class Drawn:
         self._images.append(image)
         self._kinds.append(self._classes.setdefault(spelled(name), len(self._classes)))
         self._flags.append(crowd + 2 * difficult)
+        if self.outlines is not None:
+            self.outlines.add(outline())
 
     def samples(self, ending: Ending) -> Samples:
         """Everything taken in. Raises UsageError where no picture is there or a class is not in the labels, and NoBoxesError."""
@@ -138,27 +165,32 @@ class Drawn:
                 *reading,
                 f"{counted(without, 'image')} of no split, beside others that are of one: read as train.",
             )
-        boxes, images, kept = self._cleaned(ending)
-        class_names = self._class_names(ending, np.array(self._kinds, np.int64)[kept])
-        truth = self._truth(boxes, images, kept, class_names)
+        cleaned = self._cleaned(ending)
+        class_names = self._class_names(ending, np.array(self._kinds, np.int64)[cleaned.kept])
+        truth: Truth = (
+            self._truth(cleaned, class_names)
+            if self.outlines is None
+            else self._masks(cleaned, class_names, self.outlines)
+        )
         samples = Samples(
             self.pictures.root,
             self.paths,
-            {DETECTION: truth},
+            {DETECTION if self.outlines is None else SEGMENTATION: truth},
             groups=self._kept_together(),
             splits=splits if (splits >= 0).any() else None,
             left_out=tuple(each for each in self.pictures.counter.result() if each.reason not in _USUAL),
             reading=reading,
             found=self.problems.findings(),
         )
-        if not len(kept) and ending.labels is None:
+        if not len(cleaned.kept) and ending.labels is None:
             raise NoBoxesError(
-                f"{self.where}: none of its {len(self.paths):,} images has any box, so there is nothing to learn.{self._why()}",
+                f"{self.where}: none of its {len(self.paths):,} images has any {'box' if self.outlines is None else 'outline'}, "
+                f"so there is nothing to learn.{self._why()}",
                 samples,
             )
         return samples
 
-    def _cleaned(self, ending: Ending) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    def _cleaned(self, ending: Ending) -> Cleaned:
         """Boxes of upright pictures with the images they are on, and their places among those that were drawn."""
         images = np.array(self._images, np.int64)
         stored = stored_sizes(self.pictures.root / path for path in self.paths)
@@ -172,9 +204,15 @@ class Drawn:
         again = repeated(cut.boxes[kept], keys)
         self._note(upright, cut, kept[again], images, said, ending.unit)
         kept = kept[~again]
+        if self.outlines is not None:
+            outlined = self.outlines.has_outline()[kept]
+            bare = kept[~outlined]
+            if len(bare):
+                self._add("no_outline", "", images[bare], len(bare))
+            kept = kept[outlined]
         order = np.argsort(images[kept], kind="stable")
         kept = kept[order]
-        return cut.boxes[kept], images[kept], kept
+        return Cleaned(cut.boxes[kept], images[kept], kept, upright, stored)
 
     def _note(
         self,
@@ -234,22 +272,39 @@ class Drawn:
         found = self.problems.findings()
         return f" {found[0].message}" if found else " Draw boxes, or name the file that holds them."
 
-    def _truth(
-        self, boxes: NDArray[np.float64], images: NDArray[np.int64], kept: NDArray[np.int64], names: tuple[str, ...]
-    ) -> BoxLabels:
+    def _truth(self, cleaned: Cleaned, names: tuple[str, ...]) -> BoxLabels:
+        boxes, kept = cleaned.boxes, cleaned.kept
         flags, own = np.array(self._flags, np.uint8)[kept], np.array(self._areas, np.float32)[kept]
-        place_of = {name: place for place, name in enumerate(names)}
-        places = np.array([place_of.get(name, -1) for name in self._classes] or [0], np.int64)
         columns = {
             "boxes": boxes,
-            "classes": places[np.array(self._kinds, np.int64)[kept]],
+            "classes": self._numbers(kept, names),
             "crowd": (flags & 1).astype(np.bool_),
             "difficult": (flags & 2).astype(np.bool_),
         }
         if np.isfinite(own).any():
             columns["areas"] = np.where(np.isfinite(own), own, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(images, minlength=len(self.paths)))])
-        return BoxLabels.flat(offsets, columns, names)
+        return BoxLabels.flat(cleaned.offsets(cleaned.images), columns, names)
+
+    def _masks(self, cleaned: Cleaned, names: tuple[str, ...], outlines: Outlines) -> MaskLabels:
+        """What no object covers is the background, the first class. Pictures of unknown size are told by the audit."""
+        names = (BACKGROUND, *(name for name in names if name != BACKGROUND))
+        columns = {
+            "object": cleaned.kept,
+            "number": self._numbers(cleaned.kept, names).astype(np.uint8),
+            "area": np.prod(cleaned.boxes[:, 2:] - cleaned.boxes[:, :2], axis=1).astype(np.float32),
+        }
+        turned = cleaned.upright.turned
+        sizes = np.where(turned[:, None], cleaned.stored[:, :2], cleaned.upright.sizes)
+        turns = np.where(turned, cleaned.stored[:, 2], 1).astype(np.uint8)
+        frames = Frames(np.maximum(sizes, 1).astype(np.int64), cleaned.upright.scales, turns)
+        truth = MaskLabels.of(DrawnMasks(outlines, Ragged(cleaned.offsets(cleaned.images), columns), frames), names)
+        return truth if truth.pixels[:, 0].any() else truth.in_classes(names[1:])  # objects may cover all
+
+    def _numbers(self, kept: NDArray[np.int64], names: tuple[str, ...]) -> NDArray[np.int64]:
+        """The places in `names` of the classes of boxes."""
+        place_of = {name: place for place, name in enumerate(names)}
+        places = np.array([place_of.get(name, -1) for name in self._classes] or [0], np.int64)
+        return places[np.array(self._kinds, np.int64)[kept]]
 
     def _add_backgrounds(self) -> None:
         """Pictures in the folders of listed ones that no annotation names, in the split that those of their folder have."""

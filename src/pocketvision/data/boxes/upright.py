@@ -27,10 +27,12 @@ _SIDEWAYS, _FROM_RIGHT, _FROM_BOTTOM = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 @dataclass(frozen=True, eq=False)
 class Upright:
     """boxes: (m, 4) in pixels of the upright pictures, corners in order, not cut yet. sizes: (n, 2) of those, 0 where not known.
-    Further (n) what was found of the pictures, and (m) of the boxes."""
+    scales: (n, 2) from what was drawn to pixels, before a turn. Further (n) what was found of the pictures, and (m) of the
+    boxes."""
 
     boxes: Floats
     sizes: NDArray[np.int64]
+    scales: Floats
     turned: Marks
     unsure: Marks
     resized: Marks
@@ -55,13 +57,12 @@ def upright_boxes(
     in_shares: Marks = other_unit if unit == PIXELS else np.asarray(~other_unit, np.bool_)
     on_stored, unsure = _drawn_on_stored(extent, said, flat, size, orientation, in_shares)
     own = np.where(on_stored[:, None], flat, size)
-    boxes = np.where(in_shares[images, None], boxes * np.tile(own, 2)[images], boxes)
     resized = (said > 0).all(axis=1) & known & (said != own).any(axis=1)
     scaled = resized & ~in_shares & _scale(extent, said, own)
-    scale = np.where(scaled[:, None], own / np.maximum(said, 1), 1.0)
-    boxes = _turned(boxes * np.tile(scale, 2)[images], orientation[images], flat[images], on_stored[images])
+    scales = np.where(scaled[:, None], own / np.maximum(said, 1), np.where(in_shares[:, None], own, 1.0))
+    boxes = _turned(boxes * np.tile(scales, 2)[images], orientation[images], flat[images], on_stored[images])
     turned_round = np.asarray((drawn[:, :2] > drawn[:, 2:]).any(axis=1), np.bool_)
-    return Upright(boxes, size, on_stored, unsure, resized, other_unit, turned_round)
+    return Upright(boxes, size, scales, on_stored, unsure, resized, other_unit, turned_round)
 
 
 def _extent(boxes: Floats, images: NDArray[np.int64], count: int) -> Floats:

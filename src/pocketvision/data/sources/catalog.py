@@ -12,12 +12,15 @@ from pocketvision.data.origin import Origin, SourceOptions
 from pocketvision.data.samples import Samples
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.box_table import BOX_TABLE
-from pocketvision.data.sources.coco import COCO
-from pocketvision.data.sources.cvat import CVAT
+from pocketvision.data.sources.cityscapes import CITYSCAPES
+from pocketvision.data.sources.coco import COCO, COCO_MASKS
+from pocketvision.data.sources.cvat import CVAT, CVAT_MASKS
 from pocketvision.data.sources.image_folder import read_image_folder
 from pocketvision.data.sources.image_table import read_image_table
-from pocketvision.data.sources.label_studio import LABEL_STUDIO
-from pocketvision.data.sources.labelme import LABELME
+from pocketvision.data.sources.label_studio import LABEL_STUDIO, LABEL_STUDIO_MASKS
+from pocketvision.data.sources.labelme import LABELME, LABELME_MASKS
+from pocketvision.data.sources.mask_folder import MASK_FOLDER
+from pocketvision.data.sources.mask_table import MASK_TABLE
 from pocketvision.data.sources.number_table import NUMBER_TABLE
 from pocketvision.data.sources.open_images import OPEN_IMAGES
 from pocketvision.data.sources.several_tasks import NAME as SEVERAL_TASKS
@@ -27,7 +30,7 @@ from pocketvision.data.sources.split_overlay import over_source, read_origin
 from pocketvision.data.sources.tag_folder import TAG_FOLDER
 from pocketvision.data.sources.tag_table import TAG_TABLE
 from pocketvision.data.sources.voc import VOC
-from pocketvision.data.sources.yolo import YOLO
+from pocketvision.data.sources.yolo import YOLO, YOLO_MASKS
 from pocketvision.data.splits import origin_file
 from pocketvision.data.table_rows import TABLE_SUFFIXES, Columns
 from pocketvision.errors import UsageError, unknown_name
@@ -77,6 +80,14 @@ SOURCES: dict[str, Source] = {
     "open-images": OPEN_IMAGES,
     "box-table": BOX_TABLE,
     SEVERAL_TASKS: several_tasks(lambda path, **options: read_samples(path, **options)),
+    "mask-folder": MASK_FOLDER,
+    "mask-table": MASK_TABLE,
+    "cityscapes": CITYSCAPES,
+    "coco-masks": COCO_MASKS,
+    "yolo-masks": YOLO_MASKS,
+    "labelme-masks": LABELME_MASKS,
+    "cvat-masks": CVAT_MASKS,
+    "label-studio-masks": LABEL_STUDIO_MASKS,
     "split-overlay": Source(
         expects="the split.csv of a run, beside the file that names its source",
         evidence=lambda path: OWN_FILE if path.suffix.lower() == ".csv" and origin_file(path).is_file() else None,

@@ -11,11 +11,14 @@ from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
 from pocketvision.data.boxes.shapes import hull, number
 from pocketvision.data.large_json import json_elements
+from pocketvision.data.masks.outlines import Outline, Outlines, Patch
+from pocketvision.data.masks.runs import coco_runs
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources.source import OWN_FILE, Source
+from pocketvision.data.sources.source import ASKED, OWN_FILE, Source
 from pocketvision.errors import UsageError
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 _HEAD = 1 << 16
 _KEYS = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
@@ -31,7 +34,7 @@ def is_coco(file: Path) -> bool:
     return bool(_FIRST.match(head) and _KEYS.search(head))
 
 
-def read(path: Path, options: SourceOptions) -> Samples:
+def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Element by element: the memory is that of the boxes, whatever is written beside them. The box of an annotation without
     one is that of its polygons. Raises UsageError for what is no such JSON, and as Drawn.samples does."""
     places = index_files(path, (".json",), is_coco)
@@ -40,7 +43,7 @@ def read(path: Path, options: SourceOptions) -> Samples:
     if not chosen:
         raise UsageError(f"{path}: there is no COCO JSON with images and annotations in it.")
     pictures, starts = pictures_of(path, chosen, options.images)
-    drawn = Drawn(path, pictures)
+    drawn = Drawn(path, pictures, outlines)
     names: dict[str, None] = {}
     for place in chosen:
         names |= dict.fromkeys(_File(place, drawn).read([*starts(place)]))
@@ -56,7 +59,7 @@ class _File:
         self._place, self._drawn, self._problems = place, drawn, drawn.problems
         self._rows: dict[Any, int | None] = {}
         self._categories: dict[Any, str] = {}
-        self._waiting: list[tuple[Any, Any, tuple[float, ...], tuple[bool, bool], float]] = []
+        self._waiting: list[tuple[Any, Any, tuple[float, ...], tuple[bool, bool], float, Any]] = []
 
     def read(self, near: list[Path]) -> list[str]:
         """The names of the categories, by number."""
@@ -93,14 +96,21 @@ class _File:
         if each.get("score") is not None:
             self._problems.add("confident_boxes", f"score {each['score']}", self._place.path.name)
         flags = (bool(each.get("iscrowd")), bool(each.get("ignore")) and not each.get("iscrowd"))
-        waiting = (each.get("image_id"), each.get("category_id"), corners, flags, number(each.get("area")))
+        drawn = None if self._drawn.outlines is None else each.get("segmentation")
+        waiting = (each.get("image_id"), each.get("category_id"), corners, flags, number(each.get("area")), drawn)
         if self._rows and self._categories:
             self._box(*waiting)
         else:
             self._waiting.append(waiting)
 
     def _box(
-        self, image: Any, category: Any, corners: tuple[float, ...], flags: tuple[bool, bool], area: float
+        self,
+        image: Any,
+        category: Any,
+        corners: tuple[float, ...],
+        flags: tuple[bool, bool],
+        area: float,
+        segmentation: Any,
     ) -> None:
         if image not in self._rows:
             self._problems.add("box_of_no_image", f"image_id {image}", self._place.path.name)
@@ -113,7 +123,19 @@ class _File:
             return
         # The area of the box itself says nothing more.
         own = area if len(corners) == 4 and abs(area - _area(corners)) > 0.01 * max(area, 1) else math.nan
-        self._drawn.box(row, self._categories[category], corners, crowd=flags[0], difficult=flags[1], area=own)
+        name, (crowd, difficult) = self._categories[category], flags
+        outline = lambda: outline_of(segmentation)  # noqa: E731
+        self._drawn.box(row, name, corners, crowd=crowd, difficult=difficult, area=own, outline=outline)
+
+
+def outline_of(segmentation: Any) -> Outline | None:
+    """Polygons, or runs of pixels of the whole picture."""
+    if isinstance(segmentation, Mapping):
+        marks = coco_runs(segmentation)
+        return None if marks is None else Outline(patch=Patch(0, 0, marks))
+    if isinstance(segmentation, list) and segmentation and all(isinstance(each, list) for each in segmentation):
+        return Outline([[number(each) for each in polygon] for polygon in segmentation])
+    return None
 
 
 def _corners(annotation: Mapping[str, Any]) -> tuple[float, ...]:
@@ -136,6 +158,14 @@ def _area(corners: tuple[float, ...]) -> float:
 def _by_number(place: Any) -> tuple[bool, Any]:
     return (False, place) if isinstance(place, int | float) else (True, str(place))
 
+
+COCO_MASKS = Source(
+    expects="a COCO JSON with polygons or runs of pixels, or a folder with one",
+    evidence=lambda path: ASKED if index_files(path, (".json",), is_coco) else None,
+    kinds=(SEGMENTATION,),
+    read=lambda path, options: read(path, options, Outlines()),
+    names_files=True,
+)
 
 COCO = Source(
     expects="a COCO JSON (images, annotations, categories), or a folder with one",

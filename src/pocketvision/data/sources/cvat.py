@@ -3,20 +3,24 @@
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
-from pocketvision.data.boxes.shapes import hull, number, turned
+from pocketvision.data.boxes.shapes import ellipse, hull, number, rectangle, turned
 from pocketvision.data.boxes.tracks import STRETCHES, Shape, by_frame, frames_of, stretch_of
+from pocketvision.data.masks.outlines import Outline, Outlines, Patch
+from pocketvision.data.masks.runs import filled
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.safe_xml import xml_elements
 from pocketvision.data.samples import SPLIT_NAMES, Samples
-from pocketvision.data.sources.source import OWN_FILE, Source
+from pocketvision.data.sources.source import ASKED, OWN_FILE, Source
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 _HEAD = 4096
 _ROOT = re.compile(rb"<annotations(\s[^>]*)?>")
@@ -34,14 +38,14 @@ def places_of(path: Path) -> list[Place]:
     return index_files(path, (".xml",), is_cvat)
 
 
-def read(path: Path, options: SourceOptions) -> Samples:
+def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Boxes as they are; of turned boxes, polygons, ellipses and masks the box around them. An image's `subset` is its split.
     Tracks are read frame by frame. Raises UsageError as frames_of and Drawn.samples do."""
     places = places_of(path)
     if not places:
         raise UsageError(f"{path}: there is no CVAT XML (annotations of images) in it.")
     pictures, starts = pictures_of(path, places, options.images)
-    drawn = Drawn(path, pictures)
+    drawn = Drawn(path, pictures, outlines)
     names: list[str] = []
     reading: list[str] = []
     for place in places:
@@ -108,7 +112,7 @@ def _add(drawn: Drawn, image: Element, folders: list[Path], split: int) -> None:
             if shape.tag != "tag":  # of the image as a whole
                 drawn.problems.add("other_shapes", shape.tag, drawn.paths[row or 0])
         else:
-            drawn.box(row or 0, shape.get("label", ""), corners)
+            drawn.box(row or 0, shape.get("label", ""), corners, outline=partial(outline_of, shape))
 
 
 def _corners(shape: Element) -> tuple[float, ...] | None:
@@ -131,6 +135,38 @@ def _corners(shape: Element) -> tuple[float, ...] | None:
         return left, top, left + width, top + height
     return None
 
+
+def outline_of(shape: Element) -> Outline | None:
+    """Of what is an area; an ellipse as 64 corners."""
+    values = {
+        name: number(value) for name, value in shape.attrib.items() if name not in ("label", "points", "source", "rle")
+    }
+    degrees = values.get("rotation", 0.0)
+    if shape.tag == "box":
+        left, top, right, bottom = (values.get(side, math.nan) for side in _SIDES)
+        return Outline([rectangle(left, top, right, bottom, degrees)])
+    if shape.tag == "polygon":
+        pairs = [point.partition(",") for point in shape.get("points", "").split(";")]
+        return Outline([[number(side) for x, _, y in pairs for side in (x, y)]])
+    if shape.tag == "ellipse":
+        x, y, wide, high = (values.get(name, math.nan) for name in ("cx", "cy", "rx", "ry"))
+        return Outline([ellipse(x, y, wide, high, degrees)])
+    place = [values.get(name, math.nan) for name in ("left", "top", "width", "height")]
+    if not all(map(math.isfinite, place)):
+        return None
+    left, top, width, height = (round(side) for side in place)
+    counts = [int(each) for each in shape.get("rle", "").replace(",", " ").split() if each.isdigit()]
+    marks = filled(counts, (width, height))
+    return None if marks is None else Outline(patch=Patch(left, top, marks))
+
+
+CVAT_MASKS = Source(
+    expects="a CVAT XML for images with polygons or masks, or a folder with one",
+    evidence=lambda path: ASKED if places_of(path) else None,
+    kinds=(SEGMENTATION,),
+    read=lambda path, options: read(path, options, Outlines()),
+    names_files=True,
+)
 
 CVAT = Source(
     expects="a CVAT XML (annotations.xml), or a folder with one",

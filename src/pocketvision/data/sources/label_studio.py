@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
-from pocketvision.data.boxes.shapes import hull, number, turned
+from pocketvision.data.boxes.shapes import ellipse, hull, number, rectangle, turned
 from pocketvision.data.boxes.upright import SHARES
 from pocketvision.data.large_json import json_elements
+from pocketvision.data.masks.outlines import Outline, Outlines
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
-from pocketvision.data.sources.source import OWN_FILE, Source
+from pocketvision.data.sources.source import ASKED, OWN_FILE, Source
 from pocketvision.errors import UsageError
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 _HEAD = 1 << 16
 _TASKS = re.compile(r"\ufeff?\s*\[\s*\{")
@@ -38,14 +41,14 @@ def places_of(path: Path) -> list[Place]:
     return index_files(path, (".json",), is_label_studio)
 
 
-def read(path: Path, options: SourceOptions) -> Samples:
+def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """The first annotation of a task that was not cancelled. Of turned boxes, ellipses and polygons the box around them. Raises
     UsageError as Drawn.samples does."""
     places = places_of(path)
     if not places:
         raise UsageError(f"{path}: there is no Label Studio JSON (a list of tasks) in it.")
     pictures, starts = pictures_of(path, places, options.images)
-    drawn = Drawn(path, pictures)
+    drawn = Drawn(path, pictures, outlines)
     for place in places:
         folders = starts(place)
         for _, task in json_elements(place.path):
@@ -76,7 +79,7 @@ def _add(drawn: Drawn, task: Mapping[str, Any], folders: list[Path], split: int)
             continue
         corners = [side / 100 for side in _corners(value, _AREAS[kind], result)]
         for label in value[kind] or [""]:
-            drawn.box(row or 0, str(label), corners)
+            drawn.box(row or 0, str(label), corners, outline=partial(outline_of, value, _AREAS[kind], result))
 
 
 def _keys(data: Any) -> Iterator[str]:
@@ -128,6 +131,32 @@ def _corners(value: Mapping[str, Any], kind: str, result: Mapping[str, Any]) -> 
     )
     return tuple(side / sides[place % 2] for place, side in enumerate(around))
 
+
+def outline_of(value: Mapping[str, Any], kind: str, result: Mapping[str, Any]) -> Outline | None:
+    """In shares of the sides; an ellipse as 64 corners. A turn is one of pixels, so the sides count."""
+    if kind == "points":
+        points = [each for each in value.get("points") or () if isinstance(each, list) and len(each) == 2]
+        return Outline([[number(side) / 100 for point in points for side in point]])
+    sides = number(result.get("original_width")), number(result.get("original_height"))
+    degrees = number(value.get("rotation", 0))
+    x, y = (number(value.get(name)) * side / 100 for name, side in zip("xy", sides, strict=True))
+    names = ("radiusX", "radiusY") if kind == "ellipse" else ("width", "height")
+    wide, high = (number(value.get(name)) * side / 100 for name, side in zip(names, sides, strict=True))
+    ring = (
+        ellipse(x, y, wide, high, degrees)
+        if kind == "ellipse"
+        else rectangle(x, y, x + wide, y + high, degrees, at_corner=True)
+    )
+    return Outline([[each / sides[place % 2] for place, each in enumerate(ring)]])
+
+
+LABEL_STUDIO_MASKS = Source(
+    expects="a Label Studio JSON with polygons, or a folder with one",
+    evidence=lambda path: ASKED if places_of(path) else None,
+    kinds=(SEGMENTATION,),
+    read=lambda path, options: read(path, options, Outlines()),
+    names_files=True,
+)
 
 LABEL_STUDIO = Source(
     expects="a Label Studio JSON (a list of tasks), or a folder with one",

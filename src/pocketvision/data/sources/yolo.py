@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from pocketvision.data.boxes.shapes import hull, number
 from pocketvision.data.boxes.upright import SHARES
 from pocketvision.data.image_files import images_below
 from pocketvision.data.left_out import LeftOutCounter
+from pocketvision.data.masks.outlines import Outline, Outlines
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import SPLITS, Samples
-from pocketvision.data.sources.source import LAYOUT, OWN_FILE, Source
+from pocketvision.data.sources.source import ASKED, LAYOUT, OWN_FILE, Source
 from pocketvision.data.split_folders import split_in_name
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.printable import quoted
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 _YAML = (".yaml", ".yml")
 _LARGEST_YAML = 4 << 20
@@ -66,14 +69,14 @@ def evidence(path: Path) -> int | None:
     return None if found is None else OWN_FILE if found.strict else LAYOUT
 
 
-def read(path: Path, options: SourceOptions) -> Samples:
+def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Lines of more numbers are polygons, whose boxes are taken; an image without a text file, or with an empty one, is a
     background. Raises UsageError for a line that is no row of numbers, and as Drawn.samples does."""
     layout = layout_of(path)
     if layout is None:
         raise UsageError(f"{path}: there is neither a data.yaml with names nor images/ beside labels/ with text files.")
     pictures = Pictures(layout.base, options.images)
-    drawn = Drawn(path, pictures)
+    drawn = Drawn(path, pictures, outlines)
     numbers: set[int] = set()
     used: set[Path] = set()
     by_stem = {} if options.images is None else {each.stem: each for each in _text_files(layout)}
@@ -130,8 +133,14 @@ def _add(drawn: Drawn, row: int, file: Path, names: Mapping[int, str] | None) ->
         found.add(int(kind))
         if len(sides) == 5:
             drawn.problems.add("confident_boxes", line.strip(), drawn.paths[row])
-        drawn.box(row, str(int(kind)) if names is None else names[int(kind)], _corners(sides))
+        name = str(int(kind)) if names is None else names[int(kind)]
+        drawn.box(row, name, _corners(sides), outline=partial(outline_of, sides))
     return found
+
+
+def outline_of(sides: Sequence[float]) -> Outline | None:
+    """None of a row that is a box."""
+    return Outline([sides]) if len(sides) >= 6 and len(sides) % 2 == 0 else None
 
 
 def _corners(sides: Sequence[float]) -> tuple[float, ...]:
@@ -275,6 +284,14 @@ def _text_files(layout: Layout) -> Iterator[Path]:
             if file.name not in _NAME_LISTS and _begins_with_row(file):
                 yield file
 
+
+YOLO_MASKS = Source(
+    expects="images/ beside labels/ with a text file of polygons an image (YOLO-seg)",
+    evidence=lambda path: ASKED if evidence(path) is not None else None,
+    kinds=(SEGMENTATION,),
+    read=lambda path, options: read(path, options, Outlines()),
+    names_files=True,
+)
 
 YOLO = Source(
     expects="a data.yaml with names, or images/ beside labels/ with a text file an image (YOLO)",

@@ -5,6 +5,7 @@ from pocketvision.models.heads.classification import linear as classification
 from pocketvision.models.heads.detection import detr, efficientdet, grid, ssd, yolo_v1
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
+from pocketvision.models.heads.segmentation import lr_aspp, u_net
 from pocketvision.models.heads.tags import linear as tags
 from pocketvision.plugins import row_named
 
@@ -21,6 +22,9 @@ HEADS: dict[str, Head] = {
         yolo_v1.ROW,
         *efficientdet.ROWS,
         *detr.ROWS,
+        u_net.ROW,
+        u_net.TRANSPOSED,
+        lr_aspp.ROW,
     )
 }
 GROUP = "pocketvision.heads"

@@ -1,23 +1,12 @@
 """Objects on a picture: a box each in the colour of its class, with its name, score and track."""
 
-from colorsys import hls_to_rgb
-
 from PIL import ImageDraw, ImageFont
 
 from pocketvision.tasks.canvas import Canvas, Font
+from pocketvision.tasks.colours import Colour, class_colour
 from pocketvision.tasks.detection.answer import Detections
 
-_GOLDEN = 0.618034
-"""Hues so far apart differ for as many classes as there are."""
-
-Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
-
-
-def class_colour(place: int) -> Colour:
-    """The same for a class on every picture."""
-    red, green, blue = hls_to_rgb((0.02 + place * _GOLDEN) % 1, 0.55, 0.85)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def draw(canvas: Canvas, answer: Detections) -> None:

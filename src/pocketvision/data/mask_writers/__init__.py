@@ -1,0 +1,1 @@
+"""Masks written in forms that other tools read."""

@@ -1,0 +1,1 @@
+"""Heads that say the class of every pixel, from a pyramid of maps."""

@@ -1,0 +1,49 @@
+"""The row of TASKS for segmentation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketvision.tasks.segmentation.agreement import agree
+from pocketvision.tasks.segmentation.answer import Segmentation
+from pocketvision.tasks.segmentation.decode import LOGITS, check, decode
+from pocketvision.tasks.segmentation.draw import draw
+from pocketvision.tasks.segmentation.track import SmoothedMasks
+from pocketvision.tasks.segmentation.truth import SEGMENTATION as KIND
+from pocketvision.tasks.segmentation.truth import MaskLabels
+from pocketvision.tasks.segmentation.wire import WIRE
+from pocketvision.tasks.task import Role, Task
+
+if TYPE_CHECKING:
+    from pocketvision.tasks.measuring import Measuring
+    from pocketvision.tasks.reporting.parts import TaskReport
+
+_LOGITS = 4.0
+"""A logit that is off by so much moves a probability by 1 at most."""
+
+
+def _measuring() -> "Measuring[Segmentation, Any]":
+    from pocketvision.tasks.segmentation.measuring import MEASURING
+
+    return MEASURING
+
+
+def _report() -> "TaskReport":
+    from pocketvision.tasks.segmentation.report.report import REPORT
+
+    return REPORT
+
+
+SEGMENTATION = Task[Segmentation](
+    kind=KIND,
+    truth=MaskLabels,
+    roles=(Role(LOGITS, "logit", scale=_LOGITS),),
+    decode=decode,
+    agree=agree,
+    measuring=_measuring,
+    report=_report,
+    wire=WIRE,
+    draw=draw,
+    tracker=SmoothedMasks,
+    page=Path(__file__).with_name("page.js"),
+    check=check,
+)

@@ -1,0 +1,1 @@
+"""Learning masks: losses of pixels, and of regions as a whole."""
