@@ -22,6 +22,7 @@ from pocketvision.tasks.segmentation.truth import SEGMENTATION, Mask, MaskLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix
 from pocketvision.training.segmentation.losses import LOSSES
+from pocketvision.training.settings import StepSize
 
 MOST_WEIGHT = 10.0
 """Of a balanced class: one of a thousandth of the pixels would weigh hundreds."""
@@ -183,4 +184,12 @@ def _constant(
 
 
 # Stretched: nothing is cut away, and no pixel of the input is wasted on a border.
-ROW = LearnerRow(SEGMENTATION, "u_net", _make, "stretch", input_size=_input_size, constant=_constant)
+ROW = LearnerRow(
+    SEGMENTATION,
+    "u_net",
+    _make,
+    "stretch",
+    input_size=_input_size,
+    constant=_constant,
+    step_size=StepSize(8, 1e-3),  # maps of stride 4 are large: 32 of 512 pixels took 4 GB
+)
