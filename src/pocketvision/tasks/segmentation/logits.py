@@ -71,12 +71,13 @@ class Logits:
         mixed = (coarse != coarse[:, right]) | (coarse != coarse[below]) | (coarse != coarse[below][:, right])
         found: NDArray[np.uint8] = coarse[down.first][:, across.first]
         flat, width = values.reshape(len(values), -1), coarse.shape[1]
-        step = max(1, _AT_ONCE // max(len(across.first), 1))
+        corners = max(1, _AT_ONCE // (4 * len(values)))  # pixels at once, of four cells each
+        step = max(1, _AT_ONCE // 4 // max(len(across.first), 1))
         for start in range(0, len(down.first), step):
             part = slice(start, start + step)
             rows, columns = np.nonzero(mixed[down.first[part]][:, across.first])
-            for chunk in range(0, len(rows), _AT_ONCE // len(values)):
-                y, x = (each[chunk : chunk + _AT_ONCE // len(values)] for each in (rows + start, columns))
+            for chunk in range(0, len(rows), corners):
+                y, x = (each[chunk : chunk + corners] for each in (rows + start, columns))
                 upper, lower, left, behind = down.first[y], down.second[y], across.first[x], across.second[x]
                 one, other = (
                     _mixed(flat[:, upper * width + at], flat[:, lower * width + at], down.share[y])
