@@ -86,11 +86,18 @@ def test_it_is_served(bundle: Bundle, tmp_path: Path) -> None:
     with serving(bundle.folder) as client:
         response = client.post("/predict", content=content, headers={"content-type": "image/png"})
         told = response.json()["predictions"][0]["answers"]["segmentation"]
+        asked = client.post("/predict?mask_form=png", content=content, headers={"content-type": "image/png"})
+        as_png = asked.json()["predictions"][0]["answers"]["segmentation"]["mask"]
+        bare = client.post("/predict?masks=false", content=content, headers={"content-type": "image/png"})
+        assert "mask" not in bare.json()["predictions"][0]["answers"]["segmentation"]
+        refused = client.post("/predict?mask_form=gif", content=content, headers={"content-type": "image/png"})
+        assert refused.status_code == 422 and "expected rle or png" in refused.text
         page = client.get("/models").json()["models"][0]["tasks"]["segmentation"]["page"]
         assert "export function over" in client.get(f"/{page.lstrip('/')}").text
     jsonschema.Draft202012Validator(schema_of("segmentation")).validate(told)
     expected = Predictor(bundle).answers(tmp_path / "images/0.png")["segmentation"].mask
     assert (forms.from_json(told["mask"]) == expected).all()
+    assert as_png["form"] == "png" and (forms.from_json(as_png) == expected).all()
 
 
 def test_a_stream_shows_masks(bundle: Bundle, tmp_path: Path) -> None:

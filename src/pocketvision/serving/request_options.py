@@ -6,7 +6,7 @@ from typing import Any
 
 from pocketvision.serving.json_bodies import share_or_none, text_or_none, truth_value, whole_number
 from pocketvision.serving.problems import refused
-from pocketvision.tasks.task import Detail
+from pocketvision.tasks.task import MASK_FORMS, Detail
 
 MAX_TOP_K = MAX_MOST = 1000
 DEFAULT = Detail()
@@ -34,6 +34,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "description": "How many things are found in an image at most.",
     },
     "masks": {"type": "boolean", "default": DEFAULT.masks, "description": "Whether what is found has masks."},
+    "mask_form": {
+        "type": "string",
+        "enum": list(MASK_FORMS),
+        "default": DEFAULT.mask_form,
+        "description": "How masks are told: as runs of pixels, or as a PNG in base64.",
+    },
 }
 """Each option's JSON schema. Those that a model has no use for are checked all the same."""
 OPTIONS = tuple(SCHEMAS)
@@ -58,8 +64,16 @@ def options_from(values: Mapping[str, Any]) -> RequestOptions:
         min_score=share_or_none(given, "min_score"),
         most=whole_number(given, "most", DEFAULT.most, 1, MAX_MOST),
         masks=truth_value(given, "masks", DEFAULT.masks),
+        mask_form=_mask_form(given),
     )
     return RequestOptions(detail, text_or_none(given, "model"), text_or_none(given, "version"))
+
+
+def _mask_form(given: Mapping[str, Any]) -> str:
+    form = text_or_none(given, "mask_form") or DEFAULT.mask_form
+    if form not in MASK_FORMS:
+        raise refused(422, "invalid-request", f"mask_form is {form[:40]!r}; expected {' or '.join(MASK_FORMS)}.")
+    return form
 
 
 def options_in_text(values: Mapping[str, str]) -> dict[str, Any]:

@@ -57,13 +57,17 @@ class Agreement(Protocol):
 Answer = TypeVar("Answer", bound=TaskAnswer)
 
 
+MASK_FORMS = ("rle", "png")
+"""How masks are told: runs of pixels, or a PNG."""
+
+
 @dataclass(frozen=True)
 class Detail:
     """How much of an answer a caller wants.
 
     top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
-    ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, `rle` or
-    `png`. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure).
+    ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, one of
+    MASK_FORMS. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure).
     """
 
     top_k: int = 5

@@ -15,8 +15,9 @@ from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.preprocessing.values import read_values
 from pocketvision.tasks.colours import class_colour
 from pocketvision.tasks.segmentation.truth import MOST_CLASSES, NOTHING, Mask
+from pocketvision.tasks.task import MASK_FORMS
 
-FORMS = ("rle", "png")
+FORMS = MASK_FORMS
 
 
 def runs(mask: Mask) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
