@@ -204,7 +204,9 @@ class Recipe:
     precision is what the unfrozen layers are trained in.
     """
 
-    batch: int | None = setting(None, "Images a step", low=1, high=65_536, unset="32; 16 of detection", alias="batch")
+    batch: int | None = setting(
+        None, "Images a step", low=1, high=65_536, unset="32; 16 of detection; 8 of segmentation", alias="batch"
+    )
     seed: int = setting(0, "The same seed gives the same model", low=0, high=2**31 - 1, alias="seed")
     precision: str = setting(
         "auto",
