@@ -69,7 +69,7 @@ def options_from(values: Mapping[str, Any]) -> RequestOptions:
     return RequestOptions(detail, text_or_none(given, "model"), text_or_none(given, "version"))
 
 
-def _mask_form(given: Mapping[str, Any]) -> str:
+def _mask_form(given: dict[str, Any]) -> str:
     form = text_or_none(given, "mask_form") or DEFAULT.mask_form
     if form not in MASK_FORMS:
         raise refused(422, "invalid-request", f"mask_form is {form[:40]!r}; expected {' or '.join(MASK_FORMS)}.")

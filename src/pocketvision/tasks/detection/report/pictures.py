@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from pocketvision.errors import ImageError
 from pocketvision.preprocessing import decode_image
-from pocketvision.tasks.detection.draw import Box, Colour
+from pocketvision.tasks.colours import Colour
+from pocketvision.tasks.detection.draw import Box
 from pocketvision.tasks.detection.error_kinds import KINDS
 from pocketvision.tasks.detection.mistakes import DetectionError, DetectionMistake
 from pocketvision.tasks.reporting.thumbnails import SIDE
