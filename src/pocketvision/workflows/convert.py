@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pocketvision.data.box_writers.catalog import WRITERS, Written, write_boxes
-from pocketvision.data.mask_writers.catalog import MASK_WRITERS, WrittenMasks, write_masks
+from pocketvision.data.box_writers.catalog import Written
+from pocketvision.data.mask_writers.catalog import WrittenMasks
 from pocketvision.data.sources.catalog import read_samples
-from pocketvision.errors import UsageError, unknown_name
-from pocketvision.tasks.detection.truth import DETECTION
-from pocketvision.tasks.segmentation.truth import SEGMENTATION
+from pocketvision.data.written import kind_written, write_truth
 
 
 def convert(
@@ -36,11 +34,7 @@ def convert(
 
     Raises UsageError for data without boxes or masks, a format that is none, and a folder that holds anything.
     """
-    if to not in {**WRITERS, **MASK_WRITERS}:
-        raise unknown_name("format to write", to, {**WRITERS, **MASK_WRITERS})
-    if task not in (None, DETECTION, SEGMENTATION):
-        raise UsageError(f"--task {task}: what is converted are boxes (detection) or masks (segmentation).")
-    kind = task or (DETECTION if to in WRITERS else SEGMENTATION)
+    kind = kind_written(to, task)
     samples = read_samples(
         data,
         format=format,
@@ -53,9 +47,4 @@ def convert(
         box_columns=box_columns,
         images=images,
     )
-    told = (*samples.account, *(finding.message for finding in samples.found))
-    if kind == SEGMENTATION or DETECTION not in samples.truth:
-        masks = write_masks(samples, to, Path(out))
-        return WrittenMasks(masks.folder, masks.images, (*told, *masks.lines))
-    boxes = write_boxes(samples, to, Path(out))
-    return Written(boxes.folder, boxes.images, boxes.boxes, (*told, *boxes.lines))
+    return write_truth(samples, kind, to, Path(out))
