@@ -11,6 +11,7 @@ from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.segmentation.truth import MaskLabels
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.truth import Truth, together
 from pocketvision.training.learned_tasks import learned_of
@@ -21,6 +22,7 @@ KINDS: dict[str, Truth] = {
     "tags": TagLabels.of([[0], [], [0, 1]], ("x", "y")),
     "number": NumberLabels(np.array([1.5, -2.0, 0.0]), "years"),
     "detection": BoxLabels.of([([[0, 0, 2, 2], [1, 1, 3, 3]], [0, 1]), ([], []), ([[4, 4, 6, 7]], [1])], ("x", "y")),
+    "segmentation": MaskLabels.of_arrays([np.full((4, 6), value, np.uint8) for value in (0, 1, 255)], ("x", "y")),
 }
 
 

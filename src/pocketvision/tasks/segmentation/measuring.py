@@ -15,5 +15,5 @@ MEASURING = Measuring[Segmentation, SegmentationRecord](
     compare=compare,
     mistakes=mistakes,
     headline_of=kept_miou,
-    deciding=Deciding(choose_thresholds, decided, points, abstains=False),
+    deciding=Deciding(choose_thresholds, decided, points, unset="the class of the highest score", abstains=False),
 )

@@ -139,6 +139,17 @@ class MaskLabels:
         own = {name: getattr(self, name)[indices] for name in ("pixels", "digests", "present")}
         return replace(self, masks=self.masks.select(indices), **own)
 
+    def aligned(self, rows: NDArray[np.int64]) -> Self:
+        """Those of other images: (k) which image here each is, or -1 for one that lacks a mask."""
+        lacks = rows < 0
+        same = self.select(np.where(lacks, 0, rows))
+        return replace(
+            same,
+            pixels=np.where(lacks[:, None], 0, same.pixels),
+            digests=np.where(lacks[:, None], np.uint8(0), same.digests),
+            present=same.present & ~lacks,
+        )
+
     def through(self, index: int, placement: Placement) -> Self:
         """That of image `index` alone, in the pixels of the input; nothing where the image does not reach. Raises ImageError."""
         if not self.present[index]:
