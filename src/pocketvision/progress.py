@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+NO_FIGURES = ("loss", "weight", "cosine")
+"""What else is said of a task in an epoch."""
+
 
 @dataclass(frozen=True)
 class EpochRecord:
     """One line of history. `seconds` covers training and validation; `images_per_second` training alone.
 
     The accuracies are classification's where it is learned; else val_accuracy is the figure of the first task, and train_accuracy
-    its share of what was right. tasks: TASK.loss and TASK.figure of validation, for each; empty where classification is alone.
+    its share of what was right. tasks: TASK.loss and TASK.FIGURE of validation, for each, such as detection.AP50; of several also
+    TASK.weight, and ONE+OTHER.cosine of their gradients. Empty where classification is alone.
     """
 
     stage: int
@@ -22,6 +26,18 @@ class EpochRecord:
     seconds: float
     images_per_second: float
     tasks: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By task, its figure in `tasks`."""
+        named = ((*column.rpartition("."), value) for column, value in self.tasks.items())
+        return {task: value for task, _, what, value in named if what not in NO_FIGURES}
+
+    @property
+    def validated(self) -> dict[str, float]:
+        """What people read of `tasks`: loss and figure by column, without the task where there is one alone."""
+        read = {name: value for name, value in self.tasks.items() if not name.endswith((".weight", ".cosine"))}
+        return read if len(self.figures) > 1 else {name.rpartition(".")[2]: value for name, value in read.items()}
 
 
 @dataclass(frozen=True)

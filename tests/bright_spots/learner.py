@@ -59,7 +59,7 @@ class SpotLearner:
         """The loss, and the F1 at the threshold that would ship."""
         scores, there = self._joined(records)
         found = scores.sigmoid() > self.calibrate(records)["threshold"]
-        return Validated(sum(loss for loss, *_ in records) / len(records), _f1(found, there))
+        return Validated(sum(loss for loss, *_ in records) / len(records), _f1(found, there), "F1")
 
     def calibrate(self, records: Sequence[tuple[float, Tensor, Tensor]]) -> dict[str, Any]:
         """The threshold of the best F1."""

@@ -8,7 +8,7 @@ from pocketvision.training.best_epoch import best_of, is_better, mean_rank
 
 def epoch(number: int, loss: float, stage: int = 1, **figures: float) -> EpochRecord:
     """Of tasks by name; each has a loss of 1."""
-    tasks = {f"{task}.figure": figure for task, figure in figures.items()} | {f"{task}.loss": 1.0 for task in figures}
+    tasks = {f"{task}.AP50": figure for task, figure in figures.items()} | {f"{task}.loss": 1.0 for task in figures}
     return EpochRecord(stage, number, 1.0, 0.5, loss, 0.5, 1e-3, 1.0, 10.0, tasks)
 
 

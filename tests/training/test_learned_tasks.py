@@ -20,15 +20,16 @@ from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.progress import EpochRecord
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.engine import State
 from pocketvision.training.inputs import CachedInputs, ImageViews, Placements, PlainInputs
-from pocketvision.training.learned_tasks import fitted, head_specs, manifests, objective_of
+from pocketvision.training.learned_tasks import fitted, head_specs, manifests, objective_of, step_size
 from pocketvision.training.phase_models import WHOLE
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.run_folder import RunFolder
-from pocketvision.training.settings import PhaseSettings, ScheduleSettings
+from pocketvision.training.settings import PhaseSettings, ScheduleSettings, StepSize
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 
@@ -155,7 +156,7 @@ def test_spots_are_learned_alone_from_both_sides_of_the_cut(
     assert trained.best is not None and trained.best.val_accuracy > 0.7
     first, *_, last = trained.history
     assert last.train_loss < 0.5 * first.train_loss
-    assert trained.best.tasks == {"spots.loss": trained.best.val_loss, "spots.figure": trained.best.val_accuracy}
+    assert trained.best.tasks == {"spots.loss": trained.best.val_loss, "spots.F1": trained.best.val_accuracy}
     changed = {
         name.split(".")[0] + "." + name.split(".")[1]
         for name, value in network.state_dict().items()
@@ -177,8 +178,8 @@ def test_two_tasks_learn_together_and_repeat_when_resumed(
     broken, resumed = copy.deepcopy(network), copy.deepcopy(network)
     trained = run(network, cached(network, pictures, cache), truth)
     assert trained.best is not None
-    assert trained.best.tasks["spots.figure"] > 0.6
-    assert trained.best.tasks["classification.figure"] == trained.best.val_accuracy > 0.7
+    assert trained.best.tasks["spots.F1"] > 0.6
+    assert trained.best.tasks["classification.accuracy"] == trained.best.val_accuracy > 0.7
     assert trained.best.val_loss == pytest.approx(
         trained.best.tasks["spots.loss"] + trained.best.tasks["classification.loss"]
     )
@@ -264,6 +265,14 @@ def test_weights_of_tasks_weigh_their_parts(pictures: ImageViews) -> None:
     torch.testing.assert_close(heavier.loss(outputs, targets), 3 * objective.loss(outputs, targets))
 
 
+def test_a_head_may_have_a_rate_of_its_own_and_the_smallest_steps_of_a_task_are_taken() -> None:
+    boxes: dict[str, Truth] = {"detection": BoxLabels.of([([[0, 0, 2, 2]], [0])], ("x",))}
+    classes: dict[str, Truth] = {"classification": ClassLabels(np.zeros(1, np.int32), ("x",))}
+    assert step_size(classes) == StepSize(32, 1e-3)
+    assert step_size(boxes) == step_size(boxes, "grid") == step_size({**classes, **boxes}) == StepSize(16, 2e-3)
+    assert step_size(boxes, "detr") == StepSize(16, 2e-4)
+
+
 def test_from_a_random_start_both_tasks_learn_from_images(network: Network, pictures: ImageViews) -> None:
     truth = truth_of(pictures, "spots", "classification")
     with_heads(network, truth)
@@ -327,7 +336,7 @@ def test_a_task_says_how_images_are_fitted(pictures: ImageViews) -> None:
 
 
 def test_history_has_columns_for_several_tasks_and_comes_back(tmp_path: Path) -> None:
-    tasks = {"spots.loss": 0.5, "spots.figure": 0.75, "classification.loss": 0.25, "classification.figure": 1.0}
+    tasks = {"spots.loss": 0.5, "spots.F1": 0.75, "classification.loss": 0.25, "classification.accuracy": 1.0}
     epochs = (
         EpochRecord(1, 1, 1.5, 0.5, 0.75, 1.0, 1e-3, 2.0, 50.0, tasks),
         EpochRecord(2, 1, 1.0, 0.5, 0.5, 1.0, 1e-4, 2.0, 50.0, {name: value / 2 for name, value in tasks.items()}),

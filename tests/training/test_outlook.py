@@ -35,5 +35,5 @@ def test_there_is_nothing_to_say_of_a_first_phase_or_of_a_single_epoch() -> None
 
 
 def test_other_kinds_are_told_by_their_own_figures() -> None:
-    record = EpochRecord(1, 1, 0.5, 0.0, 0.4, 0.7, 0.0, 2.0, 9.0, {"number.loss": 0.4, "number.figure": 0.7})
-    assert "number.figure 0.700" in str(outlook([record], [record], 9))
+    record = EpochRecord(1, 1, 0.5, 0.0, 0.4, 0.7, 0.0, 2.0, 9.0, {"number.loss": 0.4, "number.R2": 0.7})
+    assert "loss 0.400, R2 0.700" in str(outlook([record], [record], 9))

@@ -53,7 +53,7 @@ def test_other_heads_find_them_too(trained: Trained, tmp_path: Path, head: str) 
 def test_detr_says_what_it_needs_and_begins_to_learn(trained: Trained, tmp_path: Path) -> None:
     """Far too short to find anything; what it says of the pictures that it learns from fits better all the same."""
     settings = ["phases.1.epochs=6", "phases.2.epochs=0", "batch=16", f"data.size={SIZE}", "cache.views=1"]
-    settings += ["model.head=detr", "phases.1.lr=0.0002"]
+    settings += ["model.head=detr"]
     result = pocketvision.train(trained.data, out=tmp_path / "run", settings=settings)
     assert any("needs much data and long training" in note for note in result.notes)
     assert result.history[-1].train_loss < 0.8 * result.history[0].train_loss

@@ -187,7 +187,7 @@ class TrainingDisplay:
         figures = (
             f"accuracy {record.train_accuracy:.1%}  validation loss {record.val_loss:.3f}  accuracy {record.val_accuracy:.1%}"
             if not record.tasks
-            else "  ".join(["validation", *(f"{name} {value:.3f}" for name, value in record.tasks.items())])
+            else "  ".join(["validation", *(f"{name} {value:.3f}" for name, value in record.validated.items())])
         )
         line = (
             f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  {figures}  "

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 from pocketvision.progress import EpochRecord
 
-_FIGURE, _LOSS = ".figure", ".loss"
-
 
 def is_better(record: EpochRecord, best: EpochRecord, among: Sequence[EpochRecord]) -> bool:
     """Whether `record` takes the place of the best so far. among: all epochs until now, these two included, which tasks rank."""
-    if len(tasks_of(record)) < 2:
+    if len(record.figures) < 2:
         return record.val_loss < best.val_loss
     new, old = mean_rank(record, among), mean_rank(best, among)
     return new < old or (new == old and record.val_loss < best.val_loss)
@@ -34,16 +32,11 @@ def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
     return best
 
 
-def tasks_of(record: EpochRecord) -> list[str]:
-    """The tasks that an epoch was validated on, where there are several."""
-    return [name.removesuffix(_FIGURE) for name in record.tasks if name.endswith(_FIGURE)]
-
-
 def mean_rank(record: EpochRecord, among: Sequence[EpochRecord]) -> float:
     """The mean over the tasks of how many of `among` are better than `record`, equal ones as half, from 0: by the task's figure,
     and where that is equal by its loss."""
     ranks = []
-    for task in tasks_of(record):
+    for task in record.figures:
         own = _judged(record, task)
         others = [_judged(each, task) for each in among if each is not record]
         ranks.append(sum(other > own for other in others) + 0.5 * sum(other == own for other in others))
@@ -52,4 +45,4 @@ def mean_rank(record: EpochRecord, among: Sequence[EpochRecord]) -> float:
 
 def _judged(record: EpochRecord, task: str) -> tuple[float, float]:
     """To compare by, the greater the better."""
-    return record.tasks.get(task + _FIGURE, float("-inf")), -record.tasks.get(task + _LOSS, float("inf"))
+    return record.figures.get(task, float("-inf")), -record.tasks.get(f"{task}.loss", float("inf"))

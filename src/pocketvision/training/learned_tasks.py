@@ -111,9 +111,11 @@ def input_size(truth: ByTask, sizes: NDArray[np.integer]) -> tuple[int, str] | N
     return max((choose(each, sizes) for choose, each in rows if choose is not None), default=None)
 
 
-def step_size(truth: ByTask) -> StepSize:
-    """The smallest that one of the tasks asks for."""
-    return min((row.step_size for row in rows_of(truth).values()), key=lambda each: each.batch)
+def step_size(truth: ByTask, head: str = "auto") -> StepSize:
+    """The smallest that one of the tasks asks for, at the rate of the head where that has one. head: as in `head_specs`."""
+    found = min((row.step_size for row in rows_of(truth).values()), key=lambda each: each.batch)
+    lr = None if head == "auto" else head_named(head).lr
+    return found if lr is None else replace(found, lr=lr)
 
 
 def constant_answers(

@@ -19,10 +19,14 @@ Outputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Validated:
-    """Of the validation images: the loss to stop on, and the figure that people read, in [0, 1], higher is better."""
+    """Of the validation images: the loss to stop on, and the figure that people read, in [0, 1], higher is better.
+
+    name: the figure's, as the field says it and without a dot, such as AP50.
+    """
 
     loss: float
     figure: float
+    name: str
 
 
 class Learner(Protocol):

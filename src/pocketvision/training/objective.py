@@ -48,11 +48,11 @@ class Validation:
 
     @property
     def columns(self) -> dict[str, float]:
-        """TASK.loss and TASK.figure of each."""
+        """TASK.loss of each, and its figure by name, such as TASK.AP50."""
         return {
             f"{task}.{name}": value
             for task, own in self.tasks.items()
-            for name, value in (("loss", own.loss), ("figure", own.figure))
+            for name, value in (("loss", own.loss), (own.name, own.figure))
         }
 
 

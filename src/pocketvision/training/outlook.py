@@ -30,8 +30,7 @@ def outlook(before: Sequence[EpochRecord], phase: Sequence[EpochRecord], epochs:
 
 def _said(record: EpochRecord) -> str:
     if record.tasks:
-        validated = {name: value for name, value in record.tasks.items() if name.endswith((".loss", ".figure"))}
-        return ", ".join(f"{name} {value:.3f}" for name, value in validated.items())
+        return ", ".join(f"{name} {value:.3f}" for name, value in record.validated.items())
     return f"{record.val_accuracy:.1%} of the validation images (loss {record.val_loss:.3f})"
 
 

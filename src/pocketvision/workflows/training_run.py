@@ -202,7 +202,9 @@ def _prepared(
         answered=() if base is None else tuple(base.bundle.tasks),
     )
     pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares).samples)
-    recipe = recipe.resolved(pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned))
+    recipe = recipe.resolved(
+        pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned, recipe.model.head)
+    )
     settings = replace(settings, recipe=as_data_asks(recipe, Path(settings.data), data, base, log))
     recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)

@@ -133,8 +133,7 @@ class RunRecord:
     @property
     def learned(self) -> list[str]:
         """The tasks whose figures the epochs have, where there are several."""
-        names = [name.removesuffix(".figure") for name in (self.history[-1].tasks if self.history else {})]
-        found = [name for name in names if "." not in name]
+        found = [*self.history[-1].figures] if self.history else []
         return found if len(found) > 1 else []
 
     @property

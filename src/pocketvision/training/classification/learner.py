@@ -82,7 +82,7 @@ class ClassLearner:
         finite = bool(torch.isfinite(logits).all())
         temperature = fit_temperature(logits.numpy(), labels.numpy()) if finite else 1.0
         loss = F.cross_entropy(logits / temperature, labels).item()
-        return Validated(loss, float((logits.argmax(1) == labels).float().mean()))
+        return Validated(loss, float((logits.argmax(1) == labels).float().mean()), "accuracy")
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, float]:
         logits, labels = _joined(records)

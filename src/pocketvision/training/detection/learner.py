@@ -132,7 +132,7 @@ class DetectionLearner:
         """
         images = [image for each in records for image in each.images]
         found = average_precisions(joined(images), len(self.class_names))
-        return Validated(1 - (mean(found) or 0.0), mean(found[:, 0]) or 0.0)
+        return Validated(1 - (mean(found) or 0.0), mean(found[:, 0]) or 0.0, "AP50")
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
         """`thresholds`: of the best F1 of each class; and `nms`, where it is not the default."""

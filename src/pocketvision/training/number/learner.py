@@ -102,9 +102,8 @@ class NumberLearner:
     def _validated(self, answers: Tensor, wanted: Tensor) -> Validated:
         """Of standardised numbers (N)."""
         loss = LOSSES[self.loss_name](answers.float(), wanted).item()
-        return Validated(
-            loss, float(np.clip(np.nan_to_num(r2(answers.double().numpy(), wanted.double().numpy())), 0, 1))
-        )
+        found = np.nan_to_num(r2(answers.double().numpy(), wanted.double().numpy()))
+        return Validated(loss, float(np.clip(found, 0, 1)), "R2")
 
     def _standard(self, targets: Tensor) -> Tensor:
         return ((targets - self.centre) / self.spread).float()

@@ -124,7 +124,7 @@ class MaskLearner:
         """The mean loss of an image, and the mean IoU."""
         figure = float(mean(iou(*sums_of(np.sum([each.confusion for each in records], axis=0)))))
         images = sum(each.images for each in records)
-        return Validated(sum(each.loss for each in records) / images, figure if np.isfinite(figure) else 0.0)
+        return Validated(sum(each.loss for each in records) / images, figure if np.isfinite(figure) else 0.0, "mIoU")
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
         """Nothing: the most probable class is answered until a threshold is asked for."""

@@ -26,6 +26,8 @@ Record = tuple[Tensor, Tensor]
 NEGATIVE_FOCUS, MARGIN = 4.0, 0.05
 """Of the asymmetric loss, as its authors use them."""
 
+FIGURE = "mAP"
+
 _STEEP = 8.0
 """Least squares says 0 or 1 where logits are some below or above 0: brings the scales near 1, where they are looked for."""
 
@@ -88,9 +90,9 @@ class TagLearner:
         """Cross-entropy in nats, as the shipped model answers, without weights or smoothing, and the mean average precision."""
         logits, marks = _joined(records)
         if not np.isfinite(logits).all():  # the next training step names the files
-            return Validated(float("nan"), 0.0)
+            return Validated(float("nan"), 0.0, FIGURE)
         judged = _judged(logits, marks)
-        return Validated(judged.loss, judged.figure)
+        return Validated(judged.loss, judged.figure, FIGURE)
 
     def calibrate(self, records: Sequence[Record]) -> dict[str, list[float] | dict[str, float]]:
         """`scales`, `offsets` (by tag) and `thresholds`: of the best F1 of each."""
