@@ -9,9 +9,11 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.classification.learner import ClassLearner
+from pocketvision.training.inputs import IMAGES
 from pocketvision.training.learned_tasks import objective_of
-from pocketvision.training.mixing import Mix, mix
+from pocketvision.training.mixing import Mix, Mosaic, mix
 from pocketvision.training.settings import RegularisationSettings, require_mixable
+from pocketvision.training.tags.learner import TagLearner
 
 
 def rows(*shape: int) -> torch.Tensor:
@@ -80,3 +82,34 @@ def test_truth_that_is_lacking_can_not_be_mixed() -> None:
     targets = objective.targets(np.array([0, 1]), [nowhere, nowhere])
     with pytest.raises(UsageError, match="some images have none of classification"):
         objective.mixed(targets, Mix(torch.tensor([1, 0]), 0.5))
+
+
+def test_a_mosaic_shows_four_images_at_half_their_size() -> None:
+    images, settings = torch.rand(6, 3, 8, 12), RegularisationSettings(mosaic=1.0)
+    mixed, how = mix({IMAGES: images}, settings, np.random.default_rng(0))
+    assert isinstance(how, Mosaic) and how.orders.shape == (4, 6)
+    small = F.avg_pool2d(images, 2)
+    for order, (left, top, right, bottom) in zip(how.orders, how.quarters, strict=True):
+        torch.testing.assert_close(mixed[IMAGES][:, :, top:bottom, left:right], small[order])
+        assert sorted(order.tolist()) == [*range(6)]
+    odd = mix({IMAGES: torch.ones(2, 3, 7, 5)}, settings, np.random.default_rng(0))[0][IMAGES]
+    torch.testing.assert_close(odd, torch.ones(2, 3, 7, 5))
+
+
+def test_mosaics_are_of_images_and_of_some_batches() -> None:
+    settings = RegularisationSettings(mosaic=0.3)
+    assert mix({"cut": rows(4, 1, 6, 6)}, settings, np.random.default_rng(0))[1] is None
+    found = [mix({IMAGES: rows(4, 3, 6, 6)}, settings, np.random.default_rng(seed))[1] for seed in range(60)]
+    assert 8 < sum(isinstance(each, Mosaic) for each in found) < 30
+
+
+def test_a_mosaic_has_the_tags_of_all_four_and_no_class() -> None:
+    orders = torch.tensor([[0, 1], [1, 0], [0, 1], [0, 1]])
+    tags = TagLearner(("x", "y", "z"))
+    found = tags.mixed(torch.tensor([[1.0, 0, 0], [0, 1, 0]]), Mosaic(orders, (8, 8)))
+    assert found.tolist() == [[1, 1, 0], [1, 1, 0]]
+    truth = {"classification": ClassLabels(np.array([0, 1], np.int32), ("x", "y"))}
+    objective = objective_of(truth)
+    targets = objective.targets(np.arange(2), [Placement((8, 8), np.eye(3), (8, 8))] * 2)
+    with pytest.raises(UsageError, match=r"a class can not be that of all. Set regularisation.mosaic to 0"):
+        objective.mixed(targets, Mosaic(orders, (8, 8)))

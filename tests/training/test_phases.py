@@ -276,6 +276,10 @@ def test_phases_go_deeper_each_from_its_cut(network: Network, images: ImageViews
     assert cuts_of(network, phases, from_scratch=False) == [2, 2, 1, WHOLE]
     assert cuts_of(network, phases[:1], from_scratch=False) == [3]
     assert cuts_of(network, phases[:2], from_scratch=True) == [WHOLE] * 2
+    mosaics = [replace(phase, regularisation=RegularisationSettings(mosaic=0.5)) for phase in phases]
+    assert cuts_of(network, mosaics, from_scratch=False)[-1] == WHOLE
+    with pytest.raises(UsageError, match=r"phases\.3\.unfreeze=4.*regularisation\.mosaic to 0"):
+        cuts_of(network, mosaics[:3], from_scratch=False)
     seen: dict[int, dict[str, torch.Tensor]] = {}
     inputs = PlainInputs(images, network, 2), cached(network, images, trunk_folder), PlainInputs(images, network, 0)
     train_phases(

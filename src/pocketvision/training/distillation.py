@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pocketvision.errors import UsageError
 from pocketvision.training.learners import learner_named
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.objective import ByTask, Objective, Targets
 
 Teacher = Callable[[Tensor], ByTask]
@@ -51,7 +51,7 @@ class Taught:
     def right(self, outputs: ByTask, targets: TaughtTargets) -> tuple[int, int]:
         return self.objective.right(outputs, targets.targets)
 
-    def mixed(self, targets: TaughtTargets, mix: Mix) -> Any:
+    def mixed(self, targets: TaughtTargets, mix: Mix | Mosaic) -> Any:
         del targets, mix
         raise UsageError("MixUp and CutMix are for trainings, not for tuning a finished network.")
 

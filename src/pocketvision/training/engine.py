@@ -15,7 +15,7 @@ from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.averaging import WeightAverage, load
 from pocketvision.training.balance import Balance
 from pocketvision.training.best_epoch import is_better
-from pocketvision.training.mixing import Mix, mix
+from pocketvision.training.mixing import Mix, Mosaic, mix
 from pocketvision.training.objective import Validation
 from pocketvision.training.optimizer import clip_gradients, current_lr, make_optimizer, restore_optimizer, set_lr
 from pocketvision.training.schedule import Schedule, make_schedule
@@ -42,7 +42,7 @@ class Minimised(Protocol):
     def right(self, outputs: Any, targets: Any) -> tuple[int, int]:
         """How many of how many are right, for people to watch."""
 
-    def mixed(self, targets: Any, mix: Mix) -> Any:
+    def mixed(self, targets: Any, mix: Mix | Mosaic) -> Any:
         """Of a batch whose rows were mixed. Raises UsageError for targets that can not be."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pocketvision.data.balance import ClassWeights
 from pocketvision.preprocessing import Fit, Placement
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.settings import STEP_SIZE, StepSize
 
 Outputs = Mapping[str, Tensor]
@@ -46,7 +46,7 @@ class Learner(Protocol):
     def right(self, outputs: Outputs, targets: Any) -> tuple[int, int]:
         """How many of how many are right, for people to watch: images for a classifier, objects for a detector."""
 
-    def mixed(self, targets: Any, mix: Mix) -> Any:
+    def mixed(self, targets: Any, mix: Mix | Mosaic) -> Any:
         """The targets of a batch whose rows were mixed with others (mixing.py). Raises UsageError where that has no sense."""
 
     def record(self, outputs: Outputs, targets: Any) -> Any:

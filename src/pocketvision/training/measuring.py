@@ -20,7 +20,7 @@ from pocketvision.models.network import Network, fold_norms
 from pocketvision.progress import StepProgress
 from pocketvision.training.engine import TrainingBatch, fit
 from pocketvision.training.inputs import IMAGES, CachedInputs, Inputs, Names, Row
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.objective import Validation
 from pocketvision.training.phase_models import Part, cut_for, part_of
 from pocketvision.training.phases import VALIDATION_BATCH
@@ -45,7 +45,7 @@ class Outputs:
         del outputs, targets
         return 0, 1
 
-    def mixed(self, targets: Any, mix: Mix) -> Any:
+    def mixed(self, targets: Any, mix: Mix | Mosaic) -> Any:
         del mix
         return targets
 

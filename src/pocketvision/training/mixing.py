@@ -1,5 +1,9 @@
-"""MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412) and CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899): a
-step on a batch, of images or of activations."""
+"""MixUp (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899) and
+mosaics (Bochkovskiy et al. 2020, https://arxiv.org/abs/2004.10934, section 3.4): a step on a batch.
+
+The first two are of images or of activations. A mosaic is of images alone: what a network makes of four pictures is not what it
+makes of their mosaic.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from pocketvision.errors import UsageError
+from pocketvision.training.inputs import IMAGES
 from pocketvision.training.settings import RegularisationSettings
 
 
@@ -19,15 +26,43 @@ class Mix:
     share: float
 
 
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """Four images in one, each a quarter of it. orders: (4, N) int64, which rows of the batch are the upper left quarters, the
+    upper right, the lower left and the lower right. size: (width, height) of an image in pixels."""
+
+    orders: Tensor
+    size: tuple[int, int]
+
+    @property
+    def quarters(self) -> list[tuple[int, int, int, int]]:
+        """Left, top, right and bottom of each, in pixels."""
+        width, height = self.size
+        columns, rows = ((0, width // 2), (width // 2, width)), ((0, height // 2), (height // 2, height))
+        return [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+
+def blended(how: Mix | Mosaic, truth: str) -> Mix:
+    """A mix that is no mosaic. truth: what has no mosaic, such as "a number". Raises UsageError for one."""
+    if isinstance(how, Mosaic):
+        raise UsageError(
+            f"A mosaic shows four pictures, and {truth} can not be that of all. Set regularisation.mosaic to 0."
+        )
+    return how
+
+
 def mix(
     inputs: Mapping[str, Tensor], settings: RegularisationSettings, random: np.random.Generator
-) -> tuple[dict[str, Tensor], Mix | None]:
-    """Mixed inputs by name, a batch (N) first, and how; None where nothing is mixed.
+) -> tuple[dict[str, Tensor], Mix | Mosaic | None]:
+    """Mixed inputs by name, a batch (N) first, and how; None where nothing is mixed. Of images some batches are mosaics, and the
+    others are mixed as the rest of the settings says.
 
     CutMix pastes the same part of every map; where some inputs are no maps (pooled features) there is MixUp alone. With both,
     each batch takes one by the toss of a coin.
     """
     rows = len(next(iter(inputs.values())))
+    if settings.mosaic and [*inputs] == [IMAGES] and random.random() < settings.mosaic:
+        return _mosaic(inputs[IMAGES], random)
     maps = all(values.ndim == 4 for values in inputs.values())
     kinds = [name for name, alpha in (("mixup", settings.mixup), ("cutmix", settings.cutmix if maps else 0.0)) if alpha]
     if not kinds or rows < 2:
@@ -39,6 +74,17 @@ def mix(
         mixed = {name: values.lerp(values[order], 1 - share) for name, values in inputs.items()}
         return mixed, Mix(order, share)
     return _cut(inputs, order, share, random)
+
+
+def _mosaic(images: Tensor, random: np.random.Generator) -> tuple[dict[str, Tensor], Mosaic]:
+    """Each image is in four mosaics, once in each corner; half as large, by the mean of its pixels."""
+    orders = torch.from_numpy(np.stack([random.permutation(len(images)) for _ in range(4)]))
+    how = Mosaic(orders, (images.shape[3], images.shape[2]))
+    made = torch.empty_like(images)
+    for order, (left, top, right, bottom) in zip(orders, how.quarters, strict=True):
+        small = F.interpolate(images[order], size=(bottom - top, right - left), mode="area")
+        made[:, :, top:bottom, left:right] = small
+    return {IMAGES: made}, how
 
 
 def _cut(

@@ -16,7 +16,7 @@ from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.balance import Balance, weighted_sum
 from pocketvision.training.learner import Learner, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 
 ByTask = Mapping[str, Outputs]
 """What the heads put out to be learned from, by task and role."""
@@ -117,15 +117,15 @@ class Objective:
             return 0, 0
         return self.learners[self.main].right(own.own(outputs[self.main]), own.targets)
 
-    def mixed(self, targets: Targets, mix: Mix) -> Targets:
+    def mixed(self, targets: Targets, mix: Mix | Mosaic) -> Targets:
         """Of a batch whose rows were mixed. Raises UsageError where an image lacks a task's truth, or a learner can not mix."""
         found = {}
         for task, learner in self.learners.items():
             own = targets.get(task)
             if own is None or own.rows is not None:
                 raise UsageError(
-                    f"MixUp and CutMix need the truth of every task for every image, and some images have none of {task}. Leave "
-                    "those out, or set regularisation.mixup and regularisation.cutmix to 0."
+                    "MixUp, CutMix and mosaics need the truth of every task for every image, and some images have none of "
+                    f"{task}. Leave those out, or set regularisation.mixup, cutmix and mosaic to 0."
                 )
             found[task] = TaskTargets(learner.mixed(own.targets, mix), None)
         return found

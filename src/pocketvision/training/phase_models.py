@@ -170,7 +170,7 @@ def cuts_of(network: Network, phases: Sequence[PhaseSettings], *, from_scratch: 
     """The cut at which each phase is fed. Heads alone are fed from the cut of the next phase, so that both share what is cached;
     from the last one where no phase with a cut follows.
 
-    Raises UsageError for phases that learn less than one before them.
+    Raises UsageError for phases that learn less than one before them, and for mosaics of cached features.
     """
     if from_scratch:
         return [WHOLE] * len(phases)
@@ -183,4 +183,10 @@ def cuts_of(network: Network, phases: Sequence[PhaseSettings], *, from_scratch: 
     own = [cut_for(network, phase.unfreeze) for phase in phases]
     deeper = [cut for cut, phase in zip(own, phases, strict=True) if phase.unfreeze and cut != WHOLE]
     shared = deeper[0] if deeper else len(network.stages)
-    return [cut if phase.unfreeze else shared for cut, phase in zip(own, phases, strict=True)]
+    cuts = [cut if phase.unfreeze else shared for cut, phase in zip(own, phases, strict=True)]
+    if WHOLE not in cuts and any(phase.regularisation.mosaic for phase in phases):
+        raise UsageError(
+            "Mosaics are made of images, and every phase here learns from what the frozen stages make of them. Let a phase learn "
+            f"everything (phases.{phases[-1].number}.unfreeze={len(network.stages) + 1}), or set regularisation.mosaic to 0."
+        )
+    return cuts

@@ -159,6 +159,12 @@ class RegularisationSettings:
         low=0,
         high=10,
     )
+    mosaic: float = setting(
+        0.0,
+        "Share of the batches whose images are mosaics of four, for objects and tags; of phases that learn from images",
+        low=0,
+        high=1,
+    )
     ema: float | None = setting(
         None,
         "Memory of the moving average of the weights, which is validated and kept; 0 keeps the last step's",
@@ -189,8 +195,8 @@ class PhaseSettings:
 
 def require_mixable(settings: RegularisationSettings, batch: int) -> None:
     """Raise UsageError where there is nobody to mix with."""
-    if (settings.mixup or settings.cutmix) and batch < 2:
+    if (settings.mixup or settings.cutmix or settings.mosaic) and batch < 2:
         raise UsageError(
-            f"MixUp and CutMix mix the images of a batch, and a batch is {batch} here. Give a batch of 2 or more, or set "
-            "regularisation.mixup and regularisation.cutmix to 0."
+            f"MixUp, CutMix and mosaics mix the images of a batch, and a batch is {batch} here. Give a batch of 2 or more, or "
+            "set regularisation.mixup, cutmix and mosaic to 0."
         )

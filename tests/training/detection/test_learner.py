@@ -10,9 +10,11 @@ from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.training.detection.assignment import ALPHA
 from pocketvision.training.detection.learner import BOX_WEIGHT, DetectionLearner
+from pocketvision.training.inputs import IMAGES
 from pocketvision.training.learned_tasks import augmentation_of, closed_form, fitted, input_size, objective_of
 from pocketvision.training.learner import LearnerOptions
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic, mix
+from pocketvision.training.settings import RegularisationSettings
 
 SIDE = 16
 NAMES = ("cell", "speck")
@@ -129,6 +131,27 @@ def test_objects_can_not_be_mixed_and_have_no_closed_form() -> None:
     with pytest.raises(UsageError, match=r"mixup and regularisation\.cutmix to 0"):
         learner().mixed(targets([0]), Mix(torch.tensor([0]), 0.5))  # type: ignore[arg-type]
     assert not closed_form({"detection": TRUTH})
+
+
+def test_objects_lie_on_what_a_mosaic_shows_of_them() -> None:
+    """Each image has an object of a brightness of its own, so what a box encloses says whose it is."""
+    random = np.random.default_rng(4)
+    corners = np.stack([random.integers(0, 12, 5), random.integers(0, 6, 5)], axis=1) * 2
+    boxes = np.concatenate([corners, corners + np.array([8, 6])], axis=1)
+    images = torch.zeros(5, 3, 20, 32)
+    for image, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        images[image, :, top:bottom, left:right] = image + 1
+    truth = BoxLabels.of([([box], [image % 2]) for image, box in enumerate(boxes.tolist())], NAMES)
+    known = learner().targets(truth, np.arange(5), [Placement.of_decoding((32, 20))] * 5)
+    made, how = mix({IMAGES: images}, RegularisationSettings(mosaic=1.0), random)
+    assert isinstance(how, Mosaic)
+    found = learner().mixed(known, how)
+    for image, placed, order in zip(made[IMAGES], found.placed, how.orders.T.tolist(), strict=True):
+        assert placed.classes.tolist() == [each % 2 for each in order]
+        for (left, top, right, bottom), own in zip(placed.boxes.int().tolist(), order, strict=True):
+            assert (image[:, top:bottom, left:right] == own + 1).all() and (right - left, bottom - top) == (4, 3)
+        assert (image > 0).sum() == 3 * 4 * 12, "and nothing lies outside of a box"
+    assert [len(each.rows) for each in found.inputs] == [1] * 5 and len(found.inputs[0].classes) == 4
 
 
 def test_an_unknown_loss_is_refused_with_those_there_are() -> None:

@@ -15,7 +15,7 @@ from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic, blended
 from pocketvision.training.regression import Judged, Regression
 
 _STEEP = 16.0
@@ -65,7 +65,8 @@ class ClassLearner:
             targets = targets.own if targets.share >= 0.5 else targets.partners
         return int((outputs["logits"].argmax(1) == targets).sum()), len(targets)
 
-    def mixed(self, targets: Tensor, mix: Mix) -> MixedLabels:
+    def mixed(self, targets: Tensor, mix: Mix | Mosaic) -> MixedLabels:
+        mix = blended(mix, "a class")
         return MixedLabels(targets, targets[mix.order], mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:

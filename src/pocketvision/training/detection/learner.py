@@ -1,7 +1,7 @@
 """Learning objects: scores that say how well a box fits, boxes by their overlap, and thresholds of the best F1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ from pocketvision.tasks.detection.decode import BOXES, NMS, SCORES, decode
 from pocketvision.tasks.detection.precision import average_precisions, mean
 from pocketvision.tasks.detection.record import DetectionRecord, joined, record
 from pocketvision.tasks.detection.truth import DETECTION, BoxLabels
+from pocketvision.tasks.detection.truth import joined as joined_parts
 from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.ragged import Ragged
 from pocketvision.training.detection.assignment import MOST_CELLS, Assignment, assign
 from pocketvision.training.detection.losses import BOX_LOSSES, giou_losses, pairwise_ious, score_losses
 from pocketvision.training.detection.papers import Paper, paper_of
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.settings import StepSize
 
 BOX_WEIGHT = 5.0
@@ -107,9 +109,12 @@ class DetectionLearner:
             found += int((fits & (placed.classes[counted][:, None] == classes)).any(dim=1).sum())
         return found, there
 
-    def mixed(self, targets: Targets, mix: Mix) -> Targets:
-        """Raises UsageError: half an object is none."""
-        del targets, mix
+    def mixed(self, targets: Targets, mix: Mix | Mosaic) -> Targets:
+        """Of mosaics. Raises UsageError for others: half an object is none."""
+        if isinstance(mix, Mosaic):
+            rows = zip(*mix.orders.tolist(), strict=True)
+            inputs = [in_mosaic([targets.inputs[row] for row in each], mix) for each in rows]
+            return replace(targets, placed=[_placed(each) for each in inputs], inputs=inputs)
         raise UsageError(
             "MixUp and CutMix blend pictures, and an object that is half there has no box. Set regularisation.mixup and "
             "regularisation.cutmix to 0."
@@ -209,6 +214,18 @@ def _nms(outputs: Outputs) -> str:
     paper = paper_of(outputs)
     once = len(_branches(outputs)) > 1 if paper is None else paper.once
     return "none" if once else NMS[0]
+
+
+def in_mosaic(parts: Sequence[BoxLabels], how: Mosaic) -> BoxLabels:
+    """The objects of four inputs, one image each, where the mosaic shows them. An object keeps its place in its quarter."""
+    width, height = how.size
+    moved = []
+    for part, (left, top, right, bottom) in zip(parts, how.quarters, strict=True):
+        scale = np.array([(right - left) / width, (bottom - top) / height] * 2)
+        boxes = part.rows.columns["boxes"] * scale + np.array([left, top] * 2)
+        columns = {name: values for name, values in part.rows.columns.items() if name != "areas"}
+        moved.append(replace(part, rows=Ragged(part.rows.offsets, {**columns, "boxes": boxes})))
+    return joined_parts(moved)
 
 
 def _placed(truth: BoxLabels) -> Placed:

@@ -16,7 +16,7 @@ from pocketvision.tasks.number.calibration import COVERAGE, fit
 from pocketvision.tasks.number.metrics import r2
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic, blended
 from pocketvision.training.regression import Judged, Regression
 
 Record = tuple[Tensor, Tensor]
@@ -58,8 +58,9 @@ class NumberLearner:
         off = (outputs["standardised"][:, 0] - self._standard(targets)).abs()
         return int((off <= NEAR).sum()), len(targets)
 
-    def mixed(self, targets: Tensor, mix: Mix) -> Tensor:
+    def mixed(self, targets: Tensor, mix: Mix | Mosaic) -> Tensor:
         """The number in between: that of a picture of both."""
+        mix = blended(mix, "a number")
         return targets.lerp(targets[mix.order], 1 - mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:

@@ -20,7 +20,7 @@ from pocketvision.tasks.segmentation.metrics import iou, mean, sums_of
 from pocketvision.tasks.segmentation.record import confusion
 from pocketvision.tasks.segmentation.truth import SEGMENTATION, Mask, MaskLabels, moved, resized
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.segmentation.losses import LOSSES
 from pocketvision.training.settings import StepSize
 
@@ -99,12 +99,12 @@ class MaskLearner:
         known = masks < len(self.class_names)
         return int(((outputs["logits"].argmax(dim=1) == masks) & known).sum()), int(known.sum())
 
-    def mixed(self, targets: Targets, mix: Mix) -> Targets:
+    def mixed(self, targets: Targets, mix: Mix | Mosaic) -> Targets:
         """Raises UsageError: a blend of two masks is none."""
         del targets, mix
         raise UsageError(
-            "MixUp and CutMix blend pictures, and their masks can not be blended. Set regularisation.mixup and "
-            "regularisation.cutmix to 0."
+            "MixUp, CutMix and mosaics change pictures after their masks were brought to the input. Set regularisation.mixup, "
+            "cutmix and mosaic to 0."
         )
 
     def record(self, outputs: Outputs, targets: Targets) -> Record:

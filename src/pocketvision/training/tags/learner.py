@@ -17,7 +17,7 @@ from pocketvision.tasks.tags.metrics import average_precisions
 from pocketvision.tasks.tags.truth import TagLabels
 from pocketvision.tasks.thresholds import Wish
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.regression import Judged, Regression
 
 Record = tuple[Tensor, Tensor]
@@ -79,8 +79,10 @@ class TagLearner:
         """Of all yes and no."""
         return int(((outputs["logits"] > 0) == (targets > 0.5)).sum()), targets.numel()
 
-    def mixed(self, targets: Tensor, mix: Mix) -> Tensor:
-        """Each yes by its share."""
+    def mixed(self, targets: Tensor, mix: Mix | Mosaic) -> Tensor:
+        """Each yes by its share; of a mosaic those of all four."""
+        if isinstance(mix, Mosaic):
+            return targets[mix.orders].amax(dim=0)
         return targets.lerp(targets[mix.order], 1 - mix.share)
 
     def record(self, outputs: Outputs, targets: Tensor) -> Record:
