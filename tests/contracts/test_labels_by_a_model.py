@@ -229,11 +229,13 @@ def test_what_can_not_be_written_is_refused_before_the_work(
         ({"out": tmp_path / "full", "to": "yolo"}, "nothing is ever overwritten"),
         ({"out": tmp_path / "new", "to": "yollo"}, "Did you mean yolo"),
         ({"to": "voc"}, "need a folder: --out FOLDER"),
-        ({"out": tmp_path / "labels"}, "with --to coco, yolo, voc, labelme"),
+        ({"out": tmp_path / "labels.txt"}, "with --to coco, yolo, voc, labelme"),
         ({"out": tmp_path / "a.csv", "ids": tmp_path / "x.json"}, "give --out FILE.json"),
     ):
         with pytest.raises(UsageError, match=message):
             pocketvision.predict(tmp_path / "no bundle", [pictures], **options)
+    with pytest.raises(UsageError, match="a folder takes masks, and this bundle answers classification"):
+        pocketvision.predict(tiny_bundle.folder, [pictures], out=tmp_path / "labels")
     for out in ("new", "new.json"):
         with pytest.raises(UsageError, match="this model answers classification"):
             pocketvision.predict(tiny_bundle.folder, [pictures], out=tmp_path / out, to=None if "." in out else "coco")

@@ -19,6 +19,8 @@ def drawn(kind: str) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(0)
     if kind == "number":
         return {"standardised": torch.randn(2, 1, generator=random)}
+    if kind == "segmentation":
+        return {"logits": torch.randn(2, 3, 4, 5, generator=random)}
     if kind != "detection":
         return {"logits": torch.randn(2, 3, generator=random)}
     corner = 50 * torch.rand(2, 5, 2, generator=random)

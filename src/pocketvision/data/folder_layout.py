@@ -11,12 +11,18 @@ from pocketvision.data.image_files import Listing, images_below, is_skipped_fold
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_key
 from pocketvision.data.samples import SPLITS
-from pocketvision.data.split_folders import is_filler, is_target, refuse_masks, split_folders, split_in_name, words
+from pocketvision.data.split_folders import (
+    is_filler,
+    is_target,
+    may_be_class,
+    refuse_masks,
+    split_folders,
+    split_in_name,
+)
 from pocketvision.errors import UsageError
 from pocketvision.printable import counted, quoted
 
 _DEEPEST = 8  # levels of lone folders that are gone down
-_OBJECTS = (("mask",), ("label",), ("target",))
 _BATCH = re.compile(r"(?i)(fold|split|part|partition|batch|shard|chunk|set|group|session|run|day)[ _-]?\d+")
 
 
@@ -157,12 +163,8 @@ def _refuse_pairs(level: Path, folders: Sequence[str]) -> None:
     if len(folders) != 2 or len(targets) != 1:
         return
     target, other = targets[0], next(name for name in folders if name != targets[0])
-    if "".join(words(target)) in "".join(words(other)):  # "mask" beside "no mask"
-        return
     stems, others = _stems(level / target), _stems(level / other)
-    if words(target) in _OBJECTS and all(stem.isdigit() for stem in stems):  # "mask" beside "helmet", numbered each
-        return
-    if stems and len(stems & others) >= 0.9 * len(stems):
+    if stems and not may_be_class(target, other, stems) and len(stems & others) >= 0.9 * len(stems):
         raise UsageError(
             f"{level}: {quoted(target)} holds files of the same names as {quoted(other)}: pictures with their masks or labels, "
             "which is data for detection or segmentation. A classifier needs one folder a class. If they are classes, say so: "

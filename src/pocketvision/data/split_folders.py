@@ -1,7 +1,7 @@
 """Folders that are splits, or pictures and their masks, and not classes: recognised by their names and by what lies in them."""
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from pocketvision.data.natural_order import words_of
@@ -24,6 +24,9 @@ _TARGETS = words_of(
     "mask masks label labels annotation annotations segmentation segmentations segmentationclass segmentationobject "
     "groundtruth groundtruths gt target targets imagesets bboxes xml xmls annots json"
 )
+
+_OBJECTS = (("mask",), ("label",), ("target",))
+"""Targets that are things too."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,13 @@ def words(name: str) -> tuple[str, ...]:
 def is_target(name: str) -> bool:
     """Whether a folder's name says that masks, labels or annotations of pictures lie in it."""
     return _all_in(name, _TARGETS)
+
+
+def may_be_class(target: str, other: str, stems: Iterable[str]) -> bool:
+    """Whether a folder whose name says masks or labels may be a class beside another one. stems: of the files that both hold."""
+    if "".join(words(target)) in "".join(words(other)):  # "mask" beside "no mask"
+        return True
+    return words(target) in _OBJECTS and all(stem.isdigit() for stem in stems)  # "mask" beside "helmet", numbered each
 
 
 def is_filler(name: str) -> bool:

@@ -12,7 +12,7 @@ from pocketvision.data.boxes.places import files_in, folders_in
 from pocketvision.data.image_files import SUFFIXES, images_below
 from pocketvision.data.left_out import LeftOutCounter
 from pocketvision.data.natural_order import natural_sorted, words_of
-from pocketvision.data.split_folders import is_target
+from pocketvision.data.split_folders import is_filler, is_target, may_be_class
 
 _MASK_WORDS = words_of(
     "mask masks seg segmentation segmentations label labels lbl gt groundtruth annotation annotations annot anno trimap trimaps "
@@ -99,8 +99,22 @@ def is_folder_of_pairs(path: Path) -> bool:
     if not any(in_mask_folder(name) or _has_mask_word(name) for name in looked):
         return False
     found = paired(looked)
+    if _may_be_classes(found.pairs):
+        return False
     masks = len(found.pairs) + len(found.without_image)
     return len(found.pairs) > 0 and 2 * len(found.pairs) >= masks and len(found.pairs) >= len(found.several)
+
+
+def _may_be_classes(pairs: Sequence[Pair]) -> bool:
+    """Whether all lie in two folders each, of which neither says that it holds pictures: "mask" beside "helmet"."""
+    stems: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for pair in pairs:
+        image, mask = PurePosixPath(pair.image), PurePosixPath(pair.mask)
+        stems[mask.parent.name, image.parent.name].append(mask.stem)
+    return all(
+        target != other and not is_filler(other) and may_be_class(target, other, own)
+        for (target, other), own in stems.items()
+    )
 
 
 def _folders(path: Path, depth: int = 0) -> Iterator[Path]:

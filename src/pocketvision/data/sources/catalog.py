@@ -158,7 +158,10 @@ def _existing(place: Path) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         if isinstance(error, PermissionError):
             raise UsageError(f"{place}: no permission to look there.") from error
-        raise UsageError(f"{place}: no such file or folder. Expected {_expected()}.") from error
+        formats = ", ".join(SOURCES)
+        raise UsageError(
+            f"{place}: no such file or folder. Expected a folder, a table or a file of annotations; formats: {formats}."
+        ) from error
     return place
 
 

@@ -17,14 +17,12 @@ from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix, Mosaic, blended
 from pocketvision.training.regression import Judged, Regression
+from pocketvision.training.soft_classes import divergence
 
 _STEEP = 16.0
 """Least squares says 0 or 1 where logits differ by several: brings the temperature near 1, where it is looked for."""
 
 LOSS = "cross_entropy"
-
-TEMPERATURE = 2.0
-"""At which two networks' probabilities are compared."""
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, classes) and labels (N)."""
@@ -123,10 +121,7 @@ def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
 
 
 def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
-    """Kullback-Leibler divergence at TEMPERATURE, whose square keeps the gradients' size (Hinton et al. 2015)."""
-    own, other = (each["logits"] / TEMPERATURE for each in (outputs, taught))
-    apart = F.kl_div(own.log_softmax(1), other.log_softmax(1), reduction="batchmean", log_target=True)
-    return TEMPERATURE**2 * apart
+    return divergence(outputs["logits"], taught["logits"])
 
 
 ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear", apart=_apart)

@@ -23,6 +23,7 @@ from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, V
 from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.segmentation.losses import LOSSES
 from pocketvision.training.settings import StepSize
+from pocketvision.training.soft_classes import divergence
 
 MOST_WEIGHT = 10.0
 """Of a balanced class: one of a thousandth of the pixels would weigh hundreds."""
@@ -183,6 +184,10 @@ def _constant(
     )
 
 
+def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+    return divergence(outputs["logits"], taught["logits"])
+
+
 # Stretched: nothing is cut away, and no pixel of the input is wasted on a border.
 ROW = LearnerRow(
     SEGMENTATION,
@@ -191,5 +196,6 @@ ROW = LearnerRow(
     "stretch",
     input_size=_input_size,
     constant=_constant,
+    apart=_apart,
     step_size=StepSize(8, 1e-3),  # maps of stride 4 are large: 32 of 512 pixels took 4 GB
 )

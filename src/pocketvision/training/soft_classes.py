@@ -1,0 +1,14 @@
+"""How far class scores are from another network's, softened (Hinton et al. 2015, section 2, https://arxiv.org/abs/1503.02531)."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+TEMPERATURE = 2.0
+
+
+def divergence(logits: Tensor, taught: Tensor) -> Tensor:
+    """Kullback-Leibler divergence at TEMPERATURE of (N, classes, …), the mean over images and pixels; times the temperature's
+    square, which keeps the gradients' size."""
+    own, other = (each / TEMPERATURE for each in (logits, taught))
+    apart = F.kl_div(own.log_softmax(1), other.log_softmax(1), reduction="none", log_target=True)
+    return TEMPERATURE**2 * apart.sum(1).mean()
