@@ -87,7 +87,7 @@ class PaddedConv2d(nn.Conv2d):
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, batch norm, activation (or none).
+    """Convolution, batch norm (or, with an epsilon of 0, a bias), activation (or none).
 
     Where gradients are recorded while the norm is in eval mode, its affine map is folded into the convolution on the
     fly: same function and same gradients for the convolution's weight and the norm's scale and shift, without the norm's
@@ -112,7 +112,11 @@ class ConvNormAct(nn.Module):
         self.conv = PaddedConv2d(
             in_channels, out_channels, kernel, stride=stride, groups=groups, padding=padding, dilation=dilation
         )
-        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels, eps=norm_epsilon)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.Identity()
+        if norm_epsilon:
+            self.norm = nn.BatchNorm2d(out_channels, eps=norm_epsilon)
+        else:
+            self.conv.bias = nn.Parameter(torch.zeros(out_channels))
         self.act: nn.Module = nn.Identity() if activation is None else ACTIVATIONS[activation]()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -144,12 +148,11 @@ class ConvNormAct(nn.Module):
 
     def fold(self) -> None:
         """Replace conv and norm by that one convolution for good: for export and inference, not for training."""
-        if isinstance(self.norm, nn.Identity):
-            return
-        weight, bias = self.folded()
-        self.conv.weight = nn.Parameter(weight.detach())
-        self.conv.bias = nn.Parameter(bias.detach())
-        self.norm = nn.Identity()
+        if not isinstance(self.norm, nn.Identity):
+            weight, bias = self.folded()
+            self.conv.weight = nn.Parameter(weight.detach())
+            self.conv.bias = nn.Parameter(bias.detach())
+            self.norm = nn.Identity()
         if isinstance(self.act, nn.ReLU | nn.ReLU6):
             self.act.inplace = False  # The ONNX exporter takes twice as long over operations in place.
 
@@ -204,6 +207,7 @@ def drop_branch(branch: Tensor, probability: float, training: bool) -> Tensor:
 
 class Block(nn.Module):
     """Widen, filter, squeeze-and-excite, narrow; added to its input where the shape stays and `residual` asks for it.
+    A row's `pool` stands before all, in place of the stride.
 
     The parts a row's kind does not have are identities: `expand` (kxk in a "fused" block, else 1x1), `depthwise` (not in
     "fused"), `squeeze`, `project` (1x1 without an activation; with one in "separable"; none in a "fused" block of expansion 1).
@@ -217,6 +221,9 @@ class Block(nn.Module):
         self, architecture: Architecture, row: StageRow, in_channels: int, *, stride: int, drop_path: float = 0.0
     ) -> None:
         super().__init__()
+        pools = row.pool and stride > 1
+        self.pool = nn.MaxPool2d(stride, ceil_mode=True) if pools else nn.Identity()
+        stride = 1 if pools else stride
         wide = architecture.expanded_channels(in_channels, row)
         activation = row.activation or architecture.activation
         conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
@@ -236,11 +243,12 @@ class Block(nn.Module):
         self.squeeze = (
             SqueezeExcite(wide, squeezed, squeeze_activation, architecture.gate) if squeezed else nn.Identity()
         )
-        self.residual = row.residual and stride == 1 and in_channels == out
+        self.residual = row.residual and stride == 1 and in_channels == out and not pools
         self.drop_path = drop_path
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        images = self.pool(images)
         return self.narrowed(images, self.expand(images))
 
     def narrowed(self, images: Tensor, widened: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pocketvision.models import (
     mobilenet_v3,
     resnet,
     small_cnn,
+    u_net,
     vit,
 )
 from pocketvision.models.architecture_file import SUFFIXES, read_architecture
@@ -48,6 +49,9 @@ ARCHITECTURES: dict[str, ModelSpec] = {
     for row in family.ROWS
 }
 
+WHOLE: dict[str, ModelSpec] = {row.name: row for row in u_net.ROWS}
+"""Backbones of masks that have a head of the same name and no published weights: they are learned whole, from a random start."""
+
 # MobileNets of any width: `mobilenet_v2_075` is mobilenet_v2 with alpha 0.75.
 _ALPHA = re.compile(r"(mobilenet_v\w+)_(\d{3})")
 
@@ -68,9 +72,10 @@ def architecture(name: str) -> ModelSpec:
     base = None if scaled is None else ARCHITECTURES.get(scaled[1])
     if scaled is not None and isinstance(base, Architecture) and int(scaled[2]) > 0:
         return replace(base, name=name, width=int(scaled[2]) / 100)
-    if name not in ARCHITECTURES:
-        raise unknown_name("model", name, ARCHITECTURES)
-    return ARCHITECTURES[name]
+    known = ARCHITECTURES | WHOLE
+    if name not in known:
+        raise unknown_name("model", name, known)
+    return known[name]
 
 
 def build(

@@ -11,7 +11,7 @@ from pocketvision.models.spec import Architecture, StageRow
 
 
 def convolutional_parts(architecture: Architecture, in_channels: int) -> tuple[nn.Module, list[nn.Module], nn.Module]:
-    """Stem, a stage a row, and head, with EfficientNet's random start."""
+    """Stem, a stage a row, and head, with EfficientNet's random start; without norms He's."""
     channels = architecture.trunk_channels()
     rows, drop_paths = architecture.scaled_stages(), architecture.drop_paths()
     stem = Stem(architecture, in_channels)
@@ -20,8 +20,7 @@ def convolutional_parts(architecture: Architecture, in_channels: int) -> tuple[n
     ]
     head = Head(architecture)
     for part in (stem, *stages, head):
-        for module in part.modules():
-            _initialise(module)
+        part.apply(_initialise if architecture.norm_epsilon else initialise_without_norms)
     return stem, stages, head
 
 
@@ -76,5 +75,14 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def initialise_without_norms(module: nn.Module) -> None:
+    """Convolutions normal with variance 2 / fan-in (He et al. 2015, https://arxiv.org/abs/1502.01852), no shift."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

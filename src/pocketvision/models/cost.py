@@ -63,8 +63,8 @@ def layers(architecture: ModelSpec, *, size: int | None = None, num_classes: int
 
 def _convolutional(architecture: Architecture, side: int) -> list[Layer]:
     side, channels = _halved(side, architecture.stem_stride), architecture.trunk_channels()
-    kernel, stride = architecture.stem_kernel, architecture.stem_stride
-    found = [Layer("stem.conv", None, 3, channels[0], kernel, stride, 1, side, True)]
+    kernel, stride, normed = architecture.stem_kernel, architecture.stem_stride, architecture.norm_epsilon > 0
+    found = [Layer("stem.conv", None, 3, channels[0], kernel, stride, 1, side, normed)]
     side = _halved(side, 2) if architecture.stem_pool else side
     for stage, row in enumerate(architecture.scaled_stages()):
         for index in range(row.repeats):
@@ -74,7 +74,7 @@ def _convolutional(architecture: Architecture, side: int) -> list[Layer]:
             side = _halved(side, stride)
     pooled, wide = channels[-1], architecture.scaled_head_channels()
     if wide:
-        found.append(Layer("head.conv.conv", None, pooled, wide, 1, 1, 1, side, True))
+        found.append(Layer("head.conv.conv", None, pooled, wide, 1, 1, 1, side, normed))
         pooled = wide
     if architecture.hidden_channels:
         found.append(Layer("head.linear", None, pooled, architecture.hidden_channels, 1, 1, 1, 1, False))
@@ -126,34 +126,38 @@ def _block(
     architecture: Architecture, row: StageRow, name: str, stage: int, inputs: int, stride: int, side: int
 ) -> Iterator[Layer]:
     wide, out, after = architecture.expanded_channels(inputs, row), row.channels, _halved(side, stride)
+    normed = architecture.norm_epsilon > 0
+    if row.pool:  # before the block
+        side, stride = after, 1
     if row.block == "fused":
-        yield Layer(f"{name}.expand.conv", stage, inputs, wide, row.kernel, stride, 1, after, True)
+        yield Layer(f"{name}.expand.conv", stage, inputs, wide, row.kernel, stride, 1, after, normed)
     else:
         if row.expansion != 1:
-            yield Layer(f"{name}.expand.conv", stage, inputs, wide, 1, 1, 1, side, True)
-        yield Layer(f"{name}.depthwise.conv", stage, wide, wide, row.kernel, stride, wide, after, True)
+            yield Layer(f"{name}.expand.conv", stage, inputs, wide, 1, 1, 1, side, normed)
+        yield Layer(f"{name}.depthwise.conv", stage, wide, wide, row.kernel, stride, wide, after, normed)
     squeezed = architecture.squeezed_channels(inputs, row)
     if squeezed:
         yield Layer(f"{name}.squeeze.reduce", stage, wide, squeezed, 1, 1, 1, 1, False)
         yield Layer(f"{name}.squeeze.expand", stage, squeezed, wide, 1, 1, 1, 1, False)
     if row.block != "fused" or row.expansion != 1:
-        yield Layer(f"{name}.project.conv", stage, wide, out, 1, 1, 1, after, True)
+        yield Layer(f"{name}.project.conv", stage, wide, out, 1, 1, 1, after, normed)
 
 
 def _residual_block(
     architecture: Architecture, row: StageRow, name: str, stage: int, inputs: int, stride: int, side: int
 ) -> Iterator[Layer]:
     inner, out, after = architecture.expanded_channels(inputs, row), row.channels, _halved(side, stride)
+    normed = architecture.norm_epsilon > 0
     if row.block == "basic":
-        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, row.kernel, stride, 1, after, True)
-        yield Layer(f"{name}.conv2.conv", stage, inner, out, row.kernel, 1, 1, after, True)
+        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, row.kernel, stride, 1, after, normed)
+        yield Layer(f"{name}.conv2.conv", stage, inner, out, row.kernel, 1, 1, after, normed)
     else:
-        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, 1, 1, 1, side, True)
+        yield Layer(f"{name}.conv1.conv", stage, inputs, inner, 1, 1, 1, side, normed)
         middle = row.blocks[0].middle if row.blocks else inner
-        yield Layer(f"{name}.conv2.conv", stage, inner, middle, row.kernel, stride, 1, after, True)
-        yield Layer(f"{name}.conv3.conv", stage, middle, out, 1, 1, 1, after, True)
+        yield Layer(f"{name}.conv2.conv", stage, inner, middle, row.kernel, stride, 1, after, normed)
+        yield Layer(f"{name}.conv3.conv", stage, middle, out, 1, 1, 1, after, normed)
     if has_shortcut(row, inputs, stride):
-        yield Layer(f"{name}.shortcut.conv", stage, inputs, out, 1, stride, 1, after, True)
+        yield Layer(f"{name}.shortcut.conv", stage, inputs, out, 1, stride, 1, after, normed)
 
 
 def _halved(side: int, stride: int) -> int:

@@ -60,7 +60,7 @@ def _expansions(architecture: ModelSpec) -> list[Feature]:
     return [
         Feature(f"{EXPANSION}{stage}", architecture.expanded_channels(channels[stage], row), strides[stage], stage)
         for stage, row in enumerate(rows)
-        if row.block == "inverted" and row.stride > 1 and row.expansion != 1
+        if row.block == "inverted" and row.stride > 1 and row.expansion != 1 and not row.pool
     ]
 
 

@@ -94,7 +94,8 @@ class StageRow:
     `activation` None takes the architecture's.
     `residual` adds a block's input to its output where the shape stays. `blocks`, of a pruned network: what each block has
     left, in place of what the row says of all. `dilation`: pixels between those that the kernel of an inverted block reads,
-    plus 1: in place of a stride, for maps that stay large (Chen et al. 2017).
+    plus 1: in place of a stride, for maps that stay large (Chen et al. 2017). `pool`: the stride is a max-pooling before the
+    first block (of a convolution there as in U-Net), not its kernel's.
     """
 
     kernel: int
@@ -108,6 +109,7 @@ class StageRow:
     residual: bool = True
     blocks: tuple[BlockWidths, ...] = ()
     dilation: int = 1
+    pool: bool = False
 
     def of_block(self, index: int) -> "StageRow":
         """The row as its block `index` (from 0) is built."""
@@ -130,6 +132,7 @@ class Architecture:
     narrower than the paper's. `hidden_channels` of a linear layer after pooling, 0 for none (MobileNetV3's last stage).
     `squeeze_of`: what squeeze-and-excitation's ratio is of, the block's input channels or the widened ones (then in multiples
     of 8); `squeeze_activation` None takes the row's; `gate` is its last function.
+    `norm_epsilon` 0: no batch norms, convolutions have a bias in their place (before norms were known).
     `padding` is "symmetric" (PyTorch's) or "same" (TensorFlow's: the odd pixel goes to the right and the bottom).
     `drop_path`: block i of n, counted from 0, is left out with probability drop_path * i / n in training (stochastic depth).
     `input_size` is the side in pixels that its authors made it for; other sizes work, and published weights tell their own.
@@ -289,7 +292,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "stem_channels": (1, 65_536),
     "head_channels": (0, 65_536),
     "hidden_channels": (0, 65_536),
-    "norm_epsilon": (1e-12, 1),
+    "norm_epsilon": (0, 1),
     "input_size": (8, 4096),
     "dropout": (0, 0.95),
     "width": (0.01, 100),

@@ -3,14 +3,15 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pocketvision.atomic_files import write_text
 from pocketvision.errors import UsageError, unknown_name
+from pocketvision.models.catalog import WHOLE
 from pocketvision.printable import quoted
-from pocketvision.training.recipe import EFFORTS, Recipe
+from pocketvision.training.recipe import EFFORTS, ModelSettings, Recipe
 from pocketvision.training.setting import Setting, said, settings_of
 from pocketvision.training.setting_aliases import ALIASES
 from pocketvision.training.setting_values import Given, applied, changed, setting_at, values_of
@@ -37,9 +38,22 @@ def recipe_of(recipe: Recipe | str | Path | None, given: Iterable[Given], effort
             f"--effort {effort} and --recipe contradict each other: both say which phases there are. Give one of them."
         )
     start = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe or EFFORTS[effort or "default"]
-    found = applied(start, given)
+    asked = list(given)
+    found = with_other_half(applied(start, asked), {each.path for each in asked})
     found.require_model()
     return found
+
+
+def with_other_half(recipe: Recipe, given: Collection[str]) -> Recipe:
+    """Of a backbone and a head that belong together (catalog.WHOLE), who names one gets the other, and a random start. given: the
+    paths that were."""
+    name, head = recipe.model.name, recipe.model.head
+    if head in WHOLE and name == ModelSettings.name and "model.name" not in given:
+        name = head
+    if name in WHOLE and head == ModelSettings.head:
+        head = name
+    weights = "none" if name in WHOLE and recipe.model.weights == ModelSettings.weights else recipe.model.weights
+    return changed(recipe, {"model.name": name, "model.head": head, "model.weights": weights})
 
 
 def recipe_text(recipe: Recipe, *, explained: bool = False) -> str:
