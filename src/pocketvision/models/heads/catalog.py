@@ -5,7 +5,7 @@ from pocketvision.models.heads.classification import linear as classification
 from pocketvision.models.heads.detection import detr, efficientdet, grid, ssd, yolo_v1
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.number import linear as number
-from pocketvision.models.heads.segmentation import lr_aspp, plain_u_net, u_net
+from pocketvision.models.heads.segmentation import deeplab, lr_aspp, plain_u_net, u_net
 from pocketvision.models.heads.tags import linear as tags
 from pocketvision.plugins import row_named
 
@@ -25,6 +25,9 @@ HEADS: dict[str, Head] = {
         u_net.ROW,
         u_net.TRANSPOSED,
         lr_aspp.ROW,
+        deeplab.ROW,
+        deeplab.TORCHVISION,
+        deeplab.PLUS,
         plain_u_net.SMALL,
         plain_u_net.PAPER,
     )
