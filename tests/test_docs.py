@@ -28,7 +28,7 @@ from pocketvision.cli.verbs import app
 from pocketvision.data.demo_faces import faces_folder
 from pocketvision.data.finding import KINDS
 from pocketvision.models.catalog import ARCHITECTURES
-from pocketvision.models.published_detectors import DETECTORS
+from pocketvision.models.published_networks import NETWORKS
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import read_recipe
 from pocketvision.training.setting import said, settings_of
@@ -163,7 +163,7 @@ def is_cheap(command: str) -> bool:
         return "test-pattern" in words
     if words[1:3] == ["client", "reload"]:  # for servers with keys
         return False
-    return words[1] in CHEAP_VERBS and not set(words) & {*ARCHITECTURES, *DETECTORS}
+    return words[1] in CHEAP_VERBS and not set(words) & {*ARCHITECTURES, *NETWORKS}
 
 
 def test_cheap_commands_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,9 @@ def test_other_files_are_refused(graph: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"takes 64 x 64 pixels and nothing else, so --size"):
         pocketvision.import_weights(graph, labels=LABELS, size=32, out=tmp_path / "bundle")
     shutil.copy(graph, tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match=r"say of which architecture or detector the weights are \(--model\)"):
+    with pytest.raises(
+        UsageError, match=r"say of which architecture, detector or segmenter the weights are \(--model\)"
+    ):
         pocketvision.import_weights(tmp_path / "weights.pth", labels=LABELS)
     with pytest.raises(UsageError, match=r"pedestrian_ssdlite is had by its name alone"):
         pocketvision.import_weights(tmp_path / "weights.pth", model="pedestrian_ssdlite")

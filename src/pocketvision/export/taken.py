@@ -7,30 +7,36 @@ from pocketvision.bundle import Bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.export.shipping import ship
-from pocketvision.models.detectors import Detector
+from pocketvision.models.named_networks import NamedNetwork
 from pocketvision.models.network import Network
 from pocketvision.models.weights import Pretrained
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.detection.task import detecting
+from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.task import segmenting
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
 _PICTURES = 16
-"""That the exported file is compared on: detectors' inputs are large."""
+"""That the exported file is compared on: inputs of detectors and segmenters are large."""
+
+_TASKS = {DETECTION: detecting, SEGMENTATION: segmenting}
+"""What a bundle says of a network of one kind."""
 
 
-def ship_detector(detector: Detector, folder: Path, preprocessing: Preprocessing | None = None) -> Bundle:
+def ship_named(named: NamedNetwork, folder: Path, preprocessing: Preprocessing | None = None) -> Bundle:
     """Write it to `folder`. preprocessing: None takes its publisher's. Raises AgreementError and writes nothing where the
     exported file says something else."""
-    prepared, images = preprocessing or detector.published.weights.preprocessing, some_pictures(_PICTURES)
+    prepared, images = preprocessing or named.published.weights.preprocessing, some_pictures(_PICTURES)
     return ship(
-        detector.network,
+        named.network,
         folder,
-        tasks=detecting(detector.labels, detector.published.postprocessing),
+        tasks=_TASKS[named.published.task](named.labels, named.published.postprocessing),
         preprocessing=prepared,
         load=lambda index: prepared.place(images[index]),
         names=[image.name for image in images],
-        origin=detector.origin,
+        origin=named.origin,
     ).bundle
 
 

@@ -8,9 +8,9 @@ from typing import cast
 from pocketvision.bundle import Bundle, require_place
 from pocketvision.errors import UsageError
 from pocketvision.export.from_onnx import bundle_of_onnx
-from pocketvision.export.taken import check_classes, ship_classifier, ship_detector
-from pocketvision.models.detectors import read_detector
-from pocketvision.models.published_detectors import published_detector
+from pocketvision.export.taken import check_classes, ship_classifier, ship_named
+from pocketvision.models.named_networks import read_named
+from pocketvision.models.published_networks import published_network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.preprocessing import Fit, Interpolation, Preprocessing
 from pocketvision.progress import Note, OnEvent, silent
@@ -31,9 +31,10 @@ def import_weights(
     weights_key: str | None = None,
     on_event: OnEvent = silent,
 ) -> Bundle:
-    """Make a bundle of `weights`: a .safetensors or .pth file for the architecture or detector `model`, or a detector's .onnx.
+    """Make a bundle of `weights`: a .safetensors or .pth file for the architecture, detector or segmenter `model`, or a
+    detector's .onnx.
 
-    labels: class names in index order, as many as the weights have outputs; a detector's: see models/detectors.py. The
+    labels: class names in index order, as many as the weights have outputs; of detectors see models/named_networks.py. The
     preprocessing is that of the published weights of the file's key layout, with what is given here in its place. weights_key:
     which of several sets of weights in the file (None: plain ones before averaged ones, which a note says). Agreement is measured
     on the embedded face pictures.
@@ -56,10 +57,10 @@ def import_weights(
     if path.suffix.lower() == ".onnx":
         return bundle_of_onnx(path, labels, folder, prepared)
     if model is None:
-        raise UsageError(f"{path}: say of which architecture or detector the weights are (--model).")
-    if published_detector(model) is not None:
-        detector = read_detector(path, model, labels, weights_key)
-        return ship_detector(detector, folder, prepared(detector.published.weights.preprocessing))
+        raise UsageError(f"{path}: say of which architecture, detector or segmenter the weights are (--model).")
+    if published_network(model) is not None:
+        named = read_named(path, model, labels, weights_key)
+        return ship_named(named, folder, prepared(named.published.weights.preprocessing))
     pretrained = load_pretrained(model, path, weights_key=weights_key)
     if pretrained.note:
         on_event(Note(pretrained.note))

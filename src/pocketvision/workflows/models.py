@@ -10,7 +10,7 @@ from pocketvision.models.catalog import architecture
 from pocketvision.models.cost import Cost, layers, total
 from pocketvision.models.drawing import draw
 from pocketvision.models.layer import Layer
-from pocketvision.models.published_detectors import published_detector
+from pocketvision.models.published_networks import published_network
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from pocketvision.models.spec import ModelSpec
 from pocketvision.models.stage_table import StageInfo, stage_infos
@@ -98,10 +98,11 @@ def model_info(name: str, *, size: int | None = None, drawing: str | Path | None
 
 
 def model_weights(name: str) -> tuple[PublishedWeights, ...]:
-    """Every published set of weights of an architecture or a detector, the first choice first. UsageError for an unknown name."""
-    detector = published_detector(name)
-    if detector is not None:
-        return (detector.weights,)
+    """Every published set of weights of an architecture, a detector or a segmenter, the first choice
+    first. UsageError for an unknown name."""
+    named = published_network(name)
+    if named is not None:
+        return (named.weights,)
     spec = architecture(name)
     if isinstance(spec, TimmBackbone):
         published = timm_weights(spec)

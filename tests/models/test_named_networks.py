@@ -1,4 +1,4 @@
-"""Published detectors by name: the table beside torchvision's, weights from a server here, and torchvision's own answers."""
+"""Published networks by name: the table beside torchvision's, weights from a server here, and torchvision's own answers."""
 
 import hashlib
 import threading
@@ -20,14 +20,14 @@ from torchvision.models.detection.image_list import ImageList
 
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.models import weights as weights_module
-from pocketvision.models.detectors import load_detector, no_objects, torchvision_categories
-from pocketvision.models.published_detectors import DETECTORS, NOT_HERE, published_detector
+from pocketvision.models.named_networks import load_named, no_objects, torchvision_categories
+from pocketvision.models.published_networks import NETWORKS, NOT_HERE, published_network
 from pocketvision.tasks.detection.decode import decode
 from pocketvision.tasks.detection.task import detecting
 from pocketvision.tasks.task import Detail
 
 NAME = "ssdlite320_mobilenet_v3_large"
-ROW = DETECTORS[NAME]
+ROW = NETWORKS[NAME]
 CATEGORIES = torchvision_categories(ROW.weights.location)
 SCORE = 0.7
 
@@ -83,7 +83,7 @@ def published(theirs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 @torch.no_grad()
 def test_answers_are_torchvisions(theirs: Any, published: Path) -> None:
     """Of one photograph, from its pixels to boxes in them: all that torchvision finds within it, and nothing else."""
-    detector = load_detector(NAME)
+    detector = load_named(NAME)
     assert detector.origin["licence"] == "BSD-3-Clause" and detector.origin["sha256"].startswith(published.stem[-8:])
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).resize((500, 333))
     tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255
@@ -118,30 +118,30 @@ def _sorted(names: np.ndarray, boxes: np.ndarray) -> np.ndarray:  # type: ignore
 
 
 def test_weights_are_fetched_once_and_verified(published: Path, tmp_path: Path) -> None:
-    labels = load_detector(NAME).labels
-    assert load_detector(NAME).labels == labels and Files.asked == [f"/{published.name}"]
+    labels = load_named(NAME).labels
+    assert load_named(NAME).labels == labels and Files.asked == [f"/{published.name}"]
     kept = tmp_path / "cache" / "torchvision" / published.name
     kept.unlink()
     published.write_bytes(b"something else")
     with pytest.raises(WeightsError, match="does not have the hash"):
-        load_detector(NAME)
+        load_named(NAME)
     torch.save({"features.0.0.weight": torch.zeros(1)}, kept)
     with pytest.raises(WeightsError, match="not of torchvision's ssdlite320_mobilenet_v3_large"):
-        load_detector(NAME)
+        load_named(NAME)
 
 
 @pytest.mark.usefixtures("published")
 def test_cocos_numbers_without_a_category_are_no_classes() -> None:
     without = no_objects(CATEGORIES)
     assert (len(CATEGORIES), len(without), without[:3]) == (91, 11, (0, 12, 26))
-    labels = load_detector(NAME).labels
+    labels = load_named(NAME).labels
     assert len(labels) == len(set(labels)) == 80 and labels[0] == "person" and labels[-1] == "toothbrush"
     assert labels[11:13] == ("stop sign", "parking meter")  # COCO's 13 and 14, after the gap at 12
 
 
 def test_rows_are_torchvisions() -> None:
-    for name, row in DETECTORS.items():
-        if row.weights.kind != "torchvision":
+    for name, row in NETWORKS.items():
+        if row.weights.kind != "torchvision" or row.task != "detection":
             continue
         weights = torchvision.models.get_weight(row.weights.location)
         measured = weights.meta["_metrics"]["COCO-val2017"]["box_map"]
@@ -154,14 +154,15 @@ def test_rows_are_torchvisions() -> None:
         assert (row.postprocessing["iou"], row.postprocessing["most"]) == (model.nms_thresh, model.detections_per_img)
 
 
-def test_every_detector_of_torchvisions_is_had_or_refused_with_a_reason() -> None:
-    known = torchvision.models.list_models(module=torchvision.models.detection)
-    assert {*DETECTORS, *NOT_HERE} >= set(known) and set(NOT_HERE) <= set(known)
-    assert not set(DETECTORS) & set(NOT_HERE)
+def test_every_detector_and_segmenter_of_torchvisions_is_had_or_refused_with_a_reason() -> None:
+    models = torchvision.models
+    known = models.list_models(module=models.detection) + models.list_models(module=models.segmentation)
+    assert {*NETWORKS, *NOT_HERE} >= set(known) and set(NOT_HERE) <= set(known)
+    assert not set(NETWORKS) & set(NOT_HERE)
     with pytest.raises(
-        UsageError, match=r"fcos_resnet50_fpn can not be .* images of any shape.*Detectors by name: ssdlite320"
+        UsageError, match=r"fcos_resnet50_fpn can not be .* images of any shape.*Networks by name: ssdlite320"
     ):
-        published_detector("fcos_resnet50_fpn")
+        published_network("fcos_resnet50_fpn")
     with pytest.raises(UsageError, match="Did you mean ssdlite320_mobilenet_v3_large"):
-        published_detector("ssdlite320_mobilenet_v3")
-    assert published_detector("efficientnet_lite0") is None and published_detector("timm:resnet18") is None
+        published_network("ssdlite320_mobilenet_v3")
+    assert published_network("efficientnet_lite0") is None and published_network("timm:resnet18") is None
