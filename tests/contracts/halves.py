@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.manifest import TaskManifest, Tensors
-from pocketvision.tasks.task import Detail, Input, Role, Views, Wire
+from pocketvision.tasks.task import Box, Detail, Role, Views, Wire
 
 LEAST = 0.5
 
@@ -55,18 +55,23 @@ def decode(outputs: Tensors, placements: Sequence[Placement], manifest: TaskMani
     return found
 
 
-def inputs(image: DecodedImage, preprocessing: Preprocessing) -> list[Input]:
-    width, height = image.image.size
-    found = []
-    for left, right in ((0, width // 2), (width // 2, width)):
-        shift = np.array([[1, 0, -left], [0, 1, 0], [0, 0, 1.0]])
-        half = image.placement.then(shift, (right - left, height))
-        found.append((preprocessing.crop(image.image.crop((left, 0, right, height))), preprocessing.placement(half)))
-    return found
+def windows(size: tuple[int, int], _task: TaskManifest) -> list[Box]:
+    width, height = size
+    return [(left, 0, right, height) for left, right in ((0, width // 2), (width // 2, width))]
 
 
-def merge(answers: Sequence[Halves], _placements: Sequence[Placement]) -> Halves:
-    return Halves(tuple(find for each in answers for find in each.finds))
+class Merging:
+    """Finds add up."""
+
+    def __init__(self, _placements: Sequence[Placement], task: TaskManifest, detail: Detail) -> None:
+        self._finds: list[Find] = []
+        self._task, self._detail = task, detail
+
+    def add(self, tensors: Tensors, placement: Placement) -> None:
+        self._finds += decode(tensors, [placement], self._task, self._detail)[0].finds
+
+    def answer(self) -> Halves:
+        return Halves(tuple(self._finds))
 
 
 def to_json(answer: Halves, _detail: Detail) -> dict[str, Any]:
@@ -110,7 +115,7 @@ HALVES = replace(
     draw=draw,
     tracker=None,
     page=None,
-    views=Views(inputs, merge),
+    views=Views(lambda _: True, windows, Merging),
 )
 
 

@@ -19,8 +19,9 @@ from pocketvision.preprocessing import MAX_PIXELS, ImageSource, Placement, decod
 from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
-from pocketvision.tasks.catalog import Answers, decoded, inputs_of, merged, several_inputs
+from pocketvision.tasks.catalog import Answers, decoded, several_inputs
 from pocketvision.tasks.task import Detail
+from pocketvision.tasks.viewing import Viewing
 
 BATCH = 4
 """Images a worker decodes before it runs them: 12.7, 12.3, 12.2, 12.5 and 12.9 ms of CPU an image with 1, 2, 4, 8 and 16.
@@ -34,7 +35,8 @@ class ImageResult:
     """What became of one image of a stream: either its answers, or an error.
 
     path: as it was given; empty for images that came without one. answers: by the tasks' names. outputs: of the graph, by name,
-    (inputs of the image, …). error: the cause, without the path. brightness: see baseline.py; None where there is an error.
+    (inputs of the image, …), see Viewing.outputs. error: the cause, without the path. brightness: see baseline.py; None where
+    there is an error.
     """
 
     path: str
@@ -84,8 +86,11 @@ class Predictor:
 
     def answers(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Answers:
         """The answers about one image by the tasks' names. Raises ImageError when it can not be read."""
-        inputs, placements = self._inputs(image, max_pixels)
-        return self._answered("", inputs, placements, self._open(self._threads)).answers
+        backend = self._open(self._threads)
+        if self._several:
+            return self._viewed("", image, backend, max_pixels).answers
+        pixels, placement = self.bundle.preprocessing.place(image, max_pixels=max_pixels)
+        return decoded(self.bundle.tasks, backend.run(pixels[None]), [placement], self.detail)[0]
 
     def predict_many(self, images: Sequence[ImageSource], *, max_pixels: int = MAX_PIXELS) -> list[Any]:
         """Answer several images on all cores, in order, each as `__call__` does. Raises ImageError for the first that can not be
@@ -118,6 +123,7 @@ class Predictor:
         if batch < 1:
             raise UsageError(f"batch is {batch}; expected 1 or more images.")
         workers = workers or self._threads
+        batch = 1 if self._several else batch  # whose answers may be large
         backend = self._open(max(1, self._threads // workers))
         size = self.bundle.preprocessing
         # A few buffers that go round instead of fresh memory for each batch, which the system would have to clear.
@@ -167,29 +173,20 @@ class Predictor:
     def _alone(self, source: ImageSource, backend: Backend, max_pixels: int) -> ImageResult:
         """An image that may be several inputs."""
         try:
-            inputs, placements = self._inputs(source, max_pixels)
+            return self._viewed(_path(source), source, backend, max_pixels)
         except ImageError as error:
             return ImageResult(_path(source), error=error.reason)
-        return self._answered(_path(source), inputs, placements, backend)
 
-    def _inputs(self, source: ImageSource, max_pixels: int) -> tuple[NDArray[np.float32], list[Placement]]:
-        """What the network is run on for an image, (inputs, 3, H, W), and where it lies in each. Raises ImageError."""
-        preprocessing = self.bundle.preprocessing
-        if not self._several:
-            pixels, placement = preprocessing.place(source, max_pixels=max_pixels)
-            return pixels[None], [placement]
+    def _viewed(self, path: str, source: ImageSource, backend: Backend, max_pixels: int) -> ImageResult:
+        """Some inputs of an image at a time: a large one's are never all in memory. Raises ImageError."""
+        preprocessing, brightness = self.bundle.preprocessing, list[float]()
         whole = decode_image(source, max_pixels=max_pixels, white_level=preprocessing.white_level)
-        views = inputs_of(self.bundle.tasks, whole, preprocessing)
-        return np.stack([preprocessing.normalise(image) for image, _ in views]), [place for _, place in views]
-
-    def _answered(
-        self, path: str, inputs: NDArray[np.float32], placements: Sequence[Placement], backend: Backend
-    ) -> ImageResult:
-        runs = [backend.run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
-        outputs = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
-        answers = merged(self.bundle.tasks, decoded(self.bundle.tasks, outputs, placements, self.detail), placements)
-        brightness = float(brightness_of_inputs(inputs, self.bundle.preprocessing).mean())
-        return ImageResult(path, answers, outputs, None, brightness)
+        viewing = Viewing(self.bundle.tasks, whole, preprocessing, self.detail)
+        for pixels in viewing.batches(BATCH):
+            inputs = np.stack([preprocessing.normalise(each) for each in pixels])
+            viewing.add(backend.run(inputs))
+            brightness.extend(brightness_of_inputs(inputs, preprocessing).tolist())
+        return ImageResult(path, viewing.answers(), viewing.outputs, None, sum(brightness) / len(brightness))
 
     def _open(self, threads: int) -> Backend:
         with self._opening:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
 from pocketvision.plugins import all_rows, row_named
-from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.detection.task import DETECTION
 from pocketvision.tasks.manifest import TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
 from pocketvision.tasks.segmentation.task import SEGMENTATION
 from pocketvision.tasks.tags.task import TAGS
-from pocketvision.tasks.task import AnyTask, Detail, Input, Task
+from pocketvision.tasks.task import AnyTask, Detail, Task, ViewOptions, Views
 from pocketvision.tasks.truth import Truth
 
 TASKS: dict[str, AnyTask] = {row.kind: row for row in (CLASSIFICATION, TAGS, NUMBER, DETECTION, SEGMENTATION)}
@@ -68,18 +68,25 @@ def tell_unsure(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:
     return replace(detail, unsure=any(deciding(task) for task in tasks.values()))
 
 
+def views_of(task: TaskManifest) -> Views[Any] | None:
+    """How an image becomes several inputs for a task; None where it is one."""
+    views = task_named(task.kind).views
+    return views if views is not None and views.several(task) else None
+
+
 def several_inputs(tasks: Mapping[str, TaskManifest]) -> bool:
     """Whether an image may become several inputs of the network."""
-    return any(task_named(task.kind).views is not None for task in tasks.values())
+    return any(views_of(task) is not None for task in tasks.values())
 
 
-def inputs_of(tasks: Mapping[str, TaskManifest], image: DecodedImage, preprocessing: Preprocessing) -> Sequence[Input]:
-    """What the network is run on for an image: the views of the first task that has some, else the image itself."""
-    for task in tasks.values():
-        views = task_named(task.kind).views
-        if views is not None:
-            return views.inputs(image, preprocessing)
-    return [(preprocessing.pixels(image.image), preprocessing.placement(image.placement))]
+def viewed_as(tasks: Mapping[str, TaskManifest], options: ViewOptions) -> dict[str, TaskManifest]:
+    """The tasks, looked at as a caller asks. Raises UsageError where none of them can be."""
+    if not options:
+        return dict(tasks)
+    asked = {name: views.asked for name, task in tasks.items() if (views := task_named(task.kind).views) is not None}
+    if not any(asked.values()):
+        raise UsageError(f"Tiles and scales are for masks, and this bundle answers {', '.join(tasks)}. Leave them out.")
+    return {name: task if (ask := asked.get(name)) is None else ask(task, options) for name, task in tasks.items()}
 
 
 def decoded(
@@ -94,13 +101,3 @@ def decoded(
         for name, task in tasks.items()
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def merged(tasks: Mapping[str, TaskManifest], answers: Sequence[Answers], placements: Sequence[Placement]) -> Answers:
-    """The answers to an image from those to its inputs. A task that has no views of its own takes the first input's."""
-    found: Answers = {}
-    for name, task in tasks.items():
-        views = task_named(task.kind).views
-        own = [each[name] for each in answers]
-        found[name] = own[0] if views is None or len(own) == 1 else views.merge(own, placements)
-    return found

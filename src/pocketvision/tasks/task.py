@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from pocketvision.errors import UsageError
-from pocketvision.preprocessing import DecodedImage, Placement, Preprocessing
+from pocketvision.preprocessing import Placement
 from pocketvision.tasks.canvas import Canvas
 from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.truth import Truth
@@ -55,6 +51,7 @@ class Agreement(Protocol):
 
 
 Answer = TypeVar("Answer", bound=TaskAnswer)
+Answer_co = TypeVar("Answer_co", bound=TaskAnswer, covariant=True)
 
 
 MASK_FORMS = ("rle", "png")
@@ -95,19 +92,46 @@ class Role:
     scale: float | None = None
 
 
-Input = tuple[Image.Image | NDArray[np.float32], Placement]
-"""Pixels of the network's size, as Preprocessing.pixels gives them, and where the image lies in them."""
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels."""
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What a caller asks of how large pictures are looked at; None leaves what the bundle keeps. tile: pixels of the image that a
+    tile shows each way, 0 for the whole image at once. scales: how much larger than usual the image is looked at, each once."""
+
+    tile: int | None = None
+    scales: tuple[float, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return self.tile is not None or self.scales is not None
+
+
+class Merging(Protocol[Answer_co]):
+    """On the way from an image's several inputs to one answer: holds what is not final yet, never all of it."""
+
+    def add(self, tensors: Tensors, placement: Placement) -> None:
+        """What the next input put out, by role, a batch of one."""
+
+    def answer(self) -> Answer_co:
+        """Of the whole image, once all inputs were added."""
+        ...
 
 
 @dataclass(frozen=True)
 class Views(Generic[Answer]):
-    """How an image becomes several inputs, such as tiles or mirrored views, and their answers one.
+    """How an image becomes several inputs, such as tiles, and what they put out one answer.
 
-    inputs: of an image, decoded in its whole size, at least one. merge: the answers to them, with their placements, in order.
+    several: whether a task's images do, by what its bundle keeps. windows: parts of an image of that size (width, height), at
+    least one, each of which becomes an input as an image does (preprocessing). merging: of the inputs' placements, in order.
+    asked: the task, looked at as a caller asks. Raises UsageError for what has no sense.
     """
 
-    inputs: Callable[[DecodedImage, Preprocessing], Sequence[Input]]
-    merge: Callable[[Sequence[Answer], Sequence[Placement]], Answer]
+    several: Callable[[TaskManifest], bool]
+    windows: Callable[[tuple[int, int], TaskManifest], Sequence[Box]]
+    merging: Callable[[Sequence[Placement], TaskManifest, Detail], Merging[Answer]]
+    asked: Callable[[TaskManifest, ViewOptions], TaskManifest] | None = None
 
 
 @dataclass(frozen=True)

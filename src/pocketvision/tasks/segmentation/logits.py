@@ -56,8 +56,8 @@ class Logits:
         for start in range(0, len(down.first), rows):
             part = slice(start, min(start + rows, len(down.first)))
             upper, lower = values[:, down.first[part]], values[:, down.second[part]]
-            band = _mixed(upper, lower, down.share[part, None])
-            yield part, _mixed(band[:, :, across.first], band[:, :, across.second], across.share)
+            band = mixed(upper, lower, down.share[part, None])
+            yield part, mixed(band[:, :, across.first], band[:, :, across.second], across.share)
 
     def classes(self, offsets: Floats) -> NDArray[np.uint8]:
         """(height, width) where along the classes logits and offsets (classes) together are largest.
@@ -68,22 +68,22 @@ class Logits:
         coarse = largest(values)[0]
         right = np.minimum(np.arange(coarse.shape[1]) + 1, coarse.shape[1] - 1)
         below = np.minimum(np.arange(coarse.shape[0]) + 1, coarse.shape[0] - 1)
-        mixed = (coarse != coarse[:, right]) | (coarse != coarse[below]) | (coarse != coarse[below][:, right])
+        unlike = (coarse != coarse[:, right]) | (coarse != coarse[below]) | (coarse != coarse[below][:, right])
         found: NDArray[np.uint8] = coarse[down.first][:, across.first]
         flat, width = values.reshape(len(values), -1), coarse.shape[1]
         corners = max(1, _AT_ONCE // (4 * len(values)))  # pixels at once, of four cells each
         step = max(1, _AT_ONCE // 4 // max(len(across.first), 1))
         for start in range(0, len(down.first), step):
             part = slice(start, start + step)
-            rows, columns = np.nonzero(mixed[down.first[part]][:, across.first])
+            rows, columns = np.nonzero(unlike[down.first[part]][:, across.first])
             for chunk in range(0, len(rows), corners):
                 y, x = (each[chunk : chunk + corners] for each in (rows + start, columns))
                 upper, lower, left, behind = down.first[y], down.second[y], across.first[x], across.second[x]
                 one, other = (
-                    _mixed(flat[:, upper * width + at], flat[:, lower * width + at], down.share[y])
+                    mixed(flat[:, upper * width + at], flat[:, lower * width + at], down.share[y])
                     for at in (left, behind)
                 )
-                found[y, x] = largest(_mixed(one, other, across.share[x]))[0]
+                found[y, x] = largest(mixed(one, other, across.share[x]))[0]
         return found
 
     def _finite(self) -> Floats:
@@ -94,7 +94,9 @@ class Logits:
         _, height, width = self.values.shape
         down, across = self._places()
         input_width, input_height = self.placement.input_size
-        return _between(down * (height / input_height), height), _between(across * (width / input_width), width)
+        return cells_between(down * (height / input_height), height), cells_between(
+            across * (width / input_width), width
+        )
 
     def _places(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(height) and (width): where the rows and columns of the image have their middles in the input."""
@@ -113,14 +115,16 @@ class Cells:
     share: Floats
 
 
-def _between(places: NDArray[np.float64], count: int) -> Cells:
+def cells_between(places: NDArray[np.float64], count: int) -> Cells:
+    """Of places in [0, count], a cell being 1 wide and standing for its middle."""
     middles = np.clip(places - 0.5, 0, count - 1)
     first = middles.astype(np.int64)
     return Cells(first, np.minimum(first + 1, count - 1), (middles - first).astype(np.float32))
 
 
-def _mixed(one: Floats, other: Floats, share: Floats) -> Floats:
-    other -= one  # both are copies
+def mixed(one: Floats, other: Floats, share: Floats) -> Floats:
+    """So far from one to the other, whose memory is used."""
+    other -= one
     other *= share
     other += one
     return other

@@ -9,11 +9,13 @@ from pocketvision.tasks.segmentation.agreement import agree
 from pocketvision.tasks.segmentation.answer import Segmentation
 from pocketvision.tasks.segmentation.decode import LOGITS, check, decode
 from pocketvision.tasks.segmentation.draw import draw
+from pocketvision.tasks.segmentation.merging import MergedMask
+from pocketvision.tasks.segmentation.tiles import Tiling, asked, several, windows
 from pocketvision.tasks.segmentation.track import SmoothedMasks
 from pocketvision.tasks.segmentation.truth import SEGMENTATION as KIND
 from pocketvision.tasks.segmentation.truth import MaskLabels
 from pocketvision.tasks.segmentation.wire import WIRE
-from pocketvision.tasks.task import Role, Task
+from pocketvision.tasks.task import Role, Task, Views
 
 if TYPE_CHECKING:
     from pocketvision.tasks.measuring import Measuring
@@ -41,6 +43,11 @@ def segmenting(labels: Sequence[str], postprocessing: Mapping[str, Any]) -> dict
     return {KIND: TaskManifest(KIND, tuple(labels), outputs, postprocessing=dict(postprocessing))}
 
 
+def _check(task: TaskManifest) -> None:
+    check(task)
+    Tiling.of(task)
+
+
 SEGMENTATION = Task[Segmentation](
     kind=KIND,
     truth=MaskLabels,
@@ -53,5 +60,6 @@ SEGMENTATION = Task[Segmentation](
     draw=draw,
     tracker=SmoothedMasks,
     page=Path(__file__).with_name("page.js"),
-    check=check,
+    views=Views(several, windows, MergedMask, asked),
+    check=_check,
 )
