@@ -30,8 +30,9 @@ from pocketvision.bundle_manifest import (
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.manifest import TaskManifest, deciding, is_task_name
+from pocketvision.tasks.catalog import task_named, viewed_as
+from pocketvision.tasks.manifest import TaskManifest, decided_by, is_task_name
+from pocketvision.tasks.task import ViewOptions
 from pocketvision.utf8_path import utf8_path
 
 __all__ = [
@@ -87,6 +88,12 @@ class Bundle:
         """Of its task, whose truth data has to have; None where there are several, each of which some data may lack."""
         return self.task.kind if len(self.tasks) == 1 else None
 
+    def looked_at(self, views: ViewOptions) -> "Bundle":
+        """The same, in memory alone, with large pictures looked at as a caller asks. UsageError where that has no sense."""
+        if not views:
+            return self
+        return replace(self, manifest=replace(self.manifest, tasks=viewed_as(self.tasks, views)))
+
     @property
     def asked_labels(self) -> tuple[str, ...] | None:
         """The classes that data is read by; None where there are none, and of several tasks, each of which data may be of."""
@@ -124,7 +131,7 @@ class Bundle:
         """What was measured of it, a figure for each set of images: test first, then selection; empty where nothing was."""
         headline_of = task_named(self.task.kind).measuring().headline_of
         return figures_of(
-            self.task.metrics, headline_of, compressed=bool(self.manifest.compression), decided_by=deciding(self.task)
+            self.task.metrics, headline_of, compressed=bool(self.manifest.compression), decided_by=decided_by(self.task)
         )
 
     @property

@@ -23,7 +23,8 @@ class Figure:
     word: which set, one of SETS. name: of the figure. value: in [0, 1]. interval: that of 95 %, None where there is none.
     images: how many were measured. left_out: how many of the set were not, because they, or nearly the same pictures, were
     learned from. compressed: the figures are those of the network before it was made smaller. learned: all the images that were
-    measured were learned from, for there were no others. redecided: the bundle's thresholds were others when it was measured.
+    measured were learned from, for there were no others. redecided: the bundle's thresholds, or
+    how it looks at pictures, were others when it was measured.
     """
 
     word: str
@@ -43,7 +44,7 @@ class Figure:
         name = self.name.capitalize() if self.name.islower() else self.name  # AP stays AP
         text = f"{name} {100 * self.value:.1f} %{bounds}, {self.word}, {counted(self.images, 'image')}"
         text = f"{text} that it learned from" if self.learned else text
-        text = f"{text}, before its thresholds were changed" if self.redecided else text
+        text = f"{text}, before its settings were changed" if self.redecided else text
         return f"{text}, before compression" if self.compressed else text
 
     def to_dict(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_it_is_served(bundle: Bundle, tmp_path: Path) -> None:
         bare = client.post("/predict?masks=false", content=content, headers={"content-type": "image/png"})
         assert "mask" not in bare.json()["predictions"][0]["answers"]["segmentation"]
         refused = client.post("/predict?mask_form=gif", content=content, headers={"content-type": "image/png"})
-        assert refused.status_code == 422 and "expected rle or png" in refused.text
+        assert refused.status_code == 422 and "expected rle, png or polygons" in refused.text
         page = client.get("/models").json()["models"][0]["tasks"]["segmentation"]["page"]
         assert "export function over" in client.get(f"/{page.lstrip('/')}").text
     jsonschema.Draft202012Validator(schema_of("segmentation")).validate(told)

@@ -181,7 +181,7 @@ def test_figures_that_were_measured_before_say_so(bundle: Bundle, table: Path) -
     plain = measured("test").headline
     assert "thresholds" not in plain
     changed = threshold(bundle.folder, wishes=["0.3"]).bundle
-    assert changed.headline == f"{plain}, before its thresholds were changed"
+    assert changed.headline == f"{plain}, before its settings were changed"
     assert changed.figures[0].to_dict()["before_thresholds"] is True
     assert "thresholds" not in threshold(bundle.folder, reset=True).bundle.headline
     threshold(bundle.folder, wishes=["0.3"])

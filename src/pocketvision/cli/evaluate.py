@@ -23,9 +23,12 @@ from pocketvision.cli.options import (
     MinPerClass,
     PathColumn,
     Positive,
+    Scales,
     SplitColumn,
     Threads,
+    Tile,
     parse_names,
+    parse_scales,
 )
 from pocketvision.cli.terminal import stdout
 from pocketvision.printable import counted
@@ -41,6 +44,12 @@ Baseline = Annotated[
     typer.Option(
         "--baseline",
         help="Write confidence and brightness of these images into the bundle, which `serve` tells drift from.",
+    ),
+]
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep", help="Write --tile and --scales into the bundle: predict, serve and stream look the same way."
     ),
 ]
 
@@ -65,6 +74,9 @@ def evaluate(
     backend: BackendName = None,
     device: Device = "cpu",
     max_pixels: MaxPixels = 50_000_000,
+    tile: Tile = None,
+    scales: Scales = None,
+    keep: Keep = False,
     lang: Lang = "en",
     baseline: Baseline = False,
     json: JsonFile = None,
@@ -103,6 +115,9 @@ def evaluate(
             backend=backend,
             device=device,
             max_pixels=max_pixels,
+            tile=tile,
+            scales=parse_scales(scales),
+            keep=keep,
             lang=lang,
             baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),

@@ -91,12 +91,42 @@ DecodingWorkers = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=0, max=256, help="Threads that read images.")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Images of more pixels are refused before they are decoded.")]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Of masks: pixels of a picture that are looked at at once, each way, in overlapping tiles; 0 looks at all of it.  "
+        "[default: as the bundle says]",
+    ),
+]
+Scales = Annotated[
+    str | None,
+    typer.Option(
+        help="Of masks: how much larger than usual a picture is looked at, each once: 1,1.5 takes five times as long.  "
+        "[default: as the bundle says]",
+        metavar="NUMBERS",
+    ),
+]
 Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
 
 
 def parse_names(value: str | None) -> list[str]:
     """Names of columns with commas between them; none where nothing is given."""
     return [] if value is None else [name.strip() for name in value.split(",")]
+
+
+def parse_scales(value: str | None) -> list[float] | None:
+    """Numbers from --scales. Raises UsageError for what is none."""
+    if value is None:
+        return None
+    try:
+        return [float(each) for each in value.split(",")]
+    except ValueError:
+        from pocketvision.errors import UsageError
+
+        raise UsageError(
+            f"--scales is {value[:60]!r}; expected numbers with commas between them, such as 1,1.5."
+        ) from None
 
 
 def parse_labels(value: str | None) -> list[str] | None:

@@ -14,7 +14,10 @@ from pocketvision.cli.options import (
     Device,
     JsonFile,
     MaxPixels,
+    Scales,
     Threads,
+    Tile,
+    parse_scales,
 )
 from pocketvision.cli.terminal import standard_input, stderr
 from pocketvision.printable import counted
@@ -48,6 +51,13 @@ def predict(
             help="Save copies of the pictures, with their answers on them, in this new folder.", metavar="FOLDER"
         ),
     ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="How JSON Lines have masks: rle, png, polygons or none.  [default: rle; none beside files]",
+            metavar="FORM",
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
     batch: Batch = None,
     workers: DecodingWorkers = None,
@@ -55,6 +65,8 @@ def predict(
     backend: BackendName = None,
     device: Device = "cpu",
     max_pixels: MaxPixels = 50_000_000,
+    tile: Tile = None,
+    scales: Scales = None,
     json: JsonFile = None,
 ) -> None:
     """Ask a bundle about images; rows keep the order of the images.
@@ -81,6 +93,7 @@ def predict(
         to=to,
         ids=ids,
         draw=draw,
+        masks=masks,
         top_k=top_k,
         batch=batch,
         workers=workers,
@@ -88,6 +101,8 @@ def predict(
         backend=backend,
         device=device,
         max_pixels=max_pixels,
+        tile=tile,
+        scales=parse_scales(scales),
         lines=standard_input() if "-" in images else None,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )

@@ -20,7 +20,7 @@ from pocketvision.runtime.backends import Backend, default_backend, open_backend
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
 from pocketvision.tasks.catalog import Answers, decoded, several_inputs
-from pocketvision.tasks.task import Detail
+from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.tasks.viewing import Viewing
 
 BATCH = 4
@@ -62,11 +62,13 @@ class Predictor:
         threads: int | None = None,
         device: str = "cpu",
         detail: Detail = Detail(),  # noqa: B008 (frozen)
+        views: ViewOptions = ViewOptions(),  # noqa: B008 (frozen)
     ) -> None:
         """backend: a name of BACKENDS, "auto" for the fastest here (choice.py), None for the first that has a file in the bundle.
         threads: cores to use at most; None takes every core this process may use; UsageError for fewer than one. device: in the
-        backend's words. detail: how much of the answers is wanted."""
-        self.bundle = bundle
+        backend's words. detail: how much of the answers is wanted. views: how large pictures are looked at, where that is not
+        as the bundle says; UsageError where it has no sense."""
+        self.bundle = bundle = bundle.looked_at(views)
         self.labels = bundle.labels
         self.backend = (
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)

@@ -72,7 +72,11 @@ def options_from(values: Mapping[str, Any]) -> RequestOptions:
 def _mask_form(given: dict[str, Any]) -> str:
     form = text_or_none(given, "mask_form") or DEFAULT.mask_form
     if form not in MASK_FORMS:
-        raise refused(422, "invalid-request", f"mask_form is {form[:40]!r}; expected {' or '.join(MASK_FORMS)}.")
+        raise refused(
+            422,
+            "invalid-request",
+            f"mask_form is {form[:40]!r}; expected {', '.join(MASK_FORMS[:-1])} or {MASK_FORMS[-1]}.",
+        )
     return form
 
 

@@ -18,8 +18,13 @@ THRESHOLDS, ABSTAIN_BELOW = "thresholds", "abstain_below"
 
 DECIDING = (THRESHOLDS, ABSTAIN_BELOW)
 
+TILE, SCALES = "tile", "scales"
+"""In postprocessing: into which parts large pictures are cut, and in which scales they are looked at (segmentation/tiles.py)."""
+
+VIEWED = (TILE, SCALES)
+
 DECIDED_BY = "decided_by"
-"""Among what was measured: DECIDING as they were then, where there were some."""
+"""Among what was measured: DECIDING and VIEWED as they were then, where there were some."""
 
 CHOSEN_FOR = "thresholds_for"
 """Beside them: {wishes: texts, images: how many the thresholds were chosen on}."""
@@ -56,6 +61,11 @@ class TaskManifest:
 def deciding(task: TaskManifest) -> dict[str, Any]:
     """What decides on a task's answers, of its postprocessing; empty where nothing does."""
     return {name: task.postprocessing[name] for name in DECIDING if name in task.postprocessing}
+
+
+def decided_by(task: TaskManifest) -> dict[str, Any]:
+    """What its answers depend on besides the network; empty where they do not."""
+    return {name: task.postprocessing[name] for name in (*DECIDING, *VIEWED) if name in task.postprocessing}
 
 
 def abstaining_below(task: TaskManifest, below: float) -> TaskManifest:

@@ -54,8 +54,8 @@ Answer = TypeVar("Answer", bound=TaskAnswer)
 Answer_co = TypeVar("Answer_co", bound=TaskAnswer, covariant=True)
 
 
-MASK_FORMS = ("rle", "png")
-"""How masks are told: runs of pixels, or a PNG."""
+MASK_FORMS = ("rle", "png", "polygons")
+"""How masks are told: runs of pixels, a PNG, or polygons along the pixels' edges."""
 
 
 @dataclass(frozen=True)

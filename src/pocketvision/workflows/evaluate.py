@@ -1,6 +1,6 @@
 """evaluate: a bundle measured on labelled images, with the same figures and the same report as after training."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from pocketvision.progress import Note, OnEvent, silent
 from pocketvision.runtime.predictor import BATCH, Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
 from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.tasks.task import ViewOptions
 from pocketvision.workflows.pretrained import open_bundle
 
 
@@ -49,6 +50,9 @@ def evaluate(
     backend: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
+    tile: int | None = None,
+    scales: Sequence[float] | None = None,
+    keep: bool = False,
     seed: int = 0,
     baseline: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -70,13 +74,17 @@ def evaluate(
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
     batch, workers, threads, backend, device, max_pixels: see Predictor. seed: the bootstrap's. on_progress: images measured
     and their total. on_event: what is done before that.
+    tile, scales: how large pictures of masks are looked at (ViewOptions), where that is not as the bundle says; keep: write that
+    into the bundle, so that predict, serve and stream look the same way.
     baseline: also write into the bundle's manifest how confident its answers were and how bright the images, for a server to
     hold later ones against (baseline.py). Not of images that were trained on: their confidence is too high.
 
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
-    _refuse_early(bundle, None if out is None else lang, baseline)
-    predictor = Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=MEASURED)
+    _refuse_early(bundle, None if out is None else lang, baseline, keep)
+    views = ViewOptions(tile, None if scales is None else tuple(scales))
+    opened = open_bundle(bundle)
+    predictor = Predictor(opened, backend=backend, threads=threads, device=device, detail=MEASURED, views=views)
     if predictor.bundle.credit:
         on_event(Note(predictor.bundle.credit))
     positive = predictor.bundle.positive if positive is None else positive
@@ -110,17 +118,21 @@ def evaluate(
     )
     if out is not None:
         _write_report(Path(out), _record(predictor.bundle, source, evaluation), evaluation, lang)
+    kept = predictor.bundle if keep else opened
     if baseline:
-        _write_baseline(predictor.bundle, evaluation, split)
+        _write_baseline(kept, evaluation, split)
+    elif keep:
+        rewrite_bundle(kept, kept.manifest)
     return evaluation
 
 
-def _refuse_early(bundle: str | Path, lang: str | None, baseline: bool) -> None:
-    """Refuse before the work what would end it after it: a report in an unknown language, a baseline without a manifest."""
+def _refuse_early(bundle: str | Path, lang: str | None, baseline: bool, keep: bool) -> None:
+    """Refuse before the work what would end it after it: a report in an unknown language, words for a manifest that is none."""
     if lang is not None:
         texts(lang)
-    if baseline and not resolve(bundle).is_dir():
-        raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write a baseline into.")
+    if (baseline or keep) and not resolve(bundle).is_dir():
+        what = "a baseline" if baseline else "tiles and scales"
+        raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write {what} into.")
 
 
 def _write_report(folder: Path, record: RunRecord, evaluation: Evaluation, lang: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pocketvision.runtime.predictor import Predictor
-from pocketvision.tasks.task import Detail
+from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.workflows.pretrained import open_bundle
 
 
@@ -14,12 +14,13 @@ def load(
     threads: int | None = None,
     device: str = "cpu",
     detail: Detail = Detail(),  # noqa: B008 (frozen)
+    views: ViewOptions = ViewOptions(),  # noqa: B008 (frozen)
 ) -> Predictor:
     """Open a bundle's folder (or a pre-trained network by name): `load("runs/leaves/bundle")("photo.jpg").label`.
 
     backend: "onnxruntime", "openvino", "torch", "torch-compiled" or "executorch"; "auto" for the fastest here; None for the first
     that has a file in the bundle. device: in the backend's words. threads: cores to use at most; None takes every core this
-    process may use. detail: how much of the answers is wanted. Raises BundleError when the bundle is damaged, of a newer format,
-    or has no file for the backend.
+    process may use. detail: how much of the answers is wanted. views: how large pictures are looked at. Raises
+    BundleError when the bundle is damaged, of a newer format, or has no file for the backend.
     """
-    return Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=detail)
+    return Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=detail, views=views)

@@ -1,7 +1,7 @@
 """predict: images in, rows out, to a CSV or JSON Lines file that grows row by row."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from pocketvision.data.standard_input import STANDARD_INPUT, Lines
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.streaming.drawn_pictures import DrawnPictures
+from pocketvision.tasks.answer_files import row_detail
 from pocketvision.tasks.catalog import tell_unsure
-from pocketvision.tasks.task import Detail
+from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.workflows.load import load
 
 
@@ -47,6 +48,7 @@ def predict(
     to: str | None = None,
     ids: str | Path | None = None,
     draw: str | Path | None = None,
+    masks: str | None = None,
     top_k: int = 1,
     batch: int | None = None,
     workers: int | None = None,
@@ -54,6 +56,8 @@ def predict(
     backend: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
+    tile: int | None = None,
+    scales: Sequence[float] | None = None,
     lines: Lines | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
@@ -62,11 +66,13 @@ def predict(
     images, lines: see find_images.
 
     out: a .csv or .jsonl file, or of masks a new folder: a palette PNG of the image's size each, whose values are the places of
-    the classes, and the rows without masks in answers.jsonl. A row is handed to the system as soon as it is known, so a run
+    the classes, and the rows in answers.jsonl. masks: how rows of JSON have masks: rle, png, polygons or none, which is
+    usual beside files. A row is handed to the system as soon as it is known, so a run
     that is killed leaves whole rows. Its keys are `path`, `error`, and of a classifier `label`, `probability`, and with top_k
     above 1 `label_2`, `probability_2` … (CSV) or `top` (JSON Lines: a list of [label, probability]), and `unsure` where the
     bundle says that; JSON Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with
     every row. batch, workers: see Predictor.stream; threads, backend, device: see Predictor.
+    tile, scales: how large pictures of masks are looked at (ViewOptions), where that is not as the bundle says.
 
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
@@ -76,9 +82,10 @@ def predict(
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
     """
-    started, detail = time.perf_counter(), Detail(top_k=top_k)
+    started, detail = time.perf_counter(), row_detail(Detail(top_k=top_k), masks, None if out is None else Path(out))
     where = Destination.of(None if out is None else Path(out), to, None if ids is None else Path(ids))
-    predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail)
+    views = ViewOptions(tile, None if scales is None else tuple(scales))
+    predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail, views=views)
     labels = (name for task in predictor.bundle.tasks.values() for name in task.labels)
     drawn = None if draw is None else DrawnPictures(Path(draw), labels, max_pixels)
     with answer_sink(where, predictor.bundle.tasks, tell_unsure(predictor.bundle.tasks, detail)) as sink:

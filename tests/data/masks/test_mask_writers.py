@@ -7,10 +7,10 @@ import pytest
 from data.masks.masked_sets import MASKED_SETS
 from PIL import Image
 
-from pocketvision.data.mask_writers.tracing import outlines_of
 from pocketvision.data.masks.filling import fill
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
+from pocketvision.tasks.segmentation.outlines import outlines_of
 from pocketvision.tasks.segmentation.truth import NOTHING, SEGMENTATION, MaskLabels
 from pocketvision.workflows.convert import convert
 

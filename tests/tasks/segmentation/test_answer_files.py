@@ -10,7 +10,7 @@ from PIL import Image
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
 from pocketvision.runtime.predictor import ImageResult
-from pocketvision.tasks.answer_files import ROWS, folder_sink
+from pocketvision.tasks.answer_files import ROWS, folder_sink, row_detail
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.rows import is_folder
 from pocketvision.tasks.segmentation.answer import Segmentation
@@ -27,7 +27,7 @@ def answer(mask: np.ndarray) -> Segmentation:
 def test_masks_are_written_as_palette_pngs(tmp_path: Path) -> None:
     masks = [np.random.default_rng(seed).integers(0, 3, (4, 6)).astype(np.uint8) for seed in range(2)]
     folder = tmp_path / "answers"
-    with folder_sink(folder, {"segmentation": "segmentation"}, Detail()) as write:
+    with folder_sink(folder, {"segmentation": "segmentation"}, row_detail(Detail(), None, folder)) as write:
         write(ImageResult("a/one.jpg", {"segmentation": answer(masks[0])}))
         write(ImageResult("b/one.jpg", {"segmentation": answer(masks[1])}))
         write(ImageResult("gone.jpg", error="there is no such file"))
@@ -43,6 +43,16 @@ def test_masks_are_written_as_palette_pngs(tmp_path: Path) -> None:
         folder_sink(folder, {"a": "segmentation"}, Detail()),
     ):
         pass
+
+
+def test_rows_have_masks_as_they_are_asked_for(tmp_path: Path) -> None:
+    said = row_detail(Detail(), "polygons", tmp_path / "new")
+    assert said.masks and said.mask_form == "polygons"
+    assert (
+        row_detail(Detail(), None, tmp_path / "rows.jsonl") == Detail() and not row_detail(Detail(), "none", None).masks
+    )
+    with pytest.raises(UsageError, match="polygons"):
+        row_detail(Detail(), "polygon", None)
 
 
 def test_a_folder_takes_masks_alone(tmp_path: Path) -> None:

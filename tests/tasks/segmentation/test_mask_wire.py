@@ -23,8 +23,11 @@ def test_runs_and_png_give_the_mask_again() -> None:
     assert told["values"] == [0, 2, 0, 1, 255, 2] and told["lengths"] == [2, 2, 1, 2, 1, 4]
     for form in forms.FORMS:
         assert (forms.from_json(forms.to_json(MASK, form)) == MASK).all()
+    told = forms.to_json(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), "polygons")["polygons"]
+    assert [each["value"] for each in told] == [0, 1] and [len(each["rings"]) for each in told] == [1, 2]
     large = np.random.default_rng(0).integers(0, 255, (40, 30)).astype(np.uint8)
-    assert (forms.from_json(forms.to_json(large, "png")) == large).all()
+    for form in ("png", "polygons"):
+        assert (forms.from_json(forms.to_json(large, form)) == large).all()
 
 
 @pytest.mark.parametrize(
@@ -37,13 +40,16 @@ def test_runs_and_png_give_the_mask_again() -> None:
         {"lengths": [-2, 6, 1, 2, 1, 4]},
         {"values": [0, 2, 0, 1, 256, 2]},
         {"form": "gif"},
+        {"form": "polygons", "polygons": [{"value": 0, "rings": [[[0, 0], [1, 1]]]}]},
+        {"form": "polygons", "polygons": [{"value": 0, "rings": [[[0, 0], [9, 0]]]}]},
+        {"form": "polygons", "polygons": [{"value": 255, "rings": []}]},
         {"form": "png", "data": "!"},
         {"form": "png", "data": "aGVsbG8="},
         {"form": "png", "data": forms.to_json(MASK[:2], "png")["data"]},
     ],
 )
 def test_a_form_that_is_no_mask_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"mask|runs|form"):
+    with pytest.raises(ValueError, match=r"mask|runs|form|polygon"):
         forms.from_json({**forms.to_json(MASK, "rle"), **change})
 
 
@@ -53,6 +59,7 @@ def test_classes_are_told_by_the_mask_s_values() -> None:
     answer = decode({"logits": values}, [Placement.of_decoding((4, 3))], task, Detail())[0]
     told = WIRE.to_json(answer, Detail())
     assert [(each["label"], each["value"]) for each in told["classes"]] == [("tree", 2), ("sky", 0), ("road", 1)]
+    assert [each["area"] for each in told["classes"]] == [6, 3, 2]
     assert "mask" not in WIRE.to_json(answer, Detail(masks=False))
     assert WIRE.to_json(answer, Detail(mask_form="png"))["mask"]["form"] == "png"
     read = WIRE.from_json(told)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pocketvision.data.mask_writers.tracing import outlines_of
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.errors import ImageError, PocketVisionError, UsageError, unknown_name
 from pocketvision.json_text import json_text
 from pocketvision.printable import counted
 from pocketvision.tasks.segmentation.forms import png
+from pocketvision.tasks.segmentation.outlines import outlines_of
 from pocketvision.tasks.segmentation.truth import NOTHING, SEGMENTATION, Mask, MaskLabels
 
 Write = Callable[[Path, MaskLabels, Sequence["Copied"]], None]

@@ -1,9 +1,9 @@
-"""The two forms in which a mask is told: runs of pixels, and a PNG."""
+"""The forms in which a mask is told: runs of pixels, a PNG, and polygons."""
 
 import base64
 import binascii
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pocketvision.errors import ImageError
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.preprocessing.values import read_values
 from pocketvision.tasks.colours import class_colour
+from pocketvision.tasks.segmentation.outlines import filled, outlines_of
 from pocketvision.tasks.segmentation.truth import MOST_CLASSES, NOTHING, Mask
 from pocketvision.tasks.task import MASK_FORMS
 
@@ -35,6 +36,9 @@ def to_json(mask: Mask, form: str) -> dict[str, Any]:
     told: dict[str, Any] = {"form": form, "width": width, "height": height}
     if form == "png":
         return {**told, "data": base64.b64encode(png(mask)).decode("ascii")}
+    if form == "polygons":
+        there = np.flatnonzero(np.bincount(np.unique(mask), minlength=256)[:NOTHING])
+        return {**told, "polygons": [{"value": value, "rings": _rings(mask == value)} for value in there.tolist()]}
     values, lengths = runs(mask)
     return {**told, "values": values.tolist(), "lengths": lengths.tolist()}
 
@@ -52,8 +56,24 @@ def from_json(document: Mapping[str, Any]) -> Mask:
         if not whole or ((values < 0) | (values > NOTHING)).any():
             raise ValueError("runs that do not fill the mask")
         mask = np.repeat(values.astype(np.uint8), lengths).reshape(height, width)
+    elif document["form"] == "polygons":
+        mask = _painted(document["polygons"], (height, width))
     else:
         raise ValueError(f"the form {document['form']!r}; expected one of {', '.join(FORMS)}")
+    return mask
+
+
+def _rings(marks: NDArray[np.bool_]) -> list[list[list[int]]]:
+    return [[[x, y] for x, y in line] for line in outlines_of(marks)]
+
+
+def _painted(polygons: Sequence[Mapping[str, Any]], shape: tuple[int, int]) -> Mask:
+    mask = np.full(shape, NOTHING, np.uint8)
+    for each in polygons:
+        value = int(each["value"])
+        if not 0 <= value < MOST_CLASSES:
+            raise ValueError(f"a polygon of the value {value}")
+        mask[filled([[(int(x), int(y)) for x, y in ring] for ring in each["rings"]], shape)] = value
     return mask
 
 

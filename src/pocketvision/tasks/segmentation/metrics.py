@@ -6,7 +6,7 @@ said has 0. Pixels of no class in the truth are not counted; pixels that an answ
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import PocketVisionError, UsageError
 from pocketvision.printable import counted, quoted
 from pocketvision.statistics import FEWEST_RESAMPLES, RESAMPLES, Headline, Interval, percentile_interval
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import DECIDED_BY, TaskManifest, decided_by
 from pocketvision.tasks.measuring import MeasureOptions, kept_headline
 from pocketvision.tasks.segmentation.record import BINS, Counts, SegmentationRecord
 
@@ -65,7 +65,7 @@ class Bin:
 class SegmentationMetrics:
     """pixels: of which there is truth. figures: shares in [0, 1] by name, None where nothing defines them. confusion: (classes,
     classes + 1), see Counts. bins: those that hold pixels; calibration_error: the mean distance of probability and share right
-    over them. left_out: names of the classes without figures."""
+    over them. left_out: names of the classes without figures. decided_by: of the task, see manifest.py."""
 
     images: int
     pixels: int
@@ -76,6 +76,7 @@ class SegmentationMetrics:
     bins: tuple[Bin, ...]
     calibration_error: float
     left_out: tuple[str, ...]
+    decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def headline(self) -> Headline:
@@ -104,6 +105,7 @@ class SegmentationMetrics:
             "left_out": list(self.left_out),
             "confusion": self.confusion.tolist(),
             "calibration": [asdict(each) for each in self.bins],
+            **({DECIDED_BY: dict(self.decided_by)} if self.decided_by else {}),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def measure(records: Sequence[SegmentationRecord], task: TaskManifest, options: 
         bins=bins,
         calibration_error=error,
         left_out=tuple(name for name, each in zip(task.labels, ious, strict=True) if np.isnan(each)),
+        decided_by=decided_by(task),
     )
 
 

@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 
 from pocketvision.errors import UsageError
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import SCALES, TILE, TaskManifest
 from pocketvision.tasks.task import Box, ViewOptions
-
-TILE, SCALES = "tile", "scales"
-"""In postprocessing."""
 
 OVERLAP = 0.25
 """Of a tile with the next one, at least."""

@@ -12,6 +12,7 @@ from pocketvision.tasks.task import AnswerFile, Detail, Wire
 
 _COUNT = {"type": "integer", "minimum": 0}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_CORNER = {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}
 SCHEMA = {
     "description": "The class of every pixel of the upright image.",
     "properties": {
@@ -30,15 +31,17 @@ SCHEMA = {
                 "properties": {
                     "label": {"type": "string"},
                     "share": {**_SHARE, "description": "Of the image's pixels."},
+                    "area": {**_COUNT, "description": "In pixels."},
                     "value": {**_COUNT, "maximum": MOST_CLASSES - 1, "description": "What stands for it in the mask."},
                 },
-                "required": ["label", "share", "value"],
+                "required": ["label", "share", "area", "value"],
             },
         },
         "confidence": {**_SHARE, "description": "The probability of each pixel's class, on average."},
         "mask": {
             "description": "Row by row from the top left; 255 stands for no class. As `rle`, runs of pixels: their values and "
-            "how many pixels each has. As `png`, a palette PNG in base64.",
+            "how many pixels each has. As `png`, a palette PNG in base64. As `polygons`, of each value closed lines along the "
+            "edges of its pixels, x and y of their corners; a pixel is of it where an odd number of them lies around it.",
             "type": "object",
             "properties": {
                 "form": {"enum": list(forms.FORMS)},
@@ -47,6 +50,17 @@ SCHEMA = {
                 "values": {"type": "array", "items": {**_COUNT, "maximum": 255}},
                 "lengths": {"type": "array", "items": _COUNT},
                 "data": {"type": "string"},
+                "polygons": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "value": {**_COUNT, "maximum": MOST_CLASSES - 1},
+                            "rings": {"type": "array", "items": {"type": "array", "items": _CORNER}},
+                        },
+                        "required": ["value", "rings"],
+                    },
+                },
             },
             "required": ["form", "width", "height"],
         },
@@ -58,8 +72,15 @@ COLUMNS = ("classes", "shares")
 
 def to_json(answer: Segmentation, detail: Detail) -> dict[str, Any]:
     """`mask` in detail's form where masks are wanted."""
+    pixels = answer.size[0] * answer.size[1]
     classes = [
-        {"label": answer.labels[place], "share": float(answer.shares[place]), "value": place} for place in answer.ranked
+        {
+            "label": answer.labels[place],
+            "share": float(answer.shares[place]),
+            "area": round(float(answer.shares[place]) * pixels),
+            "value": place,
+        }
+        for place in answer.ranked
     ]
     told: dict[str, Any] = {"size": list(answer.size), "classes": classes}
     if answer.confidence is not None:

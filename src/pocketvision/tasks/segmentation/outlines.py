@@ -1,6 +1,6 @@
-"""Regions of a mask as polygons along the edges of their pixels."""
+"""Regions of a mask as polygons along the edges of their pixels, and the way back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,19 @@ def outlines_of(marks: NDArray[np.bool_]) -> Iterator[list[Corner]]:
             ways.setdefault(corner, []).append((corner[0] + step[0], corner[1] + step[1]))
     while ways:
         yield _walked(ways)
+
+
+def filled(rings: Sequence[Sequence[Corner]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(h, w) the pixels that lie within an odd number of closed lines along the edges of pixels. Raises ValueError for lines that
+    do not follow those, or leave the mask."""
+    crossed = np.zeros((shape[0], shape[1] + 1), np.bool_)
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            if (x0 != x1 and y0 != y1) or not (0 <= x0 <= shape[1] and 0 <= y0 <= shape[0]):
+                raise ValueError(f"a line from {(x0, y0)} to {(x1, y1)} in a mask of {shape}")
+            if x0 == x1:
+                crossed[min(y0, y1) : max(y0, y1), x0] ^= True
+    return np.logical_xor.accumulate(crossed, axis=1)[:, :-1]
 
 
 def _walked(ways: dict[Corner, list[Corner]]) -> list[Corner]:
