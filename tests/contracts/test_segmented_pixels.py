@@ -15,8 +15,9 @@ from PIL import Image
 from served import serving, starting
 
 import pocketvision
-from pocketvision.bundle import Bundle
+from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
+from pocketvision.errors import UsageError
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.segmentation import forms
 from pocketvision.tasks.segmentation.answer import Segmentation
@@ -106,6 +107,42 @@ def test_a_stream_shows_masks(bundle: Bundle, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 3 and all(each["answers"]["segmentation"]["size"] == [64, 48] for each in lines)
     assert (tmp_path / "drawn.mp4").stat().st_size > 500
+
+
+def test_how_pictures_are_looked_at_is_kept_in_the_bundle(tmp_path: Path) -> None:
+    """Measured in tiles and two scales, kept so: predict, serve and stream look the same way. Finer cells, finer borders."""
+    bundle = segmenter(tmp_path / "bundle")
+    masks = write_pictures(tmp_path / "data")
+    asked = ["--tile", "32", "--scales", "1,1.5"]
+    figures = []
+    for arguments in ([], asked, [*asked, "--keep"], []):
+        with pytest.raises(SystemExit) as ended:
+            main(
+                ["evaluate", str(bundle.folder), str(tmp_path / "data"), "--json", str(tmp_path / "f.json"), *arguments]
+            )
+        assert ended.value.code == 0
+        figures.append(json.loads((tmp_path / "f.json").read_text(encoding="utf-8")))
+    whole, tried, kept, later = (each["miou"] for each in figures)
+    assert whole < tried == kept == later and figures[3]["decided_by"] == {"tile": 32, "scales": [1.0, 1.5]}
+    kept_bundle = read_bundle(bundle.folder)
+    first = tmp_path / "data/images/0.png"
+    expected = Predictor(kept_bundle).answers(first)["segmentation"].mask
+    assert (expected == masks[0]).mean() > (Predictor(bundle).answers(first)["segmentation"].mask == masks[0]).mean()
+    pocketvision.predict(bundle.folder, [first], out=tmp_path / "rows.jsonl", masks="polygons")
+    row = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8"))["answers"]["segmentation"]
+    assert row["mask"]["form"] == "polygons" and (forms.from_json(row["mask"]) == expected).all()
+    assert {each["label"]: each["area"] for each in row["classes"]} == {
+        LABELS[value]: int(count) for value, count in zip(*np.unique(expected, return_counts=True), strict=True)
+    }
+    with serving(bundle.folder) as client:
+        response = client.post("/predict", content=first.read_bytes(), headers={"content-type": "image/png"})
+    told = response.json()["predictions"][0]["answers"]["segmentation"]
+    assert (forms.from_json(told["mask"]) == expected).all()
+    stream(bundle.folder, tmp_path / "data/images", jsonl=tmp_path / "lines.jsonl")
+    line = json.loads((tmp_path / "lines.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert line["answers"]["segmentation"]["classes"] == told["classes"]
+    with pytest.raises(UsageError, match="expected 32 pixels or more"):
+        pocketvision.predict(bundle.folder, [first], tile=7)
 
 
 @pytest.mark.slow
