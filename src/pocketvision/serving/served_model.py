@@ -23,9 +23,9 @@ from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import ModelMetrics, Telemetry
-from pocketvision.tasks.catalog import Answers, decoded, several_inputs
+from pocketvision.tasks.catalog import Answers, several_inputs
 from pocketvision.tasks.task import Detail
-from pocketvision.tasks.viewing import Viewing
+from pocketvision.tasks.viewing import answered, inputs_of
 
 Input = bytes | NDArray[np.float32]
 """An image file's content, or a network's input (3, H, W)."""
@@ -87,14 +87,12 @@ class _Asked:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image on its way to a batch, as one input of the network. brightness: of images; tensors, whose preprocessing was a
-    client's, have none. whole: of a model whose images are several inputs, the image that they are made of, instead of one."""
+    """An image on its way to a batch, as one input of the network or several. brightness: of images; tensors, whose preprocessing
+    was a client's, have none."""
 
-    pixels: Image.Image | NDArray[np.float32]
-    placement: Placement
+    inputs: Sequence[tuple[Image.Image | NDArray[np.float32], Placement]]
     detail: Detail
     brightness: float | None
-    whole: DecodedImage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +184,15 @@ class ServedModel:
         """In a batch thread. 8-bit pixels are kept as they are: a quarter of the memory of the network's input."""
         if not isinstance(asked.source, bytes):
             _, _, height, width = self._shape
-            return _Prepared(asked.source, Placement.of_decoding((width, height)), asked.detail, None)
-        preprocessing, decoded = self.bundle.preprocessing, self._decoded(asked.source)
-        if self._several:
-            return _Prepared(decoded.image, decoded.placement, asked.detail, None, decoded)
-        pixels = preprocessing.pixels(decoded.image)
-        kept = pixels if isinstance(pixels, Image.Image) else preprocessing.normalise(pixels)
-        return _Prepared(kept, preprocessing.placement(decoded.placement), asked.detail, brightness_of_crop(pixels))
+            return _Prepared([(asked.source, Placement.of_decoding((width, height)))], asked.detail, None)
+        preprocessing = self.bundle.preprocessing
+        inputs = inputs_of(self.tasks, self._decoded(asked.source), preprocessing)
+        brightness = sum(brightness_of_crop(image) for image, _ in inputs) / len(inputs)
+        kept = [
+            (image if isinstance(image, Image.Image) else preprocessing.normalise(image), place)
+            for image, place in inputs
+        ]
+        return _Prepared(kept, asked.detail, brightness)
 
     def _decoded(self, content: bytes) -> DecodedImage:
         preprocessing, settings = self.bundle.preprocessing, self._settings
@@ -202,37 +202,20 @@ class ServedModel:
         return decode_image(content, max_pixels=settings.max_pixels, formats=settings.formats, white_level=white)
 
     def _run(self, items: Sequence[_Prepared]) -> list[_ModelOutput]:
-        """In a batch thread: inputs together, images that are several inputs one after the other."""
-        found: dict[int, _ModelOutput] = {}
-        plain = [place for place, item in enumerate(items) if item.whole is None]
-        outputs = self._outputs([items[place].pixels for place in plain]) if plain else {}
-        end = 0
-        for detail, group in groupby(plain, lambda place: items[place].detail):
+        """In a batch thread."""
+        outputs = self._outputs([pixels for item in items for pixels, _ in item.inputs])
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise ValueError("the network's answer is not a number")
+        found, end = [], 0
+        for detail, group in groupby(items, lambda item: item.detail):
             together = list(group)
-            start, end = end, end + len(together)
-            own = _rows(outputs, start, end)
-            answers = decoded(self.tasks, own, [items[place].placement for place in together], detail)
-            for row, (place, answer) in enumerate(zip(together, answers, strict=True)):
-                found[place] = _ModelOutput(answer, _rows(own, row, row + 1), items[place].brightness)
-        for place, item in enumerate(items):
-            if item.whole is not None:
-                found[place] = self._viewed(item.whole, item.detail)
-        return [found[place] for place in range(len(items))]
-
-    def _viewed(self, image: DecodedImage, detail: Detail) -> _ModelOutput:
-        """Some inputs of an image at a time: a large one's are never all in memory."""
-        viewing, brightness = Viewing(self.tasks, image, self.bundle.preprocessing, detail), list[float]()
-        for pixels in viewing.batches(self._shape[0]):
-            brightness.extend(brightness_of_crop(each) for each in pixels)
-            viewing.add(
-                self._outputs(
-                    [
-                        each if isinstance(each, Image.Image) else self.bundle.preprocessing.normalise(each)
-                        for each in pixels
-                    ]
-                )
-            )
-        return _ModelOutput(viewing.answers(), viewing.outputs, sum(brightness) / len(brightness))
+            placements = [[place for _, place in item.inputs] for item in together]
+            start, end = end, end + sum(map(len, placements))
+            answers = answered(self.tasks, _rows(outputs, start, end), placements, detail)
+            for item, answer in zip(together, answers, strict=True):
+                found.append(_ModelOutput(answer, _rows(outputs, start, start + len(item.inputs)), item.brightness))
+                start += len(item.inputs)
+        return found
 
     def _outputs(self, inputs: Sequence[Image.Image | NDArray[np.float32]]) -> Outputs:
         """Of the graph, in runs of at most a batch. The thread's buffer is filled anew each time: the system would have to clear
@@ -249,10 +232,7 @@ class ServedModel:
                 else:
                     place[...] = pixels
             runs.append(self._backend.run(images[: len(part)]))
-        outputs = runs[0] if len(runs) == 1 else {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise ValueError("the network's answer is not a number")
-        return outputs
+        return runs[0] if len(runs) == 1 else {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
 
 
 def _rows(outputs: Outputs, start: int, end: int) -> Outputs:
