@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer.main
 from bursts import features_of_pixels
+from colour_segmenter import segmenter
+from colour_segmenter import write_pictures as coloured_pictures
 from composed_pictures import write_pictures, write_tasks
 from data.boxes.drawn_sets import voc
 from data.masks.masked_sets import mask_folder
@@ -126,6 +128,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
     voc(folder).rename(folder / "cells")
     write_tasks(folder / "scenes", write_pictures(folder / "scenes", 16))
     mask_folder(folder).rename(folder / "streets")
+    segmenter(folder / "runs/streets/bundle")
+    coloured_pictures(folder / "more-streets")
     (folder / "key.txt").write_text("any-key", encoding="utf-8")  # the server wants none
     detector(folder / "detector/bundle")
     (folder / "new").mkdir()

@@ -30,9 +30,8 @@ from pocketvision.bundle_manifest import (
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.json_text import json_text
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.tasks.catalog import task_named, viewed_as
+from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.manifest import TaskManifest, decided_by, is_task_name
-from pocketvision.tasks.task import ViewOptions
 from pocketvision.utf8_path import utf8_path
 
 __all__ = [
@@ -87,12 +86,6 @@ class Bundle:
     def only_kind(self) -> str | None:
         """Of its task, whose truth data has to have; None where there are several, each of which some data may lack."""
         return self.task.kind if len(self.tasks) == 1 else None
-
-    def looked_at(self, views: ViewOptions) -> "Bundle":
-        """The same, in memory alone, with large pictures looked at as a caller asks. UsageError where that has no sense."""
-        if not views:
-            return self
-        return replace(self, manifest=replace(self.manifest, tasks=viewed_as(self.tasks, views)))
 
     @property
     def asked_labels(self) -> tuple[str, ...] | None:

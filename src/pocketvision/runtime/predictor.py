@@ -1,7 +1,7 @@
 """From images to answers: one at a time, a few, or an endless stream, always with the same answers."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,7 +19,7 @@ from pocketvision.preprocessing import MAX_PIXELS, ImageSource, Placement, decod
 from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
-from pocketvision.tasks.catalog import Answers, decoded, several_inputs
+from pocketvision.tasks.catalog import Answers, decoded, several_inputs, viewed_as
 from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.tasks.viewing import Viewing
 
@@ -68,7 +68,8 @@ class Predictor:
         threads: cores to use at most; None takes every core this process may use; UsageError for fewer than one. device: in the
         backend's words. detail: how much of the answers is wanted. views: how large pictures are looked at, where that is not
         as the bundle says; UsageError where it has no sense."""
-        self.bundle = bundle = bundle.looked_at(views)
+        tasks = viewed_as(bundle.tasks, views)
+        self.bundle = bundle = replace(bundle, manifest=replace(bundle.manifest, tasks=tasks)) if views else bundle
         self.labels = bundle.labels
         self.backend = (
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)

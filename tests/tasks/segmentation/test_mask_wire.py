@@ -59,7 +59,7 @@ def test_classes_are_told_by_the_mask_s_values() -> None:
     answer = decode({"logits": values}, [Placement.of_decoding((4, 3))], task, Detail())[0]
     told = WIRE.to_json(answer, Detail())
     assert [(each["label"], each["value"]) for each in told["classes"]] == [("tree", 2), ("sky", 0), ("road", 1)]
-    assert [each["area"] for each in told["classes"]] == [6, 3, 2]
+    assert [each["area"] for each in told["classes"]] == [6, 4, 2]
     assert "mask" not in WIRE.to_json(answer, Detail(masks=False))
     assert WIRE.to_json(answer, Detail(mask_form="png"))["mask"]["form"] == "png"
     read = WIRE.from_json(told)
