@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pocketvision.data.finding import Finding
 from pocketvision.data.inspection import Inspection
+from pocketvision.data.masks.neighbours import neighbour_findings
 from pocketvision.data.samples import Samples
 from pocketvision.printable import counted, quoted
 from pocketvision.tasks.segmentation.truth import SEGMENTATION, MaskLabels
@@ -28,6 +29,7 @@ def mask_findings(samples: Samples, inspection: Inspection) -> Iterator[Finding]
         yield from _pixels(truth)
         yield from _images(truth, samples)
         yield from _rare(truth, inspection)
+        yield from neighbour_findings(samples, inspection)
 
 
 def _pixels(truth: MaskLabels) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ const TEXTS = {
 //   unsure(answer)         whether it looks like a guess
 //   headline(answer, page) elements that stand on the picture
 //   details(answer, page)  elements that stand below it
+//   controls(page)         where there is something to choose for all answers of the kind: elements that stand beside the pictures
 //   over(answer, page)     where there is something to show in a place: shapes over the picture, in pixels of the upright image
 // page: { element(tag, words, class), translated(tag, name of a text, class), percent(share), shape(SVG tag, attributes, words),
 // labels (the task's, in index order), and for over() width and height of the image and size, that of its letters }.
@@ -117,6 +118,7 @@ async function loadModules() {
       for (const [key, value] of Object.entries(words)) if (TEXTS[name]) TEXTS[name][`${kind}.${key}`] = value;
     }
     modules[kind] = module;
+    at("controls").append(...(module.controls?.({ element, translated: (tag, name) => translated(tag, `${kind}.${name}`) }) ?? []));
   }));
 }
 

@@ -1,12 +1,18 @@
 // Shows a mask on the server's page; serving/page/page.js says what such a module exports.
 const NAMED = 3;
 const WORTH_NAMING = 0.005;
-const OPACITY = 0.55;
+const OPACITY = 0.55; // as page.css has it before anybody moves the slider
 const NOTHING = 255;
 
 export const texts = {
-  en: { none: "nothing", "figure.mIoU": ({ value, set, images }) => `mean IoU ${value} % on ${images} ${set} images` },
-  ko: { none: "없음", "figure.mIoU": ({ value, set, images }) => `${set} 이미지 ${images}장에서 평균 IoU ${value} %` },
+  en: {
+    none: "nothing", opacity: "Opacity of masks",
+    "figure.mIoU": ({ value, set, images }) => `mean IoU ${value} % on ${images} ${set} images`,
+  },
+  ko: {
+    none: "없음", opacity: "마스크 불투명도",
+    "figure.mIoU": ({ value, set, images }) => `${set} 이미지 ${images}장에서 평균 IoU ${value} %`,
+  },
 };
 export const columns = ["classes", "shares"];
 export const cells = ({ classes }) => [
@@ -53,10 +59,20 @@ const painted = ({ width, height, values, lengths }) => {
   return canvas.toDataURL();
 };
 
+// One for all pictures, those to come too.
+export function controls({ element, translated }) {
+  const label = element("label");
+  const range = element("input");
+  Object.assign(range, { type: "range", min: 0, max: 1, step: 0.05, value: OPACITY });
+  range.oninput = () => document.documentElement.style.setProperty("--mask-opacity", range.value);
+  label.append(translated("span", "opacity"), range);
+  return [label];
+}
+
 export function over({ mask }, { shape }) {
   if (!mask || mask.form !== "rle") return [];
   const { width, height } = mask;
-  return [shape("image", { href: painted(mask), x: 0, y: 0, width, height, opacity: OPACITY, preserveAspectRatio: "none" })];
+  return [shape("image", { href: painted(mask), x: 0, y: 0, width, height, class: "mask", preserveAspectRatio: "none" })];
 }
 
 export function details({ classes }, { element, percent }) {
