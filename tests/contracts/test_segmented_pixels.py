@@ -162,7 +162,8 @@ def test_the_page_lays_the_mask_over_the_picture(bundle: Bundle, tmp_path: Path,
         seen = "getComputedStyle(document.querySelector('#answers .over image')).opacity"
         assert float(str(browser.run(seen))) == pytest.approx(0.55)
         browser.run(
-            "const range = document.querySelector('#controls input'); range.value = 0.2; range.dispatchEvent(new Event('input')); 1"
+            "const range = document.querySelector('#controls input'); range.value = 0.2;"
+            "range.dispatchEvent(new Event('input')); 1"
         )
         assert float(str(browser.run(seen))) == pytest.approx(0.2)
     picture = Image.open(io.BytesIO(base64.b64decode(str(laid).partition(",")[2])))
