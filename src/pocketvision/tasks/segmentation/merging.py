@@ -184,7 +184,7 @@ class Kept:
         """In cells `step` times as wide and high as the grid's."""
         (height, width), step = self._cells, self._step
         counts = [np.minimum(step, side - np.arange(0, side, step)) for side in (height, width)]
-        values: Floats = self._sums / (counts[0][:, None] * counts[1]).astype(np.float32)
+        values: Floats = np.divide(self._sums, np.outer(*counts).astype(np.float32))
         scale = np.diag([width / (self._size[0] * step), height / (self._size[1] * step), 1.0])
         return Logits(values, Placement(self._size, scale, (values.shape[2], values.shape[1])))
 
