@@ -1,5 +1,4 @@
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +10,15 @@ from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, RunRecord
+from pocketvision.progress import EpochRecord
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.reporting.parts import ClassCounts
 
 
-@dataclass(frozen=True)
-class Epoch:
+def epoch(stage: int, number: int, val_loss: float = 0.6) -> EpochRecord:
     """One row of a history."""
-
-    stage: int
-    epoch: int
-    train_loss: float = 0.5
-    train_accuracy: float = 0.8
-    val_loss: float = 0.6
-    val_accuracy: float = 0.75
-    lr: float = 1e-3
-    seconds: float = 1.5
-    images_per_second: float = 321.0
-    tasks: Mapping[str, float] = field(default_factory=dict)
+    return EpochRecord(stage, number, 0.5, 0.8, val_loss, 0.75, 1e-3, 1.5, 321.0)
 
 
 MakeEvaluation = Callable[..., Evaluation]
@@ -59,7 +48,7 @@ def make_evaluation(tmp_path: Path) -> MakeEvaluation:
 @pytest.fixture
 def full_record(make_evaluation: MakeEvaluation) -> RunRecord:
     """A record in which no part is left out."""
-    history = [Epoch(1, 1), Epoch(1, 2, val_loss=0.5), Epoch(2, 1, val_loss=0.4)]
+    history = [epoch(1, 1), epoch(1, 2, val_loss=0.5), epoch(2, 1, val_loss=0.4)]
     return RunRecord(
         title="leaves",
         created="2026-11-22T10:00:00+00:00",

@@ -12,7 +12,7 @@ from pocketvision.data.delimited_text import is_utf8, not_utf8
 from pocketvision.data.embedded_images import EmbeddedImages
 from pocketvision.data.label_columns import LabelColumn
 from pocketvision.data.left_out import LeftOutCounter, merged
-from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
+from pocketvision.data.samples import Samples, split_of_cell
 from pocketvision.data.table_paths import TablePaths, not_there
 from pocketvision.data.table_rows import TableRow
 from pocketvision.errors import UsageError
@@ -101,12 +101,7 @@ class RowIndex:
         return row.path
 
     def _split(self, row: TableRow) -> int:
-        split = SPLIT_NAMES.get((row.split or "").strip().lower())
-        if split is None:
-            raise UsageError(
-                f"{self._where(row)}: the split is {quoted(row.split or '')}. Expected {', '.join(SPLITS)}."
-            )
-        return split
+        return split_of_cell(row.split or "", self._where(row))
 
     def _where(self, row: TableRow) -> str:
         return f"{self.table}, {row.place}"

@@ -11,6 +11,7 @@ from pocketvision.data.finding import Finding
 from pocketvision.data.left_out import LeftOut
 from pocketvision.data.origin import Origin
 from pocketvision.errors import UsageError
+from pocketvision.printable import quoted
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.truth import Strata, Truth, together
 
@@ -156,3 +157,11 @@ class Samples:
         if len(splits) != len(self):
             raise ValueError(f"{len(splits)} splits for {len(self)} samples")
         return replace(self, splits=splits.astype(np.int8))
+
+
+def split_of_cell(cell: str, where: str) -> int:
+    """An index into SPLITS. Raises UsageError, with `where`, for a cell that names none."""
+    split = SPLIT_NAMES.get(cell.strip().lower())
+    if split is None:
+        raise UsageError(f"{where}: the split is {quoted(cell)}. Expected {', '.join(SPLITS)}.")
+    return split

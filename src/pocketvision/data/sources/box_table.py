@@ -8,7 +8,7 @@ from pocketvision.data.boxes.reading import Drawn, Ending
 from pocketvision.data.boxes.shapes import number
 from pocketvision.data.delimited_text import Record, open_delimited
 from pocketvision.data.origin import SourceOptions
-from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
+from pocketvision.data.samples import Samples, split_of_cell
 from pocketvision.data.several_labels import LabelUse, refuse_several_labels
 from pocketvision.data.sources.source import ASKED, LAYOUT, Source
 from pocketvision.data.sources.table_look import is_table, look_into
@@ -54,7 +54,7 @@ def _add(drawn: Drawn, record: Record, columns: BoxColumns, near: list[Path]) ->
     cells = record.cells
     name, label = cells[columns.path], cells[columns.label].strip()
     where = f"{drawn.where}, line {record.line}"
-    split = _split(cells[columns.split], where) if columns.split is not None else -1
+    split = split_of_cell(cells[columns.split], where) if columns.split is not None else -1
     size = None if columns.size is None else (number(cells[columns.size[0]]), number(cells[columns.size[1]]))
     group = "" if columns.group is None else cells[columns.group].strip()
     path = drawn.pictures.find(name, near, split) or drawn.pictures.find(f"{name}.jpg", near, split)
@@ -68,13 +68,6 @@ def _add(drawn: Drawn, record: Record, columns: BoxColumns, near: list[Path]) ->
             "neither for an image without objects."
         )
     drawn.box(row, label, corners_of([number(side) for side in sides], columns.form))
-
-
-def _split(cell: str, where: str) -> int:
-    split = SPLIT_NAMES.get(cell.strip().lower())
-    if split is None:
-        raise UsageError(f"{where}: the split is {quoted(cell)}. Expected {', '.join(SPLITS)}.")
-    return split
 
 
 BOX_TABLE = Source(

@@ -11,7 +11,7 @@ from pocketvision.data.masks.class_table import class_table
 from pocketvision.data.masks.folder import Masked, samples_of
 from pocketvision.data.masks.pairing import Pair, Pairs
 from pocketvision.data.origin import SourceOptions
-from pocketvision.data.samples import SPLIT_NAMES, SPLITS, Samples
+from pocketvision.data.samples import Samples, split_of_cell
 from pocketvision.data.sources.source import LAYOUT, Source
 from pocketvision.data.sources.table_look import is_table, look_into
 from pocketvision.data.table_paths import TablePaths
@@ -64,7 +64,9 @@ def read(path: Path, options: SourceOptions) -> Samples:
             elif image in pairs:
                 several.append(mask)
             else:
-                split = -1 if columns.split is None else _split(cells[columns.split], f"{path}, line {record.line}")
+                split = (
+                    -1 if columns.split is None else split_of_cell(cells[columns.split], f"{path}, line {record.line}")
+                )
                 group = "" if columns.group is None else cells[columns.group].strip()
                 pairs[image] = mask, split, group
     found = Pairs(
@@ -101,13 +103,6 @@ def _columns(table: Path, header: Sequence[str], path: str, split: str, group: s
         header.index(split) if split in header else None,
         header.index(group) if group in header else None,
     )
-
-
-def _split(cell: str, where: str) -> int:
-    split = SPLIT_NAMES.get(cell.strip().lower())
-    if split is None:
-        raise UsageError(f"{where}: the split is {quoted(cell)}. Expected {', '.join(SPLITS)}.")
-    return split
 
 
 MASK_TABLE = Source(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pocketvision.tasks.measuring import TaskEvaluation
 from pocketvision.tasks.reporting.charts import Draw
+from pocketvision.tasks.reporting.formats import percent
 
 PlainValue = str | int | float | bool | None | Sequence[str] | Sequence[float] | Mapping[str, float]
 
@@ -73,6 +74,11 @@ class Column:
     cell: Callable[[Any], str]
 
 
+def percent_column(name: str) -> Column:
+    """Of the metrics' figure `name`, a share."""
+    return Column(name, lambda metrics: percent(metrics.figures[name]))
+
+
 # What is said first: pictures that are wrong, then answers, classes, data, the training, and what else.
 SUSPECTS, ANSWERS, WEAKEST, DATA, TRAINING, PICTURES, REST = range(7)
 
@@ -93,7 +99,7 @@ class TaskReport:
     """folder: holds templates/, with headline.html.j2 and the sections', and texts/LANGUAGE.json.
 
     sections: that there is something for, in order. values: what its templates read, beside `evaluation`, `metrics`, `task` and
-    `prefix`. advice: in any order. plots: by name. columns: see Column. figures: for JSON, beside those of the metrics.
+    `prefix`. advice: in any order. columns: see Column. plots: by name. figures: for JSON, beside those of the metrics.
     watched: whether the share of right answers, which a training tells of its own images, is the headline's figure: then the two
     are compared.
     """
@@ -102,7 +108,7 @@ class TaskReport:
     sections: Callable[[Subject], Sequence[Section]]
     values: Callable[[Subject], Mapping[str, Any]]
     advice: Callable[[Subject, Run], Sequence[Advice]]
-    plots: Callable[[Subject], Mapping[str, Plot]]
     columns: tuple[Column, ...]
-    figures: Callable[[TaskEvaluation], dict[str, Any]]
+    plots: Callable[[Subject], Mapping[str, Plot]] = lambda _: {}
+    figures: Callable[[TaskEvaluation], dict[str, Any]] = lambda _: {}
     watched: bool = False

@@ -18,12 +18,11 @@ from pocketvision.tasks.reporting.parts import (
     REST,
     WEAKEST,
     Advice,
-    Column,
-    Plot,
     Run,
     Section,
     Subject,
     TaskReport,
+    percent_column,
 )
 
 FEW = 20
@@ -96,16 +95,10 @@ def _advice(subject: Subject, run: Run) -> Sequence[Advice]:
     return found
 
 
-def _cell(name: str) -> Column:
-    return Column(name, lambda metrics: percent(metrics.figures[name]))
-
-
 REPORT = TaskReport(
     folder=Path(__file__).parent,
     sections=_sections,
     values=_values,
     advice=_advice,
-    plots=lambda _: dict[str, Plot](),
-    columns=(_cell("ap50"), _cell("ap75"), _cell("ar_100")),
-    figures=lambda _: {},
+    columns=(percent_column("ap50"), percent_column("ap75"), percent_column("ar_100")),
 )

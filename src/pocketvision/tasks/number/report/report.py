@@ -12,18 +12,7 @@ from pocketvision.tasks.number.metrics import NumberMetrics
 from pocketvision.tasks.number.record import stacked
 from pocketvision.tasks.number.report.plots import Numbers, draw_errors, draw_scatter
 from pocketvision.tasks.reporting.formats import percent
-from pocketvision.tasks.reporting.parts import (
-    ANSWERS,
-    DATA,
-    WEAKEST,
-    Advice,
-    Column,
-    Plot,
-    Run,
-    Section,
-    Subject,
-    TaskReport,
-)
+from pocketvision.tasks.reporting.parts import ANSWERS, DATA, WEAKEST, Advice, Column, Run, Section, Subject, TaskReport
 from pocketvision.tasks.reporting.thumbnails import worst_pictures
 
 _ENDS = 0.2
@@ -87,11 +76,9 @@ REPORT = TaskReport(
     sections=_sections,
     values=_values,
     advice=_advice,
-    plots=lambda _: dict[str, Plot](),
     columns=(
         Column("mae", lambda metrics: short(metrics.mae)),
         Column("rmse", lambda metrics: short(metrics.rmse)),
         Column("covered", lambda metrics: percent(metrics.covered)),
     ),
-    figures=lambda _: {},
 )

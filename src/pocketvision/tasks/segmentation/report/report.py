@@ -15,12 +15,11 @@ from pocketvision.tasks.reporting.parts import (
     REST,
     WEAKEST,
     Advice,
-    Column,
-    Plot,
     Run,
     Section,
     Subject,
     TaskReport,
+    percent_column,
 )
 from pocketvision.tasks.segmentation.decode import thresholds_of
 from pocketvision.tasks.segmentation.metrics import ClassFigures, SegmentationMetrics
@@ -115,16 +114,10 @@ def _advice(subject: Subject, run: Run) -> Sequence[Advice]:
     return found
 
 
-def _cell(name: str) -> Column:
-    return Column(name, lambda metrics: percent(metrics.figures[name]))
-
-
 REPORT = TaskReport(
     folder=Path(__file__).parent,
     sections=_sections,
     values=_values,
     advice=_advice,
-    plots=lambda _: dict[str, Plot](),
-    columns=(_cell("dice"), _cell("pixel_accuracy"), _cell("boundary_f1")),
-    figures=lambda _: {},
+    columns=(percent_column("dice"), percent_column("pixel_accuracy"), percent_column("boundary_f1")),
 )

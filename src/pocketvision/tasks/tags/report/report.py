@@ -9,18 +9,7 @@ import numpy as np
 
 from pocketvision.tasks.measuring import TaskEvaluation
 from pocketvision.tasks.reporting.formats import figure, percent
-from pocketvision.tasks.reporting.parts import (
-    ANSWERS,
-    DATA,
-    WEAKEST,
-    Advice,
-    Column,
-    Plot,
-    Run,
-    Section,
-    Subject,
-    TaskReport,
-)
+from pocketvision.tasks.reporting.parts import ANSWERS, DATA, WEAKEST, Advice, Column, Run, Section, Subject, TaskReport
 from pocketvision.tasks.reporting.thumbnails import worst_pictures
 from pocketvision.tasks.tags.metrics import TagFigures, TagMetrics
 from pocketvision.tasks.tags.record import stacked
@@ -115,11 +104,9 @@ REPORT = TaskReport(
     sections=_sections,
     values=_values,
     advice=_advice,
-    plots=lambda _: dict[str, Plot](),
     columns=(
         Column("f1_micro", lambda metrics: figure(metrics.f1_micro)),
         Column("f1_macro", lambda metrics: figure(metrics.f1_macro)),
         Column("exact", lambda metrics: percent(metrics.exact)),
     ),
-    figures=lambda _: {},
 )
