@@ -23,8 +23,8 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "Detail, and the option that makes one: of the shell, of Python, of requests",
         "top_k",
         "cli/client.py cli/display.py cli/predict.py cli/stream.py client/async_client.py client/requests.py "
-        "client/session.py client/sync_client.py client/sync_session.py serving/request_options.py streaming/lines.py "
-        "workflows/client.py workflows/predict.py workflows/stream.py",
+        "client/session.py client/sync_client.py client/sync_session.py client/wanted.py serving/request_options.py "
+        "streaming/lines.py workflows/client.py workflows/predict.py workflows/stream.py",
     ),
     (
         "an option of the shell and of Python, a setting in records; it is of any task's headline, in points",

@@ -87,7 +87,7 @@ def test_a_websocket_gets_each_answer_with_its_picture(server: LiveServer) -> No
                 picture = viewer.recv(timeout=10)
                 assert isinstance(picture, bytes)
                 assert (answer["frame"], round(number_in(picture), -1)) == (number, number)
-                viewer.send("what a viewer says is not listened to")
+                viewer.send(b"what a viewer says in binary is not listened to")
                 send_frame(publisher, number + 50)
             (stream,) = server.streams()
             assert (stream["name"], stream["viewers"], stream["frames"], stream["publishing"]) == ("door", 1, 4, True)
@@ -95,6 +95,26 @@ def test_a_websocket_gets_each_answer_with_its_picture(server: LiveServer) -> No
     metrics = httpx.get(f"{server.url}/metrics").text
     assert "pocketvision_live_frames_total 4.0" in metrics
     assert "pocketvision_live_viewers 0.0" in metrics
+
+
+def test_a_viewer_s_options_reach_the_publisher(server: LiveServer) -> None:
+    with server.publisher() as publisher, server.viewer(origin=server.url) as viewer:
+        assert send_frame(publisher, 50)["type"] == "taken"
+        assert viewer.recv(timeout=10) and viewer.recv(timeout=10)
+        asked = {"type": "options", "tasks": ["detection"], "details": {"detection": {"min_score": 0.4}}}
+        viewer.send(json.dumps(asked))
+        for wrong, said in (
+            ({"type": "options", "tusks": []}, "did you mean tasks?"),
+            ({"type": "options", "details": {"detection": {"min_score": 2}}}, "a number from 0 to 1"),
+            ({"type": "option"}, "must be options"),
+            ({"type": "options", "tasks": ["x" * 3000]}, "2048"),
+        ):
+            viewer.send(json.dumps(wrong))
+            error = json.loads(viewer.recv(timeout=10))
+            assert error["type"] == "error" and said in error["detail"]
+        assert send_frame(publisher, 100) == asked, "the last good ones"
+        assert json.loads(publisher.recv(timeout=10))["type"] == "taken"
+        assert send_frame(publisher, 150)["type"] == "taken", "once"
 
 
 def test_a_viewer_that_was_away_gets_the_newest_frame(server: LiveServer) -> None:

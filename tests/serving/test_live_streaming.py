@@ -102,6 +102,24 @@ def test_the_commands_show_a_stream(start, tiny_bundle: Bundle, tmp_path: Path) 
     assert all(by_frame[answer["frame"]] == answer for answer, _ in seen)  # the same answers as in the file
 
 
+def test_a_viewer_switches_the_tasks_of_a_running_stream(tiny_bundle: Bundle) -> None:
+    with live_server(tiny_bundle) as running, ExitStack() as opened:
+        opened.enter_context(streaming(tiny_bundle, f"{running.url}/live/door", fps=20, top_k=3))
+        until(lambda: running.streams())
+        viewer = opened.enter_context(running.viewer(origin=running.url))
+
+        def tops() -> int:
+            while isinstance(message := viewer.recv(timeout=10), bytes):
+                pass
+            return len(json.loads(message)["answers"]["classification"]["top"])
+
+        assert tops() == 3
+        viewer.send(json.dumps({"type": "options", "details": {"classification": {"top_k": 1}}}))
+        until(lambda: tops() == 1)
+        viewer.send(json.dumps({"type": "options"}))
+        until(lambda: tops() == 3)
+
+
 def test_a_server_that_restarts_is_published_to_again_and_the_stream_goes_on(tiny_bundle: Bundle) -> None:
     frames: list[int] = []
     with ExitStack() as opened:

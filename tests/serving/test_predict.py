@@ -48,7 +48,7 @@ def test_the_three_ways_to_ask_answer_as_the_predictor(client: TestClient, tiny_
         assert [each["label"] for each in prediction["top"]] == [label for label, _ in expected.top(5)]
         assert document["model"]["name"] == "tiny"
         assert len(document["model"]["version"]) == 12
-        assert set(prediction["timings"]) == {"decode_ms", "queue_ms", "inference_ms", "batch"}
+        assert set(prediction["timings"]) == {"decode_ms", "queue_ms", "inference_ms", "batch", "answer_ms", "total_ms"}
         assert document["request_id"] == answer.headers["x-request-id"]
 
 
@@ -177,7 +177,7 @@ def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(
     def broken(*_: object) -> None:
         raise KeyError("a secret")
 
-    monkeypatch.setattr("pocketvision.serving.predict_routes.prediction_answer", broken)
+    monkeypatch.setattr("pocketvision.serving.asking.prediction_answer", broken)
     answer = client.post("/predict", content=picture("red"), headers={"content-type": "image/jpeg"})
     document = problem(answer, 500, "internal-error")
     assert "secret" not in answer.text

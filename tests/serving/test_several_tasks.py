@@ -95,7 +95,7 @@ def test_one_form_over_http_websockets_and_in_lines(
         assert told == {"sides": {"kind": "halves", "headline": "nothing", "finds": []}}
         socket.send_json({"type": "image_analysis", "tasks": ["halves"]})
         socket.send_bytes(photo.read_bytes())
-        assert socket.receive_json()["detail"] == "tasks must be a list out of classification, sides."
+        assert socket.receive_json()["detail"] == "Unknown task 'halves'. Known: classification, sides."
     predict(two_tasks.folder, [photo], out=tmp_path / "rows.jsonl", top_k=5)
     stream(two_tasks.folder, photo, jsonl=tmp_path / "frames.jsonl", top_k=5)
     for name in ("rows", "frames"):
@@ -179,7 +179,11 @@ def test_no_number_of_any_output_may_be_none(two_tasks: Bundle, monkeypatch: pyt
 
         monkeypatch.setattr(OnnxBackend, "run", broken)
         answer = client.post("/predict", content=picture("red"), headers={"content-type": "image/jpeg"})
-        assert answer.status_code == 500
+        (predicted,) = answer.json()["predictions"]
+        assert list(predicted["answers"]) == ["sides"], "the other task is not to blame"
+        assert predicted["problems"]["classification"]["type"].endswith("model-failed")
+        tensor = {"name": "images", "datatype": "FP32", "shape": [1, 3, 16, 16], "data": [0.0] * 768}
+        assert client.post("/v2/models/tiny/infer", json={"inputs": [tensor]}).status_code == 500
 
 
 def test_open_inference_has_the_graphs_outputs(client: TestClient, photo: Path) -> None:

@@ -68,8 +68,8 @@ def test_wrong_values_in_a_form_are_refused_as_in_the_query(two: TestClient) -> 
 @pytest.mark.parametrize(
     ("query", "hint"),
     [
-        ("modell=second", "did you mean model?"),
-        ("Model=second", "did you mean model?"),
+        ("modell=second", "did you mean model"),
+        ("Model=second", "did you mean model"),
         ("topk=1", "did you mean top_k?"),
         ("top-k=1", "did you mean top_k?"),
         ("versoin=1", "did you mean version?"),
@@ -87,7 +87,7 @@ def test_unknown_names_of_a_query(two: TestClient, path: str, query: str, hint: 
     assert len(detail) < 1000
 
 
-@pytest.mark.parametrize(("name", "hint"), [("modle", "did you mean model?"), ("threshold", "It may have top_k")])
+@pytest.mark.parametrize(("name", "hint"), [("modle", "did you mean model"), ("threshold", "It may have top_k")])
 def test_unknown_names_of_a_form_and_of_json(two: TestClient, name: str, hint: str) -> None:
     assert hint in refusal(two.post("/predict", files={"file": RED}, data={name: "second"}))
     assert name in refusal(two.post("/predict_base64", json={"image": TEXT, name: "second"}))
@@ -163,7 +163,7 @@ def test_unknown_names_of_messages(two: TestClient) -> None:
         socket.send_json({"type": "image_analysis", "request_id": "a", "image": TEXT, "model": "second"})
         assert socket.receive_json()["model"]["name"] == "second"
         for message, hint in (
-            ({"type": "image_analysis", "image": TEXT, "modell": "second"}, "did you mean model?"),
+            ({"type": "image_analysis", "image": TEXT, "modell": "second"}, "did you mean model"),
             ({"type": "image_analysis", "imgae": TEXT}, "did you mean image?"),
             ({"type": "health_check", "model": "second"}, "It may have type, request_id"),
             ({"type": "image-analysis", "image": TEXT}, "did you mean image_analysis?"),

@@ -62,7 +62,7 @@ def test_text_and_binary_images_are_answered_by_their_ids(client: TestClient) ->
         ('{"type": "image_analysis", "image": "%"}', "invalid-base64"),
         ('{"type": "image_analysis", "image": 3}', "invalid-request"),
         ('{"type": "image_analysis", "image": "QUJD", "tasks": ["detection"]}', "unknown-task"),
-        ('{"type": "image_analysis", "image": "QUJD", "tasks": [{}]}', "unknown-task"),
+        ('{"type": "image_analysis", "image": "QUJD", "tasks": [{}]}', "invalid-request"),
         ('{"type": "image_analysis", "image": "QUJD", "model": "x"}', "unknown-model"),
         ('{"type": "image_analysis", "image": "QUJD", "top_k": 0}', "invalid-request"),
         ('{"type": "image_analysis", "image": "QUJD"}', "unreadable-image"),

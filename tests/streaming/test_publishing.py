@@ -267,7 +267,7 @@ def test_a_server_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch, ca
     ],
 )
 def test_an_address_that_is_none_says_what_is_expected(text: str) -> None:
-    with pytest.raises(UsageError, match="live/NAME") as refused, find_output(text).open(text):
+    with pytest.raises(UsageError, match="live/NAME") as refused, find_output(text).open(text, print):
         pass
     assert "secret" not in str(refused.value)
 

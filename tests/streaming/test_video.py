@@ -233,13 +233,13 @@ def test_an_mp4_is_finished_whatever_ends_it_and_not_there_without_a_picture(tmp
 
 def test_a_window_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"pocketvision\[window\]"), find_output("window").open("window"):
+    with pytest.raises(MissingExtraError, match=r"pocketvision\[window\]"), find_output("window").open("window", print):
         pass
     if sys.platform.startswith("linux"):
         monkeypatch.setitem(sys.modules, "cv2", type(sys)("cv2"))
         monkeypatch.delenv("DISPLAY", raising=False)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-        with pytest.raises(UsageError, match="needs a display"), find_output("window").open("window"):
+        with pytest.raises(UsageError, match="needs a display"), find_output("window").open("window", print):
             pass
     with pytest.raises(UsageError, match=r"FILE\.mp4"):
         find_output("video.avi")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, ThenModel, listed
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import JsonFile
 from pocketvision.cli.terminal import standard_input, stderr, stdout, write_cells, write_line
@@ -12,7 +13,8 @@ from pocketvision.printable import counted
 from pocketvision.redaction import redacted_url
 
 if TYPE_CHECKING:
-    from pocketvision.client import RequestFailedError
+    from pocketvision.client import RequestFailedError, Wanted
+    from pocketvision.workflows.client import RemoteSummary
 
 app = typer.Typer(
     help="Ask a server that `pocketvision serve` started.",
@@ -29,20 +31,43 @@ KeyFile = Annotated[
 ]
 
 
+Images = Annotated[
+    list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
+]
+Out = Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")]
+TopK = Annotated[int, typer.Option(min=1, max=1000, help="How many labels an image gets.")]
+Model = Annotated[str | None, typer.Option(help="The model's name.  [default: the server's first]")]
+Version = Annotated[str | None, typer.Option(help="The model's version.  [default: its last]")]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help="Several models about each picture, which the server decodes once; with commas."
+    ),
+]
+Concurrency = Annotated[int, typer.Option(min=1, max=1024, help="Images asked about at once.")]
+Timeout = Annotated[float, typer.Option(min=0.01, help="Seconds that an attempt may take.")]
+Retries = Annotated[int, typer.Option(min=0, help="Attempts after an image's first.")]
+Deadline = Annotated[float, typer.Option(min=0.01, help="Seconds for an image with all its attempts.")]
+
+
 @app.command()
 def predict(
     url: Url,
-    images: Annotated[
-        list[str], typer.Argument(help="Files, folders, globs, or - for standard input: a list of paths, or a picture.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Write rows to this .csv or .jsonl file.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=1000, help="How many labels an image gets.")] = 1,
-    model: Annotated[str | None, typer.Option(help="The model's name.  [default: the server's first]")] = None,
-    version: Annotated[str | None, typer.Option(help="The model's version.  [default: its last]")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Images asked about at once.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds that an attempt may take.")] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="Attempts after an image's first.")] = 8,
-    deadline: Annotated[float, typer.Option(min=0.01, help="Seconds for an image with all its attempts.")] = 60.0,
+    images: Images,
+    out: Out = None,
+    top_k: TopK = 1,
+    model: Model = None,
+    version: Version = None,
+    models: Models = None,
+    tasks: Tasks = None,
+    detail: Details = None,
+    then: ThenModel = None,
+    of: Of = None,
+    margin: Margin = 0.0,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 30.0,
+    retries: Retries = 8,
+    deadline: Deadline = 60.0,
     key_file: KeyFile = None,
     json: JsonFile = None,
 ) -> None:
@@ -54,6 +79,8 @@ def predict(
     Examples:
 
         pocketvision client predict http://127.0.0.1:8000 photo.jpg
+
+        pocketvision client predict http://127.0.0.1:8000 photo.jpg --models people,streets --then faces --of person
 
         pocketvision client predict https://vision.example.org "new/**/*.jpg" --out answers.csv --key-file key.txt
     """
@@ -68,6 +95,7 @@ def predict(
         top_k=top_k,
         model=model,
         version=version,
+        wanted=_wanted(models, tasks, detail, then, of, margin),
         concurrency=concurrency,
         timeout=timeout,
         retries=retries,
@@ -77,15 +105,35 @@ def predict(
         on_retry=_retry_printer(),
     )
     write_json_option(json, summary.to_dict())
-    if not to_terminal:
+    _print_summary(summary, counts=not to_terminal)
+    if summary.incomplete:
+        raise typer.Exit(1)
+
+
+def _wanted(
+    models: str | None, tasks: str | None, detail: list[str] | None, then: str | None, of: str | None, margin: float
+) -> "Wanted":
+    from pocketvision.client.wanted import Wanted
+    from pocketvision.tasks.details import details_of_texts
+
+    return Wanted(
+        models=listed(models) or (),
+        tasks=listed(tasks) or (),
+        details=details_of_texts(detail or ()),
+        then=then,
+        of=listed(of) or (),
+        margin=margin or None,
+    )
+
+
+def _print_summary(summary: "RemoteSummary", *, counts: bool) -> None:
+    if counts:
         stderr().print(
             f"{counted(summary.images, 'image')} in {duration_and_rate(summary.images, summary.seconds)}, "
             f"{summary.failed} failed, {summary.retries} {'retry' if summary.retries == 1 else 'retries'}"
         )
     for each in summary.left_out:
         stderr().print(each.line, soft_wrap=True)
-    if summary.incomplete:
-        raise typer.Exit(1)
 
 
 @app.command()

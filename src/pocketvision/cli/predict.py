@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -59,6 +60,11 @@ def predict(
         ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels an image gets.")] = 1,
+    tasks: Tasks = None,
+    detail: Details = None,
+    then: Then = None,
+    of: Of = None,
+    margin: Margin = 0.0,
     batch: Batch = None,
     workers: DecodingWorkers = None,
     threads: Threads = None,
@@ -81,8 +87,11 @@ def predict(
 
         pocketvision predict runs/cells/bundle new/ --to labelme --out to-correct/
 
+        pocketvision predict runs/people/bundle new/ --then runs/faces/bundle --of person --margin 0.1 --draw drawn/
+
         find . -name "*.png" | pocketvision predict efficientnet_lite0 - --out answers.jsonl
     """
+    from pocketvision.tasks.details import details_of_texts
     from pocketvision.workflows.predict import predict as run_predict
 
     to_terminal = out is None and str(json) != "-"
@@ -95,6 +104,11 @@ def predict(
         draw=draw,
         masks=masks,
         top_k=top_k,
+        tasks=listed(tasks),
+        details=details_of_texts(detail or ()),
+        then=then,
+        of=listed(of),
+        margin=margin,
         batch=batch,
         workers=workers,
         threads=threads,

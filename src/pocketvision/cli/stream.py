@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed
 from pocketvision.cli.display import shown_cell, write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
@@ -54,7 +55,7 @@ Smooth = Annotated[str | None, typer.Option(help="Smooth answers over time: majo
 SmoothSeconds = Annotated[
     float, typer.Option(min=0, help="What a majority remembers, or the moving average's time constant.")
 ]
-Margin = Annotated[
+Hysteresis = Annotated[
     float, typer.Option(min=0, max=1, help="How much higher a label has to score to replace the shown one.")
 ]
 CountLine = Annotated[
@@ -94,10 +95,15 @@ def stream(
     every: Every = None,
     jsonl: JsonLines = None,
     top_k: TopK = 1,
+    tasks: Tasks = None,
+    detail: Details = None,
+    then: Then = None,
+    of: Of = None,
+    margin: Margin = 0.0,
     out: Out = "none",
     smooth: Smooth = None,
     smooth_seconds: SmoothSeconds = 0.5,
-    hysteresis: Margin = 0.1,
+    hysteresis: Hysteresis = 0.1,
     count_line: CountLine = None,
     seconds: Seconds = None,
     fps: Fps = 30.0,
@@ -125,8 +131,11 @@ def stream(
 
         pocketvision stream runs/leaves/bundle --source visit.mp4 --out answered.mp4
 
+        pocketvision stream runs/people/bundle --source 0 --then runs/faces/bundle --of person --out window
+
         pocketvision stream runs/leaves/bundle --source 0 --out http://127.0.0.1:8000/live/door
     """
+    from pocketvision.tasks.details import details_of_texts
     from pocketvision.workflows.stream import Smoothing
     from pocketvision.workflows.stream import stream as run_stream
 
@@ -154,6 +163,11 @@ def stream(
             ),
             jsonl=None if to_stdout else jsonl,
             top_k=top_k,
+            tasks=listed(tasks),
+            details=details_of_texts(detail or ()),
+            then=then,
+            of=listed(of),
+            margin=margin,
             out=out,
             backend=backend,
             device=device,

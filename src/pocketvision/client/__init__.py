@@ -16,7 +16,9 @@ from pocketvision.client.values import (
     Outcome,
     Prediction,
     ReloadState,
+    TaskProblem,
 )
+from pocketvision.client.wanted import Wanted
 from pocketvision.errors import MissingExtraError
 
 try:
@@ -42,5 +44,7 @@ __all__ = [
     "ReloadState",
     "RequestFailedError",
     "ServerProblemError",
+    "TaskProblem",
     "UnexpectedAnswerError",
+    "Wanted",
 ]

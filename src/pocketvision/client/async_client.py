@@ -24,6 +24,7 @@ from pocketvision.client.requests import (
 from pocketvision.client.retries import Backoff
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, ClientSettings, OnRetry, client_settings
 from pocketvision.client.values import ModelState, Outcome, Prediction, ReloadState
+from pocketvision.client.wanted import Wanted
 from pocketvision.preprocessing import ImageSource
 
 if TYPE_CHECKING:
@@ -82,11 +83,17 @@ class AsyncClient:
         await self._http.aclose()
 
     async def predict(
-        self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
+        self,
+        image: ImageSource,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> Prediction:
-        """Classify one image. Raises ImageError when it can not be read here."""
+        """Answer about one image. Raises ImageError when it can not be read here."""
         read = await asyncio.to_thread(image_content, image)
-        return await self._ask(predict_request(read.content, read.media_type, top_k, model, version))
+        return await self._ask(predict_request(read.content, read.media_type, top_k, model, version, wanted))
 
     def predict_many(
         self,
@@ -95,6 +102,7 @@ class AsyncClient:
         top_k: int | None = None,
         model: str | None = None,
         version: str | None = None,
+        wanted: Wanted | None = None,
         concurrency: int = CONCURRENCY,
     ) -> AsyncIterator[Outcome]:
         """An outcome for every image, in order; `concurrency` of them in flight, and at most twice as many read ahead.
@@ -103,7 +111,9 @@ class AsyncClient:
         """
         check_many(images, concurrency)
         return in_order(
-            lambda image: self.predict(image, top_k=top_k, model=model, version=version), images, concurrency
+            lambda image: self.predict(image, top_k=top_k, model=model, version=version, wanted=wanted),
+            images,
+            concurrency,
         )
 
     async def models(self) -> tuple[ModelState, ...]:

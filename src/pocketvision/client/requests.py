@@ -19,6 +19,7 @@ from pocketvision.client.values import (
     reloads_from,
     status_from,
 )
+from pocketvision.client.wanted import Wanted
 
 Value = TypeVar("Value", covariant=True)
 Parse = Callable[[Mapping[str, Any], int], Value]
@@ -59,11 +60,15 @@ class Reply:
 
 
 def predict_request(
-    content: bytes, media_type: str, top_k: int | None, model: str | None, version: str | None
+    content: bytes,
+    media_type: str,
+    top_k: int | None,
+    model: str | None,
+    version: str | None,
+    wanted: Wanted | None = None,
 ) -> Request[Prediction]:
-    """Classify one image."""
-    wanted = {"top_k": None if top_k is None else str(top_k), "model": model, "version": version}
-    query = {name: value for name, value in wanted.items() if value is not None}
+    """Answer about one image."""
+    query = (wanted or Wanted()).to_query(top_k, model, version)
     return Request("POST", "/predict", prediction_from, query, content, media_type)
 
 

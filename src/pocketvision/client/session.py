@@ -16,6 +16,7 @@ from pocketvision.client.in_order import CONCURRENCY, check_many, in_order
 from pocketvision.client.requests import Parse, Reply, Value, parsed_answer, problem_from, problem_of
 from pocketvision.client.settings import CONNECT_TIMEOUT, ClientSettings
 from pocketvision.client.values import Outcome, Prediction, prediction_from, status_from
+from pocketvision.client.wanted import Wanted
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.preprocessing import ImageSource
 from pocketvision.redaction import redacted_url
@@ -72,13 +73,18 @@ class AsyncSession:
                 await connection.close()
 
     async def predict(
-        self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
+        self,
+        image: ImageSource,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> Prediction:
-        """Classify one image. Raises ImageError when it can not be read here."""
+        """Answer about one image. Raises ImageError when it can not be read here."""
         async with self._free:
             read = await asyncio.to_thread(image_content, image)
-            wanted = {"top_k": top_k, "model": model, "version": version}
-            asked = {name: value for name, value in wanted.items() if value is not None}
+            asked = (wanted or Wanted()).to_json(top_k, model, version)
             return await self._ask({"type": "image_analysis", **asked}, read.content, prediction_from)
 
     def predict_many(
@@ -88,11 +94,14 @@ class AsyncSession:
         top_k: int | None = None,
         model: str | None = None,
         version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> AsyncIterator[Outcome]:
         """An outcome for every image, in order; see AsyncClient.predict_many."""
         check_many(images, self._in_flight)
         return in_order(
-            lambda image: self.predict(image, top_k=top_k, model=model, version=version), images, self._in_flight
+            lambda image: self.predict(image, top_k=top_k, model=model, version=version, wanted=wanted),
+            images,
+            self._in_flight,
         )
 
     async def health(self) -> str:

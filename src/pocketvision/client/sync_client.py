@@ -25,6 +25,7 @@ from pocketvision.client.requests import (
 from pocketvision.client.retries import Backoff
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry, client_settings
 from pocketvision.client.values import ModelState, Outcome, Prediction, ReloadState
+from pocketvision.client.wanted import Wanted
 from pocketvision.preprocessing import ImageSource
 
 if TYPE_CHECKING:
@@ -82,12 +83,18 @@ class Client:
         self._http.close()
 
     def predict(
-        self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
+        self,
+        image: ImageSource,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> Prediction:
-        """Classify one image: a path, a file's bytes, an array or a Pillow image. Raises ImageError when it can not be
+        """Answer about one image: a path, a file's bytes, an array or a Pillow image. Raises ImageError when it can not be
         read here."""
         read = image_content(image)
-        return self._ask(predict_request(read.content, read.media_type, top_k, model, version))
+        return self._ask(predict_request(read.content, read.media_type, top_k, model, version, wanted))
 
     def predict_many(
         self,
@@ -96,6 +103,7 @@ class Client:
         top_k: int | None = None,
         model: str | None = None,
         version: str | None = None,
+        wanted: Wanted | None = None,
         concurrency: int = CONCURRENCY,
     ) -> Iterator[Outcome]:
         """An outcome for every image, in order; `concurrency` of them in flight, and at most twice as many read ahead.
@@ -104,16 +112,22 @@ class Client:
         wait for sockets, they can be abandoned at once, by Ctrl-C or by leaving the loop.
         """
         check_many(images, concurrency)
-        return self._many(images, top_k, model, version, concurrency)
+        return self._many(images, top_k, model, version, wanted, concurrency)
 
     def _many(
-        self, images: Iterable[ImageSource], top_k: int | None, model: str | None, version: str | None, concurrency: int
+        self,
+        images: Iterable[ImageSource],
+        top_k: int | None,
+        model: str | None,
+        version: str | None,
+        wanted: Wanted | None,
+        concurrency: int,
     ) -> Iterator[Outcome]:
         client = AsyncClient.of(self._settings, self._transport)
         with start_blocking_portal(name="pocketvision-client") as portal, portal.wrap_async_context_manager(client):
             yield from in_order_through(
                 portal,
-                lambda image: client.predict(image, top_k=top_k, model=model, version=version),
+                lambda image: client.predict(image, top_k=top_k, model=model, version=version, wanted=wanted),
                 images,
                 concurrency,
             )

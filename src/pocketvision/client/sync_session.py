@@ -11,6 +11,7 @@ from pocketvision.client.in_order import CONCURRENCY, check_many, in_order_throu
 from pocketvision.client.session import AsyncSession
 from pocketvision.client.settings import ClientSettings
 from pocketvision.client.values import Outcome, Prediction
+from pocketvision.client.wanted import Wanted
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import ImageSource
 
@@ -41,11 +42,17 @@ class Session:
         self._opened.__exit__(kind, error, trace)
 
     def predict(
-        self, image: ImageSource, *, top_k: int | None = None, model: str | None = None, version: str | None = None
+        self,
+        image: ImageSource,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> Prediction:
-        """Classify one image. Raises ImageError when it can not be read here."""
+        """Answer about one image. Raises ImageError when it can not be read here."""
         portal, session = self._at_work()
-        return portal.call(partial(session.predict, image, top_k=top_k, model=model, version=version))
+        return portal.call(partial(session.predict, image, top_k=top_k, model=model, version=version, wanted=wanted))
 
     def predict_many(
         self,
@@ -54,13 +61,14 @@ class Session:
         top_k: int | None = None,
         model: str | None = None,
         version: str | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Outcome]:
         """An outcome for every image, in order; see Client.predict_many."""
         check_many(images, self._in_flight)
         portal, session = self._at_work()
         return in_order_through(
             portal,
-            lambda image: session.predict(image, top_k=top_k, model=model, version=version),
+            lambda image: session.predict(image, top_k=top_k, model=model, version=version, wanted=wanted),
             images,
             self._in_flight,
         )

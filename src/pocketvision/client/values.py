@@ -26,12 +26,19 @@ class ClassProbability:
 @dataclass(frozen=True)
 class ImageTimings:
     """Milliseconds on the server. decode_ms: decoding and cropping; queue_ms: waiting for a thread, and for its batch;
-    inference_ms: the batch's run of the network. batch: how many images ran together."""
+    inference_ms: the batch's run of the network. batch: how many images ran together. answer_ms: of inference_ms, what making
+    each task's answer took. total_ms: from when it was asked to its last answer, None of older servers. Of several models the
+    longest of each; parts: each model's own, by its name. then: of the one that looked again; things: at how many."""
 
     decode_ms: float
     queue_ms: float
     inference_ms: float
     batch: int
+    answer_ms: Mapping[str, float] = field(default_factory=dict)
+    total_ms: float | None = None
+    parts: Mapping[str, "ImageTimings"] = field(default_factory=dict)
+    then: "ImageTimings | None" = None
+    things: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,28 @@ class ModelName:
     version: str
 
 
+@dataclass(frozen=True)
+class TaskProblem:
+    """Why a task has no answer: HTTP's status, a name for programs and a sentence for people."""
+
+    status: int
+    kind: str
+    detail: str
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a server says about an image. answers: by the tasks' names, each as its kind has them (a Classification …), with what
-    was asked for; an UnknownAnswer where its kind is not installed here. request_id: the server's log has it. attempts: how often
-    the image was sent."""
+    was asked for; an UnknownAnswer where its kind is not installed here. problems: of those that are missing, by the same names.
+    model: the first of models. request_id: the server's log has it. attempts: how often the image was sent."""
 
     answers: Answers
     timings: ImageTimings
     model: ModelName
     request_id: str
     attempts: int = 1
+    problems: Mapping[str, TaskProblem] = field(default_factory=dict)
+    models: tuple[ModelName, ...] = ()
 
     @property
     def label(self) -> str:
@@ -147,19 +165,39 @@ class Outcome:
 def prediction_from(document: Mapping[str, Any], attempts: int) -> Prediction:
     """The one prediction of an answer to one image."""
     predicted = document["predictions"][0]
-    timings = predicted["timings"]
     told = {name: {"kind": kind, **predicted} for name, kind in CLASSIFICATION_ALONE.items()}
     return Prediction(
         answers=answers_from_json(predicted.get("answers", told)),
-        timings=ImageTimings(
-            _number(timings["decode_ms"]),
-            _number(timings["queue_ms"]),
-            _number(timings["inference_ms"]),
-            int(timings["batch"]),
-        ),
-        model=ModelName(_text(document["model"]["name"]), _text(document["model"]["version"])),
+        timings=_timings(predicted["timings"]),
+        model=_model(document["model"]),
         request_id=_text(document["request_id"]),
         attempts=attempts,
+        problems={name: _problem(each) for name, each in predicted.get("problems", {}).items()},
+        models=tuple(map(_model, document.get("models", [document["model"]]))),
+    )
+
+
+def _model(document: Mapping[str, Any]) -> ModelName:
+    return ModelName(_text(document["name"]), _text(document["version"]))
+
+
+def _problem(document: Mapping[str, Any]) -> TaskProblem:
+    kind = _text(document["type"]).rpartition(":")[2]
+    return TaskProblem(int(document["status"]), kind, _text(document["detail"]))
+
+
+def _timings(document: Mapping[str, Any]) -> ImageTimings:
+    total, then, things = (document.get(name) for name in ("total_ms", "then", "things"))
+    return ImageTimings(
+        _number(document["decode_ms"]),
+        _number(document["queue_ms"]),
+        _number(document["inference_ms"]),
+        int(document["batch"]),
+        {name: _number(each) for name, each in document.get("answer_ms", {}).items()},
+        None if total is None else _number(total),
+        {name: _timings(each) for name, each in document.get("parts", {}).items()},
+        None if then is None else _timings(then),
+        None if things is None else int(things),
     )
 
 

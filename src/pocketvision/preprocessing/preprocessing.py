@@ -93,12 +93,15 @@ class Preprocessing:
             source,
             max_pixels=max_pixels,
             formats=formats,
-            shortest_side=None if self.interpolation == SAMPLED else self._shortest_side(),
+            shortest_side=self.shortest_side,
             white_level=self.white_level,
         )
 
-    def _shortest_side(self) -> int:
-        return round(max(self.height, self.width) / self.crop_share)
+    @property
+    def shortest_side(self) -> int | None:
+        """Pixels of the short side that an image is resized to at most, which is all that decoding need keep twice of; None where
+        every pixel counts."""
+        return None if self.interpolation == SAMPLED else round(max(self.height, self.width) / self.crop_share)
 
     def resized_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels that an image of width x height pixels is resized to, before it is cropped or padded."""

@@ -1,6 +1,7 @@
 """From images to answers: one at a time, a few, or an endless stream, always with the same answers."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from pocketvision.preprocessing import MAX_PIXELS, ImageSource, Placement, decod
 from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
-from pocketvision.tasks.catalog import Answers, decoded, several_inputs, viewed_as
+from pocketvision.tasks.catalog import Answers, check_detail, decoded, several_inputs, viewed_as, wanted
 from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.tasks.viewing import Viewing
 
@@ -75,11 +76,20 @@ class Predictor:
             choose(bundle, threads=threads).backend if backend == AUTO else backend or default_backend(bundle)
         )
         self._device = device
-        self.detail = detail
+        self.detail = check_detail(bundle.tasks, detail)
         self._threads = usable_threads(threads)
-        self._several = several_inputs(bundle.tasks)
+        self._tasks = wanted(bundle.tasks, detail)
+        self._several = several_inputs(self._tasks)
         self._opened: dict[int, Backend] = {}
         self._opening = Lock()
+
+    def wanting(self, detail: Detail) -> "Predictor":
+        """The same predictor with another detail; what is open serves both. Raises UsageError for tasks that it does not have."""
+        other = copy(self)
+        other.detail = check_detail(self.bundle.tasks, detail)
+        other._tasks = wanted(self.bundle.tasks, detail)
+        other._several = several_inputs(other._tasks)
+        return other
 
     def __call__(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Any:
         """The answer about one image: of a bundle of one task that task's (a Classification …), else a dictionary of them by the
@@ -94,6 +104,20 @@ class Predictor:
             return self._viewed("", image, backend, max_pixels).answers
         pixels, placement = self.bundle.preprocessing.place(image, max_pixels=max_pixels)
         return decoded(self.bundle.tasks, backend.run(pixels[None]), [placement], self.detail)[0]
+
+    def results(
+        self, images: Sequence[ImageSource], *, threads: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> list[ImageResult]:
+        """What became of each of a few images, run together on so many threads (None: all), BATCH of them at a time."""
+        backend, found = self._open(threads or self._threads), list[ImageResult]()
+        size = self.bundle.preprocessing
+        buffer = np.empty((min(BATCH, len(images)), 3, size.height, size.width), np.float32)
+        for chunk in _chunks(images, BATCH):
+            if self._several:
+                found += [self._alone(source, backend, max_pixels) for source in chunk]
+            else:
+                found += self._together(chunk, backend, buffer, max_pixels)
+        return found
 
     def predict_many(self, images: Sequence[ImageSource], *, max_pixels: int = MAX_PIXELS) -> list[Any]:
         """Answer several images on all cores, in order, each as `__call__` does. Raises ImageError for the first that can not be
@@ -184,7 +208,7 @@ class Predictor:
         """Some inputs of an image at a time: a large one's are never all in memory. Raises ImageError."""
         preprocessing, brightness = self.bundle.preprocessing, list[float]()
         whole = decode_image(source, max_pixels=max_pixels, white_level=preprocessing.white_level)
-        viewing = Viewing(self.bundle.tasks, whole, preprocessing, self.detail)
+        viewing = Viewing(self._tasks, whole, preprocessing, self.detail)
         for pixels in viewing.batches(BATCH):
             inputs = np.stack([preprocessing.normalise(each) for each in pixels])
             viewing.add(backend.run(inputs))

@@ -1,17 +1,15 @@
-"""The shapes of answers, for the API's description, and how predictions become them."""
+"""The shapes of answers, for the API's description."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from pocketvision.serving.problems import problem_of
-from pocketvision.serving.served_model import ServedModel, ServedPrediction
+from pocketvision.serving.served_model import ServedModel
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.manifest import deciding
-from pocketvision.tasks.task import Detail
-from pocketvision.tasks.wire import prediction, schema_of
+from pocketvision.tasks.wire import schema_of
 
 METRICS = ("images", "accuracy", "balanced_accuracy", "macro_f1", "top5_accuracy")
 
@@ -30,13 +28,30 @@ class ClassProbability(BaseModel):
     probability: float
 
 
-class ImageTimings(BaseModel):
+class PartTimings(BaseModel):
+    """Milliseconds that a model took for an image."""
+
+    queue_ms: float = Field(description="Waiting for a thread, and for its batch; of several models the longest.")
+    decode_ms: float = Field(description="Decoding and cropping; of several models decoding, and of each its cropping.")
+    inference_ms: float = Field(description="The batch's run of the network; of several models the longest.")
+    batch: int = Field(description="How many images ran together; of several models the most.")
+    answer_ms: dict[str, float] | None = Field(
+        default=None, description="Of inference_ms, what making each task's answer of the network's outputs took."
+    )
+
+
+class ThenTimings(PartTimings):
+    """Of the model that looked again at what was found."""
+
+    things: int = Field(description="How many it looked at.")
+
+
+class ImageTimings(PartTimings):
     """Milliseconds that an image took."""
 
-    queue_ms: float = Field(description="Waiting for a thread, and for its batch.")
-    decode_ms: float = Field(description="Decoding and cropping.")
-    inference_ms: float = Field(description="The batch's run of the network.")
-    batch: int = Field(description="How many images ran together.")
+    total_ms: float | None = Field(default=None, description="From when it was asked to its last answer.")
+    parts: dict[str, PartTimings] | None = Field(default=None, description="Of several models, by their names.")
+    then: ThenTimings | None = None
 
 
 class ProblemDocument(BaseModel):
@@ -52,12 +67,14 @@ class ProblemDocument(BaseModel):
 
 class ImagePrediction(BaseModel):
     """An image's answers by the tasks' names, or the problem that one image of several had. label, probability and top are those
-    of the answer where it is a classification and the only one."""
+    of the answer where it is a classification and the only one. problems: of tasks, by the names of the answers that are
+    missing."""
 
     label: str | None = None
     probability: float | None = None
     top: list[ClassProbability] | None = None
     answers: dict[str, Any] | None = None
+    problems: dict[str, ProblemDocument] | None = None
     timings: ImageTimings | None = None
     problem: ProblemDocument | None = None
 
@@ -85,6 +102,7 @@ class PredictionAnswer(BaseModel):
     """The answer to images, one prediction for each, in their order."""
 
     model: ModelName
+    models: list[ModelName] | None = Field(default=None, description="All of them, where several were asked for.")
     predictions: list[ImagePrediction]
     request_id: str
 
@@ -154,32 +172,6 @@ class Health(BaseModel):
     status: str
 
 
-def prediction_answer(
-    model: ServedModel,
-    outcomes: list[ServedPrediction | Exception],
-    detail: Detail,
-    request_id: str,
-    tasks: Collection[str] | None = None,
-) -> dict[str, Any]:
-    """A PredictionAnswer. tasks: whose answers are wanted, None for all. Raises the error of an only image; one image's error
-    among several stands in its place."""
-    if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
-        try:
-            raise outcomes[0]
-        finally:
-            outcomes.clear()  # the error holds its frames; a reference back to it would keep the image in memory
-    return {
-        "model": {"name": model.name, "version": model.version},
-        "predictions": [
-            _predicted(outcome, detail, tasks)
-            if isinstance(outcome, ServedPrediction)
-            else {"problem": problem_of(outcome).document(request_id)}
-            for outcome in outcomes
-        ],
-        "request_id": request_id,
-    }
-
-
 def with_answers(description: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
     """An OpenAPI description that says how each kind of task answers."""
     members = description["components"]["schemas"][ImagePrediction.__name__]["properties"]
@@ -189,21 +181,6 @@ def with_answers(description: dict[str, Any], kinds: Iterable[str]) -> dict[str,
         "additionalProperties": {"anyOf": [schema_of(kind) for kind in kinds]},
     }
     return description
-
-
-def _predicted(predicted: ServedPrediction, detail: Detail, tasks: Collection[str] | None) -> dict[str, Any]:
-    answers, timing = predicted.answers, predicted.timing
-    if tasks is not None:
-        answers = {name: answer for name, answer in answers.items() if name in tasks}
-    return {
-        **prediction(answers, detail),
-        "timings": {
-            "queue_ms": round(timing.wait * 1000, 3),
-            "decode_ms": round(timing.prepare * 1000, 3),
-            "inference_ms": round(timing.run * 1000, 3),
-            "batch": timing.batch,
-        },
-    }
 
 
 def model_state(model: ServedModel) -> dict[str, Any]:

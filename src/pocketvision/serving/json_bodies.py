@@ -110,3 +110,26 @@ def text_or_none(values: dict[str, Any], field: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise refused(422, "invalid-request", f"The field {field} must be a text.")
     return value
+
+
+def texts_or_none(values: dict[str, Any], field: str) -> tuple[str, ...] | None:
+    """A field of a parsed object: a list of texts, or one text that is one in JSON or has commas between them. Raises a 422
+    problem unless it is absent, null or such, with at least one."""
+    value = values.get(field)
+    if value is None:
+        return None
+    texts = _texts(value) if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+        raise refused(
+            422, "invalid-request", f"The field {field} must be names with commas between them, or a list of them."
+        )
+    return tuple(map(str.strip, texts))
+
+
+def _texts(text: str) -> Any:
+    if not text.startswith("["):
+        return text.split(",")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pocketvision.printable import counted, quoted
 from pocketvision.serving.problems import refused, retry_after
@@ -39,6 +40,13 @@ class LiveFrame:
     picture: bytes
 
 
+@dataclass(frozen=True, eq=False)
+class LiveOptions:
+    """Which tasks of a stream a viewer wants answered, and how much of them: a message for its publisher."""
+
+    message: dict[str, Any]
+
+
 class LiveStream:
     """One name's frames. Only the newest is kept, once for all viewers: a slow viewer skips those in between."""
 
@@ -47,6 +55,8 @@ class LiveStream:
         self.newest: LiveFrame | None = None
         self.viewers = 0
         self.publisher: object | None = None
+        self.options: LiveOptions | None = None
+        """What a viewer asked for last; its publisher is told."""
         self.ended = False
         self.since = time.time()
         """Seconds since 1970 when it began."""

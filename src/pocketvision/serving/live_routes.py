@@ -1,7 +1,8 @@
 """/live: who streams; a stream as MJPEG for an <img>, or over a WebSocket as answer and picture; and the way in, for publishers.
 
 A publisher sends pairs of messages, an answer (text, a JSON object) and its picture (binary, a JPEG file), and gets `taken`
-for each pair. A viewer's WebSocket gets the same pairs. A viewer that is slower than the frames skips some.
+for each pair. A viewer's WebSocket gets the same pairs. A viewer that is slower than the frames skips some. A viewer may send
+`options` (tasks, details): the publisher is told, and its stream answers these tasks alone from then on.
 """
 
 import asyncio
@@ -18,19 +19,23 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from pocketvision.errors import PocketVisionError
 from pocketvision.serving.answers import LiveList
 from pocketvision.serving.json_bodies import parsed
 from pocketvision.serving.json_response import JsonResponse
 from pocketvision.serving.keys import TokenBuckets, acquire
-from pocketvision.serving.live import LiveFrame, LiveStream
-from pocketvision.serving.names import CheckedRoute, check_query
+from pocketvision.serving.live import LiveFrame, LiveOptions, LiveStream
+from pocketvision.serving.names import CheckedRoute, check_names, check_query
 from pocketvision.serving.origins import foreign_origin, is_allowed
 from pocketvision.serving.problems import ProblemError, problem_of, problem_response, refused
+from pocketvision.serving.request_options import options_from
 from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import RESTART
 
 BOUNDARY = "pocketvision-frame"
 MAX_ANSWER = 256 * 1024  # bytes of an answer's JSON
+MAX_OPTIONS = 2048  # characters of a viewer's message
+OPTIONS_NAMES = ("type", "tasks", "details")
 JPEG = b"\xff\xd8\xff"
 NORMAL, GOING_AWAY, WRONG_MESSAGE = 1000, 1001, 1008
 _HEADERS = {
@@ -121,7 +126,7 @@ async def watch(websocket: WebSocket, name: str) -> None:
 
 async def _send_until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
     showing = asyncio.create_task(_send_frames(websocket, stream, service))
-    leaving = asyncio.create_task(_until_left(websocket, service))
+    leaving = asyncio.create_task(_until_left(websocket, stream, service))
     try:
         await asyncio.wait((showing, leaving), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -140,12 +145,32 @@ async def _send_frames(websocket: WebSocket, stream: LiveStream, service: Servic
         await websocket.close(NORMAL if service.live.open else RESTART, "the stream has ended")
 
 
-async def _until_left(websocket: WebSocket, service: Service) -> None:
-    """Return when the viewer has left. What it sends is read, slowly, and discarded."""
+async def _until_left(websocket: WebSocket, stream: LiveStream, service: Service) -> None:
+    """Return when the viewer has left. What it sends is read, slowly; options are kept for the publisher, all else is
+    discarded."""
     rate = TokenBuckets(service.settings.socket_rate)
-    with suppress(RuntimeError):
-        while (await websocket.receive())["type"] != "websocket.disconnect":
+    with suppress(RuntimeError, WebSocketDisconnect):
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
             await acquire(rate)
+            if text := message.get("text"):
+                try:
+                    stream.options = await _options(text, service)
+                except PocketVisionError as error:
+                    document = problem_of(error).document(request_id_of(websocket))
+                    await websocket.send_json({**document, "problem": document["type"], "type": "error"})
+
+
+async def _options(text: str, service: Service) -> LiveOptions:
+    """Raises a 422 problem for a message that is none. What the stream's bundle does not have is told in its publisher's log."""
+    if len(text) > MAX_OPTIONS:
+        raise refused(413, "message-too-large", f"A message may have {MAX_OPTIONS} characters.")
+    message = await parsed(text.encode("utf-8", "surrogatepass"), service.settings.max_json_depth)
+    if message.get("type") != "options":
+        raise refused(422, "unknown-type", "The type must be options.")
+    check_names(message, OPTIONS_NAMES, "the options message")
+    asked = options_from({name: message[name] for name in ("tasks", "details") if name in message})
+    tasks = None if asked.detail.tasks is None else list(asked.detail.tasks)
+    return LiveOptions({"type": "options", "tasks": tasks, "details": message.get("details") or {}})
 
 
 @router.websocket("/live/{name}/publish")
@@ -217,6 +242,7 @@ async def _receive_frames(websocket: WebSocket, stream: LiveStream, service: Ser
     """Show the frames that come. Raises a problem for a message that does not belong here."""
     rate, publisher = TokenBuckets(service.settings.socket_rate), stream.publisher
     answer: str | None = None
+    told = stream.options  # by a viewer of the publisher before: not meant for this one
     while True:
         try:
             async with asyncio.timeout(service.live.require_enabled().idle_timeout):
@@ -240,6 +266,9 @@ async def _receive_frames(websocket: WebSocket, stream: LiveStream, service: Ser
         answer = None
         await acquire(rate)
         with suppress(WebSocketDisconnect, RuntimeError):
+            if stream.options is not told and stream.options is not None:
+                told = stream.options
+                await websocket.send_json(told.message)
             await websocket.send_json({"type": "taken", "frame": stream.count})
 
 

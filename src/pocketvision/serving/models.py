@@ -13,7 +13,7 @@ from pocketvision.printable import counted
 from pocketvision.serving.batching import Batcher
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.problems import UnknownModelError
-from pocketvision.serving.served_model import Input, ServedModel, ServedPrediction, WarmModel, open_warm
+from pocketvision.serving.served_model import ServedModel, ServedPrediction, Source, WarmModel, open_warm
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.serving.telemetry import Telemetry
 from pocketvision.tasks.task import Detail
@@ -120,7 +120,7 @@ class ServedModels:
 
     async def predict(
         self,
-        images: Sequence[Input],
+        images: Sequence[Source],
         detail: Detail = Detail(),  # noqa: B008 (frozen)
         *,
         deadline: float,

@@ -214,6 +214,8 @@ def _answer(
     for outcome in outcomes:
         if isinstance(outcome, Exception):  # tensors have no place for one image's error
             raise outcome
+        if outcome.errors:
+            raise next(iter(outcome.errors.values()))
         predictions.append(outcome)
     outputs = [_tensor(name, predictions, binary) for name, binary in wanted]
     document: dict[str, Any] = {"model_name": model.name, "model_version": model.version}

@@ -1,6 +1,5 @@
 """POST /predict and /predict_base64: images in, answers out."""
 
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,7 +10,8 @@ from starlette.responses import Response
 
 from pocketvision.json_text import json_text
 from pocketvision.printable import counted, quoted
-from pocketvision.serving.answers import PredictionAnswer, prediction_answer
+from pocketvision.serving.answers import PredictionAnswer
+from pocketvision.serving.asking import asked, check_room
 from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.names import CheckedRoute, check_names
 from pocketvision.serving.problems import ProblemError, refused
@@ -70,7 +70,7 @@ async def predict(request: Request) -> Response:
     names as fields too."""
     service = service_of(request)
     options = options_from(query := options_in_text(request.query_params))
-    _check_early(service, options)
+    check_room(service, options)
     with service.bodies.reserve() as reservation:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
@@ -98,7 +98,7 @@ async def predict_base64(request: Request) -> Response:
     """An object with the image as base64 text; the query's names beside it or in the query."""
     service = service_of(request)
     options = options_from(query := options_in_text(request.query_params))
-    _check_early(service, options)
+    check_room(service, options)
     with service.bodies.reserve() as reservation:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -113,21 +113,8 @@ async def predict_base64(request: Request) -> Response:
         return await _answered(request, service, [await image_of(values.get("image"))], options)
 
 
-def _check_early(service: Service, options: RequestOptions) -> None:
-    """Refuse what can not be answered before its body is read: an unknown model, a full queue. The body may name another model
-    where several are served and the query names none."""
-    model = service.models.get(options.model, options.version)
-    if options.model is not None or len(service.models.all) == 1:
-        model.batcher.check_room(1)
-
-
 async def _answered(request: Request, service: Service, images: list[bytes], options: RequestOptions) -> Response:
-    deadline = time.monotonic() + service.settings.deadline
-    predicted = service.models.predict(
-        images, options.detail, deadline=deadline, name=options.model, version=options.version
-    )
-    served, outcomes = await unless_disconnected(request, predicted)
-    answer = prediction_answer(served, outcomes, options.detail, request_id_of(request))
+    answer = await unless_disconnected(request, asked(service, images, options, request_id_of(request)))
     return Response(_json(answer), media_type="application/json")
 
 

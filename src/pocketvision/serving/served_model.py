@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +19,57 @@ from pocketvision.preprocessing import DecodedImage, Placement, decode_image
 from pocketvision.runtime.backends import Backend, default_backend, file_size, open_backend
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import check_golden
+from pocketvision.runtime.second_look import Thing, cut_out
+from pocketvision.serving.batch_answers import BatchAnswer, batch_answers
 from pocketvision.serving.batching import Batcher, TimedResult, Timing
 from pocketvision.serving.drift import DriftMonitor
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.shared_picture import Reading, SharedPicture
 from pocketvision.serving.telemetry import ModelMetrics, Telemetry
-from pocketvision.tasks.catalog import Answers, several_inputs
+from pocketvision.tasks.catalog import Answers, several_inputs, wanted
 from pocketvision.tasks.task import Detail
-from pocketvision.tasks.viewing import answered, inputs_of
-
-Input = bytes | NDArray[np.float32]
-"""An image file's content, or a network's input (3, H, W)."""
+from pocketvision.tasks.viewing import Input, inputs_of
 
 VERSION_LENGTH = 12
 
 
 @dataclass(frozen=True, eq=False)
-class ServedPrediction:
-    """An image's answers by the tasks' names. outputs: of the graph, by name, (inputs of the image, …). timing: see batching."""
+class PartOfPicture:
+    """A picture that several models look at. reading: this model's place among its readings."""
 
-    answers: Answers
+    picture: SharedPicture
+    reading: int
+
+
+@dataclass(frozen=True, eq=False)
+class Cutouts:
+    """What was found in a picture, each thing to be answered about by itself."""
+
+    picture: SharedPicture
+    things: tuple[Thing, ...]
+
+
+Source = bytes | NDArray[np.float32] | PartOfPicture | Cutouts
+"""An image file's content, a network's input (3, H, W), a picture that is shared, or things in one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ServedPrediction:
+    """An image's answers: of each picture that it was, mostly one. outputs: of the graph, by name, (inputs of the image, …).
+    timing: see batching. errors: what kept a task from answering, by the tasks' names; seconds: what each took to make its answer
+    of the outputs. cropping: seconds of making inputs of a shared picture, None where the model decoded the image itself."""
+
+    each: list[Answers]
     outputs: Outputs
     timing: Timing
+    errors: dict[str, Exception]
+    seconds: dict[str, float]
+    cropping: float | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """Of the only picture, by the tasks' names."""
+        return self.each[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,25 +111,30 @@ def manifest_version(folder: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    source: Input
+    source: Source
     detail: Detail
 
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image on its way to a batch, as one input of the network or several. brightness: of images; tensors, whose preprocessing
-    was a client's, have none."""
+    """An image on its way to a batch: pictures, mostly one, each as one input of the network or several. brightness: of images;
+    tensors, whose preprocessing was a client's, have none. cropping: see ServedPrediction."""
 
-    inputs: Sequence[tuple[Image.Image | NDArray[np.float32], Placement]]
+    pictures: Sequence[Sequence[Input]]
     detail: Detail
     brightness: float | None
+    cropping: float | None = None
+
+    @cached_property
+    def placements(self) -> list[list[Placement]]:
+        """Of each picture's inputs."""
+        return [[place for _, place in inputs] for inputs in self.pictures]
 
 
 @dataclass(frozen=True, eq=False)
 class _ModelOutput:
-    answers: Answers
-    outputs: Outputs
-    brightness: float | None
+    answer: BatchAnswer
+    prepared: _Prepared
 
 
 class ServedModel:
@@ -131,7 +166,6 @@ class ServedModel:
         self._tracing = telemetry.tracing
         self._figures = ModelMetrics(telemetry, name, self.tasks)
         self._features = confidence_features(self.tasks)
-        self._several = several_inputs(self.tasks)
         self._drift = drift
         preprocessing = warm.bundle.preprocessing
         self._shape = (settings.batches.max_batch, 3, preprocessing.height, preprocessing.width)
@@ -148,7 +182,7 @@ class ServedModel:
         )
 
     async def predict(
-        self, images: Sequence[Input], detail: Detail, *, deadline: float
+        self, images: Sequence[Source], detail: Detail, *, deadline: float
     ) -> list[ServedPrediction | Exception]:
         """One prediction or error for each image; see Batcher.submit."""
         self._figures.queue.inc(len(images))
@@ -164,58 +198,75 @@ class ServedModel:
             self._drift.close()
 
     def _record(self, answer: TimedResult[_ModelOutput]) -> ServedPrediction:
-        answered = answer.value
+        answered, prepared = answer.value.answer, answer.value.prepared
         self._figures.decode_seconds.observe(answer.timing.prepare)
         self._figures.queue_seconds.observe(answer.timing.wait)
-        for task, each in answered.answers.items():
+        for task, each in ((task, each) for answers in answered.each for task, each in answers.items()):
             if (confidence := each.confidence) is not None:
                 self._figures.confidences[task].observe(confidence)
                 if self._drift is not None:
                     self._drift.record(self._features[task], confidence)
-        if answered.brightness is not None:
-            self._figures.brightness.observe(answered.brightness)
+        if prepared.brightness is not None:
+            self._figures.brightness.observe(prepared.brightness)
             if self._drift is not None:
-                self._drift.record(BRIGHTNESS, answered.brightness)
+                self._drift.record(BRIGHTNESS, prepared.brightness)
         if self._tracing is not None:
             self._tracing.note_image(self.name, self.version, answer.timing)
-        return ServedPrediction(answered.answers, answered.outputs, answer.timing)
+        return ServedPrediction(
+            answered.each, answered.outputs, answer.timing, answered.errors, answered.seconds, prepared.cropping
+        )
+
+    def reading(self, detail: Detail) -> Reading:
+        """How this model reads a picture that others read too."""
+        tasks = wanted(self.tasks, detail)
+
+        def inputs(decoded: DecodedImage) -> Sequence[Input]:
+            return inputs_of(tasks, decoded, self.bundle.preprocessing)
+
+        return Reading(self.bundle.preprocessing, inputs, several_inputs(tasks))
 
     def _prepare(self, asked: _Asked) -> _Prepared:
-        """In a batch thread. 8-bit pixels are kept as they are: a quarter of the memory of the network's input."""
-        if not isinstance(asked.source, bytes):
-            _, _, height, width = self._shape
-            return _Prepared([(asked.source, Placement.of_decoding((width, height)))], asked.detail, None)
-        preprocessing = self.bundle.preprocessing
-        inputs = inputs_of(self.tasks, self._decoded(asked.source), preprocessing)
-        brightness = sum(brightness_of_crop(image) for image, _ in inputs) / len(inputs)
-        kept = [
-            (image if isinstance(image, Image.Image) else preprocessing.normalise(image), place)
-            for image, place in inputs
-        ]
-        return _Prepared(kept, asked.detail, brightness)
+        """In a batch thread."""
+        source, detail = asked.source, asked.detail
+        if isinstance(source, PartOfPicture):
+            read = source.picture.read(source.reading)
+            return self._prepared([read.inputs], detail, read.seconds)
+        if isinstance(source, Cutouts):
+            began = time.perf_counter()
+            inputs = self.reading(detail).inputs
+            pictures = [inputs(DecodedImage(image)) for image in cut_out(source.picture.whole(), source.things)]
+            return self._prepared(pictures, detail, time.perf_counter() - began)
+        if isinstance(source, bytes):
+            reading = self.reading(detail)
+            return self._prepared([reading.inputs(self._decoded(source, reading.whole))], detail)
+        _, _, height, width = self._shape
+        return _Prepared([[(source, Placement.of_decoding((width, height)))]], detail, None)
 
-    def _decoded(self, content: bytes) -> DecodedImage:
+    def _prepared(
+        self, pictures: Sequence[Sequence[Input]], detail: Detail, cropping: float | None = None
+    ) -> _Prepared:
+        """8-bit pixels are kept as they are: a quarter of the memory of the network's input."""
+        images = [image for inputs in pictures for image, _ in inputs]
+        brightness = sum(map(brightness_of_crop, images)) / len(images)
+        normalise = self.bundle.preprocessing.normalise
+        kept = [
+            [(image if isinstance(image, Image.Image) else normalise(image), place) for image, place in inputs]
+            for inputs in pictures
+        ]
+        return _Prepared(kept, detail, brightness, cropping)
+
+    def _decoded(self, content: bytes, whole: bool) -> DecodedImage:
         preprocessing, settings = self.bundle.preprocessing, self._settings
-        if not self._several:
+        if not whole:
             return preprocessing.decode_image(content, max_pixels=settings.max_pixels, formats=settings.formats)
         white = preprocessing.white_level
         return decode_image(content, max_pixels=settings.max_pixels, formats=settings.formats, white_level=white)
 
     def _run(self, items: Sequence[_Prepared]) -> list[_ModelOutput]:
         """In a batch thread."""
-        outputs = self._outputs([pixels for item in items for pixels, _ in item.inputs])
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise ValueError("the network's answer is not a number")
-        found, end = [], 0
-        for detail, group in groupby(items, lambda item: item.detail):
-            together = list(group)
-            placements = [[place for _, place in item.inputs] for item in together]
-            start, end = end, end + sum(map(len, placements))
-            answers = answered(self.tasks, _rows(outputs, start, end), placements, detail)
-            for item, answer in zip(together, answers, strict=True):
-                found.append(_ModelOutput(answer, _rows(outputs, start, start + len(item.inputs)), item.brightness))
-                start += len(item.inputs)
-        return found
+        outputs = self._outputs([pixels for item in items for inputs in item.pictures for pixels, _ in inputs])
+        answers = batch_answers(self.tasks, outputs, items)
+        return [_ModelOutput(answer, item) for answer, item in zip(answers, items, strict=True)]
 
     def _outputs(self, inputs: Sequence[Image.Image | NDArray[np.float32]]) -> Outputs:
         """Of the graph, in runs of at most a batch. The thread's buffer is filled anew each time: the system would have to clear
@@ -233,7 +284,3 @@ class ServedModel:
                     place[...] = pixels
             runs.append(self._backend.run(images[: len(part)]))
         return runs[0] if len(runs) == 1 else {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
-
-
-def _rows(outputs: Outputs, start: int, end: int) -> Outputs:
-    return {name: values[start:end] for name, values in outputs.items()}

@@ -13,6 +13,7 @@ from pocketvision.serving.live import LiveStreams
 from pocketvision.serving.models import BundleSource, Reload, ServedModels
 from pocketvision.serving.problems import refused, retry_after
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.serving.shared_picture import PictureMemory
 from pocketvision.serving.telemetry import Telemetry
 from pocketvision.serving.tracing import start_tracing
 
@@ -54,9 +55,8 @@ class Service:
     """One server's parts. `service_of` finds it from a request.
 
     sockets: limits WebSockets; unauthenticated_sockets: limits those that have not sent their key yet. stopping: set when the
-    server stops; WebSockets end by themselves then. rates: how often each key may ask, None without a limit. reload: as
-    ServedModels.reload, in every process that serves.
-    """
+    server stops; WebSockets end by themselves then. pictures: that are kept for a second look. rates: how often each key may ask,
+    None without a limit. reload: as ServedModels.reload, in every process that serves."""
 
     settings: ServerSettings
     models: ServedModels
@@ -66,6 +66,7 @@ class Service:
     unauthenticated_sockets: asyncio.Semaphore
     stopping: asyncio.Event
     live: LiveStreams
+    pictures: PictureMemory
     rates: RateLimiter | None
     reload: Callable[[str], Awaitable[list[Reload]]]
 
@@ -92,6 +93,7 @@ def service_for(
         unauthenticated_sockets=asyncio.Semaphore(max(1, settings.max_sockets // 4)),
         stopping=asyncio.Event(),
         live=LiveStreams(settings.live),
+        pictures=PictureMemory(),
         rates=rates,
         reload=reload or models.reload,
     )

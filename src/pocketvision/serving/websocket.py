@@ -1,23 +1,20 @@
 """/ws: many images over one connection, several of them in work at once, answered as they are ready.
 
-A text message is a JSON object with a `type`: `image_analysis` (request_id, and image as base64, or none: the next binary
-message is the image; the options of request_options.py, and tasks), `health_check` or `authenticate` (key). A binary message
-alone is an image to be analysed. Answers are `analysis_result`, `health_response`, `authenticated` and `error`, each with the
-request's id.
-"""
+A text message is a JSON object with a `type`: `image_analysis` (request_id, and image as base64, or none: the next binary message
+is the image; the options of request_options.py), `options` (those of all images that follow, in place of the ones that were set
+before; a message's own go over them), `health_check` or `authenticate` (key). A binary message alone is an image to be analysed.
+Answers are `analysis_result`, `options_set`, `health_response`, `authenticated` and `error`, each with the request's id."""
 
 import asyncio
 import json
 import logging
-import time
-from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from pocketvision.serving.answers import prediction_answer
+from pocketvision.serving.asking import asked, check_options
 from pocketvision.serving.json_bodies import image_of, parsed
 from pocketvision.serving.keys import TokenBuckets, acquire, name_of
 from pocketvision.serving.names import check_names, check_query, close_names
@@ -31,12 +28,13 @@ from pocketvision.serving.problems import (
     retry_after,
     unauthorized,
 )
-from pocketvision.serving.request_options import OPTIONS, options_from
+from pocketvision.serving.request_options import OPTIONS, options_from, over
 from pocketvision.serving.service import Service, request_id_of, service_of
 from pocketvision.serving.websocket_protocol import DRAINS, POLICY, RESTART
 
 MESSAGES = {
-    "image_analysis": ("type", "request_id", "image", *OPTIONS, "tasks"),
+    "image_analysis": ("type", "request_id", "image", *OPTIONS),
+    "options": ("type", "request_id", *OPTIONS),
     "health_check": ("type", "request_id"),
     "authenticate": ("type", "request_id", "key"),
 }
@@ -141,6 +139,7 @@ class _WebSocketSession:
         self._working: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self._announced: dict[str, Any] | None = None
+        self._options: dict[str, Any] = {}  # of the images that follow
         self._text_refused = False  # the last message: an image after it may have been meant for another model
         self._close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # the code to close with
 
@@ -213,6 +212,7 @@ class _WebSocketSession:
                 text = message.get("text") or ""
                 request = await parsed(text.encode("utf-8", "surrogatepass"), self._service.settings.max_json_depth)
                 _check_message(request)
+                self._take_options(request)
                 self._text_refused = False
                 if request.get("type") == "image_analysis" and request.get("image") is None:
                     before, self._announced = self._announced, request
@@ -229,7 +229,7 @@ class _WebSocketSession:
                     "The text before this image was refused; send the text and the image again.",
                 )
             else:
-                request, self._announced = self._announced or {"type": "image_analysis"}, None
+                request, self._announced = self._announced or {"type": "image_analysis", **self._options}, None
             if not await self._acquire_rate():
                 self._free.release()
                 return
@@ -240,6 +240,16 @@ class _WebSocketSession:
         task = asyncio.create_task(work)
         self._working.add(task)
         task.add_done_callback(self._ended)
+
+    def _take_options(self, request: dict[str, Any]) -> None:
+        """Set those of the images that follow, in order with them; give an image's message those that were set. Raises what is
+        wrong with them, and then the ones before stay."""
+        if request["type"] == "options":
+            given = {name: request[name] for name in OPTIONS if request.get(name) is not None}
+            check_options(self._service, options_from(given))
+            self._options = given
+        elif request["type"] == "image_analysis":
+            request |= over(self._options, request)
 
     async def _acquire_rate(self) -> bool:
         """Wait for the key's rate limit. False when the connection is to end before."""
@@ -292,17 +302,11 @@ class _WebSocketSession:
             }
         if kind == "authenticate":  # it may ask already
             return _authenticated(request)
+        if kind == "options":
+            return {"type": "options_set", "request_id": _id_of(request), "options": self._options}
         options = options_from(request)
-        tasks = _wanted(request, self._service.models.get(options.model, options.version).tasks)
-        model, outcomes = await self._service.models.predict(
-            [content if content is not None else await image_of(request["image"])],
-            options.detail,
-            deadline=time.monotonic() + self._service.settings.deadline,
-            name=options.model,
-            version=options.version,
-        )
-        answer = prediction_answer(model, outcomes, options.detail, _id_of(request), tasks)
-        return {"type": "analysis_result", **answer}
+        image = content if content is not None else await image_of(request["image"])
+        return {"type": "analysis_result", **await asked(self._service, [image], options, _id_of(request))}
 
     async def _send(self, answer: dict[str, Any]) -> bool:
         """Whether the client was still there."""
@@ -326,18 +330,6 @@ def _check_message(request: dict[str, Any]) -> None:
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise refused(422, "unknown-type", f"The type must be one of {', '.join(MESSAGES)}{hint}")
     check_names(request, MESSAGES[kind], f"the {kind} message")
-
-
-def _wanted(request: dict[str, Any], known: Collection[str]) -> list[str] | None:
-    """The tasks whose answers are wanted; None for all. Raises a 422 problem for others than a model has."""
-    tasks = request.get("tasks")
-    if "tasks" in request and (
-        not isinstance(tasks, list)
-        or not tasks
-        or any(not isinstance(each, str) or each not in known for each in tasks)
-    ):
-        raise refused(422, "unknown-task", f"tasks must be a list out of {', '.join(known)}.")
-    return tasks
 
 
 def _authenticated(request: dict[str, Any]) -> dict[str, Any]:

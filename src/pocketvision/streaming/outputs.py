@@ -11,7 +11,7 @@ from pocketvision.printable import shortened
 from pocketvision.redaction import looks_like_url, redacted
 from pocketvision.streaming.frame import Pixels
 from pocketvision.streaming.mp4 import open_mp4
-from pocketvision.streaming.publishing import accepts_url, open_publisher
+from pocketvision.streaming.publishing import OnOptions, accepts_url, open_publisher
 from pocketvision.streaming.window import open_window
 
 
@@ -45,20 +45,23 @@ def _null_output() -> Iterator[NullOutput]:
 
 @dataclass(frozen=True)
 class OutputKind:
-    """One kind of output. draws: whether frames need their overlay at all."""
+    """One kind of output. open: also takes what is called with the options that its viewers ask for. draws: whether frames need
+    their overlay at all."""
 
     expects: str
     accepts: Callable[[str], bool]
-    open: Callable[[str], AbstractContextManager[Output]]
+    open: Callable[[str, OnOptions], AbstractContextManager[Output]]
     draws: bool = True
 
 
 OUTPUTS: dict[str, OutputKind] = {
-    "none": OutputKind("none", lambda text: text == "none", lambda _: _null_output(), draws=False),
-    "window": OutputKind("window", lambda text: text == "window", lambda _: open_window()),
-    "server": OutputKind("http://HOST/live/NAME", accepts_url, open_publisher),
+    "none": OutputKind("none", lambda text: text == "none", lambda *_: _null_output(), draws=False),
+    "window": OutputKind("window", lambda text: text == "window", lambda *_: open_window()),
+    "server": OutputKind(
+        "http://HOST/live/NAME", accepts_url, lambda text, on_options: open_publisher(text, on_options=on_options)
+    ),
     "video file": OutputKind(
-        "FILE.mp4", lambda text: Path(text).suffix.lower() == ".mp4", lambda text: open_mp4(Path(text))
+        "FILE.mp4", lambda text: Path(text).suffix.lower() == ".mp4", lambda text, _: open_mp4(Path(text))
     ),
 }
 

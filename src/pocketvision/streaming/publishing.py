@@ -8,10 +8,10 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from PIL import Image
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "POCKETVISION_API_KEY"
+OnOptions = Callable[[Mapping[str, Any]], None]
 _URL = re.compile(r"https?://[^/@?#\s]+(/[^/?#\s]+)*/live/[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _EXPECTED = "http(s)://HOST:PORT/live/NAME (a name of letters, digits, dashes and underscores)"
 
@@ -53,8 +54,11 @@ def accepts_url(text: str) -> bool:
 
 
 @contextmanager
-def open_publisher(url: str, back_off: BackOff | None = None) -> Iterator["Publisher"]:
-    """A way to the stream `url` of a server; the key is taken from the environment variable POCKETVISION_API_KEY.
+def open_publisher(
+    url: str, back_off: BackOff | None = None, on_options: OnOptions | None = None
+) -> Iterator["Publisher"]:
+    """A way to the stream `url` of a server; the key is taken from the environment variable POCKETVISION_API_KEY. on_options:
+    called, in a thread of the publisher's own, with the options that a viewer asks for.
 
     Raises UsageError for an address that is none and, at the end at the latest, when the server refuses the stream;
     MissingExtraError without the package websockets.
@@ -71,7 +75,7 @@ def open_publisher(url: str, back_off: BackOff | None = None) -> Iterator["Publi
     except ModuleNotFoundError as error:
         raise MissingExtraError("Publishing to a server", "stream") from error
     key = os.environ.get(KEY_VARIABLE, "").strip() or None  # what comes from a file ends in a line's end
-    publisher = Publisher(url, key, back_off or BackOff(enabled=True))
+    publisher = Publisher(url, key, back_off or BackOff(enabled=True), on_options)
     try:
         yield publisher
     finally:
@@ -99,8 +103,9 @@ class Publisher:
 
     closed = False
 
-    def __init__(self, url: str, key: str | None, back_off: BackOff) -> None:
+    def __init__(self, url: str, key: str | None, back_off: BackOff, on_options: OnOptions | None = None) -> None:
         """url: of the stream, http(s)://HOST/live/NAME. key: the server's API key, None when it has none."""
+        self._on_options = on_options
         self._url = url
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._back_off = back_off
@@ -230,7 +235,8 @@ class Publisher:
         """Wait until at most so many pictures are not confirmed; take what confirmations there are beyond."""
         while self._in_flight > 0:
             try:
-                connection.recv(timeout if self._in_flight > at_most else 0)
+                if self._took_options(connection.recv(timeout if self._in_flight > at_most else 0)):
+                    continue
             except TimeoutError:
                 if self._in_flight > at_most:
                     raise
@@ -241,6 +247,18 @@ class Publisher:
             if self._away:
                 self._away = False
                 logger.warning("%s: the server is back", self._url)
+
+    def _took_options(self, message: str | bytes) -> bool:
+        """Whether a message has a viewer's options, and is no confirmation."""
+        try:
+            document = json.loads(message)
+        except ValueError:
+            return False
+        if not isinstance(document, dict) or document.get("type") != "options":
+            return False
+        if self._on_options is not None:
+            self._on_options(document)
+        return True
 
     def _disconnect(self) -> None:
         self._connection, self._proved, self._in_flight = None, False, 0

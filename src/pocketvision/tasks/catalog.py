@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.errors import UsageError
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.plugins import all_rows, row_named
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.task import CLASSIFICATION
@@ -74,6 +74,21 @@ def views_of(task: TaskManifest) -> Views[Any] | None:
     return views if views is not None and views.several(task) else None
 
 
+def wanted(tasks: Mapping[str, TaskManifest], detail: Detail) -> dict[str, TaskManifest]:
+    """The tasks whose answers are wanted."""
+    return {name: task for name, task in tasks.items() if detail.wants(name)}
+
+
+def check_detail(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:
+    """`detail`. Raises UsageError, with near matches, where it names a task that a bundle does not have, or wants none."""
+    for name in (*(detail.tasks or ()), *detail.by_task):
+        if name not in tasks:
+            raise unknown_name("task", name, tasks)
+    if detail.tasks is not None and not detail.tasks:
+        raise UsageError(f"No task is wanted; expected one or more of {', '.join(tasks)}.")
+    return detail
+
+
 def several_inputs(tasks: Mapping[str, TaskManifest]) -> bool:
     """Whether an image may become several inputs of the network."""
     return any(views_of(task) is not None for task in tasks.values())
@@ -95,9 +110,9 @@ def decoded(
     placements: Sequence[Placement],
     detail: Detail,
 ) -> list[Answers]:
-    """The answers for each of N inputs, from a graph's outputs by name, (N, …) each."""
+    """The wanted answers for each of N inputs, from a graph's outputs by name, (N, …) each."""
     columns = {
-        name: task_named(task.kind).decode(task.tensors(outputs), placements, task, detail)
-        for name, task in tasks.items()
+        name: task_named(task.kind).decode(task.tensors(outputs), placements, task, detail.of(name))
+        for name, task in wanted(tasks, detail).items()
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -5,9 +5,12 @@ training/KIND.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
@@ -64,7 +67,9 @@ class Detail:
 
     top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
     ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, one of
-    MASK_FORMS. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure).
+    MASK_FORMS. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure). tasks: whose
+    answers are wanted, by name; None for all. by_task: of tasks that want another detail than this one; `of` finds it. looked:
+    whether tables have a column for what was said of each thing that was looked at again (second_look.py).
     """
 
     top_k: int = 5
@@ -73,6 +78,18 @@ class Detail:
     masks: bool = True
     mask_form: str = "rle"
     unsure: bool = False
+    tasks: tuple[str, ...] | None = None
+    by_task: Mapping[str, "Detail"] = field(default_factory=dict, hash=False)
+    looked: bool = False
+
+    def of(self, task: str) -> "Detail":
+        """What is wanted of a task, by its name."""
+        own = self.by_task.get(task)
+        return replace(own or self, by_task={}, tasks=None, unsure=self.unsure, looked=self.looked)
+
+    def wants(self, task: str) -> bool:
+        """Whether a task's answer is wanted."""
+        return self.tasks is None or task in self.tasks
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
@@ -156,6 +173,26 @@ class AnswerFile(Generic[Answer]):
 
 
 @dataclass(frozen=True)
+class Places(Generic[Answer]):
+    """Of kinds that find things: where they are, so that each can be cut out and looked at again (second_look.py).
+
+    boxes: (k, 4) left, top, right, bottom in pixels of the upright image. names: the class of each. looked: what was said of
+    each, by the names of the tasks that looked, None for one that was not looked at; None where nobody looked. with_looked: the
+    answer with that. member: of the JSON form, a list with an object for each thing, which is told what was said as its `then`.
+    """
+
+    member: str
+    boxes: Callable[[Answer], NDArray[np.float64]]
+    names: Callable[[Answer], Sequence[str]]
+    looked: Callable[[Answer], "Looked | None"]
+    with_looked: Callable[[Answer, "Looked"], Answer]
+
+
+Looked = tuple[Mapping[str, Any] | None, ...]
+"""For each thing of an answer the answers about it alone by the tasks' names, or None."""
+
+
+@dataclass(frozen=True)
 class Wire(Generic[Answer]):
     """How an answer is told to others: in one JSON form over HTTP, WebSockets, in JSON Lines and to the client, and as cells.
 
@@ -208,9 +245,9 @@ class Task(Generic[Answer]):
     tracker: smooths a stream's answers, with UsageError for a smoothing it does not know; None shows each frame's own. page: the
     file of a JavaScript module that shows an answer in a browser (serving/page/page.js says how); None shows its headline. views:
     None where an image is one input. follows: whether its tracker follows things, so that those that cross Smoothing.line are
-    counted. has_classes: whether its answers are in terms of classes, which a bundle then names. check:
-    raises ValueError for what a bundle may not say of such a task, such as thresholds of classes that it has not.
-    """
+    counted. has_classes: whether its answers are in terms of classes, which a bundle then names. places: of kinds that find
+    things. in_pixels: whether an answer is about places of the image. check: raises ValueError for what a bundle may not say of
+    such a task, such as thresholds of classes that it has not."""
 
     kind: str
     truth: type[Truth]
@@ -226,6 +263,8 @@ class Task(Generic[Answer]):
     views: Views[Answer] | None = None
     follows: bool = False
     has_classes: bool = True
+    places: Places[Answer] | None = None
+    in_pixels: bool = False
     check: Callable[[TaskManifest], object] | None = None
 
     @property

@@ -48,7 +48,7 @@ def answered(
         for place in sorted({*range(len(pictures))} - {*alone}):
             first = int(starts[place])
             own = {each: values[first : first + len(pictures[place])] for each, values in outputs.items()}
-            found[place][name] = _merged(task, own, pictures[place], detail)
+            found[place][name] = _merged(task, own, pictures[place], detail.of(name))
     return found
 
 
@@ -104,7 +104,7 @@ class Viewing:
         first = next(iter(views))
         self._apart = len(self._windows) > len(views[first].windows(image.image.size, tasks[first]))
         merged = self._placements[self._apart :]
-        self._merging = {name: each.merging(merged, tasks[name], detail) for name, each in views.items()}
+        self._merging = {name: each.merging(merged, tasks[name], detail.of(name)) for name, each in views.items()}
         self._plain = {name: task for name, task in tasks.items() if name not in views}
         self._answers: Answers = {}
         self._kept: list[Mapping[str, NDArray[np.float32]]] = []

@@ -9,10 +9,13 @@ from typing import Any
 
 from pocketvision.errors import UsageError
 from pocketvision.tasks.catalog import Answers, task_named
-from pocketvision.tasks.task import Detail, Wire
+from pocketvision.tasks.task import Detail, Places, Wire
 
 Kinds = Mapping[str, str]
 """The kinds of a bundle's tasks by the tasks' names."""
+
+LOOKED = "then"
+"""Of a thing in JSON: what was said of it when it was looked at again, as `answers` are."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,38 @@ def wire_of(kind: str) -> Wire[Any]:
 
 def answers_to_json(answers: Answers, detail: Detail) -> dict[str, Any]:
     """`answers`."""
-    return {
-        name: {"kind": each.kind, "headline": each.headline, **wire_of(each.kind).to_json(each, detail)}
-        for name, each in answers.items()
-    }
+    return {name: _to_json(each, detail.of(name)) for name, each in answers.items()}
+
+
+def _to_json(answer: Any, detail: Detail) -> dict[str, Any]:
+    told = {"kind": answer.kind, "headline": answer.headline, **wire_of(answer.kind).to_json(answer, detail)}
+    places = _places_of(answer.kind)
+    looked = None if places is None else places.looked(answer)
+    if places is not None and looked is not None:
+        for thing, said in zip(told[places.member], looked, strict=False):  # fewer are told than were found
+            if said is not None:
+                thing[LOOKED] = answers_to_json(dict(said), detail)
+    return told
 
 
 def answers_from_json(document: Mapping[str, Any]) -> Answers:
     """The way back; raises what a kind's from_json raises."""
-    return {name: wire_of(each["kind"]).from_json(each) for name, each in document.items()}
+    return {name: _from_json(each) for name, each in document.items()}
+
+
+def _from_json(document: Mapping[str, Any]) -> Any:
+    answer, places = wire_of(document["kind"]).from_json(document), _places_of(document["kind"])
+    if places is None or not any(LOOKED in thing for thing in document[places.member]):
+        return answer
+    told = (thing.get(LOOKED) for thing in document[places.member])
+    return places.with_looked(answer, tuple(None if each is None else answers_from_json(each) for each in told))
+
+
+def _places_of(kind: str) -> Places[Any] | None:
+    try:
+        return task_named(kind).places
+    except UsageError:
+        return None
 
 
 def prediction(answers: Answers, detail: Detail) -> dict[str, Any]:
@@ -88,7 +114,7 @@ def columns(kinds: Kinds, detail: Detail) -> list[str]:
     return [
         column if len(kinds) == 1 else f"{name}.{column}"
         for name, kind in kinds.items()
-        for column in wire_of(kind).columns(detail)
+        for column in wire_of(kind).columns(detail.of(name))
     ]
 
 
@@ -98,17 +124,29 @@ def cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[object]:
         cell
         for name, kind in kinds.items()
         for cell in (
-            wire_of(kind).cells(answers[name], detail) if name in answers else [""] * len(wire_of(kind).columns(detail))
+            wire_of(kind).cells(answers[name], detail.of(name))
+            if name in answers
+            else [""] * len(wire_of(kind).columns(detail.of(name)))
         )
     ]
 
 
 def brief(answers: Answers, detail: Detail) -> list[list[object]]:
-    """What people read of each answer in one line: its cells, or its headline where it has many parts."""
+    """What people read of each answer in one line: its cells, or its headline where it has many parts, and then what was said of
+    those that were looked at again."""
     return [
-        wire_of(each.kind).cells(each, detail) if wire_of(each.kind).parts is None else [each.headline]
-        for each in answers.values()
+        wire_of(each.kind).cells(each, detail.of(name))
+        if wire_of(each.kind).parts is None
+        else [each.headline, *_said(each)]
+        for name, each in answers.items()
     ]
+
+
+def _said(answer: Any) -> list[str]:
+    places = _places_of(answer.kind)
+    looked = () if places is None else places.looked(answer) or ()
+    said = [", ".join(each.headline for each in thing.values()) for thing in looked if thing]
+    return ["; ".join(said)] if said else []
 
 
 def row_cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[list[object]]:
@@ -116,7 +154,7 @@ def row_cells(kinds: Kinds, answers: Answers, detail: Detail) -> list[list[objec
     if len(kinds) == 1 and answers:
         (name, kind), (answer,) = next(iter(kinds.items())), answers.values()
         parts = wire_of(kind).parts
-        if parts is not None and (each := parts(answer, detail)):
+        if parts is not None and (each := parts(answer, detail.of(name))):
             return [cells(kinds, {name: part}, detail) for part in each]
     return [cells(kinds, answers, detail)]
 

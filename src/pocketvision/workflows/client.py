@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pocketvision.client import (
 from pocketvision.client.in_order import CONCURRENCY
 from pocketvision.client.settings import DEADLINE, RETRIES, TIMEOUT, OnRetry
 from pocketvision.client.values import CLASSIFICATION_ALONE
+from pocketvision.client.wanted import Wanted, answer_kinds
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
@@ -82,6 +83,7 @@ def predict_remotely(
     top_k: int = 1,
     model: str | None = None,
     version: str | None = None,
+    wanted: Wanted | None = None,
     concurrency: int = CONCURRENCY,
     timeout: float = TIMEOUT,
     retries: int = RETRIES,
@@ -100,16 +102,19 @@ def predict_remotely(
     image would fare no better: no server there in spite of all retries, a wrong key, an unknown model. Rows until then
     are written.
     """
-    detail, started = Detail(top_k=top_k), time.perf_counter()
+    detail = Detail(top_k=top_k, looked=wanted is not None and wanted.then is not None)
+    started = time.perf_counter()
     seen = failed = repeated = 0
     counter = LeftOutCounter()
     file = None if out is None else Path(out)
     check_suffix(file)
     client = Client(url, key=key, timeout=timeout, retries=retries, deadline=deadline, on_retry=on_retry)
-    kinds, told = ({}, detail) if file is None else _asked(client, model, version, detail)
+    kinds, told = ({}, detail) if file is None else _asked(client, model, version, wanted, detail)
     with client, row_sink(file, kinds, told) as write:
         found = find_images(images, lines, counter)
-        for outcome in client.predict_many(found, top_k=top_k, model=model, version=version, concurrency=concurrency):
+        for outcome in client.predict_many(
+            found, top_k=top_k, model=model, version=version, wanted=wanted, concurrency=concurrency
+        ):
             row = _row(outcome, seen)
             write(row)
             if on_row is not None:
@@ -120,14 +125,31 @@ def predict_remotely(
     return RemoteSummary(seen, failed, repeated, time.perf_counter() - started, counter.result())
 
 
-def _asked(client: Client, model: str | None, version: str | None, detail: Detail) -> tuple[Kinds, Detail]:
-    """Of the tasks that a model answers, and what is told of them: a table's columns have to be known before its first row."""
+def _asked(
+    client: Client, model: str | None, version: str | None, wanted: Wanted | None, detail: Detail
+) -> tuple[Kinds, Detail]:
+    """Of the tasks that are asked, and what is told of them: a table's columns have to be known before its first row."""
     states = client.models()
-    name = states[0].name if model is None and states else model
-    fitting = [each for each in states if each.name == name and version in (None, each.version)]
-    if not fitting:  # what is not there is said when it is asked
+    names = [] if wanted is None else list(wanted.models)
+    asked = {name: _state(states, *_name_and_version(name, states)) for name in names}
+    if not names:
+        first = states[0].name if model is None and states else model
+        asked = {"": _state(states, first, version)}
+    found = {name: state for name, state in asked.items() if state is not None}
+    if len(found) < len(asked):  # what is not there is said when it is asked
         return CLASSIFICATION_ALONE, detail
-    return fitting[-1].tasks, replace(detail, unsure=fitting[-1].says_unsure)
+    kinds = answer_kinds(found, () if wanted is None else wanted.tasks)
+    return kinds, replace(detail, unsure=any(state.says_unsure for state in found.values()))
+
+
+def _name_and_version(text: str, states: Sequence[ModelState]) -> tuple[str, str | None]:
+    name, sign, version = text.rpartition("@")
+    return (name, version) if sign and all(each.name != text for each in states) else (text, None)
+
+
+def _state(states: Sequence[ModelState], name: str | None, version: str | None) -> ModelState | None:
+    fitting = [each for each in states if each.name == name and version in (None, each.version)]
+    return fitting[-1] if fitting else None
 
 
 def served_models(url: str, *, key: str | None = None) -> tuple[ModelState, ...]:

@@ -1,8 +1,13 @@
 """load: a bundle, or a pre-trained network by its name, ready to classify images."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.errors import UsageError
+from pocketvision.runtime.chained_predictor import Answering, ChainedPredictor
 from pocketvision.runtime.predictor import Predictor
+from pocketvision.runtime.second_look import SecondLook
 from pocketvision.tasks.task import Detail, ViewOptions
 from pocketvision.workflows.pretrained import open_bundle
 
@@ -24,3 +29,26 @@ def load(
     BundleError when the bundle is damaged, of a newer format, or has no file for the backend.
     """
     return Predictor(open_bundle(bundle), backend=backend, threads=threads, device=device, detail=detail, views=views)
+
+
+def load_chain(
+    bundle: str | Path,
+    then: str | Path | None,
+    of: Sequence[str] | None,
+    margin: float,
+    *,
+    backend: str | None,
+    threads: int | None,
+    device: str,
+    detail: Detail,
+    views: ViewOptions = ViewOptions(),  # noqa: B008 (frozen)
+) -> Answering:
+    """A bundle, or that and a second one, `then`, that looks at what was found: see SecondLook. Raises UsageError for two that do
+    not go together."""
+    first = load(bundle, backend=backend, threads=threads, device=device, detail=detail, views=views)
+    if then is None:
+        if of is not None or margin:
+            raise UsageError("--of and --margin say what a second model looks at: give --then BUNDLE as well.")
+        return first
+    second = load(then, backend=backend, threads=threads, device=device, detail=replace(detail, tasks=None, by_task={}))
+    return ChainedPredictor(first, second, SecondLook(None if of is None else tuple(of), margin), threads=threads)

@@ -1,7 +1,7 @@
 """predict: images in, rows out, to a CSV or JSON Lines file that grows row by row."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.streaming.drawn_pictures import DrawnPictures
 from pocketvision.tasks.answer_files import row_detail
-from pocketvision.tasks.catalog import tell_unsure
-from pocketvision.tasks.task import Detail, ViewOptions
-from pocketvision.workflows.load import load
+from pocketvision.tasks.catalog import tell_unsure, wanted
+from pocketvision.tasks.details import detail_of
+from pocketvision.tasks.task import ViewOptions
+from pocketvision.workflows.load import load_chain
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def predict(
     draw: str | Path | None = None,
     masks: str | None = None,
     top_k: int = 1,
+    tasks: Sequence[str] | None = None,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+    then: str | Path | None = None,
+    of: Sequence[str] | None = None,
+    margin: float = 0.0,
     batch: int | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -77,18 +83,23 @@ def predict(
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
     numbers that `ids`, a COCO file, gives to images and classes. draw: a new folder for copies of the pictures with their answers
-    drawn on them, as JPEG files.
+    drawn on them, as JPEG files. tasks: only these of the bundle's answer; details: of single ones, as in {"detection":
+    {"min_score": 0.4}}. then, of, margin: a second bundle that looks at what was found, see load_chain.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
     """
-    started, detail = time.perf_counter(), row_detail(Detail(top_k=top_k), masks, None if out is None else Path(out))
-    where = Destination.of(None if out is None else Path(out), to, None if ids is None else Path(ids))
+    started, file = time.perf_counter(), None if out is None else Path(out)
+    detail = row_detail(detail_of(top_k, tasks, details, looked=then is not None), masks, file)
+    where = Destination.of(file, to, None if ids is None else Path(ids))
     views = ViewOptions(tile, None if scales is None else tuple(scales))
-    predictor = load(bundle, backend=backend, threads=threads, device=device, detail=detail, views=views)
-    labels = (name for task in predictor.bundle.tasks.values() for name in task.labels)
+    predictor = load_chain(
+        bundle, then, of, margin, backend=backend, threads=threads, device=device, detail=detail, views=views
+    )
+    answering = wanted(predictor.bundle.tasks, detail)
+    labels = (name for task in answering.values() for name in task.labels)
     drawn = None if draw is None else DrawnPictures(Path(draw), labels, max_pixels)
-    with answer_sink(where, predictor.bundle.tasks, tell_unsure(predictor.bundle.tasks, detail)) as sink:
+    with answer_sink(where, answering, tell_unsure(answering, detail)) as sink:
         seen = failed = 0
         several: list[str] = []
         counter = LeftOutCounter()

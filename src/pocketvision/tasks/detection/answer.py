@@ -1,10 +1,12 @@
 """What a model says about the objects of an image. Numpy only; no torch."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pocketvision.tasks.task import Looked
 
 _NAMED = 3
 
@@ -25,7 +27,8 @@ class Detections:
     labels: the classes' names, in the bundle's order. boxes: (k, 4) left, top, right, bottom in pixels of the upright image,
     within it and with an area. scores: (k) in [0, 1]. classes: (k) places in labels. tracks: (k) which object of a stream each
     is, from 1 on, the same in every frame; None where nobody follows them. passed: what crossed a line so far, where there is
-    one. size: width and height of the image. An answer that came over the wire has the labels that were told, and no size.
+    one. size: width and height of the image. looked: what was said of each object when it was looked at again (task.Looked).
+    An answer that came over the wire has the labels that were told, and no size.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +38,7 @@ class Detections:
     tracks: NDArray[np.int64] | None = None
     passed: Passed | None = None
     size: tuple[int, int] | None = None
+    looked: Looked | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -43,6 +47,8 @@ class Detections:
             raise ValueError(f"boxes, scores and classes have the shapes {found}; expected (k, 4), (k,) and (k,)")
         if self.tracks is not None and self.tracks.shape != (count,):
             raise ValueError(f"tracks have the shape {self.tracks.shape}; expected {(count,)}")
+        if self.looked is not None and len(self.looked) != count:
+            raise ValueError(f"looked has {len(self.looked)} answers; expected {count}")
 
     @property
     def kind(self) -> str:
@@ -55,14 +61,26 @@ class Detections:
     def take(self, chosen: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Detections":
         """Some of the objects."""
         tracks = None if self.tracks is None else self.tracks[chosen]
-        return Detections(
-            self.labels, self.boxes[chosen], self.scores[chosen], self.classes[chosen], tracks, self.passed, self.size
+        places = np.arange(len(self))[chosen].tolist()
+        return replace(
+            self,
+            boxes=self.boxes[chosen],
+            scores=self.scores[chosen],
+            classes=self.classes[chosen],
+            tracks=tracks,
+            looked=None if self.looked is None else tuple(self.looked[place] for place in places),
         )
 
     @property
     def names(self) -> list[str]:
         """(k) the class of each object."""
         return [self.labels[place] for place in self.classes.tolist()]
+
+    @property
+    def said(self) -> list[str]:
+        """(k) what was said of each object when it was looked at again, in a few words; empty where nothing was."""
+        looked = self.looked or (None,) * len(self)
+        return [", ".join(answer.headline for answer in (each or {}).values()) for each in looked]
 
     @property
     def confidence(self) -> float | None:

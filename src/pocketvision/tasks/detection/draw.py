@@ -20,7 +20,10 @@ def draw(canvas: Canvas, answer: Detections) -> None:
         name, score = answer.names[place], float(answer.scores[place])
         track = "" if answer.tracks is None else f"#{answer.tracks[place]} "
         colour = class_colour(int(answer.classes[place]))
-        draw_box(canvas.pen, (left, top, right, bottom), colour, width, f"{track}{name} {score:.0%}", canvas.small)
+        said = f" · {answer.said[place]}" if answer.said[place] else ""
+        draw_box(
+            canvas.pen, (left, top, right, bottom), colour, width, f"{track}{name} {score:.0%}{said}", canvas.small
+        )
     canvas.write(answer.headline)
     if answer.passed is not None:
         for name, (right, left) in answer.passed.counts.items():

@@ -1,6 +1,8 @@
 """The row of TASKS for detection."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from pocketvision.tasks.detection.truth import DETECTION as KIND
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.detection.wire import WIRE
 from pocketvision.tasks.manifest import TaskManifest, output_names
-from pocketvision.tasks.task import Role, Task
+from pocketvision.tasks.task import Looked, Places, Role, Task
 
 if TYPE_CHECKING:
     from pocketvision.tasks.measuring import Measuring
@@ -41,6 +43,10 @@ def detecting(labels: Sequence[str], postprocessing: Mapping[str, Any]) -> dict[
     return {KIND: TaskManifest(KIND, tuple(labels), outputs, postprocessing=dict(postprocessing))}
 
 
+def _with_looked(answer: Detections, looked: Looked) -> Detections:
+    return replace(answer, looked=looked)
+
+
 DETECTION = Task[Detections](
     kind=KIND,
     truth=BoxLabels,
@@ -54,5 +60,7 @@ DETECTION = Task[Detections](
     tracker=FollowedObjects,
     follows=True,
     page=Path(__file__).with_name("page.js"),
+    places=Places("objects", attrgetter("boxes"), attrgetter("names"), attrgetter("looked"), _with_looked),
+    in_pixels=True,
     check=check,
 )

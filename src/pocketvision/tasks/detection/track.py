@@ -1,6 +1,8 @@
 """Objects followed over a stream's frames: each keeps its number while its boxes overlap from frame to frame."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +78,7 @@ class FollowedObjects:
         self._smoothing = smoothing
         self._tracks: Tracks | None = None
         self._next = 1
+        self._looked: dict[int, Mapping[str, Any] | None] = {}
         self._line = None if smoothing.line is None else LineCounter(smoothing.line)
 
     def __call__(self, time: float, answer: Detections) -> Detections:
@@ -83,18 +86,29 @@ class FollowedObjects:
         tracks = self._tracks or Tracks.none(len(answer.labels))
         tracks = tracks.take(time - tracks.seen <= max(REMEMBERED, self._smoothing.seconds))
         pairs = assigned(tracks.at(time), tracks.shown, answer)
+        ids = self._ids(tracks, pairs, len(answer))
         tracks = self._moved(tracks, pairs, time, answer).and_(self._new(pairs, time, answer))
         self._tracks = tracks
         shown = tracks.take(self._visible(tracks, time, answer.size))
         boxes = shown.at(time) if answer.size is None else within(shown.at(time), answer.size)
         order = np.argsort(-shown.scores, kind="stable")
         found = Detections(answer.labels, boxes, shown.scores, shown.shown, shown.ids, size=answer.size).take(order)
+        if answer.looked is not None:  # of an object out of sight the last that was said
+            said = self._looked | dict(zip(ids, answer.looked, strict=True))
+            self._looked = {each: said.get(each) for each in tracks.ids.tolist()}
+            found = replace(found, looked=tuple(self._looked[each] for each in shown.ids[order].tolist()))
         if self._line is None:
             return found
         now = tracks.take(tracks.seen == time)
         return replace(
             found, passed=self._line.counted(now.ids, now.boxes, [answer.labels[each] for each in now.shown])
         )
+
+    def _ids(self, tracks: Tracks, pairs: NDArray[np.int64], count: int) -> list[int]:
+        """The number of each detection's track; those without one get the next ones."""
+        known = {place: int(tracks.ids[row]) for row, place in pairs.tolist()}
+        fresh = iter(range(self._next, self._next + count))
+        return [known[place] if place in known else next(fresh) for place in range(count)]
 
     def _visible(self, tracks: Tracks, time: float, size: tuple[int, int] | None) -> NDArray[np.bool_]:
         """(t) those that are seen, and for a while those that are not, but where another one is seen by now, and where they have

@@ -28,6 +28,11 @@ SCHEMA = {
                         "minimum": 1,
                         "description": "In a stream: which object, the same in every frame.",
                     },
+                    "then": {
+                        "type": "object",
+                        "description": "Where a second model looked at it: that model's answers, by the tasks' names.",
+                        "additionalProperties": {"type": "object"},
+                    },
                 },
                 "required": ["label", "score", "box"],
             },
@@ -48,6 +53,8 @@ SCHEMA = {
     "required": ["objects"],
 }
 COLUMNS = ("label", "score", "x1", "y1", "x2", "y2")
+SAID = "then"
+"""The column of what was said of each object when it was looked at again, where that is wanted."""
 
 
 def to_json(answer: Detections, detail: Detail) -> dict[str, Any]:
@@ -93,19 +100,21 @@ def _passed(document: Mapping[str, Any] | None) -> Passed | None:
     return Passed((x1, y1, x2, y2), counts)
 
 
-def columns(_: Detail) -> list[str]:
-    """COLUMNS."""
-    return list(COLUMNS)
+def columns(detail: Detail) -> list[str]:
+    """COLUMNS, and SAID where objects were looked at again."""
+    return [*COLUMNS, *([SAID] if detail.looked else [])]
 
 
 def cells(answer: Detections, detail: Detail) -> list[object]:
     """Of one object its own; of several the texts of all with ";" between them."""
     names, scores = answer.names[: detail.most], answer.scores[: detail.most].tolist()
     boxes = answer.boxes[: detail.most].tolist()
-    rows = [[name, score, *box] for name, score, box in zip(names, scores, boxes, strict=True)]
+    rows: list[list[object]] = [[name, score, *box] for name, score, box in zip(names, scores, boxes, strict=True)]
+    if detail.looked:
+        rows = [[*row, said] for row, said in zip(rows, answer.said, strict=False)]
     if len(rows) == 1:
         return rows[0]
-    return [";".join(_text(row[place]) for row in rows) for place in range(len(COLUMNS))]
+    return [";".join(_text(row[place]) for row in rows) for place in range(len(columns(detail)))]
 
 
 def parts(answer: Detections, detail: Detail) -> Sequence[Detections]:

@@ -61,5 +61,6 @@ SEGMENTATION = Task[Segmentation](
     tracker=SmoothedMasks,
     page=Path(__file__).with_name("page.js"),
     views=Views(several, windows, MergedMask, asked),
+    in_pixels=True,
     check=_check,
 )
