@@ -60,7 +60,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "data/sources/box_table.py data/sources/cvat.py data/sources/label_studio.py data/sources/labelme.py",
     ),
     ("the name of a tool", "is_label_studio", "data/sources/label_studio.py"),
-    ("the name of folders that hold masks", "label", "data/folder_layout.py"),
+    ("the name of folders that hold masks", "label", "data/split_folders.py"),
     (
         "columns of history.csv and what is told of an epoch",
         "train_accuracy val_accuracy",
