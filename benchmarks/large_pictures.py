@@ -38,17 +38,16 @@ def write_bundle(folder: Path, classes: int, size: int) -> Path:
     from pocketvision.models.heads.head import HeadSpec
     from pocketvision.models.network import Network
     from pocketvision.preprocessing import Preprocessing
-    from pocketvision.tasks.manifest import TaskManifest
+    from pocketvision.tasks.segmentation.task import segmenting
 
     torch.manual_seed(0)
     network = Network(ARCHITECTURES["efficientnet_lite0"], {"segmentation": HeadSpec("u_net", classes)})
     preprocessing = Preprocessing(size, size, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3, fit="stretch")
-    task = TaskManifest("segmentation", tuple(f"class {place}" for place in range(classes)), {"logits": "logits"})
     picture = np.random.default_rng(1).integers(0, 256, (size, size, 3)).astype(np.uint8)
     ship(
         network,
         folder,
-        tasks={"segmentation": task},
+        tasks=segmenting([f"class {place}" for place in range(classes)], {}),
         preprocessing=preprocessing,
         load=lambda _: preprocessing.place(picture),
         names=["noise"],

@@ -17,6 +17,8 @@ from served import serving, starting
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.cli.main import main
+from pocketvision.client import Client
+from pocketvision.client.values import prediction_from
 from pocketvision.errors import UsageError
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.segmentation import forms
@@ -89,16 +91,35 @@ def test_it_is_served(bundle: Bundle, tmp_path: Path) -> None:
         told = response.json()["predictions"][0]["answers"]["segmentation"]
         asked = client.post("/predict?mask_form=png", content=content, headers={"content-type": "image/png"})
         as_png = asked.json()["predictions"][0]["answers"]["segmentation"]["mask"]
+        asked = client.post("/predict?mask_form=polygons", content=content, headers={"content-type": "image/png"})
+        polygons = asked.json()["predictions"][0]["answers"]["segmentation"]["mask"]
         bare = client.post("/predict?masks=false", content=content, headers={"content-type": "image/png"})
         assert "mask" not in bare.json()["predictions"][0]["answers"]["segmentation"]
         refused = client.post("/predict?mask_form=gif", content=content, headers={"content-type": "image/png"})
         assert refused.status_code == 422 and "expected rle, png or polygons" in refused.text
         page = client.get("/models").json()["models"][0]["tasks"]["segmentation"]["page"]
         assert "export function over" in client.get(f"/{page.lstrip('/')}").text
-    jsonschema.Draft202012Validator(schema_of("segmentation")).validate(told)
+    of_the_client = prediction_from(response.json(), 1).answers["segmentation"]
+    for form in (told, as_png, polygons):
+        jsonschema.Draft202012Validator(schema_of("segmentation")).validate({**told, "mask": form.get("mask", form)})
     expected = Predictor(bundle).answers(tmp_path / "images/0.png")["segmentation"].mask
     assert (forms.from_json(told["mask"]) == expected).all()
     assert as_png["form"] == "png" and (forms.from_json(as_png) == expected).all()
+    assert polygons["form"] == "polygons" and (forms.from_json(polygons) == expected).all()
+    assert isinstance(of_the_client, Segmentation) and (of_the_client.mask == expected).all()
+    assert of_the_client.headline == told["headline"]
+
+
+def test_a_picture_too_large_for_the_limit_is_a_row_with_an_error(bundle: Bundle, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data", 1)
+    summary = pocketvision.predict(
+        bundle.folder, [tmp_path / "data/images"], out=tmp_path / "rows.jsonl", max_pixels=3000, tile=32
+    )
+    row = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8"))
+    assert summary.failed == 1 and "64 x 48 pixels are more than the limit of 3,000" in row["error"]
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(bundle.folder), str(tmp_path / "data/images"), "--max-pixels", "3072", "--tile", "32"])
+    assert ended.value.code == 0
 
 
 def test_a_stream_shows_masks(bundle: Bundle, tmp_path: Path) -> None:
@@ -150,7 +171,12 @@ def test_how_pictures_are_looked_at_is_kept_in_the_bundle(tmp_path: Path) -> Non
 def test_the_page_lays_the_mask_over_the_picture(bundle: Bundle, tmp_path: Path, browser: Browser) -> None:
     write_pictures(tmp_path)
     with starting(bundle.folder, tmp_path, "colours") as start:
-        browser.open(start().url)
+        url = start().url
+        with Client(url) as asking:
+            of_the_client = asking.predict(tmp_path / "images/0.png").answers["segmentation"]
+        assert isinstance(of_the_client, Segmentation) and of_the_client.mask is not None
+        assert (of_the_client.mask == Predictor(bundle)(tmp_path / "images/0.png").mask).all()
+        browser.open(url)
         browser.until("document.querySelectorAll('#models option').length === 1")
         content = base64.b64encode((tmp_path / "images/0.png").read_bytes()).decode()
         browser.run(

@@ -55,6 +55,8 @@ class Samples:
     reading: sentences that say how the source was understood where it could have been understood otherwise.
     origin: where they were read from; None where they were not read.
     found: what was wrong or odd in the files that say the truth, for the audit to tell.
+    windows: (n, 4) left, top, right and bottom in pixels, of images that are parts of what their files hold, upright; None for
+    all of it.
     """
 
     root: Path
@@ -66,6 +68,7 @@ class Samples:
     reading: tuple[str, ...] = ()
     origin: Origin | None = None
     found: tuple[Finding, ...] = ()
+    windows: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if not self.truth:
@@ -150,6 +153,7 @@ class Samples:
             truth={task: truth.select(chosen) for task, truth in self.truth.items()},
             groups=None if self.groups is None else self.groups[chosen],
             splits=None if self.splits is None else self.splits[chosen],
+            windows=None if self.windows is None else self.windows[chosen],
         )
 
     def with_splits(self, splits: NDArray[np.int8]) -> "Samples":

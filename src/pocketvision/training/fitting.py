@@ -23,6 +23,7 @@ from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
 from pocketvision.training.setting_values import changed
+from pocketvision.training.tiled_data import in_tiles
 from pocketvision.training.training_data import TrainingData
 
 # What an epoch costs a picture, in passes of a view through the frozen network, until it is measured.
@@ -152,7 +153,7 @@ def fit_run(
     ending: images that are evaluated at the end, besides those of the validation split. pace: of the events of `log`.
     """
     started = time.perf_counter()
-    recipe = settings.recipe
+    recipe, data = settings.recipe, in_tiles(data, settings.recipe.data.tile)
     if recipe.model.from_scratch:
         log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
     entries = data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares)

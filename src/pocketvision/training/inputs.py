@@ -4,6 +4,7 @@ A *row* is an image and a view number. View 0 is the clean view, exactly the pre
 augmented view, drawn from the seed, the image's content and the number, and so the same in every run.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, DecodedImage, Placement, Preprocessing
+from pocketvision.training.parts import Parts
 from pocketvision.training.trunk_cache import Features, TrunkCache, row_key
 from pocketvision.training.trunk_runtime import RUNTIME_BATCH, TrunkRuntime
 
@@ -49,12 +51,19 @@ class ImageViews:
         sample, number = row
         if number == 0:
             return CLEAN
-        content = int.from_bytes(self.content_hashes[sample].tobytes()[:8], "little")
+        content = int.from_bytes(self._content(sample)[:8], "little")
         return draw_view(self.seed, content, number, augmentation=self.augmentation)
 
     def key(self, row: Row) -> bytes:
         """What the row's activations depend on besides the network: the image's content and the view."""
-        return row_key(self.content_hashes[row[0]].tobytes(), repr(self.view(row)).encode())
+        return row_key(self._content(row[0]), repr(self.view(row)).encode())
+
+    def _content(self, sample: int) -> bytes:
+        """16 bytes of what the image shows."""
+        whole = self.content_hashes[sample].tobytes()
+        if self.samples.windows is None:
+            return whole
+        return hashlib.blake2b(whole + self.samples.windows[sample].tobytes(), digest_size=len(whole)).digest()
 
     def load(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The views `rows` of one image, (views, 3, H, W); the image is decoded once. Raises ImageError."""
@@ -70,12 +79,16 @@ class ImageViews:
         return placement_of(self.view(row), decoded, self.preprocessing)
 
     @cached_property
+    def _parts(self) -> Parts:
+        return Parts(self.samples, self.preprocessing.white_level, self.max_pixels)
+
+    @cached_property
     def _decoding(self) -> NDArray[np.int32]:
         """(n, 4): width, height, reduction and orientation (DecodedImage.reduced_from) of the images decoded so far, else 0."""
         return np.zeros((len(self.samples), 4), np.int32)
 
     def _decoded(self, sample: int) -> DecodedImage:
-        decoded = self.preprocessing.decode_image(self.samples.file(sample), max_pixels=self.max_pixels)
+        decoded = self.preprocessing.decode_image(self._parts.source(sample), max_pixels=self.max_pixels)
         size, reduction, orientation = decoded.reduced_from or (decoded.image.size, 1, 1)
         self._decoding[sample] = (*size, reduction, orientation)
         return decoded

@@ -81,6 +81,15 @@ class DataSettings:
     size: int | None = setting(
         None, "Input size in pixels", unit="px", low=32, high=2048, unset="that of the weights", alias="size"
     )
+    tile: int | None = setting(
+        None,
+        "Of masks: pixels of a picture that are looked at at once, each way, in overlapping tiles; 0: all of it",
+        unit="px",
+        low=0,
+        high=8192,
+        unset="all of it, or 512 where masks would be lost in small",
+        alias="tile",
+    )
     interpolation: str = setting(
         "bilinear",
         "How images are resized, in training and in the bundle",

@@ -5,10 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 
 from pocketvision.atomic_files import replacing
 from pocketvision.data.sources.several_tasks import loss_weights
@@ -25,6 +23,7 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
+from pocketvision.training.tiled_data import sizes_of
 from pocketvision.training.training_data import TrainingData
 
 
@@ -41,12 +40,6 @@ def as_data_asks(recipe: Recipe, place: Path, data: TrainingData, base: Base | N
         return recipe
     log.note(found[1])
     return changed(recipe, {"data.size": found[0]})
-
-
-def sizes_of(data: TrainingData) -> NDArray[np.int64]:
-    """(n, 2) width and height of the samples."""
-    inspection = data.audit.inspection
-    return np.stack([inspection.widths, inspection.heights], axis=1)[data.rows].astype(np.int64)
 
 
 def start(

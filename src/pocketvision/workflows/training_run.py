@@ -34,6 +34,7 @@ from pocketvision.training.deadline import Deadline
 from pocketvision.training.fitting import fit_run
 from pocketvision.training.learned_tasks import calibrated_on, closed_form, constant_answers, manifests, step_size
 from pocketvision.training.pace import Pace
+from pocketvision.training.parts import Parts
 from pocketvision.training.phases import TrainedPhases
 from pocketvision.training.precision import resolve_precision
 from pocketvision.training.recipe import Recipe
@@ -41,7 +42,8 @@ from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
-from pocketvision.training.starting import as_data_asks, sizes_of, start, write_stage_weights
+from pocketvision.training.starting import as_data_asks, start, write_stage_weights
+from pocketvision.training.tiled_data import in_tiles, looked_at, sizes_of, viewed
 from pocketvision.training.training_data import TrainingData, prepare_data
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.reporting import decide_run, evaluate_run, wanted_of, write_run_report
@@ -201,11 +203,12 @@ def _prepared(
         on_event=on_event,
         answered=() if base is None else tuple(base.bundle.tasks),
     )
-    pictures = len(data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares).samples)
+    recipe, parts = looked_at(recipe, data, log)
+    pictures = len(parts.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares).samples)
     recipe = recipe.resolved(
         pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned, recipe.model.head)
     )
-    settings = replace(settings, recipe=as_data_asks(recipe, Path(settings.data), data, base, log))
+    settings = replace(settings, recipe=as_data_asks(recipe, Path(settings.data), parts, base, log))
     recipe = settings.recipe
     positive_index(data.samples.class_names, settings.positive)
     data.objective(recipe)
@@ -297,12 +300,14 @@ def _ship(
     base: Base | None,
     on_event: OnEvent,
 ) -> Shipped:
-    indices, tasks, known = data.indices("val"), manifests(data.learned), data.learned_from
+    parts, tasks, known = in_tiles(data, settings.recipe.data.tile), manifests(data.learned), data.learned_from
+    indices, tasks = parts.indices("val"), viewed(tasks, settings.recipe)
+    sources = Parts(parts.samples, preprocessing.white_level, settings.recipe.data.max_pixels)
     if base is not None:
         network, tasks, known = base.whole(network), base.tasks(tasks), base.learned_from(known)
 
     def load(index: int) -> "tuple[NDArray[np.float32], Placement]":
-        return preprocessing.place(data.samples.file(int(indices[index])))
+        return preprocessing.place(sources.source(int(indices[index])), max_pixels=settings.recipe.data.max_pixels)
 
     return ship(
         network.to(memory_format=torch.contiguous_format),
@@ -310,8 +315,8 @@ def _ship(
         tasks=tasks,
         preprocessing=preprocessing,
         load=load,
-        names=[data.samples.paths[index] for index in indices],
-        calibrate=calibrated_on({task: truth.select(indices) for task, truth in data.learned.items()}),
+        names=[parts.samples.paths[index] for index in indices],
+        calibrate=calibrated_on({task: truth.select(indices) for task, truth in parts.learned.items()}),
         files={LEARNED_FROM: known.to_bytes()} if settings.ship_hashes else {},
         on_progress=lambda done, total: on_event(Counted("export", done, total)),
     )
