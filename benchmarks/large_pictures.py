@@ -26,7 +26,7 @@ BAR_MB = 1500
 def write_picture(file: Path, side: int) -> None:
     """Noise in cells, as large as a picture of cells under a microscope would have them."""
     cells = np.random.default_rng(0).integers(0, 256, (side // 40 + 1, side // 40 + 1, 3)).astype(np.uint8)
-    Image.fromarray(cells).resize((side, side), Image.Resampling.BICUBIC).save(file)
+    Image.fromarray(cells).resize((side, side), Image.Resampling.NEAREST).save(file, compress_level=1, quality=90)
 
 
 def write_bundle(folder: Path, classes: int, size: int) -> Path:
