@@ -1,6 +1,5 @@
 """Large pictures of masks learned from in tiles: cut as prediction cuts them, each a picture of its own."""
 
-
 import numpy as np
 import pytest
 from PIL import Image
