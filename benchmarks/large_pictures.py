@@ -61,7 +61,7 @@ def measured(bundle: Path, picture: Path, tile: int, out: Path, threads: int) ->
     began = time.perf_counter()
     subprocess.run([*command, "--max-pixels", "1000000000", "--tile", str(tile), "--threads", str(threads)], check=True)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     return {"seconds": round(seconds, 1), "peak_resident_mb": round(peak)}
 
 

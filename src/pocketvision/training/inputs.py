@@ -60,7 +60,7 @@ class ImageViews:
 
     def _content(self, sample: int) -> bytes:
         """16 bytes of what the image shows."""
-        whole = self.content_hashes[sample].tobytes()
+        whole: bytes = self.content_hashes[sample].tobytes()
         if self.samples.windows is None:
             return whole
         return hashlib.blake2b(whole + self.samples.windows[sample].tobytes(), digest_size=len(whole)).digest()

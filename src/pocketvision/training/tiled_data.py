@@ -178,8 +178,7 @@ class MaskParts:
 
     def select(self, indices: NDArray[np.int64]) -> "MaskParts":
         """Those at `indices`."""
-        own = (each[indices] for each in (self.parents, self.windows, self.sizes))
-        return MaskParts(self.whole, *own)
+        return MaskParts(self.whole, self.parents[indices], self.windows[indices], self.sizes[indices])
 
     def _whole(self, parent: int) -> Mask:
         for index, mask in self.last:
