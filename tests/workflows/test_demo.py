@@ -7,9 +7,9 @@ import pytest
 from pocketvision.data.demo_faces import CHEERFUL, QUESTIONS, TEASING, demo_partition
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import untouched_first
-from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPE, told
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPES, told
 from pocketvision.training.setting_values import changed
-from pocketvision.workflows.demo import demo
+from pocketvision.workflows.demo import SCENES_OF, demo
 
 
 def test_every_question_has_a_recipe_and_a_positive_class_that_is_in_its_data() -> None:
@@ -37,8 +37,8 @@ def test_the_demo_is_led_by_faces_never_seen(tmp_path: Path) -> None:
 def test_the_demo_finds_faces_in_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short form: fewer scenes, half of the epochs."""
     monkeypatch.setattr("pocketvision.workflows.demo.SCENES", {"train": 64, "val": 12, "test": 16})
-    short = changed(SCENE_RECIPE, {"phases.1.epochs": 12, "data.size": 160})
-    monkeypatch.setattr("pocketvision.workflows.demo.SCENE_RECIPE", short)
+    short = changed(SCENE_RECIPES["detection"], {"phases.1.epochs": 12, "data.size": 160})
+    monkeypatch.setitem(SCENE_RECIPES, "detection", short)
     result = demo(task="detection", out=tmp_path / "run").training
     test = untouched_first(result.evaluations)[0]
     assert test.name == "test" and test.to_dict()["images"] == 16
@@ -47,9 +47,23 @@ def test_the_demo_finds_faces_in_scenes(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "run/scenes/annotations/instances_test.json").is_file()
 
 
+@pytest.mark.slow
+def test_one_network_tells_all_of_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same short form."""
+    monkeypatch.setattr("pocketvision.workflows.demo.SCENES", {"train": 48, "val": 12, "test": 16})
+    short = changed(SCENE_RECIPES["all"], {"phases.1.epochs": 8, "data.size": 128, "cache.views": 2})
+    monkeypatch.setitem(SCENE_RECIPES, "all", short)
+    result = demo(task="all", out=tmp_path / "run").training
+    found = {task: each.metrics.headline.value for task, each in untouched_first(result.evaluations)[0].tasks.items()}
+    assert tuple(found) == tuple(result.bundle.tasks) == SCENES_OF["all"]
+    assert found["classification"] > 0.5 and found["segmentation"] > 0.6 and found["detection"] > 0.05
+    page = result.report.read_text("utf-8")
+    assert all(f'id="{task}-' in page for task in found)
+
+
 def test_what_is_told_of_a_recipe_is_what_differs() -> None:
     assert "in one pass" in told(RECIPES[CHEERFUL]) and "128 pixels" in told(RECIPES[CHEERFUL])
-    assert "neck and head alone" in told(SCENE_RECIPE) and "192 pixels" in told(SCENE_RECIPE)
+    assert "heads alone" in told(SCENE_RECIPES["all"]) and "192 pixels" in told(SCENE_RECIPES["all"])
     assert "phase 2 has 8 epochs" in told(RECIPES[TEASING]) and "weighs 2.0" in told(RECIPES[TEASING])
 
 

@@ -13,7 +13,11 @@ from pocketvision.cli.terminal import joined, stdout, styled
 
 def demo(
     task: Annotated[
-        str, typer.Option(help="classification of faces, or detection of them in scenes.")
+        str,
+        typer.Option(
+            help="classification of faces; in scenes of them detection, segmentation, or all: one network for both and "
+            "for what stands behind."
+        ),
     ] = "classification",
     question: Annotated[
         str, typer.Option(help="cheerful (or upset), or teasing (or not): the reference job, and hard.")
@@ -25,13 +29,14 @@ def demo(
 ) -> None:
     """Train, measure and ship a model on the embedded faces: is a face cheerful or upset? No downloads; about a minute.
 
-    With --task detection it finds the faces, in scenes that are composed of them.
+    With --task detection it finds the faces, in scenes that are composed of them; with --task all one network tells what is
+    behind them too, and which pixels are theirs.
 
     Examples:
 
         pocketvision demo
 
-        pocketvision demo --task detection
+        pocketvision demo --task all
     """
     from pocketvision.evaluation.evaluation import untouched_first
     from pocketvision.workflows.demo import demo as run_demo

@@ -12,10 +12,14 @@ Pixels = NDArray[np.float64]
 Random = np.random.Generator
 
 
-def background(random: Random, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) of a kind of KINDS that is drawn by lot; size: width and height."""
-    kind = KINDS[int(random.integers(len(KINDS)))]
-    pixels = kind(random, size)
+def drawn_kind(random: Random) -> str:
+    """One of KINDS by lot."""
+    return tuple(KINDS)[int(random.integers(len(KINDS)))]
+
+
+def background(random: Random, size: tuple[int, int], kind: str) -> NDArray[np.uint8]:
+    """(H, W, 3) of a kind of KINDS; size: width and height."""
+    pixels = KINDS[kind](random, size)
     grain = random.normal(0, random.uniform(0, 0.03), (size[1], size[0], 1))
     return _eight_bits(pixels + grain)
 
@@ -77,7 +81,10 @@ def lights(random: Random, size: tuple[int, int]) -> Pixels:
     return np.asarray(blurred, np.float64) / 255
 
 
-KINDS: tuple[Callable[[Random, tuple[int, int]], Pixels], ...] = (gradient, clouds, ground, stones, stripes, lights)
+KINDS: dict[str, Callable[[Random, tuple[int, int]], Pixels]] = {
+    each.__name__: each for each in (gradient, clouds, ground, stones, stripes, lights)
+}
+"""What may stand behind a scene, by its name."""
 
 
 def _places(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,7 +1,7 @@
-"""The demo's scenes: the embedded faces pasted on backgrounds, with the boxes of what can be seen of them."""
+"""The demo's scenes: the embedded faces pasted on backgrounds, and what can be seen of them."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketvision.data.box_writers.catalog import WRITERS
-from pocketvision.data.box_writers.writer import Picture
-from pocketvision.data.demo_backgrounds import background
+from pocketvision.data.demo_backgrounds import background, drawn_kind
 from pocketvision.data.demo_faces import UNSEEN_DESIGN, faces_folder, faces_table
 from pocketvision.data.samples import SPLITS
-from pocketvision.tasks.detection.truth import BoxLabels
 
 SIZES = ((320, 240), (240, 320), (288, 288))
 """Width and height of scenes, in pixels."""
@@ -32,20 +29,16 @@ LEAST_SEEN = 0.6
 _OPAQUE = 128
 _TRIES = 20
 
-SCENES = {"train": 160, "val": 40, "test": 80}
-"""How many the demo composes for each split."""
-
-
-CLASSES = ("face",)
-"""Cats are faces too; what a face says is the other demo's question."""
-
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """pixels: (H, W, 3) RGB. boxes: (k, 4) left, top, right, bottom around the visible pixels of each face."""
+    """pixels: (H, W, 3) RGB. boxes: (k, 4) left, top, right, bottom around the visible pixels of each face. behind: the kind of
+    background. owner: (H, W) which face a pixel shows, -1 for the background."""
 
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float64]
+    behind: str
+    owner: NDArray[np.int64]
 
 
 def scene_parts(
@@ -68,7 +61,8 @@ def scene_parts(
 def scene(random: np.random.Generator, faces: Sequence[Path]) -> Scene:
     """One to MOST_FACES of the faces at any place, later ones over earlier ones."""
     size = SIZES[int(random.integers(len(SIZES)))]
-    canvas = Image.fromarray(background(random, size))
+    behind = drawn_kind(random)
+    canvas = Image.fromarray(background(random, size, behind))
     owner = np.full((size[1], size[0]), -1)  # which face a pixel shows
     whole = list[int]()
     for _ in range(int(random.integers(1, MOST_FACES + 1))):
@@ -79,25 +73,7 @@ def scene(random: np.random.Generator, faces: Sequence[Path]) -> Scene:
             canvas.paste(cutout, corner, cutout)
             whole.append(_opaque_pixels(cutout))
     boxes = [_around(owner == number) for number in range(len(whole))]
-    return Scene(np.asarray(canvas), np.array(boxes, np.float64).reshape(-1, 4))
-
-
-def write_scenes(folder: Path, seed: int, counts: Mapping[str, int], faces: Mapping[str, Sequence[Path]]) -> None:
-    """Write a COCO data set into a new folder: how many scenes by split (of SPLITS). faces: by split, what it shows.
-
-    The same seed gives the same scenes, whatever other splits there are, with the same Pillow.
-    """
-    pictures, boxes = list[Picture](), list[list[list[float]]]()
-    for split, count in counts.items():
-        (folder / split).mkdir(parents=True)
-        for number in range(count):
-            drawn = scene(np.random.default_rng([seed, SPLITS.index(split), number]), faces[split])
-            path, size = f"{split}/{split}_{number:04d}.jpg", (drawn.pixels.shape[1], drawn.pixels.shape[0])
-            Image.fromarray(drawn.pixels).save(folder / path, quality=90)
-            pictures.append(Picture(len(pictures), path, split, size))
-            boxes.append(drawn.boxes.tolist())
-    truth = BoxLabels.of([(each, [0] * len(each)) for each in boxes], CLASSES)
-    WRITERS["coco"].write(folder, truth, pictures)
+    return Scene(np.asarray(canvas), np.array(boxes, np.float64).reshape(-1, 4), behind, owner)
 
 
 def _cutout(random: np.random.Generator, file: Path) -> Image.Image:

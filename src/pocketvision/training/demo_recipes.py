@@ -15,9 +15,8 @@ RECIPES = {
     TEASING: changed(_BEFORE, {"phases.2.epochs": 8, "data.balance_to": 250, "loss.class_weights": {"teasing": 2.0}}),
 }
 # Neck and head alone, on a smaller input than a plain run's: enough for drawings.
-SCENE_RECIPE = changed(
-    Recipe(), {"data.size": 192, "cache.views": 3, "phases.1.epochs": 14, "phases.2.epochs": 0, "batch": 16}
-)
+_SCENES = {"data.size": 192, "cache.views": 3, "phases.1.epochs": 14, "phases.2.epochs": 0, "batch": 16}
+SCENE_RECIPES = {task: changed(Recipe(), _SCENES) for task in ("detection", "segmentation", "all")}
 POSITIVES = {CHEERFUL: "upset", TEASING: "teasing"}
 
 
@@ -31,8 +30,8 @@ def told(recipe: Recipe) -> str:
         )
     elif recipe.phases[1].epochs == 0:
         text = (
-            f"The demo trains neck and head alone, on the frozen network's maps at {recipe.data.size} pixels; a plain run "
-            "goes on and trains the last stages."
+            f"The demo trains heads alone, on the frozen network's maps at {recipe.data.size} pixels; a plain run goes on and "
+            "trains the last stages."
         )
     else:
         text = (

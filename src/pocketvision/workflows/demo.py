@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvision.data.demo_faces import CHEERFUL, DemoPartition, demo_partition
-from pocketvision.data.demo_scenes import SCENES, scene_parts, write_scenes
+from pocketvision.data.demo_scene_files import SCENES, SOURCES, write_scenes
+from pocketvision.data.demo_scenes import scene_parts
 from pocketvision.data.samples import Samples
 from pocketvision.data.splits import write_split_csv
 from pocketvision.errors import UsageError, unknown_name
@@ -13,12 +14,17 @@ from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.detection.truth import DETECTION
-from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPE, told
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
+from pocketvision.training.demo_recipes import POSITIVES, RECIPES, SCENE_RECIPES, told
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.workflows.training_run import TrainResult, run_training
 
 SHOWN_PREDICTIONS = 6
+
+ALL = "all"
+SCENES_OF = {DETECTION: (DETECTION,), SEGMENTATION: (SEGMENTATION,), ALL: tuple(SOURCES)}
+"""What is learned from scenes: by the demo's task, the tasks of its network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +47,18 @@ def demo(
 ) -> DemoResult:
     """Train on the embedded faces and measure the bundle on faces, a design and both unseen.
 
-    task: "classification", or "detection" of the faces in scenes composed of them; measured on a design unseen. question, of the
-    first: "cheerful" (or upset) or "teasing" (or not, the reference job). seed: of pictures, split and training.
+    task: "classification"; of scenes composed of them, measured on a design unseen, "detection" of the faces, "segmentation", or
+    "all": both, and what stands behind them, in one network. question, of the first: "cheerful" (or upset) or "teasing" (or not,
+    the reference job). seed: of pictures, split and training.
     Needs no network: the pictures are in the package, the weights in a package of the `train` extra.
     Raises UsageError for a task or a question that there is not.
     """
-    if task not in (CLASSIFICATION, DETECTION):
-        raise unknown_name("task of the demo", task, (CLASSIFICATION, DETECTION))
-    if task == DETECTION:
+    if task not in (CLASSIFICATION, *SCENES_OF):
+        raise unknown_name("task of the demo", task, (CLASSIFICATION, *SCENES_OF))
+    if task in SCENES_OF:
         if question != CHEERFUL:
             raise UsageError(f"--question {question} is asked of single faces; leave it out with --task {task}.")
-        return DemoResult(_train_on_scenes(out, seed, lang, on_event), ())
+        return DemoResult(_train_on_scenes(task, out, seed, lang, on_event), ())
     partition = demo_partition(question, seed)
     run = new_run_folder(None if out is None else Path(out), Path("demo"))
     recipe = replace(RECIPES[question], seed=seed)
@@ -60,12 +67,12 @@ def demo(
     return DemoResult(result, _predict_some(result, partition.samples.select(partition.unseen_faces)))
 
 
-def _train_on_scenes(out: str | Path | None, seed: int, lang: str, on_event: OnEvent) -> TrainResult:
-    """Compose scenes in a new run, and learn from them as from anybody's boxes."""
+def _train_on_scenes(task: str, out: str | Path | None, seed: int, lang: str, on_event: OnEvent) -> TrainResult:
+    """Compose scenes in a new run, and learn from them as from anybody's boxes and masks."""
     run = new_run_folder(None if out is None else Path(out), Path("demo"))
-    scenes, recipe = run.folder / "scenes", replace(SCENE_RECIPE, seed=seed)
-    write_scenes(scenes, seed, SCENES, scene_parts(seed))
-    on_event(Note(f"{sum(SCENES.values())} scenes are in {scenes}, boxes as COCO writes them. {told(recipe)}"))
+    scenes, recipe = run.folder / "scenes", replace(SCENE_RECIPES[task], seed=seed)
+    write_scenes(scenes, seed, SCENES, scene_parts(seed), SCENES_OF[task])
+    on_event(Note(f"{sum(SCENES.values())} scenes are in {scenes}. {told(recipe)}"))
     return run_training(run, _settings(scenes, recipe, lang, None), None, on_event)
 
 
