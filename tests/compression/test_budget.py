@@ -2,7 +2,7 @@
 
 import pytest
 
-from pocketvision.compression.budget import Budget, parse_latency, parse_size
+from pocketvision.compression.budget import Budget, parse_latency, parse_size, parse_weights
 from pocketvision.errors import UsageError
 
 
@@ -44,3 +44,28 @@ def test_what_a_budget_is_missed_by() -> None:
     assert budget.misses(latency_ms=8, bytes=4e6, drop=1) == {}
     assert budget.misses(latency_ms=10, bytes=8e6, drop=3.5) == {"latency": 1.25, "size": 2.0, "accuracy": 2.5}
     assert Budget(None, 4e6).misses(latency_ms=1e9, bytes=1, drop=-5) == {}
+
+
+def test_weights_are_of_tasks() -> None:
+    assert parse_weights("detection=2, number=0.5") == {"detection": 2, "number": 0.5}
+    for text in ("detection", "detection=much", ""):
+        with pytest.raises(UsageError, match="expected TASK=NUMBER"):
+            parse_weights(text)
+    with pytest.raises(UsageError, match="names number twice"):
+        parse_weights("number=1,number=2")
+    for weight in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="expected 0 or more"):
+            Budget(8, None, 1, {"number": weight})
+
+
+def test_weights_fit_the_tasks_of_the_bundle() -> None:
+    budget = Budget(8, None, 1, {"detection": 2, "number": 0.25})
+    budget.check_tasks(("detection", "number", "tags"))
+    assert (budget.loosest(("detection", "tags")), budget.loosest(("detection", "number"))) == (1, 4)
+    assert Budget(8, None, 1, {"tags": 0}).loosest(("tags", "number")) == 100
+    with pytest.raises(UsageError, match="Did you mean number"):
+        budget.check_tasks(("detection", "numbers"))
+    with pytest.raises(UsageError, match="the bundle has detection alone"):
+        Budget(8, None, 1, {"detection": 2}).check_tasks(("detection",))
+    with pytest.raises(UsageError, match="0 for every task"):
+        Budget(8, None, 1, {"a": 0, "b": 0}).check_tasks(("a", "b"))

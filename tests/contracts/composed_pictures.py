@@ -1,4 +1,5 @@
-"""Pictures with four kinds of truth, drawn by NumPy: their colour, their marks, how bright they are, and squares on them."""
+"""Pictures with five kinds of truth, drawn by NumPy: their colour, their marks, how bright they are, squares on them, and which
+pixels those have."""
 
 import csv
 import json
@@ -19,8 +20,9 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> dict[str, Path]:
     said, of every seventh the brightness."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(seed)
-    rows: dict[str, list[list[object]]] = {"classification": [], "tags": [], "number": []}
+    rows: dict[str, list[list[object]]] = {"classification": [], "tags": [], "number": [], "segmentation": []}
     images, annotations = [], []
+    (folder / "masks").mkdir()
     for number in range(count):
         name, colour = f"{number}.png", int(generator.integers(3))
         tint, level = np.eye(3)[2 - colour], generator.uniform(20, 130)
@@ -31,13 +33,18 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> dict[str, Path]:
             pixels[:, 28:34] = (200, 200, 40)
         if marked[1]:
             pixels[:3], pixels[-3:], pixels[:, :3], pixels[:, -3:] = 4 * [(40, 200, 200)]
+        mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
         images.append({"id": number, "file_name": name, "width": SIZE[0], "height": SIZE[1]})
         for column in generator.permutation(3)[: 1 + number % 2].tolist():
             kind, left, top = int(generator.integers(2)), 4 + 20 * column, int(generator.integers(4, 28))
             pixels[top : top + SIDE, left : left + SIDE] = 250 * kind
+            mask[top : top + SIDE, left : left + SIDE] = 1 + kind
             box = {"bbox": [left, top, SIDE, SIDE], "category_id": kind, "area": SIDE * SIDE, "iscrowd": 0}
             annotations.append({"id": len(annotations), "image_id": number, **box})
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name)
+        Image.fromarray(mask).save(folder / "masks" / name)
+        if number % 6 != 5:
+            rows["segmentation"].append([name, f"masks/{name}"])
         if number % 5 != 4:
             rows["classification"].append([name, COLOURS[colour]])
         if number % 7 != 6:
@@ -45,13 +52,14 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> dict[str, Path]:
         rows["tags"].append(
             [name, ";".join(mark for mark, is_in in zip(MARKS, marked.tolist(), strict=True) if is_in) or "[]"]
         )
-    columns = {"classification": "label", "tags": "tags", "number": "label"}
+    (folder / "classes.txt").write_text("\n".join(["ground", *SQUARES]), encoding="utf-8")
+    columns = {"classification": "label", "tags": "tags", "number": "label", "segmentation": "mask"}
     found = {task: _table(folder / f"{task}.csv", columns[task], own) for task, own in rows.items()}
     categories = [{"id": place, "name": name} for place, name in enumerate(SQUARES)]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    found["detection"] = folder / "boxes.json"
-    found["detection"].write_text(json.dumps(document), encoding="utf-8")
-    return found
+    boxes = folder / "boxes.json"
+    boxes.write_text(json.dumps(document), encoding="utf-8")
+    return found | {"detection": boxes}
 
 
 def _table(path: Path, column: str, rows: list[list[object]]) -> Path:

@@ -25,7 +25,7 @@ from pocketvision.statistics import Headline, Interval, percentile_interval, wil
 from pocketvision.tasks.catalog import TASKS, task_named
 from pocketvision.tasks.classification.task import classifying
 from pocketvision.tasks.classification.truth import ClassLabels
-from pocketvision.tasks.comparing import Records, compare_tasks, fitted_truth
+from pocketvision.tasks.comparing import Records, SeveralComparisons, compare_tasks, fitted_truth, lost_points
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
@@ -351,12 +351,19 @@ def test_several_tasks_are_compared_as_one(case: Case) -> None:
     assert reference["second"][-1] is None and None not in reference["first"]
     found = compare_tasks(tasks, reference, records(first=case.candidate, second=case.reference))
     alone = compare_tasks(case.tasks, *(case.records(each, case.truth) for each in (case.reference, case.candidate)))
+    assert isinstance(found, SeveralComparisons)
     assert (found.images, found.drop, found.drop_interval) == (case.images, alone.drop, alone.drop_interval)
     assert (found.headline, found.reference_headline) == (alone.headline, alone.reference_headline)
     assert found.within(case.drop) and not found.within(case.drop - 0.1) and not found.is_sure(case.drop)
     assert found.figures()["first.drop"] == pytest.approx(case.drop) and found.figures()["second.drop"] == 0
     assert found.figures()["second.images"] == case.images - 1
     assert found.explain(1) == f"first: {alone.explain(1)}" and found.closeness == alone.closeness
+    judged = {weight: replace(found, weights={"first": weight}) for weight in (0.0, 0.5, 2.0)}
+    assert {weight: lost_points(each) for weight, each in judged.items()} == {
+        weight: pytest.approx(weight * case.drop) for weight in judged
+    }
+    assert judged[0.0].within(0) and judged[0.5].within(case.drop / 2) and not judged[2.0].within(2 * case.drop - 0.1)
+    assert judged[2.0].explain(1) == f"first: {alone.explain(0.5)}" and lost_points(alone) == alone.drop
     with pytest.raises(ValueError, match="no images"):
         compare_tasks(tasks, {"first": [None], "second": [None]}, {"first": [None], "second": [None]})
 

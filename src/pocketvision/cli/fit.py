@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 MaxAccuracyDrop = Annotated[
     float, typer.Option(min=0, max=100, help="Percentage points that the accuracy (of objects: AP) may drop.")
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Of several tasks, by which the points that one loses count, as detection=2,number=0.5; 1 for the others."
+    ),
+]
 LabelledImages = Annotated[
     Path | None,
     typer.Option(
@@ -50,6 +56,7 @@ def fit(
     latency: Annotated[str | None, typer.Option(help="Of one image on this machine, such as 8ms.")] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's file, such as 5MB.")] = None,
     max_accuracy_drop: MaxAccuracyDrop = Budget.max_accuracy_drop,
+    weights: Weights = None,
     data: LabelledImages = None,
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="The fitted bundle's folder.  [default: BUNDLE-fit]")] = None,
@@ -73,7 +80,7 @@ def fit(
 
         pocketvision fit bundle --data photos/ --size 1MB --try int8,network --networks mobilenet_v3_small
     """
-    from pocketvision.compression.budget import parse_latency, parse_size
+    from pocketvision.compression.budget import parse_latency, parse_size, parse_weights
     from pocketvision.compression.trials import KINDS
     from pocketvision.workflows.fit import fit as run_fit
 
@@ -81,6 +88,7 @@ def fit(
         None if latency is None else parse_latency(latency),
         None if size is None else parse_size(size),
         max_accuracy_drop,
+        {} if weights is None else parse_weights(weights),
     )
     with TrainingDisplay() as display:
         found = run_fit(
@@ -147,11 +155,13 @@ def _said(limit: str, trial: "TrialResult") -> str:
 
 
 def _exceeded_limits(trial: "TrialResult", found: "FitResult") -> str:
+    from pocketvision.tasks.comparing import lost_points
+
     budget, parts = found.budget, []
     if "latency" in trial.misses:
         parts.append(f"{trial.latency.latency_ms:.2f} ms of {budget.latency_ms:g} ms")
     if "size" in trial.misses:
         parts.append(f"{trial.bytes / 1e6:.2f} MB of {(budget.bytes or 0) / 1e6:.2f} MB")
     if "accuracy" in trial.misses:
-        parts.append(f"{trial.comparison.drop:.2f} points lost of {budget.max_accuracy_drop:g}")
+        parts.append(f"{lost_points(trial.comparison):.2f} points lost of {budget.max_accuracy_drop:g}")
     return f"{trial.title}: {', '.join(parts)}. It lies in {trial.folder}."

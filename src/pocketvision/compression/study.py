@@ -22,7 +22,7 @@ from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import BACKENDS, Backend, answers_as_measured, open_backend
 from pocketvision.runtime.batches import Outputs
-from pocketvision.tasks.comparing import Records, compare_tasks
+from pocketvision.tasks.comparing import Records, compare_tasks, lost_points
 from pocketvision.tasks.measuring import Comparison
 
 
@@ -109,7 +109,8 @@ class Study:
         if self._reference is None:
             self._reference = next(iter(records.values()))
         for backend, own in records.items():
-            self._made[trial.name, backend] = bundle, compare_tasks(bundle.tasks, self._reference, own)
+            compared = compare_tasks(bundle.tasks, self._reference, own, weights=self._budget.weights)
+            self._made[trial.name, backend] = bundle, compared
 
     def _records(self, bundle: Bundle, outputs: Outputs) -> Records:
         size = bundle.preprocessing
@@ -137,7 +138,7 @@ class Study:
         self, trial: str, backend: str, latency: Latency, bundle: Bundle, comparison: Comparison
     ) -> TrialResult:
         size = graph_bytes(bundle, backend)
-        misses = self._budget.misses(latency_ms=latency.latency_ms, bytes=size, drop=comparison.drop or 0.0)
+        misses = self._budget.misses(latency_ms=latency.latency_ms, bytes=size, drop=lost_points(comparison))
         return TrialResult(trial, backend, bundle.folder, size, comparison, latency, misses)
 
 
@@ -167,12 +168,12 @@ def graph_bytes(bundle: Bundle, backend: str) -> int:
 
 
 def _costs(trial: TrialResult) -> tuple[float, float, float]:
-    return (trial.latency.latency_ms, trial.bytes, trial.comparison.drop or 0.0)
+    return (trial.latency.latency_ms, trial.bytes, lost_points(trial.comparison))
 
 
 def most_accurate_first(trial: TrialResult) -> tuple[float, float]:
     """The most accurate first; of equals the fastest."""
-    return (trial.comparison.drop or 0.0, trial.latency.latency_ms)
+    return (lost_points(trial.comparison), trial.latency.latency_ms)
 
 
 def write_chosen(

@@ -1,7 +1,7 @@
 """Two models on the same images, whatever they answer: records of each, and one comparison that holds for all tasks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,10 +94,14 @@ def check_options(tasks: Mapping[str, TaskManifest], options: MeasureOptions) ->
 
 
 def compare_tasks(
-    tasks: Mapping[str, TaskManifest], reference: Mapping[str, Sequence[Any]], candidate: Mapping[str, Sequence[Any]]
+    tasks: Mapping[str, TaskManifest],
+    reference: Mapping[str, Sequence[Any]],
+    candidate: Mapping[str, Sequence[Any]],
+    *,
+    weights: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Of records by the tasks' names, of the same images in the same order: the task's own where it is alone. Raises ValueError
-    where no image has a record."""
+    """Of records by the tasks' names, of the same images in the same order: the task's own where it is alone. weights: of the
+    points that tasks lose; 1 where nothing is said. Raises ValueError where no image has a record."""
     found: dict[str, Comparison] = {}
     for name, task in tasks.items():
         there = [row for row, record in enumerate(reference[name]) if record is not None]
@@ -106,19 +110,40 @@ def compare_tasks(
             found[name] = task_named(task.kind).measuring().compare(one, other)
     if not found:
         raise ValueError("There are no images to compare on.")
-    return next(iter(found.values())) if len(found) == 1 else SeveralComparisons(found)
+    return next(iter(found.values())) if len(found) == 1 and not weights else SeveralComparisons(found, weights or {})
 
 
 @dataclass(frozen=True)
 class SeveralComparisons:
-    """Of several tasks, by name. What is asked of them has to hold for each; the figures are those of the worst."""
+    """Of several tasks, by name. What is asked of them has to hold for each; the figures are those of the worst.
+
+    weights: by which a task's lost points are multiplied before they are judged, 1 where nothing is said: of weight 2 it may lose
+    half as many, of weight 0 any.
+    """
 
     tasks: Mapping[str, Comparison]
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def worst(self) -> Comparison:
-        """The one that lost most; where no truth tells, the one that keeps least to the reference."""
-        return max(self.tasks.values(), key=lambda each: (each.drop is not None, each.drop or 0.0, _reverse(each)))
+        """The one that lost most by its weight; where no truth tells, the one that keeps least to the reference."""
+        return self.tasks[max(self.tasks, key=self._badness)]
+
+    def _badness(self, name: str) -> tuple[bool, float, tuple[float, ...]]:
+        each = self.tasks[name]
+        return each.drop is not None, self._weight(name) * (each.drop or 0.0), _reverse(each)
+
+    def _weight(self, name: str) -> float:
+        return self.weights.get(name, 1.0)
+
+    def _judged(self, points: float) -> list[tuple[Comparison, float]]:
+        """Each that counts, and how many points it may lose."""
+        return [(each, points / self._weight(name)) for name, each in self.tasks.items() if self._weight(name)]
+
+    @property
+    def lost(self) -> float:
+        """The worst one's points by its weight; 0 without truth."""
+        return max(self._weight(name) * (each.drop or 0.0) for name, each in self.tasks.items())
 
     @property
     def images(self) -> int:
@@ -157,21 +182,22 @@ class SeveralComparisons:
 
     def within(self, points: float) -> bool:
         """Each of them."""
-        return all(each.within(points) for each in self.tasks.values())
+        return all(each.within(allowed) for each, allowed in self._judged(points))
 
     def is_sure(self, points: float) -> bool:
         """Each of them."""
-        return all(each.is_sure(points) for each in self.tasks.values())
+        return all(each.is_sure(allowed) for each, allowed in self._judged(points))
 
     def can_be_sure(self, points: float) -> bool:
         """Each of them."""
-        return all(each.can_be_sure(points) for each in self.tasks.values())
+        return all(each.can_be_sure(allowed) for each, allowed in self._judged(points))
 
     def explain(self, points: float) -> str:
         """Of those that are not within so many points, or else of the worst."""
-        beyond = {name: each for name, each in self.tasks.items() if not each.within(points)}
-        worst = {name: each for name, each in self.tasks.items() if each is self.worst}
-        return " ".join(f"{name}: {each.explain(points)}" for name, each in (beyond or worst).items())
+        allowed = {name: points / (self._weight(name) or 1.0) for name in self.tasks}
+        beyond = [name for name, each in self.tasks.items() if self._weight(name) and not each.within(allowed[name])]
+        worst = [name for name, each in self.tasks.items() if each is self.worst]
+        return " ".join(f"{name}: {self.tasks[name].explain(allowed[name])}" for name in beyond or worst)
 
     def figures(self) -> dict[str, float]:
         """By TASK.NAME."""
@@ -180,6 +206,11 @@ class SeveralComparisons:
     def to_dict(self) -> dict[str, Any]:
         """By TASK.NAME."""
         return by_task({name: each.to_dict() for name, each in self.tasks.items()})
+
+
+def lost_points(found: Comparison) -> float:
+    """Percentage points that were lost, by the tasks' weights where there are several; 0 without truth."""
+    return found.lost if isinstance(found, SeveralComparisons) else found.drop or 0.0
 
 
 def _reverse(found: Comparison) -> tuple[float, ...]:

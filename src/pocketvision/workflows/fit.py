@@ -85,6 +85,7 @@ def fit(
     Raises UsageError (a quantized bundle, no data, a budget that `kinds` can not reach), BundleError, MissingExtraError.
     """
     read = open_bundle(bundle)
+    budget.check_tasks(read.tasks)
     rebuilt(read)  # a bundle without weights is refused before the work
     names = _backends(backends)
     if not any(BACKENDS[name].file(read) for name in names):
@@ -98,7 +99,7 @@ def fit(
     table = trials_folder / "images.csv"
     write_splits(read, data, table, on_event, images)
     validation = measuring_images(read, table, on_event)
-    settings = replace(settings or TrialSettings(), max_accuracy_drop=budget.max_accuracy_drop)
+    settings = replace(settings or TrialSettings(), max_accuracy_drop=budget.loosest(read.tasks))
     runner = TrialRunner(
         read, trials_folder, table, validation, settings, _method(names), Verbs(quantize, prune, train), on_event
     )
