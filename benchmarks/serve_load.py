@@ -30,8 +30,9 @@ import numpy as np
 LOAD = Path(__file__).parent / "load"
 sys.path.insert(0, str(LOAD))
 
-from client import poisson_times  # noqa: E402
 from queueing import ideal_latencies  # noqa: E402
+
+from pocketvision.client.load import poisson_times  # noqa: E402
 
 SHARES = (0.5, 0.8, 0.95, 1.2)
 

@@ -15,10 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOAD = Path(__file__).parent / "load"
-sys.path.insert(0, str(LOAD))
-
-from client import jpegs  # noqa: E402
+from pocketvision.client.load_pictures import drawn_jpegs
 
 CLIENTS = 16
 
@@ -33,7 +30,7 @@ async def asked(url: str, process: int, requests: int, every: int) -> dict[str, 
     """What was seen while so many requests were answered."""
     import aiohttp
 
-    pictures, memory = jpegs(), {}
+    pictures, memory = drawn_jpegs(), {}
     sent = failed = 0
     began = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

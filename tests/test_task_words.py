@@ -49,9 +49,9 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "the column of that name in tables and in split.csv, with the name of a class",
         "label",
-        "data/class_column.py data/json_rows.py data/number_column.py data/parquet_rows.py data/sources/in_memory.py "
-        "data/sources/number_table.py data/sources/split_overlay.py data/sources/tag_table.py data/splits.py data/table_rows.py "
-        "data/tag_column.py training/recorded_split.py",
+        "data/class_column.py data/demo_scene_files.py data/json_rows.py data/number_column.py data/parquet_rows.py "
+        "data/sources/in_memory.py data/sources/number_table.py data/sources/split_overlay.py data/sources/tag_table.py "
+        "data/splits.py data/table_rows.py data/tag_column.py training/recorded_split.py",
     ),
     (
         "what files of boxes call an object's class: members, attributes, columns",
@@ -82,7 +82,11 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     ("what an evaluation of classification has had from the beginning", "probabilities", "evaluation/evaluation.py"),
     ("the demo shows a classifier", "label", "cli/demo.py"),
     ("what a suspect picture is called by, in the report", "label", "evaluation/report/suspects.py"),
-    ("what matplotlib calls a line's legend", "label", "evaluation/pareto.py evaluation/report/plots.py"),
+    (
+        "what matplotlib calls a line's legend",
+        "label",
+        "client/load_plot.py evaluation/pareto.py evaluation/report/plots.py",
+    ),
     ("a word of a message", "label", "export/taken.py export/from_onnx.py"),
 )
 """Why, which names, and in which files."""

@@ -5,9 +5,8 @@ import json
 import time
 from pathlib import Path
 
-from client import jpegs
-
 from pocketvision.bundle import read_bundle
+from pocketvision.client.load_pictures import drawn_jpegs
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.predictor import Predictor
 
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seconds", type=float, default=5)
     options = parser.parse_args()
-    bundle, pictures = read_bundle(options.bundle), jpegs()
+    bundle, pictures = read_bundle(options.bundle), drawn_jpegs()
     best = (0.0, 0.0)
     for batch in (4, 8):
         predictor, done = Predictor(bundle, threads=1), 0

@@ -10,6 +10,7 @@ import typer.main
 from click import Command
 
 from pocketvision.cli.verbs import app
+from pocketvision.client.load_plan import LoadPlan
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.trial_settings import TrialSettings
@@ -17,6 +18,7 @@ from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.training.recipe import Recipe
+from pocketvision.workflows.benchmark_service import benchmark_service
 from pocketvision.workflows.check import check
 from pocketvision.workflows.convert import convert
 from pocketvision.workflows.demo import demo
@@ -50,6 +52,7 @@ PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "quantize": (quantize,),
     "verify": (verify,),
     "serve": (serve, ServerSettings, BatchSettings, LiveSettings),
+    "benchmark-service": (benchmark_service, LoadPlan),
 }
 # Units of the shell: gigabytes, mebibytes.
 UNITS = {("train", "cache_limit"): 10**9, ("serve", "max_body"): 2**20}

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from pocketvision.baseline import Distribution, edges_of
 from pocketvision.serving.metric_table import counter, gauge, histogram
@@ -106,6 +106,7 @@ class Telemetry:
         self.sockets = WebSocketMetrics(self.registry)
         self.workers = gauge(self.registry, "pocketvision_workers")
         self.workers.set(1)
+        ProcessCollector(registry=self.registry)  # processor time, memory and open files of this process, on Linux
 
     def expect_reloads(self, model: str) -> None:
         """Create a model's counters at zero: a series that begins at 1 has not increased for Prometheus."""
