@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pocketvision.data.masks.filling import fill
-from pocketvision.data.masks.runs import coco_runs, filled
+from pocketvision.data.masks.runs import brush, coco_runs, filled
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
@@ -231,6 +231,45 @@ def test_a_labelme_mask_circle_and_rectangle(tmp_path: Path) -> None:
     assert (found[20:25, 9:12] == names.index("r")).all() and (found == names.index("r")).sum() == 15
     assert abs((found == names.index("c")).sum() - np.pi * 16) < 4 and found[15, 30] == names.index("c")
     assert [each.kind for each in samples.found] == ["other_shapes"]
+
+
+def packed_brush(marks: np.ndarray) -> list[int]:
+    """As Label Studio packs one: runs of up to 8, repeated or not, by turns of the four lengths."""
+    values = np.zeros((*marks.shape, 4), np.uint8)
+    values[marks] = (255, 0, 0, 255)
+    flat, lengths = values.ravel().tolist(), (3, 4, 5, 6)
+    bits = f"{len(flat):032b}" + f"{7:05b}" + "".join(f"{each - 1:04b}" for each in lengths)
+    for turn, start in enumerate(range(0, len(flat), 8)):
+        run, place = flat[start : start + 8], turn % 4
+        same = len(set(run)) == 1
+        bits += f"{int(same)}{place:02b}" + f"{len(run) - 1:0{lengths[place]}b}"
+        bits += "".join(f"{each:08b}" for each in (run[:1] if same else run))
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+
+
+def test_label_studio_s_brushes(tmp_path: Path) -> None:
+    picture(tmp_path / "0.png")
+    marks = np.random.default_rng(0).random((SIZE[1], SIZE[0])) < 0.3
+    found = brush(packed_brush(marks), SIZE)
+    assert found is not None and (found == marks).all()
+    assert brush(packed_brush(marks)[:50], SIZE) is None and brush(packed_brush(marks), (3, 3)) is None
+    assert brush(None, SIZE) is None and brush([], SIZE) is None and brush([1, 900], SIZE) is None
+    results = [
+        {
+            "original_width": SIZE[0],
+            "original_height": SIZE[1],
+            "type": "brushlabels",
+            "value": {"format": "rle", "rle": rle, "brushlabels": ["cell"]},
+        }
+        for rle in (packed_brush(marks), [0, 1])
+    ]
+    (tmp_path / "export.json").write_text(
+        json.dumps([{"data": {"image": "0.png"}, "annotations": [{"result": results}]}])
+    )
+    samples = read(tmp_path)
+    assert samples.truth[SEGMENTATION].class_names == ("background", "cell")
+    assert ((mask(samples) == 1) == marks).all() and {each.kind for each in samples.found} == {"no_outline"}
 
 
 def test_a_cvat_mask_of_runs(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from pocketvision.data.masks.filling import fill
 from pocketvision.preprocessing.values import turned
 from pocketvision.tasks.ragged import Ragged
-from pocketvision.tasks.segmentation.truth import Mask
+from pocketvision.tasks.segmentation.truth import Mask, resized
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Pixels of an object: marks (h, w), the first at left, top of the picture."""
+    """Pixels of an object: marks (h, w), the first at left, top of the picture. whole: they are those of all of the picture, in a
+    size of their own."""
 
     left: int
     top: int
     marks: NDArray[np.bool_]
+    whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Outlines:
     corners: "array[float]" = field(default_factory=lambda: array("f"))
     ring_ends: "array[int]" = field(default_factory=lambda: array("q", [0]))
     object_ends: "array[int]" = field(default_factory=lambda: array("q", [0]))
-    patches: dict[int, tuple[int, int, tuple[int, int], bytes]] = field(default_factory=dict)
+    patches: dict[int, tuple[int, int, tuple[int, int], bytes, bool]] = field(default_factory=dict)
 
     def add(self, outline: Outline | None) -> None:
         """The next object's; None where it has none."""
@@ -50,7 +52,7 @@ class Outlines:
             patch = outline.patch
             height, width = patch.marks.shape
             packed = np.packbits(patch.marks).tobytes()
-            self.patches[len(self.object_ends) - 1] = (patch.left, patch.top, (height, width), packed)
+            self.patches[len(self.object_ends) - 1] = (patch.left, patch.top, (height, width), packed, patch.whole)
         self.object_ends.append(len(self.ring_ends) - 1)
 
     def has_outline(self) -> NDArray[np.bool_]:
@@ -106,9 +108,12 @@ class DrawnMasks:
             corners = np.frombuffer(found.corners, np.float32)[2 * start : 2 * end].reshape(-1, 2)
             fill(mask, [corners * scale], number)  # parts of one object may touch: each is filled alone
         if place in found.patches:
-            left, top, shape, packed = found.patches[place]
+            left, top, shape, packed, whole = found.patches[place]
             marks = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1]).reshape(shape) > 0
-            _stamp(mask, marks, left, top, number, scale)
+            if whole:
+                mask[resized(marks.view(np.uint8), (mask.shape[1], mask.shape[0])) > 0] = number
+            else:
+                _stamp(mask, marks, left, top, number, scale)
 
 
 def _stamp(mask: Mask, marks: NDArray[np.bool_], left: int, top: int, number: int, scale: NDArray[np.float64]) -> None:

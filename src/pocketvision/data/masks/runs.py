@@ -1,4 +1,4 @@
-"""Masks of single objects as runs of pixels: COCO's, plain and compressed, and CVAT's."""
+"""Masks of single objects as runs of pixels: COCO's, plain and compressed, CVAT's, and Label Studio's brushes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +30,39 @@ def coco_runs(segmentation: Any) -> NDArray[np.bool_] | None:
         return None
     found = filled(lengths, (height, width))
     return None if found is None else found.T
+
+
+def brush(packed: Any, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """(height, width) of Label Studio's brush, of a picture of `size` (width, height): bytes of a stream of bits that gives red,
+    green, blue and opacity of each pixel (its package label-studio-converter, brush.py: how many bytes, 32 bits; bits of a byte
+    less 1, 5 bits; of each of four lengths the bits less 1, 4 bits; then runs: whether one byte is repeated, which length's bits
+    count it, the count less 1, and the byte or the bytes). None for what is none."""
+    try:
+        stream = np.unpackbits(np.asarray(packed, np.uint8)).tolist()
+        count, place = _number(stream, 0, 32), 32
+        if count != 4 * size[0] * size[1] or not 0 < size[0] * size[1] <= MAX_PIXELS:
+            return None
+        bits = _number(stream, place, 5) + 1
+        lengths = [_number(stream, place + 5 + 4 * each, 4) + 1 for each in range(4)]
+        place += 21
+        found, done = np.empty(count, np.uint8), 0
+        while done < count:
+            repeated, wide = stream[place], lengths[_number(stream, place + 1, 2)]
+            run = _number(stream, place + 3, wide) + 1
+            place += 3 + wide
+            values = 1 if repeated else run
+            found[done : done + run] = [_number(stream, place + bits * each, bits) for each in range(values)]
+            place, done = place + bits * values, done + run
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return found.reshape(size[1], size[0], 4)[..., 3] > 0
+
+
+def _number(stream: Sequence[int], place: int, bits: int) -> int:
+    """Of so many bits from a place on. Raises IndexError behind the end."""
+    if place + bits > len(stream):
+        raise IndexError(place)
+    return int("".join(map(str, stream[place : place + bits])), 2)
 
 
 def _unpacked(text: str) -> list[int]:

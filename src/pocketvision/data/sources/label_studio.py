@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+
 from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
 from pocketvision.data.boxes.shapes import ellipse, hull, number, rectangle, turned
 from pocketvision.data.boxes.upright import SHARES
 from pocketvision.data.large_json import json_elements
-from pocketvision.data.masks.outlines import Outline, Outlines
+from pocketvision.data.masks.outlines import Outline, Outlines, Patch
+from pocketvision.data.masks.runs import brush
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.source import ASKED, OWN_FILE, Source
@@ -26,7 +29,8 @@ _MARK = re.compile(r'"(original_width|rectanglelabels|annotations|completions)"\
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """What Label Studio puts before the name of an uploaded file."""
 _AREAS = {"rectanglelabels": "box", "polygonlabels": "points", "ellipselabels": "ellipse"}
-_OTHERS = ("keypointlabels", "brushlabels", "vectorlabels")
+_BRUSH = "brushlabels"
+_OTHERS = ("keypointlabels", _BRUSH, "vectorlabels")
 
 
 def is_label_studio(file: Path) -> bool:
@@ -74,12 +78,28 @@ def _add(drawn: Drawn, task: Mapping[str, Any], folders: list[Path], split: int)
         kind = next((key for key in (*_AREAS, *_OTHERS) if key in value), None)
         if kind is None:
             continue  # of the image as a whole, or a relation
+        if kind == _BRUSH and drawn.outlines is not None:
+            _add_brush(drawn, row or 0, value, result)
+            continue
         if kind in _OTHERS:
             drawn.problems.add("other_shapes", kind, drawn.paths[row or 0])
             continue
         corners = [side / 100 for side in _corners(value, _AREAS[kind], result)]
         for label in value[kind] or [""]:
             drawn.box(row or 0, str(label), corners, outline=partial(outline_of, value, _AREAS[kind], result))
+
+
+def _add_brush(drawn: Drawn, row: int, value: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    width, height = (number(result.get(f"original_{side}")) for side in ("width", "height"))
+    marks = brush(value.get("rle"), (int(width), int(height))) if width > 0 and height > 0 else None
+    if marks is None or not marks.any():
+        drawn.problems.add("no_outline", _BRUSH, drawn.paths[row])
+        return
+    rows, columns = (np.flatnonzero(marks.any(axis=axis)) for axis in (1, 0))
+    corners = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
+    outline = Outline(patch=Patch(0, 0, marks, whole=True))
+    for label in value[_BRUSH] or [""]:
+        drawn.box(row, str(label), corners, outline=lambda: outline)
 
 
 def _keys(data: Any) -> Iterator[str]:
@@ -151,7 +171,7 @@ def outline_of(value: Mapping[str, Any], kind: str, result: Mapping[str, Any]) -
 
 
 LABEL_STUDIO_MASKS = Source(
-    expects="a Label Studio JSON with polygons, or a folder with one",
+    expects="a Label Studio JSON with polygons or brushes, or a folder with one",
     evidence=lambda path: ASKED if places_of(path) else None,
     kinds=(SEGMENTATION,),
     read=lambda path, options: read(path, options, Outlines()),
