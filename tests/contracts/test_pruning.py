@@ -15,6 +15,7 @@ from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.architecture_file import spec_from_dict
 from pocketvision.models.catalog import ARCHITECTURES, build
 from pocketvision.models.cost import cost
+from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
 from pocketvision.training.tuning import learning_classes, of_classes
@@ -105,6 +106,32 @@ def test_the_least_important_channels_go_first(unpruned: Network) -> None:
     left = found.stages[2][0].expand.conv.weight.detach()
     assert len(left) < len(quiet), "some are gone"
     assert int((left.abs().amax((1, 2, 3)) > 1e-4).sum()) == int((~quiet).sum()), "and none of the others"
+
+
+def test_a_head_on_grids_keeps_the_weights_of_the_channels_that_stay() -> None:
+    """torch-pruning alone did not come to an end there. A channel's sixteen weights have its number."""
+    torch.manual_seed(1)
+    network = Network(shortened("mobilenet_v3_small"), {"classification": HeadSpec("grid_linear", 2)}).eval()
+    widths = [network.feature(name).channels // 16 for name in network.features_read]
+    numbers = torch.cat([(1 + torch.arange(channels)).repeat_interleave(16) for channels in widths])
+    network.heads["classification"].linear.weight.data[:] = numbers
+    images = [(torch.randn(4, 3, SIZE, SIZE), of_classes(torch.tensor([0, 1, 0, 1])))]
+    gradients = gradients_of(learning_classes(), images)
+    whole = cost(network.architecture, size=SIZE).macs
+    found = prune_channels(
+        network,
+        lambda rows: cost(rows, size=SIZE).macs < 0.97 * whole,
+        size=SIZE,
+        importance="taylor",
+        gradients=gradients,
+    )
+    assert {name for name, _ in found.named_children()} == {"stem", "stages", "head", "heads"}
+    left = [found.feature(name).channels // 16 for name in found.features_read]
+    weight = found.heads["classification"].linear.weight[0]
+    assert len(weight) == 16 * sum(left) < 16 * sum(widths)
+    for part in weight.split([16 * channels for channels in left]):
+        by_channel = part.reshape(-1, 16)
+        assert (by_channel == by_channel[:, :1]).all() and (by_channel[:, 0].diff() > 0).all()
 
 
 @pytest.mark.parametrize("unpruned", ["mobilenet_v2"], indirect=True)

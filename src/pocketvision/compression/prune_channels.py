@@ -3,11 +3,13 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from pocketvision.compression.grid_layers import GridLayers
 from pocketvision.compression.prune_settings import Importance
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.models.blocks import ConvNormAct, SqueezeExcite
@@ -51,6 +53,7 @@ def prune_channels(
             f"{network.architecture.name} is not made of convolutional rows, which are what is pruned here."
         )
     smaller = copy.deepcopy(network).float().requires_grad_(True)
+    grids = GridLayers(smaller)
     pruner = torch_pruning.pruner.BasePruner(
         smaller,
         torch.zeros(2, 3, size, size),
@@ -59,17 +62,20 @@ def prune_channels(
         pruning_ratio=_MOST,
         max_pruning_ratio=_MOST,
         iterative_steps=_STEPS,
-        ignored_layers=[smaller.heads, *_unread(smaller), *_squeezing(smaller)],
+        ignored_layers=[smaller.heads, *grids.modules, *_unread(smaller), *_squeezing(smaller)],
         round_to=MULTIPLE,
-        forward_fn=_traceable,
+        forward_fn=partial(_traceable, grids=grids),
     )
     rows = pruned_rows(smaller)
     for _ in range(_STEPS):
         if within(rows):
+            grids.remove()
             return _rebuilt(smaller, rows)
         if gradients is not None:
             gradients(smaller)
+            grids.take_gradients()
         pruner.step()
+        grids.give_back()
         rows = pruned_rows(smaller)
     left = cost(rows, size=size)
     raise UsageError(
@@ -133,7 +139,7 @@ def _squeezing(network: nn.Module) -> list[nn.Module]:
     return [module.reduce for module in network.modules() if isinstance(module, SqueezeExcite)]
 
 
-def _traceable(network: nn.Module, images: Tensor) -> Any:
+def _traceable(network: nn.Module, images: Tensor, *, grids: GridLayers) -> Any:
     """Run in training mode, where convolutions and norms run one by one (blocks.py), which is what dependencies are traced from;
     the norms' statistics stay as they are."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -142,8 +148,8 @@ def _traceable(network: nn.Module, images: Tensor) -> Any:
         norm.momentum = 0.0
     # Pooled features as well: what no head reads goes with what it is computed from.
     whole = cast(Network, network.train())
-    found = whole.features(images, [*whole.features_read, POOLED])
-    output = whole.on_features(found), found[POOLED]
+    found = whole.features(images, [*grids.features, POOLED])
+    output = grids.outputs(found), found[POOLED]
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
