@@ -1,4 +1,4 @@
-"""A trained segmenter through the verbs that ship it: targets, 8 bits, fewer channels, a budget, thresholds, the server's tensors."""
+"""A trained segmenter through the verbs that ship it: targets, 8 bits, fewer channels, a budget, thresholds, a server."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def shell(*arguments: object) -> Result:
 
 
 def test_targets_give_its_masks(trained_segmenter: Trained, tmp_path: Path) -> None:  # noqa: F811
-    targets = [*EXPORTED, *(["openvino", "openvino-fp16"] if BACKENDS["openvino"].installed else [])]
+    targets = [*EXPORTED, *(["openvino-fp16"] if BACKENDS["openvino"].installed else [])]
     out, told = tmp_path / "out", tmp_path / "told.json"
     result = shell("export", trained_segmenter.result.run, "--to", ",".join(targets), "--out", out, "--json", told)
     assert result.exit_code == 0, result.output
@@ -118,4 +118,5 @@ def test_open_inference_and_drift(trained_segmenter: Trained) -> None:  # noqa: 
         assert answered["shape"] == [1, 3, SIZE // 4, SIZE // 4] and len(answered["data"]) == 3 * (SIZE // 4) ** 2
         client.post("/predict", content=picture, headers={"content-type": "image/png"})
         lines = client.get("/metrics").text.splitlines()
-    assert f'pocketvision_confidence_bucket{{le="+Inf",model="{name}",task="segmentation"}} 1.0' in lines
+    counted = f'pocketvision_confidence_bucket{{le="+Inf",model="{name}",task="segmentation"}} 2.0'
+    assert counted in lines, "both answers"
