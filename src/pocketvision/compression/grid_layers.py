@@ -58,7 +58,7 @@ class GridLayers:
             gradient = self._heads[task].linear.weight.grad
             if gradient is not None:
                 place = self._heads[task].names.index(name)
-                layer.weight.grad = _by_channel(gradient.split(self._widths(task), dim=1)[place], _cells(name))
+                layer.weight.grad = _by_channel(torch.split(gradient, self._widths(task), dim=1)[place], _cells(name))
 
     def give_back(self) -> None:
         """To the heads what is left of their weights."""
@@ -84,7 +84,7 @@ class GridLayers:
 
 def _layers(network: Network, head: LinearHead) -> Iterator[nn.Linear]:
     widths = [network.feature(name).channels for name in head.names]
-    for name, columns in zip(head.names, head.linear.weight.detach().split(widths, dim=1), strict=True):
+    for name, columns in zip(head.names, torch.split(head.linear.weight.detach(), widths, dim=1), strict=True):
         weight = _by_channel(columns, _cells(name))
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
         layer.weight = nn.Parameter(weight)
