@@ -22,7 +22,9 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page.text)
-    assert set(addresses) == {"page/style.css", "page/page.css", "page/page.js", "page/live.js", "data:,"}
+    assert set(addresses) == {
+        f"page/{name}" for name in ("style.css", "page.css", "switches.js", "page.js", "live.js")
+    } | {"data:,"}
     for address in addresses:
         if not address.startswith("data:"):
             file = client.get(f"/{address}")

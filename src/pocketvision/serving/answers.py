@@ -121,11 +121,14 @@ class ModelFigure(BaseModel):
 
 
 class TaskState(BaseModel):
-    """A task of a model. page: the address, below the server's, of a JavaScript module that shows its answers."""
+    """A task of a model. page: the address, below the server's, of a JavaScript module that shows its answers. finds: whether it
+    finds things, which `then` may look at. in_pixels: whether its answers are about places of the image."""
 
     kind: str
     labels: list[str]
     page: str | None = None
+    finds: bool
+    in_pixels: bool
 
 
 class ModelState(BaseModel):
@@ -191,7 +194,14 @@ def model_state(model: ServedModel) -> dict[str, Any]:
         "version": model.version,
         "labels": list(model.labels),
         "tasks": {
-            name: {"kind": task.kind, "labels": list(task.labels), "page": page_address(task.kind), **deciding(task)}
+            name: {
+                "kind": task.kind,
+                "labels": list(task.labels),
+                "page": page_address(task.kind),
+                "finds": task_named(task.kind).places is not None,
+                "in_pixels": task_named(task.kind).in_pixels,
+                **deciding(task),
+            }
             for name, task in model.tasks.items()
         },
         "architecture": str(model.bundle.manifest.architecture.get("name", "")),

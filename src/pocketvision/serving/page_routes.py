@@ -24,6 +24,7 @@ _PAGES = {
 _STYLE = stylesheet().encode()
 _LAYOUT = (_FOLDER / "page.css").read_bytes()
 _SCRIPT = (_FOLDER / "page.js").read_bytes()
+_SWITCHES = (_FOLDER / "switches.js").read_bytes()
 _LIVE_SCRIPT = (_FOLDER / "live.js").read_bytes()
 
 router = APIRouter(include_in_schema=False)
@@ -55,6 +56,12 @@ async def layout() -> Response:
 async def script() -> Response:
     """What it does."""
     return Response(_SCRIPT, media_type=_JAVASCRIPT)
+
+
+@router.get("/page/switches.js")
+async def switches() -> Response:
+    """What says which models and tasks answer."""
+    return Response(_SWITCHES, media_type=_JAVASCRIPT)
 
 
 @router.get("/page/live.js")

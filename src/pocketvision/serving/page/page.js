@@ -13,6 +13,8 @@ const TEXTS = {
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
+    switches: "What answers", all: "All of them", again: "Look again at each object", network: "network", decoding: "decoding",
+    total: (value) => `Timings · ${ms(value)}`,
     files: "Choose images", measured: "Measured", timings: "Timings", locked: "This server wants a key.",
     counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
     before: "before compression", figure: ({ name, value, set, images }) => `${name} ${value} % on ${images} ${set} images`,
@@ -23,6 +25,8 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
+    switches: "대답할 작업", all: "모두", again: "물체마다 다시 보기", network: "신경망", decoding: "디코딩",
+    total: (value) => `처리 시간 · ${ms(value)}`,
     files: "이미지 선택", measured: "측정값", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
     counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
     before: "압축 전", test: "테스트", selection: "선택용",
@@ -75,6 +79,7 @@ function translate() {
   at("language").value = language;
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = text(each.dataset.text);
   if (camera) at("camera").textContent = text("stop");
+  for (const each of at("models").options) if (each.value === ALL) each.textContent = text("all");
   showCard();
 }
 
@@ -106,7 +111,7 @@ const places = ({ answers }) => Object.values(answers).some((answer) => moduleOf
 const moduleOf = ({ kind }) => modules[kind] ?? PLAIN;
 const pageOf = (task, { kind }) => ({
   element, percent, shape, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className),
-  labels: models[at("models").value]?.tasks[task]?.labels ?? [],
+  labels: askedTasks()[task]?.labels ?? [],
 });
 
 async function loadModules() {
@@ -142,8 +147,10 @@ async function loadModels() {
   try {
     models = (await ask("models")).models;
     await loadModules();
-    at("models").replaceChildren(...models.map((model, place) => new Option(`${model.name} (${model.version})`, place)));
+    const all = newest().length > 1 ? [new Option(text("all"), ALL)] : [];
+    at("models").replaceChildren(...all, ...models.map((model, place) => new Option(`${model.name} (${model.version})`, place)));
     showCard();
+    showSwitches();
     say("");
   } catch (error) {
     say(error.message, true);
@@ -151,18 +158,26 @@ async function loadModels() {
 }
 
 function showCard() {
-  const model = models[at("models").value];
-  if (!model) return;
-  const size = `${model.width} × ${model.height}`;
-  const figures = (model.figures ?? []).map((figure) => measured(figure, Object.values(model.tasks)));
-  const brief = [model.name, figures[0], size, model.labels.length && text("counted")(model.labels.length), bytes(model.bytes)];
-  at("facts").textContent = brief.filter(Boolean).join(" · ");
-  const facts = { version: model.version, architecture: model.architecture, size };
-  if (figures.length) facts.measured = figures.join("\n");
-  if (model.labels.length) facts.classes = `${model.labels.length}: ${model.labels.join(", ")}`;
-  at("card").replaceChildren(
-    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)]),
-  );
+  const asked = askedModels();
+  at("facts").textContent = asked.length > 1 ? asked.map(({ name }) => name).join(" · ") : asked.map(brief).join("");
+  at("card").replaceChildren(...asked.flatMap((model) =>
+    Object.entries({ ...(asked.length > 1 ? { model: model.name } : {}), ...facts(model) })
+      .flatMap(([name, value]) => [element("dt", text(name)), element("dd", value)])));
+}
+
+const sizeOf = ({ width, height }) => `${width} × ${height}`;
+const figuresOf = ({ figures, tasks }) => (figures ?? []).map((figure) => measured(figure, Object.values(tasks)));
+const brief = (model) =>
+  [model.name, figuresOf(model)[0], sizeOf(model), model.labels.length && text("counted")(model.labels.length), bytes(model.bytes)]
+    .filter(Boolean).join(" · ");
+
+function facts(model) {
+  const { version, architecture, labels } = model;
+  return {
+    version, architecture, size: sizeOf(model),
+    ...(figuresOf(model).length ? { measured: figuresOf(model).join("\n") } : {}),
+    ...(labels.length ? { classes: `${labels.length}: ${labels.join(", ")}` } : {}),
+  };
 }
 
 function measured({ name, set, value, interval, images, before_compression }, tasks) {
@@ -174,12 +189,6 @@ function measured({ name, set, value, interval, images, before_compression }, ta
 function bytes(count) {
   if (!count) return "";
   return count < 1e6 ? `${Math.ceil(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`;
-}
-
-function question() {
-  const model = models[at("models").value];
-  const chosen = model ? { model: model.name, version: model.version } : {};
-  return { top_k: Math.min(20, Math.max(1, Math.trunc(Number(at("top").value)) || 3)), ...chosen };
 }
 
 const isUnsure = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).unsure(answer));
@@ -215,11 +224,19 @@ function cellsOf(answers) {
   return Object.fromEntries(columnsOf(answers).map((column, place) => [column, values[place]]));
 }
 
-function timings(prediction) {
+function timings({ timings: told }) {
   const toggle = element("details", undefined, "times");
-  toggle.append(translated("summary", "timings"), element("p", text("times")(prediction.timings)));
+  const summary = told.total_ms === undefined ? translated("summary", "timings") : element("summary", text("total")(told.total_ms));
+  toggle.append(summary, element("p", text("times")(told)), ...partRows(told));
   return toggle;
 }
+
+// Of tasks that have no answer, why.
+const problems = ({ problems: told }) => Object.entries(told ?? {}).map(([name, { detail }]) => {
+  const line = element("p", `${name}: ${detail}`, "lacking");
+  line.setAttribute("role", "alert");
+  return line;
+});
 
 function show(name, picture, prediction) {
   const item = element("li", undefined, "answer card");
@@ -245,7 +262,7 @@ function show(name, picture, prediction) {
     shot.append(view, caption);
     shot.classList.toggle("placed", places(prediction));
     item.append(shot);
-    told.append(...details(prediction));
+    told.append(...details(prediction), ...problems(prediction));
   }
   if (!prediction.problem?.detail.includes(name)) told.append(element("p", name, "name"));
   if (!prediction.problem) told.append(timings(prediction));
@@ -281,7 +298,7 @@ async function classify(files) {
     const form = new FormData();
     form.append("file", file);
     try {
-      const answer = await ask(`predict?${new URLSearchParams(question())}`, { method: "POST", body: form });
+      const answer = await ask(`predict?${query()}`, { method: "POST", body: form });
       show(name, URL.createObjectURL(file), answer.predictions[0]);
     } catch (error) {
       // What is wrong with one file is told beside its name; what stops them all is told once.
@@ -299,7 +316,7 @@ function save() {
     return `"${(/^[=+\-@\t\r]/.test(words) && Number.isNaN(Number(words)) ? "'" + words : words).replaceAll('"', '""')}"`;
   };
   // A picture that could not be answered has no columns; those of the model's tasks stand there all the same.
-  const expected = columnsOf(models[at("models").value]?.tasks ?? {});
+  const expected = columnsOf(askedTasks());
   const columns = [...new Set([...expected, ...rows.flatMap(({ cells }) => Object.keys(cells))])];
   const table = rows.map(({ time, image, cells, problem }) => [time, image, ...columns.map((each) => cells[each] ?? ""), problem]);
   const lines = [["time", "image", ...columns, "problem"], ...table].map((row) => row.map(quoted).join(","));
@@ -341,7 +358,10 @@ function frameOf(video) {
 }
 
 function live(prediction, frame) {
-  at("seen").replaceChildren(...details(prediction));
+  const times = element("p", undefined, "times");
+  const { total_ms, inference_ms } = prediction.timings;
+  times.append(element("b", ms(total_ms ?? inference_ms)), ...partRows(prediction.timings));
+  at("seen").replaceChildren(...details(prediction), ...problems(prediction), times);
   at("live-answer").replaceChildren(...headline(prediction));
   const shot = at("over").closest(".shot");
   shot.classList.toggle("placed", places(prediction));
@@ -397,7 +417,7 @@ function stopCamera() {
 
 at("language").onchange = (event) => { language = event.target.value; translate(); };
 at("files").onchange = (event) => classify(event.target.files);
-at("models").onchange = showCard;
+at("models").onchange = () => { showCard(); showSwitches(); };
 at("key").onchange = loadModels;
 at("keys").onsubmit = (event) => event.preventDefault(); // Enter: the field has changed, and says so itself
 at("save").onclick = save;

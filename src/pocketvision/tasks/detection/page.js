@@ -8,11 +8,14 @@ export const texts = {
   },
   ko: { none: "객체 없음", "figure.AP": ({ value, set, images }) => `${set} 이미지 ${images}장에서 평균 정밀도 ${value} %` },
 };
-export const columns = ["objects", "scores", "boxes"];
+// What a second model said of an object.
+const again = ({ then }) => Object.values(then ?? {}).map(({ headline }) => headline).join(", ");
+export const columns = ({ objects }) => ["objects", "scores", "boxes", ...(objects?.some(again) ? ["then"] : [])];
 export const cells = ({ objects }) => [
   objects.map(({ label }) => label).join(";"),
   objects.map(({ score }) => score).join(";"),
   objects.map(({ box }) => box.map((side) => side.toFixed(1)).join(" ")).join(";"),
+  objects.map(again).join(";"),
 ];
 export const said = ({ headline }) => headline;
 export const unsure = ({ objects }) => objects.length === 0;
@@ -35,11 +38,12 @@ const colourOf = (label, labels) => `hsl(${(((0.02 + labels.indexOf(label) * 0.6
 const whole = (score) => `${Math.round(score * 100)} %`;
 
 export function over({ objects }, { shape, labels, width, size }) {
-  return [...objects].reverse().flatMap(({ label, score, track, box: [left, top, right, bottom] }) => {
+  return [...objects].reverse().flatMap((each) => {
+    const { label, score, track, box: [left, top, right, bottom] } = each;
     const colour = colourOf(label, labels);
     const place = { x: left, y: top, width: right - left, height: bottom - top };
     const line = { fill: "none", stroke: colour, "stroke-width": 2, "vector-effect": "non-scaling-stroke" };
-    const words = `${track ? `#${track} ` : ""}${label} ${whole(score)}`;
+    const words = `${track ? `#${track} ` : ""}${label} ${whole(score)}${again(each) ? ` · ${again(each)}` : ""}`;
     // About as long as the words are; a name ends with the picture, and stands in the box where there is no room above it.
     const long = 0.62 * size * words.length;
     const x = Math.max(0, Math.min(left, width - long));
@@ -51,8 +55,10 @@ export function over({ objects }, { shape, labels, width, size }) {
 }
 
 // A line a class, the most frequent first: how many, and the scores from the lowest to the highest.
+// Below them what a second model said of each object.
 export function details({ objects }, { element, labels }) {
-  return counted(objects).map(([label, count]) => {
+  const looked = objects.filter(again).map((each) => element("p", `${each.label} ${whole(each.score)} → ${again(each)}`));
+  const classes = counted(objects).map(([label, count]) => {
     const scores = objects.filter((each) => each.label === label).map(({ score }) => score);
     const [low, high] = [Math.min(...scores), Math.max(...scores)].map((score) => Math.round(score * 100));
     const line = element("div", undefined, "class");
@@ -66,4 +72,5 @@ export function details({ objects }, { element, labels }) {
     line.append(name, bar, element("span", low === high ? `${high} %` : `${low}–${high} %`));
     return line;
   });
+  return [...classes, ...looked];
 }
