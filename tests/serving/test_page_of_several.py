@@ -4,6 +4,7 @@ part."""
 import base64
 from pathlib import Path
 
+import pytest
 from chromium import Browser, in_a_browser
 from colour_segmenter import segmenter
 from fastapi.testclient import TestClient
@@ -44,6 +45,7 @@ def seen(browser: Browser, selector: str) -> str:
     return text
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_classes_boxes_and_masks_of_one_picture(shared_bundle: Bundle, tmp_path: Path, browser: Browser) -> None:
     squares, pixels = detector(tmp_path / "det").folder, segmenter(tmp_path / "seg").folder

@@ -103,8 +103,10 @@ function cover(layer, seen, { answers }) {
   const size = LETTERS / Math.min(seen.clientWidth / width, seen.clientHeight / height);
   layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
   layer.setAttribute("font-size", size);
-  layer.replaceChildren(...Object.entries(answers).flatMap(([task, answer]) =>
-    moduleOf(answer).over?.(answer, { ...pageOf(task, answer), width, height, size }) ?? []));
+  const shapes = Object.entries(answers).flatMap(([task, answer]) =>
+    moduleOf(answer).over?.(answer, { ...pageOf(task, answer), width, height, size }) ?? []);
+  const isImage = ({ tagName }) => tagName === "image"; // masks lie below boxes and their names
+  layer.replaceChildren(...shapes.filter(isImage), ...shapes.filter((each) => !isImage(each)));
 }
 
 const places = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).over);
@@ -159,6 +161,7 @@ async function loadModels() {
 
 function showCard() {
   const asked = askedModels();
+  if (!asked.length) return;
   at("facts").textContent = asked.length > 1 ? asked.map(({ name }) => name).join(" · ") : asked.map(brief).join("");
   at("card").replaceChildren(...asked.flatMap((model) =>
     Object.entries({ ...(asked.length > 1 ? { model: model.name } : {}), ...facts(model) })
@@ -256,7 +259,8 @@ function show(name, picture, prediction) {
     caption.append(...headline(prediction));
     const layer = at("over").cloneNode(false);
     layer.removeAttribute("id");
-    image.onload = () => cover(layer, image, prediction);
+    // Letters have the same size on the screen however large the picture is shown.
+    image.onload = () => new ResizeObserver(() => cover(layer, image, prediction)).observe(image);
     const view = element("div", undefined, "view");
     view.append(image, layer);
     shot.append(view, caption);
