@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pocketvision.errors import ImageError, UsageError
-from pocketvision.serving.answers import prediction_answer
 from pocketvision.serving.batch_threads import WAITING_PER_ITEM, Job, ModelError
 from pocketvision.serving.batching import (
     Batcher,
@@ -24,6 +23,7 @@ from pocketvision.serving.batching import (
     QueueFullError,
     TimedResult,
 )
+from pocketvision.serving.told_predictions import prediction_answer
 
 Ints = Batcher[int, int, int]
 
