@@ -101,7 +101,8 @@ def _on_white(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data or _fourth_byte_is_unused(image):
         return image.convert("RGB")
     # Pillow knows no way from premultiplied grey to colour.
-    with_alpha = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    straight = image.convert("LA") if image.mode == "La" else image
+    with_alpha = straight if straight.mode == "RGBA" else straight.convert("RGBA")  # a copy of a large picture is much
     white = Image.new("RGB", image.size, _WHITE)
     white.paste(with_alpha, mask=with_alpha.getchannel("A"))
     return white
