@@ -24,8 +24,10 @@ from pocketvision.data.learned_from import SAME, known_to
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.models.rebuild import WEIGHTS_FILE
 from pocketvision.runtime.backends import open_onnx
+from pocketvision.runtime.onnx_backend import OnnxBackend
 from pocketvision.tasks.comparing import SeveralComparisons, lost_points
 from pocketvision.tasks.measuring import Comparison
+from pocketvision.tasks.task import Detail
 from pocketvision.training.best_epoch import best_of
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
@@ -154,6 +156,27 @@ def test_one_request_gets_them_too(made: Made) -> None:
         assert {task: each["headline"] for task, each in prediction["answers"].items()} == {
             task: each.headline for task, each in expected.items()
         }
+
+
+def test_heads_that_are_off_are_not_run(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, ran, run = made.data / "3.png", list[set[str]](), OnnxBackend.run
+
+    def counting(self: OnnxBackend, images: Any) -> Any:
+        ran.append(set(self.outputs))
+        return run(self, images)
+
+    predictor = pocketvision.load(made.bundle.folder)
+    whole = predictor.answers(picture)
+    monkeypatch.setattr(OnnxBackend, "run", counting)
+    for task in made.tasks:
+        alone = predictor.wanting(Detail(tasks=(task,))).answers(picture)
+        assert list(alone) == [task] and alone[task].headline == whole[task].headline
+        assert ran[-1] == set(made.bundle.tasks[task].outputs.values())
+    with serving(made.bundle.folder) as client:
+        sent = {"content": picture.read_bytes(), "headers": {"content-type": "image/png"}}
+        ran.clear()
+        (told,) = client.post("/predict?tasks=tags", **sent).json()["predictions"]
+        assert list(told["answers"]) == ["tags"] and ran == [set(made.bundle.tasks["tags"].outputs.values())]
 
 
 def test_it_is_verified_and_each_file_agrees_by_task(made: Made) -> None:

@@ -3,7 +3,7 @@
 import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from pocketvision.errors import BundleError, MissingExtraError, UsageError, unkn
 from pocketvision.runtime import executorch_backend, onnx_backend, openvino_backend, torch_backend
 from pocketvision.runtime.batches import Outputs, Shapes
 from pocketvision.runtime.cpu_quota import cpu_quota
+from pocketvision.tasks.manifest import TaskManifest
 
 
 class Backend(Protocol):
@@ -99,6 +100,13 @@ def open_backend(
         return row.open(bundle, file, usable_threads(threads), device)
     except ImportError as error:
         raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
+
+
+def only(backend: Backend, tasks: Mapping[str, TaskManifest], wanted: Collection[str]) -> Backend:
+    """A backend that runs what the wanted ones of a bundle's tasks need and nothing else, where a runtime can (ONNX Runtime);
+    else the same one."""
+    outputs = {output for name, task in tasks.items() if name in wanted for output in task.outputs.values()}
+    return backend.only(outputs) if isinstance(backend, onnx_backend.OnnxBackend) else backend
 
 
 def file_size(bundle: Bundle, name: str | None = None) -> int:

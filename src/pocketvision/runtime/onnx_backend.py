@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from platformdirs import user_cache_path
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, unknown_name
 from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers, one_by_one
+from pocketvision.runtime.onnx_part import part_of
 from pocketvision.utf8_path import utf8_path
 
 CPU = "CPUExecutionProvider"
@@ -32,11 +35,19 @@ DEVICES: dict[str, tuple[str, Options]] = {
 }
 
 
+MOST_PARTS = 3
+"""Parts of a graph that are open at once, each with its own copy of the weights that it needs."""
+
+
 class OnnxBackend:
     """One ONNX Runtime session. Safe to call from several threads at once; each call uses the session's threads."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, open_part: "Callable[[Sequence[str]], OnnxBackend | None] | None" = None) -> None:
+        """open_part: opens what some of the outputs need, None where that can not be had."""
         self._session = session
+        self._open_part = open_part
+        self._parts: dict[tuple[str, ...], OnnxBackend] = {}
+        self._opening = Lock()
         self._input = session.get_inputs()[0]
         self.outputs: Shapes = {output.name: tuple(output.shape[1:]) for output in session.get_outputs()}
         batch, _, height, width = self._input.shape
@@ -49,6 +60,19 @@ class OnnxBackend:
         if len(images) == 0:
             return no_answers(self.outputs)
         return one_by_one(self._run, images) if self._alone else self._run(images)
+
+    def only(self, outputs: Collection[str]) -> "OnnxBackend":
+        """What gives these outputs and runs nothing that they do not need; itself where they are all, or that can not be had. It
+        is opened when it is first asked for, and the MOST_PARTS that were asked for last stay open."""
+        names = tuple(name for name in self.outputs if name in outputs)
+        if len(names) == len(self.outputs) or self._open_part is None:
+            return self
+        with self._opening:
+            found = self._parts.pop(names, None) or self._open_part(names) or self
+            self._parts[names] = found
+            if len(self._parts) > MOST_PARTS:
+                del self._parts[next(iter(self._parts))]
+            return found
 
     def _run(self, images: NDArray[np.float32]) -> Outputs:
         values = self._session.run(list(self.outputs), {self._input.name: images})
@@ -74,9 +98,21 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
     providers = providers_for(device, onnxruntime.get_available_providers(), path)
     try:
         with utf8_path(path) as opened:
-            return OnnxBackend(onnxruntime.InferenceSession(opened, options, providers=providers))
+            session = onnxruntime.InferenceSession(opened, options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BundleError(f"{path}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
+
+    def open_part(outputs: Sequence[str]) -> OnnxBackend | None:
+        try:
+            part = part_of(path.read_bytes(), outputs)
+            return (
+                None if part is None else OnnxBackend(onnxruntime.InferenceSession(part, options, providers=providers))
+            )
+        except Exception as error:  # the whole graph gives the same
+            logging.getLogger(__name__).warning("%s: no part of it can be opened (%s)", path, error)
+            return None
+
+    return OnnxBackend(session, open_part)
 
 
 def providers_for(device: str, available: list[str], path: Path) -> list[tuple[str, Options]]:

@@ -17,7 +17,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, ImageSource, Placement, decode_image
-from pocketvision.runtime.backends import Backend, default_backend, open_backend, usable_threads
+from pocketvision.runtime.backends import Backend, default_backend, only, open_backend, usable_threads
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.choice import AUTO, choose
 from pocketvision.tasks.catalog import Answers, check_detail, decoded, several_inputs, viewed_as, wanted
@@ -219,7 +219,8 @@ class Predictor:
         with self._opening:
             if threads not in self._opened:
                 self._opened[threads] = open_backend(self.bundle, self.backend, threads=threads, device=self._device)
-            return self._opened[threads]
+            opened = self._opened[threads]
+        return opened if len(self._tasks) == len(self.bundle.tasks) else only(opened, self.bundle.tasks, self._tasks)
 
 
 def _chunks(sources: Iterable[ImageSource], size: int) -> Iterator[list[ImageSource]]:

@@ -16,7 +16,7 @@ from pocketvision.baseline import BRIGHTNESS, brightness_of_crop, confidence_fea
 from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
 from pocketvision.preprocessing import DecodedImage, Placement, decode_image
-from pocketvision.runtime.backends import Backend, default_backend, file_size, open_backend
+from pocketvision.runtime.backends import Backend, default_backend, file_size, only, open_backend
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import check_golden
 from pocketvision.runtime.second_look import Thing, cut_out
@@ -264,11 +264,13 @@ class ServedModel:
 
     def _run(self, items: Sequence[_Prepared]) -> list[_ModelOutput]:
         """In a batch thread."""
-        outputs = self._outputs([pixels for item in items for inputs in item.pictures for pixels, _ in inputs])
+        asked = {name for name in self.tasks for item in items if item.detail.wants(name)}
+        backend = self._backend if len(asked) == len(self.tasks) else only(self._backend, self.tasks, asked)
+        outputs = self._outputs(backend, [pixels for item in items for inputs in item.pictures for pixels, _ in inputs])
         answers = batch_answers(self.tasks, outputs, items)
         return [_ModelOutput(answer, item) for answer, item in zip(answers, items, strict=True)]
 
-    def _outputs(self, inputs: Sequence[Image.Image | NDArray[np.float32]]) -> Outputs:
+    def _outputs(self, backend: Backend, inputs: Sequence[Image.Image | NDArray[np.float32]]) -> Outputs:
         """Of the graph, in runs of at most a batch. The thread's buffer is filled anew each time: the system would have to clear
         fresh memory."""
         images: NDArray[np.float32] | None = getattr(self._own, "images", None)
@@ -282,5 +284,5 @@ class ServedModel:
                     self.bundle.preprocessing.normalise(pixels, out=place)
                 else:
                     place[...] = pixels
-            runs.append(self._backend.run(images[: len(part)]))
+            runs.append(backend.run(images[: len(part)]))
         return runs[0] if len(runs) == 1 else {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}

@@ -1,0 +1,113 @@
+"""A part of an ONNX file: what some of its outputs need, and nothing else, so that heads that nobody asks for cost nothing.
+
+ONNX Runtime runs every node of a graph whatever outputs are asked for. The file is rewritten as bytes of protocol buffers
+(onnx.proto of ONNX's IR): the package onnx is not part of an installation that only predicts.
+"""
+
+from collections.abc import Iterator, Sequence
+
+GRAPH = 7
+"""Of a model: the field that holds its graph."""
+
+NODE, INITIALIZER, OUTPUT = 1, 5, 12
+"""Of a graph."""
+
+INPUTS, OUTPUTS, ATTRIBUTE = 1, 2, 5
+"""Of a node."""
+
+SUBGRAPH, SUBGRAPHS = 6, 11
+"""Of an attribute."""
+
+VALUE_NAME, TENSOR_NAME = 1, 8
+
+_VARINT, _LONG, _BYTES, _SHORT = 0, 1, 2, 5
+
+
+def part_of(model: bytes, outputs: Sequence[str]) -> bytes | None:
+    """The model with these outputs alone, and the nodes and weights that they need. None where that can not be told: a graph
+    within a node may read what no node says, or the file's weights stand in another one."""
+    fields = list(_fields(model))
+    (graph,) = [value for number, value, _ in fields if number == GRAPH]
+    part = _graph(bytes(graph), outputs)
+    if part is None:
+        return None
+    return b"".join(_field(GRAPH, part) if number == GRAPH else whole for number, _, whole in fields)
+
+
+def _graph(graph: bytes, outputs: Sequence[str]) -> bytes | None:
+    fields = list(_fields(graph))
+    nodes = [(place, bytes(value)) for place, (number, value, _) in enumerate(fields) if number == NODE]
+    if any(_has_graph(node) for _, node in nodes):
+        return None
+    needed, kept = set(outputs), set[int]()
+    for place, node in reversed(nodes):  # nodes stand in the order they run in
+        members = list(_fields(node))
+        if needed & {_text(value) for number, value, _ in members if number == OUTPUTS}:
+            kept.add(place)
+            needed |= {_text(value) for number, value, _ in members if number == INPUTS}
+    return b"".join(
+        whole
+        for place, (number, value, whole) in enumerate(fields)
+        if not (number == NODE and place not in kept)
+        and not (number == OUTPUT and _name(bytes(value), VALUE_NAME) not in outputs)
+        and not (number == INITIALIZER and _name(bytes(value), TENSOR_NAME) not in needed)
+    )
+
+
+def _has_graph(node: bytes) -> bool:
+    return any(
+        number == ATTRIBUTE and any(each in (SUBGRAPH, SUBGRAPHS) for each, _, _ in _fields(bytes(value)))
+        for number, value, _ in _fields(node)
+    )
+
+
+def _name(message: bytes, member: int) -> str:
+    return next((_text(value) for number, value, _ in _fields(message) if number == member), "")
+
+
+def _text(value: memoryview) -> str:
+    return bytes(value).decode("utf-8")
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Each field of a message: its number, its value where that is bytes (else nothing), and all of it as it stands."""
+    view, place = memoryview(message), 0
+    while place < len(view):
+        start = place
+        key, place = _varint(view, place)
+        kind, value = key & 7, view[:0]
+        if kind == _VARINT:
+            _, place = _varint(view, place)
+        elif kind == _BYTES:
+            length, place = _varint(view, place)
+            value = view[place : place + length]
+            place += length
+        elif kind in (_LONG, _SHORT):
+            place += 8 if kind == _LONG else 4
+        else:
+            raise ValueError(f"a field of the kind {kind}")
+        yield key >> 3, value, view[start:place]
+
+
+def _varint(view: memoryview, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, place
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(value)) + value
+
+
+def _as_varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
