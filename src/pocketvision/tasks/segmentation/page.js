@@ -37,7 +37,7 @@ export function headline({ classes }, { element, percent, translated }) {
   const worth = classes.filter(({ share }) => share >= WORTH_NAMING);
   if (!worth.length) return [translated("span", "none", "tag")];
   const more = worth.length > NAMED ? ` + ${worth.length - NAMED}` : "";
-  return [element("strong", worth.slice(0, NAMED).map(({ label, share }) => `${label} ${percent(share).replaceAll(" ", "\u00a0")}`).join(", ") + more, "said")];
+  return [element("strong", worth.slice(0, NAMED).map(({ label, share }) => `${label} ${percent(share)}`.replaceAll(" ", "\u00a0")).join(", ") + more, "said")];
 }
 
 const painted = ({ width, height, values, lengths }) => {
