@@ -65,7 +65,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "columns of history.csv and what is told of an epoch",
         "train_accuracy val_accuracy",
         "cli/display.py evaluation/report/advice.py progress.py training/engine.py training/outlook.py "
-        "training/phases.py",
+        "training/phases.py training/starting.py",
     ),
     (
         "what is told of a step, and the chart and the text of the report that are of those columns",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pocketvision.errors import TrainingError, UsageError
+from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
 from pocketvision.training.engine import Replan, State, as_planned
@@ -63,6 +64,7 @@ def run(
     precision: torch.dtype = torch.float32,
     cut: int | None = CUT,
     replan: Replan = as_planned,
+    others: dict[int, Network] | None = None,
 ) -> TrainedPhases:
     def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
@@ -75,6 +77,7 @@ def run(
         validation=entries(36, 48),
         phases=phases,
         from_scratch=cut is None,
+        others=others,
         objective=objective_of(images.samples.truth),
         seed=5,
         precision=precision,
@@ -364,3 +367,31 @@ def test_a_single_row_at_the_end_is_no_batch_where_statistics_learn() -> None:
     assert [(rows.start, rows.stop) for rows in _chunks(9, 4, True)] == [(0, 4), (4, 9)]
     assert [(rows.start, rows.stop) for rows in _chunks(9, 4, False)] == [(0, 4), (4, 8), (8, 9)]
     assert [(rows.start, rows.stop) for rows in _chunks(1, 4, True)] == [(0, 1)]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_another_model_learns_from_a_random_start_and_the_better_one_is_kept(
+    network: Network, images: ImageViews, precision: torch.dtype
+) -> None:
+    torch.manual_seed(1)
+    other, before = build(network.architecture, num_classes=3), copy_of(network)
+    phases = [PhaseSettings(1, 1, 1e-9, batch=8), PhaseSettings(2, 6, 1e-2, model="tiny", batch=8)]
+    assert cuts_of(network, phases, from_scratch=False) == [3, WHOLE]
+    start = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    won = run(network, PlainInputs(images, network, 3), images, phases=phases, others={2: other}, precision=precision)
+    assert won.best is not None and won.best.stage == 2 and won.network is other and won.networks[1] is network
+    own = won.states[2].best_weights
+    assert all(torch.equal(each, own[f"network.{name}"]) for name, each in other.named_parameters())
+    changed = {name for name, tensor in other.state_dict().items() if not torch.equal(start[name], tensor)}
+    assert {"stem.0.conv.weight", "stages.0.0.depthwise.norm.running_mean"} & changed and not any(
+        each.requires_grad for each in other.parameters()
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before.stages.parameters(), network.stages.parameters(), strict=True))
+
+
+def test_a_model_that_learns_nothing_is_not_kept(network: Network, images: ImageViews) -> None:
+    torch.manual_seed(1)
+    other, inputs = build(network.architecture, num_classes=3), PlainInputs(images, network, 3)
+    phases = [PhaseSettings(1, 3, 1e-2, batch=8), PhaseSettings(2, 1, 1e-9, model="tiny", batch=8)]
+    kept = run(network, inputs, images, phases=phases, others={2: other})
+    assert kept.best is not None and kept.best.stage == 1 and kept.network is network

@@ -94,7 +94,7 @@ def test_a_wrong_setting_is_named_with_what_was_expected(text: str, message: str
         (
             ["regularisation.mixup=0.2"],
             {"batch": 1},
-            "MixUp and CutMix mix the images of a batch, and a batch is 1 here",
+            "MixUp, CutMix and mosaics mix the images of a batch, and a batch is 1 here",
         ),
         ([], {"epochs3": 1}, "Unknown option 'epochs3'. Did you mean epochs"),
     ],
@@ -246,6 +246,18 @@ def test_a_task_s_batch_and_rate_are_taken_where_none_is_given() -> None:
     assert (tail.batch, tail.lr, tail.epochs) == (16, 3e-4, 8)
     own = given("batch=32", "optimizer.lr=0.001").resolved(208, closed_form=False, step_size=asked)
     assert own.step_size == STEP_SIZE
+
+
+def test_heads_on_maps_may_take_longer_and_another_model_its_own_steps() -> None:
+    asked = StepSize(8, 2e-3, longer=2)
+    found = given("phases.3.model=u_net_small", "phases.3.steps=75").resolved(367, closed_form=False, step_size=asked)
+    assert [phase.epochs for phase in found.phases] == [14, 4, 4]  # of 46 steps
+    few = found.phase_settings()[2]
+    assert (few.model, few.solver, few.batch, few.lr) == ("u_net_small", "gradient", 8, 2e-3)
+    again = given("phases.3.model=u_net_small", "phases.3.steps=75").resolved(19, closed_form=True)
+    assert (again.phases[2].solver, again.phases[2].epochs) == ("gradient", 75)
+    with pytest.raises(UsageError, match="beside model u_net_small"):
+        given("phases.3.model=u_net_small", "phases.3.solver=ridge")
 
 
 def test_whoever_gives_epochs_or_a_rate_means_gradients() -> None:

@@ -23,6 +23,7 @@ from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
 from pocketvision.training.setting_values import changed
+from pocketvision.training.starting import others_of
 from pocketvision.training.tiled_data import in_tiles
 from pocketvision.training.training_data import TrainingData
 
@@ -116,7 +117,7 @@ class _Fitting:
             PlannedPhase(
                 each.number,
                 each.epochs,
-                self._passes(each.unfreeze),
+                self._passes(each.unfreeze) if each.model is None else _WHOLE,
                 None if speeds is None or each.solver != "gradient" else speeds.epoch(work, each.unfreeze),
             )
             for each in recipe.phase_settings()
@@ -230,6 +231,7 @@ def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan) -> Trai
         objective=data.objective(recipe),
         seed=recipe.seed,
         from_scratch=recipe.model.from_scratch,
+        others=others_of(recipe, data.learned),
         precision=PRECISIONS[recipe.precision],
         name_of=lambda index: str(data.samples.file(index)),
         checkpoints=fitting.run.folder,

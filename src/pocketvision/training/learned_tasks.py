@@ -26,7 +26,7 @@ from pocketvision.training.balance import balance_of, fixed_weights
 from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
 from pocketvision.training.objective import Objective
-from pocketvision.training.settings import StepSize
+from pocketvision.training.settings import Phase, StepSize
 
 ByTask = Mapping[str, Truth]
 
@@ -116,6 +116,12 @@ def step_size(truth: ByTask, head: str = "auto") -> StepSize:
     found = min((row.step_size for row in rows_of(truth).values()), key=lambda each: each.batch)
     lr = None if head == "auto" else head_named(head).lr
     return found if lr is None else replace(found, lr=lr)
+
+
+def other_phase(truth: ByTask, pictures: int) -> Phase | None:
+    """A phase of another model that a task asks for, where it is the only one. pictures: that are learned from."""
+    rows = [*rows_of(truth).values()]
+    return rows[0].other(pictures) if len(rows) == 1 and rows[0].other is not None else None
 
 
 def constant_answers(

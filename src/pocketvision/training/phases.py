@@ -27,6 +27,10 @@ from pocketvision.training.solving import MOST_ROWS, read_features, solve_heads
 VALIDATION_BATCH = 32
 
 
+Best = tuple[EpochRecord, dict[str, Tensor]]
+"""An epoch, and the state of its network."""
+
+
 @dataclass(frozen=True, eq=False)
 class Entries:
     """What an epoch trains on: sample indices, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a sample that
@@ -38,11 +42,20 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class TrainedPhases:
-    """How a training ended, by the phases' numbers; the network holds the weights of `best`, the best epoch (best_epoch.py)."""
+    """How a training ended, by the phases' numbers. networks: what learned in each. `network`, that of `best`, the best epoch
+    (best_epoch.py), holds its weights."""
 
     states: dict[int, State]
+    networks: Mapping[int, Network]
     best: EpochRecord | None
     interrupted: bool
+
+    @property
+    def network(self) -> Network:
+        """What won. Raises ValueError before the first epoch."""
+        if self.best is None:
+            raise ValueError("nothing has learned")
+        return self.networks[self.best.stage]
 
     @property
     def history(self) -> list[EpochRecord]:
@@ -70,6 +83,7 @@ def train_phases(
     objective: Objective,
     seed: int,
     from_scratch: bool = False,
+    others: Mapping[int, Network] | None = None,
     precision: torch.dtype = torch.float32,
     name_of: Callable[[int], str],
     checkpoints: Path | None,
@@ -79,17 +93,19 @@ def train_phases(
 ) -> TrainedPhases:
     """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights.
 
-    inputs: by the cuts of phase_models.cuts_of. from_scratch: everything learns in every phase.
+    inputs: by the cuts of phase_models.cuts_of. from_scratch: everything learns in every phase. others: by phase, networks that
+    learn there in its place, all of each; the best network gets its best weights then.
     replan: asked before a phase of gradients that begins, and after each of its epochs; a phase of 0 epochs is left out.
     With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and a checkpoint is written after every
     epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
     """
-    network.to(memory_format=torch.channels_last)
+    networks = {each.number: (others or {}).get(each.number, network) for each in phases}
     states: dict[int, State] = {}
-    best: tuple[EpochRecord, dict[str, Tensor]] | None = None
+    best: Best | None = None
     interrupted = False
     for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
         fed, number = inputs[cut], settings.number
+        own = networks[number].to(memory_format=torch.channels_last)
         path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
         before = read_checkpoint(path) if path is not None and path.exists() else None
         if before is None and settings.solver == "gradient":
@@ -97,10 +113,10 @@ def train_phases(
         if settings.epochs == 0:
             continue
         size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
-        part = part_of(network, settings, from_scratch=from_scratch, precision=precision, size=size)
+        part = part_of(own, settings, from_scratch=from_scratch or own is not network, precision=precision, size=size)
         if before is not None:
             before = states[number] = extended(before, settings.epochs, settings.patience)
-            read_features(network, states[number].features)
+            read_features(own, states[number].features)
         note = partial(_keep, states, number, path, on_epoch)
         try:
             if settings.solver == "gradient":
@@ -111,15 +127,29 @@ def train_phases(
             interrupted = True
         if number in states:
             part.model.load_trained(states[number].best_weights)
-            history = [record for state in states.values() for record in state.history]
-            if best is None or is_better(states[number].best, best[0], history):
-                best = states[number].best, {k: v.clone() for k, v in network.state_dict().items()}
+            best = _better(best, states, number, own)
         if interrupted:
             break
+    return _ended(states, networks, best, interrupted)
+
+
+def _ended(
+    states: dict[int, State], networks: dict[int, Network], best: Best | None, interrupted: bool
+) -> TrainedPhases:
+    """The networks learn no more, and the best has its best weights."""
     if best is not None:
-        network.load_state_dict(best[1])
-    network.eval().requires_grad_(False)
-    return TrainedPhases(states, None if best is None else best[0], interrupted)
+        networks[best[0].stage].load_state_dict(best[1])
+    for each in networks.values():
+        each.eval().requires_grad_(False)
+    return TrainedPhases(states, networks, None if best is None else best[0], interrupted)
+
+
+def _better(best: Best | None, states: Mapping[int, State], number: int, network: Network) -> Best:
+    """The best so far, or that of a phase that ended."""
+    history = [record for state in states.values() for record in state.history]
+    if best is None or is_better(states[number].best, best[0], history):
+        return states[number].best, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return best
 
 
 def _fit(

@@ -246,8 +246,9 @@ class Recipe:
                 "train on."
             )
         for number, phase in enumerate(self.phases, start=1):
-            if phase.solver == "ridge" and (phase.unfreeze or self.model.from_scratch):
-                what = f"unfreeze {phase.unfreeze}" if phase.unfreeze else "model.weights none"
+            if phase.solver == "ridge" and (phase.unfreeze or phase.model or self.model.from_scratch):
+                own = f"unfreeze {phase.unfreeze}" if phase.unfreeze else f"model {phase.model}"
+                what = own if phase.unfreeze or phase.model else "model.weights none"
                 raise UsageError(
                     f"phases.{number}.solver is ridge, which solves heads on a frozen, pre-trained backbone, beside {what}. "
                     "Expected unfreeze 0 and weights, or the solver gradient."
@@ -264,29 +265,32 @@ class Recipe:
         """
         batch = step_size.batch if self.batch is None else self.batch
         lr = step_size.lr if self.optimizer.lr is None else self.optimizer.lr
-        phases = tuple(self._resolved(phase, math.ceil(pictures / batch), closed_form) for phase in self.phases)
+        steps = math.ceil(pictures / batch)
+        phases = tuple(self._resolved(phase, steps, closed_form, step_size.longer) for phase in self.phases)
         return replace(self, batch=batch, phases=phases, optimizer=replace(self.optimizer, lr=lr))
 
-    def _resolved(self, phase: Phase, steps: int, closed_form: bool) -> Phase:
+    def _resolved(self, phase: Phase, steps: int, closed_form: bool, longer: float) -> Phase:
         """steps: of an epoch."""
         solver, epochs, patience = phase.solver, phase.epochs, phase.patience
         if solver == "auto":
-            solved = closed_form and not (phase.unfreeze or self.model.from_scratch)
+            solved = closed_form and not (phase.unfreeze or phase.model or self.model.from_scratch)
             solver = "ridge" if solved and epochs is None and phase.lr is None else "gradient"
         if epochs is None:
-            epochs = 1 if solver == "ridge" else self._epochs(phase, steps, closed_form)
+            epochs = 1 if solver == "ridge" else self._epochs(phase, steps, closed_form, longer)
         if patience is None:
             patience = epochs if self.schedule.name in RUN_TO_THEIR_END else PATIENCE
         return replace(phase, solver=solver, epochs=epochs, patience=max(patience, 1))
 
-    def _epochs(self, phase: Phase, steps: int, closed_form: bool) -> int:
+    def _epochs(self, phase: Phase, steps: int, closed_form: bool, longer: float) -> int:
         """Of a phase of gradients that was given none."""
         linear, scratch = FIXED_EPOCHS
+        if phase.model is not None:
+            return epochs_of(phase.steps, steps, MOST_OF_HEADS)
         if self.model.from_scratch:
             return scratch
         if phase.unfreeze:
             return epochs_of(phase.steps if closed_form else phase.steps // AFTER_MAPS, steps)
-        return linear if closed_form else epochs_of(phase.steps, steps, MOST_OF_HEADS)
+        return linear if closed_form else epochs_of(round(phase.steps * longer), steps, MOST_OF_HEADS)
 
     @property
     def step_size(self) -> StepSize:
@@ -309,6 +313,7 @@ class Recipe:
                     lr=step_size.lr if phase.lr is None else phase.lr,
                     unfreeze=phase.unfreeze,
                     solver=phase.solver,
+                    model=phase.model,
                     views=self.cache.views,
                     batch=step_size.batch,
                     patience=phase.patience,

@@ -29,6 +29,12 @@ class Phase:
         high=1000,
         alias=("", "unfreeze"),
     )
+    model: str | None = setting(
+        None,
+        "An architecture that learns in this phase in the backbone's place, all of it from a random start; the validation images "
+        "decide which of both is kept",
+        unset="the backbone",
+    )
     epochs: int | None = setting(
         None,
         "Epochs at most; 0 leaves the phase out",
@@ -79,10 +85,12 @@ MOST_OF_HEADS = 100
 
 @dataclass(frozen=True)
 class StepSize:
-    """Images a step, and the learning rate of phases that name none."""
+    """Images a step, and the learning rate of phases that name none. longer: how many times the steps that a
+    phase names heads alone on maps take."""
 
     batch: int
     lr: float
+    longer: float = 1.0
 
 
 STEP_SIZE = StepSize(32, 1e-3)
@@ -101,7 +109,11 @@ class OptimizerSettings:
 
     name: str = setting("adamw", "How a step follows from gradients", choices=OPTIMIZERS)
     lr: float | None = setting(
-        None, "Learning rate of the phases that name none", low=1e-9, high=10, unset="0.001; 0.002 of detection"
+        None,
+        "Learning rate of the phases that name none",
+        low=1e-9,
+        high=10,
+        unset="0.001; 0.002 of detection and segmentation",
     )
     weight_decay: float = setting(
         1e-4, "Weight decay; biases and norm scales have none", low=0, high=1, alias="weight_decay"
@@ -184,6 +196,7 @@ class PhaseSettings:
     lr: float
     unfreeze: int = 0
     solver: str = "gradient"
+    model: str | None = None
     views: int = 1
     batch: int = 32
     patience: int = 7

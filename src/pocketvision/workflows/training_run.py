@@ -42,7 +42,7 @@ from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
-from pocketvision.training.starting import as_data_asks, start, write_stage_weights
+from pocketvision.training.starting import as_data_asks, as_won, compared, start, with_others, write_stage_weights
 from pocketvision.training.tiled_data import in_tiles, looked_at, sizes_of, viewed
 from pocketvision.training.training_data import TrainingData, prepare_data
 from pocketvision.workflows.pretrained import open_bundle
@@ -117,7 +117,11 @@ def run_training(
         run, settings, data, network, preprocessing, cache_folder, log, ending=ending, deadline=deadline, pace=pace
     )
     best = _best(run, trained, log)
-    write_stage_weights(run, network, trained)
+    write_stage_weights(run, trained)
+    if trained.network is not network:
+        network, origin = trained.network, f"a random start, seed {recipe.seed}"
+    if (text := compared(recipe, trained)) is not None:
+        log.note(text)
     shipping = time.perf_counter()
     _keep_exports(run, log)
     shipped = _ship(run, settings, network, preprocessing, data, base, on_event)
@@ -128,9 +132,8 @@ def run_training(
 
     def report() -> None:
         history = tuple(trained.history)
-        write_run_report(
-            run, settings, data, history, best, evaluations, bundle, timings, log.notes, weights_origin=origin
-        )
+        won = replace(settings, recipe=as_won(settings.recipe, trained))
+        write_run_report(run, won, data, history, best, evaluations, bundle, timings, log.notes, weights_origin=origin)
         _finish(run, settings, trained.interrupted)
 
     unreported = _attempted(report, bundle, log)
@@ -205,6 +208,8 @@ def _prepared(
     )
     recipe, parts = looked_at(recipe, data, log)
     pictures = len(parts.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares).samples)
+    if base is None and settings.minutes is None:
+        recipe = with_others(recipe, data.learned, len(parts.indices("train")))
     recipe = recipe.resolved(
         pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned, recipe.model.head)
     )

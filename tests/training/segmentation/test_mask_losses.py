@@ -1,6 +1,7 @@
 """Losses of masks by hand, and what they do where there is nothing to learn."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -57,6 +58,64 @@ def test_overlap_losses_by_hand() -> None:
     assert dice(SAID, TARGETS, torch.tensor([0.0, 2.0])).item() == pytest.approx(whole[1])
 
 
+class Counted:
+    """Every loss once more, pixel by pixel in plain Python."""
+
+    def __init__(self, said: torch.Tensor, targets: torch.Tensor, weights: list[float]) -> None:
+        chances = torch.softmax(said.double(), dim=1).numpy()
+        self.classes, self.weights, masks = said.shape[1], weights, targets.numpy()
+        self.pixels: list[tuple[list[float], int, bool]] = []
+        for image, y, x in np.ndindex(*masks.shape):
+            own, around = int(masks[image, y, x]), [(y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)]
+            inside = [at for at in around if 0 <= at[0] < masks.shape[1] and 0 <= at[1] < masks.shape[2]]
+            edge = any(masks[(image, *at)] != own for at in inside)
+            if own != NOTHING:
+                self.pixels.append(([float(each) for each in chances[image, :, y, x]], own, edge))
+
+    def mean(self, of_pixel: Callable[[float, bool], tuple[float, float]]) -> float:
+        """of_pixel: from the probability of the true class and whether it lies beside a border to a loss and its share."""
+        total, shares = 0.0, 0.0
+        for chances, own, edge in self.pixels:
+            loss, share = of_pixel(chances[own], edge)
+            total, shares = total + loss * share * self.weights[own], shares + share * self.weights[own]
+        return total / shares
+
+    def overlap(self, misses: float, alarms: float) -> float:
+        total, shares = 0.0, 0.0
+        for place in range(self.classes):
+            true = sum(own == place for _, own, _ in self.pixels)
+            if not true:
+                continue
+            both = sum(chances[place] for chances, own, _ in self.pixels if own == place)
+            missed = sum(1 - chances[place] for chances, own, _ in self.pixels if own == place)
+            alarm = sum(chances[place] for chances, own, _ in self.pixels if own != place)
+            total += self.weights[place] * (1 - (both + 1) / (both + misses * missed + alarms * alarm + 1))
+            shares += self.weights[place]
+        return total / shares
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 3.0, 1.0, 2.0]])
+def test_every_loss_is_a_direct_count(weights: list[float] | None) -> None:
+    """Of four classes, one of which is not there, with pixels of no class."""
+    generator = torch.Generator().manual_seed(0)
+    said = 2 * torch.randn(2, 4, 5, 6, generator=generator)
+    targets = torch.randint(0, 3, (2, 5, 6), generator=generator)
+    targets[torch.rand(2, 5, 6, generator=generator) < 0.2] = NOTHING
+    counted = Counted(said, targets, weights or [1.0] * 4)
+    asked = {
+        cross_entropy: counted.mean(lambda chance, _: (-math.log(chance), 1.0)),
+        focal: counted.mean(lambda chance, _: (-math.log(chance) * (1 - chance) ** 2, 1.0)),
+        border: counted.mean(lambda chance, edge: (-math.log(chance), 5.0 if edge else 1.0)),
+        dice: counted.overlap(0.5, 0.5),
+        tversky: counted.overlap(0.7, 0.3),
+    }
+    given = None if weights is None else torch.tensor(weights)
+    for loss, value in asked.items():
+        assert loss(said, targets, given).item() == pytest.approx(value, rel=1e-5), loss
+    parts = [part(said, targets, given).item() for part in LOSSES["cross_entropy_dice"].values()]
+    assert sum(parts) == pytest.approx(asked[cross_entropy] + asked[dice], rel=1e-5)
+
+
 def test_a_class_that_is_not_there_is_left_out() -> None:
     alone = torch.tensor([[[0, 0, 0, NOTHING]]])
     assert dice(SAID, alone, None).item() == pytest.approx(
@@ -93,6 +152,10 @@ def truth() -> MaskLabels:
     return MaskLabels.of_arrays([rare] * 4, ("ground", "crack"))
 
 
+def nobody() -> MaskLabels:
+    return MaskLabels.of_arrays([np.full((8, 8), NOTHING, np.uint8)], ("ground", "crack"))
+
+
 def made(**options: object) -> MaskLearner:
     found = learner_named("segmentation").make(LearnerOptions(**options), truth())  # type: ignore[arg-type]
     assert isinstance(found, MaskLearner)
@@ -126,10 +189,35 @@ def test_the_figure_is_of_the_images_own_pixels_and_mixing_is_refused() -> None:
     said[:, 0] = 2
     said[:, 1, 0, 0] = 9
     whole = learner.record({"logits": said}, targets)
-    assert whole.confusion.tolist() == [[126, 0, 0], [0, 2, 0]] and learner.validated([whole]).figure == 1
+    assert whole.levels is not None and whole.levels.sum(axis=1).tolist() == [126, 2]
+    assert learner.validated([whole]).figure == 1
     assert learner.right({"logits": said}, targets) == (128, 128)
     with pytest.raises(UsageError, match="MixUp"):
         learner.mixed(targets, Mix(torch.tensor([1, 0]), 0.5))
+
+
+def test_two_classes_ship_the_threshold_of_the_best_overlap() -> None:
+    """The crack is said with 0.3 where it is, the ground's pixels with 0.1 and two of 63 with 0.2."""
+    learner, place = made(), Placement.of_decoding((8, 8))
+    said = logits([0.3, 0.2, 0.2, *[0.1] * 61]).reshape(1, 2, 8, 8)
+    found = learner.record({"logits": said}, learner.targets(truth(), np.array([0]), [place]))
+    threshold = learner.calibrate([found])["thresholds"]
+    assert 0.2 < threshold["crack"] < 0.3 and threshold["ground"] == pytest.approx(1 - threshold["crack"])
+    assert learner.validated([found]).figure == 1
+    none = learner.record({"logits": said}, learner.targets(nobody(), np.array([0]), [place]))
+    assert learner.calibrate([none]) == {} and learner.validated([none]).figure == 0
+
+
+def test_more_classes_ship_none_and_are_measured_by_the_most_probable() -> None:
+    mask, place = np.array([[0, 1], [2, 2]], np.uint8), Placement.of_decoding((2, 2))
+    source = MaskLabels.of_arrays([mask], ("a", "b", "c"))
+    learner = learner_named("segmentation").make(LearnerOptions(), source)
+    said = torch.nn.functional.one_hot(torch.tensor([[0, 1], [2, 0]]), 3).movedim(-1, 0)[None].float()
+    found = learner.record({"logits": said}, learner.targets(source, np.array([0]), [place]))
+    assert found.confusion.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0]]
+    validated = learner.validated([found])
+    assert validated.figure == pytest.approx((0.5 + 1 + 0.5) / 3) and validated.loss == 1 - validated.figure
+    assert learner.calibrate([found]) == {}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest
@@ -44,6 +45,25 @@ def choose_thresholds(
         CHOSEN_FOR: {"wish": wish.text, "images": len(records)},
     }
     return replace(task, postprocessing=kept)
+
+
+def best_overlap(levels: NDArray[np.int64]) -> tuple[float, float]:
+    """From which probability on a pixel is of the second of two classes, so that their mean IoU is highest, and that mean IoU.
+
+    levels: (2, LEVELS) pixels by true class and the second one's probability (record.py). Of thresholds that do equally well the
+    middle one. Without any pixels (0.5, 0).
+    """
+    first = np.concatenate([np.zeros((2, 1), np.int64), levels.cumsum(axis=1)], axis=1)
+    there, said = levels.sum(axis=1), first.sum(axis=0)
+    right = np.stack([first[0], there[1] - first[1]])
+    either = there[:, None] + np.stack([said, there.sum() - said]) - right
+    ious = np.divide(right, either, out=np.zeros(right.shape), where=either > 0)
+    found = ious.sum(axis=0) / np.maximum((either > 0).sum(axis=0), 1)
+    if not there.any():
+        return 0.5, 0.0
+    best = np.flatnonzero(found == found.max())
+    run = best[: int(np.argmax(np.diff(best, append=best[-1] + 2) > 1)) + 1]
+    return float(np.clip((run[0] + run[-1]) / (2 * LEVELS), LEAST, 1 - LEAST)), float(found.max())
 
 
 def sweep_of(records: Sequence[SegmentationRecord], place: int) -> Sweep:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.manifest import THRESHOLDS, TaskManifest, Tensors
 from pocketvision.tasks.segmentation.answer import Segmentation
-from pocketvision.tasks.segmentation.logits import Logits, softmax
+from pocketvision.tasks.segmentation.logits import Logits, certainty
 from pocketvision.tasks.segmentation.truth import MOST_CLASSES, NOTHING, Mask, value_counts
 from pocketvision.tasks.task import Detail
 
 LOGITS = "logits"
 """The role of the output: (N, classes, h, w), at any stride."""
+
+_FEW = 16
+"""Up to so many classes, comparing with each takes less time than counting all values."""
 
 LEAST = 1e-6
 """A threshold below this, or above 1 less this, counts as this."""
@@ -33,9 +36,16 @@ def decode(outputs: Tensors, placements: Sequence[Placement], task: TaskManifest
 def answered(logits: Logits, labels: tuple[str, ...], offsets: NDArray[np.float32]) -> Segmentation:
     """offsets: (classes) added to the logits."""
     mask = mask_of(logits, offsets)
-    counts = value_counts(mask)[: len(labels)]
-    certainty = float(softmax(np.nan_to_num(logits.values.astype(np.float32))).max(axis=0).mean(dtype=np.float64))
-    return Segmentation(labels, logits.size, counts / mask.size, mask, certainty, logits)
+    counts = pixels_of(mask, len(labels))
+    sure = certainty(np.nan_to_num(logits.values.astype(np.float32, copy=False)))
+    return Segmentation(labels, logits.size, counts / mask.size, mask, sure, logits)
+
+
+def pixels_of(mask: Mask, classes: int) -> NDArray[np.int64]:
+    """(classes) how many pixels each has."""
+    if classes > _FEW:
+        return value_counts(mask)[:classes]
+    return np.array([np.count_nonzero(mask == place) for place in range(classes)], np.int64)
 
 
 def mask_of(logits: Logits, offsets: NDArray[np.float32]) -> Mask:

@@ -62,10 +62,15 @@ class Logits:
     def classes(self, offsets: Floats) -> NDArray[np.uint8]:
         """(height, width) where along the classes logits and offsets (classes) together are largest.
 
-        Between four cells that say the same nothing else is said: only the others are interpolated.
+        Between four cells that say the same nothing else is said: only the others are interpolated. Of two classes the difference
+        alone is, everywhere.
         """
         values, (down, across) = self._finite() + offsets[:, None, None], self._between()
+        if len(values) == 2:
+            return _positive(values[1] - values[0], down, across)
         coarse = largest(values)[0]
+        if not (down.share.any() or across.share.any()):
+            return coarse[down.first][:, across.first]
         right = np.minimum(np.arange(coarse.shape[1]) + 1, coarse.shape[1] - 1)
         below = np.minimum(np.arange(coarse.shape[0]) + 1, coarse.shape[0] - 1)
         unlike = (coarse != coarse[:, right]) | (coarse != coarse[below]) | (coarse != coarse[below][:, right])
@@ -122,12 +127,35 @@ def cells_between(places: NDArray[np.float64], count: int) -> Cells:
     return Cells(first, np.minimum(first + 1, count - 1), (middles - first).astype(np.float32))
 
 
+def _positive(values: Floats, down: Cells, across: Cells) -> NDArray[np.uint8]:
+    """Where values (h, w) are above 0 in the image, as 1."""
+    found = np.empty((len(down.first), len(across.first)), np.uint8)
+    step = max(1, _AT_ONCE // max(found.shape[1], 1))
+    for start in range(0, len(found), step):
+        part = slice(start, start + step)
+        band = values[down.first[part]]
+        if down.share[part].any():
+            band = mixed(band, values[down.second[part]], down.share[part, None])
+        if across.share.any():
+            band = mixed(band.take(across.first, axis=1), band.take(across.second, axis=1), across.share)
+        else:
+            band = band.take(across.first, axis=1)
+        np.greater(band, 0, out=found[part].view(np.bool_))
+    return found
+
+
 def mixed(one: Floats, other: Floats, share: Floats) -> Floats:
     """So far from one to the other, whose memory is used."""
     other -= one
     other *= share
     other += one
     return other
+
+
+def certainty(logits: Floats) -> float:
+    """The largest probability of logits (classes, h, w), on average, in [0, 1]."""
+    apart = logits - logits.max(axis=0)
+    return float(np.reciprocal(np.exp(apart, out=apart).sum(axis=0)).mean(dtype=np.float64))
 
 
 def softmax(logits: Floats) -> Floats:

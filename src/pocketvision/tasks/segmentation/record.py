@@ -21,6 +21,9 @@ BINS = 20
 LEVELS = 1000
 """Of the second class's probability where there are two, to choose thresholds by."""
 
+_CERTAIN = 50.0
+"""A difference of two logits beyond which their probabilities are 0 and 1."""
+
 SMALL = 160
 """Pixels of the longer side of masks that are kept to be shown and compared."""
 
@@ -116,6 +119,19 @@ def _by_probability(logits: Logits, there: Mask, classes: int) -> tuple[NDArray[
             pairs = truth[known].astype(np.int64) * LEVELS + level
             levels += np.bincount(pairs, minlength=2 * LEVELS).reshape(2, LEVELS)
     return honest, levels
+
+
+def levels_of(logits: Logits, there: Mask) -> NDArray[np.int64]:
+    """(2, LEVELS) known pixels of an image of two classes, by the true one and the second one's probability."""
+    levels = np.zeros(2 * LEVELS, np.int64)
+    down, across = logits.seen
+    for rows, band in logits.bands():
+        truth = there[rows]
+        known = (truth != NOTHING) & down[rows, None] & across
+        apart = np.clip(band[1] - band[0], -_CERTAIN, _CERTAIN)[known]
+        level = np.minimum((LEVELS / (1 + np.exp(-apart))).astype(np.int64), LEVELS - 1)
+        levels += np.bincount(truth[known].astype(np.int64) * LEVELS + level, minlength=2 * LEVELS)
+    return levels.reshape(2, LEVELS)
 
 
 def decided(records: Sequence[SegmentationRecord], task: TaskManifest) -> list[SegmentationRecord]:

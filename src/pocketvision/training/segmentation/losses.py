@@ -51,10 +51,12 @@ def tversky(
     logits: Tensor, targets: Tensor, weights: Tensor | None, *, misses: float = MISSES, alarms: float = ALARMS
 ) -> Tensor:
     """The same, with misses and false alarms at different costs. Weights are of the classes' shares in the mean."""
-    known = (targets != NOTHING)[:, None]
-    chances = torch.softmax(logits, dim=1) * known
-    there = F.one_hot(targets.where(targets != NOTHING, 0), logits.shape[1]).movedim(-1, 1).to(logits.dtype) * known
-    both, said, true = ((each).sum(dim=(0, 2, 3)) for each in (chances * there, chances, there))
+    known = targets != NOTHING
+    places, classes = targets.where(known, 0), logits.shape[1]
+    chances = torch.softmax(logits, dim=1) * known[:, None]
+    own = chances.gather(1, places[:, None])[:, 0]
+    both = own.new_zeros(classes).index_add(0, places.flatten(), own.flatten())
+    said, true = chances.sum(dim=(0, 2, 3)), torch.bincount(places[known], minlength=classes).to(logits.dtype)
     overlap = (both + 1) / (both + misses * (true - both) + alarms * (said - both) + 1)
     shares = (true > 0).to(logits.dtype) * (1 if weights is None else weights)
     return ((1 - overlap) * shares).sum() / shares.sum().clamp(min=1e-6)
