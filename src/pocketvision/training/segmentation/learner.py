@@ -36,8 +36,8 @@ KEPT = 256 << 20
 FEW, OTHER_STEPS, OTHER_RATE = 100, 75, 4e-3
 """Up to so many pictures another model is tried, for so many steps, at that rate.
 
-In throwaway loops 80 steps of 4 of u_net_small came to an IoU of 0.647 on benchmarks/segmentation.py's membranes, heads on a frozen
-EfficientNet-Lite0 to 0.62 at most.
+In throwaway loops 80 steps of 4 of u_net_small came to an IoU of 0.647 on the membranes of benchmarks/segmentation.py, heads on a
+frozen EfficientNet-Lite0 to 0.62 at most.
 """
 
 SMALLEST, USUAL, LARGEST = 224, 416, 512
