@@ -49,14 +49,14 @@ def test_the_demo_finds_faces_in_scenes(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_one_network_tells_all_of_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same short form."""
-    monkeypatch.setattr("pocketvision.workflows.demo.SCENES", {"train": 48, "val": 12, "test": 16})
-    short = changed(SCENE_RECIPES["all"], {"phases.1.epochs": 8, "data.size": 128, "cache.views": 2})
+    """A short form too."""
+    monkeypatch.setattr("pocketvision.workflows.demo.SCENES", {"train": 64, "val": 12, "test": 16})
+    short = changed(SCENE_RECIPES["all"], {"phases.1.epochs": 16, "data.size": 160, "cache.views": 2})
     monkeypatch.setitem(SCENE_RECIPES, "all", short)
     result = demo(task="all", out=tmp_path / "run").training
     found = {task: each.metrics.headline.value for task, each in untouched_first(result.evaluations)[0].tasks.items()}
     assert tuple(found) == tuple(result.bundle.tasks) == SCENES_OF["all"]
-    assert found["classification"] > 0.5 and found["segmentation"] > 0.6 and found["detection"] > 0.05
+    assert found["classification"] > 0.5 and found["segmentation"] > 0.6 and found["detection"] > 0.1, found
     page = result.report.read_text("utf-8")
     assert all(f'id="{task}-' in page for task in found)
 
