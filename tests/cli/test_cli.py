@@ -194,6 +194,7 @@ def test_an_absent_extra_is_named_with_its_install_line(photos: Path, tmp_path: 
     assert 'pip install "pocketvision[train]"' in finished.stderr.replace("\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_leaves_a_bundle_and_says_how_to_go_on(
     photos: Path, small_network: dict[str, str], tmp_path: Path

@@ -139,6 +139,7 @@ def test_ways_of_asking() -> None:
         ways_of(served, "face", None)
 
 
+@pytest.mark.slow
 def test_a_server_is_measured(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = start()
     plan = LoadPlan((), clients=(2,), shares=(0.5,), seconds=0.15, most=40)

@@ -178,6 +178,7 @@ def test_the_page_shows_streams_while_there_are_any(
         browser.until("document.getElementById('live') === null")
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_the_page_shows_a_stream_again_after_a_restart_and_asks_no_server_that_has_none(
     tiny_bundle: Bundle, browser: Browser

@@ -58,7 +58,7 @@ def test_a_single_image_can_not_be_mixed_with_others(photos: Path, tmp_path: Pat
     table.write_text("path,tags,split\nant/0.png,a;b,train\ncow/0.png,a,val\ncow/1.png,b,val", encoding="utf-8")
     recipe = changed(RECIPE, {"regularisation.mixup": 0.2})
     data, _ = prepare(table, tmp_path, recipe=recipe)
-    with pytest.raises(UsageError, match=r"MixUp and CutMix mix the images of a batch, and a batch is 1 here"):
+    with pytest.raises(UsageError, match=r"MixUp, CutMix and mosaics mix the images of a batch, and a batch is 1 here"):
         data.objective(recipe)
     assert data.objective(RECIPE).learners.keys() == {"tags"}
 

@@ -24,6 +24,7 @@ def test_a_run_keeps_what_was_resolved(trained: TrainResult) -> None:
     assert {"pocketvision", "torch", "threads"} <= set(run["versions"])
 
 
+@pytest.mark.slow
 def test_its_recipe_repeats_it_bit_by_bit(
     photos: Path, tiny_training: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
