@@ -9,10 +9,21 @@ import pytest
 from served import Start
 from test_with_a_server import run
 
+from pocketvision.bundle import Bundle
 from pocketvision.client import ConnectionFailedError
 from pocketvision.client.load import ANSWERED, FAILED, REJECTED, Seen, closed_loop, open_loop, poisson_times
 from pocketvision.client.load_figures import Spent, capacity, figures_of
-from pocketvision.client.load_plan import HTTP, JOINT, SEPARATE, WEBSOCKET, LoadPlan, Way, require_own_server, ways_of
+from pocketvision.client.load_plan import (
+    HTTP,
+    JOINT,
+    SEPARATE,
+    TOGETHER,
+    WEBSOCKET,
+    LoadPlan,
+    Way,
+    require_own_server,
+    ways_of,
+)
 from pocketvision.client.load_plot import write_load_plot
 from pocketvision.errors import UsageError
 from pocketvision.workflows.benchmark_service import benchmark_service
@@ -122,46 +133,51 @@ def test_load_is_for_a_server_of_ones_own() -> None:
 )
 def test_a_plan_has_bounds(options: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        LoadPlan((Way("joint", ("a",)),), **options)  # type: ignore[arg-type]
+        LoadPlan((Way("joint", (("a",),)),), **options)  # type: ignore[arg-type]
 
 
 def test_ways_of_asking() -> None:
     served = ["scenes", "behind", "faces"]
     assert ways_of(served, None, None) == (
-        Way(JOINT, ("scenes",)),
-        Way("behind", ("behind",)),
-        Way("faces", ("faces",)),
-        Way(SEPARATE, ("behind", "faces")),
+        Way(JOINT, (("scenes",),)),
+        Way("behind", (("behind",),)),
+        Way("faces", (("faces",),)),
+        Way(SEPARATE, (("behind",), ("faces",))),
+        Way(TOGETHER, (("behind", "faces"),)),
     )
-    assert ways_of(served, "faces", ["behind"]) == (Way(JOINT, ("faces",)), Way("behind", ("behind",)))
-    assert ways_of(["alone"], None, None) == (Way(JOINT, ("alone",)),)
+    assert ways_of(served, "faces", ["behind"]) == (Way(JOINT, (("faces",),)), Way("behind", (("behind",),)))
+    assert ways_of(["alone"], None, None) == (Way(JOINT, (("alone",),)),)
+    assert ways_of(["a"], "a", ["a", "a"])[-1] == Way(SEPARATE, (("a",), ("a",))), "a request names a model once"
     with pytest.raises(UsageError, match="Did you mean faces"):
         ways_of(served, "face", None)
 
 
 @pytest.mark.slow
-def test_a_server_is_measured(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    server = start()
+def test_a_server_is_measured(
+    start: Start, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = start(f"other={tiny_bundle.folder}")
     plan = LoadPlan((), clients=(2,), shares=(0.5,), seconds=0.15, most=40)
-    found = benchmark_service(server.url, plan, separate=["tiny", "tiny"])
+    found = benchmark_service(server.url, plan, separate=["tiny", "other"])
     assert [(each.way, each.transport, each.rate is None) for each in found.loads] == [
         (way, transport, closed)
         for transport in (HTTP, WEBSOCKET)
-        for way in (JOINT, "tiny", "tiny", SEPARATE)
+        for way in (JOINT, "tiny", "other", SEPARATE, TOGETHER)
         for closed in (True, False)
     ]
     assert all(each.failed == each.rejected == 0 and 0 < each.pictures <= 40 for each in found.loads)
     assert all((each.p50_ms or 0) <= (each.p99_ms or 0) for each in found.loads)
     assert all(each.server_cpu_ms is not None for each in found.loads), "a server says its processor time, on Linux"
-    assert set(found.gains) == {HTTP, WEBSOCKET} and min(found.gains.values()) > 0
+    assert found.gains.keys() == {JOINT, TOGETHER}
+    assert all(set(gains) == {HTTP, WEBSOCKET} and min(gains.values()) > 0 for gains in found.gains.values())
     write_load_plot(tmp_path / "load.svg", found.loads)
     assert "joint, websocket" in (tmp_path / "load.svg").read_text("utf-8")
     options = ["--seconds", 0.1, "--most", 4, "--clients", 1, "--shares", "", "--transports", "http"]
     assert run("benchmark-service", server.url, *options, "--json", tmp_path / "load.json") == 0
     shown = capsys.readouterr().out
     assert "closed, 1 client" in shown and "p50" in shown
-    (load,) = json.loads((tmp_path / "load.json").read_text("utf-8"))["loads"]
-    assert load["way"] == "joint" and load["pictures"] <= 4
+    loads = json.loads((tmp_path / "load.json").read_text("utf-8"))["loads"]
+    assert [load["way"] for load in loads] == ["joint", "other"] and all(load["pictures"] <= 4 for load in loads)
     assert run("benchmark-service", server.url, "--joint", "tinny") == 2
     assert run("benchmark-service", server.url, "--clients", "one") == 2
     server.stop()

@@ -90,8 +90,11 @@ def benchmark_service(
     if str(json) == "-":
         return
     _print(found.loads)
-    for transport, gain in found.gains.items():
-        stdout().print(f"One request for all answers, {transport}: {gain:.2f} times the pictures of a request each.")
+    for way, gains in found.gains.items():
+        for transport, gain in gains.items():
+            stdout().print(
+                f"One request for all answers ({way}), {transport}: {gain:.2f} times the pictures of a request each."
+            )
     if plot is not None:
         stdout().print(f"Plot: {plot}", soft_wrap=True)
 

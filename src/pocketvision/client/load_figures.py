@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketvision.client.load import ANSWERED, FAILED, REJECTED, Seen
-from pocketvision.client.load_plan import JOINT, SEPARATE
+from pocketvision.client.load_plan import JOINT, SEPARATE, TOGETHER
 
 
 @dataclass(frozen=True)
@@ -102,22 +102,24 @@ def capacity(found: Sequence[LoadFigures], way: str, transport: str) -> float:
 
 @dataclass(frozen=True)
 class ServiceBenchmark:
-    """loads: in the order in which they were run. gains: by transport, how many times as many pictures a second one request for
-    all answers got as a request for each; none where either was not measured."""
+    """loads: in the order in which they were run. gains: by way (joint, together) and transport, how many times as many pictures
+    a second one request for all answers got as a request for each; none where either was not measured."""
 
     loads: tuple[LoadFigures, ...]
-    gains: dict[str, float]
+    gains: dict[str, dict[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"loads": [each.to_dict() for each in self.loads], "joint_to_separate": self.gains}
+        return {"loads": [each.to_dict() for each in self.loads], "gains": self.gains}
 
 
 def service_benchmark(found: Sequence[LoadFigures]) -> ServiceBenchmark:
     """What all loads show."""
-    reached = {
-        each.transport: (capacity(found, JOINT, each.transport), capacity(found, SEPARATE, each.transport))
-        for each in found
-    }
-    gains = {transport: one / other for transport, (one, other) in reached.items() if one > 0 and other > 0}
+    separate = {each.transport: capacity(found, SEPARATE, each.transport) for each in found}
+    gains: dict[str, dict[str, float]] = {}
+    for way in (JOINT, TOGETHER):
+        for transport, other in separate.items():
+            own = capacity(found, way, transport)
+            if own > 0 and other > 0:
+                gains.setdefault(way, {})[transport] = own / other
     return ServiceBenchmark(tuple(found), gains)

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pocketvision.errors import UsageError, unknown_name
 
-JOINT, SEPARATE = "joint", "separate"
-"""One request for all answers, and a request for each, of the same picture."""
+JOINT, SEPARATE, TOGETHER = "joint", "separate", "together"
+"""Of the same picture: all answers of one model, a request for each model, and one request for several models."""
 
 HTTP, WEBSOCKET = "http", "websocket"
 TRANSPORTS = (HTTP, WEBSOCKET)
@@ -19,10 +19,10 @@ MOST_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Way:
-    """How the answers of a picture are asked for. models: one a request, one request after the other."""
+    """How the answers of a picture are asked for. requests: the models of each, one request after the other."""
 
     name: str
-    models: tuple[str, ...]
+    requests: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,19 @@ class LoadPlan:
 
 
 def ways_of(served: Sequence[str], joint: str | None, separate: Sequence[str] | None) -> tuple[Way, ...]:
-    """joint, then each of the others alone, then all those one after the other. Raises UsageError for an unknown model."""
+    """joint, then each of the others alone, then all those one after the other, and in one request where no two are the same.
+    Raises UsageError for an unknown model."""
     together = served[0] if joint is None else joint
     alone = [each for each in served if each != together] if separate is None else [*separate]
     for name in (together, *alone):
         if name not in served:
             raise unknown_name("model of the server", name, served)
-    ways = [Way(JOINT, (together,)), *(Way(each, (each,)) for each in alone)]
-    return (*ways, Way(SEPARATE, tuple(alone))) if len(alone) > 1 else tuple(ways)
+    ways = [Way(JOINT, ((together,),)), *(Way(each, ((each,),)) for each in alone)]
+    if len(alone) > 1:
+        ways.append(Way(SEPARATE, tuple((each,) for each in alone)))
+    if len(set(alone)) == len(alone) > 1:
+        ways.append(Way(TOGETHER, (tuple(alone),)))
+    return tuple(ways)
 
 
 def require_own_server(url: str, named: str | None) -> None:

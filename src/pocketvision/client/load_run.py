@@ -13,9 +13,9 @@ from pocketvision.client.errors import RequestFailedError, ServerProblemError
 from pocketvision.client.load import ANSWERED, FAILED, REJECTED, Ask, closed_loop, open_loop, poisson_times
 from pocketvision.client.load_figures import LoadFigures, Spent, capacity, figures_of
 from pocketvision.client.load_plan import WEBSOCKET, LoadPlan, Way
-from pocketvision.client.session import AsyncSession
 from pocketvision.client.settings import ClientSettings
 from pocketvision.client.values import Prediction
+from pocketvision.client.wanted import Wanted
 
 _CONNECTIONS = 16
 """WebSockets of an open loop."""
@@ -26,7 +26,7 @@ _IN_FLIGHT = 256
 _BUSY = (429, 503)
 _CPU = re.compile(rb"^process_cpu_seconds_total\s+(\S+)", re.MULTILINE)
 
-Predict = Callable[[bytes, str], Awaitable[Prediction]]
+Predict = Callable[[bytes, tuple[str, ...]], Awaitable[Prediction]]
 
 
 async def measured(
@@ -76,17 +76,17 @@ async def _asking(
     """What each client asks with: over HTTP a pool of connections, over WebSockets one each. Every one has asked once before."""
     async with AsyncExitStack() as opened:
         client = await opened.enter_async_context(AsyncClient.of(settings))
-        asks: list[Predict] = [_of_client(client)] * clients
+        asks: list[Predict] = [_of(client.predict)] * clients
         if transport == WEBSOCKET:
             sessions = [await opened.enter_async_context(client.session(in_flight=_IN_FLIGHT)) for _ in range(clients)]
-            asks = [_of_session(each) for each in sessions]
-        for model in way.models:
-            await asks[0](pictures[0], model)
+            asks = [_of(each.predict) for each in sessions]
+        for models in way.requests:
+            await asks[0](pictures[0], models)
 
         async def ask(number: int, request: int) -> str:
             try:
-                for model in way.models:
-                    await asks[number](pictures[request % len(pictures)], model)
+                for models in way.requests:
+                    await asks[number](pictures[request % len(pictures)], models)
             except ServerProblemError as error:
                 return REJECTED if error.status in _BUSY else FAILED
             except RequestFailedError:
@@ -96,12 +96,15 @@ async def _asking(
         yield ask
 
 
-def _of_client(client: AsyncClient) -> Predict:
-    return lambda picture, model: client.predict(picture, model=model)
+def _of(predict: Callable[..., Awaitable[Prediction]]) -> Predict:
+    """Of a client's or a session's."""
 
+    def ask(picture: bytes, models: tuple[str, ...]) -> Awaitable[Prediction]:
+        if len(models) == 1:
+            return predict(picture, model=models[0])
+        return predict(picture, wanted=Wanted(models=models))
 
-def _of_session(session: AsyncSession) -> Predict:
-    return lambda picture, model: session.predict(picture, model=model)
+    return ask
 
 
 @dataclass(frozen=True)
