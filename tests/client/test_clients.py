@@ -350,6 +350,29 @@ def test_asynchronous_sources_and_leaving_early_within_asyncio() -> None:
     assert asyncio.run(work()) == [str(number) for number in range(20)]
 
 
+def test_a_client_that_is_closed_asks_nothing_again() -> None:
+    """Ctrl-C may close it while a request waits for its answer, which says that its connection was lost."""
+    seen: list[httpx.Request] = []
+
+    def lost(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        client.close()
+        raise httpx.ReadError("closed")
+
+    async def lost_within(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        await within.close()
+        raise httpx.ReadError("closed")
+
+    client = Client(URL, transport=httpx.MockTransport(lost))
+    with pytest.raises(ConnectionFailedError):
+        client.predict(picture())
+    within = AsyncClient(URL, transport=httpx.MockTransport(lost_within))
+    with pytest.raises(ConnectionFailedError):
+        asyncio.run(within.predict(picture()))
+    assert len(seen) == 2
+
+
 def test_threads_may_share_a_client() -> None:
     labels: dict[str, str] = {}
     with Client(URL, transport=httpx.MockTransport(echo)) as client:

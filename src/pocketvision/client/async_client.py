@@ -151,6 +151,8 @@ class AsyncClient:
             try:
                 return await self._send(request, attempts.timeout(self._settings.timeout), attempts.count)
             except RequestFailedError as error:
+                if self._http.is_closed:  # by whoever leaves (Ctrl-C): nothing is lost that could be had again
+                    raise
                 pause = self._settings.pause_after(attempts, error, repeatable=request.repeatable)
             await self._settings.backoff.sleep_async(pause)
 

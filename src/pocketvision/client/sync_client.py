@@ -167,6 +167,8 @@ class Client:
             try:
                 return self._send(request, attempts.timeout(self._settings.timeout), attempts.count)
             except RequestFailedError as error:
+                if self._http.is_closed:  # by whoever leaves (Ctrl-C): nothing is lost that could be had again
+                    raise
                 pause = self._settings.pause_after(attempts, error, repeatable=request.repeatable)
             self._settings.backoff.sleep(pause)
 
