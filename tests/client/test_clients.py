@@ -366,10 +366,10 @@ def test_a_client_that_is_closed_asks_nothing_again() -> None:
 
     client = Client(URL, transport=httpx.MockTransport(lost))
     with pytest.raises(ConnectionFailedError):
-        client.predict(picture())
+        client.predict(picture("red"))
     within = AsyncClient(URL, transport=httpx.MockTransport(lost_within))
     with pytest.raises(ConnectionFailedError):
-        asyncio.run(within.predict(picture()))
+        asyncio.run(within.predict(picture("red")))
     assert len(seen) == 2
 
 
