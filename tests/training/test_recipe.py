@@ -202,7 +202,7 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 def test_choices_are_those_of_the_tables() -> None:
     """Spelt in the metadata, which load nothing; the tables of the rooms are the truth."""
     choices = {each.path: each.choices for each in settings_of(Recipe)}
-    assert choices["data.augmentation"] == tuple(AUGMENTATIONS)
+    assert choices["data.augmentation"] == ("auto", *AUGMENTATIONS)
     learned = tuple(each for each in get_args(Interpolation) if each != SAMPLED)  # which imported weights alone ask for
     assert choices["data.interpolation"] == learned
     assert choices["data.white_level"] == WHITE_LEVELS

@@ -26,7 +26,7 @@ from pocketvision.training.balance import balance_of, fixed_weights
 from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
 from pocketvision.training.objective import Objective
-from pocketvision.training.settings import Phase, StepSize
+from pocketvision.training.settings import AUGMENTATION, Phase, StepSize
 
 ByTask = Mapping[str, Truth]
 
@@ -118,6 +118,11 @@ def step_size(truth: ByTask, head: str = "auto") -> StepSize:
     return found if lr is None else replace(found, lr=lr)
 
 
+def augmentation(truth: ByTask) -> str:
+    """The name of what one of the tasks asks for instead of the usual."""
+    return next((row.augmentation for row in rows_of(truth).values() if row.augmentation != AUGMENTATION), AUGMENTATION)
+
+
 def other_phase(truth: ByTask, pictures: int) -> Phase | None:
     """A phase of another model that a task asks for, where it is the only one. pictures: that are learned from."""
     rows = [*rows_of(truth).values()]
@@ -138,8 +143,9 @@ def constant_answers(
 
 
 def augmentation_of(name: str, truth: ByTask) -> Augmentation:
-    """The row of AUGMENTATIONS of that name, without turns where one of the tasks does not allow them."""
-    ranges = augmentation_named(name)
+    """The row of AUGMENTATIONS of that name, auto for what the tasks ask for, without turns where one of them does not allow
+    them."""
+    ranges = augmentation_named(augmentation(truth) if name == "auto" else name)
     return ranges if all(row.turns for row in rows_of(truth).values()) else replace(ranges, rotation=0)
 
 

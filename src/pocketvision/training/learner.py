@@ -11,7 +11,7 @@ from torch import Tensor
 from pocketvision.data.balance import ClassWeights
 from pocketvision.preprocessing import Fit, Placement
 from pocketvision.training.mixing import Mix, Mosaic
-from pocketvision.training.settings import STEP_SIZE, Phase, StepSize
+from pocketvision.training.settings import AUGMENTATION, STEP_SIZE, Phase, StepSize
 
 Outputs = Mapping[str, Tensor]
 """What a head puts out to be learned from, by role, a batch first (models/heads/head.py)."""
@@ -83,9 +83,10 @@ class LearnerRow:
     a turned object is too large for it. input_size: from the truth of the images and their sizes, (n, 2) width and height, to the
     side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'. constant: from the truth
     and the sizes of the images that are learned from and of others, what an answer that never looks would reach on these, as a
-    sentence; None where the figures say it themselves. step_size: where a recipe gives none. other: from the number of images
-    that are learned from to a phase of another model that is tried too, None for none. apart: how far what a head puts out is
-    from what another network's does for the same images, to be minimised; None: nothing is learned from another network.
+    sentence; None where the figures say it themselves. step_size, augmentation: where a recipe gives none. other: from the
+    number of images that are learned from to a phase of another model that is tried too, None for none. apart: how far what a
+    head puts out is from what another network's does for the same images, to be minimised; None: nothing is learned from another
+    network.
     """
 
     kind: str
@@ -97,5 +98,6 @@ class LearnerRow:
     input_size: Callable[[Any, NDArray[np.integer]], tuple[int, str]] | None = None
     constant: Callable[[Any, NDArray[np.integer], Any, NDArray[np.integer]], str] | None = None
     step_size: StepSize = STEP_SIZE
+    augmentation: str = AUGMENTATION
     other: Callable[[int], Phase | None] | None = None
     apart: Callable[[Outputs, Outputs], Tensor] | None = None

@@ -9,6 +9,7 @@ from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
 from pocketvision.training.settings import (
+    AUGMENTATION,
     MOST_OF_HEADS,
     STEP_SIZE,
     OptimizerSettings,
@@ -73,9 +74,9 @@ class DataSettings:
         choices=("natural", "balanced", "equal"),
     )
     augmentation: str = setting(
-        "standard",
-        "How strongly views of an image differ",
-        choices=("none", "light", "standard", "strong"),
+        "auto",
+        "How strongly views of an image differ; auto is standard, of segmentation light",
+        choices=("auto", "none", "light", "standard", "strong"),
         alias="augmentation",
     )
     size: int | None = setting(
@@ -258,16 +259,22 @@ class Recipe:
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
             )
 
-    def resolved(self, pictures: int, *, closed_form: bool, step_size: StepSize = STEP_SIZE) -> "Recipe":
-        """With values in the place of what the data decides: the batch, the rate, solvers, epochs and patience of phases.
+    def resolved(
+        self, pictures: int, *, closed_form: bool, step_size: StepSize = STEP_SIZE, augmentation: str = AUGMENTATION
+    ) -> "Recipe":
+        """With values in the place of what the data decides: batch, rate, augmentation, and the phases' solvers, epochs and
+        patience.
 
-        pictures: that are learned from. closed_form: whether all heads have one. step_size: where none is given.
+        pictures: that are learned from. closed_form: whether all heads have one. step_size, augmentation: where a recipe gives
+        none.
         """
         batch = step_size.batch if self.batch is None else self.batch
         lr = step_size.lr if self.optimizer.lr is None else self.optimizer.lr
         steps = math.ceil(pictures / batch)
         phases = tuple(self._resolved(phase, steps, closed_form, step_size.longer) for phase in self.phases)
-        return replace(self, batch=batch, phases=phases, optimizer=replace(self.optimizer, lr=lr))
+        own = self.data.augmentation
+        data = replace(self.data, augmentation=augmentation if own == "auto" else own)
+        return replace(self, batch=batch, data=data, phases=phases, optimizer=replace(self.optimizer, lr=lr))
 
     def _resolved(self, phase: Phase, steps: int, closed_form: bool, longer: float) -> Phase:
         """steps: of an epoch."""

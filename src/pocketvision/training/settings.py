@@ -94,6 +94,8 @@ class StepSize:
 
 
 STEP_SIZE = StepSize(32, 1e-3)
+
+AUGMENTATION = "standard"
 """Of a training whose tasks ask for no other."""
 
 

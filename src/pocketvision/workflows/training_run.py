@@ -32,7 +32,14 @@ from pocketvision.training.added_heads import Base, recipe_for
 from pocketvision.training.best_epoch import best_of
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.fitting import fit_run
-from pocketvision.training.learned_tasks import calibrated_on, closed_form, constant_answers, manifests, step_size
+from pocketvision.training.learned_tasks import (
+    augmentation,
+    calibrated_on,
+    closed_form,
+    constant_answers,
+    manifests,
+    step_size,
+)
 from pocketvision.training.pace import Pace
 from pocketvision.training.parts import Parts
 from pocketvision.training.phases import TrainedPhases
@@ -211,7 +218,10 @@ def _prepared(
     if base is None and settings.minutes is None:
         recipe = with_others(recipe, data.learned, len(parts.indices("train")))
     recipe = recipe.resolved(
-        pictures, closed_form=closed_form(data.learned), step_size=step_size(data.learned, recipe.model.head)
+        pictures,
+        closed_form=closed_form(data.learned),
+        step_size=step_size(data.learned, recipe.model.head),
+        augmentation=augmentation(data.learned),
     )
     settings = replace(settings, recipe=as_data_asks(recipe, Path(settings.data), parts, base, log))
     recipe = settings.recipe

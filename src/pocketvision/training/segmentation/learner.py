@@ -225,5 +225,6 @@ ROW = LearnerRow(
     constant=_constant,
     apart=_apart,
     step_size=StepSize(8, 2e-3, longer=2.5),  # maps of stride 4 are large: 32 of 512 pixels took 4 GB
+    augmentation="light",  # membranes, u_net_small alone: validation mIoU 0.745 after 13 epochs, 0.694 with "standard"
     other=_other,
 )
