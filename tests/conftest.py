@@ -83,9 +83,16 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests leave the user's cache alone."""
+    """Tests leave the user's cache alone. The structures of graphs (export/graph_cache.py) are shared between the processes of
+    pytest-xdist: a good part of what the tests compute would be conversions of the same networks."""
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "graphs"
+    shared.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("cache")
+        (folder / "pocketvision").mkdir()
+        (folder / "pocketvision" / "graphs").symlink_to(shared)
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
 
 

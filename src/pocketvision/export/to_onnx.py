@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
+from pocketvision.export.graph_cache import kept_or_converted
 from pocketvision.export.onnx_versions import EXPORTED_OPSET, lower_versions
 from pocketvision.export.unsupported import converted
 from pocketvision.json_text import json_text
@@ -65,11 +66,13 @@ def write_graph(
     outputs: Sequence[str],
     metadata: Mapping[str, str] | None = None,
     free_size: bool = False,
+    anew: bool = False,
 ) -> None:
     """Write any module from one tensor to one or more as one ONNX file with a free batch dimension, whole or not at all.
 
     example: a batch of two rows: a batch of one would be taken for a constant. metadata: words that the file carries.
-    free_size: height and width of the example's (N, C, H, W) are free too.
+    free_size: height and width of the example's (N, C, H, W) are free too. anew: converted, although its structure may have been
+    kept (graph_cache.py).
     """
     import onnx
 
@@ -82,7 +85,7 @@ def write_graph(
             dynamo=True,
             opset_version=EXPORTED_OPSET,
             input_names=["images"],
-            output_names=list(outputs) if module is graph else None,
+            output_names=list(outputs) if type(module) is type(graph) else None,
             dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items() if axis < example.ndim},),
             verbose=False,
         )
@@ -90,11 +93,17 @@ def write_graph(
             raise RuntimeError("torch.onnx.export returned nothing")
         return program
 
-    with _quiet(), torch.no_grad():
-        program = converted(convert, graph, example, into="ONNX")
+    def described(module: nn.Module) -> torch.onnx.ONNXProgram:
+        program = converted(convert, module, example, into="ONNX")
         _remove_machine_paths(program)
-        program.model.metadata_props.update(metadata or {})
-        model = program.model_proto
+        return program
+
+    with _quiet(), torch.no_grad():
+        if anew:
+            model = described(graph).model_proto
+        else:
+            model = kept_or_converted(described, graph, example, said=(tuple(outputs), free_size))
+    onnx.helper.set_model_props(model, dict(metadata or {}))
     lower_versions(model)
     with replacing(path) as temporary:
         onnx.save(model, temporary)

@@ -1,7 +1,7 @@
 """The one network class of every family: a backbone (stem, stages and head, made by the spec's kind) and a head for each task."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -289,13 +289,20 @@ class Network(nn.Module):
 class Decoded(nn.Module):
     """The graph that ships: a network whose heads' outputs are decoded. `names` are those of what it puts out, in their order.
 
-    postprocessing: the settings of each task.
+    postprocessing: the settings of each task. Numbers and lists of them are tensors in the graph, so that its structure does not
+    depend on them.
     """
 
     def __init__(self, network: Network, postprocessing: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
         self.network = network
-        self.postprocessing = postprocessing
+        self._settings: dict[str, dict[str, Any]] = {task: dict(own) for task, own in postprocessing.items()}
+        self._buffer_names: dict[str, dict[str, str]] = {task: {} for task in postprocessing}
+        for task, own in self._settings.items():
+            for name in [name for name, value in own.items() if _is_numbers(value)]:
+                buffer = f"setting_{len(self._buffers)}"
+                self.register_buffer(buffer, torch.tensor(own.pop(name), dtype=torch.float32))
+                self._buffer_names[task][name] = buffer
         roles = {task: dict.fromkeys(row.roles) for task, row in network.head_rows.items()}
         self.names = tuple(network.named(roles))
 
@@ -303,7 +310,20 @@ class Decoded(nn.Module):
         """(N, 3, H, W) preprocessed images to a tensor for each of `names`, a batch first."""
         network = self.network
         outputs = network.on_features(network.features(images, network.features_read))
-        return tuple(network.named(network.decoded(outputs, self.postprocessing)).values())
+        return tuple(network.named(network.decoded(outputs, self._postprocessing())).values())
+
+    def _postprocessing(self) -> dict[str, dict[str, Any]]:
+        return {
+            task: {**own, **{name: getattr(self, buffer) for name, buffer in self._buffer_names[task].items()}}
+            for task, own in self._settings.items()
+        }
+
+
+def _is_numbers(value: object) -> bool:
+    """Whether a setting is a number that is no count, or a list of such."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return len(value) > 0 and all(isinstance(each, float) for each in value)
+    return isinstance(value, float)
 
 
 def fold_norms(network: Network) -> Network:

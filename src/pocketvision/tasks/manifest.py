@@ -68,6 +68,12 @@ def decided_by(task: TaskManifest) -> dict[str, Any]:
     return {name: task.postprocessing[name] for name in (*DECIDING, *VIEWED) if name in task.postprocessing}
 
 
+def inside(task: TaskManifest) -> dict[str, Any]:
+    """What may be in the graph, of its postprocessing: all but what decides on its answers, and how."""
+    outside = (*DECIDING, *VIEWED, CHOSEN_FOR)
+    return {name: value for name, value in task.postprocessing.items() if name not in outside}
+
+
 def abstaining_below(task: TaskManifest, below: float) -> TaskManifest:
     """The task, unsure of answers with a lower score. UsageError for one outside [0, 1]."""
     if not 0 <= below <= 1:

@@ -103,14 +103,14 @@ def seconds_of_step(
 
 
 def seconds_of_export(network: Network, size: tuple[int, int]) -> float:
-    """Of a graph of the whole network, from images of this height and width."""
+    """Of a graph of the whole network, from images of this height and width, whose structure was never exported before."""
     whole = _Whole(fold_norms(network).to(memory_format=torch.contiguous_format)).eval()
     example = torch.zeros(2, 3, *size)
     with tempfile.TemporaryDirectory() as folder:
         small = torch.zeros(2, 3, 4, 4)  # what loads the exporter is not part of an export
         write_graph(torch.nn.Sequential(torch.nn.ReLU()), Path(folder) / "small.onnx", example=small, outputs=("y",))
         started = time.perf_counter()
-        write_graph(whole, Path(folder) / "whole.onnx", example=example, outputs=tuple(network.heads))
+        write_graph(whole, Path(folder) / "whole.onnx", example=example, outputs=tuple(network.heads), anew=True)
         return time.perf_counter() - started
 
 

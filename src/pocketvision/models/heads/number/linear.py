@@ -18,7 +18,7 @@ def number_head(features: tuple[Feature, ...], classes: int, dropout: float) -> 
 
 def _decoded(standardised: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
     """`value`, in the data's unit by postprocessing's `scale` and `offset`, and `standardised` as it is, (N, 1) each."""
-    scale, offset = float(postprocessing.get("scale", 1.0)), float(postprocessing.get("offset", 0.0))
+    scale, offset = postprocessing.get("scale", 1.0), postprocessing.get("offset", 0.0)
     return {"value": standardised * scale + offset, "standardised": standardised}
 
 

@@ -24,7 +24,7 @@ def _decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Ten
     scaled = logits
     if "scales" in postprocessing:
         scales, offsets = (
-            torch.tensor(postprocessing[name], dtype=logits.dtype, device=logits.device)
+            torch.as_tensor(postprocessing[name], dtype=logits.dtype, device=logits.device)
             for name in ("scales", "offsets")
         )
         scaled = logits * scales + offsets
