@@ -14,7 +14,7 @@ from pocketvision.bundle import GraphManifest, TensorInfo
 from pocketvision.models.network import Decoded, Network, fold_norms
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.batches import Outputs
-from pocketvision.tasks.manifest import TaskManifest, inside
+from pocketvision.tasks.manifest import TaskManifest, undecided
 
 BATCH = "batch"
 SIZE = ("height", "width")
@@ -75,7 +75,7 @@ class Exportable:
         return GraphManifest(name, (images,), self._outputs(batch), files)
 
     def _decoded(self, network: Network) -> Decoded:
-        decoded = Decoded(network, {name: inside(task) for name, task in self.tasks.items()})
+        decoded = Decoded(network, {name: undecided(task).postprocessing for name, task in self.tasks.items()})
         decoded.eval()
         return decoded
 

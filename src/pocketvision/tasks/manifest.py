@@ -68,12 +68,6 @@ def decided_by(task: TaskManifest) -> dict[str, Any]:
     return {name: task.postprocessing[name] for name in (*DECIDING, *VIEWED) if name in task.postprocessing}
 
 
-def inside(task: TaskManifest) -> dict[str, Any]:
-    """What may be in the graph, of its postprocessing: all but what decides on its answers, and how."""
-    outside = (*DECIDING, *VIEWED, CHOSEN_FOR)
-    return {name: value for name, value in task.postprocessing.items() if name not in outside}
-
-
 def abstaining_below(task: TaskManifest, below: float) -> TaskManifest:
     """The task, unsure of answers with a lower score. UsageError for one outside [0, 1]."""
     if not 0 <= below <= 1:
@@ -82,7 +76,7 @@ def abstaining_below(task: TaskManifest, below: float) -> TaskManifest:
 
 
 def undecided(task: TaskManifest) -> TaskManifest:
-    """The task as it is without thresholds, and never unsure."""
+    """The task as it is without thresholds, and never unsure: what is left may be in the graph."""
     kept = {name: value for name, value in task.postprocessing.items() if name not in (*DECIDING, CHOSEN_FOR)}
     return replace(task, postprocessing=kept)
 

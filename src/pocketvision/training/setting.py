@@ -7,6 +7,7 @@ those of the dataclasses load torch or numpy: the command line's help is made fr
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -87,16 +88,21 @@ def said(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
 
 
-def settings_of(kind: type, prefix: str = "") -> Iterator[Setting]:
+@cache
+def settings_of(kind: type, prefix: str = "") -> tuple[Setting, ...]:
     """The settings of a dataclass and of those in it, in their order."""
+    return tuple(_settings_of(kind, prefix))
+
+
+def _settings_of(kind: type, prefix: str) -> Iterator[Setting]:
     types = get_type_hints(kind)
     for each in dataclasses.fields(kind):
         path, own = f"{prefix}{each.name}", types[each.name]
         row = row_kind(own)
         if dataclasses.is_dataclass(own):
-            yield from settings_of(own, f"{path}.")  # type: ignore[arg-type]
+            yield from _settings_of(own, f"{path}.")  # type: ignore[arg-type]
         elif row is not None:
-            yield from settings_of(row, f"{path}.{EACH}.")
+            yield from _settings_of(row, f"{path}.{EACH}.")
         else:
             yield Setting(path, own, each.default, **each.metadata)
 

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_type_hints
 
@@ -64,7 +65,7 @@ def values_of(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 def setting_at(kind: type, path: str, spelt: str) -> Setting:
     """The setting of a path. UsageError with near matches when there is none."""
-    known = {each.path: each for each in settings_of(kind)}
+    known = _by_path(kind)
     general = ".".join(EACH if part.isdecimal() else part for part in path.split("."))
     if general not in known:
         flat = {name: each.path for each in known.values() for name in names_of(each)}
@@ -72,6 +73,11 @@ def setting_at(kind: type, path: str, spelt: str) -> Setting:
             raise UsageError(f"{spelt}: {quoted(path)} is an option of its own; its setting is {flat[path]}.")
         raise UsageError(f"{spelt}: {unknown_name('setting', path, [each.replace(EACH, '1') for each in known])}")
     return known[general]
+
+
+@cache
+def _by_path(kind: type) -> dict[str, Setting]:
+    return {each.path: each for each in settings_of(kind)}
 
 
 def names_of(setting: Setting) -> tuple[str, ...]:
