@@ -88,19 +88,23 @@ def said(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value).lower() if value is None else str(value)
 
 
-@cache
-def settings_of(kind: type, prefix: str = "") -> tuple[Setting, ...]:
+def settings_of(kind: Any) -> tuple[Setting, ...]:
     """The settings of a dataclass and of those in it, in their order."""
-    return tuple(_settings_of(kind, prefix))
+    return _settings_by_kind(kind)
 
 
-def _settings_of(kind: type, prefix: str) -> Iterator[Setting]:
+@cache
+def _settings_by_kind(kind: Any) -> tuple[Setting, ...]:
+    return tuple(_settings_of(kind, ""))
+
+
+def _settings_of(kind: Any, prefix: str) -> Iterator[Setting]:
     types = get_type_hints(kind)
     for each in dataclasses.fields(kind):
         path, own = f"{prefix}{each.name}", types[each.name]
         row = row_kind(own)
         if dataclasses.is_dataclass(own):
-            yield from _settings_of(own, f"{path}.")  # type: ignore[arg-type]
+            yield from _settings_of(own, f"{path}.")
         elif row is not None:
             yield from _settings_of(row, f"{path}.{EACH}.")
         else:

@@ -63,7 +63,7 @@ def values_of(settings: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def setting_at(kind: type, path: str, spelt: str) -> Setting:
+def setting_at(kind: Any, path: str, spelt: str) -> Setting:
     """The setting of a path. UsageError with near matches when there is none."""
     known = _by_path(kind)
     general = ".".join(EACH if part.isdecimal() else part for part in path.split("."))
@@ -76,7 +76,7 @@ def setting_at(kind: type, path: str, spelt: str) -> Setting:
 
 
 @cache
-def _by_path(kind: type) -> dict[str, Setting]:
+def _by_path(kind: Any) -> dict[str, Setting]:
     return {each.path: each for each in settings_of(kind)}
 
 
