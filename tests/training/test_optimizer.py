@@ -87,9 +87,9 @@ def test_lower_stages_have_their_share_of_the_rate() -> None:
 def test_gradients_are_clipped_to_their_norm() -> None:
     weight = torch.zeros(2, requires_grad=True)
     weight.grad = torch.tensor([3.0, 4.0])
-    clip_gradients([weight], OptimizerSettings(clip=None))
+    clip_gradients({"w": weight}, OptimizerSettings(clip=None))
     assert weight.grad.tolist() == [3.0, 4.0]
-    clip_gradients([weight], OptimizerSettings(clip=1.0))
+    clip_gradients({"w": weight}, OptimizerSettings(clip=1.0))
     assert weight.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-4)
 
 
@@ -98,3 +98,18 @@ def test_an_unknown_name_and_one_beta_are_refused() -> None:
         OptimizerSettings(betas=(0.9,))
     with pytest.raises(UsageError, match="adamw"):
         make_optimizer({"w": torch.ones(2, 2, requires_grad=True)}, OptimizerSettings("adamv"), lr=0.1)
+
+
+def test_lamb_takes_the_step_that_its_paper_gives() -> None:
+    """By hand, You et al. (2020), algorithm 2, of a weight of norm 5 in a first step: Adam's direction is the gradient's sign, so
+    the step is the rate times the weights' norm, whatever the gradient's size."""
+    weight = torch.tensor([[3.0, 4.0]], requires_grad=True)
+    optimizer = make_optimizer({"w": weight}, OptimizerSettings("lamb", weight_decay=1e-9), lr=0.1)
+    weight.grad = torch.tensor([[0.3, -0.3]])
+    optimizer.step()
+    assert (weight.detach() - torch.tensor([[3.0, 4.0]])).norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_what_an_optimizer_of_timm_has_no_word_for_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"optimizer\.name lars takes no betas; leave it out"):
+        stepped(OptimizerSettings("lars", betas=(0.5, 0.9)), [1.0])

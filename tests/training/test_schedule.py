@@ -38,6 +38,21 @@ def test_step_leaves_a_share_every_so_many_epochs() -> None:
     assert found == [1.0, 1.0, 0.5, 0.5]
 
 
+def test_exponential_falls_as_far_with_every_step() -> None:
+    found = shares(ScheduleSettings("exponential", factor=0.97, step_epochs=2.4), epochs=5, steps=10)
+    assert found == pytest.approx([0.97 ** (step / 24) for step in range(50)])
+
+
+def test_multistep_falls_at_its_shares_of_what_follows_the_warm_up() -> None:
+    found = shares(ScheduleSettings("multistep", factor=0.1), epochs=4, steps=2)
+    assert found == pytest.approx([1.0] * 4 + [0.1] * 2 + [0.01] * 2)
+    assert shares(ScheduleSettings("multistep", warmup=0.5, milestones=(0.5,)), 4, 2)[4:] == pytest.approx(
+        [1.0, 1.0, 0.1, 0.1]
+    )
+    with pytest.raises(UsageError, match="milestones do not rise"):
+        ScheduleSettings(milestones=(0.7, 0.5))
+
+
 def test_a_plateau_hears_the_epochs_and_goes_on_from_its_state() -> None:
     """The rate falls after more than `patience` epochs that are not lower, and a gain of a ten-thousandth is none."""
     losses = [1.0, 0.5, 0.5, 0.49999, 0.6, 0.4, 0.7, 0.7, 0.7]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,12 +18,10 @@ from pocketvision.training.balance import Balance
 from pocketvision.training.best_epoch import is_better
 from pocketvision.training.mixing import Mix, Mosaic, mix
 from pocketvision.training.objective import Validation
-from pocketvision.training.optimizer import clip_gradients, current_lr, make_optimizer, restore_optimizer, set_lr
+from pocketvision.training.optimizer import HEADS, current_lr, make_optimizer, restore_optimizer, set_lr
 from pocketvision.training.schedule import Schedule, make_schedule
 from pocketvision.training.settings import PhaseSettings, require_mixable
-
-HEADS = "network.heads."
-"""What the names of parameters begin with that are a task's own; the others are shared."""
+from pocketvision.training.update import update
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +177,8 @@ def _begun(
     average = WeightAverage({**trained, **statistics}, steps, settings.regularisation.ema)
     if balance is not None:
         shared = [parameter for name, parameter in trained.items() if not name.startswith(HEADS)]
+        if settings.optimizer.accumulate > 1:
+            shared = []  # the loss of a batch in parts hangs on what was put out alone (update.py)
         balance.begin(shared, {} if state is None else state.balance)
     if state is not None:
         load({**trained, **statistics}, state.weights)
@@ -219,22 +220,21 @@ def _epoch(
         set_lr(learning.optimizer, settings.lr * learning.schedule.share(epoch, step))
         inputs, mixed = mix(batch.inputs, settings.regularisation, random)
         targets = batch.targets if mixed is None else objective.mixed(batch.targets, mixed)
-        outputs = model(inputs)
-        loss = objective.loss(outputs, targets)
-        value = loss.item()
-        if not np.isfinite(value):
+        loss = partial(_loss_of, objective, targets)
+        taken = update(model, inputs, loss, learning.parameters, learning.optimizer, settings.optimizer)
+        if not taken.is_finite:
             raise _not_a_number(settings, epoch, step + 1, [name_of(int(sample)) for sample in batch.samples])
-        learning.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_gradients(learning.parameters.values(), settings.optimizer)
-        learning.optimizer.step()
-        found = objective.right(outputs, targets)
+        found = objective.right(taken.outputs, targets)
         right, judged, total = right + found[0], judged + found[1], total + len(batch.samples)
-        loss_sum += value * len(batch.samples)
+        loss_sum += taken.loss * len(batch.samples)
         rate = total / (time.perf_counter() - started)
         on_step(StepProgress(settings.number, epoch, step + 1, steps, loss_sum / total, right / max(judged, 1), rate))
         learning.average.update()  # of what whoever heard of the step has made of the weights: pruned ones stay at zero
     return loss_sum / total, right / max(judged, 1), total / (time.perf_counter() - started)
+
+
+def _loss_of(objective: Minimised, targets: Any, outputs: Any) -> Tensor:
+    return objective.loss(outputs, targets)
 
 
 def _not_a_number(settings: PhaseSettings, epoch: int, step: int, files: list[str]) -> TrainingError:

@@ -1,15 +1,18 @@
 """Optimizers by name, and what they are given: parameters in groups by weight decay and by depth."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pocketvision.errors import unknown_name
-from pocketvision.training.settings import OptimizerSettings
+from pocketvision.errors import MissingExtraError, UsageError, unknown_name
+from pocketvision.training.settings import OF_TIMM, OptimizerSettings
 
 Groups = list[dict[str, Any]]
+
+HEADS = "network.heads."
+"""What the names of parameters begin with that are a task's own; the others are shared."""
 
 
 class RMSprop(torch.optim.Optimizer):
@@ -60,6 +63,22 @@ def _rmsprop(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.op
     return RMSprop(groups, lr=lr, squares=settings.squares, momentum=settings.momentum, eps=settings.eps or 1e-3)
 
 
+def _of_timm(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """By timm's factory; what the settings leave as it is, is as timm has it. LAMB: You et al. (2020),
+    https://arxiv.org/abs/1904.00962."""
+    given: dict[str, Any] = {} if settings.eps is None else {"eps": settings.eps}
+    if settings.betas != OptimizerSettings.betas:
+        given["betas"] = _betas(settings)
+    try:
+        made = timm_for(f"optimizer.name {settings.name}").optim.create_optimizer_v2(
+            groups, opt=settings.name, lr=lr, momentum=settings.momentum, **given
+        )
+    except TypeError:
+        raise UsageError(f"optimizer.name {settings.name} takes no {' or '.join(given)}; leave it out.") from None
+    assert isinstance(made, torch.optim.Optimizer)
+    return made
+
+
 _MAKERS: dict[str, Callable[[Groups, float, OptimizerSettings], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adam": _adam,
@@ -80,8 +99,8 @@ def make_optimizer(
     depth_of: how many stages stand above a parameter, by its name: its rate is `layer_decay` to that power of the whole.
     An unknown optimizer is a UsageError.
     """
-    if settings.name not in _MAKERS:
-        raise unknown_name("optimizer", settings.name, _MAKERS)
+    if settings.name not in (*_MAKERS, *OF_TIMM):
+        raise unknown_name("optimizer", settings.name, (*_MAKERS, *OF_TIMM))
     by_kind: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in trained.items():
         scale = 1.0 if settings.layer_decay == 1 else settings.layer_decay ** depth_of(name)
@@ -92,7 +111,8 @@ def make_optimizer(
         {"params": by_kind[kind], "weight_decay": settings.weight_decay if kind[1] else 0.0, "scale": kind[0]}
         for kind in kinds
     ]
-    return _MAKERS[settings.name](groups, lr, settings)
+    maker = _MAKERS.get(settings.name, _of_timm)
+    return maker(groups, lr, settings)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -106,10 +126,26 @@ def current_lr(optimizer: torch.optim.Optimizer) -> float:
     return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
-def clip_gradients(trained: Iterable[Tensor], settings: OptimizerSettings) -> None:
-    """Scale gradients down to the settings' norm, if they have one."""
+def clip_gradients(trained: Mapping[str, Tensor], settings: OptimizerSettings) -> None:
+    """Scale gradients down: those of each unit to a share of its weights' norm (Brock et al. 2021, equation 3,
+    https://arxiv.org/abs/2102.06171; not of heads, section 4.1), then all together to a norm; by what the settings have."""
+    if settings.adaptive_clip is not None:
+        adaptive_clip_grad = timm_for("optimizer.adaptive_clip").utils.adaptive_clip_grad
+        own = [parameter for name, parameter in trained.items() if not name.startswith(HEADS)]
+        adaptive_clip_grad(own, settings.adaptive_clip)
     if settings.clip is not None:
-        torch.nn.utils.clip_grad_norm_(trained, settings.clip)
+        torch.nn.utils.clip_grad_norm_(trained.values(), settings.clip)
+
+
+def timm_for(what: str) -> Any:
+    """timm. Raises MissingExtraError, which names `what` needs it, where it is not installed."""
+    try:
+        import timm
+        import timm.optim
+        import timm.utils
+    except ImportError:
+        raise MissingExtraError(what, "timm") from None
+    return timm
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
-from pocketvision.training.engine import HEADS
 from pocketvision.training.inputs import IMAGES, Names
 from pocketvision.training.objective import ByTask
+from pocketvision.training.optimizer import HEADS
 from pocketvision.training.settings import PhaseSettings
 
 WHOLE = -1

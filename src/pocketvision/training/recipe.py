@@ -31,7 +31,7 @@ FIXED_EPOCHS = (15, 20)
 AFTER_MAPS = 3
 """A phase of stages takes a third of its steps after heads on maps, which have learned nearly all by then: of blood cells AP50
 was 0.87 to 0.88 on the validation pictures before ten epochs of the last stages, and in them."""
-RUN_TO_THEIR_END = ("cosine", "one_cycle")
+RUN_TO_THEIR_END = ("cosine", "one_cycle", "multistep")
 PATIENCE = 7
 
 

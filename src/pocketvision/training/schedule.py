@@ -40,10 +40,19 @@ class Schedule:
             if self.settings.name == "one_cycle":
                 return _CYCLE_START + (1 - _CYCLE_START) * _half_cosine(1 - done / rising)
             return _WARMUP_START + (1 - _WARMUP_START) * (done + 1) / (rising + 1)
-        falls = (epoch - 1) // self.settings.step_epochs if self.settings.name == "step" else self.falls
-        return float(self.settings.factor**falls) * _CURVES[self.settings.name](
-            (done - rising) / max(1, total - rising)
-        )
+        part = (done - rising) / max(1, total - rising)
+        return float(self.settings.factor ** self._falls(epoch, step, part)) * _CURVES[self.settings.name](part)
+
+    def _falls(self, epoch: int, step: int, part: float) -> float:
+        """How often the rate has fallen to a share of itself. part: of what follows the warm-up, that is done."""
+        settings = self.settings
+        if settings.name == "step":
+            return int((epoch - 1) // settings.step_epochs)
+        if settings.name == "exponential":
+            return (epoch - 1 + step / max(1, self.steps)) / settings.step_epochs
+        if settings.name == "multistep":
+            return sum(part >= milestone for milestone in settings.milestones)
+        return self.falls
 
     def replan(self, done: int, epochs: int) -> None:
         """After `done` epochs: fit what is left of the curve into the rest of `epochs`."""
@@ -111,6 +120,8 @@ def _level(done: float) -> float:
 _CURVES: dict[str, Callable[[float], float]] = {
     "plateau": _level,
     "step": _level,
+    "exponential": _level,
+    "multistep": _level,
     "constant": _level,
     # Loshchilov & Hutter (2017), https://arxiv.org/abs/1608.03983, without restarts.
     "cosine": _half_cosine,

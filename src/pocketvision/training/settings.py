@@ -7,8 +7,10 @@ from pocketvision.errors import UsageError
 from pocketvision.training.setting import setting
 
 SOLVERS = ("auto", "gradient", "ridge")
-OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
-SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "constant")
+OF_TIMM = ("lamb", "lars", "lion", "nadamw", "radam", "adabelief", "adafactor")
+"""Optimizers that timm has, by its names."""
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", *OF_TIMM)
+SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "multistep", "exponential", "constant")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Phase:
         "Epochs without a lower validation loss until the phase ends",
         low=1,
         high=100_000,
-        unset="7 of plateau, step and constant; those that fall to nothing run to their end",
+        unset="7 of plateau, step, exponential and constant; the others run to their end",
         alias="patience",
     )
     replanned: tuple[float, ...] | None = setting(
@@ -109,7 +111,9 @@ def epochs_of(steps: int, an_epoch: int, most: int = MOST_EPOCHS) -> int:
 class OptimizerSettings:
     """How a step follows from gradients (optimizer.py). lr: of the phases that name none."""
 
-    name: str = setting("adamw", "How a step follows from gradients", choices=OPTIMIZERS)
+    name: str = setting(
+        "adamw", "How a step follows from gradients; lamb and those after it are timm's", choices=OPTIMIZERS
+    )
     lr: float | None = setting(
         None,
         "Learning rate of the phases that name none",
@@ -120,13 +124,38 @@ class OptimizerSettings:
     weight_decay: float = setting(
         1e-4, "Weight decay; biases and norm scales have none", low=0, high=1, alias="weight_decay"
     )
-    momentum: float = setting(0.9, "Momentum of sgd (Nesterov's) and rmsprop", low=0, high=0.9999)
-    betas: tuple[float, ...] = setting((0.9, 0.999), "Memory of adam's and adamw's two averages", low=0, high=0.99999)
+    momentum: float = setting(0.9, "Momentum of sgd (Nesterov's), rmsprop and lars", low=0, high=0.9999)
+    betas: tuple[float, ...] = setting(
+        (0.9, 0.999), "Memory of the two averages of adam and its kin", low=0, high=0.99999
+    )
     squares: float = setting(0.9, "Memory of rmsprop's average of squared gradients", low=0, high=0.99999)
     eps: float | None = setting(
         None, "Added where adam, adamw and rmsprop divide", low=1e-12, high=1, unset="1e-8; 1e-3 of rmsprop"
     )
     clip: float | None = setting(None, "Gradients are scaled down to this norm", low=1e-6, high=1e6, unset="off")
+    adaptive_clip: float | None = setting(
+        None,
+        "Gradients of each unit of the backbone are scaled down to this share of the norm of its weights, such as 0.01 "
+        "(needs timm)",
+        low=1e-6,
+        high=1e3,
+        unset="off",
+    )
+    accumulate: int = setting(
+        1,
+        "Parts in which a batch goes through the network, gradients summed: the update of the whole batch with the memory of a "
+        "part",
+        low=1,
+        high=65_536,
+    )
+    sam: float | None = setting(
+        None,
+        "Radius (rho) of sharpness-aware updates, such as 0.05: gradients are those of the worst weights within it; two passes "
+        "a step",
+        low=1e-6,
+        high=10,
+        unset="off",
+    )
     layer_decay: float = setting(1.0, "A stage's rate as a share of the rate of the stage above it", low=0.01, high=1)
 
     def __post_init__(self) -> None:
@@ -141,7 +170,8 @@ class ScheduleSettings:
     name: str = setting(
         "cosine",
         "plateau: a share of the rate when the validation loss stalls; cosine: down to zero over the phase; one_cycle: up and "
-        "down to nearly zero; step: a share of the rate every so many epochs; constant",
+        "down to nearly zero; step: a share of the rate every so many epochs, exponential: the same, evenly with every step; "
+        "multistep: a share of the rate at each milestone; constant",
         choices=SCHEDULES,
         alias="schedule",
     )
@@ -155,8 +185,19 @@ class ScheduleSettings:
         high=100_000,
         alias="schedule_patience",
     )
-    factor: float = setting(0.1, "The share of the rate that plateau and step leave", low=1e-6, high=1)
-    step_epochs: int = setting(10, "Epochs between the falls of step", low=1, high=100_000)
+    factor: float = setting(
+        0.1, "The share of the rate that plateau, step, exponential and multistep leave", low=1e-6, high=1
+    )
+    step_epochs: float = setting(
+        10.0, "Epochs between the falls of step, and in which exponential falls as far", low=0.01, high=100_000
+    )
+    milestones: tuple[float, ...] = setting(
+        (0.5, 0.75), "Where the rate of multistep falls, as shares of the phase", low=0, high=1
+    )
+
+    def __post_init__(self) -> None:
+        if [*self.milestones] != sorted(set(self.milestones)):
+            raise UsageError("schedule.milestones do not rise; expected shares of the phase such as 0.5,0.75.")
 
 
 @dataclass(frozen=True)
