@@ -111,5 +111,5 @@ def test_lamb_takes_the_step_that_its_paper_gives() -> None:
 
 
 def test_what_an_optimizer_of_timm_has_no_word_for_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"optimizer\.name lars takes no betas; leave it out"):
+    with pytest.raises(UsageError, match=r"optimizer\.name lars takes no betas; leave optimizer\.betas out"):
         stepped(OptimizerSettings("lars", betas=(0.5, 0.9)), [1.0])

@@ -313,7 +313,7 @@ def test_mixing_and_other_optimizers_repeat_when_resumed(
 ) -> None:
     """All that a step draws is a function of seed, phase, epoch and step."""
     own = {
-        "optimizer": OptimizerSettings("rmsprop", clip=1.0, layer_decay=0.7),
+        "optimizer": OptimizerSettings("rmsprop", clip=1.0, layer_decay=0.7, accumulate=2, sam=0.05),
         "schedule": ScheduleSettings("cosine", warmup=0.2),
         "regularisation": RegularisationSettings(mixup=0.4, cutmix=1.0, ema=0.9),
     }

@@ -66,15 +66,15 @@ def _rmsprop(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.op
 def _of_timm(groups: Groups, lr: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """By timm's factory; what the settings leave as it is, is as timm has it. LAMB: You et al. (2020),
     https://arxiv.org/abs/1904.00962."""
+    factory = timm_for(f"optimizer.name {settings.name}").optim
+    known = factory.get_optimizer_info(settings.name)
     given: dict[str, Any] = {} if settings.eps is None else {"eps": settings.eps}
     if settings.betas != OptimizerSettings.betas:
         given["betas"] = _betas(settings)
-    try:
-        made = timm_for(f"optimizer.name {settings.name}").optim.create_optimizer_v2(
-            groups, opt=settings.name, lr=lr, momentum=settings.momentum, **given
-        )
-    except TypeError:
-        raise UsageError(f"optimizer.name {settings.name} takes no {' or '.join(given)}; leave it out.") from None
+    for name, taken in (("betas", known.has_betas), ("eps", known.has_eps)):
+        if name in given and not taken:
+            raise UsageError(f"optimizer.name {settings.name} takes no {name}; leave optimizer.{name} out.")
+    made = factory.create_optimizer_v2(groups, opt=settings.name, lr=lr, momentum=settings.momentum, **given)
     assert isinstance(made, torch.optim.Optimizer)
     return made
 
