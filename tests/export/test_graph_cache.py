@@ -84,16 +84,46 @@ def test_other_settings_and_other_integers_are_other_structures(conversions: lis
     assert len(conversions) == 4
 
 
+def times(factor: object) -> Callable[[Tensor], Tensor]:
+    """A closure over `factor`."""
+    return lambda values: torch.relu(values) * float(factor)  # type: ignore[arg-type]
+
+
+class Three:
+    """What its contents are can not be seen."""
+
+    def __float__(self) -> float:
+        return 3.0
+
+
+def test_what_a_function_closes_over_is_seen(conversions: list[str], tmp_path: Path) -> None:
+    for factor in (3.0, 3.0, 4.0):
+        module = Scaled(0, act=times(factor))
+        written(module, tmp_path / "a.onnx")
+        assert answer(tmp_path / "a.onnx", module) < 1e-6
+    assert len(conversions) == 2
+
+
 def test_what_can_not_be_seen_is_converted_anew(conversions: list[str], tmp_path: Path) -> None:
-    factor = 3.0
-    closed = Scaled(0, act=lambda values: torch.relu(values) * factor)
-    hooked = Scaled(0)
+    foreign, hooked = Scaled(0, act=times(Three())), Scaled(0)
     hooked.linear.register_forward_hook(lambda _layer, _given, answered: answered + 1)
-    for module in (closed, hooked):
+    for module in (foreign, hooked):
         assert structure(module, EXAMPLE, ()) is None
         written(module, tmp_path / "a.onnx")
         assert answer(tmp_path / "a.onnx", module) < 1e-6
     assert len(conversions) == 2
+
+
+def test_a_graph_whose_weights_the_exporter_computes_with_is_tried_once(conversions: list[str], tmp_path: Path) -> None:
+    class Summed(Scaled):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images) * self.linear.bias.exp()
+
+    for seed in (0, 1):
+        module = Summed(seed)
+        written(module, tmp_path / "a.onnx")
+        assert answer(tmp_path / "a.onnx", module) < 1e-6
+    assert conversions == ["Summed"] * 3
 
 
 @pytest.mark.parametrize("damage", ["cut short", "another network's", "empty"])

@@ -42,10 +42,9 @@ def kept_or_converted(convert: Convert, graph: nn.Module, example: Tensor, said:
     skeleton = _read(path)
     if skeleton is None:
         skeleton = _without_weights(convert, graph)
-        if skeleton is not None:
-            with contextlib.suppress(OSError), replacing(path) as temporary:  # an unwritten cache costs seconds
-                onnx.save(skeleton, temporary)
-    if skeleton is not None:
+        with contextlib.suppress(OSError), replacing(path) as temporary:  # an unwritten cache costs seconds
+            onnx.save(skeleton, temporary)
+    if skeleton.graph.node:
         filled = _filled(skeleton, graph)
         if _answers_alike(filled, graph, example):
             return filled
@@ -60,8 +59,8 @@ def _read(path: Path) -> onnx.ModelProto | None:
         return None
 
 
-def _without_weights(convert: Convert, graph: nn.Module) -> onnx.ModelProto | None:
-    """The converted graph with empty tensors for its weights; None where the exporter made others of them.
+def _without_weights(convert: Convert, graph: nn.Module) -> onnx.ModelProto:
+    """The converted graph with empty tensors for its weights; an empty one where the exporter made others of them.
 
     Converted is a copy with random weights: the exporter drops zeros and merges equal ones.
     """
@@ -70,21 +69,18 @@ def _without_weights(convert: Convert, graph: nn.Module) -> onnx.ModelProto | No
     with torch.no_grad():
         for values in _weights(random).values():
             values.uniform_(0.5, 1.5, generator=generator)
-    try:
-        program = convert(random)
-    except Exception:
-        return None  # the graph's own conversion says why
+    program = convert(random)
     weights, model = _weights(random), program.model_proto
     constants = {each.name: each for each in model.graph.initializer}
     if any(name in weights and name not in constants for name in _used(program)):
-        return None
+        return onnx.ModelProto()
     for name, constant in constants.items():
         if name not in weights:
             if int(np.prod(constant.dims)) > MOST_CONSTANTS:
-                return None
+                return onnx.ModelProto()
             continue
         if tuple(constant.dims) != tuple(weights[name].shape):
-            return None
+            return onnx.ModelProto()
         constant.CopyFrom(onnx.TensorProto(name=name, data_type=constant.data_type, dims=constant.dims))
     return model
 

@@ -29,12 +29,12 @@ class _UnseenError(Exception):
 def structure(module: nn.Module, example: Tensor, said: Sequence[object]) -> str | None:
     """A digest of layers by name with their settings, names and shapes of floating-point weights, all other tensors whole, the
     example's shape, the code that computes and its versions, and what is said besides. None where any of it can not be seen:
-    hooks, closures, foreign objects."""
+    hooks and foreign objects."""
     try:
         parts = [_code(), str(tuple(example.shape)), str(example.dtype), *(_described(each) for each in said)]
         for name, layer in module.named_modules():
             parts.append(f"{name}:{_layer(layer)}")
-    except _UnseenError:
+    except (_UnseenError, RecursionError):
         return None
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -86,9 +86,10 @@ def _described(value: Any) -> str:
 def _callable(value: Any) -> str:
     if isinstance(value, partial):
         return f"partial {_described([value.func, value.args, value.keywords])}"
-    closed = isinstance(value, FunctionType) and value.__closure__
-    if isinstance(value, FunctionType | BuiltinFunctionType | type) and not closed:
-        return f"{value.__module__}.{value.__qualname__}:{_source(value)}"
+    if isinstance(value, FunctionType | BuiltinFunctionType | type):
+        closed = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+        given = [closed, getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
+        return f"{value.__module__}.{value.__qualname__}:{_source(value)}:{_described(given)}"
     raise _UnseenError
 
 
