@@ -14,6 +14,8 @@ class EpochRecord:
     The accuracies are classification's where it is learned; else val_accuracy is the figure of the first task, and train_accuracy
     its share of what was right. tasks: TASK.loss and TASK.FIGURE of validation, for each, such as detection.AP50; of several also
     TASK.weight, and ONE+OTHER.cosine of their gradients. Empty where classification is alone.
+    waiting: the share of the training pass that was spent waiting for batches, in [0, 1]. peak_memory: the most that the process
+    held in the epoch, in MB; 0 where that is not known.
     """
 
     stage: int
@@ -26,6 +28,13 @@ class EpochRecord:
     seconds: float
     images_per_second: float
     tasks: Mapping[str, float] = field(default_factory=dict)
+    waiting: float = 0.0
+    peak_memory: float = 0.0
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """By task, its validation loss in `tasks`."""
+        return {name.removesuffix(".loss"): value for name, value in self.tasks.items() if name.endswith(".loss")}
 
     @property
     def figures(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pocketvision.progress import EpochRecord
-from pocketvision.training.best_epoch import best_of, is_better, mean_rank
+from pocketvision.training.best_epoch import best_of, is_better, is_finished, kept_epochs, mean_rank
 
 
 def epoch(number: int, loss: float, stage: int = 1, **figures: float) -> EpochRecord:
@@ -49,3 +49,26 @@ def test_a_later_phase_has_to_be_better_than_the_one_before() -> None:
     worse = [epoch(1, 0.5, 2, one=0.6, two=0.75), epoch(2, 0.4, 2, one=0.65, two=0.7)]
     assert best_of([*first, *worse]) is first[0]
     assert best_of([*first, *worse, epoch(3, 2.0, 2, one=0.9, two=0.9)]).val_loss == 2.0
+
+
+def test_a_gain_below_the_minimum_does_not_begin_patience_anew() -> None:
+    history = [epoch(1, 1.0), epoch(2, 0.95), epoch(3, 0.91), epoch(4, 0.85), epoch(5, 0.84)]
+    ends = [place for place in range(1, 6) if is_finished(history[:place], epochs=9, patience=2, least=0.1)]
+    assert ends == [3]  # 0.95 and 0.91 are less than a tenth below 1.0
+    assert not any(is_finished(history[:place], epochs=9, patience=2) for place in range(1, 6))
+    assert not is_finished(history, epochs=9, patience=3, least=0.1) and is_finished(history, epochs=5, patience=3)
+    negative = [epoch(1, -1.0), epoch(2, -1.05), epoch(3, -1.2)]  # as the likelihood of a number may be
+    assert [is_finished(negative[:place], 9, 1, 0.1) for place in (1, 2, 3)] == [False, True, False]
+
+
+def test_of_several_tasks_one_has_to_gain_the_minimum() -> None:
+    history = [epoch(1, 2.0, one=0.5, two=0.5), epoch(2, 2.0, one=0.6, two=0.6)]  # ranks better at the same losses
+    assert not is_finished(history, 9, 1) and is_finished(history, 9, 1, 0.01)
+    gained = [history[0], replace(history[1], tasks={**history[1].tasks, "two.loss": 0.9})]
+    assert not is_finished(gained, 9, 1, 0.05) and is_finished(gained, 9, 1, 0.2)
+
+
+def test_the_best_epochs_of_a_phase_come_in_order() -> None:
+    assert kept_epochs([epoch(1, 0.5), epoch(2, 0.4), epoch(3, 0.6)], 2) == [2, 1]
+    assert kept_epochs([], 2) == [] and kept_epochs([epoch(1, 0.5)], 3) == [1]
+    assert kept_epochs([epoch(1, 0.1, one=0.5, two=0.5), epoch(2, 9.0, one=0.6, two=0.6)], 1) == [2]

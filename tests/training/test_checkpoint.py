@@ -7,8 +7,9 @@ import torch
 
 from pocketvision.errors import TrainingError
 from pocketvision.training import checkpoint
-from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketvision.training.checkpoint import PhaseCheckpoints, read_checkpoint, write_checkpoint
 from pocketvision.training.engine import State
+from pocketvision.training.settings import CheckpointSettings
 
 
 def state(value: float) -> State:
@@ -34,4 +35,34 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(b"damaged")
     with pytest.raises(TrainingError, match=r"checkpoint\.safetensors can not be read"):
+        read_checkpoint(path)
+
+
+def test_a_half_written_checkpoint_is_never_picked_up(tmp_path: Path) -> None:
+    """Whatever it was cut off at, or had changed in it; and what a process that was killed was writing is swept away."""
+    kept = PhaseCheckpoints(tmp_path / "stage1", CheckpointSettings())
+    assert kept.read() is None
+    kept.write(state(1.0))
+    whole = kept.last.read_bytes()
+    for length in range(0, len(whole), 7):
+        kept.last.write_bytes(whole[:length])
+        with pytest.raises(TrainingError, match=r"checkpoint\.safetensors can not be read.*Delete it"):
+            kept.read()
+    for place in range(len(whole) - 24, len(whole)):  # the values, which safetensors itself does not check
+        kept.last.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(TrainingError, match="its checksum is another's"):
+            kept.read()
+    kept.last.write_bytes(whole)
+    unfinished = kept.folder / ".checkpoint.safetensors.ab12.part"
+    unfinished.write_bytes(whole[:100])
+    found = kept.read()
+    assert found is not None and found.weights["w"].tolist() == [1.0, 1.0] and not unfinished.exists()
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", "pocketvision-checkpoint-2")
+        write_checkpoint(path, state(1.0))
+    with pytest.raises(TrainingError, match="not a checkpoint of this version"):
         read_checkpoint(path)

@@ -344,4 +344,6 @@ def test_history_has_columns_for_several_tasks_and_comes_back(tmp_path: Path) ->
     for written in (epochs, tuple(replace(epoch, tasks={}) for epoch in epochs)):
         (tmp_path / "history.csv").write_text(history_text(written))
         assert tuple(RunFolder(tmp_path).read_history()) == written
-    assert history_text([replace(epochs[0], tasks={})]).splitlines()[0].endswith("seconds,images_per_second")
+    assert (
+        history_text([replace(epochs[0], tasks={})]).splitlines()[0].endswith("images_per_second,waiting,peak_memory")
+    )

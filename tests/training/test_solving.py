@@ -124,8 +124,10 @@ def test_the_chosen_features_are_kept_and_an_interrupted_run_ends_bit_equal(
     assert resumed.states[1].features == unbroken.states[1].features
     for one, same in zip(network.state_dict().values(), twin.state_dict().values(), strict=True):
         assert torch.equal(one, same)
-    strip = [replace(each, seconds=0, images_per_second=0) for each in resumed.history]
-    assert strip == [replace(each, seconds=0, images_per_second=0) for each in unbroken.history]
+    strip = [replace(each, seconds=0, images_per_second=0, waiting=0, peak_memory=0) for each in resumed.history]
+    assert strip == [
+        replace(each, seconds=0, images_per_second=0, waiting=0, peak_memory=0) for each in unbroken.history
+    ]
 
 
 def test_heads_say_on_features_what_the_regression_says(network: Network, images: ImageViews) -> None:

@@ -136,9 +136,12 @@ class Balance:
     looked: bool = False
     cosines: dict[str, float] = field(default_factory=dict)
 
-    def begin(self, shared: Sequence[Tensor], numbers: Mapping[str, float]) -> None:
-        """A phase. shared: the parameters that every task learns. numbers: where it goes on, the rule's state."""
-        self.shared, self.looked, self.cosines = shared, False, {}
+    def begin(
+        self, shared: Sequence[Tensor], numbers: Mapping[str, float], cosines: Mapping[str, float] | None = None
+    ) -> None:
+        """A phase. shared: the parameters that every task learns. numbers: where it goes on, the rule's state. cosines: where it
+        goes on within an epoch, those that were seen in it already."""
+        self.shared, self.looked, self.cosines = shared, bool(cosines), dict(cosines or {})
         self.rule.numbers.clear()
         self.rule.numbers.update(numbers)
 

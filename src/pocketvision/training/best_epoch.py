@@ -16,6 +16,34 @@ def is_better(record: EpochRecord, best: EpochRecord, among: Sequence[EpochRecor
     return new < old or (new == old and record.val_loss < best.val_loss)
 
 
+def is_finished(history: Sequence[EpochRecord], epochs: int, patience: int, least: float = 0.0) -> bool:
+    """Whether a phase ends after the epochs of its history: it has had all of them, or `patience` without a gain.
+
+    least: how much lower a validation loss must be to count as a gain, as a share of the lowest that counted; of several tasks
+    that of one of them, besides a better rank.
+    """
+    done, gained = len(history), 0
+    for place in range(1, done + 1):
+        own = history[:place]
+        if not gained or _gains(own[-1], history[gained - 1], own, least):
+            gained = place
+    return done >= epochs or done - gained >= patience
+
+
+def _gains(record: EpochRecord, best: EpochRecord, among: Sequence[EpochRecord], least: float) -> bool:
+    if not is_better(record, best, among):
+        return False
+    new, old = ({"": each.val_loss} if len(each.figures) < 2 else each.losses for each in (record, best))
+    return not least or any(new[task] < old[task] - least * abs(old[task]) for task in new.keys() & old.keys())
+
+
+def kept_epochs(history: Sequence[EpochRecord], count: int) -> list[int]:
+    """The numbers of the `count` best epochs of a phase, the best first."""
+    several = len(history) > 0 and len(history[0].figures) > 1
+    ranked = sorted(history, key=lambda each: (mean_rank(each, history) if several else 0.0, each.val_loss))
+    return [each.epoch for each in ranked[:count]]
+
+
 def best_of(history: Sequence[EpochRecord]) -> EpochRecord:
     """Of at least one epoch: the best of each phase, and of those the best, in the order in which they were trained."""
     best: EpochRecord | None = None

@@ -1,8 +1,15 @@
-"""A checkpoint: one phase's state in one file that is written whole or not at all (safetensors, state as JSON in its header)."""
+"""A checkpoint: one phase's state in one file that is written whole or not at all (safetensors, state as JSON in its header).
+
+A phase keeps its last one, taken at each epoch's end and every 60 seconds within an epoch (`checkpoints.seconds`): its cost is in
+docs/resuming.md.
+"""
 
 import json
+import os
+import shutil
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +21,56 @@ from torch import Tensor
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import TrainingError
 from pocketvision.progress import EpochRecord
+from pocketvision.training.best_epoch import kept_epochs
 from pocketvision.training.engine import State
+from pocketvision.training.settings import CheckpointSettings
+from pocketvision.training.underway import Underway
 from pocketvision.utf8_path import utf8_path
 
-FORMAT = "pocketvision-checkpoint-2"
+FORMAT = "pocketvision-checkpoint-3"
+
+
+@dataclass(frozen=True)
+class PhaseCheckpoints:
+    """Those of a phase, in a folder of its own: `checkpoint.safetensors`, the last, and `epoch-7.safetensors` of each of the
+    settings' `best` best epochs."""
+
+    folder: Path
+    settings: CheckpointSettings
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def of_epoch(self, number: int) -> Path:
+        return self.folder / f"epoch-{number}.safetensors"
+
+    def read(self) -> State | None:
+        """The last; None before the first. What a process that was killed had half written is removed. Raises TrainingError for
+        a damaged one, naming the best epoch's where there is one."""
+        for unfinished in self.folder.glob(f".{self.last.name}.*.part"):
+            unfinished.unlink(missing_ok=True)
+        if not self.last.exists():
+            return None
+        try:
+            return read_checkpoint(self.last)
+        except TrainingError as error:
+            others = sorted(self.folder.glob("epoch-*.safetensors"), key=lambda path: path.stat().st_mtime)
+            if not others:
+                raise
+            raise TrainingError(f"{error} Or rename {others[-1].name}, an earlier one, to {self.last.name}.") from error
+
+    def write(self, state: State) -> None:
+        """Raises TrainingError (full disk) and then leaves the previous checkpoint as it was."""
+        write_checkpoint(self.last, state)
+        if state.underway.steps or not self.settings.best:
+            return
+        best = {self.of_epoch(number) for number in kept_epochs(state.history, self.settings.best)}
+        newest = self.of_epoch(len(state.history))
+        if newest in best:
+            _link(self.last, newest)
+        for path in {*self.folder.glob("epoch-*.safetensors")} - best:
+            path.unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, state: State) -> None:
@@ -41,13 +94,17 @@ def write_checkpoint(path: Path, state: State) -> None:
         "finished": state.finished,
         "features": dict(state.features),
         "balance": dict(state.balance),
+        "underway": asdict(state.underway),
+        "updates": state.updates,
     }
     contiguous = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     try:
         with replacing(path) as temporary, utf8_path(temporary) as opened:
-            save_file(contiguous, opened, metadata={"format": FORMAT, "state": json.dumps(header)})
+            text = json.dumps(header)
+            checked = {"format": FORMAT, "state": text, "crc32": str(_checksum(text, contiguous))}
+            save_file(contiguous, opened, metadata=checked)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"The checkpoint {path} can not be written: {error}. The one before it is whole: free some space and "
@@ -63,6 +120,8 @@ def read_checkpoint(path: Path) -> State:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         if metadata.get("format") != FORMAT:
             raise TrainingError(f"{path} is not a checkpoint of this version (format {metadata.get('format')!r}).")
+        if int(metadata["crc32"]) != _checksum(metadata["state"], tensors):
+            raise ValueError("its checksum is another's")
         header = json.loads(metadata["state"])
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise TrainingError(
@@ -82,9 +141,29 @@ def read_checkpoint(path: Path) -> State:
         history=tuple(EpochRecord(**record) for record in header["history"]),
         best_epoch=header["best_epoch"],
         finished=header["finished"],
-        features={task: tuple(names) for task, names in header.get("features", {}).items()},
-        balance=header.get("balance", {}),
+        features={task: tuple(names) for task, names in header["features"].items()},
+        balance=header["balance"],
+        underway=Underway(**header["underway"]),
+        updates=header["updates"],
     )
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
+    """Of the state and of every value, in the order of their names."""
+    found = zlib.crc32(text.encode("utf-8", "surrogateescape"))
+    for name in sorted(tensors):
+        found = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, found)
+    return found
+
+
+def _link(path: Path, name: Path) -> None:
+    """The same file under another name: the last checkpoint is replaced as a whole, so that this one stays as it is."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError:  # a file system without links
+        with replacing(name) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

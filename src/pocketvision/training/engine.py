@@ -13,14 +13,18 @@ from torch import Tensor, nn
 
 from pocketvision.errors import TrainingError
 from pocketvision.progress import EpochRecord, StepProgress
-from pocketvision.training.averaging import WeightAverage, load
+from pocketvision.training.averaging import WeightAverage, load, require_same_shapes
 from pocketvision.training.balance import Balance
-from pocketvision.training.best_epoch import is_better
+from pocketvision.training.best_epoch import is_better, is_finished
 from pocketvision.training.mixing import Mix, Mosaic, mix
 from pocketvision.training.objective import Validation
 from pocketvision.training.optimizer import HEADS, current_lr, make_optimizer, restore_optimizer, set_lr
+from pocketvision.training.out_of_memory import telling_of_memory
+from pocketvision.training.peak_memory import begin_peak, peak_memory
+from pocketvision.training.randomness import begin_step, left_alone
 from pocketvision.training.schedule import Schedule, make_schedule
 from pocketvision.training.settings import PhaseSettings, require_mixable
+from pocketvision.training.underway import Keeping, Underway, timed
 from pocketvision.training.update import update
 
 
@@ -47,11 +51,13 @@ class Minimised(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that a phase needs to go on after any epoch and end bit-equal to an unbroken run.
+    """All that a phase needs to go on after any of its steps and end bit-equal to an unbroken run. Of generators there is no
+    state: each step begins its own (randomness.py).
 
-    weights: the last step's. average: what was validated, their moving average where there is one. best_weights: the average of
-    the best epoch. features: those that heads of several read since, by task, where the phase chose them. balance: what was
-    learned about the weights of several tasks (balance.py).
+    weights: the last step's. average: what is validated, their moving average where there is one, that `updates` steps went into.
+    best_weights: the average of the best epoch, none before the first has ended. features: those that heads of several read
+    since, by task, where the phase chose them. balance: what was learned about the weights of several tasks (balance.py).
+    underway: the epoch after those of the history, where it has begun.
     """
 
     weights: Mapping[str, Tensor]
@@ -64,6 +70,8 @@ class State:
     finished: bool
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     balance: Mapping[str, float] = field(default_factory=dict)
+    underway: Underway = field(default_factory=Underway)
+    updates: int = 0
 
     @property
     def best(self) -> EpochRecord:
@@ -72,18 +80,23 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """What changes while a phase learns: the parameters, and the optimizer, schedule and average that go with them; of several
-    tasks, how they are weighed."""
+    """What changes while a phase learns: the parameters, the statistics kept with them, and the optimizer, schedule and average
+    that go with them; of several tasks, how they are weighed."""
 
     parameters: Mapping[str, Tensor]
+    statistics: Mapping[str, Tensor]
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     average: WeightAverage
     balance: Balance | None = None
 
+    @property
+    def learned(self) -> dict[str, Tensor]:
+        return {**self.parameters, **self.statistics}
 
-Batches = Callable[[int], Iterable[TrainingBatch]]
-OnEpoch = Callable[[State], None]
+
+Batches = Callable[[int, int], Iterable[TrainingBatch]]
+OnState = Callable[[State], None]
 OnStep = Callable[[StepProgress], None]
 Replan = Callable[[PhaseSettings, Sequence[EpochRecord]], int]
 """How many epochs a phase has, asked after each of them: of its settings and its history."""
@@ -109,56 +122,49 @@ def fit(
     depth_of: Callable[[str], int] = lambda _: 0,
     balance: Balance | None = None,
     state: State | None = None,
-    on_epoch: OnEpoch = lambda _: None,
+    on_state: OnState = lambda _: None,
     on_step: OnStep = lambda _: None,
     replan: Replan = as_planned,
 ) -> State:
     """Train the parameters of `model` that require gradients; return the state after the last epoch.
 
-    `batches(epoch)` yields one epoch's `steps` batches, from 1. `state` goes on where an earlier run stopped. The model is left
-    with its *best* weights (best_epoch.py). `on_epoch` is handed each new state (to be written as a checkpoint).
+    `batches(epoch, first)` yields the batches of an epoch (from 1) that come after its first `first`, of `steps` in all. `state`
+    goes on where an earlier run stopped. The model is left with its *best* weights (best_epoch.py). `on_state` is handed each new
+    state, to be written as a checkpoint: after each epoch, and within one as often as the settings say.
     replan: may shorten or lengthen the phase at an epoch's end; the schedule is run to its end all the same.
     balance: weighs several tasks, for the objective. statistics: running ones of norms, by name, that are averaged and kept with
     the weights. depth_of: as in make_optimizer.
     Whatever is drawn is a function of the seed, the phase, the epoch and the step.
-    Raises TrainingError, naming the batch's files, when the loss is not a number, and UsageError for what can not be mixed.
+    Raises TrainingError, naming the batch's files, when the loss or a weight is not a number, and when memory runs out, and
+    UsageError for what can not be mixed.
     """
     require_mixable(settings.regularisation, settings.batch)
     learning = _begun(model, settings, steps, statistics, depth_of, balance, state)
-    learned = {**learning.parameters, **statistics}
     while state is None or not state.finished:
         epoch = 1 if state is None else len(state.history) + 1
         started = time.perf_counter()
-        with torch.random.fork_rng(devices=[]):
-            loss, right, rate = _epoch(
-                model, learning, settings, epoch, batches(epoch), steps, objective, seed, name_of, on_step
-            )
-        with learning.average.in_place():
+        begin_peak()
+        begun = Underway(of=steps) if state is None or state.underway.of != steps else state.underway
+        keep = Keeping(settings.checkpoints.seconds, partial(_kept, state, learning, on_state))
+        with left_alone(), telling_of_memory(settings):
+            done = _epoch(model, learning, settings, epoch, begun, batches, objective, seed, name_of, on_step, keep)
+        with learning.average.in_place(), telling_of_memory(settings):
             validation = validate()
         learning.schedule.ended(validation.loss)
-        record = EpochRecord(
-            stage=settings.number,
-            epoch=epoch,
-            train_loss=loss,
-            train_accuracy=right,
-            val_loss=validation.loss,
-            val_accuracy=validation.figure,
-            lr=current_lr(learning.optimizer),
-            seconds=time.perf_counter() - started,
-            images_per_second=rate,
-            tasks={**validation.columns, **({} if balance is None else balance.epoch_ended())},
-        )
+        seconds = begun.seconds + time.perf_counter() - started
+        record = _record(settings, epoch, done, validation, learning, seconds)
         settings = _replanned(settings, replan(settings, (*(state.history if state else ()), record)), epoch, learning)
-        state = _advanced(state, record, settings, learned, learning)
-        on_epoch(state)
-    load(learned, state.best_weights)
+        state = _advanced(state, record, settings, learning)
+        on_state(state)
+    load(learning.learned, state.best_weights)
     return state
 
 
-def extended(state: State, epochs: int, patience: int) -> State:
-    """The same state judged by another number of epochs: a finished phase can be given more, or cut short."""
-    done = len(state.history)
-    return replace(state, finished=_is_finished(done, state.best_epoch, epochs, patience))
+def extended(state: State, settings: PhaseSettings) -> State:
+    """The same state judged by other settings: a finished phase can be given more epochs, or be cut short."""
+    return replace(
+        state, finished=is_finished(state.history, settings.epochs, settings.patience, settings.min_improvement)
+    )
 
 
 def _begun(
@@ -179,13 +185,15 @@ def _begun(
         shared = [parameter for name, parameter in trained.items() if not name.startswith(HEADS)]
         if settings.optimizer.accumulate > 1:
             shared = []  # the loss of a batch in parts hangs on what was put out alone (update.py)
-        balance.begin(shared, {} if state is None else state.balance)
+        numbers, cosines = ({}, {}) if state is None else (state.balance, state.underway.cosines)
+        balance.begin(shared, numbers, cosines)
     if state is not None:
+        require_same_shapes({**trained, **statistics}, state.weights)
         load({**trained, **statistics}, state.weights)
-        average.restore(state.average, updates=steps * len(state.history))
+        average.restore(state.average, updates=state.updates)
         restore_optimizer(optimizer, state.optimizer)
         schedule.restore(state.schedule)
-    return Learning(trained, optimizer, schedule, average, balance)
+    return Learning(trained, statistics, optimizer, schedule, average, balance)
 
 
 def _replanned(settings: PhaseSettings, epochs: int, done: int, learning: Learning) -> PhaseSettings:
@@ -201,68 +209,100 @@ def _epoch(
     learning: Learning,
     settings: PhaseSettings,
     epoch: int,
-    batches: Iterable[TrainingBatch],
-    steps: int,
+    begun: Underway,
+    batches: Batches,
     objective: Minimised,
     seed: int,
     name_of: Callable[[int], str],
     on_step: OnStep,
-) -> tuple[float, float, float]:
-    """One pass: the mean loss, the share that was right, and images a second."""
-    started = time.perf_counter()
-    total, right, judged, loss_sum = 0, 0, 0, 0.0
-    for step, batch in enumerate(batches):
-        random = np.random.default_rng(
-            [seed, settings.number, epoch, step + 1]
-        )  # 0 would be the stream of the epoch's order
-        # torch.manual_seed sees to every device: 118 µs a step against 1.
-        torch.default_generator.manual_seed(int(random.integers(2**63)))
-        set_lr(learning.optimizer, settings.lr * learning.schedule.share(epoch, step))
+    keep: Keeping,
+) -> Underway:
+    """One pass, or what is left of one that has begun; what it came to."""
+    done, started = begun, time.perf_counter() - begun.seconds
+    for batch, waited in timed(batches(epoch, begun.steps)):
+        step = done.steps + 1
+        random = begin_step(seed, settings.number, epoch, step)
+        set_lr(learning.optimizer, settings.lr * learning.schedule.share(epoch, step - 1))
         inputs, mixed = mix(batch.inputs, settings.regularisation, random)
         targets = batch.targets if mixed is None else objective.mixed(batch.targets, mixed)
         loss = partial(_loss_of, objective, targets)
         taken = update(model, inputs, loss, learning.parameters, learning.optimizer, settings.optimizer)
-        if not taken.is_finite:
-            raise _not_a_number(settings, epoch, step + 1, [name_of(int(sample)) for sample in batch.samples])
-        found = objective.right(taken.outputs, targets)
-        right, judged, total = right + found[0], judged + found[1], total + len(batch.samples)
-        loss_sum += taken.loss * len(batch.samples)
-        rate = total / (time.perf_counter() - started)
-        on_step(StepProgress(settings.number, epoch, step + 1, steps, loss_sum / total, right / max(judged, 1), rate))
+        if not (taken.is_finite and _are_numbers(learning.parameters.values())):
+            what = "weights are" if taken.is_finite else "loss is"
+            raise _not_a_number(what, settings, epoch, step, [name_of(int(sample)) for sample in batch.samples])
+        found, seconds = objective.right(taken.outputs, targets), time.perf_counter() - started
+        done = done.after(len(batch.samples), taken.loss, found, seconds=seconds, waited=waited)
+        on_step(StepProgress(settings.number, epoch, step, done.of, done.mean_loss, done.share_right, done.rate))
         learning.average.update()  # of what whoever heard of the step has made of the weights: pruned ones stay at zero
-    return loss_sum / total, right / max(judged, 1), total / (time.perf_counter() - started)
+        keep(done)
+    return done
 
 
 def _loss_of(objective: Minimised, targets: Any, outputs: Any) -> Tensor:
     return objective.loss(outputs, targets)
 
 
-def _not_a_number(settings: PhaseSettings, epoch: int, step: int, files: list[str]) -> TrainingError:
+def _are_numbers(weights: Iterable[Tensor]) -> bool:
+    """Whether an update left all of them finite."""
+    return bool(torch.isfinite(torch.nn.utils.get_total_norm(weights)))
+
+
+def _not_a_number(what: str, settings: PhaseSettings, epoch: int, step: int, files: list[str]) -> TrainingError:
+    number = settings.number
     return TrainingError(
-        f"The loss is not a number (phase {settings.number}, epoch {epoch}, batch {step}). The batch's files: "
-        f"{', '.join(files)}. Lower the learning rate (phases.{settings.number}.lr), or look at these images."
+        f"The {what} not a number (phase {number}, epoch {epoch}, batch {step}). The batch's files: {', '.join(files)}. Lower "
+        f"the learning rate (--set phases.{number}.lr={settings.lr / 2:.3g}), or look at these images."
     )
 
 
-def _advanced(
-    before: State | None,
-    record: EpochRecord,
-    settings: PhaseSettings,
-    learned: Mapping[str, Tensor],
-    learning: Learning,
-) -> State:
+def _record(
+    settings: PhaseSettings, epoch: int, done: Underway, validation: Validation, learning: Learning, seconds: float
+) -> EpochRecord:
+    weighed = {} if learning.balance is None else learning.balance.epoch_ended()
+    return EpochRecord(
+        stage=settings.number,
+        epoch=epoch,
+        train_loss=done.mean_loss,
+        train_accuracy=done.share_right,
+        val_loss=validation.loss,
+        val_accuracy=validation.figure,
+        lr=current_lr(learning.optimizer),
+        seconds=seconds,
+        images_per_second=done.rate,
+        tasks={**validation.columns, **weighed},
+        waiting=done.share_waiting,
+        peak_memory=peak_memory(),
+    )
+
+
+def _advanced(before: State | None, record: EpochRecord, settings: PhaseSettings, learning: Learning) -> State:
+    """The state after an epoch."""
     history = (*(before.history if before else ()), record)
-    weights = {name: parameter.detach().clone() for name, parameter in learned.items()}
-    averaged = {name: tensor.clone() for name, tensor in learning.average.weights.items()}
-    if before is None or is_better(record, before.best, history):
-        best_weights, best_epoch = averaged, record.epoch
-    else:
-        best_weights, best_epoch = dict(before.best_weights), before.best_epoch
-    finished = _is_finished(record.epoch, best_epoch, settings.epochs, settings.patience)
-    states = (learning.optimizer.state_dict(), learning.schedule.state())
-    numbers = {} if learning.balance is None else dict(learning.balance.rule.numbers)
-    return State(weights, averaged, best_weights, *states, history, best_epoch, finished, balance=numbers)
+    better = before is None or not before.history or is_better(record, before.best, history)
+    finished = is_finished(history, settings.epochs, settings.patience, settings.min_improvement)
+    state = _state(before, learning, Underway())
+    best_weights, best_epoch = (state.average, record.epoch) if better else (state.best_weights, state.best_epoch)
+    return replace(state, history=history, best_weights=best_weights, best_epoch=best_epoch, finished=finished)
 
 
-def _is_finished(done: int, best_epoch: int, epochs: int, patience: int) -> bool:
-    return done >= epochs or done - best_epoch >= patience
+def _kept(before: State | None, learning: Learning, on_state: OnState, done: Underway) -> None:
+    """Hand over the state within an epoch."""
+    cosines = {} if learning.balance is None else dict(learning.balance.cosines)
+    on_state(_state(before, learning, replace(done, cosines=cosines)))
+
+
+def _state(before: State | None, learning: Learning, underway: Underway) -> State:
+    """What has been learned until now; history and best weights are those of `before`."""
+    return State(
+        weights={name: tensor.detach().clone() for name, tensor in learning.learned.items()},
+        average={name: tensor.clone() for name, tensor in learning.average.weights.items()},
+        best_weights={} if before is None else before.best_weights,
+        optimizer=learning.optimizer.state_dict(),
+        schedule=learning.schedule.state(),
+        history=() if before is None else before.history,
+        best_epoch=0 if before is None else before.best_epoch,
+        finished=False,
+        balance={} if learning.balance is None else dict(learning.balance.rule.numbers),
+        underway=underway,
+        updates=learning.average.updates,
+    )

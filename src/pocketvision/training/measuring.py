@@ -89,7 +89,7 @@ def seconds_of_step(
     fit(
         part.model,
         settings,
-        batches=lambda _: [batch] * _STEPS,
+        batches=lambda _, first: [batch] * (_STEPS - first),
         steps=_STEPS,
         objective=Outputs(),
         validate=validate,

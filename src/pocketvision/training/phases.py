@@ -15,7 +15,7 @@ from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
 from pocketvision.training.batch_order import mixed_order
 from pocketvision.training.best_epoch import is_better
-from pocketvision.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketvision.training.checkpoint import PhaseCheckpoints
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective, Validation
@@ -96,8 +96,9 @@ def train_phases(
     inputs: by the cuts of phase_models.cuts_of. from_scratch: everything learns in every phase. others: by phase, networks that
     learn there in its place, all of each; the best network gets its best weights then.
     replan: asked before a phase of gradients that begins, and after each of its epochs; a phase of 0 epochs is left out.
-    With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and a checkpoint is written after every
-    epoch. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and the best weights so far are in place.
+    With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and checkpoints are written (checkpoint.py).
+    on_epoch: told of each state at an epoch's end. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and
+    the best weights so far are in place.
     """
     networks = {each.number: (others or {}).get(each.number, network) for each in phases}
     states: dict[int, State] = {}
@@ -106,8 +107,8 @@ def train_phases(
     for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
         fed, number = inputs[cut], settings.number
         own = networks[number].to(memory_format=torch.channels_last)
-        path = None if checkpoints is None else checkpoints / f"stage{number}" / "checkpoint.safetensors"
-        before = read_checkpoint(path) if path is not None and path.exists() else None
+        kept = None if checkpoints is None else PhaseCheckpoints(checkpoints / f"stage{number}", settings.checkpoints)
+        before = None if kept is None else kept.read()
         if before is None and settings.solver == "gradient":
             settings = replace(settings, epochs=replan(settings, ()))
         if settings.epochs == 0:
@@ -115,9 +116,9 @@ def train_phases(
         size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
         part = part_of(own, settings, from_scratch=from_scratch or own is not network, precision=precision, size=size)
         if before is not None:
-            before = states[number] = extended(before, settings.epochs, settings.patience)
+            before = states[number] = extended(before, settings)
             read_features(own, states[number].features)
-        note = partial(_keep, states, number, path, on_epoch)
+        note = partial(_keep, states, number, kept, on_epoch)
         try:
             if settings.solver == "gradient":
                 _fit(part, fed, entries, validation, objective, seed, before, name_of, note, on_step, replan)
@@ -125,7 +126,7 @@ def train_phases(
                 note(_solve(part, fed, entries, validation, objective))
         except KeyboardInterrupt:
             interrupted = True
-        if number in states:
+        if number in states and states[number].history:
             part.model.load_trained(states[number].best_weights)
             best = _better(best, states, number, own)
         if interrupted:
@@ -141,7 +142,8 @@ def _ended(
         networks[best[0].stage].load_state_dict(best[1])
     for each in networks.values():
         each.eval().requires_grad_(False)
-    return TrainedPhases(states, networks, None if best is None else best[0], interrupted)
+    done = {number: state for number, state in states.items() if state.history}
+    return TrainedPhases(done, networks, None if best is None else best[0], interrupted)
 
 
 def _better(best: Best | None, states: Mapping[int, State], number: int, network: Network) -> Best:
@@ -161,7 +163,7 @@ def _fit(
     seed: int,
     state: State | None,
     name_of: Callable[[int], str],
-    on_epoch: Callable[[State], None],
+    on_state: Callable[[State], None],
     on_step: OnStep,
     replan: Replan,
 ) -> None:
@@ -179,7 +181,7 @@ def _fit(
         depth_of=part.depth_of,
         balance=objective.balance,
         state=state,
-        on_epoch=on_epoch,
+        on_state=on_state,
         on_step=on_step,
         replan=replan,
     )
@@ -219,23 +221,28 @@ def _solve(part: Part, inputs: Inputs, entries: Entries, validation: Entries, ob
 
 
 def _keep(
-    states: dict[int, State], number: int, path: Path | None, on_epoch: Callable[[State], None], state: State
+    states: dict[int, State],
+    number: int,
+    kept: PhaseCheckpoints | None,
+    on_epoch: Callable[[State], None],
+    state: State,
 ) -> None:
     """A new state, in memory and as a checkpoint."""
     states[number] = state
-    if path is not None:
-        write_checkpoint(path, state)
-    on_epoch(state)
+    if kept is not None:
+        kept.write(state)
+    if not state.underway.steps:
+        on_epoch(state)
 
 
 def _batches(
-    inputs: Inputs, part: Part, entries: Entries, objective: Objective, seed: int, epoch: int
+    inputs: Inputs, part: Part, entries: Entries, objective: Objective, seed: int, epoch: int, first: int
 ) -> Iterator[TrainingBatch]:
-    """One epoch's batches in an order drawn from seed, phase and epoch."""
+    """One epoch's batches in an order drawn from seed, phase and epoch, without the first `first`."""
     settings = part.settings
     random = np.random.default_rng([seed, settings.number, epoch])
     order = mixed_order(objective.patterns[entries.samples], random)
-    chosen = [order[rows] for rows in _chunks(len(order), settings.batch, part.learns_statistics)]
+    chosen = [order[rows] for rows in _chunks(len(order), settings.batch, part.learns_statistics)[first:]]
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
         [(samples[i], view_number(replicas[i], epoch, inputs.views(part.names))) for i in indices.tolist()]

@@ -12,6 +12,7 @@ from pocketvision.training.settings import (
     AUGMENTATION,
     MOST_OF_HEADS,
     STEP_SIZE,
+    CheckpointSettings,
     OptimizerSettings,
     Phase,
     PhaseSettings,
@@ -234,6 +235,7 @@ class Recipe:
     loss: LossSettings = field(default_factory=LossSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     decision: DecisionSettings = field(default_factory=DecisionSettings)
+    checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
 
     def __post_init__(self) -> None:
         require_allowed(self)
@@ -324,10 +326,12 @@ class Recipe:
                     views=self.cache.views,
                     batch=step_size.batch,
                     patience=phase.patience,
+                    min_improvement=phase.min_improvement,
                     replanned=phase.replanned or (),
                     optimizer=self.optimizer,
                     schedule=self.schedule,
                     regularisation=self.regularisation,
+                    checkpoints=self.checkpoints,
                 )
                 found.append(settings)
         return found

@@ -61,6 +61,13 @@ class Phase:
         unset="7 of plateau, step, exponential and constant; the others run to their end",
         alias="patience",
     )
+    min_improvement: float = setting(
+        0.0,
+        "How much lower a validation loss must be for patience to begin anew, as a share of the lowest",
+        low=0,
+        high=1,
+        alias="min_improvement",
+    )
     replanned: tuple[float, ...] | None = setting(
         None,
         "Where --minutes changed the epochs on the way: after how many, and what they were until then, in pairs; the schedule's "
@@ -230,6 +237,23 @@ class RegularisationSettings:
 
 
 @dataclass(frozen=True)
+class CheckpointSettings:
+    """What a run keeps to go on from (checkpoint.py)."""
+
+    seconds: float = setting(
+        60.0,
+        "How often a checkpoint is taken within an epoch; there is one after every epoch besides",
+        unit="s",
+        low=0,
+        high=1e9,
+        alias="checkpoint_every",
+    )
+    best: int = setting(
+        0, "How many of a phase's best epochs keep a checkpoint of their own, beside the last", low=0, high=1000
+    )
+
+
+@dataclass(frozen=True)
 class PhaseSettings:
     """A phase as the engine runs it: its number (from 1), its own values, and those of all phases. views: of a picture, that a
     solver reads."""
@@ -243,10 +267,12 @@ class PhaseSettings:
     views: int = 1
     batch: int = 32
     patience: int = 7
+    min_improvement: float = 0.0
     replanned: tuple[float, ...] = ()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     regularisation: RegularisationSettings = RegularisationSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
 
 
 def require_mixable(settings: RegularisationSettings, batch: int) -> None:

@@ -88,8 +88,8 @@ def tune(
     found = {task: kind_of(task, own) for task, own in objective.truth.items()}
     taught = Taught(objective, kinds or {task: found.get(task, task) for task in objective.learners}, asked)
 
-    def fed(epoch: int) -> Iterator[TrainingBatch]:
-        del epoch
+    def fed(epoch: int, first: int) -> Iterator[TrainingBatch]:
+        del epoch, first
         source = iter(batches)
         for step in range(settings.steps):
             batch = next(source, None)

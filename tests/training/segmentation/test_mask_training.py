@@ -174,7 +174,9 @@ def test_another_model_has_the_head_of_its_name_and_the_seed(images: ImageViews)
 
 
 def figures_of(trained: TrainedPhases) -> list[object]:
-    return [replace(record, seconds=0.0, images_per_second=0.0) for record in trained.history]
+    return [
+        replace(record, seconds=0.0, images_per_second=0.0, waiting=0.0, peak_memory=0.0) for record in trained.history
+    ]
 
 
 def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
