@@ -38,12 +38,12 @@ def finished(unbroken: TrainResult, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unbroken.run, tmp_path / "finished"))
 
 
-def interrupted_run(data: Path, run: Path, trackers: str = "") -> TrainResult:
+def interrupted_run(data: Path, run: Path, tracker: str = "") -> TrainResult:
     def interrupt(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.record.stage == 2:
             raise KeyboardInterrupt
 
-    return pocketvision.train(data, out=run, on_event=interrupt, trackers=trackers, **SETTINGS)
+    return pocketvision.train(data, out=run, on_event=interrupt, tracker=tracker, **SETTINGS)
 
 
 def renamed(pictures: Path, folder: Path) -> Path:

@@ -182,7 +182,7 @@ def train(
             ship_hashes=ship_hashes,
             resume=resume,
             minutes=deadline,
-            trackers=tracker or (),
+            tracker=tracker or (),
             lang=lang,
             on_event=display,
             **flat,

@@ -53,7 +53,7 @@ def train(
     ship_hashes: bool = True,
     resume: str | Path | None = None,
     minutes: float | Deadline | None = None,
-    trackers: str | Iterable[str] = (),
+    tracker: str | Iterable[str] = (),
     lang: str = "en",
     on_event: OnEvent = silent,
     **flat: Any,
@@ -72,10 +72,10 @@ def train(
     raised, and `data` and `images`, if they were moved. A finished run that is given no more epochs is left as it is.
     minutes: the time that all of it may take, from now on or from the beginning of a Deadline: views, cut and epochs of the last
     phase are planned for it (docs/training.md), and that plan is in the run's recipe.
-    trackers: tensorboard, mlflow or wandb get its figures, too; a run that goes on keeps its own.
+    tracker: tensorboard, mlflow or wandb get its figures, too; a run that goes on keeps its own.
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
-    given, tracked = [*given_settings(settings or {}), *given_flat(flat)], tracker_names(trackers)
+    given, tracked = [*given_settings(settings or {}), *given_flat(flat)], tracker_names(tracker)
     cache_folder = None if cache_dir is None else Path(cache_dir)
     deadline = Deadline(minutes) if isinstance(minutes, int | float) else minutes
     if resume is not None:
