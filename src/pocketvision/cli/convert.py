@@ -9,6 +9,7 @@ from pocketvision.cli.options import (
     BoxColumns,
     Format,
     GroupColumn,
+    Ignore,
     Images,
     LabelColumn,
     Labels,
@@ -36,6 +37,7 @@ def convert(
     group_column: GroupColumn = "group",
     box_columns: BoxColumns = None,
     images: Images = None,
+    ignore: Ignore = None,
 ) -> None:
     """Write pictures with boxes in another format: COCO, YOLO, Pascal VOC or LabelMe; or with masks: PNG or COCO.
 
@@ -61,6 +63,7 @@ def convert(
         group_column=group_column,
         box_columns=parse_names(box_columns),
         images=images,
+        ignore=ignore,
     )
     for line in written.lines:
         stdout().print(line, soft_wrap=True)

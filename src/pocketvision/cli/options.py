@@ -82,6 +82,12 @@ Images = Annotated[
         rich_help_panel="Tables",
     ),
 ]
+Ignore = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Of masks: the value of pixels that are of no class, beside 255.  [default: none]"
+    ),
+]
 MinPerClass = Annotated[
     int, typer.Option(min=1, help="Leave out classes with fewer images (duplicates and groups count once in training).")
 ]

@@ -13,11 +13,13 @@ _COLUMNS = Columns()
 @dataclass(frozen=True)
 class SourceOptions:
     """How a source is to be read. labels: every class name in index order; None takes those found. columns and images (where
-    relative paths start, None is the table's folder) matter to tables alone."""
+    relative paths start, None is the table's folder) matter to tables alone. ignore: a value of masks' pixels that is of no
+    class."""
 
     labels: tuple[str, ...] | None = None
     columns: Columns = _COLUMNS
     images: Path | None = None
+    ignore: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Origin:
             "labels": options.labels,
             "columns": asdict(options.columns),
             "images": None if options.images is None else str(options.images.absolute()),
+            **({} if options.ignore is None else {"ignore": options.ignore}),
         }
 
     @classmethod
@@ -47,6 +50,7 @@ class Origin:
             labels=None if labels is None else tuple(labels),
             columns=Columns(**{name: _frozen(value) for name, value in values["columns"].items()}),
             images=None if images is None else Path(images),
+            ignore=values.get("ignore"),
         )
         return cls(Path(values["source"]), values["format"], options)
 

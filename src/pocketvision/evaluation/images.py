@@ -32,6 +32,7 @@ def labelled_images(
     *,
     format: str | None,
     images: str | Path | None,
+    ignore: int | None = None,
     min_per_class: int = 1,
     split: str | None,
     usual: str = "test",
@@ -56,6 +57,7 @@ def labelled_images(
             group_column=columns.group,
             box_columns=columns.box,
             images=images,
+            ignore=ignore,
         )
     samples = _labelled(read, bundle.asked_labels, min_per_class, on_event)
     return *_chosen(samples, split, usual, source), source

@@ -21,6 +21,7 @@ from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.tasks.catalog import kind_of, task_named
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import TaskManifest, output_names
+from pocketvision.tasks.segmentation.truth import SEGMENTATION
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.balance import balance_of, fixed_weights
 from pocketvision.training.learner import LearnerOptions, LearnerRow
@@ -170,8 +171,12 @@ def objective_of(
 
 def _options_of(rows: Mapping[str, LearnerRow], learned: ByTask, options: LearnerOptions) -> dict[str, LearnerOptions]:
     """For each task those of the options that it takes. Raises UsageError for one that none takes."""
-    plain = replace(options, loss=LearnerOptions.loss, class_weights="none")
+    plain = replace(options, loss=LearnerOptions.loss, class_weights="none", regions=None, border=None)
     given = {name: getattr(options, name) for name in ("loss", "class_weights")}
+    masks = [task for task, row in rows.items() if row.kind == SEGMENTATION]
+    for name in ("regions", "border"):
+        if not masks and getattr(options, name) is not None:
+            raise UsageError(f"loss.{name} is of losses of masks, and no task here has any. Leave it out.")
     found = dict.fromkeys(rows, plain)
     for name, value in given.items():
         if value == getattr(plain, name):
@@ -185,7 +190,7 @@ def _options_of(rows: Mapping[str, LearnerRow], learned: ByTask, options: Learne
                 refused.append(error)
         if len(refused) == len(rows):
             raise refused[0]
-    return found
+    return found | {task: replace(found[task], regions=options.regions, border=options.border) for task in masks}
 
 
 def calibrated_on(truth: ByTask) -> Calibrate:

@@ -65,11 +65,14 @@ class Learner(Protocol):
 @dataclass(frozen=True)
 class LearnerOptions:
     """What a recipe says about learning: label_smoothing in [0, 1); class_weights as in data/balance.py. loss: one of the
-    kind's, by name; empty takes its own default."""
+    kind's, by name; empty takes its own default. regions, border: of masks, the share of the part of regions, and what borders
+    weigh more; None where nothing is said."""
 
     label_smoothing: float = 0.0
     class_weights: ClassWeights = field(default="none")
     loss: str = ""
+    regions: float | None = None
+    border: float | None = None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,14 @@ class DataSettings:
         unset="all of it, or 512 where masks would be lost in small",
         alias="tile",
     )
+    ignore: int | None = setting(
+        None,
+        "Of masks: the value of pixels that are of no class, beside 255 and what classes.txt calls void",
+        low=0,
+        high=65535,
+        unset="none",
+        alias="ignore",
+    )
     interpolation: str = setting(
         "bilinear",
         "How images are resized, in training and in the bundle",
@@ -169,6 +177,17 @@ class LossSettings:
         "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; segmentation: "
         "cross_entropy_dice, cross_entropy, dice, focal, tversky or border; classification: cross_entropy",
         unset="the first of the kind",
+    )
+    regions: float | None = setting(
+        None,
+        "Of masks: the share of what is of whole regions (dice, tversky) in the sum with what is of pixels; both are "
+        "taken twice, so that 0.5 is their plain sum",
+        low=0,
+        high=1,
+        unset="0.5",
+    )
+    border: float | None = setting(
+        None, "Of masks, with border: how much more a pixel beside a border costs", low=0, high=1000, unset="4"
     )
     weights: str | Mapping[str, float] = setting(
         "equal",

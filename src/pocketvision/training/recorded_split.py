@@ -80,6 +80,7 @@ def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent
         task=settings.task,
         labels=settings.labels,
         images=settings.images,
+        ignore=settings.recipe.data.ignore,
         min_per_class=settings.recipe.data.min_per_class,
         **settings.columns,
     )

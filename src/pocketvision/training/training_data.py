@@ -161,8 +161,9 @@ class TrainingData:
         """What a training on these images minimises. Raises UsageError as objective_of does, and for a single image that would be
         mixed with others."""
         require_mixable(recipe.regularisation, min(recipe.batch or 1, len(self.indices("train"))))
+        own = recipe.loss
         options = LearnerOptions(
-            recipe.regularisation.label_smoothing, recipe.loss.class_weights, recipe.loss.name or ""
+            recipe.regularisation.label_smoothing, own.class_weights, own.name or "", own.regions, own.border
         )
         return objective_of(self.learned, self.indices("train"), options, recipe.loss.weights)
 
@@ -193,7 +194,7 @@ def prepare_data(
     answered: see TrainingData. recorded: the split of a run that goes on, whose images these must be, wherever they lie.
     """
     wanted = recipe.data.group
-    columns = {**columns, **group_column(wanted)}
+    columns = {**columns, **group_column(wanted), "ignore": recipe.data.ignore}
     samples = read_samples(
         data, format=format, task=task, labels=labels, images=images, min_per_class=recipe.data.min_per_class, **columns
     )

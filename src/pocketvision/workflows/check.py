@@ -25,6 +25,7 @@ def check(
     group_column: str = "group",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
+    ignore: int | None = None,
     min_per_class: int = 1,
     max_pixels: int = MAX_PIXELS,
     workers: int = 2,
@@ -37,7 +38,8 @@ def check(
     (picture, truth); the column names matter to tables alone, box_columns are four, of left, top, right and bottom. paths: in
     its place, files or pictures (data/sources/in_memory.py); labels then has the class of each. labels: every class name in
     index order; None takes those found. format, task: as what the data is read; None finds out. images: where a table's
-    relative paths start; None is its folder. min_per_class: classes with fewer are left out. max_pixels: larger images count as
+    relative paths start; None is its folder. ignore: the value of masks' pixels that are of no
+    class. min_per_class: classes with fewer are left out. max_pixels: larger images count as
     unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the `train` extra).
     on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a training. Raises
     UsageError when `data` is no such source.
@@ -57,6 +59,7 @@ def check(
             group_column=group_column,
             box_columns=box_columns,
             images=images,
+            ignore=ignore,
             min_per_class=min_per_class,
         )
     found = audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)

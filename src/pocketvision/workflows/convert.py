@@ -23,13 +23,15 @@ def convert(
     group_column: str = "group",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
+    ignore: int | None = None,
 ) -> Written | WrittenMasks:
     """Write the boxes of `data` as the format `to` (coco, yolo, voc, labelme), or its masks (png, coco), with copies of the
     pictures, into the new folder `out`.
 
     task: detection or segmentation; None takes what `to` or `format` says, else boxes. format: as what the data is read; None
     finds out. labels: every class name in index order; None takes those found. The columns matter to tables alone; box_columns
-    are four, of left, top, right and bottom. images: where the pictures are. The result tells what was written, and in `lines`
+    are four, of left, top, right and bottom. images: where the pictures are. ignore: the value of masks' pixels that are of
+    no class. The result tells what was written, and in `lines`
     how the data was understood, what was wrong in it and what the format can not say.
 
     Raises UsageError for data without boxes or masks, a format that is none, and a folder that holds anything.
@@ -46,5 +48,6 @@ def convert(
         group_column=group_column,
         box_columns=box_columns,
         images=images,
+        ignore=ignore,
     )
     return write_truth(samples, kind, to, Path(out))

@@ -43,6 +43,7 @@ def evaluate(
     group_column: str = "group",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
+    ignore: int | None = None,
     min_per_class: int = 1,
     batch: int | None = None,
     workers: int | None = None,
@@ -65,7 +66,8 @@ def evaluate(
     classes they may be WordNet ids. paths, labels: in its place, files or pictures and the class of each; with a data set, labels
     are its class names. format: a name of SOURCES, None finds out. box_columns: left, top, right, bottom of a table of
     boxes. images: where a table's relative paths start; None is its
-    folder. min_per_class: classes of `data` with fewer images are left out, which is noted; they may be ones that the bundle does
+    folder. ignore: the value of masks' pixels that are of no class.
+    min_per_class: classes of `data` with fewer images are left out, which is noted; they may be ones that the bundle does
     not know.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
     hashes of its training's images.
@@ -96,6 +98,7 @@ def evaluate(
         columns,
         format=format,
         images=images,
+        ignore=ignore,
         min_per_class=min_per_class,
         split=split,
         on_event=on_event,

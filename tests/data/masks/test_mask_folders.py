@@ -373,3 +373,36 @@ def test_a_table_of_pairs_has_splits_and_groups(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("what,mask\nimages/0.png,masks/0.png\n")
     with pytest.raises(UsageError, match="--path-column"):
         read_samples(tmp_path / "pairs.csv")
+
+
+def test_a_value_is_said_to_be_of_no_class(tmp_path: Path) -> None:
+    """In greys, in palettes and in two classes; the classes that are left keep their places."""
+    plain(tmp_path)
+    for number in range(4):
+        mask = np.where(values(number) == 0, 250, values(number) - 1).astype(np.uint8)
+        masked(tmp_path / f"masks/{number}.png", mask)
+    read = read_samples(tmp_path, ignore=250)
+    assert truth_of(read).class_names == ("background", "foreground") and kinds(read) == {}
+    assert (truth_of(read).mask(1) == np.where(values(1) == 0, NOTHING, values(1) - 1)).all()
+    assert truth_of(read).pixels[1].tolist() == [(values(1) == place).sum() for place in (1, 2, 0)]
+    assert "Pixels of the value 250 are of no class: neither learned nor measured." in read.reading
+    assert read.origin is not None and type(read.origin).from_dict(read.origin.to_dict()) == read.origin
+    assert truth_of(read_samples(tmp_path)).mask(1).tolist() != truth_of(read).mask(1).tolist()
+    (tmp_path / "classes.txt").write_text("0 road\n1 tree\n250 sky\n")
+    assert truth_of(read_samples(tmp_path, ignore=250)).class_names == ("road", "tree")
+    said = read_samples(tmp_path, ignore=7).reading
+    assert "Pixels of the value 7 are of no class: but no mask has any." in said
+    with pytest.raises(UsageError, match="expected 0 to 65,535"):
+        read_samples(tmp_path, ignore=-1)
+
+
+def test_a_value_of_no_class_is_for_values(tmp_path: Path) -> None:
+    plain(tmp_path / "a", count=2)
+    colours = np.array([[0, 0, 0], [128, 64, 128], [0, 250, 0]], np.uint8)
+    for number in range(2):
+        masked(tmp_path / f"a/masks/{number}.png", colours[values(number)])
+    (tmp_path / "a/classes.txt").write_text("sky 0 0 0\nroad 128 64 128\ntree 0 250 0\n")
+    with pytest.raises(UsageError, match=r"the masks are in colours.*`void 0 0 0`"):
+        read_samples(tmp_path / "a", ignore=2)
+    with pytest.raises(UsageError, match="read as image-folder, has no files of masks"):
+        read_samples(tmp_path, format="image-folder", ignore=2)

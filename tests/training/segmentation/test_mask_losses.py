@@ -9,7 +9,9 @@ import torch
 
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import Placement
+from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.tasks.segmentation.truth import NOTHING, MaskLabels
+from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.learners import learner_named
 from pocketvision.training.mixing import Mix
@@ -22,6 +24,7 @@ from pocketvision.training.segmentation.losses import (
     cross_entropy,
     dice,
     focal,
+    parts_of,
     tversky,
 )
 
@@ -114,6 +117,36 @@ def test_every_loss_is_a_direct_count(weights: list[float] | None) -> None:
         assert loss(said, targets, given).item() == pytest.approx(value, rel=1e-5), loss
     parts = [part(said, targets, given).item() for part in LOSSES["cross_entropy_dice"].values()]
     assert sum(parts) == pytest.approx(asked[cross_entropy] + asked[dice], rel=1e-5)
+
+
+def test_the_share_of_regions_by_hand() -> None:
+    """Three quarters: half of the pixels' part and one and a half of the regions'; class weights in both."""
+    for weights in (None, torch.tensor([1.0, 3.0])):
+        parts = {
+            name: part(SAID, TARGETS, weights).item() for name, part in parts_of("cross_entropy_dice", 0.75).items()
+        }
+        pixels, regions = cross_entropy(SAID, TARGETS, weights).item(), dice(SAID, TARGETS, weights).item()
+        assert parts == pytest.approx({"cross_entropy": 0.5 * pixels, "dice": 1.5 * regions})
+    alone = {share: made(regions=share).parts for share in (0, 0.5, 1)}
+    assert [[part.share for part in parts.values()] for parts in alone.values()] == [[2, 0], [1, 1], [0, 2]]
+    assert [part.share for part in parts_of("cross_entropy").values()] == [1]
+    with pytest.raises(UsageError, match="the loss dice has one"):
+        made(loss="dice", regions=0.3)
+
+
+def test_what_borders_cost_is_a_setting() -> None:
+    """One pixel of three beside the border of the two classes on either side, and one of no class."""
+    found = parts_of("border", edge=1.0)["border"](SAID, TARGETS, None).item()
+    losses = [-math.log(0.9), -math.log(0.6), -math.log(0.8)]
+    assert found == pytest.approx((losses[0] + 2 * losses[1] + 2 * losses[2]) / 5)
+    assert parts_of("border")["border"](SAID, TARGETS, None) == border(SAID, TARGETS, None)
+    with pytest.raises(UsageError, match=r"Add loss\.name=border"):
+        made(border=2.0)
+    with pytest.raises(UsageError, match="no task here has any"):
+        objective_of({"number": NumberLabels(np.array([1.0, 2.0]))}, options=LearnerOptions(regions=0.5))
+    both = {"number": NumberLabels(np.array([1.0] * 4)), "segmentation": truth()}
+    masks = objective_of(both, options=LearnerOptions(regions=0.25)).learners["segmentation"]
+    assert isinstance(masks, MaskLearner) and [part.share for part in masks.parts.values()] == [1.5, 0.5]
 
 
 def test_a_class_that_is_not_there_is_left_out() -> None:

@@ -25,7 +25,8 @@ _NAMED = 8
 class Encoding:
     """names: of the classes, by number. greys: (65536) numbers of values, NOTHING for none. colours: by code. blended: (65536)
     values that are taken for a neighbour, or for nothing, because smoothing made them. reading: sentences about how the values
-    were understood. stretched: whether 0 and 255 are the two classes. void: values that are known to be of no class."""
+    were understood. stretched: whether 0 and 255 are the two classes. void: values that are known to be of no class.
+    ignored: the value that a person said to be of none."""
 
     names: tuple[str, ...]
     greys: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Encoding:
     reading: tuple[str, ...] = ()
     stretched: bool = False
     void: tuple[int, ...] = ()
+    ignored: int | None = None
 
     @cached_property
     def _known(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -42,6 +44,10 @@ class Encoding:
 
     def numbers(self, codes: NDArray[np.integer], form: int, palette: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         """(…) class numbers of codes (…) of a form (survey.py)."""
+        numbers = self._numbers(codes, form, palette)
+        return numbers if self.ignored is None or form == COLOUR else np.where(codes == self.ignored, NOTHING, numbers)
+
+    def _numbers(self, codes: NDArray[np.integer], form: int, palette: NDArray[np.int64] | None) -> NDArray[np.uint8]:
         if form == PALETTE and palette is not None and self.colours:
             table = np.full(256, NOTHING, np.uint8)
             table[: len(palette)] = self._of_colours(palette)
@@ -58,12 +64,17 @@ class Encoding:
         if form == COLOUR:
             exact = np.isin(codes, self._known[0])
             return np.asarray(~exact & (self._of_colours(codes) != NOTHING), np.bool_)
-        return self.blended[codes]
+        meant: NDArray[np.bool_] = codes != (-1 if self.ignored is None else self.ignored)
+        return np.asarray(self.blended[codes] & meant, np.bool_)
 
     def is_void(self, codes: NDArray[np.int64], form: int) -> NDArray[np.bool_]:
         """(k) of a mask's codes (k), those that are known to be of no class."""
-        known = [code for code, number in self.colours.items() if number == NOTHING] if form == COLOUR else [*self.void]
+        known = [code for code, number in self.colours.items() if number == NOTHING] if form == COLOUR else self._void
         return np.isin(codes, known)
+
+    @property
+    def _void(self) -> list[int]:
+        return [*self.void, *(() if self.ignored is None else (self.ignored,))]
 
     def _of_colours(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Of different codes, the nearest class's where it is near."""

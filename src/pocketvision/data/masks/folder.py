@@ -1,7 +1,7 @@
 """Samples from images and mask files: every mask looked at once, its size compared with its image's, its values understood."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from pocketvision.data.masks.encoding import Encoding, encoding_of
 from pocketvision.data.masks.files import MaskFiles
 from pocketvision.data.masks.pairing import Pairs
 from pocketvision.data.masks.problems import MASK_PROBLEMS
-from pocketvision.data.masks.survey import MaskFacts, facts_of
+from pocketvision.data.masks.survey import COLOUR, MaskFacts, facts_of
 from pocketvision.data.samples import Samples
 from pocketvision.errors import ImageError, UsageError
 from pocketvision.prefetch import prefetch
@@ -35,7 +35,7 @@ _BLENDED = 0.0005
 @dataclass(frozen=True)
 class Masked:
     """What was found of a source. where: it, for messages. table: what its classes are called; encoding: given where the format
-    says what values stand for. groups: of the pairs, empty texts for none."""
+    says what values stand for. groups: of the pairs, empty texts for none. ignore: the value of no class, beside 255."""
 
     where: Path
     root: Path
@@ -45,6 +45,7 @@ class Masked:
     labels: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
+    ignore: int | None = None
 
 
 def samples_of(masked: Masked, counter: LeftOutCounter) -> Samples:
@@ -64,7 +65,7 @@ def samples_of(masked: Masked, counter: LeftOutCounter) -> Samples:
     if not kept:
         raise _nothing(masked, problems)
     known = [each for place in kept if (each := facts[place]) is not None]
-    encoding = masked.encoding or encoding_of(known, masked.table, masked.labels, str(masked.where))
+    encoding, ignoring = _encoding(masked, known)
     _note_values(masked, encoding, kept, known, problems)
     masks = MaskFiles(masked.root, tuple(pairs.pairs[place].mask for place in kept), turns[kept], encoding)
     truth = _ordered(_truth(masks, encoding, known), masked, problems)
@@ -76,9 +77,27 @@ def samples_of(masked: Masked, counter: LeftOutCounter) -> Samples:
         groups=_groups([masked.groups[place] for place in kept]) if masked.groups else None,
         splits=splits,
         left_out=tuple(each for each in counter.result() if each.reason not in _USUAL),
-        reading=(*masked.reading, *encoding.reading, *reading),
+        reading=(*masked.reading, *encoding.reading, *ignoring, *reading),
         found=problems.findings(),
     )
+
+
+def _encoding(masked: Masked, known: Sequence[MaskFacts]) -> tuple[Encoding, tuple[str, ...]]:
+    """What the values stand for, and a sentence where one of them was said to be of no class. Raises UsageError for a value
+    that masks in colours can not have."""
+    ignored = masked.ignore
+    left = known if ignored is None else [each.without(ignored) for each in known]
+    encoding = masked.encoding or encoding_of(left, masked.table, masked.labels, str(masked.where))
+    if ignored is None:
+        return encoding, ()
+    if all(each.form == COLOUR for each in known):
+        raise UsageError(
+            f"{masked.where}: the value {ignored} is to be of no class, and the masks are in colours. Name that colour in "
+            "classes.txt instead, as in `void 0 0 0`."
+        )
+    pixels = sum(int(each.counts[each.codes == ignored].sum()) for each in known if each.form != COLOUR)
+    said = "neither learned nor measured" if pixels else "but no mask has any"
+    return replace(encoding, ignored=ignored), (f"Pixels of the value {ignored} are of no class: {said}.",)
 
 
 def _surveyed(masked: Masked, problems: Problems) -> list[MaskFacts | None]:

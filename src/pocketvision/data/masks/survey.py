@@ -1,6 +1,6 @@
 """One look at every mask: which values and colours it has, how often, and how large it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,11 @@ class MaskFacts:
     palette: NDArray[np.int64] | None
     lossy: bool
     digest: NDArray[np.uint8]
+
+    def without(self, value: int) -> "MaskFacts":
+        """But for the pixels of a value; colours have none."""
+        kept = self.codes != value if self.form != COLOUR else np.ones(len(self.codes), np.bool_)
+        return replace(self, codes=self.codes[kept], counts=self.counts[kept])
 
 
 def facts_of(file: Path) -> MaskFacts:

@@ -39,6 +39,7 @@ from pocketvision.printable import quoted
 from pocketvision.tasks.catalog import GROUP as TASKS_GROUP
 from pocketvision.tasks.catalog import TASKS, kind_of
 from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.tasks.segmentation.truth import MOST_VALUE
 
 GROUP = "pocketvision.sources"
 
@@ -49,6 +50,8 @@ def _read_split_overlay(table: Path, options: SourceOptions) -> Samples:
     origin, class_names = read_origin(table)
     if options.images is not None:
         origin = replace(origin, options=replace(origin.options, images=options.images))
+    if options.ignore is not None:
+        origin = replace(origin, options=replace(origin.options, ignore=options.ignore))
     return over_source(table, _read(origin), class_names, options.labels)
 
 
@@ -94,6 +97,7 @@ SOURCES: dict[str, Source] = {
         kinds=(),
         read=_read_split_overlay,
         names_files=True,
+        has_values=True,
     ),
 }
 
@@ -110,6 +114,7 @@ def read_samples(
     group_column: str = "group",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
+    ignore: int | None = None,
     min_per_class: int = 1,
 ) -> Samples:
     """Index the images with their truth at `path`; no image is opened.
@@ -118,7 +123,7 @@ def read_samples(
     kind of task, if there is one. labels: every class name in index order; None takes the names found, in natural order. The
     column names matter to tables alone; box_columns are four, of left, top, right and bottom, and say that it is a table of
     boxes; none finds them. images: where the pictures are that a source names by paths; None is the table's folder, or where
-    the format has them.
+    the format has them. ignore: a value of masks' pixels that is of no class, beside 255.
     min_per_class: classes with fewer images are left out, which is noted.
 
     Raises UsageError for a path that is absent, empty, of no or of several formats, for images without any truth, and for
@@ -137,17 +142,32 @@ def read_samples(
             f"--images {images} says where the paths of a table start, and {place} is a {what}. "
             "Leave it out, or name the table or the annotations."
         )
+    _require_values(ignore, name, place)
     if isinstance(labels, str):
         raise UsageError(f"The labels are one text, {quoted(labels)}; expected a list with every class name.")
     options = SourceOptions(
         labels=None if labels is None else tuple(labels),
         columns=Columns(path_column, label_column, split_column, group_column, box=box),
         images=None if images is None else Path(images),
+        ignore=ignore,
     )
     samples = _read(Origin(place, name, options))
     if task is not None and not any(task in (own, kind_of(own, each)) for own, each in samples.truth.items()):
         raise UsageError(f"{place}, read as {name}, has the truth of {', '.join(samples.truth)}, and none of {task}.")
     return without_small_classes(replace(samples, reading=(*said, *samples.reading)), min_per_class)
+
+
+def _require_values(ignore: int | None, format: str, place: Path) -> None:
+    """Raise UsageError for a value of no class that no pixel has, and where there are no masks whose pixels have values."""
+    if ignore is None:
+        return
+    if not 0 <= ignore <= MOST_VALUE:
+        raise UsageError(f"The value of no class is {ignore}; expected 0 to {MOST_VALUE:,}.")
+    if not _row(format).has_values:
+        raise UsageError(
+            f"The value {ignore} is to be of no class, and {place}, read as {format}, has no files of masks whose pixels have "
+            "values. Leave it out (--ignore, data.ignore)."
+        )
 
 
 def _existing(place: Path) -> Path:

@@ -80,7 +80,10 @@ def read(path: Path, options: SourceOptions) -> Samples:
             pairs.append(Pair(image, mask, -1 if number is None else number))
     reading = ("The 19 classes of Cityscapes that are evaluated; the test split has no published masks.",)
     whole = Pairs(tuple(pairs), tuple(without))
-    return samples_of(Masked(path, base, whole, encoding=_ENCODING, labels=options.labels, reading=reading), counter)
+    masked = Masked(
+        path, base, whole, encoding=_ENCODING, labels=options.labels, reading=reading, ignore=options.ignore
+    )
+    return samples_of(masked, counter)
 
 
 def _masks_of(base: Path, folder: str, stem: str, masks: str) -> Iterator[str]:
@@ -103,4 +106,5 @@ CITYSCAPES = Source(
     evidence=lambda path: OWN_FILE if place_of(path) is not None else None,
     kinds=(SEGMENTATION,),
     read=read,
+    has_values=True,
 )

@@ -26,7 +26,9 @@ def read(path: Path, options: SourceOptions) -> Samples:
     folders += [folder.parent for folder in folders[1:]]
     table = class_table(list(dict.fromkeys(folders)))
     reading = () if table is None else (f"Classes from {table.file.name}.",)
-    return samples_of(Masked(path, path, pairs, table, labels=options.labels, reading=reading), counter)
+    return samples_of(
+        Masked(path, path, pairs, table, labels=options.labels, reading=reading, ignore=options.ignore), counter
+    )
 
 
 def _above(path: str) -> str:
@@ -38,4 +40,5 @@ MASK_FOLDER = Source(
     evidence=lambda path: LAYOUT if is_folder_of_pairs(path) else None,
     kinds=(SEGMENTATION,),
     read=read,
+    has_values=True,
 )

@@ -77,7 +77,8 @@ def read(path: Path, options: SourceOptions) -> Samples:
     )
     folders = dict.fromkeys([path.parent, root, *(root / each.mask.rpartition("/")[0] for each in found.pairs)])
     groups = tuple(group for _, _, group in pairs.values())
-    masked = Masked(path, root, found, class_table([*folders]), labels=options.labels, groups=groups)
+    table = class_table([*folders])
+    masked = Masked(path, root, found, table, labels=options.labels, groups=groups, ignore=options.ignore)
     return samples_of(masked, counter)
 
 
@@ -111,4 +112,5 @@ MASK_TABLE = Source(
     kinds=(SEGMENTATION,),
     read=read,
     names_files=True,
+    has_values=True,
 )

@@ -24,6 +24,7 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.printable import quoted
 from pocketvision.tasks.catalog import is_kind, kind_of
 from pocketvision.tasks.manifest import is_task_name
+from pocketvision.tasks.segmentation.truth import MOST_VALUE
 
 FILE = "pocketvision.toml"
 NAME = "several-tasks"
@@ -33,7 +34,7 @@ _ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 
 _TEXTS = ("source", "kind", "format", "images", "path_column", "label_column", "split_column", "group_column")
 _LISTS = ("labels", "box_columns")
-_KEYS = (*_TEXTS, *_LISTS, "weight")
+_KEYS = (*_TEXTS, *_LISTS, "weight", "ignore")
 
 ReadSource = Callable[..., Samples]
 """read_samples of the catalog, which this file is a row of."""
@@ -101,6 +102,8 @@ def require_task_name(name: str, where: str) -> None:
 def _require_typed(where: str, key: str, value: Any) -> None:
     if key == "weight":
         fits, expected = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0, "0 or more"
+    elif key == "ignore":
+        fits, expected = type(value) is int and 0 <= value <= MOST_VALUE, f"a whole number up to {MOST_VALUE}"
     elif key in _LISTS:
         fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
         expected = "a list of texts"
@@ -161,6 +164,11 @@ def read(path: Path, options: SourceOptions, read_source: ReadSource) -> Samples
     file = tasks_file(path)
     if file is None:
         raise UsageError(f"{path} holds no {FILE}, which names its tasks. Write one, or name another format.")
+    if options.ignore is not None:
+        raise UsageError(
+            f"The value {options.ignore} of no class is of one task's masks, and {file} names several tasks. Write it there: "
+            f"ignore = {options.ignore}."
+        )
     if options.labels is not None:
         raise UsageError(f"--labels are of one task, and {file} names several. Write them there: labels = [...].")
     parts = {each.name: _of_task(file, each, options, read_source) for each in read_tasks(file)}
@@ -218,4 +226,5 @@ def source_of(read_source: ReadSource) -> Source:
         kinds=(),
         read=lambda path, options: read(path, options, read_source),
         names_files=True,
+        has_values=True,
     )

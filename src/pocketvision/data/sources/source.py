@@ -20,6 +20,7 @@ class Source:
     expects: what it is, for messages. evidence: looks at an existing path, and says how specific it is as one of this format, or
     None. kinds: of tasks whose truth it gives; none where that is known only once it is read. read: raises UsageError for what
     does not hold together. names_files: whether its content names the images by paths, so that it matters where they start.
+    has_values: whether masks are files, whose values a person may say to be of no class.
     """
 
     expects: str
@@ -27,3 +28,4 @@ class Source:
     kinds: tuple[str, ...]
     read: Callable[[Path, SourceOptions], Samples]
     names_files: bool = False
+    has_values: bool = False

@@ -25,6 +25,9 @@ NOTHING = 255
 
 MOST_CLASSES = NOTHING
 
+MOST_VALUE = 65535
+"""That a pixel of a mask's file may have."""
+
 DIGEST_BYTES = 16
 
 AT_ONCE = 1_000_000

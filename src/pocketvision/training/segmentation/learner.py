@@ -1,7 +1,7 @@
 """Learning masks: a loss of pixels and one of regions, at the stride of the logits; measured in the images' own pixels."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from pocketvision.tasks.segmentation.record import LEVELS, confusion, levels_of
 from pocketvision.tasks.segmentation.truth import SEGMENTATION, Mask, MaskLabels, moved, resized
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix, Mosaic
-from pocketvision.training.segmentation.losses import LOSSES
+from pocketvision.training.segmentation.losses import LOSSES, Part, parts_of
 from pocketvision.training.settings import Phase, StepSize
 from pocketvision.training.soft_classes import divergence
 
@@ -87,10 +87,10 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class MaskLearner:
-    """Reads `logits` (N, classes, h, w). loss_name: of LOSSES. weights: (classes) of the loss; None for none."""
+    """Reads `logits` (N, classes, h, w). parts: of the loss, by name. weights: (classes) of the loss; None for none."""
 
     class_names: tuple[str, ...]
-    loss_name: str
+    parts: Mapping[str, Part]
     weights: Tensor | None = None
     kept: KeptMasks = field(default_factory=KeptMasks)
 
@@ -98,10 +98,10 @@ class MaskLearner:
         return Targets(truth, rows, placements)
 
     def loss(self, outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-        """The parts of LOSSES."""
+        """The parts by name."""
         logits = outputs["logits"].float()
         masks = self.masks(logits, targets)
-        return {name: part(logits, masks, self.weights) for name, part in LOSSES[self.loss_name].items()}
+        return {name: part(logits, masks, self.weights) for name, part in self.parts.items()}
 
     def right(self, outputs: Outputs, targets: Targets) -> tuple[int, int]:
         """Cells of the output."""
@@ -170,13 +170,13 @@ def _make(options: LearnerOptions, truth: MaskLabels) -> MaskLearner:
     name = options.loss or next(iter(LOSSES))
     if name not in LOSSES:
         raise unknown_name("loss for masks", name, LOSSES)
-    weights = None
+    parts, weights = parts_of(name, options.regions, options.border), None
     if options.class_weights != "none":
         found = class_weights(truth.pixel_counts(), truth.class_names, options.class_weights)
         if options.class_weights == "balanced":
             found = np.clip(found, 1 / MOST_WEIGHT, MOST_WEIGHT)
         weights = torch.from_numpy(found.astype(np.float32))
-    return MaskLearner(truth.class_names, name, weights)
+    return MaskLearner(truth.class_names, parts, weights)
 
 
 def _input_size(truth: MaskLabels, sizes: NDArray[np.integer]) -> tuple[int, str]:

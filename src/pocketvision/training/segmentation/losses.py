@@ -5,15 +5,29 @@ Each gives one number; what is of no class counts nowhere, and a batch without a
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pocketvision.errors import UsageError
 from pocketvision.tasks.segmentation.truth import NOTHING
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Of logits, targets, and weights (classes) of the classes, None for none."""
+
+
+class Part(NamedTuple):
+    """What a loss counts in the sum."""
+
+    loss: Loss
+    share: float
+
+    def __call__(self, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Its share of it."""
+        return self.share * self.loss(logits, targets, weights)
+
 
 FOCUS = 2.0
 """The exponent of the focal loss (Lin et al. 2017)."""
@@ -36,10 +50,10 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     return _weighed(entropy * (1 - torch.exp(-entropy)) ** FOCUS, targets, weights)
 
 
-def border(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Cross-entropy with more weight beside borders."""
+def border(logits: Tensor, targets: Tensor, weights: Tensor | None, *, more: float = EDGE) -> Tensor:
+    """Cross-entropy with `more` weight beside borders, in addition to a pixel's own."""
     entropy = F.cross_entropy(logits, targets, reduction="none", ignore_index=NOTHING)
-    return _weighed(entropy, targets, weights, 1 + EDGE * beside_borders(targets).to(logits.dtype))
+    return _weighed(entropy, targets, weights, 1 + more * beside_borders(targets).to(logits.dtype))
 
 
 def dice(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
@@ -91,4 +105,25 @@ LOSSES: dict[str, dict[str, Loss]] = {
     "tversky": {"cross_entropy": cross_entropy, "tversky": partial(tversky)},
     "border": {"border": border, "dice": dice},
 }
-"""The parts of each by name; their sum is minimised. The first is the default."""
+"""The parts of each by name, that of pixels before that of regions; their sum is minimised. The first is the default."""
+
+
+def parts_of(name: str, regions: float | None = None, edge: float | None = None) -> dict[str, Part]:
+    """Those of a loss of LOSSES. regions: in [0, 1], the share of the part of regions, None for a half; edge: what a pixel beside
+    a border costs more, None for EDGE.
+
+    Raises UsageError for a share of a loss that has one part, and for borders where none are weighed.
+    """
+    losses = dict(LOSSES[name])
+    if regions is not None and len(losses) < 2:
+        raise UsageError(
+            f"loss.regions is the share of one of two parts, and the loss {name} has one. Take one with two: "
+            f"{', '.join(each for each, parts in LOSSES.items() if len(parts) > 1)}."
+        )
+    if edge is not None and "border" not in losses:
+        raise UsageError(f"loss.border weighs borders, and the loss {name} does not. Add loss.name=border.")
+    if edge is not None:
+        losses["border"] = partial(border, more=edge)
+    share = 0.5 if regions is None else regions
+    shares = (2 * (1 - share), 2 * share) if len(losses) == 2 else (1.0,)
+    return {each: Part(loss, own) for own, (each, loss) in zip(shares, losses.items(), strict=True)}

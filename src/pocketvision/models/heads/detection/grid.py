@@ -159,7 +159,7 @@ def _cells(level: Tensor, stride: int) -> Tensor:
         x.expand(height, width),
         y[:, None].expand(height, width),
     )  # repeats would fix the size in an exported graph
-    return torch.stack([across, down, torch.full_like(across, stride)], dim=-1).flatten(0, 1)[None]
+    return torch.stack([across, down, torch.full_like(across, float(stride))], dim=-1).flatten(0, 1)[None]
 
 
 def _build(*, extra: int = 0, shared: bool = False, one_to_one: bool = False) -> Build:

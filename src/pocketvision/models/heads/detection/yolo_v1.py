@@ -84,7 +84,9 @@ def boxes_of(cells: Tensor, sides: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     corners = torch.stack([across, down], dim=-1)[:, :, None].to(cells.dtype)
     grid = torch.tensor([width, height], dtype=cells.dtype, device=cells.device)
     size = sides[:, None, None, None]
-    centres, halves = (said[..., :2] + corners) / grid * size, said[..., 2:4].square() / 2 * size
+    rooted = said[..., 2:4]
+    # A product: LiteRT has no power.
+    centres, halves = (said[..., :2] + corners) / grid * size, rooted * rooted / 2 * size
     return torch.cat([centres - halves, centres + halves], dim=-1), said[..., 4], cells[..., BOXES * 5 :]
 
 
