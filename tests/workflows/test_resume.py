@@ -38,12 +38,12 @@ def finished(unbroken: TrainResult, tmp_path: Path) -> Path:
     return Path(shutil.copytree(unbroken.run, tmp_path / "finished"))
 
 
-def interrupted_run(data: Path, run: Path) -> TrainResult:
+def interrupted_run(data: Path, run: Path, tracker: str = "") -> TrainResult:
     def interrupt(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.record.stage == 2:
             raise KeyboardInterrupt
 
-    return pocketvision.train(data, out=run, on_event=interrupt, **SETTINGS)
+    return pocketvision.train(data, out=run, on_event=interrupt, tracker=tracker, **SETTINGS)
 
 
 def renamed(pictures: Path, folder: Path) -> Path:
@@ -136,10 +136,17 @@ def test_more_epochs_that_could_not_begin_or_end_are_not_taken_for_done(finished
 
 @pytest.mark.slow
 def test_a_run_that_was_moved_itself_goes_on(pictures: Path, tmp_path: Path) -> None:
-    interrupted_run(pictures, tmp_path / "run")
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    interrupted_run(pictures, tmp_path / "run", "tensorboard")
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     result = pocketvision.train(resume=tmp_path / "elsewhere")
     assert result.run == tmp_path / "elsewhere" and not result.interrupted and len(result.history) == 3
+    read = events.EventAccumulator(str(result.run / "tensorboard"))  # the run has kept its tracker
+    read.Reload()
+    told = [
+        (f"phase{stage}", each.step, each.value) for stage in (1, 2) for each in read.Scalars(f"phase{stage}/val_loss")
+    ]
+    assert told == [(f"phase{each.stage}", each.epoch, pytest.approx(each.val_loss)) for each in result.history]
 
 
 def test_more_epochs_keep_the_bundle_that_was_exported(finished: Path) -> None:

@@ -118,6 +118,14 @@ def train(
     box_columns: BoxColumns = None,
     images: Images = None,
     positive: Positive = None,
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            help="Where its figures go besides its own files: tensorboard, mlflow, wandb; several with commas. A run that goes "
+            "on keeps its own.",
+            metavar="NAMES",
+        ),
+    ] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep the trunk cache here, for further runs.")] = None,
     ship_hashes: Annotated[
         bool,
@@ -174,6 +182,7 @@ def train(
             ship_hashes=ship_hashes,
             resume=resume,
             minutes=deadline,
+            tracker=tracker or (),
             lang=lang,
             on_event=display,
             **flat,

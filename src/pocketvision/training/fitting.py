@@ -22,9 +22,11 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
-from pocketvision.training.setting_values import changed
+from pocketvision.training.setting import said as written
+from pocketvision.training.setting_values import changed, values_of
 from pocketvision.training.starting import others_of
 from pocketvision.training.tiled_data import in_tiles
+from pocketvision.training.tracking import Tracking
 from pocketvision.training.training_data import TrainingData
 
 # What an epoch costs a picture, in passes of a view through the frozen network, until it is measured.
@@ -165,7 +167,9 @@ def fit_run(
     replan: Replan = as_planned
     if deadline is not None:
         inputs, replan = _planned(fitting, inputs, deadline, pace)
-    trained = _train(fitting, inputs, replan)
+    with Tracking(run.folder, settings.trackers) as tracking:
+        tracking.start({path: written(each) for path, each in values_of(fitting.recipe).items()}, log.note)
+        trained = _train(fitting, inputs, replan, tracking)
     return trained, fitting.settings, time.perf_counter() - started
 
 
@@ -214,12 +218,13 @@ def _planned(
     return inputs, keeper.replan
 
 
-def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan) -> TrainedPhases:
+def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, tracking: Tracking) -> TrainedPhases:
     recipe, data, log = fitting.recipe, fitting.data, fitting.log
 
     def report(state: State) -> None:
         record = state.history[-1]
         epochs = fitting.recipe.phases[record.stage - 1].epochs
+        tracking.epoch(record)
         log(EpochEnded(record, epochs or 1, best=state.best_epoch == record.epoch))
 
     return train_phases(

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ class RunFolder:
 class RunSettings:
     """What a run was started with, so that it can be resumed: `run.json`, and beside it the recipe. data: absolute; in the files,
     what lies inside the run is relative to it, so that the run may be moved. columns: of read_samples. minutes: what it is
-    still to be planned for; a plan that was made is in the recipe. add_to: the bundle that heads are added to, absolute."""
+    still to be planned for; a plan that was made is in the recipe. add_to: the bundle that heads are added to, absolute.
+    trackers: names (trackers.py)."""
 
     data: str
     columns: dict[str, Any]
@@ -124,6 +125,7 @@ class RunSettings:
     task: str | None = None
     minutes: float | None = None
     add_to: str | None = None
+    trackers: list[str] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
     def write(self, run: RunFolder) -> None:

@@ -22,6 +22,7 @@ from pocketvision.training.recorded_split import require_same_images
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.training.setting_aliases import given_flat, with_aliases
 from pocketvision.training.setting_values import Given, applied, changed, given_settings
+from pocketvision.training.trackers import tracker_names
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
@@ -52,6 +53,7 @@ def train(
     ship_hashes: bool = True,
     resume: str | Path | None = None,
     minutes: float | Deadline | None = None,
+    tracker: str | Iterable[str] = (),
     lang: str = "en",
     on_event: OnEvent = silent,
     **flat: Any,
@@ -70,9 +72,10 @@ def train(
     raised, and `data` and `images`, if they were moved. A finished run that is given no more epochs is left as it is.
     minutes: the time that all of it may take, from now on or from the beginning of a Deadline: views, cut and epochs of the last
     phase are planned for it (docs/training.md), and that plan is in the run's recipe.
+    tracker: tensorboard, mlflow or wandb get its figures, too; a run that goes on keeps its own.
     Raises UsageError for wrong use, TrainingError, AgreementError; KeyboardInterrupt only before the first epoch is done.
     """
-    given = [*given_settings(settings or {}), *given_flat(flat)]
+    given, tracked = [*given_settings(settings or {}), *given_flat(flat)], tracker_names(tracker)
     cache_folder = None if cache_dir is None else Path(cache_dir)
     deadline = Deadline(minutes) if isinstance(minutes, int | float) else minutes
     if resume is not None:
@@ -82,7 +85,7 @@ def train(
             raise UsageError(
                 "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
             )
-        return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event)
+        return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event, tracked)
     wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort)
     if deadline is not None:
         _require_unplanned(wanted, given)
@@ -107,6 +110,7 @@ def train(
         task=task,
         minutes=None if deadline is None else deadline.minutes,
         add_to=None if add_to is None else str(open_bundle(add_to).folder.resolve()),
+        trackers=tracked,
     )
     return _run_in_new_folder(
         None if out is None else Path(out), source, sources, run_settings, cache_folder, deadline, on_event
@@ -171,6 +175,7 @@ def _resume(
     given: list[Given],
     cache_folder: Path | None,
     on_event: OnEvent,
+    trackers: list[str],
 ) -> TrainResult:
     run = RunFolder(folder)
     settings = RunSettings.read(run)
@@ -185,7 +190,8 @@ def _resume(
         raise UsageError(f"With --resume no phase is added: {folder} has {len(before.phases)}.")
     moved = settings.data if data is None else str(Path(data).resolve())
     images_from = settings.images if images is None else str(Path(images).resolve())
-    there = replace(settings, recipe=recipe, data=moved, images=images_from)
+    tracked = tracker_names([*settings.trackers, *trackers])
+    there = replace(settings, recipe=recipe, data=moved, images=images_from, trackers=tracked)
     no_more = all((new.epochs or 0) <= (old.epochs or 0) for new, old in zip(recipe.phases, before.phases, strict=True))
     if settings.status == "finished" and no_more:
         if (moved, images_from) != (settings.data, settings.images):
