@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from plain_backbone import PLAIN
 from torch import nn
 
 from pocketvision.models.catalog import ARCHITECTURES
@@ -47,7 +48,7 @@ def test_a_head_has_the_roles_of_its_kind(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_features_in_half_precision_give_whole_numbers(name: str) -> None:
     """A backbone that learns in bfloat16 hands such features over; heads compute as their weights are."""
-    network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec(name, 3)}).eval()
+    network = Network(PLAIN, {"task": HeadSpec(name, 3)}).eval()
     features = network.features(torch.randn(2, 3, 32, 32), network.features_read)
     halved = {name: feature.to(torch.bfloat16) for name, feature in features.items()}
     for output in network.on_features(halved)["task"].values():

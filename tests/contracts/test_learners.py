@@ -10,9 +10,9 @@ import pytest
 import torch
 from bright_spots.installed import install
 from bright_spots.truth import Points
+from plain_backbone import PLAIN
 
 from pocketvision.errors import UsageError
-from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.truth import ClassLabels
@@ -87,7 +87,7 @@ class Case:
 def case(kind: str) -> Case:
     torch.manual_seed(0)
     truth = {kind: TRUTHS[kind]}
-    network = Network(ARCHITECTURES["small_cnn"], head_specs(truth, 0.0))
+    network = Network(PLAIN, head_specs(truth, 0.0))
     return Case(objective_of(truth).learners[kind], network, truth[kind], torch.randn(6, 3, SIZE, SIZE))
 
 

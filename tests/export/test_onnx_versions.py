@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from plain_backbone import PLAIN
 
 from pocketvision.export.exportable import Exportable
 from pocketvision.export.onnx_versions import lower_versions
@@ -79,8 +80,8 @@ def test_a_newer_type_of_numbers_keeps_its_ir_version() -> None:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        pytest.param(name, target, marks=() if name == "small_cnn" else pytest.mark.slow)
-        for name in ("small_cnn", "mobilenet_v3_small", "vit_tiny_16")
+        pytest.param(name, target, marks=() if name == "plain" else pytest.mark.slow)
+        for name in ("plain", "mobilenet_v3_small", "vit_tiny_16")
         for target in ("onnx", "onnx-uint8", "onnx-free-size")
     ],
 )
@@ -91,7 +92,9 @@ def test_every_written_file_is_for_old_runtimes(name: str, target: str, tmp_path
     torch.manual_seed(0)
     size = 224 if name == "vit_tiny_16" else 32
     source = Exportable(
-        build(name, num_classes=2).eval(), classifying(("a", "b")), default_preprocessing("", size).with_size(size)
+        build(PLAIN if name == "plain" else name, num_classes=2).eval(),
+        classifying(("a", "b")),
+        default_preprocessing("", size).with_size(size),
     )
     TARGETS[target].write(source, tmp_path)
     model = onnx.load(tmp_path / TARGETS[target].files[0])

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from networks import randomised
+from plain_backbone import PLAIN
 
 from pocketvision.errors import UsageError
 from pocketvision.export.exportable import Exportable
@@ -21,19 +22,19 @@ from pocketvision.tasks.classification.task import classifying
 
 TARGET = target_named("onnx-free-size")
 # One a family, TensorFlow's padding among them: kernels of 3, 5 and 7 at odd and even sizes.
-NAMES = ("efficientnet_lite0", "mobilenet_v3_small", "mobilenet_v1", "resnet18", "small_cnn")
+NAMES = ("efficientnet_lite0", "mobilenet_v3_small", "mobilenet_v1", "resnet18", "plain")
 SIZES = ((64, 64), (33, 97), (50, 31), (1, 1), (7, 300))
 
 
 def padded(name: str, padding: Padding) -> Architecture:
     """The catalogue's row with that padding, its stages cut to two blocks each, which stand for the others."""
-    row = ARCHITECTURES[name]
+    row = PLAIN if name == "plain" else ARCHITECTURES[name]
     assert isinstance(row, Architecture)
     stages = [replace(stage, repeats=min(stage.repeats, 2)) for stage in row.stages]
     return replace(row, stages=tuple(stages), depth=1.0, padding=padding)
 
 
-QUICK = {("small_cnn", "symmetric"), ("small_cnn", "same")}
+QUICK = {("plain", "symmetric"), ("plain", "same")}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_it_answers_like_the_network_at_every_size(name: str, padding: Padding, 
 
 def test_what_is_free_is_said_in_the_file_and_in_the_manifest(tmp_path: Path) -> None:
     size = default_preprocessing("", 64).with_size(64)
-    network = build("small_cnn", num_classes=5).eval()
+    network = build(PLAIN, num_classes=5).eval()
     padding = network.stem.conv.pads_same  # type: ignore[union-attr]
     source = Exportable(network, classifying(tuple("abcde")), size)
     TARGET.write(source, tmp_path)
@@ -75,11 +76,10 @@ def test_what_is_free_is_said_in_the_file_and_in_the_manifest(tmp_path: Path) ->
     assert answers(np.zeros((2, 3, 40, 30), np.float32))["probabilities"].shape == (2, 5)
 
 
-def test_a_network_of_one_size_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["vit_tiny_16", "small_cnn"])
+def test_a_network_of_one_size_is_refused(name: str, tmp_path: Path) -> None:
     size = default_preprocessing("", 64).with_size(64)
-    source = Exportable(build("vit_tiny_16", num_classes=5).eval(), classifying(tuple("abcde")), size)
-    with pytest.raises(
-        UsageError, match=r"vit_tiny_16 can not be exported with a free size.*--to onnx .* 64 x 64 pixels"
-    ):
+    source = Exportable(build(name, num_classes=5).eval(), classifying(tuple("abcde")), size)
+    with pytest.raises(UsageError, match=rf"{name} can not be exported with a free size.*--to onnx .* 64 x 64 pixels"):
         TARGET.write(source, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -7,10 +7,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from plain_backbone import PLAIN
 
 from pocketvision.errors import UsageError
 from pocketvision.export.to_onnx import write_graph
-from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.features import Feature
 from pocketvision.models.heads.detection.detr import ROWS, DetrHead, shipped, sines
 from pocketvision.models.heads.head import HeadSpec
@@ -97,7 +97,7 @@ def test_what_is_not_one_map_can_not_be_read() -> None:
 @torch.no_grad()
 def test_boxes_and_scores_are_in_the_graph_that_ships(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec("detr", 3)}).eval()
+    network = Network(PLAIN, {"task": HeadSpec("detr", 3)}).eval()
     images, graph = torch.randn(3, 3, 64, 96), Decoded(network, {}).eval()
     write_graph(graph, tmp_path / "model.onnx", example=images[:2], outputs=graph.names)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])

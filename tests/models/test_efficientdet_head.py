@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from plain_backbone import PLAIN
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -138,7 +139,7 @@ def test_levels_share_convolutions_and_have_norms_of_their_own() -> None:
 
 def test_a_batch_of_one_picture_can_be_learned_from() -> None:
     """Its coarsest map has one place; what the norms there know stays."""
-    network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec("efficientdet_d0", 2)})
+    network = Network(PLAIN, {"task": HeadSpec("efficientdet_d0", 2)})
     features = network.features(torch.randn(1, 3, 32, 32), network.features_read)
     outputs = network.heads.train()["task"]({name: each.detach() for name, each in features.items()})
     outputs["anchor_logits"].square().sum().backward()
@@ -159,7 +160,7 @@ def test_what_is_no_map_can_not_be_read() -> None:
 @torch.no_grad()
 def test_boxes_and_scores_are_in_the_graph_that_ships(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = Network(ARCHITECTURES["small_cnn"], {"task": HeadSpec("efficientdet_d0", 3)}).eval()
+    network = Network(PLAIN, {"task": HeadSpec("efficientdet_d0", 3)}).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             nn.init.normal_(module.running_mean, std=0.1)

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from plain_backbone import PLAIN
 
 from pocketvision.errors import UsageError
 from pocketvision.export.to_onnx import write_graph
@@ -96,7 +97,7 @@ def test_what_only_learns_is_not_in_the_graph_that_ships(tmp_path: Path) -> None
     """It has as many weights as without a second branch, and gives the same in ONNX Runtime."""
     sizes = {}
     for name in ("grid", "grid_one_to_one"):
-        network = Network(ARCHITECTURES["small_cnn"], {"detection": HeadSpec(name, 3)}).eval()
+        network = Network(PLAIN, {"detection": HeadSpec(name, 3)}).eval()
         graph = Decoded(fold_norms(network), {}).eval()
         images = torch.randn(3, 3, 64, 64)
         write_graph(graph, tmp_path / f"{name}.onnx", example=images[:2], outputs=graph.names)

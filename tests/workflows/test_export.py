@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from plain_backbone import PLAIN
 
 from pocketvision.baseline import baseline_of
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
@@ -62,7 +63,7 @@ def shipped(folder: Path, images: list[Path]) -> Bundle:
     """A bundle of an untrained network that answers both classes about as often, and is right more often than not."""
     preprocessing = Preprocessing(SIZE, SIZE, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     torch.manual_seed(0)
-    network = build("small_cnn", num_classes=len(LABELS))
+    network = build(PLAIN, num_classes=len(LABELS))
     batch = torch.from_numpy(np.stack([preprocessing(image) for image in images]))
     with torch.no_grad():
         for norm in (each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)):
@@ -631,7 +632,7 @@ def test_wrong_use_is_reported_before_anything_runs(run: Path, monkeypatch: pyte
 
 def test_a_target_that_does_not_fit_the_network_is_reported(run: Path) -> None:
     before = content(run)
-    with pytest.raises(UsageError, match="timm has no network that computes what small_cnn does"):
+    with pytest.raises(UsageError, match="timm has no network that computes what plain does"):
         export(run / "bundle", ["program", "timm"], seconds=0)
     assert content(run) == before
 

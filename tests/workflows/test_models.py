@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plain_backbone import PLAIN
 
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.compare_models import ComparedModel, compare_models
 from pocketvision.models.catalog import ARCHITECTURES, architecture
 from pocketvision.models.recommend import GOALS, TARGETS, recommend
 from pocketvision.models.scaled import published_scales, scale_model
-from pocketvision.models.spec import Architecture
 from pocketvision.runtime.backends import BACKENDS
 from pocketvision.workflows.models import model_info, model_weights, models
 
@@ -201,13 +201,11 @@ def test_comparing_on_paper() -> None:
 
 def tiny_rows(folder: Path) -> list[str]:
     """Two files of two stages of one block each: exported quickly, also by ExecuTorch."""
-    row = ARCHITECTURES["small_cnn"]
-    assert isinstance(row, Architecture)
     names = []
     for channels in (8, 16):
-        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in row.stages[:2])
+        stages = tuple(replace(stage, repeats=1, channels=channels) for stage in PLAIN.stages[:2])
         path = folder / f"tiny_{channels}.json"
-        path.write_text(json.dumps(replace(row, name=path.stem, stages=stages).to_dict()))
+        path.write_text(json.dumps(replace(PLAIN, name=path.stem, stages=stages).to_dict()))
         names.append(str(path))
     return names
 

@@ -19,15 +19,15 @@ FILE = "model_free_size.onnx"
 def write_free_size_onnx(source: Exportable, folder: Path) -> None:
     """Write `model_free_size.onnx`: input `images`, float32 (batch, 3, height, width), all but the 3 free.
 
-    UsageError for a network that is not made of convolutional rows: its size is fixed.
+    UsageError for a network that is not made of convolutional rows, or whose head reads a grid: its size is fixed.
     """
     import onnx
 
-    rows = source.network.architecture
-    if not isinstance(rows, Architecture):
+    rows, own = source.network.architecture, source.preprocessing
+    if not isinstance(rows, Architecture) or rows.head_grid:
         raise UsageError(
-            f"{rows.name} can not be exported with a free size: that takes convolutional rows, which answer images of any "
-            f"size. --to onnx writes it for {source.preprocessing.width} x {source.preprocessing.height} pixels."
+            f"{rows.name} can not be exported with a free size: that takes convolutional rows and a mean over the map, which "
+            f"answer images of any size. --to onnx writes it for {own.width} x {own.height} pixels."
         )
     graph = _padded_alike(source.graph())
     with tempfile.TemporaryDirectory() as temporary:

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pocketvision.models.blocks import ACTIVATIONS, BLOCKS, ConvNormAct, Stem
 from pocketvision.models.spec import Architecture, StageRow
@@ -41,8 +42,9 @@ def _stage(architecture: Architecture, in_channels: int, row: StageRow, drop_pat
 
 
 class Head(nn.Module):
-    """From the last stage's activations to pooled features: a 1x1 convolution or none, the mean over the image, and in
-    MobileNetV3 a linear layer after it (section 5.1: the same function before pooling would cost 49 times as much)."""
+    """From the last stage's activations to pooled features: a 1x1 convolution or none, the mean over the image or its maxima
+    over a grid, and in MobileNetV3 (section 5.1: the same function before pooling would cost 49 times as much) and in the plain
+    CNN a linear layer after it."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -50,7 +52,9 @@ class Head(nn.Module):
         conv = partial(ConvNormAct, padding=architecture.padding, norm_epsilon=architecture.norm_epsilon)
         self.conv = conv(channels, wide, 1, activation=architecture.activation) if wide else nn.Identity()
         hidden = architecture.hidden_channels
-        self.linear = nn.Linear(wide or channels, hidden) if hidden else nn.Identity()
+        self.grid = architecture.head_grid
+        self.dropout = nn.Dropout(architecture.hidden_dropout) if architecture.hidden_dropout else nn.Identity()
+        self.linear = nn.Linear(architecture.pooled_channels(), hidden) if hidden else nn.Identity()
         self.act = ACTIVATIONS[architecture.activation]() if hidden else nn.Identity()
 
     def forward(self, activations: Tensor) -> Tensor:
@@ -59,9 +63,20 @@ class Head(nn.Module):
 
     def pool(self, level: Tensor) -> Tensor:
         """What follows the 1x1 convolution: (N, channels, h, w) to (N, features)."""
-        pooled = level.mean((2, 3))
+        pooled = self.dropout(grid_maxima(level, self.grid) if self.grid else level.mean((2, 3)))
         features: Tensor = self.act(self.linear(pooled.to(_dtype_of(self.linear, pooled))))
         return features
+
+
+def grid_maxima(level: Tensor, grid: int) -> Tensor:
+    """The maxima over grid x grid parts of equal size: (N, channels, h, w) to (N, channels * grid * grid).
+
+    A map (not negative: after a ReLU) that they do not divide gets zeros at the right and the bottom.
+    """
+    height, width = (-(-side // grid) for side in level.shape[2:])
+    missing = (grid * width - level.shape[3], grid * height - level.shape[2])
+    level = F.pad(level, (0, missing[0], 0, missing[1])) if any(missing) else level
+    return F.max_pool2d(level, (height, width)).flatten(1)
 
 
 def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:
@@ -71,12 +86,16 @@ def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:
 
 @torch.no_grad()
 def _initialise(module: nn.Module) -> None:
-    """EfficientNet's start: convolutions normal with variance 2 / fan-out, where fan-out counts a group's outputs."""
+    """EfficientNet's start, which is Kaiming's (He et al. 2015): convolutions normal with variance 2 / fan-out, where fan-out
+    counts a group's outputs. So does a linear layer on a whole grid, by its fan-in."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    elif isinstance(module, Head) and module.grid and isinstance(module.linear, nn.Linear):
+        nn.init.kaiming_normal_(module.linear.weight, nonlinearity="relu")
+        nn.init.zeros_(module.linear.bias)
 
 
 @torch.no_grad()

@@ -72,12 +72,13 @@ def _convolutional(architecture: Architecture, side: int) -> list[Layer]:
             block = _residual_block if row.block in ("basic", "bottleneck") else _block
             found += block(architecture, row.of_block(index), f"stages.{stage}.{index}", stage, inputs, stride, side)
             side = _halved(side, stride)
-    pooled, wide = channels[-1], architecture.scaled_head_channels()
+    wide = architecture.scaled_head_channels()
     if wide:
-        found.append(Layer("head.conv.conv", None, pooled, wide, 1, 1, 1, side, normed))
-        pooled = wide
+        found.append(Layer("head.conv.conv", None, channels[-1], wide, 1, 1, 1, side, normed))
     if architecture.hidden_channels:
-        found.append(Layer("head.linear", None, pooled, architecture.hidden_channels, 1, 1, 1, 1, False))
+        found.append(
+            Layer("head.linear", None, architecture.pooled_channels(), architecture.hidden_channels, 1, 1, 1, 1, False)
+        )
     return found
 
 

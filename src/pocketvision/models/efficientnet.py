@@ -65,14 +65,13 @@ LITE0 = replace(
     fixed_ends=True,
 )
 
-# For 32-pixel images: a stem of stride 1 and two down-samplings fewer, so that 8 x 8 pixels are left before pooling.
-B0_SMALL = replace(
-    B0,
-    name="efficientnet_b0_small",
-    stages=tuple(replace(row, stride=1 if index in (1, 2) else row.stride) for index, row in enumerate(STAGES)),
-    stem_stride=1,
-    input_size=32,
+# For 32-pixel images (CIFAR, Fashion-MNIST): a stem of stride 1 and one down-sampling fewer, so that 4 x 4 pixels are left before
+# pooling, and half of the 192s.
+SMALL_STAGES = tuple(
+    replace(row, stride=1 if row.channels == 80 else row.stride, repeats=2 if row.channels == 192 else row.repeats)
+    for row in STAGES
 )
+B0_SMALL = replace(B0, name="efficientnet_b0_small", stages=SMALL_STAGES, stem_stride=1, input_size=32, dropout=0.3)
 
 
 def _scaled(base: Architecture, prefix: str, scales: dict[str, tuple[float, float, int, float]]) -> list[Architecture]:

@@ -154,7 +154,8 @@ def _timm_efficient(architecture: Architecture) -> ModulePaths:
             paths[f"{ours}.squeeze.reduce"] = f"{theirs}.se.conv_reduce"
             paths[f"{ours}.squeeze.expand"] = f"{theirs}.se.conv_expand"
     if architecture.hidden_channels:
-        paths |= _conv_and_norm("head.conv", f"blocks.{their_stage + 1}.0.conv", f"blocks.{their_stage + 1}.0.bn1")
+        if architecture.head_channels:
+            paths |= _conv_and_norm("head.conv", f"blocks.{their_stage + 1}.0.conv", f"blocks.{their_stage + 1}.0.bn1")
         paths["head.linear"] = "conv_head"
     elif architecture.head_channels:
         paths |= _conv_and_norm("head.conv", "conv_head", "bn2")

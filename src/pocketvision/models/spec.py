@@ -127,11 +127,13 @@ class Architecture:
     `stem_pool`: a 3x3 max-pooling of stride 2 follows the stem's convolution (ResNet).
     `fixed_ends` leaves the stem, the head and the first and last stage's repeats unscaled (EfficientNet-Lite).
     `stem_scales_from`: narrower widths than this leave the stem unscaled (MobileNetV3).
-    `round_limit`: rounding channels to a multiple of 8 keeps at least this share of them.
+    `channel_multiple`: scaled channels are a multiple of it; rounding to it keeps at least `round_limit` of them.
     `head_channels` of a 1x1 convolution before pooling, 0 for none. `narrow_head`: it narrows with the width; else it never gets
-    narrower than the paper's. `hidden_channels` of a linear layer after pooling, 0 for none (MobileNetV3's last stage).
+    narrower than the paper's. `hidden_channels` of a linear layer after pooling, 0 for none (MobileNetV3's last stage), with
+    `hidden_dropout` before it. `head_grid`: pooled are the maxima over head_grid x head_grid parts of the map, which still say
+    where, in place of its mean (0).
     `squeeze_of`: what squeeze-and-excitation's ratio is of, the block's input channels or the widened ones (then in multiples
-    of 8); `squeeze_activation` None takes the row's; `gate` is its last function.
+    of `channel_multiple`); `squeeze_activation` None takes the row's; `gate` is its last function.
     `norm_epsilon` 0: no batch norms, convolutions have a bias in their place (before norms were known).
     `padding` is "symmetric" (PyTorch's) or "same" (TensorFlow's: the odd pixel goes to the right and the bottom).
     `drop_path`: block i of n, counted from 0, is left out with probability drop_path * i / n in training (stochastic depth).
@@ -162,10 +164,13 @@ class Architecture:
     squeeze_activation: Activation | None = None
     gate: Gate = "sigmoid"
     drop_path: float = 0.0
+    channel_multiple: int = CHANNEL_MULTIPLE
+    hidden_dropout: float = 0.0
+    head_grid: int = 0
 
     def rounded(self, channels: float) -> int:
-        """Channels times width, in a multiple of 8."""
-        return round_channels(channels * self.width, self.round_limit)
+        """Channels times width, in a multiple of `channel_multiple`."""
+        return round_channels(channels * self.width, self.round_limit, self.channel_multiple)
 
     def scaled_stem_channels(self) -> int:
         """Channels after the stem."""
@@ -193,7 +198,11 @@ class Architecture:
 
     def feature_channels(self) -> int:
         """Channels of the pooled features, which the classifier sees."""
-        return self.hidden_channels or self.scaled_head_channels() or self.trunk_channels()[-1]
+        return self.hidden_channels or self.pooled_channels()
+
+    def pooled_channels(self) -> int:
+        """Numbers that pooling leaves: one a channel, or one a channel and part of the grid."""
+        return (self.scaled_head_channels() or self.trunk_channels()[-1]) * max(1, self.head_grid**2)
 
     def expanded_channels(self, in_channels: int, row: StageRow) -> int:
         """Channels inside a block of `row` with that many coming in; of a pruned one its first block's (StageRow.of_block)."""
@@ -212,7 +221,8 @@ class Architecture:
         if not row.squeeze_ratio:
             return 0
         if self.squeeze_of == "expanded":
-            return round_channels(self.expanded_channels(in_channels, row) * row.squeeze_ratio)
+            wide = self.expanded_channels(in_channels, row) * row.squeeze_ratio
+            return round_channels(wide, multiple=self.channel_multiple)
         return max(1, int(in_channels * row.squeeze_ratio))
 
     def drop_paths(self) -> tuple[tuple[float, ...], ...]:
@@ -268,10 +278,10 @@ class Architecture:
         )
 
 
-def round_channels(channels: float, limit: float = 0.9) -> int:
-    """Round to the nearest multiple of 8, up again where that would keep less than `limit` of them (MobileNet's rule)."""
-    rounded = max(CHANNEL_MULTIPLE, int(channels + CHANNEL_MULTIPLE / 2) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
-    return rounded + CHANNEL_MULTIPLE if rounded < limit * channels else rounded
+def round_channels(channels: float, limit: float = 0.9, multiple: int = CHANNEL_MULTIPLE) -> int:
+    """Round to the nearest multiple, up again where that would keep less than `limit` of them (MobileNet's rule)."""
+    rounded = max(multiple, int(channels + multiple / 2) // multiple * multiple)
+    return rounded + multiple if rounded < limit * channels else rounded
 
 
 def has_shortcut(row: StageRow, in_channels: int, stride: int) -> bool:
@@ -301,6 +311,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "stem_stride": (1, 4),
     "round_limit": (0, 1),
     "drop_path": (0, 0.95),
+    "channel_multiple": (1, 64),
+    "hidden_dropout": (0, 0.95),
+    "head_grid": (0, 32),
 }
 
 

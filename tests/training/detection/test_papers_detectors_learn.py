@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 import torch
+from plain_backbone import PLAIN
 from torch import Tensor
 
-from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
 from pocketvision.tasks.detection.overlap import ious
@@ -35,7 +35,7 @@ ROWS: list[tuple[list[list[float]], list[int]]] = [
 )
 def test_it_learns_by_heart(head: str, loss: Loss, rate: float) -> None:
     torch.manual_seed(0)
-    network = Network(ARCHITECTURES["small_cnn"], {"detection": HeadSpec(head, 2, 0.0)}).eval()
+    network = Network(PLAIN, {"detection": HeadSpec(head, 2, 0.0)}).eval()
     images = torch.randn(len(ROWS), 3, 96, 96)
     with torch.no_grad():
         features = network.features(images, network.features_read)
