@@ -18,7 +18,7 @@ from pocketvision.tasks.reporting.parts import ClassCounts
 
 def epoch(stage: int, number: int, val_loss: float = 0.6) -> EpochRecord:
     """One row of a history."""
-    return EpochRecord(stage, number, 0.5, 0.8, val_loss, 0.75, 1e-3, 1.5, 321.0)
+    return EpochRecord(stage, number, 0.5, 0.8, val_loss, 0.75, 1e-3, 1.5, 321.0, waiting=0.25, peak_memory=812.0)
 
 
 MakeEvaluation = Callable[..., Evaluation]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pocketvision.data.audit import Audit
@@ -21,17 +22,19 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation, Unreadable
 from pocketvision.evaluation.overlap import Overlap, Role
 from pocketvision.evaluation.report import render
+from pocketvision.evaluation.report.plots import pace_charts
 from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.tasks.classification.report.report import PICTURES_IN_A_GROUP, PICTURES_SHOWN
 from pocketvision.tasks.classification.truth import class_truth
+from pocketvision.tasks.reporting.charts import Look
 from pocketvision.tasks.reporting.thumbnails import SIDE, thumbnail
 
 MakeEvaluation = Callable[..., Evaluation]
 
 PLOTS_OF_A_TASK = ("roc", "pr", "coverage", "probability_distribution", "calibration", "confusion_matrix")
-CHARTS = ("loss", "accuracy", "roc", "pr", "coverage", "probability_distribution", "calibration")
+CHARTS = ("rate", "seconds", "loss", "accuracy", "roc", "pr", "coverage", "probability_distribution", "calibration")
 ALL_SECTIONS = {
     "evaluations",
     "confusion",
@@ -109,7 +112,7 @@ def test_the_page_is_whole_and_loads_nothing(full_record: RunRecord, lang: str) 
     assert len(page.ids) == len(set(page.ids))
     assert {anchor[1:] for anchor in page.anchors if anchor} <= set(page.ids)
     assert f'<html lang="{lang}">' in html and html.startswith("<!doctype html>")
-    assert page.tags.count("svg") == 7
+    assert page.tags.count("svg") == 9
 
 
 def test_the_page_tells_what_matters(full_record: RunRecord) -> None:
@@ -183,6 +186,7 @@ def test_files_are_written_whole_and_hold_the_same_figures(full_record: RunRecor
     plots = {path.stem for path in (out / "plots").iterdir()}
     assert plots == {
         "learning_curves",
+        "learning_pace",
         "confusion_matrix",
         "probability_distribution",
         "coverage",
@@ -447,3 +451,28 @@ def test_the_page_reads_as_before(full_record: RunRecord, lang: str) -> None:
         if line
     )
     assert text == (Path(__file__).parent / f"report_{lang}.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
+def test_learning_rates_are_on_a_logarithmic_axis_and_seconds_on_a_plain_one(full_record: RunRecord) -> None:
+    """Plain numbers at its ticks, a gap where heads were solved in closed form, and the stages told apart on both."""
+    solved = replace(full_record.history[0], lr=0.0)
+    history = [solved, *(replace(epoch, lr=10.0**-number) for number, epoch in enumerate(full_record.history, 2))]
+    charts = pace_charts(replace(full_record, history=history))
+    look = Look(lambda key, **_: key, "#000", "#111", "#222", ("#333",) * 6, ("DejaVu Sans",))
+    drawn = {}
+    for name, draw in charts.items():
+        drawn[name] = Figure().add_subplot()
+        draw(drawn[name], look)
+    rates = drawn["rate"].lines[0].get_ydata()
+    assert np.isnan(rates[0]) and rates[1:].tolist() == [0.01, 0.001, 0.0001]
+    assert drawn["rate"].get_yscale() == "log" and drawn["seconds"].get_yscale() == "linear"
+    ticks = drawn["rate"].yaxis.get_major_formatter()
+    assert ticks(0.001, 0) == "0.001" and drawn["seconds"].get_ylim()[0] == 0
+    assert list(drawn["seconds"].lines[0].get_ydata()) == [1.5] * 4
+    assert pace_charts(replace(full_record, history=())) == {}
+
+
+def test_speed_waiting_and_memory_are_told_where_the_history_has_them(full_record: RunRecord) -> None:
+    assert full_record.pace == {"speed": 321.0, "waiting": 0.25, "peak_bytes": 812_000_000}
+    old = [replace(epoch, waiting=0.0, peak_memory=0.0) for epoch in full_record.history]
+    assert replace(full_record, history=old).pace == {}

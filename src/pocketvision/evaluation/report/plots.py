@@ -1,7 +1,7 @@
-"""The learning curves of a run."""
+"""The learning curves of a run, and how it got on: its learning rates and the time of its epochs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from pocketvision.tasks.reporting.charts import Draw, Look, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.ticker import MaxNLocator
 
 
@@ -24,6 +25,35 @@ def learning_charts(record: RunRecord) -> dict[str, Draw]:
         "loss": lambda axes, look: draw_history(axes, history, chosen, "loss", look),
         "accuracy": lambda axes, look: draw_history(axes, history, chosen, "accuracy", look, parts),
     }
+
+
+def pace_charts(record: RunRecord) -> dict[str, Draw]:
+    """By name: the learning rate at each epoch's end, and the seconds it took; none without a history."""
+    history = record.history
+    if not history:
+        return {}
+    return {
+        "rate": lambda axes, look: draw_rates(axes, history, look),
+        "seconds": lambda axes, look: draw_seconds(axes, history, look),
+    }
+
+
+def draw_rates(axes: "Axes", history: Sequence[EpochRecord], look: Look) -> None:
+    """The learning rates of the epochs on a logarithmic axis. What was solved in closed form had none."""
+    rates = [epoch.lr or None for epoch in history]
+    axes.plot(np.arange(1, len(history) + 1), np.array(rates, np.float64), color=look.series[0], **_marked(history))
+    if any(rates):
+        axes.set_yscale("log")
+        _plain_decades(axes.yaxis)
+    _across_epochs(axes, history, look, look.translate("chart.rate"))
+
+
+def draw_seconds(axes: "Axes", history: Sequence[EpochRecord], look: Look) -> None:
+    """Seconds of each epoch, training and validation, from 0."""
+    seconds = [epoch.seconds for epoch in history]
+    axes.plot(np.arange(1, len(history) + 1), seconds, color=look.series[2], **_marked(history))
+    axes.set_ylim(0, max(seconds) * 1.08 or 1)
+    _across_epochs(axes, history, look, look.translate("chart.seconds"))
 
 
 def draw_history(
@@ -44,11 +74,31 @@ def draw_history(
             values,
             color=look.series[index],
             linestyle=("--", "-")[index],
-            linewidth=1.6,
-            marker="o" if len(history) <= 40 else None,
-            markersize=2.5,
+            **_marked(history),
             label=look.translate(f"chart.{part}"),
         )
+    for epoch, figures in zip(epochs, history, strict=True):
+        if chosen is not None and (figures.stage, figures.epoch) == (chosen.stage, chosen.epoch):
+            axes.plot(
+                [epoch],
+                [getattr(figures, f"val_{quantity}")],
+                color=look.series[1],
+                marker="o",
+                markersize=8,
+                markerfacecolor="none",
+                linestyle="none",
+                label=look.translate("chart.chosen"),
+            )
+    _across_epochs(axes, history, look, look.translate(f"chart.{quantity}"))
+
+
+def _marked(history: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Of a line over the epochs: single ones can be told where there is room."""
+    return {"linewidth": 1.6, "marker": "o" if len(history) <= 40 else None, "markersize": 2.5}
+
+
+def _across_epochs(axes: "Axes", history: Sequence[EpochRecord], look: Look, label: str) -> None:
+    """What curves over the epochs share: the axis of whole epochs, and where stages begin."""
     for place in range(1, len(history)):
         if history[place].stage != history[place - 1].stage:
             axes.axvline(place + 0.5, color=look.muted, linewidth=0.8, linestyle=":")
@@ -64,21 +114,18 @@ def draw_history(
                 fontfamily=list(look.fonts),
                 parse_math=False,
             )
-    for epoch, figures in zip(epochs, history, strict=True):
-        if chosen is not None and (figures.stage, figures.epoch) == (chosen.stage, chosen.epoch):
-            axes.plot(
-                [epoch],
-                [getattr(figures, f"val_{quantity}")],
-                color=look.series[1],
-                marker="o",
-                markersize=8,
-                markerfacecolor="none",
-                linestyle="none",
-                label=look.translate("chart.chosen"),
-            )
     axes.xaxis.set_major_locator(_whole_numbers())
     axes.set_xlim(0.5, max(len(history), 2) + 0.5)
-    finish(axes, look, look.translate("chart.epoch"), look.translate(f"chart.{quantity}"))
+    finish(axes, look, look.translate("chart.epoch"), label)
+
+
+def _plain_decades(axis: "Axis") -> None:
+    """Ticks at 1, 2 and 5 of each decade, as plain numbers: powers would need a font for mathematics."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _whole_numbers() -> "MaxNLocator":

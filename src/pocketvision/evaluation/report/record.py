@@ -153,6 +153,21 @@ class RunRecord:
         return {name.removesuffix(".weight"): value for name, value in last.items() if name.endswith(".weight")}
 
     @property
+    def pace(self) -> dict[str, float]:
+        """Images a second and the share of waiting, means of the last phase's epochs, and the most memory of all, in bytes.
+
+        Nothing where the history does not tell.
+        """
+        last = [each for each in self.history if each.stage == self.history[-1].stage]
+        if not any(each.peak_memory for each in self.history):
+            return {}
+        return {
+            "speed": sum(each.images_per_second for each in last) / len(last),
+            "waiting": sum(each.waiting for each in last) / len(last),
+            "peak_bytes": int(max(each.peak_memory for each in self.history) * 1e6),
+        }
+
+    @property
     def watched(self) -> TaskReport:
         """Of the task whose figure the epochs have: one that is watched, else the first."""
         reports = [report for _, report in self.parts]

@@ -14,7 +14,7 @@ from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import what_next
 from pocketvision.evaluation.report.figures import page_charts
 from pocketvision.evaluation.report.formats import agreement, duration, of_any_phase, setting, size
-from pocketvision.evaluation.report.plots import learning_charts
+from pocketvision.evaluation.report.plots import learning_charts, pace_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.printable import printable
@@ -73,7 +73,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
     from markupsafe import Markup
 
     watched = texts(lang, record.watched.folder)
-    own = page_charts(learning_charts(record), _drawn(watched))
+    own = page_charts({**learning_charts(record), **pace_charts(record)}, _drawn(watched))
     parts = [
         _part(name, *part, record, lang, shared) for name, part in zip(record.main.tasks, record.parts, strict=True)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
-from pocketvision.evaluation.report.plots import learning_charts
+from pocketvision.evaluation.report.plots import learning_charts, pace_charts
 from pocketvision.evaluation.report.record import RunRecord, epoch_to_dict
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
@@ -36,10 +36,11 @@ def write_report(folder: Path, record: RunRecord, lang: str = "en") -> Path:
 
 
 def _write_plots(folder: Path, record: RunRecord, lang: str) -> None:
-    """Both learning curves are in one file."""
+    """Both learning curves are in one file, and so are the learning rates and the time of the epochs."""
     if record.history:
         translate = _writable(lang, record.watched.folder)
         write_chart(folder / "learning_curves.png", list(learning_charts(record).values()), translate)
+        write_chart(folder / "learning_pace.png", list(pace_charts(record).values()), translate)
     for subject, report in record.parts:
         translate = _writable(lang, report.folder)
         for section in report.sections(subject):
