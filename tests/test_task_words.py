@@ -59,6 +59,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "data/box_writers/labelme.py data/box_writers/voc.py data/box_writers/writer.py data/boxes/box_columns.py "
         "data/sources/box_table.py data/sources/cvat.py data/sources/label_studio.py data/sources/labelme.py",
     ),
+    ("what the mean of an ensemble may be of", "probabilities", "cli/ensemble.py models/heads/mean.py"),
     ("the name of a tool", "is_label_studio", "data/sources/label_studio.py"),
     ("the name of folders that hold masks", "label", "data/split_folders.py"),
     (

@@ -1,16 +1,14 @@
 """What is learned from another network: nothing where both say the same, and half of what is minimised."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
 
 from pocketvision.errors import UsageError
-from pocketvision.training.distillation import Taught
-from pocketvision.training.learner import Outputs
+from pocketvision.tasks.classification.truth import CLASSIFICATION
+from pocketvision.training.distillation import Taught, TaughtTargets
 from pocketvision.training.learners import LEARNERS
-from pocketvision.training.mixing import Mix
+from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.tuning import learning_classes, of_classes, said_by_task
 
 
@@ -40,13 +38,13 @@ def test_nothing_is_learned_from_a_network_that_says_the_same(kind: str) -> None
     learned = [role for role in own if role != "cells"]
     for role in learned:
         own[role].requires_grad_(True)
-    least = apart(own, other)
+    least = apart(own, other, 2.0)
     least.backward()
     for role in learned:
         if role != "boxes":  # GIoU has a kink at its least
             assert own[role].grad is not None and own[role].grad.abs().max() < 1e-5
         changed = {**own, role: own[role].detach() * 1.5}
-        assert apart(changed, other) > least + 1e-3
+        assert apart(changed, other, 2.0) > least + 1e-3
 
 
 def test_boxes_count_as_much_as_the_other_network_is_sure_of_them() -> None:
@@ -55,30 +53,40 @@ def test_boxes_count_as_much_as_the_other_network_is_sure_of_them() -> None:
     other = drawn("detection")
     moved = {**other, "boxes": other["boxes"] + torch.tensor([9.0, 0, 9, 0])}
     sure = [{**other, "logits": torch.full_like(other["logits"], value)} for value in (-20.0, 3.0)]
-    none, much = (apart({**moved, "logits": each["logits"]}, each) - apart(each, each) for each in sure)
+    none, much = (apart({**moved, "logits": each["logits"]}, each, 2.0) - apart(each, each, 2.0) for each in sure)
     assert none < 1e-6 and much > 0.1
 
 
-def test_half_is_the_truths_and_half_the_teachers() -> None:
-    logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
-    images = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
-    kinds, targets = {"classification": "classification"}, of_classes(labels)
+def test_a_share_is_the_truths_and_the_rest_the_teachers_at_a_temperature() -> None:
+    """Of two classes, by hand: T² times the divergence of softened answers."""
+    logits, labels, said = (
+        torch.tensor([[2.0, 0.0], [0.0, 1.0]]),
+        torch.tensor([0, 0]),
+        torch.tensor([[3.0, 0.0], [1.5, 1.5]]),
+    )
+    outputs, kinds = {CLASSIFICATION: {"logits": logits}}, {CLASSIFICATION: CLASSIFICATION}
+    targets, taught = of_classes(labels), {CLASSIFICATION: {"logits": said}}
+    own, other = torch.softmax(logits / 4, dim=1), torch.softmax(said / 4, dim=1)
+    soft = 16 * (other * (other / own).log()).sum(1).mean()
+    hard = torch.nn.functional.cross_entropy(logits, labels)
+    mixture = Taught(learning_classes(), kinds, alpha=0.3, temperature=4.0)
+    torch.testing.assert_close(mixture.loss(outputs, TaughtTargets(targets, taught)), 0.7 * hard + 0.3 * soft)
+    torch.testing.assert_close(mixture.loss(outputs, TaughtTargets(targets, None)), hard)
 
-    def loss(taught: Taught) -> Tensor:
-        outputs = {"classification": {"logits": logits}}
-        return taught.loss(outputs, taught.targets(images, targets))
 
-    def teacher(images: Tensor) -> dict[str, Outputs]:
-        return {"classification": {"logits": 3 * images}}
-
-    objective = learning_classes()
-    alone = Taught(objective, kinds)
-    apart = LEARNERS["classification"].apart
-    assert apart is not None
-    wanted = 0.5 * loss(alone) + 0.5 * apart({"logits": logits}, {"logits": 3 * images})
-    torch.testing.assert_close(loss(replace(alone, teacher=teacher)), wanted)
-    with pytest.raises(UsageError, match="not for tuning"):
-        alone.mixed(alone.targets(images, targets), Mix(torch.arange(2), 0.5))
+def test_blended_rows_are_taught_both_answers_by_their_shares() -> None:
+    outputs, said = (
+        {CLASSIFICATION: {"logits": torch.tensor([[0.5, 0.0, -1.0], [0.1, 0.7, 0.3]])}},
+        drawn("classification"),
+    )
+    kinds, targets = {CLASSIFICATION: CLASSIFICATION}, of_classes(torch.tensor([0, 2]))
+    alone = Taught(learning_classes(), kinds, alpha=1.0)
+    taught, turned = ({CLASSIFICATION: each} for each in (said, {"logits": said["logits"].flip(0)}))
+    mixed = alone.mixed(TaughtTargets(targets, taught), Mix(torch.tensor([1, 0]), 0.75))
+    both = [alone.loss(outputs, TaughtTargets(targets, each)) for each in (taught, turned)]
+    torch.testing.assert_close(alone.loss(outputs, mixed), 0.75 * both[0] + 0.25 * both[1])
+    with pytest.raises(UsageError, match="A teacher answers pictures"):
+        alone.mixed(TaughtTargets(targets, taught), Mosaic(torch.zeros(4, 2, dtype=torch.int64), (8, 8)))
 
 
 def test_what_a_network_says_is_told_by_task() -> None:

@@ -45,6 +45,7 @@ SHOWN = (
     "augmentation",
     "min_per_class",
     "workers",
+    "teacher",
     "threshold",
     "abstain_below",
 )

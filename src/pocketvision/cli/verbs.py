@@ -12,6 +12,7 @@ from pocketvision.cli import (
     check,
     convert,
     demo,
+    ensemble,
     evaluate,
     export,
     fit,
@@ -20,6 +21,7 @@ from pocketvision.cli import (
     prune,
     quantize,
     serve,
+    soup,
     stream,
     threshold,
     train,
@@ -58,6 +60,8 @@ app.command(name="stream")(stream.stream)
 app.command(name="import")(import_weights.import_weights)
 app.command(name="export")(export.export)
 app.command(name="prune")(prune.prune)
+app.command(name="ensemble")(ensemble.ensemble)
+app.command(name="soup")(soup.soup)
 app.command(name="fit")(fit.fit)
 app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)

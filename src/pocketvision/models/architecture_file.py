@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketvision.errors import UsageError
+from pocketvision.models.ensemble import Ensemble
 from pocketvision.models.spec import Architecture, ModelSpec
 from pocketvision.models.timm_backbone import TimmBackbone
 from pocketvision.models.timm_names import PREFIX
@@ -19,6 +20,8 @@ def spec_from_dict(content: Mapping[str, Any]) -> ModelSpec:
     """What `to_dict` of any kind of spec wrote. UsageError that names a missing, unknown or wrong field."""
     if str(content.get("name")).startswith(PREFIX):
         return TimmBackbone.from_dict(content)
+    if "members" in content:
+        return Ensemble.from_dict(content, spec_from_dict)
     if not content.keys().isdisjoint(("patch", "heads", "mlp_ratio")):
         return VisionTransformer.from_dict(content)
     return Architecture.from_dict(content)

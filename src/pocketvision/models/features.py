@@ -10,6 +10,7 @@ a map, (N, channels * GRID * GRID): they still say where. Expansions are not poo
 
 from dataclasses import dataclass, replace
 
+from pocketvision.models.ensemble import Ensemble
 from pocketvision.models.spec import Architecture, ModelSpec
 
 POOLED, HEAD_CONV = "pooled", "head_conv"
@@ -38,7 +39,9 @@ class Feature:
 
 
 def features_of(architecture: ModelSpec) -> dict[str, Feature]:
-    """Every feature by name, the shallow ones first."""
+    """Every feature by name, the shallow ones first. An ensemble has those that its members' heads make, and no other."""
+    if isinstance(architecture, Ensemble):
+        return {name: Feature(name, channels, None, None) for name, channels in architecture.outputs().items()}
     channels, strides = architecture.trunk_channels(), architecture.trunk_strides()
     names = ["stem", *(f"stage{stage}" for stage in range(len(channels) - 1))]
     maps = [Feature(*row, cut) for cut, row in enumerate(zip(names, channels, strides, strict=True))]

@@ -13,6 +13,8 @@ from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.blocks import Block, ConvNormAct
 from pocketvision.models.convolutional import Head as ConvolutionalHead
 from pocketvision.models.convolutional import convolutional_parts
+from pocketvision.models.ensemble import Ensemble, Member
+from pocketvision.models.ensemble_parts import ensemble_parts
 from pocketvision.models.features import (
     CUT,
     EXPANSION,
@@ -49,10 +51,19 @@ def _timm_parts(spec: TimmBackbone, in_channels: int) -> Parts:
     return timm_parts(spec, in_channels)
 
 
+def _ensemble_parts(spec: Ensemble, in_channels: int) -> Parts:
+    def network_of(member: Member) -> Network:
+        heads = {task: HeadSpec(head.head, head.classes, features=head.features) for task, head in member.heads.items()}
+        return Network(member.architecture, heads)
+
+    return ensemble_parts(spec, in_channels, network_of)
+
+
 PARTS: dict[type, Callable[[Any, int], Parts]] = {
     Architecture: convolutional_parts,
     VisionTransformer: transformer_parts,
     TimmBackbone: _timm_parts,
+    Ensemble: _ensemble_parts,
 }
 """What builds each kind of spec, from the spec and the number of input channels."""
 
@@ -106,7 +117,7 @@ class Network(nn.Module):
             read = tuple(self.feature(name) for name in spec.features or row.features)
             dropout = self.architecture.dropout if spec.dropout is None else spec.dropout
             built[task] = row.build(read, spec.classes, dropout)
-        device = next(self.stem.parameters()).device
+        device = next(self.parameters()).device
         self.heads, self.head_specs, self.head_rows = built.to(device), specs, rows
         reading = (specs[task].features or row.features for task, row in rows.items())
         self.features_read = tuple(dict.fromkeys(name for names in reading for name in names))
@@ -255,6 +266,8 @@ class Network(nn.Module):
     def _last_features(self, wanted: Iterable[str], activations: Tensor) -> dict[str, Tensor]:
         """Those of `wanted` that the backbone's head makes of the last stage's activations."""
         head = self.head
+        if isinstance(self.architecture, Ensemble):
+            return dict(head(activations))
         if not isinstance(head, ConvolutionalHead):
             return {POOLED: head(activations)}
         level = head.conv(activations)

@@ -36,11 +36,13 @@ def make_inputs(
     validation: Entries,
     folder: Path,
     log: RunLog,
+    beside: int = 0,
 ) -> dict[int, Inputs]:
     """Inputs by cut (phase_models.cuts_of), to be made before anything learns. With a cache, each view is computed when an epoch
     first asks for it, into `folder`.
 
-    Views that would not fit into the cache's limit are given up, aloud; a UsageError when not even one fits.
+    Views that would not fit into the cache's limit are given up, aloud; a UsageError when not even one fits. beside: bytes that
+    something else keeps of each view.
     """
     images = ImageViews(
         data.samples,
@@ -52,12 +54,14 @@ def make_inputs(
         recipe.data.max_pixels,
     )
     if not recipe.cache.enabled:
-        return {cut: PlainInputs(images, network, max(cut, 0)) for cut in cuts}
-    found: dict[int, Inputs] = {cut: PlainInputs(images, network, 0) for cut in cuts if cut == WHOLE}
+        return {cut: PlainInputs(images, network, max(cut, 0), recipe.distillation.views) for cut in cuts}
+    found: dict[int, Inputs] = {
+        cut: PlainInputs(images, network, 0, recipe.distillation.views) for cut in cuts if cut == WHOLE
+    }
     caches = {cut: _caches(network, cut, preprocessing, folder, log) for cut in sorted({*cuts} - {WHOLE})}
     if not caches:
         return found
-    row_bytes = sum(cache.row_bytes for pair in caches.values() for cache in pair)
+    row_bytes = beside + sum(cache.row_bytes for pair in caches.values() for cache in pair)
     views = _views_within(recipe, len(entries.samples), len(validation.samples), row_bytes)
     if views < recipe.cache.views:
         log.note(

@@ -1,6 +1,7 @@
 """The middle of a training run: its inputs, its plan where it has a deadline, and its phases."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,11 +9,12 @@ from pocketvision.export.shipping import AGREEMENT_IMAGES
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.progress import EpochEnded, Planned, PlannedPhase
+from pocketvision.progress import Counted, EpochEnded, Planned, PlannedPhase
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.feeding import make_inputs
 from pocketvision.training.inputs import CachedInputs, Inputs, Names
+from pocketvision.training.objective import Objective
 from pocketvision.training.pace import Pace
 from pocketvision.training.phase_models import cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
@@ -25,6 +27,7 @@ from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, val
 from pocketvision.training.setting import said as written
 from pocketvision.training.setting_values import changed, values_of
 from pocketvision.training.starting import others_of
+from pocketvision.training.teachers import Teacher, Teaching, row_bytes, teaching
 from pocketvision.training.tiled_data import in_tiles
 from pocketvision.training.tracking import Tracking
 from pocketvision.training.training_data import TrainingData
@@ -48,6 +51,7 @@ class _Fitting:
     entries: Entries
     validation: Entries
     ending: int
+    teachers: Sequence[Teacher] = ()
 
     def record(self, values: Values) -> None:
         """Change the recipe, in memory and on disk."""
@@ -106,6 +110,7 @@ class _Fitting:
             validation=self.validation,
             folder=self.cache,
             log=self.log,
+            beside=row_bytes(self.teachers),
         )
         held = {each.most_views for each in inputs.values() if isinstance(each, CachedInputs)}
         if held:
@@ -146,6 +151,7 @@ def fit_run(
     preprocessing: Preprocessing,
     cache_folder: Path | None,
     log: RunLog,
+    teachers: Sequence[Teacher] = (),
     *,
     ending: int,
     deadline: Deadline | None,
@@ -162,6 +168,7 @@ def fit_run(
     entries = data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares)
     cache = run.cache if cache_folder is None else cache_folder
     fitting = _Fitting(run, settings, data, network, preprocessing, cache, log, entries, data.entries("val"), ending)
+    fitting.teachers = teachers
     log(fitting.planned())
     inputs = fitting.inputs()
     replan: Replan = as_planned
@@ -218,8 +225,23 @@ def _planned(
     return inputs, keeper.replan
 
 
+def _teaching(fitting: _Fitting, inputs: dict[int, Inputs], objective: Objective) -> Teaching | None:
+    if not fitting.teachers:
+        return None
+    images, log = next(iter(inputs.values())).images, fitting.log
+    return teaching(
+        fitting.recipe,
+        fitting.teachers,
+        objective,
+        images,
+        fitting.cache,
+        lambda done, total: log(Counted("cache", done, total)),
+    )
+
+
 def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, tracking: Tracking) -> TrainedPhases:
     recipe, data, log = fitting.recipe, fitting.data, fitting.log
+    objective = data.objective(recipe)
 
     def report(state: State) -> None:
         record = state.history[-1]
@@ -233,7 +255,7 @@ def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, trackin
         entries=fitting.entries,
         validation=fitting.validation,
         phases=recipe.phase_settings(),
-        objective=data.objective(recipe),
+        objective=objective,
         seed=recipe.seed,
         from_scratch=recipe.model.from_scratch,
         others=others_of(recipe, data.learned),
@@ -243,4 +265,5 @@ def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, trackin
         on_epoch=report,
         on_step=log,
         replan=replan,
+        teaching=_teaching(fitting, inputs, objective),
     )

@@ -23,7 +23,7 @@ from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS, DecodedImage, Placement, Preprocessing
 from pocketvision.training.parts import Parts
 from pocketvision.training.trunk_cache import Features, TrunkCache, row_key
-from pocketvision.training.trunk_runtime import RUNTIME_BATCH, TrunkRuntime
+from pocketvision.training.trunk_runtime import RUNTIME_BATCH
 
 IMAGES = "images"
 """The feature that is no feature: preprocessed images, of which a random start learns everything."""
@@ -134,6 +134,21 @@ class Inputs(Protocol):
         ...
 
 
+class Runtime(Protocol):
+    """What computes cached features: the frozen part of the network (trunk_runtime.py), or a teacher (teachers.py).
+
+    same: features that neither gives, because the activations at the cut are they."""
+
+    @property
+    def same(self) -> tuple[str, ...]: ...
+
+    def trunk(self, images: NDArray[np.float32]) -> Features:
+        """Of preprocessed images (N, 3, H, W), N at most RUNTIME_BATCH, by name."""
+
+    def tail(self, activations: NDArray[np.float32]) -> Features:
+        """Of activations at the cut."""
+
+
 class CachedInputs:
     """Reads the trunk cache, and computes what is missing when an epoch first asks for it.
 
@@ -149,7 +164,7 @@ class CachedInputs:
         images: ImageViews,
         trunk: TrunkCache,
         tail: TrunkCache,
-        runtime: TrunkRuntime,
+        runtime: Runtime,
         *,
         views: int,
         on_images: OnImages | None = None,
@@ -199,7 +214,7 @@ class CachedInputs:
             kept = self._runtime.trunk(batch)
             _add(self._trunk, keys, kept)
             if self._tail in asked:
-                _add(self._tail, keys, self._runtime.tail(kept[CUT]))
+                _add(self._tail, keys, self._runtime.tail(kept[CUT].astype(np.float32, copy=False)))
             if self._on_images is not None:
                 self._on_images(done, len(missing))
         for cache in asked:
@@ -231,21 +246,22 @@ class CachedInputs:
 
 
 class PlainInputs:
-    """Decodes, augments and runs the frozen part in every epoch: the plain way, without a cache."""
+    """Decodes, augments and runs the frozen part in every epoch: the plain way, without a cache. views: of an image that the
+    epochs walk through; None: every epoch draws new ones."""
 
-    def __init__(self, images: ImageViews, network: Network, cut: int) -> None:
+    def __init__(self, images: ImageViews, network: Network, cut: int, views: int | None = None) -> None:
         self.images = images
         self._network = network
         self._cut = cut
+        self._views = views
 
     @property
     def most_views(self) -> None:
         return None
 
     def views(self, names: Names) -> int | None:
-        """None: every epoch draws new views."""
         del names
-        return None
+        return self._views
 
     def batches(self, names: Names, batches: Iterable[Sequence[Row]]) -> Iterator[dict[str, Tensor]]:
         groups = list(batches)

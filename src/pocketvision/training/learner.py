@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pocketvision.data.balance import ClassWeights
 from pocketvision.preprocessing import Fit, Placement
+from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.mixing import Mix, Mosaic
 from pocketvision.training.settings import AUGMENTATION, STEP_SIZE, Phase, StepSize
 
@@ -88,8 +89,10 @@ class LearnerRow:
     and the sizes of the images that are learned from and of others, what an answer that never looks would reach on these, as a
     sentence; None where the figures say it themselves. step_size, augmentation: where a recipe gives none. other: from the
     number of images that are learned from to a phase of another model that is tried too, None for none. apart: how far what a
-    head puts out is from what another network's does for the same images, to be minimised; None: nothing is learned from another
-    network.
+    head puts out is from what another network's does for the same images, to be minimised, scores of classes softened by a
+    temperature; None: nothing is learned from another network. taught: what `apart` takes, from what a bundle's graph puts out by
+    role, that bundle's task, the places (classes) of the learner's classes among its own, and the learner; raises UsageError for
+    a bundle whose answers can not be brought to the learner's terms. mean: whether several networks' outputs have a mean.
     """
 
     kind: str
@@ -103,4 +106,6 @@ class LearnerRow:
     step_size: StepSize = STEP_SIZE
     augmentation: str = AUGMENTATION
     other: Callable[[int], Phase | None] | None = None
-    apart: Callable[[Outputs, Outputs], Tensor] | None = None
+    apart: Callable[[Outputs, Outputs, float], Tensor] | None = None
+    taught: Callable[[Outputs, TaskManifest, Tensor, Any], dict[str, Tensor]] | None = None
+    mean: bool = True

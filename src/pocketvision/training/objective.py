@@ -99,7 +99,14 @@ class Objective:
 
     def loss(self, outputs: ByTask, targets: Targets) -> Tensor:
         """The weighted sum of the tasks' losses, each the sum of its parts."""
-        losses = {task: self._loss(task, outputs, own) for task, own in targets.items()}
+        return self.total(self.losses(outputs, targets))
+
+    def losses(self, outputs: ByTask, targets: Targets) -> dict[str, Tensor]:
+        """Of each task that an image has the truth of."""
+        return {task: self._loss(task, outputs, own) for task, own in targets.items()}
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Their weighted sum."""
         if not losses:
             raise ValueError("no image of the batch has the truth of any task")
         if self.balance is not None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from pocketvision.progress import EpochRecord
 from pocketvision.training.batch_order import mixed_order
 from pocketvision.training.best_epoch import is_better
 from pocketvision.training.checkpoint import PhaseCheckpoints
+from pocketvision.training.distillation import TaughtTargets
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
 from pocketvision.training.settings import PhaseSettings
 from pocketvision.training.solving import MOST_ROWS, read_features, solve_heads
+from pocketvision.training.teachers import Teaching
 
 # More makes the allocator map fresh memory for every layer: 195 images a second with 64, 252 with 32.
 VALIDATION_BATCH = 32
@@ -90,6 +93,7 @@ def train_phases(
     on_epoch: Callable[[State], None] = lambda _: None,
     on_step: OnStep = lambda _: None,
     replan: Replan = as_planned,
+    teaching: Teaching | None = None,
 ) -> TrainedPhases:
     """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights.
 
@@ -98,7 +102,7 @@ def train_phases(
     replan: asked before a phase of gradients that begins, and after each of its epochs; a phase of 0 epochs is left out.
     With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and checkpoints are written (checkpoint.py).
     on_epoch: told of each state at an epoch's end. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and
-    the best weights so far are in place.
+    the best weights so far are in place. teaching: what phases of gradients learn from besides the truth.
     """
     networks = {each.number: (others or {}).get(each.number, network) for each in phases}
     states: dict[int, State] = {}
@@ -121,7 +125,7 @@ def train_phases(
         note = partial(_keep, states, number, kept, on_epoch)
         try:
             if settings.solver == "gradient":
-                _fit(part, fed, entries, validation, objective, seed, before, name_of, note, on_step, replan)
+                _fit(part, fed, entries, validation, objective, seed, before, name_of, note, on_step, replan, teaching)
             elif number not in states:
                 note(_solve(part, fed, entries, validation, objective))
         except KeyboardInterrupt:
@@ -166,14 +170,15 @@ def _fit(
     on_state: Callable[[State], None],
     on_step: OnStep,
     replan: Replan,
+    teaching: Teaching | None,
 ) -> None:
     """A phase, from its beginning or from where `state` left it."""
     fit(
         part.model,
         part.settings,
-        batches=partial(_batches, inputs, part, entries, objective, seed),
+        batches=partial(_batches, inputs, part, entries, objective, seed, teaching),
         steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
-        objective=objective,
+        objective=objective if teaching is None else teaching.taught,
         validate=partial(_validate, inputs, part, validation, objective),
         seed=seed,
         statistics=part.model.statistics(),
@@ -236,7 +241,14 @@ def _keep(
 
 
 def _batches(
-    inputs: Inputs, part: Part, entries: Entries, objective: Objective, seed: int, epoch: int, first: int
+    inputs: Inputs,
+    part: Part,
+    entries: Entries,
+    objective: Objective,
+    seed: int,
+    teaching: Teaching | None,
+    epoch: int,
+    first: int,
 ) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, phase and epoch, without the first `first`."""
     settings = part.settings
@@ -249,9 +261,11 @@ def _batches(
         for indices in chosen
     ]
     part.model.train()
-    for indices, shown, features in zip(chosen, rows, inputs.batches(part.names, rows), strict=True):
+    taught = repeat(None, len(rows)) if teaching is None else teaching.batches(rows)
+    for indices, shown, said, features in zip(chosen, rows, taught, inputs.batches(part.names, rows), strict=True):
         of_batch = entries.samples[indices]
-        yield TrainingBatch(features, objective.targets(of_batch, Placements(inputs.images, shown)), of_batch)
+        targets = objective.targets(of_batch, Placements(inputs.images, shown))
+        yield TrainingBatch(features, targets if teaching is None else TaughtTargets(targets, said), of_batch)
 
 
 def _chunks(count: int, size: int, statistics: bool) -> list[slice]:

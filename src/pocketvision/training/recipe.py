@@ -213,6 +213,34 @@ class DecisionSettings:
 
 
 @dataclass(frozen=True)
+class DistillationSettings:
+    """Learning from other networks' answers too (distillation.py)."""
+
+    teacher: str | None = setting(
+        None,
+        "Bundles, runs or names of pre-trained networks whose answers are learned too; several with commas",
+        unset="none",
+        alias="teacher",
+    )
+    temperature: float = setting(
+        2.0, "What softens the class scores and tags of teacher and student", low=0.1, high=100
+    )
+    alpha: float = setting(0.5, "The teacher's share of the loss; the truth's is the rest", low=0, high=1)
+    views: int | None = setting(
+        None,
+        "Views of a picture that teachers answer where nothing of the student is cached; with a cache, cache.views",
+        low=1,
+        high=1000,
+        unset="new ones in every epoch",
+    )
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(each.strip() for each in (self.teacher or "").split(",") if each.strip())
+
+
+@dataclass(frozen=True)
 class CacheSettings:
     """The trunk cache: the frozen part runs once a view. views: the clean one and augmented ones; without the cache every epoch
     augments afresh."""
@@ -252,6 +280,7 @@ class Recipe:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     regularisation: RegularisationSettings = field(default_factory=RegularisationSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     decision: DecisionSettings = field(default_factory=DecisionSettings)
     checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)

@@ -14,7 +14,7 @@ from pocketvision.progress import StepProgress
 from pocketvision.tasks.catalog import kind_of
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.training.classification.learner import ClassLearner
-from pocketvision.training.distillation import Taught
+from pocketvision.training.distillation import Taught, TaughtTargets
 from pocketvision.training.engine import TrainingBatch, fit
 from pocketvision.training.inputs import IMAGES
 from pocketvision.training.objective import ByTask, Objective, Targets, TaskTargets, Validation
@@ -84,9 +84,12 @@ def tune(
     """
     network.to(memory_format=torch.channels_last).train()
     alone = next(iter(objective.learners))
-    asked = None if teacher is None else (lambda images: said_by_task(teacher(images), alone))
     found = {task: kind_of(task, own) for task, own in objective.truth.items()}
-    taught = Taught(objective, kinds or {task: found.get(task, task) for task in objective.learners}, asked)
+    taught = Taught(objective, kinds or {task: found.get(task, task) for task in objective.learners})
+
+    @torch.no_grad()
+    def answered(images: Tensor) -> ByTask | None:
+        return None if teacher is None else said_by_task(teacher(images), alone)
 
     def fed(epoch: int, first: int) -> Iterator[TrainingBatch]:
         del epoch, first
@@ -97,7 +100,7 @@ def tune(
                 raise TrainingError(f"The batches ended after {step} of {counted(settings.steps, 'step')}.")
             images, targets = batch
             images = images.to(memory_format=torch.channels_last)
-            yield TrainingBatch({IMAGES: images}, taught.targets(images, targets), np.arange(len(images)))
+            yield TrainingBatch({IMAGES: images}, TaughtTargets(targets, answered(images)), np.arange(len(images)))
 
     fit(
         _Named(network, alone),

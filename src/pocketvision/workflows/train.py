@@ -119,6 +119,10 @@ def train(
 
 def _require_unplanned(recipe: Recipe, given: Iterable[Given]) -> None:
     """Raise UsageError where the epochs that --minutes plans are given too."""
+    if recipe.distillation.teachers:
+        raise UsageError(
+            "--minutes does not know how long teachers take: give phases.N.epochs, or leave --teacher out."
+        )
     last = max(number for number, phase in enumerate(recipe.phases, start=1) if phase.epochs != 0)
     for each in given:
         if each.path in (f"phases.{last}.epochs", "phases.*.epochs"):
@@ -146,6 +150,9 @@ def _run_in_new_folder(
         settings = replace(
             settings, recipe=changed(settings.recipe, {"model.weights": str(Path(model.weights).resolve())})
         )
+    if teachers := settings.recipe.distillation.teachers:
+        places = [str(Path(each).resolve()) if Path(each).exists() else each for each in teachers]
+        settings = replace(settings, recipe=changed(settings.recipe, {"distillation.teacher": ",".join(places)}))
     try:
         if isinstance(given, InMemory):
             names = None if given.names is None else list(given.names)

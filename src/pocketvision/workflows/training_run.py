@@ -50,6 +50,7 @@ from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.setting_values import changed
 from pocketvision.training.starting import as_data_asks, as_won, compared, start, with_others, write_stage_weights
+from pocketvision.training.teachers import kept, teachers_of
 from pocketvision.training.tiled_data import in_tiles, looked_at, sizes_of, viewed
 from pocketvision.training.training_data import TrainingData, prepare_data
 from pocketvision.workflows.pretrained import open_bundle
@@ -119,9 +120,20 @@ def run_training(
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
     network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
+    teachers = kept(run.folder, teachers_of(map(open_bundle, recipe.distillation.teachers), data.learned))
     ending = len(data.indices("test")) + sum(map(len, (further or {}).values()))
     trained, settings, timings["training"] = fit_run(
-        run, settings, data, network, preprocessing, cache_folder, log, ending=ending, deadline=deadline, pace=pace
+        run,
+        settings,
+        data,
+        network,
+        preprocessing,
+        cache_folder,
+        log,
+        teachers,
+        ending=ending,
+        deadline=deadline,
+        pace=pace,
     )
     best = _best(run, trained, log)
     write_stage_weights(run, trained)

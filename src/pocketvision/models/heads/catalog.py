@@ -2,11 +2,16 @@
 
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
+from pocketvision.models.heads.classification import mean as mean_of_classifiers
 from pocketvision.models.heads.detection import detr, efficientdet, grid, ssd, yolo_v1
 from pocketvision.models.heads.head import Head
+from pocketvision.models.heads.mean import MeanRow
 from pocketvision.models.heads.number import linear as number
+from pocketvision.models.heads.number import mean as mean_of_numbers
 from pocketvision.models.heads.segmentation import deeplab, lr_aspp, plain_u_net, u_net
+from pocketvision.models.heads.segmentation import mean as mean_of_masks
 from pocketvision.models.heads.tags import linear as tags
+from pocketvision.models.heads.tags import mean as mean_of_tags
 from pocketvision.plugins import row_named
 
 HEADS: dict[str, Head] = {
@@ -30,8 +35,13 @@ HEADS: dict[str, Head] = {
         deeplab.PLUS,
         plain_u_net.SMALL,
         plain_u_net.PAPER,
+        *(each.ROW for each in (mean_of_classifiers, mean_of_tags, mean_of_numbers, mean_of_masks)),
     )
 }
+MEANS: dict[str, MeanRow] = {
+    each.ROW.kind: each.MEAN for each in (mean_of_classifiers, mean_of_tags, mean_of_numbers, mean_of_masks)
+}
+"""From a kind of task to how several networks' heads become one. Boxes have none: a cell may stand for another object in each."""
 GROUP = "pocketvision.heads"
 """The entry points of heads from outside."""
 

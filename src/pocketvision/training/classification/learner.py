@@ -14,6 +14,7 @@ from pocketvision.errors import unknown_name
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix, Mosaic, blended
 from pocketvision.training.regression import Judged, Regression
@@ -120,8 +121,14 @@ def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
     return ClassLearner(weights, options.label_smoothing)
 
 
-def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
-    return divergence(outputs["logits"], taught["logits"])
+def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
+    return divergence(outputs["logits"], taught["logits"], temperature)
 
 
-ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear", apart=_apart)
+def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: ClassLearner) -> dict[str, Tensor]:
+    """As honest as the teacher ships: at its own temperature."""
+    del learner
+    return {"logits": said["logits"][:, places] / float(task.postprocessing.get("temperature", 1.0))}
+
+
+ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear", apart=_apart, taught=_taught)

@@ -278,16 +278,27 @@ def _constant(
     )
 
 
-def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
     """Cross-entropy of the scores, times the square of the larger one, for many say nothing; and GIoU of
     the boxes, each as much as the other network is sure of it."""
-    own, other = _shipped(outputs), _shipped(taught)
+    del temperature  # scores are no shares of one another
+    own, other = _shipped(outputs), taught if SCORES in taught else _shipped(taught)
+    if own[BOXES].shape != other[BOXES].shape:
+        raise UsageError(
+            f"The teacher says {other[BOXES].shape[1]:,} boxes of a picture and this network {own[BOXES].shape[1]:,}: one "
+            "teaches the other only cell by cell. Take a teacher with the same head and size (--head, --size)."
+        )
     scores, asked = own[SCORES].clamp(1e-6, 1 - 1e-6), other[SCORES]
     focus = torch.maximum(asked, scores.detach()) ** 2
     sure = asked.amax(dim=2).flatten()
     boxes = giou_losses(own[BOXES].flatten(0, 1), other[BOXES].flatten(0, 1))
     score = (focus * F.binary_cross_entropy(scores, asked, reduction="none")).sum()
     return (score + BOX_WEIGHT * (sure * boxes).sum()) / sure.sum().clamp(min=1)
+
+
+def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: DetectionLearner) -> dict[str, Tensor]:
+    del task, learner
+    return {BOXES: said[BOXES], SCORES: said[SCORES][:, :, places]}
 
 
 # Padded, so that nothing is cut away and shapes stay.
@@ -301,4 +312,6 @@ ROW = LearnerRow(
     constant=_constant,
     step_size=StepSize(16, 2e-3),
     apart=_apart,
+    taught=_taught,
+    mean=False,  # the same cell may stand for another object
 )

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.preprocessing import Placement
+from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.number.calibration import COVERAGE, fit
 from pocketvision.tasks.number.metrics import r2
 from pocketvision.tasks.number.truth import NumberLabels
@@ -126,10 +127,25 @@ def _make(options: LearnerOptions, truth: NumberLabels) -> NumberLearner:
     return NumberLearner(float(known.mean()) if len(known) else 0.0, spread or 1.0, truth.unit, name)
 
 
-def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
+def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
     """Huber's loss, of standard deviations."""
+    del temperature  # a number is one
     return huber(outputs["standardised"], taught["standardised"])
 
 
+def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: NumberLearner) -> dict[str, Tensor]:
+    """The number, in the learner's standard deviations. Raises UsageError for another unit."""
+    del places  # a number has no classes
+    unit = task.postprocessing.get("unit", "")
+    if unit != learner.unit:
+        raise UsageError(
+            f"The teacher's number is in {unit or 'no unit'}, that of the data in {learner.unit or 'no unit'}: one can not "
+            "learn from the other."
+        )
+    return {"standardised": (said["value"] - learner.centre) / learner.spread}
+
+
 # A crop would cut away what is counted at the border.
-ROW = LearnerRow("number", "linear_number", _make, "stretch", solved_head="multiscale_number", apart=_apart)
+ROW = LearnerRow(
+    "number", "linear_number", _make, "stretch", solved_head="multiscale_number", apart=_apart, taught=_taught
+)

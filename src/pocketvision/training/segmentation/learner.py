@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from pocketvision.data.balance import class_weights
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.preprocessing import Placement
 from pocketvision.printable import quoted
-from pocketvision.tasks.manifest import THRESHOLDS
+from pocketvision.tasks.manifest import THRESHOLDS, TaskManifest
 from pocketvision.tasks.segmentation.choosing import best_overlap
 from pocketvision.tasks.segmentation.decode import mask_of
 from pocketvision.tasks.segmentation.logits import Logits
@@ -204,8 +205,17 @@ def _constant(
     )
 
 
-def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
-    return divergence(outputs["logits"], taught["logits"])
+def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
+    """Of cells of the learner's map."""
+    logits, other = outputs["logits"], taught["logits"]
+    if other.shape[2:] != logits.shape[2:]:
+        other = F.interpolate(other, size=logits.shape[2:], mode="bilinear", align_corners=False)
+    return divergence(logits, other, temperature)
+
+
+def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: MaskLearner) -> dict[str, Tensor]:
+    del task, learner
+    return {"logits": said["logits"][:, places]}
 
 
 def _other(pictures: int) -> Phase | None:
@@ -224,6 +234,7 @@ ROW = LearnerRow(
     input_size=_input_size,
     constant=_constant,
     apart=_apart,
+    taught=_taught,
     step_size=StepSize(8, 2e-3, longer=2.5),  # maps of stride 4 are large: 32 of 512 pixels took 4 GB
     augmentation="light",  # membranes, u_net_small alone: validation mIoU 0.745 after 13 epochs, 0.694 with "standard"
     other=_other,

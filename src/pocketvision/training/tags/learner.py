@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from pocketvision.data.balance import class_weights
 from pocketvision.errors import unknown_name
 from pocketvision.preprocessing import Placement
+from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.tags.calibration import best_thresholds, cross_entropy, fit_scales, sigmoid
 from pocketvision.tasks.tags.metrics import average_precisions
 from pocketvision.tasks.tags.truth import TagLabels
@@ -152,10 +153,20 @@ def _make(options: LearnerOptions, truth: TagLabels) -> TagLearner:
     return TagLearner(truth.class_names, name, weights, options.label_smoothing)
 
 
-def _apart(outputs: Outputs, taught: Outputs) -> Tensor:
-    """Mean binary cross-entropy, in nats."""
-    return F.binary_cross_entropy_with_logits(outputs["logits"], torch.sigmoid(taught["logits"]))
+def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
+    """Mean binary cross-entropy at that temperature, in nats; times its square, which keeps the gradients' size."""
+    soft = torch.sigmoid(taught["logits"] / temperature)
+    return temperature**2 * F.binary_cross_entropy_with_logits(outputs["logits"] / temperature, soft)
+
+
+def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: TagLearner) -> dict[str, Tensor]:
+    """As honest as the teacher ships: with its scales and offsets."""
+    del learner
+    logits, numbers = said["logits"], task.postprocessing
+    if "scales" in numbers:
+        logits = logits * torch.tensor(numbers["scales"]) + torch.tensor(numbers["offsets"])
+    return {"logits": logits[:, places]}
 
 
 # A crop would cut away what is tagged at the border.
-ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags", apart=_apart)
+ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags", apart=_apart, taught=_taught)

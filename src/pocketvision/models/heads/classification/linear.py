@@ -16,10 +16,10 @@ def linear_head(features: tuple[Feature, ...], classes: int, dropout: float) -> 
     """To `logits` (N, classes). Raises UsageError for no classes."""
     if classes < 1:
         raise UsageError(f"A classifier needs at least 1 class, not {classes}.")
-    return LinearHead(features, classes, dropout, role="logits", decode=_decoded)
+    return LinearHead(features, classes, dropout, role="logits", decode=decoded)
 
 
-def _decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
+def decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
     """`logits` as they are, and `probabilities`, (N, classes), at postprocessing's temperature (1 where there is none)."""
     scaled = logits / postprocessing.get("temperature", 1.0)
     return {"logits": logits, "probabilities": torch.softmax(scaled, dim=1)}

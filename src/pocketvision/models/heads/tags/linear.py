@@ -16,10 +16,10 @@ def tag_head(features: tuple[Feature, ...], tags: int, dropout: float) -> Linear
     """To `logits` (N, tags). Raises UsageError for no tags."""
     if tags < 1:
         raise UsageError(f"What tags needs at least 1 tag, not {tags}.")
-    return LinearHead(features, tags, dropout, role="logits", decode=_decoded)
+    return LinearHead(features, tags, dropout, role="logits", decode=decoded)
 
 
-def _decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
+def decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
     """`logits` as they are, and `probabilities`: sigmoids at postprocessing's `scales` and `offsets`, (tags) each."""
     scaled = logits
     if "scales" in postprocessing:

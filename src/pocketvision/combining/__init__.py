@@ -1,0 +1,1 @@
+"""One network of several: ensembles and averaged weights."""

@@ -1,0 +1,140 @@
+"""A teacher in a training, several bundles as one, and the weights of several trainings averaged, each through its verb."""
+
+import filecmp
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketvision.bundle import read_bundle, rewrite_bundle
+from pocketvision.cli.main import main
+from pocketvision.errors import AgreementError, UsageError
+from pocketvision.progress import EpochEnded, Event
+from pocketvision.runtime.backends import open_backend
+from pocketvision.workflows.ensemble import ensemble
+from pocketvision.workflows.soup import soup
+from pocketvision.workflows.train import train
+from pocketvision.workflows.training_run import TrainResult
+from pocketvision.workflows.verify import verify
+
+WEIGHTS = "stage2/best.safetensors"
+
+
+@pytest.fixture(scope="module")
+def options(tiny_training: dict[str, Any]) -> dict[str, Any]:
+    return tiny_training | {"epochs1": 0, "epochs2": 2, "views": 1, "batch": 32, "settings": {"phases.2.unfreeze": 1}}
+
+
+@pytest.fixture(scope="module")
+def taught(
+    photos: Path, trained: TrainResult, options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> TrainResult:
+    out = tmp_path_factory.mktemp("taught") / "run"
+    return train(photos, out=out, teacher=str(trained.run), test_share=0.2, **options)
+
+
+@pytest.mark.slow
+def test_a_taught_run_that_was_broken_off_ends_as_an_unbroken_one(
+    photos: Path, trained: TrainResult, taught: TrainResult, options: dict[str, Any], tmp_path: Path
+) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            raise KeyboardInterrupt
+
+    broken = tmp_path / "run"
+    given = {"teacher": str(trained.run), "test_share": 0.2, **options}
+    train(photos, out=broken, on_event=interrupt, **given)
+    train(resume=broken)
+    assert filecmp.cmp(broken / WEIGHTS, taught.run / WEIGHTS, shallow=False)
+    assert json.loads((broken / "teachers.json").read_text()) != {}
+
+
+@pytest.mark.slow
+def test_what_a_teacher_says_is_learned(
+    photos: Path, taught: TrainResult, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Alone, the same run comes to other weights."""
+    alone = train(photos, out=tmp_path / "alone", test_share=0.2, **options)
+    assert not filecmp.cmp(alone.run / WEIGHTS, taught.run / WEIGHTS, shallow=False)
+    assert not (alone.run / "teachers.json").exists()
+
+
+def test_teachers_and_minutes_contradict_each_other(photos: Path, trained: TrainResult, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(UsageError, match="--minutes does not know how long teachers take"):
+        train(photos, out=out, teacher=str(trained.run), minutes=1)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_teacher_needs_a_phase_of_gradients(
+    photos: Path, trained: TrainResult, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(UsageError, match="all phases here are solved in closed form"):
+        train(photos, out=out, effort="quick", teacher=str(trained.run), size=64, workers=2, model=options["model"],
+              weights=options["weights"])  # fmt: skip
+    assert not out.exists()
+
+
+def test_an_ensemble_answers_the_mean_and_ships_as_one(
+    trained: TrainResult, taught: TrainResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ensemble"
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["ensemble", str(trained.run), str(taught.run), "--out", str(out)])
+    assert "The ensemble: accuracy" in capsys.readouterr().out
+    written = read_bundle(out)
+    images = written.golden()["images"]
+    members = [open_backend(each.bundle).run(images)["probabilities"] for each in (trained, taught)]
+    found = open_backend(written).run(images)
+    logits = np.log(np.mean(members, axis=0)) / written.task.postprocessing["temperature"]
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    assert verify(out).images == len(images)
+    torch_answers = open_backend(written, "torch").run(images)
+    np.testing.assert_allclose(torch_answers["probabilities"], found["probabilities"], atol=1e-5)
+    with pytest.raises(UsageError, match="expected two or more"):
+        ensemble([out], out=tmp_path / "again")
+
+
+def test_bundles_that_do_not_fit_are_refused_with_the_difference(trained: TrainResult, tmp_path: Path) -> None:
+    one = trained.bundle
+    smaller = rewrite_bundle(
+        one,
+        replace(one.manifest, preprocessing=replace(one.preprocessing, crop_share=0.5)),
+        folder=tmp_path / "smaller",
+    )
+    with pytest.raises(UsageError, match=r"do not see images alike: crop_share 0\.875 and 0\.5"):
+        ensemble([one.folder, smaller.folder], out=tmp_path / "out")
+    tasks = {"classification": replace(one.task, labels=("cat", one.task.labels[1]))}
+    other = rewrite_bundle(one, replace(one.manifest, tasks=tasks), folder=tmp_path / "other")
+    with pytest.raises(UsageError, match=r"knows .*'teasing'.* 'cat', 'teasing'\. Expected the same classes"):
+        soup([one.folder, other.folder], out=tmp_path / "out")
+    with pytest.raises(UsageError, match="expected two or more"):
+        soup([one.folder], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_soup_of_equals_is_written_and_a_bad_one_is_not(trained: TrainResult, tmp_path: Path) -> None:
+    """Twice the same network is no worse than once; with one whose head says the opposite, no average is as good."""
+    import safetensors.torch
+
+    from pocketvision.models.rebuild import WEIGHTS_FILE
+
+    one = trained.bundle
+    same = rewrite_bundle(one, one.manifest, folder=tmp_path / "same")
+    found = soup([trained.run, same.folder], out=tmp_path / "soup")
+    assert [taste.added for _, taste in found.tastes] == [True, True]
+    assert found.figures == found.best
+    state = safetensors.torch.load_file(one.path(WEIGHTS_FILE))
+    turned = {name: -3 * each if name.startswith("heads.") else each for name, each in state.items()}
+    opposite = rewrite_bundle(
+        one, one.manifest, {WEIGHTS_FILE: safetensors.torch.save(turned)}, folder=tmp_path / "opposite"
+    )
+    with pytest.raises(AgreementError, match="no average comes to as little"):
+        soup([trained.run, opposite.folder], out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
