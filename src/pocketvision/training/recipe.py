@@ -13,6 +13,7 @@ from pocketvision.training.settings import (
     MOST_OF_HEADS,
     STEP_SIZE,
     CheckpointSettings,
+    DistillationSettings,
     OptimizerSettings,
     Phase,
     PhaseSettings,
@@ -210,34 +211,6 @@ class DecisionSettings:
     abstain_below: float | None = setting(
         None, "Answers with a score below this are unsure", low=0, high=1, unset="never", alias="abstain_below"
     )
-
-
-@dataclass(frozen=True)
-class DistillationSettings:
-    """Learning from other networks' answers too (distillation.py)."""
-
-    teacher: str | None = setting(
-        None,
-        "Bundles, runs or names of pre-trained networks whose answers are learned too; several with commas",
-        unset="none",
-        alias="teacher",
-    )
-    temperature: float = setting(
-        2.0, "What softens the class scores and tags of teacher and student", low=0.1, high=100
-    )
-    alpha: float = setting(0.5, "The teacher's share of the loss; the truth's is the rest", low=0, high=1)
-    views: int | None = setting(
-        None,
-        "Views of a picture that teachers answer where nothing of the student is cached; with a cache, cache.views",
-        low=1,
-        high=1000,
-        unset="new ones in every epoch",
-    )
-
-    @property
-    def teachers(self) -> tuple[str, ...]:
-        """Their names."""
-        return tuple(each.strip() for each in (self.teacher or "").split(",") if each.strip())
 
 
 @dataclass(frozen=True)

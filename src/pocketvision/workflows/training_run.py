@@ -122,18 +122,9 @@ def run_training(
     network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
     teachers = kept(run.folder, teachers_of(map(open_bundle, recipe.distillation.teachers), data.learned))
     ending = len(data.indices("test")) + sum(map(len, (further or {}).values()))
+    fed = (network, preprocessing, cache_folder, log, teachers)
     trained, settings, timings["training"] = fit_run(
-        run,
-        settings,
-        data,
-        network,
-        preprocessing,
-        cache_folder,
-        log,
-        teachers,
-        ending=ending,
-        deadline=deadline,
-        pace=pace,
+        run, settings, data, *fed, ending=ending, deadline=deadline, pace=pace
     )
     best = _best(run, trained, log)
     write_stage_weights(run, trained)
