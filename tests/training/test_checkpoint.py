@@ -25,7 +25,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+    with pytest.raises(TrainingError, match=r"No space left on device.*The one before it is whole"):
         write_checkpoint(path, state(2.0))
     assert read_checkpoint(path).weights["w"].tolist() == [1.0, 1.0]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

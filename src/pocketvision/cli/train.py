@@ -67,6 +67,9 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --resume: go on where images were changed or are gone.")
+    ] = False,
     effort: Annotated[
         str | None,
         typer.Option(
@@ -182,6 +185,7 @@ def train(
             cache_dir=cache_dir,
             ship_hashes=ship_hashes,
             resume=resume,
+            force=force,
             minutes=deadline,
             tracker=tracker or (),
             lang=lang,

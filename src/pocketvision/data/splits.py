@@ -1,5 +1,6 @@
 """Splits: which images are learned from, which choose the model and which measure it."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from pocketvision.tasks.ragged import Ragged
 
 CONTENT = "content"
 """The column of content hashes in a run's split.csv."""
-
+SAID = "truth_hash"
+"""The column of hashes of what was said of an image there, where that is more than a class."""
 LIKELY = "likely_group"
 """The column of likely groups there (likely_groups.py); empty where a picture is by itself."""
 
@@ -132,6 +134,7 @@ def write_split_csv(
         )
     classes = [] if samples.classes is None else ["label"]
     columns = {"group": _numbers(samples.groups), LIKELY: _numbers(likely)}
+    columns[SAID] = None if whole else [said_hash(samples, index) for index in range(len(samples))]
     columns[CONTENT] = None if content is None else [each.tobytes().hex() for each in content]
     further = {name: cells for name, cells in columns.items() if cells is not None}
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -146,6 +149,11 @@ def write_split_csv(
         if within.is_relative_to(path.parent.absolute()):  # of a run, which may be moved
             values["source"] = within.relative_to(path.parent.absolute()).as_posix()
         write_json(origin_file(path), {**values, "class_names": samples.class_names})
+
+
+def said_hash(samples: Samples, index: int) -> str:
+    """Of all that was said of an image."""
+    return hashlib.blake2b(samples.said(index), digest_size=8).hexdigest()
 
 
 def _numbers(groups: NDArray[np.integer] | None) -> list[str] | None:

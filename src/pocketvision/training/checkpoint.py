@@ -1,7 +1,8 @@
 """A checkpoint: one phase's state in one file that is written whole or not at all (safetensors, state as JSON in its header).
 
-A phase keeps its last one, taken at each epoch's end and every 60 seconds within an epoch (`checkpoints.seconds`): its cost is in
-docs/resuming.md.
+A phase keeps its last one, taken at each epoch's end and every 60 seconds within an epoch (`checkpoints.seconds`): that of the
+default's last stages (EfficientNet-Lite0, 63 MB) takes 0.28 s, half a percent of the time, and all of EfficientNet-B0 (81 MB) 0.8
+s, 1.3 % (0.11 s of CPU), on two cores with ten other programs.
 """
 
 import json
@@ -107,8 +108,7 @@ def write_checkpoint(path: Path, state: State) -> None:
             save_file(contiguous, opened, metadata=checked)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"The checkpoint {path} can not be written: {error}. The one before it is whole: free some space and "
-            "go on with --resume."
+            f"The checkpoint {path} can not be written: {error}. The one before it is whole: free some space."
         ) from error
 
 

@@ -21,6 +21,7 @@ from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.planning import Speeds, Work
 from pocketvision.training.precision import PRECISIONS
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.resuming import telling_how_to_go_on
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
@@ -176,7 +177,8 @@ def fit_run(
         inputs, replan = _planned(fitting, inputs, deadline, pace)
     with Tracking(run.folder, settings.trackers) as tracking:
         tracking.start({path: written(each) for path, each in values_of(fitting.recipe).items()}, log.note)
-        trained = _train(fitting, inputs, replan, tracking)
+        with telling_how_to_go_on(run):
+            trained = _train(fitting, inputs, replan, tracking)
     return trained, fitting.settings, time.perf_counter() - started
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
+from pocketvision.training.averaging import load, require_same_shapes
 from pocketvision.training.inputs import IMAGES, Names
 from pocketvision.training.objective import ByTask
 from pocketvision.training.optimizer import HEADS
@@ -53,10 +54,10 @@ class PhaseModel(nn.Module):
         }
 
     def load_trained(self, weights: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, tensor in (*self.named_parameters(), *self.named_buffers()):
-                if name in weights:
-                    tensor.copy_(weights[name])
+        """Raises TrainingError for weights of other shapes."""
+        own = {name: each for name, each in (*self.named_parameters(), *self.named_buffers()) if name in weights}
+        require_same_shapes(own, weights)
+        load(own, weights)
 
 
 class HeadsOnFeatures(PhaseModel):

@@ -168,7 +168,8 @@ class RunSettings:
             return cls(recipe=recipe, **values)
         except FileNotFoundError as error:
             raise UsageError(
-                f"{run.folder} is not a run: it has no run.json. Expected a folder that `train` made."
+                f"{run.folder} is not a run: it has no run.json. Expected a folder that `train` made. One that was killed in "
+                "its first second can be removed: train anew."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{run.settings} can not be read: {error}.") from error

@@ -222,9 +222,9 @@ def prepare_data(
             log.note(line)
     _require_two_classes(kept, data)
     if recorded is not None:
-        order = recorded.in_order(kept, found.content_hashes[readable])
-        kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)), readable[order]
-        likely = recorded.likely
+        order, rows = recorded.in_order(kept, found.content_hashes[readable], log.note)
+        kept, readable = kept.select(order).with_splits(np.array(recorded.splits, np.int8)[rows]), readable[order]
+        likely = None if recorded.likely is None else recorded.likely[rows]
     else:
         kept, likely = _drawn(kept, clusters, recipe, log)
     learned = learned_of(kept.truth, task, answered)

@@ -1,6 +1,5 @@
 """train: a folder or table of images becomes a run with a report and a bundle. The Python API's largest verb."""
 
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,14 +18,13 @@ from pocketvision.training.deadline import Deadline
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import recipe_of
 from pocketvision.training.recorded_split import require_same_images
+from pocketvision.training.resuming import resumed
 from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_folder
 from pocketvision.training.setting_aliases import given_flat, with_aliases
-from pocketvision.training.setting_values import Given, applied, changed, given_settings
+from pocketvision.training.setting_values import Given, changed, given_settings
 from pocketvision.training.trackers import tracker_names
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
-
-_EPOCHS = re.compile(r"phases\.(\d+|\*)\.epochs")
 
 
 @with_aliases(lambda alias: (alias.setting.kind, alias.default))
@@ -52,6 +50,7 @@ def train(
     cache_dir: str | Path | None = None,
     ship_hashes: bool = True,
     resume: str | Path | None = None,
+    force: bool = False,
     minutes: float | Deadline | None = None,
     tracker: str | Iterable[str] = (),
     lang: str = "en",
@@ -68,8 +67,9 @@ def train(
     effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer).
     recipe: the settings of the training, as a value, a TOML file or the folder of a run whose settings are taken. settings:
     others by path, `{"phases.2.lr": 3e-4}` (`pocketvision train --show-recipe` lists them); those that most need are keyword
-    arguments too. With `resume` (a run's folder) everything comes from that run but the epochs of its phases, which may be
-    raised, and `data` and `images`, if they were moved. A finished run that is given no more epochs is left as it is.
+    arguments too. With `resume` (a run's folder) everything comes from that run but what resuming.CHANGEABLE names, such as the
+    epochs of its phases, and `data` and `images`, if they were moved; `force` goes on where images were changed or are gone. A
+    finished run that is given no more epochs is left as it is.
     minutes: the time that all of it may take, from now on or from the beginning of a Deadline: views, cut and epochs of the last
     phase are planned for it (docs/training.md), and that plan is in the run's recipe.
     tracker: tensorboard, mlflow or wandb get its figures, too; a run that goes on keeps its own.
@@ -85,7 +85,9 @@ def train(
             raise UsageError(
                 "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
             )
-        return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, on_event, tracked)
+        return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, force, on_event, tracked)
+    if force:
+        raise UsageError("--force is for a run that goes on (--resume): it lets its data be another.")
     wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort)
     if deadline is not None:
         _require_unplanned(wanted, given)
@@ -181,38 +183,25 @@ def _resume(
     images: str | Path | None,
     given: list[Given],
     cache_folder: Path | None,
+    force: bool,
     on_event: OnEvent,
     trackers: list[str],
 ) -> TrainResult:
     run = RunFolder(folder)
-    settings = RunSettings.read(run)
-    others = [each.spelt for each in given if not _EPOCHS.fullmatch(each.path)]
-    if others:
-        raise UsageError(
-            f"With --resume every setting comes from the run; only phases.N.epochs can change, not {', '.join(others)}."
-        )
-    before = settings.recipe
-    recipe = applied(before, given)
-    if len(recipe.phases) > len(before.phases):
-        raise UsageError(f"With --resume no phase is added: {folder} has {len(before.phases)}.")
-    moved = settings.data if data is None else str(Path(data).resolve())
-    images_from = settings.images if images is None else str(Path(images).resolve())
-    tracked = tracker_names([*settings.trackers, *trackers])
-    there = replace(settings, recipe=recipe, data=moved, images=images_from, trackers=tracked)
-    no_more = all((new.epochs or 0) <= (old.epochs or 0) for new, old in zip(recipe.phases, before.phases, strict=True))
-    if settings.status == "finished" and no_more:
-        if (moved, images_from) != (settings.data, settings.images):
-            require_same_images(run, there, on_event)
+    found = resumed(run, given, data, images)
+    if found.is_done:
+        if found.moved:
+            require_same_images(run, found.settings, on_event)
         unchanged = finished_run(run, on_event)
         if unchanged is not None:
             return unchanged
+    settings = found.settings
     settings.require_resumable(run)
-    if not Path(moved).exists():
-        raise UsageError(
-            f"{moved}, the data of {folder}, is not there. If it was moved, say where to: "
-            f"pocketvision train NEW-PLACE --resume {folder}"
+    found.require_data(run)
+    if settings.data != found.before.data:
+        on_event(
+            Note(f"{folder} was started on {found.before.data}; it goes on if {settings.data} holds the same images.")
         )
-    if moved != settings.data:
-        on_event(Note(f"{folder} was started on {settings.data}; it goes on if {moved} holds the same images."))
     deadline = None if settings.minutes is None else Deadline(settings.minutes)  # broken off before it was planned
-    return run_training(run, replace(there, status="started"), cache_folder, on_event, deadline=deadline)
+    settings = replace(settings, status="started", trackers=tracker_names([*settings.trackers, *trackers]))
+    return run_training(run, settings, cache_folder, on_event, deadline=deadline, force=force)

@@ -107,16 +107,18 @@ def run_training(
     on_event: OnEvent,
     further: Mapping[str, Samples] | None = None,
     deadline: Deadline | None = None,
+    force: bool = False,
 ) -> TrainResult:
     """Do all that `settings` says in `run`; used by train, by its resumption and by the demo.
 
     further: more labelled images, untouched by the training, on which the bundle is measured too, by name. deadline: to plan for.
+    force: a run that goes on may find other data than it began with.
     """
     started = time.perf_counter()
     pace = Pace()
     log = RunLog(run.log, pace.before(on_event))
     base = None if settings.add_to is None else Base.of(open_bundle(settings.add_to))
-    settings, data = _prepared(run, settings, base, log, on_event)
+    settings, data = _prepared(run, settings, base, log, on_event, force)
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
     network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
@@ -192,7 +194,7 @@ def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
 
 
 def _prepared(
-    run: RunFolder, settings: RunSettings, base: Base | None, log: RunLog, on_event: OnEvent
+    run: RunFolder, settings: RunSettings, base: Base | None, log: RunLog, on_event: OnEvent, force: bool
 ) -> tuple[RunSettings, TrainingData]:
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""
@@ -211,7 +213,7 @@ def _prepared(
         labels=settings.labels,
         columns=settings.columns,
         images=settings.images,
-        recorded=RecordedSplit.read(run),
+        recorded=RecordedSplit.read(run, forced=force),
         log=log,
         on_event=on_event,
         answered=() if base is None else tuple(base.bundle.tasks),
@@ -232,7 +234,7 @@ def _prepared(
     data.objective(recipe)
     wanted_of(settings, data)
     texts(settings.lang)
-    settings = _same_data(run, settings, data)
+    settings = _same_data(run, settings, data, force)
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples, data.content_hashes, data.likely)
     return settings, data
@@ -299,10 +301,10 @@ def _keep_exports(run: RunFolder, log: RunLog) -> None:
         log.note(f"The bundle so far, with {', '.join(sorted(more))}, is kept as {kept}; export the new one again.")
 
 
-def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData) -> RunSettings:
+def _same_data(run: RunFolder, settings: RunSettings, data: TrainingData, force: bool) -> RunSettings:
     """Settings with the data's fingerprint. UsageError when a resumed run finds other data than it began with."""
     found = data.fingerprint()
-    if settings.data_fingerprint not in ("", found):
+    if settings.data_fingerprint not in ("", found) and not force:
         raise other_data(settings.data, run.folder)
     settings = replace(settings, data_fingerprint=found)
     settings.write(run)
