@@ -12,7 +12,7 @@ from pocketvision.models.network import Decoded, Network
 from pocketvision.tasks.catalog import task_named
 
 BACKBONES = ("mobilenet_v3_small", "vit_tiny_16")
-LARGE = ("detr_6", *(f"efficientdet_d{size}" for size in range(1, 8)))
+LARGE = ("detr_6", "retinanet_v2", "ssd300_coco", *(f"efficientdet_d{size}" for size in range(1, 8)))
 """Like another head but for more layers and channels: put to the test by `make test-slow`."""
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HEADS]
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from random_weights import on_no_device
 from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.image_list import ImageList
@@ -147,9 +148,13 @@ def test_rows_are_torchvisions() -> None:
         measured = weights.meta["_metrics"]["COCO-val2017"]["box_map"]
         assert row.figure == f"COCO AP {measured} %"
         assert weights_module._hash_of(weights.url.rpartition("/")[2])
-        model: Any = torchvision.models.get_model(name, weights=None, weights_backbone=None)
+        model = on_no_device(partial(torchvision.models.get_model, name, weights=None, weights_backbone=None))
         preprocessing, transform = row.weights.preprocessing, model.transform
-        assert transform.fixed_size == (preprocessing.width, preprocessing.height)
+        if transform.fixed_size is None:
+            assert (preprocessing.fit, transform.min_size) == ("pad", (preprocessing.width,))
+            assert preprocessing.width % transform.size_divisible == 0
+        else:
+            assert (preprocessing.fit, transform.fixed_size) == ("stretch", (preprocessing.width, preprocessing.height))
         assert (preprocessing.mean, preprocessing.std) == (tuple(transform.image_mean), tuple(transform.image_std))
         assert (row.postprocessing["iou"], row.postprocessing["most"]) == (model.nms_thresh, model.detections_per_img)
 
@@ -160,9 +165,11 @@ def test_every_detector_and_segmenter_of_torchvisions_is_had_or_refused_with_a_r
     assert {*NETWORKS, *NOT_HERE} >= set(known) and set(NOT_HERE) <= set(known)
     assert not set(NETWORKS) & set(NOT_HERE)
     with pytest.raises(
-        UsageError, match=r"fcos_resnet50_fpn can not be .* images of any shape.*Networks by name: ssdlite320"
+        UsageError, match=r"maskrcnn_resnet50_fpn can not be .* a mask an object.*Networks by name: ssdlite320"
     ):
-        published_network("fcos_resnet50_fpn")
+        published_network("maskrcnn_resnet50_fpn")
+    with pytest.raises(UsageError, match=r"fasterrcnn_resnet50_fpn can not be .* boxes that its first stage proposes"):
+        published_network("fasterrcnn_resnet50_fpn")
     with pytest.raises(UsageError, match="Did you mean ssdlite320_mobilenet_v3_large"):
         published_network("ssdlite320_mobilenet_v3")
     assert published_network("efficientnet_lite0") is None and published_network("timm:resnet18") is None

@@ -16,14 +16,16 @@ from torchvision.models.detection.image_list import ImageList
 from pocketvision.errors import UsageError, WeightsError
 from pocketvision.export.to_onnx import write_graph
 from pocketvision.models.catalog import ARCHITECTURES
+from pocketvision.models.detector_keys import detector_network, detector_state
 from pocketvision.models.features import Feature
 from pocketvision.models.heads.detection.default_boxes import SSD, SSD_LITE, TENSORFLOW, scales
 from pocketvision.models.heads.detection.ssd import LITE, PAPER, moved
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
 from pocketvision.models.network import Decoded, Network, fold_norms
-from pocketvision.models.ssd_keys import ssd_lite_network, ssd_lite_state, torchvision_ssd_lite
+from pocketvision.models.ssd_keys import torchvision_ssd_lite
 
+NAME = "ssdlite320_mobilenet_v3_large"
 AT_320 = [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 AT_300 = [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 
@@ -44,7 +46,7 @@ def theirs() -> Any:
 
 @pytest.fixture(scope="module")
 def ours(theirs: Any) -> Network:
-    return ssd_lite_network(theirs.state_dict()).eval()
+    return detector_network(NAME, theirs.state_dict()).eval()
 
 
 @torch.no_grad()
@@ -74,7 +76,7 @@ def test_ssd_lite_costs_what_torchvision_says(ours: Network) -> None:
 
 
 def test_every_tensor_of_theirs_has_a_place_of_ours(theirs: Any, ours: Network) -> None:
-    assert ssd_lite_state(LARGE_REDUCED, theirs.state_dict()).keys() == ours.state_dict().keys()
+    assert detector_state(NAME, theirs.state_dict()).keys() == ours.state_dict().keys()
     table = torchvision_ssd_lite(LARGE_REDUCED)
     assert len(set(table.values())) == len(table)
     assert table["stages.8.0.expand.conv"] == "backbone.features.0.13.0"
@@ -86,10 +88,10 @@ def test_every_tensor_of_theirs_has_a_place_of_ours(theirs: Any, ours: Network) 
 def test_other_weights_are_refused_by_name(theirs: Any) -> None:
     state = theirs.state_dict()
     with pytest.raises(WeightsError, match=r"module_list\.0\.1\.bias is missing"):
-        ssd_lite_network({"features.0.0.weight": torch.zeros(1)})
+        detector_network(NAME, {"features.0.0.weight": torch.zeros(1)})
     lost = {key: value for key, value in state.items() if key != "backbone.extra.0.0.0.weight"}
     with pytest.raises(WeightsError, match=r"heads\.detection\.extras\.0\.0\.conv\.weight"):
-        ssd_lite_network(lost)
+        detector_network(NAME, lost)
 
 
 def test_default_boxes_are_torchvisions() -> None:

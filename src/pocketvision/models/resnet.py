@@ -4,6 +4,8 @@ A block learns what to *add* to its input, so that depth can not make things wor
 bottleneck does its 3x3 convolution on a quarter of the channels, which pays for 2048 channels at the end.
 """
 
+from dataclasses import replace
+
 from pocketvision.models.spec import Architecture, Block, StageRow
 
 
@@ -42,3 +44,25 @@ ROWS: tuple[Architecture, ...] = (
     _resnet(34, "basic", (3, 4, 6, 3)),
     _resnet(50, "bottleneck", (3, 4, 6, 3)),
 )
+
+RESNET18, RESNET34, RESNET50 = ROWS
+RESNET101 = _resnet(101, "bottleneck", (3, 4, 23, 3))
+
+
+def dilated(row: Architecture) -> Architecture:
+    """For maps of stride 8 to the end (Chen et al. 2017, https://arxiv.org/abs/1706.05587, section 3.1): the last two stages take
+    a dilation in place of their stride, from their second block on, and hand it to what follows."""
+    first, second, third, fourth = row.stages
+    return replace(
+        row,
+        name=f"{row.name}_dilated",
+        stages=(
+            first,
+            second,
+            replace(third, stride=1, repeats=1),
+            replace(third, stride=1, repeats=third.repeats - 1, dilation=2),
+            replace(fourth, stride=1, repeats=1, dilation=2),
+            replace(fourth, stride=1, repeats=fourth.repeats - 1, dilation=4),
+        ),
+        input_size=520,
+    )

@@ -1,4 +1,4 @@
-"""torchvision's segmenters on MobileNetV3, from their state dicts: tables from our module paths to theirs, and the networks."""
+"""torchvision's segmenters, from their state dicts: tables from our module paths to theirs, and the networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,24 +7,29 @@ from torch import Tensor
 
 from pocketvision.errors import WeightsError
 from pocketvision.models.features import HEAD_CONV
+from pocketvision.models.foreign_network import Paths, network_from, regrouped, renamed
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.key_layouts import LAYOUTS
 from pocketvision.models.mobilenet_v3 import LARGE, LARGE_DILATED
 from pocketvision.models.network import Network
+from pocketvision.models.resnet import RESNET50, RESNET101, dilated
+from pocketvision.models.spec import Architecture
 from pocketvision.tasks.segmentation.truth import SEGMENTATION
-
-_SPLIT = 3
-"""The stage of LARGE that LARGE_DILATED has in two."""
 
 _AUXILIARY = "aux_classifier."
 """A second classifier of torchvision's that only trainings listen to."""
 
+_BACKBONE, _HIDDEN = ("stem", "stages", "head"), "head.linear"
+"""Where our paths of a backbone begin; the layer after pooling is no part of it here."""
+
 
 @dataclass(frozen=True)
 class SegmenterKeys:
-    """head: of HEADS. features: what it reads. paths: {module path in the head: torchvision's in its classifier}. classes: whose
-    bias has a number a class."""
+    """plain, dilated: the backbone as a classifier has it, and with maps that stay large. head: of HEADS. features: what it
+    reads. paths: {module path in the head: torchvision's in its classifier}. classes: whose bias has a number a class."""
 
+    plain: Architecture
+    dilated: Architecture
     head: str
     features: tuple[str, ...]
     paths: Mapping[str, str]
@@ -51,10 +56,26 @@ _LR_ASPP = {
     "of_fine": "low_classifier",
     "of_coarse": "high_classifier",
 }
+_FCN = {"block.conv": "0", "block.norm": "1", "classes": "4"}
+
+
+def _mobilenet(head: str, features: tuple[str, ...], paths: Mapping[str, str], classes: str) -> SegmenterKeys:
+    return SegmenterKeys(LARGE, LARGE_DILATED, head, features, paths, classes)
+
+
+def _resnet(plain: Architecture, head: str, paths: Mapping[str, str]) -> SegmenterKeys:
+    row = dilated(plain)
+    return SegmenterKeys(plain, row, head, (f"stage{len(row.stages) - 1}",), paths, "4")
+
+
 # LR-ASPP reads the first block of stride 8 beside the last convolution.
 KEYS: dict[str, SegmenterKeys] = {
-    "lraspp_mobilenet_v3_large": SegmenterKeys("lr_aspp", ("stage3", HEAD_CONV), _LR_ASPP, "low_classifier"),
-    "deeplabv3_mobilenet_v3_large": SegmenterKeys("deeplab_torchvision", (HEAD_CONV,), _DEEPLAB, "4"),
+    "lraspp_mobilenet_v3_large": _mobilenet("lr_aspp", ("stage3", HEAD_CONV), _LR_ASPP, "low_classifier"),
+    "deeplabv3_mobilenet_v3_large": _mobilenet("deeplab_torchvision", (HEAD_CONV,), _DEEPLAB, "4"),
+    "deeplabv3_resnet50": _resnet(RESNET50, "deeplab_torchvision", _DEEPLAB),
+    "deeplabv3_resnet101": _resnet(RESNET101, "deeplab_torchvision", _DEEPLAB),
+    "fcn_resnet50": _resnet(RESNET50, "fcn", _FCN),
+    "fcn_resnet101": _resnet(RESNET101, "fcn", _FCN),
 }
 """By torchvision's names."""
 
@@ -66,14 +87,8 @@ def segmenter_network(name: str, state: Mapping[str, Tensor]) -> Network:
     Raises WeightsError that names what is missing, unknown or of another shape.
     """
     own = KEYS[name]
-    network = Network(
-        LARGE_DILATED, {SEGMENTATION: HeadSpec(own.head, segmenter_outputs(name, state), features=own.features)}
-    )
-    try:
-        network.load_state_dict(segmenter_state(name, state))
-    except RuntimeError as error:
-        raise WeightsError(f"They are not torchvision's {name}: {error}") from error
-    return network
+    head = HeadSpec(own.head, segmenter_outputs(name, state), features=own.features)
+    return network_from(name, own.dilated, {SEGMENTATION: head}, segmenter_state(name, state))
 
 
 def segmenter_outputs(name: str, state: Mapping[str, Tensor]) -> int:
@@ -85,34 +100,18 @@ def segmenter_outputs(name: str, state: Mapping[str, Tensor]) -> int:
 
 
 def segmenter_state(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Torchvision's state dict with our keys, without its auxiliary classifier; those that are in no table stay as they are, for
-    load_state_dict to name."""
+    """Torchvision's state dict with our keys, without its auxiliary classifier."""
     ours = {theirs: path for path, theirs in torchvision_segmenter(name).items()}
-    renamed = {}
-    for key, value in state.items():
-        module, _, tensor = key.rpartition(".")
-        if not key.startswith(_AUXILIARY):
-            renamed[f"{ours.get(module, module)}.{tensor}"] = value
-    return renamed
+    return renamed(ours, {key: value for key, value in state.items() if not key.startswith(_AUXILIARY)})
 
 
-def torchvision_segmenter(name: str) -> dict[str, str]:
+def torchvision_segmenter(name: str) -> Paths:
     """{our module path: torchvision's}. The classifier's backbone is theirs, without the layer after pooling."""
+    own = KEYS[name]
     paths = {
-        _in_two(ours): theirs.replace("features.", "backbone.", 1)
-        for ours, theirs in LAYOUTS["torchvision"].module_paths(LARGE).items()
-        if theirs.startswith("features.")
+        ours: f"backbone.{theirs.removeprefix('features.')}"
+        for ours, theirs in LAYOUTS["torchvision"].module_paths(own.plain).items()
+        if ours.split(".")[0] in _BACKBONE and ours != _HIDDEN
     }
-    return paths | {f"heads.{SEGMENTATION}.{ours}": f"classifier.{theirs}" for ours, theirs in KEYS[name].paths.items()}
-
-
-def _in_two(path: str) -> str:
-    """From a path in LARGE to that in LARGE_DILATED."""
-    parts = path.split(".")
-    if parts[0] != "stages":
-        return path
-    stage, block = int(parts[1]), int(parts[2])
-    if stage < _SPLIT or (stage == _SPLIT and block == 0):
-        return path
-    block = block - 1 if stage == _SPLIT else block
-    return ".".join(["stages", str(stage + 1), str(block), *parts[3:]])
+    head = {f"heads.{SEGMENTATION}.{ours}": f"classifier.{theirs}" for ours, theirs in own.paths.items()}
+    return regrouped(paths, own.plain, own.dilated) | head

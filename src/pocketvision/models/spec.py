@@ -93,9 +93,9 @@ class StageRow:
     `squeeze_ratio` is the squeeze-and-excitation's width as a share of what Architecture.squeeze_of names; 0 means none.
     `activation` None takes the architecture's.
     `residual` adds a block's input to its output where the shape stays. `blocks`, of a pruned network: what each block has
-    left, in place of what the row says of all. `dilation`: pixels between those that the kernel of an inverted block reads,
-    plus 1: in place of a stride, for maps that stay large (Chen et al. 2017). `pool`: the stride is a max-pooling before the
-    first block (of a convolution there as in U-Net), not its kernel's.
+    left, in place of what the row says of all. `dilation`: pixels between those that the kernel of an inverted, a basic or a
+    bottleneck block reads, plus 1: in place of a stride, for maps that stay large (Chen et al. 2017). `pool`: the stride is a
+    max-pooling before the first block (of a convolution there as in U-Net), not its kernel's.
     """
 
     kernel: int

@@ -1,66 +1,24 @@
-"""torchvision's SSDLite on MobileNetV3, from its state dict: a table from our module paths to theirs, and the network."""
+"""torchvision's SSD300 on VGG16 and SSDLite on MobileNetV3: tables from our module paths to theirs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 
-from torch import Tensor
-
-from pocketvision.errors import UsageError, WeightsError
+from pocketvision.errors import UsageError
 from pocketvision.models.features import EXPANSION
-from pocketvision.models.heads.detection.default_boxes import SSD_LITE
-from pocketvision.models.heads.detection.ssd import COCO_BACKGROUNDS, LITE, LITE_COCO, ssd_lite_features
-from pocketvision.models.heads.head import HeadSpec
+from pocketvision.models.foreign_network import Paths
+from pocketvision.models.heads.detection.default_boxes import SSD300, SSD_LITE
+from pocketvision.models.heads.detection.ssd import ssd_lite_features
+from pocketvision.models.heads.detection.ssd300 import EXTRAS
 from pocketvision.models.key_layouts import LAYOUTS
-from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
-from pocketvision.models.network import Network
 from pocketvision.models.spec import Architecture
+from pocketvision.models.vgg import VGG16
 from pocketvision.tasks.detection.truth import DETECTION
 
-_MAPS = len(SSD_LITE.counts)
-_ROWS = {1: LITE, COCO_BACKGROUNDS: LITE_COCO}
-_CLASSES = "head.classification_head.module_list.0.1.bias"
+_PREDICTORS = (("classifiers", "classification_head"), ("regressors", "regression_head"))
+_FIRST_PART = 10
+"""Convolutions of VGG16 up to the map that SSD300's first boxes are of; those after it are in torchvision's `extra`."""
 
 
-def ssd_lite_network(state: Mapping[str, Tensor], without: Sequence[int] = (0,)) -> Network:
-    """The network of torchvision's ssdlite320_mobilenet_v3_large, with weights of `state` and as many classes as it tells. It
-    takes images of 320 x 320 with a mean and a deviation of 0.5.
-
-    without: those of its outputs that stand for no object: the background alone, or COCO's eleven. Raises
-    WeightsError that names what is missing, unknown or of another shape.
-    """
-    outputs = ssd_lite_outputs(state)
-    row = _ROWS.get(len(without))
-    if row is None or outputs <= max(without):
-        raise WeightsError(
-            f"They have {outputs} outputs, of which {len(without)} are of no object; expected 1, or COCO's 11 of 91."
-        )
-    network = Network(LARGE_REDUCED, {DETECTION: HeadSpec(row.name, outputs - len(without))})
-    try:
-        network.load_state_dict(_reordered(ssd_lite_state(LARGE_REDUCED, state), outputs, without))
-    except RuntimeError as error:
-        raise WeightsError(f"They are not torchvision's ssdlite320_mobilenet_v3_large: {error}") from error
-    return network
-
-
-def ssd_lite_outputs(state: Mapping[str, Tensor]) -> int:
-    """Of a default box, the background's counted. WeightsError where the keys are of another network."""
-    if _CLASSES not in state:
-        raise WeightsError(f"The keys are not of torchvision's ssdlite320_mobilenet_v3_large: {_CLASSES} is missing.")
-    return len(state[_CLASSES]) // SSD_LITE.counts[0]
-
-
-def _reordered(state: dict[str, Tensor], outputs: int, first: Sequence[int]) -> dict[str, Tensor]:
-    """The state with these outputs of every default box before the others."""
-    order = [*first, *(each for each in range(outputs) if each not in first)]
-    classifier = f"heads.{DETECTION}.classifiers."
-    return {
-        key: value.reshape(-1, outputs, *value.shape[1:])[:, order].reshape(value.shape)
-        if key.startswith(classifier) and key.rpartition(".")[0].endswith(".1")
-        else value
-        for key, value in state.items()
-    }
-
-
-def torchvision_ssd_lite(architecture: Architecture, task: str = DETECTION) -> dict[str, str]:
+def torchvision_ssd_lite(architecture: Architecture, task: str = DETECTION) -> Paths:
     """{our module path: torchvision's} of a network with the head `ssd_lite` for `task`. Raises UsageError for a backbone that
     torchvision has no SSDLite of."""
     widened = ssd_lite_features(architecture)[0]
@@ -73,26 +31,48 @@ def torchvision_ssd_lite(architecture: Architecture, task: str = DETECTION) -> d
         for ours, theirs in LAYOUTS["torchvision"].module_paths(architecture).items()
         if theirs.startswith("features.")
     }
-    head = f"heads.{task}"
-    for place in range(_MAPS - 2):
+    head, maps = f"heads.{task}", len(SSD_LITE.counts)
+    for place in range(maps - 2):
         for layer in range(3):
             paths |= _convolution(f"{head}.extras.{place}.{layer}", f"backbone.extra.{place}.{layer}")
-    for ours, theirs in (("classifiers", "classification_head"), ("regressors", "regression_head")):
-        for place in range(_MAPS):
-            own, list_of_theirs = f"{head}.{ours}.{place}", f"head.{theirs}.module_list.{place}"
-            paths |= _convolution(f"{own}.0", f"{list_of_theirs}.0")
-            paths[f"{own}.1"] = f"{list_of_theirs}.1"
+    for ours, theirs in _predictors(head, maps):
+        paths |= _convolution(f"{ours}.0", f"{theirs}.0")
+        paths[f"{ours}.1"] = f"{theirs}.1"
     return paths
 
 
-def ssd_lite_state(architecture: Architecture, state: Mapping[str, Tensor], task: str = DETECTION) -> dict[str, Tensor]:
-    """Torchvision's state dict with our keys; those that are in no table stay as they are, for load_state_dict to name."""
-    ours = {theirs: path for path, theirs in torchvision_ssd_lite(architecture, task).items()}
-    renamed = {}
-    for key, value in state.items():
-        module, _, tensor = key.rpartition(".")
-        renamed[f"{ours.get(module, module)}.{tensor}"] = value
-    return renamed
+def torchvision_ssd300(task: str = DETECTION) -> Paths:
+    """The same of a network of VGG16 with the head `ssd300`."""
+    head, paths = f"heads.{task}", Paths()
+    for number, (ours, place) in enumerate(_vgg_convolutions()):
+        first = number < _FIRST_PART
+        paths[f"{ours}.conv"] = f"backbone.features.{place}" if first else f"backbone.extra.0.{place}"
+    for place in (1, 3):  # after a pooling, and with an activation between them, in a part of their own
+        paths[f"{head}.full.{place}"] = f"backbone.extra.0.7.{place}"
+    for place in range(len(EXTRAS)):
+        paths[f"{head}.extras.{place}.narrow"] = f"backbone.extra.{place + 1}.0"
+        paths[f"{head}.extras.{place}.conv"] = f"backbone.extra.{place + 1}.2"
+    return {**paths, **dict(_predictors(head, len(SSD300.counts))), f"{head}.length": "backbone.scale_weight"}
+
+
+def _vgg_convolutions() -> Iterator[tuple[str, int]]:
+    """Our paths of VGG16's blocks and their places in torchvision's two sequences, where an activation follows each, and a
+    pooling stands before each stage."""
+    yield "stem", 0
+    number, place = 1, 2
+    for stage, row in enumerate(VGG16.stages):
+        place += 1 if row.pool and number < _FIRST_PART else 0
+        for block in range(row.repeats):
+            if number == _FIRST_PART:  # the second sequence begins with the pooling
+                place = 1
+            yield f"stages.{stage}.{block}.expand", place
+            number, place = number + 1, place + 2
+
+
+def _predictors(head: str, maps: int) -> Iterator[tuple[str, str]]:
+    for ours, theirs in _PREDICTORS:
+        for place in range(maps):
+            yield f"{head}.{ours}.{place}", f"head.{theirs}.module_list.{place}"
 
 
 def _in_backbone(path: str, split: int) -> str:
@@ -108,5 +88,5 @@ def _in_backbone(path: str, split: int) -> str:
     return f"backbone.features.0.{split}.{rest}" if layer == "0" else f"backbone.features.1.0.{layer}.{rest}"
 
 
-def _convolution(ours: str, theirs: str) -> dict[str, str]:
+def _convolution(ours: str, theirs: str) -> Paths:
     return {f"{ours}.conv": f"{theirs}.0", f"{ours}.norm": f"{theirs}.1"}

@@ -125,6 +125,16 @@ def test_a_graph_that_finds_something_else_is_not_shipped(other: dict[str, Any])
         agree(outputs(), other).require("model.onnx", ["a.png", "b.png"])
 
 
+def test_boxes_too_thin_to_show_anything_may_lie_anywhere() -> None:
+    cut, elsewhere, seen = outputs(), outputs(), outputs()
+    cut["boxes"][1, 0], elsewhere["boxes"][1, 0], seen["boxes"][1, 0] = [5, 5, 5, 90], [7, 5, 7.001, 90], [5, 5, 6, 90]
+    found = agree(cut, elsewhere)
+    found.require("file")
+    assert found.boxes == 3
+    with pytest.raises(AgreementError):
+        agree(cut, seen).require("file")
+
+
 def test_boxes_are_drawn_where_they_are_in_the_colours_of_their_classes() -> None:
     canvas = Canvas(np.zeros((300, 400, 3), np.uint8), latin=True)
     answer = Detections(

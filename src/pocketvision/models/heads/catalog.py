@@ -3,12 +3,12 @@
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
 from pocketvision.models.heads.classification import mean as mean_of_classifiers
-from pocketvision.models.heads.detection import detr, efficientdet, grid, ssd, yolo_v1
+from pocketvision.models.heads.detection import detr, efficientdet, fcos, grid, retinanet, ssd, ssd300, yolo_v1
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.mean import MeanRow
 from pocketvision.models.heads.number import linear as number
 from pocketvision.models.heads.number import mean as mean_of_numbers
-from pocketvision.models.heads.segmentation import deeplab, lr_aspp, plain_u_net, u_net
+from pocketvision.models.heads.segmentation import deeplab, fcn, lr_aspp, plain_u_net, u_net
 from pocketvision.models.heads.segmentation import mean as mean_of_masks
 from pocketvision.models.heads.tags import linear as tags
 from pocketvision.models.heads.tags import mean as mean_of_tags
@@ -24,15 +24,20 @@ HEADS: dict[str, Head] = {
         ssd.LITE_COCO,
         ssd.LITE_TENSORFLOW,
         ssd.PAPER,
+        ssd300.PAPER,
+        ssd300.COCO,
         yolo_v1.ROW,
         *efficientdet.ROWS,
         *detr.ROWS,
+        *retinanet.ROWS,
+        fcos.ROW,
         u_net.ROW,
         u_net.TRANSPOSED,
         lr_aspp.ROW,
         deeplab.ROW,
         deeplab.TORCHVISION,
         deeplab.PLUS,
+        fcn.ROW,
         plain_u_net.SMALL,
         plain_u_net.PAPER,
         *(each.ROW for each in (mean_of_classifiers, mean_of_tags, mean_of_numbers, mean_of_masks)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.errors import AgreementError
 from pocketvision.printable import counted
@@ -17,6 +18,9 @@ LEAST_IOU = 0.99
 
 LEAST_SCORE = 0.01
 """Of a box that matters: others are never shown, and may lie anywhere."""
+
+LEAST_SIDE = 0.01
+"""Pixels of the input, of a box that matters: thinner ones, as of distances that a network cuts at 0, show nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def agree(reference: Tensors, candidate: Tensors) -> DetectionAgreement:
     largest = difference.reshape(len(one), -1).max(axis=1, initial=0)
     images, places = np.nonzero(np.fmax(one, other).max(axis=2) >= LEAST_SCORE)
     first, second = (each[BOXES][images, places] for each in (reference, candidate))
+    wide = ~(_thin(first) & _thin(second))
+    images, first, second = images[wide], first[wide], second[wide]
     finite = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     overlaps = np.zeros(len(images))
     overlaps[finite] = paired_ious(first[finite], second[finite])
@@ -69,3 +75,9 @@ def agree(reference: Tensors, candidate: Tensors) -> DetectionAgreement:
     return DetectionAgreement(
         len(one), len(images), float(largest.max()), least, tuple(np.flatnonzero(differs).tolist())
     )
+
+
+def _thin(boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(n) of (n, 4) those that are too thin to matter; not those that are no numbers."""
+    thin: NDArray[np.bool_] = np.any(boxes[:, 2:] - boxes[:, :2] < LEAST_SIDE, axis=1)
+    return thin

@@ -15,9 +15,11 @@ Shape = tuple[float, float]
 
 @dataclass(frozen=True)
 class DefaultBoxes:
-    """shapes: of the boxes at a place, for each map, the shallowest first."""
+    """shapes: of the boxes at a place, for each map, the shallowest first. steps: from one place of each map to the next, as a
+    share of the input's side; none spreads them evenly over it."""
 
     shapes: tuple[tuple[Shape, ...], ...]
+    steps: tuple[float, ...] = ()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -26,17 +28,18 @@ class DefaultBoxes:
 
     def boxes(self, maps: Sequence[tuple[int, int]], size: tuple[float, float]) -> NDArray[np.float32]:
         """(A, 4) centre x, centre y, width and height in the input's pixels: map by map, row by row, and at each place in the
-        order of the shapes. maps: height and width of each. size: width and height of the input, over which every map is
-        spread evenly."""
-        found = [_of_map(shapes, *grid) for shapes, grid in zip(self.shapes, maps, strict=True)]
+        order of the shapes. maps: height and width of each. size: width and height of the input."""
+        steps = self.steps or (None,) * len(maps)
+        found = [_of_map(shapes, *grid, step) for shapes, grid, step in zip(self.shapes, maps, steps, strict=True)]
         boxes: NDArray[np.float64] = np.concatenate(found) * np.array([*size, *size], np.float64)
         return boxes.astype(np.float32)
 
 
-def _of_map(shapes: Sequence[Shape], height: int, width: int) -> NDArray[np.float64]:
+def _of_map(shapes: Sequence[Shape], height: int, width: int, step: float | None) -> NDArray[np.float64]:
     """(height * width * shapes, 4) as shares of the input."""
     down, across = np.mgrid[:height, :width] + 0.5
-    centres = np.stack([across / width, down / height], axis=-1).reshape(-1, 1, 2)
+    wide, high = (1 / step, 1 / step) if step else (width, height)
+    centres = np.stack([across / wide, down / high], axis=-1).reshape(-1, 1, 2)
     sides = np.array(shapes, np.float64)[None]
     grid = (height * width, len(shapes), 2)
     return np.concatenate([np.broadcast_to(centres, grid), np.broadcast_to(sides, grid)], axis=2).reshape(-1, 4)
@@ -47,18 +50,21 @@ def scales(maps: int, smallest: float, largest: float) -> tuple[float, ...]:
     return (*(smallest + (largest - smallest) * place / (maps - 1) for place in range(maps)), 1.0)
 
 
-def paper_boxes(ratios: Sequence[Sequence[float]], smallest: float, largest: float) -> DefaultBoxes:
-    """At least two maps. ratios: of width to height, for each map those above 1; each comes upright and lying.
+def paper_boxes(
+    ratios: Sequence[Sequence[float]], steps: Sequence[float], places: tuple[float, ...] = ()
+) -> DefaultBoxes:
+    """ratios: of width to height, for each map those above 1; each comes upright and lying. steps: the scale of each map and of
+    the one that would follow. places: of DefaultBoxes' `steps`.
 
     A map has a square of its scale, one of the geometric mean of its scale and the next map's, and two boxes a ratio, all within
     the input: 4 with one ratio, 6 with two.
     """
-    steps = scales(len(ratios), smallest, largest)
     return DefaultBoxes(
         tuple(
             (_square(own), _square(math.sqrt(own * after)), *(shape for ratio in row for shape in _both(own, ratio)))
-            for row, own, after in zip(ratios, steps, steps[1:], strict=False)
-        )
+            for row, (own, after) in zip(ratios, pairwise(steps), strict=True)
+        ),
+        places,
     )
 
 
@@ -91,10 +97,17 @@ def _both(scale: float, ratio: float, bound: float = 1.0) -> tuple[Shape, Shape]
     return (long, short), (short, long)
 
 
-SSD = paper_boxes([[2], [2, 3], [2, 3], [2, 3], [2], [2]], 0.2, 0.9)
+_RATIOS = ([2], [2, 3], [2, 3], [2, 3], [2], [2])
+
+SSD = paper_boxes(_RATIOS, scales(6, 0.2, 0.9))
 """Section 2.2: six maps with 4, 6, 6, 6, 4 and 4 boxes a place."""
 
-SSD_LITE = paper_boxes([[2, 3]] * 6, 0.2, 0.95)
+SSD300 = paper_boxes(
+    _RATIOS, (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05), tuple(step / 300 for step in (8, 16, 32, 64, 100, 300))
+)
+"""As the authors lay them for COCO's smaller objects: 8,732 boxes at 300 px."""
+
+SSD_LITE = paper_boxes([[2, 3]] * 6, scales(6, 0.2, 0.95))
 """Six boxes a place on six maps, as torchvision has them."""
 
 TENSORFLOW = tensorflow_boxes(6, 0.2, 0.95)

@@ -118,10 +118,10 @@ class GridHead(nn.Module):
         cells = torch.cat([_cells(level, stride) for level, stride in zip(levels, strides, strict=True)], 1)
         cells = cells.expand(levels[0].shape[0], -1, -1)
         logits, distances = self.branch(levels, strides)
-        outputs = {"logits": logits, "boxes": _boxes(cells, distances), "cells": cells}
+        outputs = {"logits": logits, "boxes": boxes_around(cells, distances), "cells": cells}
         if self.single is not None:
             logits, distances = self.single([level.detach() for level in levels], strides)
-            outputs |= {SINGLE + "logits": logits, SINGLE + "boxes": _boxes(cells, distances)}
+            outputs |= {SINGLE + "logits": logits, SINGLE + "boxes": boxes_around(cells, distances)}
         return outputs
 
     def decode(self, outputs: Mapping[str, Tensor], postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -145,8 +145,8 @@ def _in_rows(level: Tensor) -> Tensor:
     return level.flatten(2).transpose(1, 2)
 
 
-def _boxes(cells: Tensor, distances: Tensor) -> Tensor:
-    """(N, A, 4) left, top, right, bottom."""
+def boxes_around(cells: Tensor, distances: Tensor) -> Tensor:
+    """(N, A, 4) left, top, right, bottom, from cells (N, A, 3) and the distances to the four sides (N, A, 4)."""
     centres = cells[..., :2]
     return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
 

@@ -99,8 +99,8 @@ class SsdHead(nn.Module):
         covered = sizes[0][1] * self.place, sizes[0][0] * self.place
         defaults = torch.from_numpy(self.defaults.boxes(sizes, covered)).to(maps[0].device)
         return {
-            "offsets": _rows(self.regressors, maps, 4),
-            "class_logits": _one_background(_rows(self.classifiers, maps, self.outputs), self.backgrounds),
+            "offsets": said_of(self.regressors, maps, 4),
+            "class_logits": one_background(said_of(self.classifiers, maps, self.outputs), self.backgrounds),
             "default_boxes": defaults.expand(maps[0].shape[0], -1, -1),
         }
 
@@ -146,14 +146,14 @@ def ssd_lite_features(architecture: ModelSpec) -> tuple[str, ...]:
     return widened[-1] if widened else maps[0], HEAD_CONV if HEAD_CONV in declared else maps[1]
 
 
-def _one_background(logits: Tensor, backgrounds: int) -> Tensor:
+def one_background(logits: Tensor, backgrounds: int) -> Tensor:
     """(N, A, backgrounds + classes) to (N, A, 1 + classes): the same shares, those of the backgrounds together."""
     if backgrounds == 1:
         return logits
     return torch.cat([logits[..., :backgrounds].logsumexp(dim=2, keepdim=True), logits[..., backgrounds:]], dim=2)
 
 
-def _rows(predictors: nn.ModuleList, maps: Sequence[Tensor], columns: int) -> Tensor:
+def said_of(predictors: nn.ModuleList, maps: Sequence[Tensor], columns: int) -> Tensor:
     """(N, A, columns) of all maps, in the order of the default boxes."""
     rows = []
     for predictor, level in zip(predictors, maps, strict=True):
