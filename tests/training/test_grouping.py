@@ -12,6 +12,7 @@ from pocketvision.data.samples import Samples
 from pocketvision.errors import WeightsError
 from pocketvision.progress import Event, Note
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
+from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.training import grouping
 from pocketvision.training.grouping import kept_together, search_groups
 from pocketvision.training.recipe import DataSettings
@@ -72,6 +73,9 @@ def test_nobody_looks_at_few_pictures_or_where_groups_are_given(heard: Heard, mo
     assert search_groups(few, workers=0, max_pixels=10, log=log) is None
     assert search_groups(replace(many, groups=np.arange(200)), workers=0, max_pixels=10, log=log) is None
     assert notes == []
+    numbers = replace(many, truth={"number": NumberLabels(np.arange(200.0))})
+    assert search_groups(numbers, workers=0, max_pixels=10, log=log) is None
+    assert "these pictures are in none. --group takes" in notes.pop()
     assert search_groups(many, workers=0, max_pixels=10, log=log) is None
     assert notes == ["Likely groups were not searched: no weights here"]
     monkeypatch.setattr(grouping, "MOST", 199)

@@ -34,7 +34,7 @@ def write_coreml(source: Exportable, folder: Path) -> None:
 
         def convert(graph: nn.Module, example: Tensor) -> Any:
             with torch.no_grad():
-                program = torch.export.export(graph, (example,)).run_decompositions({})
+                program = _without_aliases(torch.export.export(graph, (example,)).run_decompositions({}))
             outputs = len(program.graph_signature.user_outputs)  # one, where a layer is tried alone
             names = [_allowed(name) for name in source.outputs[:outputs]]
             return coremltools.convert(
@@ -68,6 +68,18 @@ def open_coreml_answers(folder: Path, source: Exportable) -> Answers:
         return {name: np.concatenate([each[here] for each in found]).astype(np.float32) for name, here in names.items()}
 
     return answers
+
+
+def _without_aliases(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The same program with tensors in place of their aliases (what is left of a slice that cuts nothing), which Core ML's
+    converter has no word for. Of outputs they stay: those are named after them."""
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten.alias.default and all(user.op != "output" for user in node.users):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
 
 
 def _allowed(name: str) -> str:

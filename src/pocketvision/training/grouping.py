@@ -51,9 +51,16 @@ def grouped_as(samples: Samples, wanted: str, log: RunLog) -> Samples:
 
 
 def search_groups(samples: Samples, *, workers: int, max_pixels: int, log: RunLog) -> LikelyGroups | None:
-    """The likely groups of readable samples; None where nobody has looked: few pictures, without classes, in groups of their
-    own; or, which is said, too many, or without the network that looks at them."""
-    if len(samples) < FEWEST or samples.classes is None or samples.groups is not None:
+    """The likely groups of readable samples; None where nobody has looked: few pictures, or in groups of their own; or, which is
+    said, without classes, too many, or without the network that looks at them."""
+    if len(samples) < FEWEST or samples.groups is not None:
+        return None
+    if samples.classes is None:
+        if samples.splits is None:
+            log.note(
+                "Pictures of the same object or scene were not looked for: chance is told by those of other classes, and these "
+                "pictures are in none. --group takes a column or a pattern of paths that names such groups."
+            )
         return None
     if len(samples) > MOST:
         log.note(

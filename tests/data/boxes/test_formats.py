@@ -1,5 +1,6 @@
 """Every format of boxes: recognised by looking, read the same, written and read again."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_a_round_trip_moves_no_box(images, splits: bool, sized: Path, tmp_path_f
             assert held.rows.columns["difficult"].sum() == difficult
         if splits:
             assert again.splits is not None and sorted(again.splits.tolist()) == sorted(parts.tolist())
+
+
+def test_the_panoptic_form_of_coco_is_refused(tmp_path: Path) -> None:
+    segments = [{"id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0}]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
+        "categories": [{"id": 1, "name": "a", "isthing": 1}],
+    }
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "panoptic.json").write_text(json.dumps(document))
+    for task in ("segmentation", "detection"):
+        with pytest.raises(UsageError, match=r"of the panoptic form .*panoptic2semantic_segmentation\.py"):
+            read_samples(tmp_path, task=task)
 
 
 def test_what_a_format_can_not_say_is_told(tmp_path: Path) -> None:

@@ -129,6 +129,11 @@ def test_cvat_tracks_are_read_on_the_pictures_of_their_frames(tmp_path: Path) ->
     assert {each.kind: each.count for each in samples.found} == {"other_shapes": 1}
 
 
+def test_tracks_have_no_masks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r'2 tracks of a video: of tracks only boxes are read.*"CVAT for images 1\.1"'):
+        read_samples(tracked(tmp_path), task="segmentation")
+
+
 def test_cvat_tracks_without_their_frames_are_refused(tmp_path: Path) -> None:
     place = tracked(tmp_path / "from one", first=1)
     with pytest.raises(

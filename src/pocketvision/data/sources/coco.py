@@ -36,7 +36,8 @@ def is_coco(file: Path) -> bool:
 
 def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Element by element: the memory is that of the boxes, whatever is written beside them. The box of an annotation without
-    one is that of its polygons. Raises UsageError for what is no such JSON, and as Drawn.samples does."""
+    one is that of its polygons. Raises UsageError for what is no such JSON, for one of the panoptic form, and as Drawn.samples
+    does."""
     places = index_files(path, (".json",), is_coco)
     instances = [each for each in places if each.path.name.lower().startswith("instances")]
     chosen = instances or [each for each in places if not each.path.name.lower().startswith(_OTHERS)] or places
@@ -92,6 +93,8 @@ class _File:
         self._categories.setdefault(place, name)
 
     def _annotation(self, each: Mapping[str, Any]) -> None:
+        if "segments_info" in each:
+            raise _panoptic(self._place.path)
         corners = _corners(each)
         if each.get("score") is not None:
             self._problems.add("confident_boxes", f"score {each['score']}", self._place.path.name)
@@ -126,6 +129,14 @@ class _File:
         name, (crowd, difficult) = self._categories[category], flags
         outline = lambda: outline_of(segmentation)  # noqa: E731
         self._drawn.box(row, name, corners, crowd=crowd, difficult=difficult, area=own, outline=outline)
+
+
+def _panoptic(file: Path) -> UsageError:
+    return UsageError(
+        f"{file}: a COCO JSON of the panoptic form (segments_info), whose segments are colours in PNGs beside it. It is not "
+        "read. Write masks of classes (panopticapi's converters/panoptic2semantic_segmentation.py) and give their folder beside "
+        "the pictures, with classes.txt; or instances (converters/panoptic2detection_coco_format.py) and give that JSON."
+    )
 
 
 def outline_of(segmentation: Any) -> Outline | None:

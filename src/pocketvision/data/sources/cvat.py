@@ -40,7 +40,8 @@ def places_of(path: Path) -> list[Place]:
 
 def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Boxes as they are; of turned boxes, polygons, ellipses and masks the box around them. An image's `subset` is its split.
-    Tracks are read frame by frame. Raises UsageError as frames_of and Drawn.samples do."""
+    Tracks are read frame by frame, their boxes alone. Raises UsageError for tracks where outlines are wanted, and as frames_of
+    and Drawn.samples do."""
     places = places_of(path)
     if not places:
         raise UsageError(f"{path}: there is no CVAT XML (annotations of images) in it.")
@@ -60,6 +61,8 @@ def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -
                 tracks.append(element)
             elif element.tag == "image":
                 _add(drawn, element, folders, place.split)
+        if tracks and outlines is not None:
+            raise _no_outlines(place, len(tracks))
         if tracks:
             reading.append(_follow(drawn, tracks, frames, place))
     named = [name for name in names if name] or None
@@ -89,6 +92,14 @@ def _follow(drawn: Drawn, tracks: list[Element], frames: int, place: Place) -> s
     return (
         f"{counted(len(tracks), 'track')} on {counted(len(there), 'picture')} of a video's {counted(frames, 'frame')}: a split "
         f"keeps each of {STRETCHES} stretches of it whole, because neighbouring frames are alike."
+    )
+
+
+def _no_outlines(place: Place, tracks: int) -> UsageError:
+    return UsageError(
+        f"{place.path}: {counted(tracks, 'track')} of a video: of tracks only boxes are read, no masks. Export the job from CVAT "
+        'as "CVAT for images 1.1", "COCO 1.0" or "Segmentation mask 1.1", which have the shapes of every frame, or leave --task '
+        "segmentation out and learn the boxes."
     )
 
 

@@ -65,7 +65,8 @@ class Pyramid(nn.Module):
 
     def forward(self, level: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, width, h, w)."""
-        whole = applied(self.pooled, F.adaptive_avg_pool2d(level, 1)).expand(-1, -1, *level.shape[2:])
+        # Added to nothing, not expanded: LiteRT repeats along the wrong sides.
+        whole = applied(self.pooled, F.adaptive_avg_pool2d(level, 1)) + torch.zeros_like(level[:, :1])
         seen = [self.point(level), *(branch(level) for branch in self.branches), whole]
         output: Tensor = self.dropout(self.mixed(torch.cat(seen, dim=1)))
         return output
