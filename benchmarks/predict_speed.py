@@ -49,7 +49,7 @@ from pocketvision.preprocessing import Interpolation, Preprocessing
 from pocketvision.runtime.backends import open_backend, usable_cores
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.training.recipe import DataSettings
+from pocketvision.training.data_settings import DataSettings
 
 Column = Callable[[list[Path]], object]
 BARS = {"share_of_onnxruntime, of its own threading": 0.8, "first_answer cpu_seconds": 1.5, "help cpu_seconds": 0.3}

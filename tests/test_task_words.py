@@ -37,7 +37,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "an option of the shell and of Python, a setting of recipes",
         "label_smoothing",
-        "training/learner.py training/settings.py training/training_data.py",
+        "training/learner.py training/presets.py training/settings.py training/training_data.py",
     ),
     (
         "the option that names a table's column, and its default",

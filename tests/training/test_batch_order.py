@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pocketvision.training.batch_order import mixed_order, repeated, repeats
+from pocketvision.tasks.ragged import Ragged
+from pocketvision.training.batch_order import balanced_weights, drawn_order, mixed_order, repeated, repeats
 
 
 def test_a_single_pattern_is_shuffled_as_ever() -> None:
@@ -54,3 +55,22 @@ def test_a_picture_of_a_common_and_a_rare_task_comes_as_often_as_the_rare_one_as
 def test_copies_are_numbered() -> None:
     rows, copies = repeated([np.array([True, True, True, False]), np.array([False, False, False, True])], "equal", 0)
     assert rows.tolist() == [0, 1, 2, 3, 3, 3] and copies.tolist() == [0, 0, 0, 0, 1, 2]
+
+
+def test_a_balanced_sampler_draws_every_stratum_alike() -> None:
+    """Classes of 90 and 10 images; of pictures that hold several things the rarest decides."""
+    labels = np.repeat([0, 1], [90, 10])
+    weights = balanced_weights([labels])
+    assert weights.sum() == pytest.approx(1) and weights[labels == 1].sum() == pytest.approx(0.5)
+    drawn = [labels[drawn_order(weights, np.random.default_rng(seed))[0]].mean() for seed in range(40)]
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.03)
+    held = Ragged.of([{"stratum": np.array(each)} for each in [[0]] * 8 + [[0, 1]] + [[0, 0, 0]]])
+    assert balanced_weights([held]).tolist() == pytest.approx([1 / 21] * 8 + [12 / 21] + [1 / 21], rel=1e-6)
+
+
+def test_who_is_drawn_twice_is_told_apart() -> None:
+    order, times = drawn_order(np.array([0.9, 0.05, 0.05]), np.random.default_rng(0))
+    again = drawn_order(np.array([0.9, 0.05, 0.05]), np.random.default_rng(0))
+    assert np.array_equal(order, again[0]) and len(order) == 3
+    for row in range(3):
+        assert times[order == row].tolist() == [*range((order == row).sum())]

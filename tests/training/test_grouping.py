@@ -14,8 +14,8 @@ from pocketvision.progress import Event, Note
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.number.truth import NumberLabels
 from pocketvision.training import grouping
+from pocketvision.training.data_settings import DataSettings
 from pocketvision.training.grouping import kept_together, search_groups
-from pocketvision.training.recipe import DataSettings
 from pocketvision.training.run_log import RunLog
 
 Heard = tuple[RunLog, list[str]]

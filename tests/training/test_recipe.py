@@ -9,8 +9,9 @@ import pytest
 from pocketvision.data.augment import AUGMENTATIONS
 from pocketvision.errors import UsageError
 from pocketvision.preprocessing import MAX_PIXELS, SAMPLED, WHITE_LEVELS, Interpolation
+from pocketvision.training.data_settings import DataSettings
 from pocketvision.training.precision import PRECISIONS
-from pocketvision.training.recipe import DataSettings, Recipe
+from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import read_recipe, recipe_of, recipe_text, write_recipe
 from pocketvision.training.setting import settings_of
 from pocketvision.training.setting_aliases import ALIASES, given_flat

@@ -24,11 +24,14 @@ from pocketvision.cli.options import (
     parse_names,
 )
 from pocketvision.cli.terminal import stdout, write_line
+from pocketvision.errors import UsageError
+from pocketvision.printable import counted
 from pocketvision.training.setting import said
 from pocketvision.training.setting_aliases import Alias, given_flat, with_aliases
-from pocketvision.training.setting_values import Given, given_settings
+from pocketvision.training.setting_values import given_settings
 
 if TYPE_CHECKING:
+    from pocketvision.training.recipe import Recipe
     from pocketvision.workflows.training_run import TrainResult
 
 SHOWN = (
@@ -77,6 +80,10 @@ def train(
             "(more stages, for longer).  [default: default]"
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A recipe by its name, such as finetune (docs/training.md has all).", metavar="NAME"),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +99,10 @@ def train(
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print every setting, with what it means, as a recipe; train nothing.")
     ] = False,
+    show_batch: Annotated[
+        Path | None,
+        typer.Option(help="Save a picture of a batch as it is learned from, boxes and masks drawn; train nothing."),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -161,14 +172,23 @@ def train(
     deadline = None if minutes is None else Deadline(minutes)  # before the imports that take seconds
     from pocketvision.workflows.train import train as run_train
 
+    if show_recipe or show_batch is not None:
+        from pocketvision.training.recipe_file import recipe_of
+
+        found = recipe_of(recipe, [*given_settings(set or []), *given_flat(flat)], effort, preset)
     if show_recipe:
-        _print_recipe(recipe, effort, [*given_settings(set or []), *given_flat(flat)])
+        _print_recipe(found)
+        return
+    columns = {"path_column": path_column, "label_column": label_column, "split_column": split_column}
+    if show_batch is not None:
+        _show_batch(data, show_batch, found, columns, format, task, parse_labels(labels), images)
         return
     with TrainingDisplay() as display:
         result = run_train(
             data,
             out=out,
             effort=effort,
+            preset=preset,
             recipe=recipe,
             settings=set,
             labels=parse_labels(labels),
@@ -199,11 +219,41 @@ def train(
         raise typer.Exit(code)
 
 
-def _print_recipe(recipe: Path | None, effort: str | None, given: list[Given]) -> None:
-    from pocketvision.training.recipe_file import recipe_of, recipe_text
+def _print_recipe(recipe: "Recipe") -> None:
+    from pocketvision.training.recipe_file import recipe_text
 
-    for line in recipe_text(recipe_of(recipe, given, effort), explained=True).splitlines():
+    for line in recipe_text(recipe, explained=True).splitlines():
         write_line(line)
+
+
+def _show_batch(
+    data: Path | None,
+    file: Path,
+    recipe: "Recipe",
+    columns: dict[str, Any],
+    format: str | None,
+    task: str | None,
+    labels: list[str] | None,
+    images: Path | None,
+) -> None:
+    """Without data it is said what is missing."""
+    from pocketvision.workflows.show_batch import show_batch
+
+    if data is None:
+        raise UsageError("--show-batch needs data: name an image folder or a table.")
+    with TrainingDisplay() as display:
+        shown = show_batch(
+            data,
+            file,
+            recipe,
+            columns=columns,
+            format=format,
+            task=task,
+            labels=labels,
+            images=images,
+            on_event=display,
+        )
+    stdout().print(f"{counted(shown, 'view')}: {file}", soft_wrap=True)
 
 
 def _print_result(result: "TrainResult") -> None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pocketvision.data.effects import MOVES, OF_THE_CROP, Effect, applied_effects, matrix_of
+from pocketvision.data.policies import POLICIES, Draws
 from pocketvision.errors import unknown_name
 from pocketvision.preprocessing import Placement, Preprocessing
 
@@ -25,6 +27,12 @@ class Augmentation:
     flip: probability of mirroring left and right. Not for text, arrows, left and right hands.
     brightness, contrast, saturation: largest change, 0.2 draws a factor from 0.8 to 1.2.
     rotation: largest angle in degrees, either way.
+    The further ones are effects after the crop (effects.py), in this order. flip_down: probability of mirroring up and down.
+    crop_padding: pixels of the input that a crop of the padded picture may be moved by, each way. policy: of POLICIES, with
+    `operations` of `magnitude` (of 30); "" none. hue: largest change of a turn, up to 0.5. gamma: largest factor, 1 none.
+    greyscale, clahe: probabilities; clahe's limit is 2 to 4. blur: largest standard deviation, motion_blur: longest line, in
+    pixels of the input. noise: largest standard deviation, of 1. erasing: probability of a box of noise, of up to `erased_area`
+    of the view. moves: what policies may move (policies.Moves).
     """
 
     smallest_area: float | None
@@ -34,6 +42,31 @@ class Augmentation:
     contrast: float
     saturation: float
     rotation: float
+    flip_down: float = 0.0
+    crop_padding: int = 0
+    policy: str = ""
+    operations: int = 2
+    magnitude: float = 9.0
+    hue: float = 0.0
+    gamma: float = 1.0
+    greyscale: float = 0.0
+    clahe: float = 0.0
+    blur: float = 0.0
+    motion_blur: float = 0.0
+    noise: float = 0.0
+    erasing: float = 0.0
+    erased_area: float = 1 / 3
+    moves: str = "all"
+
+    def at(self, share: float) -> "Augmentation":
+        """The same at a share of its strength, from 0 to 1."""
+        area = None if self.smallest_area is None else 1 - share * (1 - self.smallest_area)
+        scaled = {name: getattr(self, name) * share for name in _SCALED}
+        return replace(self, smallest_area=area, stretch=self.stretch**share, gamma=self.gamma**share, **scaled)
+
+
+_SCALED = ("brightness", "contrast", "saturation", "rotation", "magnitude", "hue", "blur", "motion_blur", "noise")
+"""What is 0 at no strength. Mirrors, paddings and probabilities stay."""
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
@@ -61,6 +94,7 @@ class View:
     across, down: where the region lies, 0 is far left or top, 1 far right or bottom.
     flip: whether left and right are mirrored. rotation: by how many degrees the content turns, anticlockwise.
     brightness, contrast, saturation: factors, 1 changes nothing; applied as saturation, brightness, contrast.
+    effects: what follows all that, in the network's input.
     """
 
     area: float | None = None
@@ -72,6 +106,12 @@ class View:
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
+    effects: tuple[Effect, ...] = field(default=(), repr=False)
+
+    @property
+    def key(self) -> bytes:
+        """What tells it from other views; without effects as it ever was, for caches."""
+        return (repr(self) + (repr(self.effects) if self.effects else "")).encode()
 
     def matrix(self, image_size: tuple[int, int], preprocessing: Preprocessing) -> NDArray[np.float64]:
         """(3, 3), homogeneous: from pixels of an image of `image_size` (width, height) to the network's input.
@@ -88,10 +128,16 @@ class View:
         result = np.eye(3)
         result[:2, :2] = turned
         result[:2, 2] = middle - turned @ np.array(region.middle)
-        return result
+        return matrix_of(self.effects, (preprocessing.width, preprocessing.height)) @ result if self.effects else result
 
     def crop(self, image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         """This view of an RGB image, (width, height) pixels of the network's input. CLEAN is `preprocessing.crop`."""
+        if self.effects:
+            moves = tuple(each for each in self.effects if each.name in MOVES and each.name not in OF_THE_CROP)
+            rest = tuple(each for each in self.effects if each not in moves)
+            plain = replace(self, effects=())
+            cropped = plain._moved(image, moves, preprocessing) if moves else plain.crop(image, preprocessing)
+            return applied_effects(cropped, rest, preprocessing.fill)
         if replace(self, brightness=1.0, contrast=1.0, saturation=1.0) == CLEAN:
             return self._colour(preprocessing.crop(image))
         region, matrix = self._region(image.size, preprocessing), self.matrix(image.size, preprocessing)
@@ -111,6 +157,34 @@ class View:
         return self._colour(
             image.resize((width, height), resampling, box=box).transform(
                 size, Image.Transform.AFFINE, back[:2].ravel().tolist(), Image.Resampling.BILINEAR
+            )
+        )
+
+    def _moved(self, image: Image.Image, moves: tuple[Effect, ...], preprocessing: Preprocessing) -> Image.Image:
+        """The view and further moves in one; Preprocessing.fill where the image does not reach."""
+        size, region = (preprocessing.width, preprocessing.height), self._region(image.size, preprocessing)
+        matrix = matrix_of(moves, size) @ self.matrix(image.size, preprocessing)
+        corners = np.array([[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1, 1, 1, 1]])
+        reached = (np.linalg.inv(matrix) @ corners)[:2]
+        left, top = np.maximum(reached.min(axis=1), 0).tolist()
+        right, bottom = np.minimum(reached.max(axis=1), image.size).tolist()
+        if right - left <= 0 or bottom - top <= 0:
+            return self._colour(Image.new("RGB", size, preprocessing.fill))
+        # As in crop: the scale is changed first, by resize, which averages.
+        width = max(1, round((right - left) * size[0] / region.width))
+        height = max(1, round((bottom - top) * size[1] / region.height))
+        across, down = width / (right - left), height / (bottom - top)
+        scaled = np.array([[across, 0, -left * across], [0, down, -top * down], [0, 0, 1]])
+        back = scaled @ np.linalg.inv(matrix)
+        resampling = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else Image.Resampling.BILINEAR
+        resized = image.resize((width, height), resampling, box=(left, top, right, bottom))
+        return self._colour(
+            resized.transform(
+                size,
+                Image.Transform.AFFINE,
+                back[:2].ravel().tolist(),
+                Image.Resampling.BILINEAR,
+                fillcolor=preprocessing.fill,
             )
         )
 
@@ -194,14 +268,73 @@ def draw_view(seed: int, *numbers: int, augmentation: str | Augmentation = "stan
             across=_digits(across),
             down=_digits(down),
         )
+    effects = _effects(Draws(f"effects:{text}"), ranges) if ranges != _plain(ranges) else ()
     return replace(
         view,
+        effects=effects,
         flip=flip < ranges.flip,
         rotation=_digits((2 * rotation - 1) * ranges.rotation),
         brightness=_digits(1 + (2 * brightness - 1) * ranges.brightness),
         contrast=_digits(1 + (2 * contrast - 1) * ranges.contrast),
         saturation=_digits(1 + (2 * saturation - 1) * ranges.saturation),
     )
+
+
+def _plain(ranges: Augmentation) -> Augmentation:
+    """Without effects."""
+    return Augmentation(
+        ranges.smallest_area,
+        ranges.stretch,
+        ranges.flip,
+        ranges.brightness,
+        ranges.contrast,
+        ranges.saturation,
+        ranges.rotation,
+        moves=ranges.moves,
+    )
+
+
+def _effects(draws: Draws, ranges: Augmentation) -> tuple[Effect, ...]:
+    """Every step draws its numbers whether it is taken or not, so that no setting changes what another draws."""
+
+    def within(most: float) -> float:
+        return _digits((2 * draws.share() - 1) * most)
+
+    mirrored, shifted = draws.share() < ranges.flip_down, (draws.share(), draws.share())
+    padding = ranges.crop_padding
+    shift = tuple(float(math.floor(each * (2 * padding + 1)) - padding) for each in shifted)
+    policy, found = Draws(f"policy:{draws.share()}"), list[Effect]()
+    # Of what has a place nothing may lie where the fill is: the picture itself is moved.
+    moved = Effect("shift" if ranges.moves == "all" else "slide", shift)
+    found += [moved] if any(shift) and moved.name == "slide" else []
+    if ranges.policy:
+        found += POLICIES[ranges.policy](policy, ranges.operations, ranges.magnitude, ranges.moves)
+    found += [Effect("mirror_down")] if mirrored else []
+    found += [moved] if any(shift) and moved.name == "shift" else []
+    hue, gamma = within(ranges.hue), _digits(ranges.gamma ** (2 * draws.share() - 1))
+    found += [Effect("hue", (hue,))] if hue else []
+    found += [Effect("gamma", (gamma,))] if gamma != 1 else []
+    grey, equalised, limit = (draws.share() for _ in range(3))
+    found += [Effect("greyscale")] if grey < ranges.greyscale else []
+    found += [Effect("clahe", (_digits(2 + 2 * limit),))] if equalised < ranges.clahe else []
+    sigma, length, angle = draws.share() * ranges.blur, draws.share() * ranges.motion_blur, draws.share() * 180
+    found += [Effect("blur", (_digits(sigma),))] if sigma else []
+    found += [Effect("motion_blur", (_digits(length), _digits(angle)))] if length > 1 else []
+    noise, seed = draws.share() * ranges.noise, float(draws.below(2**31))
+    found += [Effect("noise", (_digits(noise), seed))] if noise else []
+    erased, box, seed = draws.share() < ranges.erasing, _erased(draws, ranges.erased_area), float(draws.below(2**31))
+    found += [Effect("erase", (*box, seed))] if erased else []
+    return tuple(found)
+
+
+def _erased(draws: Draws, most: float) -> tuple[float, float, float, float]:
+    """A box in shares of the sides: of 2 % of the area up to `most`, its shape from 0.3 to 3.3 (Zhong et al. 2020,
+    https://arxiv.org/abs/1708.04896)."""
+    area = 0.02 + draws.share() * max(most - 0.02, 0)
+    shape = math.exp((2 * draws.share() - 1) * math.log(10 / 3))
+    wide, tall = min(1.0, math.sqrt(area * shape)), min(1.0, math.sqrt(area / shape))
+    left, top = draws.share() * (1 - wide), draws.share() * (1 - tall)
+    return _digits(left), _digits(top), _digits(left + wide), _digits(top + tall)
 
 
 def apply_view(

@@ -205,6 +205,13 @@ def drop_branch(branch: Tensor, probability: float, training: bool) -> Tensor:
     return branch * kept / (1 - probability)
 
 
+def set_drop_path(network: nn.Module, probability: float) -> None:
+    """Leave block i of n, counted from 0, out with probability * i / n in training, as the rows' `drop_path` does."""
+    blocks = [each for each in network.modules() if isinstance(getattr(each, "drop_path", None), float)]
+    for place, block in enumerate(blocks):
+        block.drop_path = probability * place / len(blocks)  # type: ignore[assignment]
+
+
 class Block(nn.Module):
     """Widen, filter, squeeze-and-excite, narrow; added to its input where the shape stays and `residual` asks for it.
     A row's `pool` stands before all, in place of the stride.

@@ -74,10 +74,14 @@ def _named_apart(name: str, task: TaskManifest) -> TaskManifest:
     return replace(task, outputs=output_names(name, task_named(task.kind).role_names, alone=False))
 
 
-def recipe_of_heads(recipe: Recipe | str | Path | None, given: Sequence[Given], effort: str | None) -> Recipe:
+def recipe_of_heads(
+    recipe: Recipe | str | Path | None, given: Sequence[Given], effort: str | None, preset: str | None = None
+) -> Recipe:
     """As recipe_of, with heads alone where no recipe is named. Raises UsageError for settings that would change the bundle's
     network or what it is fed."""
-    found = recipe_of(Recipe(phases=DEFAULT_PHASES[:1]) if recipe is None and effort is None else recipe, given, effort)
+    if recipe is None and effort is None and preset is None:
+        recipe = Recipe(phases=DEFAULT_PHASES[:1])
+    found = recipe_of(recipe, given, effort, preset)
     _require_addable(found, given)
     return found
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.tasks.ragged import Ragged
+from pocketvision.tasks.truth import Strata
+
 SHARES = {"natural": 1.0, "balanced": 0.5, "equal": 0.0}
 """Exponents of `repeats`, by their names."""
 
@@ -24,6 +27,32 @@ def mixed_order(patterns: NDArray[np.int64], random: np.random.Generator) -> NDA
         own = np.flatnonzero(of_row == pattern)
         places[own] = (np.arange(len(own)) + begin) / len(own)
     return order[np.argsort(places, kind="stable")]
+
+
+def balanced_weights(strata: Sequence[Strata]) -> NDArray[np.float64]:
+    """(n) how likely each row is to be drawn, in sum 1, so that every stratum comes as often as any other: one over the size of
+    the rarest that it is in. strata: of the tasks (Truth.strata), of n rows each: classes, tags, parts of the numbers, and all
+    that a picture's objects or mask hold."""
+    weights = np.zeros(len(strata[0]))
+    for own in strata:
+        held = own.columns["stratum"] if isinstance(own, Ragged) else own
+        rarity = 1 / np.maximum(np.bincount(held), 1)
+        rows = np.repeat(np.arange(len(own)), own.lengths) if isinstance(own, Ragged) else np.arange(len(own))
+        np.maximum.at(weights, rows, rarity[held])
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def drawn_order(
+    weights: NDArray[np.float64], random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As many rows as there are, drawn with replacement, and which time each of them comes, from 0."""
+    order = random.choice(len(weights), len(weights), p=weights)
+    by_row = np.argsort(order, kind="stable")
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(order[by_row])) + 1])
+    times = np.empty(len(order), np.int64)
+    times[by_row] = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+    return order, times
 
 
 def repeats(present: NDArray[np.bool_], exponent: float, random: np.random.Generator) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ def make_inputs(
         data.samples,
         data.content_hashes,
         preprocessing,
-        augmentation_of(recipe.data.augmentation, data.learned),
+        augmentation_of(recipe.data.augmentation, data.learned, recipe.augment),
         recipe.seed,
         recipe.data.workers,
         recipe.data.max_pixels,

@@ -10,6 +10,7 @@ from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import Counted, EpochEnded, Planned, PlannedPhase
+from pocketvision.training.batch_order import balanced_weights
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.feeding import make_inputs
@@ -166,7 +167,9 @@ def fit_run(
     recipe, data = settings.recipe, in_tiles(data, settings.recipe.data.tile)
     if recipe.model.from_scratch:
         log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
-    entries = data.entries("train", recipe.data.balance_to, recipe.seed, shares=recipe.data.task_shares)
+    own = recipe.data
+    entries = data.entries("train", own.balance_to, recipe.seed, shares=own.task_shares)
+    entries = _sampled(entries, data, own.sampler)
     cache = run.cache if cache_folder is None else cache_folder
     fitting = _Fitting(run, settings, data, network, preprocessing, cache, log, entries, data.entries("val"), ending)
     fitting.teachers = teachers
@@ -180,6 +183,14 @@ def fit_run(
         with telling_how_to_go_on(run):
             trained = _train(fitting, inputs, replan, tracking)
     return trained, fitting.settings, time.perf_counter() - started
+
+
+def _sampled(entries: Entries, data: TrainingData, sampler: str) -> Entries:
+    """As data.sampler says."""
+    if sampler != "balanced":
+        return entries
+    strata = [truth.select(entries.samples).strata for truth in data.learned.values()]
+    return replace(entries, weights=balanced_weights(strata))
 
 
 def _planned(

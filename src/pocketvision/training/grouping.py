@@ -12,8 +12,8 @@ from pocketvision.data.samples import Samples
 from pocketvision.data.splits import make_split, unite
 from pocketvision.errors import UsageError, WeightsError, unknown_name
 from pocketvision.printable import counted, shortened
+from pocketvision.training.data_settings import DataSettings
 from pocketvision.training.frozen_features import frozen_features
-from pocketvision.training.recipe import DataSettings
 from pocketvision.training.run_log import RunLog
 
 MOST = 50_000

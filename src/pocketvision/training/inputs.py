@@ -56,7 +56,7 @@ class ImageViews:
 
     def key(self, row: Row) -> bytes:
         """What the row's activations depend on besides the network: the image's content and the view."""
-        return row_key(self._content(row[0]), repr(self.view(row)).encode())
+        return row_key(self._content(row[0]), self.view(row).key)
 
     def _content(self, sample: int) -> bytes:
         """16 bytes of what the image shows."""

@@ -4,7 +4,7 @@ A task is of the kind that it is called by, or else of the one whose truth it ha
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.segmentation.truth import SEGMENTATION
 from pocketvision.tasks.truth import Truth
+from pocketvision.training.augment_settings import AugmentSettings
 from pocketvision.training.balance import balance_of, fixed_weights
 from pocketvision.training.learner import LearnerOptions, LearnerRow
 from pocketvision.training.learners import GROUP, LEARNERS, learner_named
@@ -143,11 +144,21 @@ def constant_answers(
     ]
 
 
-def augmentation_of(name: str, truth: ByTask) -> Augmentation:
-    """The row of AUGMENTATIONS of that name, auto for what the tasks ask for, without turns where one of them does not allow
-    them."""
-    ranges = augmentation_named(augmentation(truth) if name == "auto" else name)
-    return ranges if all(row.turns for row in rows_of(truth).values()) else replace(ranges, rotation=0)
+def augmentation_of(name: str, truth: ByTask, settings: AugmentSettings | None = None) -> Augmentation:
+    """The row of AUGMENTATIONS of that name, auto for what the tasks ask for, with the settings in its place; without turns where
+    one of the tasks does not allow them."""
+    ranges, rows = augmentation_named(augmentation(truth) if name == "auto" else name), rows_of(truth).values()
+    turns = all(row.turns for row in rows)
+    moves = "straight" if not turns else "placed" if any(row.placed for row in rows) else "all"
+    ranges = augmentation_with(ranges, settings or AugmentSettings(), moves)
+    return ranges if turns else replace(ranges, rotation=0)
+
+
+def augmentation_with(row: Augmentation, settings: AugmentSettings, moves: str) -> Augmentation:
+    """The row with what the settings say in its place. moves: as in policies.Moves."""
+    given = {each.name: value for each in fields(settings) if (value := getattr(settings, each.name)) is not None}
+    policy = "" if settings.policy == "none" else settings.policy
+    return replace(row, **{**given, "policy": policy, "moves": moves})
 
 
 def objective_of(

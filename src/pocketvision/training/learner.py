@@ -82,17 +82,18 @@ class LearnerRow:
 
     kind: of the task. head: of HEADS, what learns unless another is asked for. make: from the options and the truth of the images
     that are learned from, of the kind's class (to weigh classes by, to standardise numbers by); raises UsageError for options
-    that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py). solved_head: of HEADS, what
-    learns where a phase solves it; empty for the same. turns: whether views may be turned by some degrees: an upright box around
-    a turned object is too large for it. input_size: from the truth of the images and their sizes, (n, 2) width and height, to the
-    side of the input that shows what is to be learned, and why, as a sentence; None takes the weights'. constant: from the truth
-    and the sizes of the images that are learned from and of others, what an answer that never looks would reach on these, as a
-    sentence; None where the figures say it themselves. step_size, augmentation: where a recipe gives none. other: from the
-    number of images that are learned from to a phase of another model that is tried too, None for none. apart: how far what a
-    head puts out is from what another network's does for the same images, to be minimised, scores of classes softened by a
-    temperature; None: nothing is learned from another network. taught: what `apart` takes, from what a bundle's graph puts out by
-    role, that bundle's task, the places (classes) of the learner's classes among its own, and the learner; raises UsageError for
-    a bundle whose answers can not be brought to the learner's terms. mean: whether several networks' outputs have a mean.
+    that do not fit it. fit: how an image is brought to the network's shape (preprocessing.py). solved_head: of HEADS, what learns
+    where a phase solves it; empty for the same. turns: whether views may be turned by some degrees: an upright box around a
+    turned object is too large for it. placed: whether the truth lies somewhere in the image. input_size: from the truth of the
+    images and their sizes, (n, 2) width and height, to the side of the input that shows what is to be learned, and why, as a
+    sentence; None takes the weights'. constant: from the truth and the sizes of the images that are learned from and of others,
+    what an answer that never looks would reach on these, as a sentence; None where the figures say it themselves. step_size,
+    augmentation: where a recipe gives none. other: from the number of images that are learned from to a phase of another model
+    that is tried too, None for none. apart: how far what a head puts out is from what another network's does for the same images,
+    to be minimised, scores of classes softened by a temperature; None: nothing is learned from another network. taught: what
+    `apart` takes, from what a bundle's graph puts out by role, that bundle's task, the places (classes) of the learner's classes
+    among its own, and the learner; raises UsageError for a bundle whose answers can not be brought to the learner's terms. mean:
+    whether several networks' outputs have a mean.
     """
 
     kind: str
@@ -101,6 +102,7 @@ class LearnerRow:
     fit: Fit = "crop"
     solved_head: str = ""
     turns: bool = True
+    placed: bool = True
     input_size: Callable[[Any, NDArray[np.integer]], tuple[int, str]] | None = None
     constant: Callable[[Any, NDArray[np.integer], Any, NDArray[np.integer]], str] | None = None
     step_size: StepSize = STEP_SIZE

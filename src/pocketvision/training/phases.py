@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
-from pocketvision.training.batch_order import mixed_order
+from pocketvision.training.batch_order import drawn_order, mixed_order
 from pocketvision.training.best_epoch import is_better
 from pocketvision.training.checkpoint import PhaseCheckpoints
 from pocketvision.training.distillation import TaughtTargets
@@ -37,10 +37,12 @@ Best = tuple[EpochRecord, dict[str, Tensor]]
 @dataclass(frozen=True, eq=False)
 class Entries:
     """What an epoch trains on: sample indices, (n,), and replicas, (n,): 0, or 1, 2 … for further copies of a sample that
-    balancing added, each with augmented views of its own."""
+    balancing added, each with augmented views of its own. weights: (n,) how likely each is to be drawn, in sum 1, with
+    replacement; None takes each once."""
 
     samples: NDArray[np.int64]
     replicas: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,12 +255,20 @@ def _batches(
     """One epoch's batches in an order drawn from seed, phase and epoch, without the first `first`."""
     settings = part.settings
     random = np.random.default_rng([seed, settings.number, epoch])
-    order = mixed_order(objective.patterns[entries.samples], random)
-    chosen = [order[rows] for rows in _chunks(len(order), settings.batch, part.learns_statistics)[first:]]
+    if entries.weights is None:
+        order = mixed_order(objective.patterns[entries.samples], random)
+        times = np.zeros_like(order)
+    else:
+        order, times = drawn_order(entries.weights, random)  # who comes twice is in another view
+    chunks = _chunks(len(order), settings.batch, part.learns_statistics)[first:]
+    chosen, views = [order[rows] for rows in chunks], inputs.views(part.names)
     samples, replicas = entries.samples.tolist(), entries.replicas.tolist()
     rows = [
-        [(samples[i], view_number(replicas[i], epoch, inputs.views(part.names))) for i in indices.tolist()]
-        for indices in chosen
+        [
+            (samples[i], view_number(replicas[i], epoch + time, views))
+            for i, time in zip(order[own].tolist(), times[own].tolist(), strict=True)
+        ]
+        for own in chunks
     ]
     part.model.train()
     taught = repeat(None, len(rows)) if teaching is None else teaching.batches(rows)

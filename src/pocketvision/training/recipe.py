@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pocketvision.errors import UsageError
+from pocketvision.training.augment_settings import AugmentSettings
+from pocketvision.training.data_settings import DataSettings
 from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
 from pocketvision.training.settings import (
     AUGMENTATION,
+    EVERYTHING,
     MOST_OF_HEADS,
     STEP_SIZE,
     CheckpointSettings,
@@ -27,7 +30,6 @@ from pocketvision.training.settings import (
 if TYPE_CHECKING:
     from pocketvision.models.spec import ModelSpec
 
-_LARGEST = 1e15
 FIXED_EPOCHS = (15, 20)
 """Of linear heads alone, that take little time, and from a random start, where the number of pictures says too little."""
 AFTER_MAPS = 3
@@ -35,94 +37,6 @@ AFTER_MAPS = 3
 was 0.87 to 0.88 on the validation pictures before ten epochs of the last stages, and in them."""
 RUN_TO_THEIR_END = ("cosine", "one_cycle", "multistep")
 PATIENCE = 7
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Which pictures are learned from, and how they are looked at. Shares are of the pictures.
-
-    interpolation, of training and of the bundle, whatever the weights were pre-trained with: bilinear takes half of bicubic's
-    time. At 128 pixels out of 256 it came to 70.5, 70.0 % on 2,379 test pictures, bicubic to 70.3, 69.7 % (seeds 0, 1).
-    """
-
-    val_share: float = setting(
-        0.2, "Share for validation when no split is given", low=0.01, high=0.8, alias="val_share"
-    )
-    test_share: float = setting(0.0, "Share for an untouched test split", low=0, high=0.8, alias="test_share")
-    group: str = setting(
-        "auto",
-        "What a split may not part: auto (the column group, or likely groups where the evidence is strong), none, a table's "
-        "column, or a pattern whose first parentheses find the group in a path: (person\\d+)",
-        alias=("group", "group_column"),
-    )
-    min_per_class: int = setting(
-        1,
-        "Leave out classes with fewer images (duplicates and groups count once in training)",
-        low=1,
-        alias="min_per_class",
-    )
-    balance_to: int | None = setting(
-        None,
-        "Augment smaller classes of the training split up to N images",
-        low=1,
-        high=10_000_000,
-        unset="off",
-        alias="balance_to",
-    )
-    task_shares: str = setting(
-        "balanced",
-        "Of several tasks, how often pictures of a rarer one come in an epoch: natural (once), equal (until all tasks have as "
-        "many) or balanced (halfway, by the root)",
-        choices=("natural", "balanced", "equal"),
-    )
-    augmentation: str = setting(
-        "auto",
-        "How strongly views of an image differ; auto is standard, of segmentation light",
-        choices=("auto", "none", "light", "standard", "strong"),
-        alias="augmentation",
-    )
-    size: int | None = setting(
-        None, "Input size in pixels", unit="px", low=32, high=2048, unset="that of the weights", alias="size"
-    )
-    tile: int | None = setting(
-        None,
-        "Of masks: pixels of a picture that are looked at at once, each way, in overlapping tiles; 0: all of it",
-        unit="px",
-        low=0,
-        high=8192,
-        unset="all of it, or 512 where masks would be lost in small",
-        alias="tile",
-    )
-    ignore: int | None = setting(
-        None,
-        "Of masks: the value of pixels that are of no class, beside 255 and what classes.txt calls void",
-        low=0,
-        high=65535,
-        unset="none",
-        alias="ignore",
-    )
-    interpolation: str = setting(
-        "bilinear",
-        "How images are resized, in training and in the bundle",
-        choices=("bilinear", "bicubic"),
-        alias="interpolation",
-    )
-    max_pixels: int = setting(
-        50_000_000,
-        "Images of more pixels are refused before they are decoded",
-        unit="px",
-        low=1,
-        high=_LARGEST,
-        alias="max_pixels",
-    )
-    white_level: int | None = setting(
-        None,
-        "The value of 16-bit images that is white",
-        choices=(255, 1023, 4095, 16383, 65535),
-        unset="found out",
-        alias="white_level",
-    )
-    workers: int = setting(2, "Threads that read images", low=0, high=256, alias="workers")
 
 
 @dataclass(frozen=True)
@@ -150,6 +64,13 @@ class ModelSettings:
         alias="head",
     )
     dropout: float = setting(0.3, "Dropout before the classifier", low=0, high=0.95, alias="dropout")
+    drop_path: float | None = setting(
+        None,
+        "Stochastic depth: how likely the last block is left out in training from a random start, those before it less",
+        low=0,
+        high=0.95,
+        unset="that of the network's rows",
+    )
 
     @property
     def from_scratch(self) -> bool:
@@ -175,8 +96,8 @@ class LossSettings:
     )
     name: str | None = setting(
         None,
-        "tags: binary or asymmetric (focal); number: huber or squared; detection: giou or diou; segmentation: "
-        "cross_entropy_dice, cross_entropy, dice, focal, tversky or border; classification: cross_entropy",
+        "tags: binary, asymmetric or focal; number: huber or squared; detection: giou or diou; segmentation: "
+        "cross_entropy_dice, cross_entropy, dice, focal, tversky or border; classification: cross_entropy, focal or binary",
         unset="the first of the kind",
     )
     regions: float | None = setting(
@@ -252,6 +173,7 @@ class Recipe:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     regularisation: RegularisationSettings = field(default_factory=RegularisationSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     distillation: DistillationSettings = field(default_factory=DistillationSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -269,6 +191,7 @@ class Recipe:
                 f"data.val_share {self.data.val_share} and data.test_share {self.data.test_share} leave less than a tenth to "
                 "train on."
             )
+        self._require_agreeing()
         for number, phase in enumerate(self.phases, start=1):
             if phase.solver == "ridge" and (phase.unfreeze or phase.model or self.model.from_scratch):
                 own = f"unfreeze {phase.unfreeze}" if phase.unfreeze else f"model {phase.model}"
@@ -281,6 +204,48 @@ class Recipe:
             raise UsageError(
                 "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
             )
+
+    def _require_agreeing(self) -> None:
+        """Raise UsageError for settings that contradict each other, which names both and how to mend it."""
+        batch, augment = self.batch, self.augment
+        contradictions = (
+            (
+                self.data.sampler == "balanced" and self.data.balance_to is not None,
+                "data.sampler balanced and data.balance_to both show rare classes more often. Leave one of them out.",
+            ),
+            (
+                self.data.sampler == "balanced" and self.loss.class_weights == "balanced",
+                "data.sampler balanced and loss.class_weights balanced both make up for rare classes, which then count twice. "
+                "Leave one of them out.",
+            ),
+            (
+                batch is not None and self.optimizer.accumulate > batch,
+                f"optimizer.accumulate {self.optimizer.accumulate} parts are more than the batch's {batch} images. Give at most "
+                "half as many parts as images.",
+            ),
+            (
+                self.optimizer.accumulate > 1 and self.loss.weights == "grad_norm",
+                "loss.weights grad_norm looks at gradients of the shared layers, which a batch in parts "
+                "(optimizer.accumulate) has only at its end. Take loss.weights uncertainty, or optimizer.accumulate 1.",
+            ),
+            (
+                augment.policy in ("auto_augment", "trivial_augment")
+                and augment.magnitude != AugmentSettings.magnitude,
+                f"augment.magnitude is of rand_augment and aug_mix; {augment.policy} draws its own. Leave it out.",
+            ),
+            (
+                self.model.drop_path is not None and not self.model.from_scratch,
+                "model.drop_path is of a random start (model.weights none): a pre-trained backbone learns as it will answer. "
+                "Leave it out.",
+            ),
+            (
+                self.optimizer.name == "sgd" and self.optimizer.eps is not None,
+                "optimizer.eps is where adam, adamw and rmsprop divide; sgd divides by nothing. Leave it out.",
+            ),
+        )
+        for found, text in contradictions:
+            if found:
+                raise UsageError(text)
 
     def resolved(
         self, pictures: int, *, closed_form: bool, step_size: StepSize = STEP_SIZE, augmentation: str = AUGMENTATION
@@ -356,6 +321,18 @@ class Recipe:
                 )
                 found.append(settings)
         return found
+
+    def with_depths(self) -> "Recipe":
+        """With the number of stages where a phase is to learn everything. UsageError for a model that there is not."""
+        if all(phase.unfreeze != EVERYTHING for phase in self.phases):
+            return self
+        every = len(self.model.spec().stage_lines()) + 1
+        return replace(
+            self,
+            phases=tuple(
+                replace(phase, unfreeze=every) if phase.unfreeze == EVERYTHING else phase for phase in self.phases
+            ),
+        )
 
     def require_model(self) -> None:
         """Raise UsageError where the architecture is not there, has no such size, or has too few stages."""

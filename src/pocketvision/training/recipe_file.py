@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pocketvision.atomic_files import write_text
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.models.catalog import WHOLE
 from pocketvision.printable import quoted
+from pocketvision.training.presets import PRESETS
 from pocketvision.training.recipe import EFFORTS, ModelSettings, Recipe
 from pocketvision.training.setting import Setting, said, settings_of
 from pocketvision.training.setting_aliases import ALIASES
@@ -28,18 +30,32 @@ _KEY = re.compile(r"\s*([\w.]+)\s*=")
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 
-def recipe_of(recipe: Recipe | str | Path | None, given: Iterable[Given], effort: str | None = None) -> Recipe:
+def recipe_of(
+    recipe: Recipe | str | Path | None, given: Iterable[Given], effort: str | None = None, preset: str | None = None
+) -> Recipe:
     """The recipe (None: the default one; else a value, or a file that is read) with what was given in its place, for a model that
-    there is. effort: of EFFORTS, in place of a recipe."""
+    there is. effort: of EFFORTS, in place of a recipe. preset: of PRESETS, what a file leaves out is as it has it."""
     if effort is not None and effort not in EFFORTS:
         raise unknown_name("effort", effort, EFFORTS)
     if effort is not None and recipe is not None:
         raise UsageError(
             f"--effort {effort} and --recipe contradict each other: both say which phases there are. Give one of them."
         )
-    start = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe or EFFORTS[effort or "default"]
+    if preset is not None and preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if preset is not None and (effort is not None or isinstance(recipe, Recipe)):
+        other = "a recipe" if effort is None else f"--effort {effort}"
+        raise UsageError(
+            f"--preset {preset} and {other} contradict each other: both say all settings. Give one of them."
+        )
+    start = EFFORTS[effort or "default"] if preset is None else PRESETS[preset].recipe
+    if isinstance(recipe, str | Path):
+        start = read_recipe(Path(recipe), start)
     asked = list(given)
-    found = with_other_half(applied(start, asked), {each.path for each in asked})
+    found = with_other_half(
+        applied(recipe if isinstance(recipe, Recipe) else start, asked), {each.path for each in asked}
+    )
+    found = found.with_depths()
     found.require_model()
     return found
 
@@ -81,8 +97,9 @@ def write_recipe(path: Path, recipe: Recipe) -> None:
     write_text(path, recipe_text(recipe))
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe of a TOML file, of a run's folder, or of the run.json that 0.1 wrote.
+def read_recipe(path: Path, before: Recipe = EFFORTS["default"]) -> Recipe:
+    """The recipe of a TOML file, of a run's folder, or of the run.json that 0.1 wrote. before: what a TOML file leaves out; its
+    phases are all of them.
 
     Files of an architecture and of weights are looked for beside the recipe first. Raises UsageError that names file, line and
     setting.
@@ -113,7 +130,7 @@ def read_recipe(path: Path) -> Recipe:
     rows = content.get("phases")
     given = [Given(at, value, spelt(at)) for at, value in _flat(content, "")]
     try:
-        start = Recipe(phases=tuple(Phase() for _ in rows)) if isinstance(rows, list) else Recipe()
+        start = replace(before, phases=tuple(Phase() for _ in rows)) if isinstance(rows, list) else before
         return _beside(applied(start, given), path.parent)
     except UsageError as error:
         raise UsageError(str(error) if str(path) in str(error) else f"{path}: {error}") from error

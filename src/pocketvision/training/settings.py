@@ -13,6 +13,10 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", *OF_TIMM)
 SCHEDULES = ("plateau", "cosine", "one_cycle", "step", "multistep", "exponential", "constant")
 
 
+EVERYTHING = -1
+"""In the place of a number of stages: all there are, and the stem."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """A part of the training with its own cut. lr: None takes the optimizer's. No phase learns less than the one before it: what
@@ -26,8 +30,9 @@ class Phase:
     )
     unfreeze: int = setting(
         0,
-        "How many of the last stages of the backbone learn: 0 heads alone, one more than there are the stem as well",
-        low=0,
+        "How many of the last stages of the backbone learn: 0 heads alone, one more than there are the stem as well, as -1 says "
+        "of any backbone",
+        low=EVERYTHING,
         high=1000,
         alias=("", "unfreeze"),
     )

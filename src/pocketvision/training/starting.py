@@ -10,6 +10,7 @@ import torch
 
 from pocketvision.atomic_files import replacing
 from pocketvision.data.sources.several_tasks import loss_weights
+from pocketvision.models.blocks import set_drop_path
 from pocketvision.models.heads.catalog import HEADS
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
@@ -68,6 +69,8 @@ def start(
     if pretrained.note:
         log.note(pretrained.note)
     _with_heads(pretrained.network, heads, recipe.seed)
+    if recipe.model.drop_path is not None:
+        set_drop_path(pretrained.network, recipe.model.drop_path)
     for row in pretrained.network.head_rows.values():
         if row.remark:
             log.note(row.remark)

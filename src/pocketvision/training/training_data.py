@@ -27,13 +27,14 @@ from pocketvision.progress import Counted, OnEvent
 from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.batch_order import repeated
+from pocketvision.training.data_settings import DataSettings
 from pocketvision.training.grouping import AUTO, group_column, grouped_as, kept_together, search_groups
 from pocketvision.training.learned_tasks import learned_of, objective_of
 from pocketvision.training.learner import LearnerOptions
 from pocketvision.training.objective import Objective
 from pocketvision.training.one_sided import one_sided_tags
 from pocketvision.training.phases import Entries
-from pocketvision.training.recipe import DataSettings, Recipe
+from pocketvision.training.recipe import Recipe
 from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.settings import require_mixable

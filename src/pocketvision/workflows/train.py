@@ -39,6 +39,7 @@ def train(
     add_to: str | Path | None = None,
     out: str | Path | None = None,
     effort: str | None = None,
+    preset: str | None = None,
     recipe: Recipe | str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     path_column: str = "path",
@@ -64,7 +65,8 @@ def train(
     tasks: several in one network, the source of each by its name (or NAME=SOURCE each), whose pictures are joined by path
     (docs/several-tasks.md); without, a folder's pocketvision.toml names them.
     add_to: a bundle or a run that gets the tasks' heads beside its own; its backbone and earlier heads stay as they are.
-    effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer).
+    effort: how long it may take: quick (heads in closed form alone), default, best (more stages, for longer). preset: a recipe by
+    its name (training/presets.py).
     recipe: the settings of the training, as a value, a TOML file or the folder of a run whose settings are taken. settings:
     others by path, `{"phases.2.lr": 3e-4}` (`pocketvision train --show-recipe` lists them); those that most need are keyword
     arguments too. With `resume` (a run's folder) everything comes from that run but what resuming.CHANGEABLE names, such as the
@@ -81,14 +83,14 @@ def train(
     if resume is not None:
         if deadline is not None:
             raise UsageError("A run that goes on keeps its plan: leave --minutes out, or train anew with it.")
-        if recipe is not None or effort is not None:
+        if recipe is not None or effort is not None or preset is not None:
             raise UsageError(
-                "A run that goes on has its own recipe: leave --recipe and --effort out, or train anew with them."
+                "A run that goes on has its own recipe: leave --recipe, --preset and --effort out, or train anew with them."
             )
         return _resume(Path(resume), _moved_to(data, paths), images, given, cache_folder, force, on_event, tracked)
     if force:
         raise UsageError("--force is for a run that goes on (--resume): it lets its data be another.")
-    wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort)
+    wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort, preset)
     if deadline is not None:
         _require_unplanned(wanted, given)
     sources = named_sources(tasks or {}, data, paths)

@@ -118,7 +118,7 @@ def run_training(
     pace = Pace()
     log = RunLog(run.log, pace.before(on_event))
     base = None if settings.add_to is None else Base.of(open_bundle(settings.add_to))
-    settings, data = _prepared(run, settings, base, log, on_event, force)
+    settings, data = prepared(run, settings, base, log, on_event, force)
     timings = {"audit": time.perf_counter() - started}
     recipe = settings.recipe
     network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
@@ -193,8 +193,8 @@ def finished_run(run: RunFolder, on_event: OnEvent) -> TrainResult | None:
     return TrainResult(run.folder, bundle, run.report, history, best, (), False, 0.0, (text,), unchanged=True)
 
 
-def _prepared(
-    run: RunFolder, settings: RunSettings, base: Base | None, log: RunLog, on_event: OnEvent, force: bool
+def prepared(
+    run: RunFolder, settings: RunSettings, base: Base | None, log: RunLog, on_event: OnEvent, force: bool = False
 ) -> tuple[RunSettings, TrainingData]:
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""

@@ -1,6 +1,6 @@
 """Learning classes: cross-entropy, and a temperature that makes the probabilities honest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,35 @@ from pocketvision.training.soft_classes import divergence
 _STEEP = 16.0
 """Least squares says 0 or 1 where logits differ by several: brings the temperature near 1, where it is looked for."""
 
-LOSS = "cross_entropy"
+FOCUS = 2.0
+"""The exponent of the focal loss, as its authors use it."""
+
+Loss = Callable[[Tensor, Tensor, Tensor | None, float], Tensor]
+"""Of logits (N, classes), labels (N), weights (classes) or None, and the smoothing in [0, 1): a number."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """In nats, of an image on average; an image counts as its class weighs."""
+    return F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+
+
+def focal(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """Cross-entropy by how wrong an image is (Lin et al. 2017, https://arxiv.org/abs/1708.02002, over classes that exclude each
+    other)."""
+    entropy = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    own = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+    each = (1 - own) ** FOCUS * entropy
+    return each.mean() if weights is None else (weights[labels] * each).sum() / weights[labels].sum()
+
+
+def binary(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """A yes or no of each class, one against all others, the sum over classes; weights are of the yes."""
+    asked = F.one_hot(labels, logits.shape[1]).to(logits.dtype) * (1 - smoothing) + smoothing / logits.shape[1]
+    return F.binary_cross_entropy_with_logits(logits, asked, pos_weight=weights, reduction="none").sum(1).mean()
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "focal": focal, "binary": binary}
+"""By name; the first is the default."""
 
 Record = tuple[Tensor, Tensor]
 """Logits (N, classes) and labels (N)."""
@@ -40,23 +68,24 @@ class MixedLabels:
 
 @dataclass(frozen=True, eq=False)
 class ClassLearner:
-    """Targets are labels (N) int64, or mixed ones. weights: (classes,) of the loss; None for none. label_smoothing: in [0, 1)."""
+    """Targets are labels (N) int64, or mixed ones. weights: (classes,) of the loss; None for none. label_smoothing: in [0, 1).
+    loss_name: of LOSSES."""
 
     weights: Tensor | None = None
     label_smoothing: float = 0.0
+    loss_name: str = "cross_entropy"
 
     def targets(self, truth: ClassLabels, rows: NDArray[np.int64], placements: Sequence[Placement]) -> Tensor:
         del placements  # a class is the same wherever the image lies
         return torch.from_numpy(truth.labels[rows].astype(np.int64))
 
     def loss(self, outputs: Outputs, targets: Tensor | MixedLabels) -> dict[str, Tensor]:
-        """`cross_entropy`, in nats."""
+        """One part, by the loss's name."""
+        name = self.loss_name
         if isinstance(targets, MixedLabels):
-            own, partners = (self.loss(outputs, each)["cross_entropy"] for each in (targets.own, targets.partners))
-            return {"cross_entropy": targets.share * own + (1 - targets.share) * partners}
-        smoothing = self.label_smoothing
-        entropy = F.cross_entropy(outputs["logits"], targets, weight=self.weights, label_smoothing=smoothing)
-        return {LOSS: entropy}
+            own, partners = (self.loss(outputs, each)[name] for each in (targets.own, targets.partners))
+            return {name: targets.share * own + (1 - targets.share) * partners}
+        return {name: LOSSES[name](outputs["logits"], targets, self.weights, self.label_smoothing)}
 
     def right(self, outputs: Outputs, targets: Tensor | MixedLabels) -> tuple[int, int]:
         """Of mixed rows, those whose larger part was found."""
@@ -113,12 +142,13 @@ def _joined(records: Sequence[Record]) -> Record:
 
 
 def _make(options: LearnerOptions, truth: ClassLabels) -> ClassLearner:
-    if options.loss not in ("", LOSS):
-        raise unknown_name("loss for classes", options.loss, (LOSS,))
+    name = options.loss or next(iter(LOSSES))
+    if name not in LOSSES:
+        raise unknown_name("loss for classes", name, LOSSES)
     weights = None
     if options.class_weights != "none":
         weights = torch.from_numpy(class_weights(truth.class_counts(), truth.class_names, options.class_weights))
-    return ClassLearner(weights, options.label_smoothing)
+    return ClassLearner(weights, options.label_smoothing, name)
 
 
 def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
@@ -131,4 +161,6 @@ def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: ClassLea
     return {"logits": said["logits"][:, places] / float(task.postprocessing.get("temperature", 1.0))}
 
 
-ROW = LearnerRow("classification", "linear", _make, solved_head="multiscale_linear", apart=_apart, taught=_taught)
+ROW = LearnerRow(
+    "classification", "linear", _make, placed=False, solved_head="multiscale_linear", apart=_apart, taught=_taught
+)

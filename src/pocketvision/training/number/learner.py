@@ -147,5 +147,12 @@ def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: NumberLe
 
 # A crop would cut away what is counted at the border.
 ROW = LearnerRow(
-    "number", "linear_number", _make, "stretch", solved_head="multiscale_number", apart=_apart, taught=_taught
+    "number",
+    "linear_number",
+    _make,
+    "stretch",
+    placed=False,
+    solved_head="multiscale_number",
+    apart=_apart,
+    taught=_taught,
 )

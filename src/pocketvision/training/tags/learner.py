@@ -53,7 +53,18 @@ def asymmetric(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tenso
     return -((yes if weights is None else yes * weights) + no).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"binary": binary, "asymmetric": asymmetric}
+def focal(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Binary cross-entropy by how wrong each yes and no is (Lin et al. 2017, equation 4, with a focus of 2); weights: of the
+    yes."""
+    each = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
+    return (each * (torch.sigmoid(logits) - targets).abs() ** 2).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "binary": binary,
+    "asymmetric": asymmetric,
+    "focal": focal,
+}
 """By name; the first is the default."""
 
 
@@ -72,7 +83,7 @@ class TagLearner:
         return torch.from_numpy(truth.marks[rows].astype(np.float32))
 
     def loss(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
-        """`binary` or `asymmetric`."""
+        """One part, by the loss's name."""
         soft = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
         return {self.loss_name: LOSSES[self.loss_name](outputs["logits"], soft, self.weights)}
 
@@ -169,4 +180,6 @@ def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: TagLearn
 
 
 # A crop would cut away what is tagged at the border.
-ROW = LearnerRow("tags", "linear_tags", _make, "stretch", solved_head="multiscale_tags", apart=_apart, taught=_taught)
+ROW = LearnerRow(
+    "tags", "linear_tags", _make, "stretch", placed=False, solved_head="multiscale_tags", apart=_apart, taught=_taught
+)
