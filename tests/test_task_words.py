@@ -89,6 +89,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "client/load_plot.py evaluation/pareto.py evaluation/report/plots.py",
     ),
     ("a word of a message", "label", "export/taken.py export/from_onnx.py"),
+    ("a column of the table that torchvision's sets of classes are written as", "label", "data/sources/named_sets.py"),
 )
 """Why, which names, and in which files."""
 

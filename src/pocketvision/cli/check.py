@@ -8,6 +8,7 @@ import typer
 from pocketvision.cli.display import TrainingDisplay, write_json_option
 from pocketvision.cli.options import (
     BoxColumns,
+    Download,
     Format,
     GroupColumn,
     Ignore,
@@ -18,6 +19,7 @@ from pocketvision.cli.options import (
     MaxPixels,
     MinPerClass,
     PathColumn,
+    Root,
     SplitColumn,
     TaskKind,
     Workers,
@@ -58,6 +60,8 @@ def check(
     box_columns: BoxColumns = None,
     images: Images = None,
     ignore: Ignore = None,
+    root: Root = None,
+    download: Download = False,
     min_per_class: MinPerClass = 1,
     workers: Workers = 2,
     max_pixels: MaxPixels = 50_000_000,
@@ -115,6 +119,8 @@ def check(
             box_columns=parse_names(box_columns),
             images=images,
             ignore=ignore,
+            root=root,
+            download=download,
             min_per_class=min_per_class,
             workers=workers,
             max_pixels=max_pixels,

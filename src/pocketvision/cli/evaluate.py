@@ -13,6 +13,7 @@ from pocketvision.cli.options import (
     BundleArgument,
     DecodingWorkers,
     Device,
+    Download,
     Format,
     GroupColumn,
     Ignore,
@@ -24,6 +25,7 @@ from pocketvision.cli.options import (
     MinPerClass,
     PathColumn,
     Positive,
+    Root,
     Scales,
     SplitColumn,
     Threads,
@@ -57,7 +59,9 @@ Keep = Annotated[
 
 def evaluate(
     bundle: BundleArgument,
-    data: Annotated[Path, typer.Argument(help="An image folder or a CSV or Parquet table with labels.")],
+    data: Annotated[
+        Path, typer.Argument(help="An image folder, a CSV or Parquet table with labels, or a published set's name.")
+    ],
     split: Split = None,
     out: Out = None,
     positive: Positive = None,
@@ -69,6 +73,8 @@ def evaluate(
     box_columns: BoxColumns = None,
     images: Images = None,
     ignore: Ignore = None,
+    root: Root = None,
+    download: Download = False,
     min_per_class: MinPerClass = 1,
     batch: Batch = None,
     workers: DecodingWorkers = None,
@@ -111,6 +117,8 @@ def evaluate(
             box_columns=parse_names(box_columns),
             images=images,
             ignore=ignore,
+            root=root,
+            download=download,
             min_per_class=min_per_class,
             batch=batch,
             workers=workers,

@@ -88,6 +88,17 @@ Ignore = Annotated[
         min=0, max=65535, help="Of masks: the value of pixels that are of no class, beside 255.  [default: none]"
     ),
 ]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of a published data set by name (cifar10, fashion_mnist …): where its archives are looked for and everything is "
+        "written.  [default: the cache folder]",
+        metavar="FOLDER",
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch what of a published data set is not there.", show_default=False)
+]
 MinPerClass = Annotated[
     int, typer.Option(min=1, help="Leave out classes with fewer images (duplicates and groups count once in training).")
 ]

@@ -10,6 +10,7 @@ from pocketvision.cli.display import TrainingDisplay, print_evaluations, write_j
 from pocketvision.cli.exit_codes import INTERRUPTED
 from pocketvision.cli.options import (
     BoxColumns,
+    Download,
     Format,
     Images,
     JsonFile,
@@ -18,6 +19,7 @@ from pocketvision.cli.options import (
     Lang,
     PathColumn,
     Positive,
+    Root,
     SplitColumn,
     TaskKind,
     parse_labels,
@@ -66,7 +68,10 @@ def _option(alias: Alias) -> tuple[Any, Any]:
 @with_aliases(_option)
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="Images and what is said of them: a folder, a table, COCO, YOLO …")
+        Path | None,
+        typer.Argument(
+            help="Images and what is said of them: a folder, a table, COCO, YOLO … or a published set's name."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run's folder.")] = None,
@@ -132,6 +137,8 @@ def train(
     split_column: SplitColumn = "split",
     box_columns: BoxColumns = None,
     images: Images = None,
+    root: Root = None,
+    download: Download = False,
     positive: Positive = None,
     tracker: Annotated[
         str | None,
@@ -164,6 +171,8 @@ def train(
         pocketvision train photos/ --model mobilenet_v2 --test-share 0.2 --out runs/leaves
 
         pocketvision train samples.csv --class-weights balanced --set phases.2.epochs=5
+
+        pocketvision train cifar10 --root sets/ --download --weights none
 
         pocketvision train --resume runs/leaves
     """
@@ -201,6 +210,8 @@ def train(
             split_column=split_column,
             box_columns=parse_names(box_columns),
             images=images,
+            root=root,
+            download=download,
             positive=positive,
             cache_dir=cache_dir,
             ship_hashes=ship_hashes,

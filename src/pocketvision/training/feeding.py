@@ -20,6 +20,7 @@ from pocketvision.training.phase_models import WHOLE
 from pocketvision.training.phases import Entries
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_log import RunLog
+from pocketvision.training.small_pictures import SmallInputs, are_small
 from pocketvision.training.training_data import TrainingData
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import TrunkRuntime, compile_trunk, trunk_layouts
@@ -53,11 +54,11 @@ def make_inputs(
         recipe.data.workers,
         recipe.data.max_pixels,
     )
+    taught = recipe.distillation.views
+    whole: Inputs = SmallInputs(images, taught) if are_small(images) else PlainInputs(images, network, 0, taught)
     if not recipe.cache.enabled:
-        return {cut: PlainInputs(images, network, max(cut, 0), recipe.distillation.views) for cut in cuts}
-    found: dict[int, Inputs] = {
-        cut: PlainInputs(images, network, 0, recipe.distillation.views) for cut in cuts if cut == WHOLE
-    }
+        return {cut: whole if cut == WHOLE else PlainInputs(images, network, cut, taught) for cut in cuts}
+    found: dict[int, Inputs] = {cut: whole for cut in cuts if cut == WHOLE}
     caches = {cut: _caches(network, cut, preprocessing, folder, log) for cut in sorted({*cuts} - {WHOLE})}
     if not caches:
         return found

@@ -70,6 +70,10 @@ class ImageViews:
         image = self._decoded(rows[0][0]).image
         return np.stack([apply_view(image, self.view(row), self.preprocessing) for row in rows])
 
+    def clean(self, sample: int) -> NDArray[np.uint8]:
+        """The clean view of an image in 8 bits, (H, W, 3). Raises ImageError."""
+        return np.asarray(self.preprocessing.crop(self._decoded(sample).image))
+
     def placement(self, row: Row) -> Placement:
         """Where the row's image lies in its view. The image is decoded unless it was before. Raises ImageError."""
         if not self._decoding[row[0]].any():

@@ -8,6 +8,7 @@ from pocketvision.data.audit import Audit, audit
 from pocketvision.data.small_classes import without_small_classes
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
+from pocketvision.data.sources.named_sets import named_set
 from pocketvision.errors import MissingExtraError
 from pocketvision.preprocessing import MAX_PIXELS
 
@@ -26,6 +27,8 @@ def check(
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     ignore: int | None = None,
+    root: str | Path | None = None,
+    download: bool = False,
     min_per_class: int = 1,
     max_pixels: int = MAX_PIXELS,
     workers: int = 2,
@@ -41,10 +44,11 @@ def check(
     relative paths start; None is its folder. ignore: the value of masks' pixels that are of no
     class. min_per_class: classes with fewer are left out. max_pixels: larger images count as
     unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the `train` extra).
+    root, download: of a published set by name, such as cifar10 (data/sources/named_sets.py).
     on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a training. Raises
     UsageError when `data` is no such source.
     """
-    given = given_data(data, paths, labels, task)
+    given = given_data(named_set(data, root, download=download), paths, labels, task)
     if isinstance(given, InMemory):
         samples = without_small_classes(given.read(), min_per_class)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
 from pocketvision.data.sources.in_memory import PictureDataset, given_data
+from pocketvision.data.sources.named_sets import named_set
 from pocketvision.data.table_rows import Columns
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluate import evaluate_predictor
@@ -44,6 +45,8 @@ def evaluate(
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
     ignore: int | None = None,
+    root: str | Path | None = None,
+    download: bool = False,
     min_per_class: int = 1,
     batch: int | None = None,
     workers: int | None = None,
@@ -71,6 +74,7 @@ def evaluate(
     not know.
     Images that the bundle learned from, or nearly the same ones, are left out and counted (Evaluation.overlap), where it keeps
     hashes of its training's images.
+    root, download: of a published set by name, such as cifar10 (data/sources/named_sets.py).
     split: "train", "val", "test" or what people call them; None takes the test split if `data` has one, else every image.
     positive: with two classes, the one that precision, recall and F1 are of; None takes the one of the training.
     out: a folder for report.html (in `lang`, "en" or "ko"), metrics.json and plots/; None writes nothing.
@@ -94,7 +98,7 @@ def evaluate(
     columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
     samples, split, source = labelled_images(
         predictor.bundle,
-        given_data(data, paths, labels, predictor.bundle.only_kind),
+        given_data(named_set(data, root, download=download), paths, labels, predictor.bundle.only_kind),
         columns,
         format=format,
         images=images,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pocketvision.atomic_files import write_json
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
+from pocketvision.data.sources.named_sets import named_set
 from pocketvision.data.sources.several_tasks import named_sources, write_tasks
 from pocketvision.errors import UsageError
 from pocketvision.models.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
@@ -47,6 +48,8 @@ def train(
     split_column: str = "split",
     box_columns: Iterable[str] = (),
     images: str | Path | None = None,
+    root: str | Path | None = None,
+    download: bool = False,
     positive: str | None = None,
     cache_dir: str | Path | None = None,
     ship_hashes: bool = True,
@@ -62,6 +65,8 @@ def train(
     truth)) and ship it as a bundle. paths: in its place, files or pictures (data/sources/in_memory.py); labels then has the class
     of each, and else the class names in index order. box_columns: of a table, left, top, right and bottom; none finds them.
 
+    data may also be the name of a published set, such as cifar10 (data/sources/named_sets.py): root is where its archives and
+    its pictures lie, download fetches them.
     tasks: several in one network, the source of each by its name (or NAME=SOURCE each), whose pictures are joined by path
     (docs/several-tasks.md); without, a folder's pocketvision.toml names them.
     add_to: a bundle or a run that gets the tasks' heads beside its own; its backbone and earlier heads stay as they are.
@@ -93,6 +98,7 @@ def train(
     wanted = (recipe_of if add_to is None else recipe_of_heads)(recipe, given, effort, preset)
     if deadline is not None:
         _require_unplanned(wanted, given)
+    data = named_set(data, root, download=download)
     sources = named_sources(tasks or {}, data, paths)
     if data is None and paths is None and not sources:
         raise UsageError("There is no data to train on: name an image folder or a table, or a run to --resume.")
