@@ -18,6 +18,7 @@ from pocketvision.cli import (
     fit,
     import_weights,
     predict,
+    pretrain,
     prune,
     quantize,
     serve,
@@ -53,6 +54,7 @@ app.command(name="demo")(demo.demo)
 app.command(name="check")(check.check)
 app.command(name="convert")(convert.convert)
 app.command(name="train")(train.train)
+app.command(name="pretrain")(pretrain.pretrain)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="threshold")(threshold.threshold)
 app.command(name="predict")(predict.predict)
