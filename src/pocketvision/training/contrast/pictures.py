@@ -107,6 +107,8 @@ def _views(settings: ContrastSettings) -> Augmentation:
         smallest_area=settings.smallest_area,
         brightness=0.4,
         contrast=0.4,
-        saturation=0.8,
+        saturation=0.4,
         rotation=0.0,
+        hue=0.1,
+        greyscale=0.2,
     )
