@@ -114,8 +114,7 @@ def run_training(
     further: more labelled images, untouched by the training, on which the bundle is measured too, by name. deadline: to plan for.
     force: a run that goes on may find other data than it began with.
     """
-    started = time.perf_counter()
-    pace = Pace()
+    started, pace = time.perf_counter(), Pace()
     log = RunLog(run.log, pace.before(on_event))
     base = None if settings.add_to is None else Base.of(open_bundle(settings.add_to))
     settings, data = prepared(run, settings, base, log, on_event, force)
