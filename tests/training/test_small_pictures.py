@@ -16,7 +16,7 @@ ROWS = [[(sample, view) for sample in range(3)] for view in range(4)]
 
 @pytest.fixture
 def moved(images: ImageViews) -> ImageViews:
-    return replace(images, augmentation=replace(AUGMENTATIONS["none"], flip=0.5), preprocessing=images.preprocessing)
+    return replace(images, augmentation=replace(AUGMENTATIONS["none"], flip=0.5, crop_padding=4))
 
 
 def test_batches_are_bit_equal_to_views_one_by_one(moved: ImageViews) -> None:
@@ -25,13 +25,16 @@ def test_batches_are_bit_equal_to_views_one_by_one(moved: ImageViews) -> None:
     found = [batch[IMAGES] for batch in inputs.batches([IMAGES], ROWS)]
     expected = [np.concatenate([moved.load([row]) for row in rows]) for rows in ROWS]
     assert all(np.array_equal(one.numpy(), other) for one, other in zip(found, expected, strict=True))
-    assert any(moved.view(row).flip for rows in ROWS for row in rows)
+    views = [moved.view(row) for rows in ROWS for row in rows]
+    assert any(view.flip and view.effects for view in views) and not all(view.effects for view in views)
+    assert len({(view.effects[0].values) for view in views if view.effects}) > 5
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in found)
-    assert not torch.equal(found[0], found[1]) or not torch.equal(found[0], found[2])
 
 
 def test_what_is_large_or_changed_otherwise_is_not_small(moved: ImageViews, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not are_small(replace(moved, augmentation="light")) and are_small(replace(moved, augmentation="none"))
+    boxes = replace(AUGMENTATIONS["none"], crop_padding=4, moves="boxes")  # a shift that is taken into the crop
+    assert not are_small(replace(moved, augmentation=boxes))
     monkeypatch.setattr(small_pictures, "MOST_BYTES", len(moved.samples) * 32 * 32 * 3 - 1)
     assert not are_small(moved)
 

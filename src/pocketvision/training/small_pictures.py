@@ -1,4 +1,4 @@
-"""Small pictures in memory: each is decoded once, and views that do no more than mirror are made a batch at a time.
+"""Small pictures in memory: each is decoded once, and views that only mirror and crop with padding are made a batch at a time.
 
 At 32 pixels a network learns from an image in a millisecond or two, so that Python's part a picture (decoding, resizing, making a
 tensor of it) would be felt. The views are bit-equal to those of ImageViews.load.
@@ -22,11 +22,13 @@ MOST_BYTES = 500_000_000
 
 
 def are_small(images: ImageViews) -> bool:
-    """Whether the pixels of all fit into memory, and no view of theirs does more than mirror."""
+    """Whether the pixels of all fit into memory, and no view of theirs does more than mirror, and move by whole pixels."""
     preprocessing, drawn = images.preprocessing, images.augmentation
     ranges = augmentation_named(drawn) if isinstance(drawn, str) else drawn
+    moves_alone = replace(ranges, flip=0, crop_padding=0, moves="all") == augmentation_named("none")
+    moves_alone &= ranges.crop_padding == 0 or ranges.moves == "all"
     fits = len(images.samples) * preprocessing.height * preprocessing.width * 3 <= MOST_BYTES
-    return fits and preprocessing.interpolation != SAMPLED and replace(ranges, flip=0) == augmentation_named("none")
+    return fits and preprocessing.interpolation != SAMPLED and moves_alone
 
 
 class SmallInputs:
@@ -64,16 +66,28 @@ class SmallInputs:
             if not self._known[sample]:
                 self._pixels[sample] = self.images.clean(sample)
                 self._known[sample] = True
-        moved = _moved(self._pixels[samples], [self.images.view(row) for row in rows])
         preprocessing = self.images.preprocessing
+        moved = _moved(self._pixels[samples], [self.images.view(row) for row in rows], preprocessing.fill)
         std, mean = (np.asarray(each, np.float32) for each in (preprocessing.std, preprocessing.mean))
         normalised = np.multiply(moved, 1 / (255 * std), dtype=np.float32)  # as Preprocessing.normalise does it
         normalised -= mean / std
         return torch.from_numpy(normalised).permute(0, 3, 1, 2)
 
 
-def _moved(pixels: NDArray[np.uint8], views: Sequence[View]) -> NDArray[np.uint8]:
-    """Pictures (N, H, W, 3), each as its view has it. They may be changed."""
+def _moved(pixels: NDArray[np.uint8], views: Sequence[View], fill: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Pictures (N, H, W, 3), each as its view has it: mirrored, then moved. They may be changed."""
     mirrored = np.flatnonzero([view.flip for view in views])
     pixels[mirrored] = pixels[mirrored, :, ::-1]
-    return pixels
+    right, down = np.array(
+        [view.effects[0].values if view.effects else (0.0, 0.0) for view in views], np.int64
+    ).T  # the one effect that `are_small` lets through is a shift
+    most = max(abs(right).max(), abs(down).max())
+    if most == 0:
+        return pixels
+    count, height, width, _ = pixels.shape
+    padded = np.empty((count, height + 2 * most, width + 2 * most, 3), np.uint8)
+    padded[:] = fill
+    padded[:, most : most + height, most : most + width] = pixels
+    rows, columns = (most - shift[:, None] + np.arange(side) for shift, side in ((down, height), (right, width)))
+    moved: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
