@@ -23,7 +23,7 @@ def test_the_page_asks_nobody_else(client: TestClient) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page.text)
     assert set(addresses) == {
-        f"page/{name}" for name in ("style.css", "page.css", "switches.js", "page.js", "live.js")
+        f"page/{name}" for name in ("style.css", "page.css", "switches.js", "camera.js", "page.js", "live.js")
     } | {"data:,"}
     for address in addresses:
         if not address.startswith("data:"):

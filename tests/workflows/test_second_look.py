@@ -72,6 +72,7 @@ def test_the_command_cuts_out_and_goes_on(
         (("--then", "CLASSIFIER", "--margin", "1.5"), "less than or equal to 1"),
         (("--margin", "0.1"), "give --then BUNDLE as well"),
         (("--of", "red"), "give --then BUNDLE as well"),
+        (("--then", "CLASSIFIER", "--then", "OTHER"), "--then is given 2 times"),
         (("--tasks", "boxes"), "Unknown task 'boxes'. Known: detection."),
         (("--detail", "detection.min_scor=0.4"), "Did you mean min_score?"),
         (("--detail", "detection.min_score=2"), "expected a number from 0 to 1"),

@@ -25,7 +25,7 @@ Details = Annotated[
     ),
 ]
 Then = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="BUNDLE",
         help="A second model that looks at each object found, such as a classifier: its answer stands at the object.",
@@ -58,6 +58,18 @@ Margin = Annotated[
         rich_help_panel=_THEN,
     ),
 ]
+
+
+def once(then: list[str] | None) -> str | None:
+    """The bundle of --then. Raises UsageError where there are several: no model looks at what the second one says."""
+    if not then:
+        return None
+    if len(then) > 1:
+        raise UsageError(
+            f"--then is given {len(then)} times ({', '.join(then)}), and one model looks at the objects. For other objects, or for "
+            "another question about the same ones, run the verb once more; a bundle of several tasks answers all of its own."
+        )
+    return then[0]
 
 
 def listed(value: str | None) -> list[str] | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed
+from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed, once
 from pocketvision.cli.display import duration_and_rate, print_row, write_json_option
 from pocketvision.cli.options import (
     BackendName,
@@ -106,7 +106,7 @@ def predict(
         top_k=top_k,
         tasks=listed(tasks),
         details=details_of_texts(detail or ()),
-        then=then,
+        then=once(then),
         of=listed(of),
         margin=margin,
         batch=batch,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed
+from pocketvision.cli.answer_options import Details, Margin, Of, Tasks, Then, listed, once
 from pocketvision.cli.display import shown_cell, write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, Device, JsonFile
 from pocketvision.cli.terminal import flush, stderr, write_cells, write_json_line
@@ -165,7 +165,7 @@ def stream(
             top_k=top_k,
             tasks=listed(tasks),
             details=details_of_texts(detail or ()),
-            then=then,
+            then=once(then),
             of=listed(of),
             margin=margin,
             out=out,

@@ -23,9 +23,8 @@ _PAGES = {
 }
 _STYLE = stylesheet().encode()
 _LAYOUT = (_FOLDER / "page.css").read_bytes()
-_SCRIPT = (_FOLDER / "page.js").read_bytes()
-_SWITCHES = (_FOLDER / "switches.js").read_bytes()
-_LIVE_SCRIPT = (_FOLDER / "live.js").read_bytes()
+_SCRIPTS = {name: (_FOLDER / f"{name}.js").read_bytes() for name in ("page", "switches", "camera", "live")}
+"""What it does; what says which models and tasks answer; what shows a camera, and live streams."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -52,22 +51,13 @@ async def layout() -> Response:
     return Response(_LAYOUT, media_type=_CSS)
 
 
-@router.get("/page/page.js")
-async def script() -> Response:
-    """What it does."""
-    return Response(_SCRIPT, media_type=_JAVASCRIPT)
-
-
-@router.get("/page/switches.js")
-async def switches() -> Response:
-    """What says which models and tasks answer."""
-    return Response(_SWITCHES, media_type=_JAVASCRIPT)
-
-
-@router.get("/page/live.js")
-async def live_script() -> Response:
-    """What shows live streams."""
-    return Response(_LIVE_SCRIPT, media_type=_JAVASCRIPT)
+@router.get("/page/{name}.js")
+async def script(name: str) -> Response:
+    """One of the page's own scripts."""
+    content = _SCRIPTS.get(name)
+    if content is None:
+        raise refused(404, "not-found", "The page has no script of this name.")
+    return Response(content, media_type=_JAVASCRIPT)
 
 
 @router.get("/page/tasks/{kind}.js")
