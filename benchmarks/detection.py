@@ -30,7 +30,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from predict_speed import measure, ready_tensors
+from sides.training import run_apart, trained
 
 HERE = Path(__file__).resolve()
 MEASURES = ("default", "epochs", "accuracy", "ssdlite", "one_class", "predict")
@@ -176,46 +176,21 @@ def write_one_class(data: Path, label: str, table: Path) -> dict[str, int]:
 
 
 def run_side(side: str, data: Path, settings: list[str], seconds: float = 0.0) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        command = [sys.executable, str(HERE), str(data.resolve()), "--side", side, "--result", str(result)]
-        command += ["--seconds", str(seconds), *(text for each in settings for text in ("--set", each))]
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the command line sets it
-        if subprocess.run(command, stdout=sys.stderr, cwd=folder, env=environment, check=False).returncode:
-            raise SystemExit(f"the side {side} failed")
-        found: dict[str, Any] = json.loads(result.read_text())
-        return found
+    return run_apart(HERE, data, ["--side", side, "--seconds", str(seconds)], settings, what=f"the side {side}")
 
 
 # Our side ------------------------------------------------------------------------------------------------------------
 
 
 def our_side(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pocketvision.progress import EpochEnded, Event
-    from pocketvision.workflows.train import train
-
-    started = time.perf_counter()
-
-    def note(event: Event) -> None:
-        if isinstance(event, EpochEnded):
-            passed, record = time.perf_counter() - started, event.record
-            print(
-                f"{passed:.0f} s, phase {record.stage}, epoch {record.epoch}: {record.val_accuracy:.3f}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    trained = train(arguments.data, out=Path(arguments.result).parent / "run", settings=arguments.set, on_event=note)
-    seconds, test = time.perf_counter() - started, trained.evaluations[-1].to_dict()
+    found, test, took = trained(arguments)
     return {
-        "seconds": seconds,
-        "cpu_seconds": time.process_time(),
+        **took,
         "test_ap50": test["ap50"],
         "test_ap": test["ap"],
         "test_ap50_interval": test["intervals"]["ap50"],
         "test_ap50_by_class": {name: figures["ap50"] for name, figures in test["per_class"].items()},
-        "epoch_seconds": [record.seconds for record in trained.history],
-        "validation_ap50": [record.val_accuracy for record in trained.history],
+        "validation_ap50": [record.val_accuracy for record in found.history],
     }
 
 

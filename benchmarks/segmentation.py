@@ -23,14 +23,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from predict_speed import measure, ready_tensors
+from sides.training import run_apart, trained
 
 HERE = Path(__file__).resolve()
 MEASURES = ("membranes", "default", "epochs", "accuracy", "predict")
@@ -144,42 +143,17 @@ def predict(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_side(data: Path, settings: list[str]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        command = [sys.executable, str(HERE), str(data), "--result", str(result)]
-        command += [text for each in settings for text in ("--set", each)]
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the command line sets it
-        if subprocess.run(command, stdout=sys.stderr, cwd=folder, env=environment, check=False).returncode:
-            raise SystemExit(f"the training with {settings} failed")
-        found: dict[str, Any] = json.loads(result.read_text())
-        return found
+    return run_apart(HERE, data, [], settings, what=f"the training with {settings}")
 
 
 def our_side(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pocketvision.progress import EpochEnded, Event
-    from pocketvision.workflows.train import train
-
-    started = time.perf_counter()
-
-    def note(event: Event) -> None:
-        if isinstance(event, EpochEnded):
-            passed, record = time.perf_counter() - started, event.record
-            print(
-                f"{passed:.0f} s, phase {record.stage}, epoch {record.epoch}: {record.val_accuracy:.3f}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    trained = train(arguments.data, out=Path(arguments.result).parent / "run", settings=arguments.set, on_event=note)
-    seconds, test = time.perf_counter() - started, trained.evaluations[-1].to_dict()
+    found, test, took = trained(arguments)
     return {
-        "seconds": seconds,
-        "cpu_seconds": time.process_time(),
+        **took,
         "test_miou": test["miou"],
         "test_iou_by_class": {name: figures["iou"] for name, figures in test["per_class"].items()},
-        "epoch_seconds": [record.seconds for record in trained.history],
-        "validation_miou": [record.val_accuracy for record in trained.history],
-        "notes": list(trained.notes),
+        "validation_miou": [record.val_accuracy for record in found.history],
+        "notes": list(found.notes),
     }
 
 
