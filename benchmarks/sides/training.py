@@ -1,4 +1,4 @@
-"""A training as one side of a benchmark: in a process of its own, told epoch by epoch on stderr, its result handed back in JSON."""
+"""A training as one side of a benchmark: in a process of its own, told epoch by epoch on stderr, its result in JSON."""
 
 import argparse
 import json

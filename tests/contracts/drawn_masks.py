@@ -1,15 +1,14 @@
 """Pictures of squares and discs with their masks, and a segmenter that was trained on them once for all tests."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawn_shapes import BLUE, RED, Trained, draw, noise
+from PIL import Image
 
 import pocketvision
-from pocketvision.workflows.training_run import TrainResult
 
 SIZE = 64
 LABELS = ("ground", "square", "disc")
@@ -22,22 +21,16 @@ def drawn(folder: Path, count: int) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "classes.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
     for index in range(count):
-        picture = Image.fromarray(random.integers(90, 160, (60, 80, 3), np.uint8))
+        picture = noise(random, 80, 60)
         mask = Image.new("L", picture.size)
-        for place, colour in ((1, (220, 30, 30)), (2, (30, 30, 220))):
+        for place, colour in ((1, RED), (2, BLUE)):
             side = int(random.integers(20, 31))
             x, y = int(random.integers(0, 80 - side)), int(random.integers(0, 60 - side))
-            for canvas, fill in ((ImageDraw.Draw(picture), colour), (ImageDraw.Draw(mask), place)):
-                (canvas.rectangle, canvas.ellipse)[place - 1]((x, y, x + side - 1, y + side - 1), fill=fill)
+            draw(picture, place - 1, x, y, side, colour)
+            draw(mask, place - 1, x, y, side, place)
         picture.save(folder / "images" / f"{index}.png")
         mask.save(folder / "masks" / f"{index}.png")
     return folder
-
-
-@dataclass(frozen=True)
-class Trained:
-    data: Path
-    result: TrainResult
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawn_shapes import BLUE, RED, Trained, draw, noise
 
 import pocketvision
-from pocketvision.workflows.training_run import TrainResult
 
 SIZE = 128
 
@@ -23,8 +21,7 @@ def drawn(folder: Path, count: int) -> Path:
     annotations: list[dict[str, Any]] = []
     (folder / "images").mkdir(parents=True)
     for index in range(count):
-        picture = Image.fromarray(random.integers(90, 160, (120, 160, 3), np.uint8))
-        canvas, taken = ImageDraw.Draw(picture), list[tuple[int, int, int]]()
+        picture, taken = noise(random, 160, 120), list[tuple[int, int, int]]()
         for _ in range(int(random.integers(1, 4))):
             side = int(random.integers(24, 49))
             x, y = int(random.integers(0, 160 - side)), int(random.integers(0, 120 - side))
@@ -32,8 +29,7 @@ def drawn(folder: Path, count: int) -> Path:
                 continue
             taken.append((x, y, side))
             kind = int(random.integers(2))
-            paint = (canvas.rectangle, canvas.ellipse)[kind]
-            paint((x, y, x + side - 1, y + side - 1), fill=((220, 30, 30), (30, 30, 220))[kind])
+            draw(picture, kind, x, y, side, (RED, BLUE)[kind])
             annotations.append({"image_id": index, "category_id": kind + 1, "bbox": [x, y, side, side]})
         picture.save(folder / "images" / f"{index}.png")
         images.append({"id": index, "file_name": f"{index}.png", "width": 160, "height": 120})
@@ -43,12 +39,6 @@ def drawn(folder: Path, count: int) -> Path:
     said = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(said), encoding="utf-8")
     return folder
-
-
-@dataclass(frozen=True)
-class Trained:
-    data: Path
-    result: TrainResult
 
 
 @pytest.fixture(scope="session")

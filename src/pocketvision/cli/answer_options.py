@@ -66,8 +66,8 @@ def once(then: list[str] | None) -> str | None:
         return None
     if len(then) > 1:
         raise UsageError(
-            f"--then is given {len(then)} times ({', '.join(then)}), and one model looks at the objects. For other objects, or for "
-            "another question about the same ones, run the verb once more; a bundle of several tasks answers all of its own."
+            f"--then is given {len(then)} times ({', '.join(then)}), and one model looks at the objects. For other objects, or "
+            "for another question about the same ones, run the verb once more; a bundle of several tasks answers all of its own."
         )
     return then[0]
 
