@@ -59,7 +59,8 @@ class ModelSettings:
         "auto",
         "auto: one of the last features, of several stages where a phase is solved by ridge; linear, multiscale_linear, "
         "grid_linear; of objects grid, grid_shared, grid_p2, grid_p6, grid_one_to_one, ssd_lite, "
-        "ssd_lite_tensorflow, ssd, yolo_v1, efficientdet_d0 to efficientdet_d7, detr, detr_6; of masks u_net, u_net_transposed, "
+        "ssd_lite_tensorflow, ssd, yolo_v1, efficientdet_d0 to efficientdet_d7, ssd300, retinanet, "
+        "retinanet_v2, fcos, detr, detr_6; of masks u_net, u_net_transposed, fcn, "
         "lr_aspp, deeplab, deeplab_torchvision, deeplab_plus, u_net_small, u_net_paper",
         alias="head",
     )
