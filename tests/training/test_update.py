@@ -8,9 +8,10 @@ from timm.utils import adaptive_clip_grad
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pocketvision.models.frozen_statistics import frozen_statistics
 from pocketvision.training.optimizer import clip_gradients
 from pocketvision.training.settings import OptimizerSettings
-from pocketvision.training.update import ByTask, Updated, frozen_statistics, update
+from pocketvision.training.update import ByTask, Updated, update
 
 WEIGHTS = torch.tensor([3.0, 0.1, 1.0])
 SGD = OptimizerSettings("sgd", weight_decay=0.0, momentum=0.0)

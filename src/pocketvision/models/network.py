@@ -2,7 +2,9 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -27,6 +29,7 @@ from pocketvision.models.features import (
     Feature,
     features_of,
 )
+from pocketvision.models.frozen_statistics import frozen_statistics
 from pocketvision.models.heads.catalog import head_named
 from pocketvision.models.heads.head import Head, HeadModule, HeadSpec
 from pocketvision.models.key_layouts import with_names_of_today
@@ -284,7 +287,7 @@ class Network(nn.Module):
         """Through the stages from `first` up to `last`."""
         for stage in self.stages[first:last]:
             if self.checkpointing and torch.is_grad_enabled():
-                activations = checkpoint(stage, activations, use_reentrant=False)
+                activations = checkpoint(stage, activations, use_reentrant=False, context_fn=partial(_once, stage))
             else:
                 activations = stage(activations)
         return activations
@@ -369,6 +372,11 @@ def _as_map(activations: Tensor, channels: int, grid: tuple[int, ...] | None) ->
         return None
     tokens = activations[:, -height * width :].transpose(1, 2)
     return tokens.reshape(tokens.shape[0], channels, height, width)
+
+
+def _once(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around a stage, and around its second run: norms remember a batch once."""
+    return nullcontext(), frozen_statistics(stage)
 
 
 def _rename(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:

@@ -259,6 +259,10 @@ class PlainInputs:
         self._cut = cut
         self._views = views
 
+    def showing(self, images: ImageViews) -> "PlainInputs":
+        """The same of other views."""
+        return PlainInputs(images, self._network, self._cut)
+
     @property
     def most_views(self) -> None:
         return None

@@ -16,6 +16,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.training.averaging import load, require_same_shapes
+from pocketvision.training.growing import grows_alone
 from pocketvision.training.inputs import IMAGES, Names
 from pocketvision.training.objective import ByTask
 from pocketvision.training.optimizer import HEADS
@@ -141,6 +142,7 @@ def part_of(
     network: Network, settings: PhaseSettings, *, from_scratch: bool, precision: torch.dtype, size: tuple[int, int]
 ) -> Part:
     """What this phase trains; what is trainable of `network` is set. size: the images' height and width."""
+    network.checkpointing = settings.checkpointing
     if from_scratch:
         network.requires_grad_(True)
         return Part(settings, FromScratch(network, precision), [IMAGES])
@@ -194,6 +196,9 @@ def cuts_of(network: Network, phases: Sequence[PhaseSettings], *, from_scratch: 
     deeper = [cut for cut, phase in zip(own, phases, strict=True) if phase.unfreeze and cut != WHOLE]
     shared = deeper[0] if deeper else len(network.stages)
     cuts = [cut if phase.unfreeze or phase.model else shared for cut, phase in zip(own, phases, strict=True)]
+    for cut, phase in zip(cuts, phases, strict=True):
+        if cut != WHOLE and (phase.size, phase.size_from, phase.strength_from) != (None, None, 1.0):
+            raise UsageError(grows_alone(phase.number))
     if WHOLE not in cuts and any(phase.regularisation.mosaic for phase in phases):
         raise UsageError(
             "Mosaics are made of images, and every phase here learns from what the frozen stages make of them. Let a phase learn "

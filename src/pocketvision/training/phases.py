@@ -19,6 +19,7 @@ from pocketvision.training.best_epoch import is_better
 from pocketvision.training.checkpoint import PhaseCheckpoints
 from pocketvision.training.distillation import TaughtTargets
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
+from pocketvision.training.growing import Growth
 from pocketvision.training.inputs import Inputs, Placements
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
@@ -148,6 +149,7 @@ def _ended(
         networks[best[0].stage].load_state_dict(best[1])
     for each in networks.values():
         each.eval().requires_grad_(False)
+        each.checkpointing = False
     done = {number: state for number, state in states.items() if state.history}
     return TrainedPhases(done, networks, None if best is None else best[0], interrupted)
 
@@ -175,10 +177,13 @@ def _fit(
     teaching: Teaching | None,
 ) -> None:
     """A phase, from its beginning or from where `state` left it."""
+    growth = Growth.of(part.settings, part.model)
+    if part.settings.compiled:
+        part.model.compile()
     fit(
         part.model,
         part.settings,
-        batches=partial(_batches, inputs, part, entries, objective, seed, teaching),
+        batches=partial(_batches, inputs, part, growth, entries, objective, seed, teaching),
         steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
         objective=objective if teaching is None else teaching.taught,
         validate=partial(_validate, inputs, part, validation, objective),
@@ -192,6 +197,7 @@ def _fit(
         on_step=on_step,
         replan=replan,
     )
+    growth.ended()
 
 
 def _solve(part: Part, inputs: Inputs, entries: Entries, validation: Entries, objective: Objective) -> State:
@@ -245,6 +251,7 @@ def _keep(
 def _batches(
     inputs: Inputs,
     part: Part,
+    growth: Growth,
     entries: Entries,
     objective: Objective,
     seed: int,
@@ -253,7 +260,7 @@ def _batches(
     first: int,
 ) -> Iterator[TrainingBatch]:
     """One epoch's batches in an order drawn from seed, phase and epoch, without the first `first`."""
-    settings = part.settings
+    settings, inputs = part.settings, growth.inputs(inputs, epoch)
     random = np.random.default_rng([seed, settings.number, epoch])
     if entries.weights is None:
         order = mixed_order(objective.patterns[entries.samples], random)

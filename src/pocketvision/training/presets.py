@@ -52,6 +52,21 @@ PRESETS: Mapping[str, Preset] = {
         "Crops with 4 pixels of padding and mirrors: He et al. 2016, section 4.2, https://arxiv.org/abs/1512.03385; one cycle: "
         "Smith & Topin 2018, https://arxiv.org/abs/1708.07120",
     ),
+    "distill": Preset(
+        Recipe(phases=(Phase(), Phase(unfreeze=3, lr=3e-4, steps=960))),
+        "Beside `--teacher BUNDLE` ([teachers](teachers.md)); three times the usual steps, since a patient student learns more: "
+        "Beyer et al. 2022, https://arxiv.org/abs/2106.05237",
+    ),
+    "simclr": Preset(
+        Recipe(
+            data=DataSettings(augmentation="none"),
+            phases=(Phase(), Phase(unfreeze=EVERYTHING, epochs=60, lr=0.00625)),
+            optimizer=OptimizerSettings("sgd", weight_decay=0.0, momentum=0.9),
+            augment=AugmentSettings(smallest_area=0.08, stretch=4 / 3, flip=0.5),
+        ),
+        "What follows `pocketvision pretrain`, by `--weights RUN/backbone.safetensors`, on few labels: Chen et al. 2020, "
+        "appendix B.5, https://arxiv.org/abs/2002.05709; its rate of 0.05 for 256 images a step is 0.00625 for 32",
+    ),
     "efficientnet_paper": Preset(
         Recipe(
             batch=32,

@@ -73,6 +73,14 @@ class ModelSettings:
         unset="that of the network's rows",
     )
 
+    checkpointing: bool = setting(
+        False,
+        "Keep the ends of stages alone, and compute what lies between again: less memory, about a third more time",
+    )
+    compile: bool = setting(
+        False, "Compile what learns by torch.compile: minutes at the beginning, which long trainings may win back"
+    )
+
     @property
     def from_scratch(self) -> bool:
         """Whether the network starts at random: then everything learns, in every phase."""
@@ -315,6 +323,11 @@ class Recipe:
                     patience=phase.patience,
                     min_improvement=phase.min_improvement,
                     replanned=phase.replanned or (),
+                    size=phase.size,
+                    size_from=phase.size_from,
+                    strength_from=phase.strength_from,
+                    checkpointing=self.model.checkpointing,
+                    compiled=self.model.compile,
                     optimizer=self.optimizer,
                     schedule=self.schedule,
                     regularisation=self.regularisation,

@@ -73,6 +73,25 @@ class Phase:
         high=1,
         alias="min_improvement",
     )
+    size: int | None = setting(
+        None,
+        "Input size in pixels that is learned at, of phases that learn from pictures; all validate at data.size",
+        unit="px",
+        low=32,
+        high=2048,
+        unset="data.size",
+    )
+    size_from: int | None = setting(
+        None,
+        "Progressive learning: the input size of the first epochs, which grows in four steps",
+        unit="px",
+        low=32,
+        high=2048,
+        unset="size",
+    )
+    strength_from: float = setting(
+        1.0, "Progressive learning: the share of augmentation and dropout in the first epochs", low=0, high=1
+    )
     replanned: tuple[float, ...] | None = setting(
         None,
         "Where --minutes changed the epochs on the way: after how many, and what they were until then, in pairs; the schedule's "
@@ -302,6 +321,11 @@ class PhaseSettings:
     patience: int = 7
     min_improvement: float = 0.0
     replanned: tuple[float, ...] = ()
+    size: int | None = None
+    size_from: int | None = None
+    strength_from: float = 1.0
+    checkpointing: bool = False
+    compiled: bool = False
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     regularisation: RegularisationSettings = RegularisationSettings()

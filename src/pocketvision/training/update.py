@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from pocketvision.models.frozen_statistics import frozen_statistics
 from pocketvision.training.optimizer import clip_gradients
 from pocketvision.training.settings import OptimizerSettings
 
@@ -138,20 +138,6 @@ def ascended(parameters: Mapping[str, Tensor], radius: float) -> Iterator[None]:
         with torch.no_grad():
             for name, value in held.items():
                 parameters[name].copy_(value)  # not what was added: that would leave a rounding error behind
-
-
-@contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Within the block norms use the statistics of their batch as ever, and do not remember them."""
-    norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
-    memories = [each.momentum for each in norms]
-    for each in norms:
-        each.momentum = 0.0
-    try:
-        yield
-    finally:
-        for each, memory in zip(norms, memories, strict=True):
-            each.momentum = memory
 
 
 def _seed(seeds: list[int], part: int) -> None:
