@@ -3,10 +3,10 @@
     python benchmarks/killed.py --times 20 [--task classes] [--kills 1] [--seed 0]
 
 Each of `--times` trainings of a tiny network on drawn pictures is killed at a moment of its own, spread over the time that an
-unbroken one takes (from reading the pictures and filling the trunk cache to the export and the report), and up to `--kills` times
-in all; then it goes on to its end. A checkpoint is taken after every step, so that many are killed while one is saved. With
-what the task allows of EMA, MixUp, SAM and accumulation. Needs Linux or macOS (processes are forked from one that has loaded
-everything). The figure: how many ended with the same weights, bit by bit, and the same history.
+unbroken one takes (from reading the pictures and filling the trunk cache to the export; the report is left out), and up to
+`--kills` times in all; then it goes on to its end. A checkpoint is taken after every step, so that many are killed while one is
+saved. With what the task allows of EMA, MixUp, SAM and accumulation. Needs Linux or macOS (processes are forked from one that has
+loaded everything). The figure: how many ended with the same weights, bit by bit, and the same history.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext
 from multiprocessing.sharedctypes import SynchronizedString
 from pathlib import Path
@@ -52,7 +53,7 @@ SETTINGS = (
     "batch=8",
     "cache.views=2",
     "phases.2.unfreeze=1",
-    "phases.2.epochs=2",
+    "phases.2.epochs=8",
     "precision=float32",
 )
 
@@ -91,9 +92,9 @@ def measured(
     expected = outcome(folder / "unbroken")
     assert outcome(folder / "first") == expected, "two unbroken trainings differ"
     places, equal, killed = Counter[str](), 0, 0
-    for trial in range(times):
+    for trial, part in enumerate(moments.sample(range(times), times)):
         run = folder / f"run{trial}"
-        limit = (trial + moments.random()) / times * taken[-1]
+        limit = (part + moments.random()) / times * taken[-1]
         for _ in range(kills):
             if finished(context, run, options, place, limit):
                 break
@@ -102,6 +103,7 @@ def measured(
             limit = moments.random() * taken[-1]
         assert finished(context, run, options, place, None), f"the training that went on failed: {run}"
         equal += outcome(run) == expected
+        print(f"{equal} of {trial + 1} equal; killed {killed} times: {dict(places)}", file=sys.stderr, flush=True)
         shutil.rmtree(run)
     return {
         "task": task,
@@ -136,9 +138,13 @@ def train(run: str, options: dict[str, Any], resume: bool, place: SynchronizedSt
     import torch
 
     import pocketvision
-    from pocketvision.progress import Counted, EpochEnded, Event, StepProgress
+    from pocketvision.atomic_files import write_text
+    from pocketvision.evaluation.report.write import history_text
+    from pocketvision.progress import Counted, EpochEnded, EpochRecord, Event, StepProgress
     from pocketvision.training.checkpoint import PhaseCheckpoints
     from pocketvision.training.engine import State
+    from pocketvision.training.run_folder import RunFolder
+    from pocketvision.workflows import training_run
 
     torch.set_num_threads(1)
     write = PhaseCheckpoints.write
@@ -158,7 +164,12 @@ def train(run: str, options: dict[str, Any], resume: bool, place: SynchronizedSt
         write(self, state)
         place.value = before
 
+    def reported(run: RunFolder, *further: Any, **_: Any) -> None:
+        history: Sequence[EpochRecord] = further[2]
+        write_text(run.folder / "history.csv", history_text(history))
+
     PhaseCheckpoints.write = saved  # type: ignore[method-assign]
+    training_run.write_run_report = reported  # type: ignore[assignment]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
         if resume:
             pocketvision.train(resume=run, on_event=told)

@@ -12,13 +12,19 @@ import torch
 from pocketvision.errors import TrainingError, UsageError
 from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
-from pocketvision.progress import EpochRecord
+from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.phase_models import WHOLE, cut_for, cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, _chunks, train_phases, view_number
-from pocketvision.training.settings import OptimizerSettings, PhaseSettings, RegularisationSettings, ScheduleSettings
+from pocketvision.training.settings import (
+    CheckpointSettings,
+    OptimizerSettings,
+    PhaseSettings,
+    RegularisationSettings,
+    ScheduleSettings,
+)
 from pocketvision.training.trunk_cache import TrunkCache
 from pocketvision.training.trunk_runtime import compile_trunk, trunk_layouts
 
@@ -61,6 +67,7 @@ def run(
     checkpoints: Path | None = None,
     phases: list[PhaseSettings] = PHASES,
     interrupt: tuple[int, int] | None = None,
+    stop: tuple[int, int, int] | None = None,
     precision: torch.dtype = torch.float32,
     cut: int | None = CUT,
     replan: Replan = as_planned,
@@ -68,6 +75,10 @@ def run(
 ) -> TrainedPhases:
     def on_epoch(state: State) -> None:
         if interrupt == (state.history[-1].stage, state.history[-1].epoch):
+            raise KeyboardInterrupt
+
+    def on_step(progress: StepProgress) -> None:
+        if stop == (progress.stage, progress.epoch, progress.step):
             raise KeyboardInterrupt
 
     return train_phases(
@@ -84,6 +95,7 @@ def run(
         name_of=lambda index: images.samples.paths[index],
         checkpoints=checkpoints,
         on_epoch=on_epoch,
+        on_step=on_step,
         replan=replan,
     )
 
@@ -396,3 +408,32 @@ def test_a_model_that_learns_nothing_is_not_kept(network: Network, images: Image
     phases = [PhaseSettings(1, 3, 1e-2, batch=8), PhaseSettings(2, 1, 1e-9, model="tiny", batch=8)]
     kept = run(network, inputs, images, phases=phases, others={2: other})
     assert kept.best is not None and kept.best.stage == 1 and kept.network is network
+
+
+@pytest.mark.parametrize(
+    "fed", ["cached", pytest.param("plain", marks=pytest.mark.slow), pytest.param("scratch", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("stop", [(1, 1, 2), (2, 2, 4)])
+def test_a_run_that_was_stopped_within_an_epoch_ends_bit_equal(
+    network: Network, images: ImageViews, trunk_folder: Path, checkpoints: Path, fed: str, stop: tuple[int, int, int]
+) -> None:
+    """Fed from the cache, without it, and from a random start, with statistics that learn."""
+    kept = CheckpointSettings(seconds=0)
+    phases = [replace(PHASES[0], epochs=1, checkpoints=kept), replace(PHASES[1], epochs=2, checkpoints=kept)]
+
+    def trained(own: Network, folder: Path | None, stop: tuple[int, int, int] | None) -> TrainedPhases:
+        inputs = cached(own, images, trunk_folder) if fed == "cached" else PlainInputs(images, own, CUT)
+        cut = None if fed == "scratch" else CUT
+        return run(own, inputs, images, folder, phases=phases, stop=stop, cut=cut)
+
+    broken, resumed = copy_of(network), copy_of(network)
+    whole = trained(network, None, None)
+    assert trained(broken, checkpoints, stop).interrupted
+    found = trained(resumed, checkpoints, None)
+    pairs = zip(network.state_dict().items(), resumed.state_dict().values(), strict=True)
+    different = [name for (name, one), other in pairs if not torch.equal(one, other)]
+    assert [name for name in different if "num_batches" not in name] == []  # no answer depends on those
+    columns = ("stage", "epoch", "train_loss", "train_accuracy", "val_loss", "lr")
+    assert [[getattr(each, name) for name in columns] for each in found.history] == [
+        [getattr(each, name) for name in columns] for each in whole.history
+    ]
