@@ -89,7 +89,6 @@ def test_a_wrong_setting_is_named_with_what_was_expected(text: str, message: str
         (["phases.1.epochs=5"], {"epochs1": 4}, r"--set phases\.1\.epochs 5 and --epochs1 4 contradict each other"),
         (["phases.2.patience=5"], {"patience": 4}, r"--set phases\.2\.patience 5 and --patience 4 contradict"),
         (["seed=1", "seed=2"], {}, r"--set seed 1 and --set seed 2 contradict each other: both are seed"),
-        (["model.weights=none", "precision=bfloat16"], {}, "bfloat16 is for the last stages of a pre-trained network"),
         (["phases.*.epochs=0"], {}, "No phase has an epoch: there is nothing to train"),
         (["data.test_share=0.8"], {"val_share": 0.3}, "leave less than a tenth to train on"),
         (
@@ -181,7 +180,6 @@ def test_files_beside_a_recipe_are_meant(tmp_path: Path) -> None:
         ("phases = []", r"mine\.toml: No phase has an epoch"),
         ("phases = 3", r"mine\.toml, line 1, phases: Unknown setting"),
         ("[[data]]\nsize = 64\n", r"mine\.toml, line 2, data\.1\.size: Unknown setting"),
-        ("precision = 'bfloat16'\nmodel.weights = 'none'\n", r"mine\.toml: precision bfloat16"),
         ("seed = \n", r"mine\.toml is no TOML: .*line 1"),
         ("version = 2\n", r"mine\.toml is a recipe of version '2'.*Upgrade it"),
         ("version = 'x'\n", r"is a recipe of version 'x'"),
@@ -207,7 +205,7 @@ def test_choices_are_those_of_the_tables() -> None:
     learned = tuple(each for each in get_args(Interpolation) if each != SAMPLED)  # which imported weights alone ask for
     assert choices["data.interpolation"] == learned
     assert choices["data.white_level"] == WHITE_LEVELS
-    assert choices["precision"] == ("auto", *PRECISIONS)
+    assert choices["precision"] == ("auto", "measured", *PRECISIONS)
     assert DataSettings.max_pixels == MAX_PIXELS
 
 

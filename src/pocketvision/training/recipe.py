@@ -172,8 +172,8 @@ class Recipe:
     seed: int = setting(0, "The same seed gives the same model", low=0, high=2**31 - 1, alias="seed")
     precision: str = setting(
         "auto",
-        "Number format of what learns of the backbone; auto is what this CPU is faster in",
-        choices=("auto", "float32", "bfloat16"),
+        "Number format of what learns of the backbone; auto is what this CPU is faster in, measured times the network in each",
+        choices=("auto", "measured", "float32", "bfloat16"),
         alias="precision",
     )
     data: DataSettings = field(default_factory=DataSettings)
@@ -209,10 +209,6 @@ class Recipe:
                     f"phases.{number}.solver is ridge, which solves heads on a frozen, pre-trained backbone, beside {what}. "
                     "Expected unfreeze 0 and weights, or the solver gradient."
                 )
-        if self.model.from_scratch and self.precision == "bfloat16":
-            raise UsageError(
-                "precision bfloat16 is for the last stages of a pre-trained network; model.weights none takes float32."
-            )
 
     def _require_agreeing(self) -> None:
         """Raise UsageError for settings that contradict each other, which names both and how to mend it."""

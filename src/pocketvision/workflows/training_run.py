@@ -40,11 +40,10 @@ from pocketvision.training.learned_tasks import (
     manifests,
     step_size,
 )
+from pocketvision.training.measured_precision import precision_of
 from pocketvision.training.pace import Pace
 from pocketvision.training.parts import Parts
 from pocketvision.training.phases import TrainedPhases
-from pocketvision.training.precision import resolve_precision
-from pocketvision.training.recipe import Recipe
 from pocketvision.training.recorded_split import RecordedSplit, other_data
 from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.run_log import RunLog
@@ -198,7 +197,7 @@ def prepared(
     """The settings and the data that the run is of, with what the end will need asked for before the work: the positive class,
     the weights' class names, the report's language."""
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
-    recipe = changed(settings.recipe, {"precision": _precision(settings.recipe)})
+    recipe = changed(settings.recipe, {"precision": precision_of(settings.recipe)})
     if base is not None:
         recipe = recipe_for(run, recipe, base.bundle)
     settings = replace(settings, recipe=recipe)
@@ -237,11 +236,6 @@ def prepared(
     write_json(run.audit, data.audit.to_dict())
     write_split_csv(run.split, data.samples, data.content_hashes, data.likely)
     return settings, data
-
-
-def _precision(recipe: Recipe) -> str:
-    """The number format of what learns."""
-    return "float32" if recipe.model.from_scratch else resolve_precision(recipe.precision)
 
 
 def _measured(
