@@ -5,8 +5,9 @@ import torch
 from plain_backbone import PLAIN
 from torch import nn
 
+from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES
-from pocketvision.models.heads.catalog import HEADS, head_named
+from pocketvision.models.heads.catalog import HEADS, MEANS, head_named
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Decoded, Network
 from pocketvision.tasks.catalog import task_named
@@ -14,7 +15,9 @@ from pocketvision.tasks.catalog import task_named
 BACKBONES = ("mobilenet_v3_small", "vit_tiny_16")
 LARGE = ("detr_6", "retinanet_v2", "ssd300_coco", *(f"efficientdet_d{size}" for size in range(1, 8)))
 """Like another head but for more layers and channels: put to the test by `make test-slow`."""
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HEADS]
+GIVEN = [mean.head for mean in MEANS.values()]
+"""They learn nothing: they hand on what an ensemble's members say."""
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HEADS if name not in GIVEN]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -38,6 +41,12 @@ def test_a_head_learns_and_decodes_on_any_backbone(name: str, backbone: str) -> 
     with torch.no_grad():
         answers = dict(zip(shipped.names, shipped(images), strict=True))
     assert [name.removeprefix("task.") for name in answers] == list(row.roles)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_head_of_an_ensemble_is_not_for_training(name: str) -> None:
+    with pytest.raises(UsageError, match="pocketvision ensemble"):
+        Network(ARCHITECTURES["mobilenet_v3_small"], {"task": HeadSpec(name, 3)})
 
 
 @pytest.mark.parametrize("name", HEADS)

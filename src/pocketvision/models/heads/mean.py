@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pocketvision.errors import UsageError
 from pocketvision.models.features import Feature
 from pocketvision.models.heads.head import Head
 
@@ -50,6 +51,10 @@ def given_head(name: str, kind: str, roles: tuple[str, ...], learned: str, decod
 
     def build(features: tuple[Feature, ...], classes: int, dropout: float) -> GivenHead:
         del classes, dropout  # what is given has both already
+        if len(features) != 1:
+            raise UsageError(
+                f"{name} hands on what the members of an ensemble say; `pocketvision ensemble` makes it of bundles."
+            )
         return GivenHead(features, learned, decode)
 
     return Head(name, kind, (), roles, build)
