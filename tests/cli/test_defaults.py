@@ -17,19 +17,23 @@ from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.serving.batching import BatchSettings
 from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
+from pocketvision.training.contrast.settings import ContrastSettings
 from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.benchmark_service import benchmark_service
 from pocketvision.workflows.check import check
 from pocketvision.workflows.convert import convert
 from pocketvision.workflows.demo import demo
+from pocketvision.workflows.ensemble import ensemble
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
 from pocketvision.workflows.fit import fit
 from pocketvision.workflows.import_weights import import_weights
 from pocketvision.workflows.predict import predict
+from pocketvision.workflows.pretrain import pretrain
 from pocketvision.workflows.prune import prune
 from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.serve import serve
+from pocketvision.workflows.soup import soup
 from pocketvision.workflows.stream import stream
 from pocketvision.workflows.threshold import threshold
 from pocketvision.workflows.train import train
@@ -51,6 +55,9 @@ PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "fit": (fit, TrialSettings, Budget),
     "quantize": (quantize,),
     "verify": (verify,),
+    "ensemble": (ensemble,),
+    "soup": (soup,),
+    "pretrain": (pretrain, ContrastSettings),
     "serve": (serve, ServerSettings, BatchSettings, LiveSettings),
     "benchmark-service": (benchmark_service, LoadPlan),
 }
