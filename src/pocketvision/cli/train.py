@@ -179,6 +179,7 @@ def train(
     from pocketvision.training.deadline import Deadline
 
     deadline = None if minutes is None else Deadline(minutes)  # before the imports that take seconds
+    from pocketvision.training.processes import is_follower
     from pocketvision.workflows.train import train as run_train
 
     if show_recipe or show_batch is not None:
@@ -223,6 +224,8 @@ def train(
             on_event=display,
             **flat,
         )
+    if is_follower():
+        return
     write_json_option(json, result.to_dict())
     if json is None or str(json) != "-":
         _print_result(result)

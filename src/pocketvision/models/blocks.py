@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocketvision.models.gradients import DepthwiseConvolution, InPlaceReLU6
+from pocketvision.models.row_draws import drawn_by_row
 from pocketvision.models.spec import Activation, Architecture, Gate, Padding, StageRow, has_shortcut
 
 # In place where that saves memory: SiLU's gradient needs its input, so in place it would make a copy first.
@@ -200,8 +201,9 @@ def drop_branch(branch: Tensor, probability: float, training: bool) -> Tensor:
     (stochastic depth, Huang et al., 2016)."""
     if not training or probability == 0:
         return branch
-    shape = (len(branch), *(1 for _ in branch.shape[1:]))
-    kept = torch.rand(shape, device=branch.device, dtype=branch.dtype) >= probability
+    ones = [1 for _ in branch.shape[1:]]
+    drawn = drawn_by_row(lambda rows: torch.rand((rows, *ones), device=branch.device, dtype=branch.dtype), len(branch))
+    kept = drawn >= probability
     return branch * kept / (1 - probability)
 
 

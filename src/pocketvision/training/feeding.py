@@ -14,10 +14,12 @@ from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.printable import counted
 from pocketvision.progress import Counted
+from pocketvision.runtime.backends import usable_cores
 from pocketvision.training.inputs import CachedInputs, ImageViews, Inputs, PlainInputs
 from pocketvision.training.learned_tasks import augmentation_of
 from pocketvision.training.phase_models import WHOLE
 from pocketvision.training.phases import Entries
+from pocketvision.training.processes import current, on_this_machine
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.small_pictures import SmallInputs, are_small
@@ -98,7 +100,11 @@ def _compiled(network: Network, cut: int, preprocessing: Preprocessing) -> Trunk
     described = f"{_fingerprint(network, cut, preprocessing)}|{names}"
     digest = hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
     folder = user_cache_path("pocketvision") / "trunks" / digest[:20]
-    return compile_trunk(network, cut, names, height=preprocessing.height, width=preprocessing.width, folder=folder)
+    size = {"height": preprocessing.height, "width": preprocessing.width}
+    sharing = on_this_machine()
+    threads = max(1, usable_cores() // sharing) if sharing > 1 else None
+    with current().first_before_others():
+        return compile_trunk(network, cut, names, **size, folder=folder, threads=threads)
 
 
 def _views_within(recipe: Recipe, training: int, validation: int, row_bytes: int) -> int:

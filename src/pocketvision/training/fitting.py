@@ -1,5 +1,6 @@
 """The middle of a training run: its inputs, its plan where it has a deadline, and its phases."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ from pocketvision.export.shipping import AGREEMENT_IMAGES
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
-from pocketvision.progress import Counted, EpochEnded, Planned, PlannedPhase
+from pocketvision.progress import Counted, EpochEnded, Planned, PlannedPhase, silent
+from pocketvision.training.added_heads import Base
 from pocketvision.training.batch_order import balanced_weights
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.engine import Replan, State, as_planned
@@ -21,6 +23,7 @@ from pocketvision.training.phase_models import cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.planning import Speeds, Work
 from pocketvision.training.precision import PRECISIONS
+from pocketvision.training.processes import current
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.resuming import telling_how_to_go_on
 from pocketvision.training.run_folder import RunFolder, RunSettings
@@ -28,7 +31,7 @@ from pocketvision.training.run_log import RunLog
 from pocketvision.training.run_plan import Measuring, RunPlan, Values, said, values_of_plan
 from pocketvision.training.setting import said as written
 from pocketvision.training.setting_values import changed, values_of
-from pocketvision.training.starting import others_of
+from pocketvision.training.starting import others_of, start
 from pocketvision.training.teachers import Teacher, Teaching, row_bytes, teaching
 from pocketvision.training.tiled_data import in_tiles
 from pocketvision.training.tracking import Tracking
@@ -37,6 +40,37 @@ from pocketvision.training.training_data import TrainingData
 # What an epoch costs a picture, in passes of a view through the frozen network, until it is measured.
 _HEADS, _NECK, _TAIL, _WHOLE = 0.05, 1.2, 2.5, 6.0
 _AFTER = 15.0  # seconds after the last epoch, whatever the pictures, until they are measured
+
+
+@dataclass(frozen=True, eq=False)
+class SharedFit:
+    """What the first of several processes hands to the others, so that all call `fit_run` alike."""
+
+    run: RunFolder
+    settings: RunSettings
+    data: TrainingData
+    cache_folder: Path | None
+    teachers: Sequence[Teacher]
+    ending: int
+    deadline: Deadline | None
+
+    def fit(self, base: Base | None) -> None:
+        """Take part as another than the first, on a network of its own: nothing is shown or logged. base: as for `start`."""
+        log = RunLog(Path(os.devnull), silent)
+        network, preprocessing, _ = start(self.settings.recipe, self.data.learned, self.data.white_level, base, log)
+        fit_run(
+            self.run,
+            self.settings,
+            self.data,
+            network,
+            preprocessing,
+            self.cache_folder,
+            log,
+            self.teachers,
+            ending=self.ending,
+            deadline=self.deadline,
+            pace=Pace(),
+        )
 
 
 @dataclass
@@ -58,7 +92,8 @@ class _Fitting:
     def record(self, values: Values) -> None:
         """Change the recipe, in memory and on disk."""
         self.settings = replace(self.settings, recipe=changed(self.settings.recipe, values))
-        self.settings.write(self.run)
+        if current().is_first:
+            self.settings.write(self.run)
 
     @property
     def recipe(self) -> Recipe:
@@ -163,7 +198,10 @@ def fit_run(
 
     ending: images that are evaluated at the end, besides those of the validation split. pace: of the events of `log`.
     """
-    started = time.perf_counter()
+    started, processes = time.perf_counter(), current()
+    if processes.is_first:
+        processes.from_first(lambda: SharedFit(run, settings, data, cache_folder, teachers, ending, deadline))
+    network.load_state_dict(processes.from_first(network.state_dict))
     recipe, data = settings.recipe, in_tiles(data, settings.recipe.data.tile)
     if recipe.model.from_scratch:
         log.note("No weights: a random start. Everything learns in every phase, and no features are cached.")
@@ -178,7 +216,7 @@ def fit_run(
     replan: Replan = as_planned
     if deadline is not None:
         inputs, replan = _planned(fitting, inputs, deadline, pace)
-    with Tracking(run.folder, settings.trackers) as tracking:
+    with Tracking(run.folder, settings.trackers if processes.is_first else ()) as tracking:
         tracking.start({path: written(each) for path, each in values_of(fitting.recipe).items()}, log.note)
         with telling_how_to_go_on(run):
             trained = _train(fitting, inputs, replan, tracking)
@@ -199,7 +237,7 @@ def _planned(
     """The recipe with its plan, its inputs, and who keeps the run to it."""
     before, work = fitting.recipe, fitting.work
     size = (fitting.preprocessing.height, fitting.preprocessing.width)
-    speeds, found = Measuring(
+    measuring = Measuring(
         before,
         fitting.network,
         inputs,
@@ -209,7 +247,8 @@ def _planned(
         size=size,
         precision=PRECISIONS[before.precision],
         deadline=deadline,
-    ).planned()
+    )
+    speeds, found = current().from_first(measuring.planned)
     fitting.log.note(said(found, deadline, before.phase_settings()[-1]))
     fitting.settings = replace(fitting.settings, minutes=None)
     fitting.record(values_of_plan(found, before))
@@ -279,4 +318,5 @@ def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, trackin
         on_step=log,
         replan=replan,
         teaching=_teaching(fitting, inputs, objective),
+        processes=current(),
     )

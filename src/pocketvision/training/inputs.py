@@ -76,9 +76,9 @@ class ImageViews:
 
     def placement(self, row: Row) -> Placement:
         """Where the row's image lies in its view. The image is decoded unless it was before. Raises ImageError."""
-        if not self._decoding[row[0]].any():
+        if not self.decoding[row[0]].any():
             self._decoded(row[0])
-        width, height, reduction, orientation = self._decoding[row[0]].tolist()
+        width, height, reduction, orientation = self.decoding[row[0]].tolist()
         decoded = Placement.of_decoding((width, height), reduction, orientation)
         return placement_of(self.view(row), decoded, self.preprocessing)
 
@@ -87,14 +87,14 @@ class ImageViews:
         return Parts(self.samples, self.preprocessing.white_level, self.max_pixels)
 
     @cached_property
-    def _decoding(self) -> NDArray[np.int32]:
+    def decoding(self) -> NDArray[np.int32]:
         """(n, 4): width, height, reduction and orientation (DecodedImage.reduced_from) of the images decoded so far, else 0."""
         return np.zeros((len(self.samples), 4), np.int32)
 
     def _decoded(self, sample: int) -> DecodedImage:
         decoded = self.preprocessing.decode_image(self._parts.source(sample), max_pixels=self.max_pixels)
         size, reduction, orientation = decoded.reduced_from or (decoded.image.size, 1, 1)
-        self._decoding[sample] = (*size, reduction, orientation)
+        self.decoding[sample] = (*size, reduction, orientation)
         return decoded
 
 
@@ -224,6 +224,11 @@ class CachedInputs:
         for cache in asked:
             cache.flush()
         return len(missing)
+
+    def look_again(self) -> None:
+        """Take over what other processes have cached since."""
+        for cache in (self._trunk, self._tail):
+            cache.look_again()
 
     def missing(self, names: Names, rows: Iterable[Row]) -> list[Row]:
         """Those of the rows, one of each content and view, whose features are not cached yet, in order."""

@@ -20,10 +20,13 @@ from pocketvision.training.checkpoint import PhaseCheckpoints
 from pocketvision.training.distillation import TaughtTargets
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.growing import Growth
-from pocketvision.training.inputs import Inputs, Placements
+from pocketvision.training.inputs import Inputs, Placements, Row
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
+from pocketvision.training.processes import ALONE, Processes
 from pocketvision.training.settings import PhaseSettings
+from pocketvision.training.shared_inputs import fill_shared, shared_batches
+from pocketvision.training.shared_model import shared
 from pocketvision.training.solving import MOST_ROWS, read_features, solve_heads
 from pocketvision.training.teachers import Teaching
 
@@ -97,6 +100,7 @@ def train_phases(
     on_step: OnStep = lambda _: None,
     replan: Replan = as_planned,
     teaching: Teaching | None = None,
+    processes: Processes = ALONE,
 ) -> TrainedPhases:
     """Train `network` in place for `objective`, whose tasks are those of its heads, and leave it with its best weights.
 
@@ -106,7 +110,10 @@ def train_phases(
     With a `checkpoints` folder, a phase whose checkpoint lies there goes on from it, and checkpoints are written (checkpoint.py).
     on_epoch: told of each state at an epoch's end. Ctrl-C (KeyboardInterrupt) ends the training early: the result says so, and
     the best weights so far are in place. teaching: what phases of gradients learn from besides the truth.
+    processes: that train together, all of which call this alike. The first one's checkpoints, plans and figures are everybody's;
+    an interruption is raised in them, for they go on from the last checkpoint.
     """
+    replan = partial(_planned_by_first, processes, replan)
     networks = {each.number: (others or {}).get(each.number, network) for each in phases}
     states: dict[int, State] = {}
     best: Best | None = None
@@ -115,7 +122,7 @@ def train_phases(
         fed, number = inputs[cut], settings.number
         own = networks[number].to(memory_format=torch.channels_last)
         kept = None if checkpoints is None else PhaseCheckpoints(checkpoints / f"stage{number}", settings.checkpoints)
-        before = None if kept is None else kept.read()
+        before = None if kept is None else processes.from_first(kept.read)
         if before is None and settings.solver == "gradient":
             settings = replace(settings, epochs=replan(settings, ()))
         if settings.epochs == 0:
@@ -125,13 +132,29 @@ def train_phases(
         if before is not None:
             before = states[number] = extended(before, settings)
             read_features(own, states[number].features)
-        note = partial(_keep, states, number, kept, on_epoch)
+        note = partial(_keep, states, number, kept if processes.is_first else None, on_epoch)
         try:
             if settings.solver == "gradient":
-                _fit(part, fed, entries, validation, objective, seed, before, name_of, note, on_step, replan, teaching)
+                _fit(
+                    part,
+                    fed,
+                    entries,
+                    validation,
+                    objective,
+                    seed,
+                    before,
+                    name_of,
+                    note,
+                    on_step,
+                    replan,
+                    teaching,
+                    processes,
+                )
             elif number not in states:
-                note(_solve(part, fed, entries, validation, objective))
+                note(_solved(part, fed, entries, validation, objective, processes))
         except KeyboardInterrupt:
+            if processes.count > 1:
+                raise
             interrupted = True
         if number in states and states[number].history:
             part.model.load_trained(states[number].best_weights)
@@ -139,6 +162,13 @@ def train_phases(
         if interrupted:
             break
     return _ended(states, networks, best, interrupted)
+
+
+def _planned_by_first(
+    processes: Processes, replan: Replan, settings: PhaseSettings, history: Sequence[EpochRecord]
+) -> int:
+    """Plans look at the clock, which is no two processes' alike."""
+    return processes.from_first(lambda: replan(settings, history))
 
 
 def _ended(
@@ -175,47 +205,64 @@ def _fit(
     on_step: OnStep,
     replan: Replan,
     teaching: Teaching | None,
+    processes: Processes,
 ) -> None:
     """A phase, from its beginning or from where `state` left it."""
     growth = Growth.of(part.settings, part.model)
     if part.settings.compiled:
         part.model.compile()
-    fit(
-        part.model,
-        part.settings,
-        batches=partial(_batches, inputs, part, growth, entries, objective, seed, teaching),
-        steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
-        objective=objective if teaching is None else teaching.taught,
-        validate=partial(_validate, inputs, part, validation, objective),
-        seed=seed,
-        statistics=part.model.statistics(),
-        name_of=name_of,
-        depth_of=part.depth_of,
-        balance=objective.balance,
-        state=state,
-        on_state=on_state,
-        on_step=on_step,
-        replan=replan,
-    )
+    with shared(part.model, processes) as model:
+        fit(
+            model,
+            part.settings,
+            batches=partial(_batches, inputs, part, growth, entries, objective, seed, teaching, processes),
+            steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
+            objective=objective if teaching is None else teaching.taught,
+            validate=partial(_validate, inputs, part, validation, objective, processes),
+            seed=seed,
+            statistics=part.model.statistics(),
+            name_of=name_of,
+            depth_of=part.depth_of,
+            balance=objective.balance,
+            state=state,
+            on_state=on_state,
+            on_step=on_step,
+            replan=replan,
+        )
     growth.ended()
 
 
-def _solve(part: Part, inputs: Inputs, entries: Entries, validation: Entries, objective: Objective) -> State:
-    """The heads of a phase in closed form: one entry of history, whose training figures are those of rows left out."""
-    started = time.perf_counter()
-    network, number = part.model.network, part.settings.number
+def _solved(
+    part: Part, inputs: Inputs, entries: Entries, validation: Entries, objective: Objective, processes: Processes
+) -> State:
+    """Views are computed by all processes, and the first one solves."""
+    rows = _rows_to_solve(part, inputs, entries)
+    names = part.model.network.features_read
+    fill_shared(inputs, names, [*rows, *((sample, 0) for sample in validation.samples.tolist())], processes)
+    state = processes.from_first(lambda: _solve(part, inputs, rows, validation, objective))
+    read_features(part.model.network, state.features)
+    return state
+
+
+def _rows_to_solve(part: Part, inputs: Inputs, entries: Entries) -> list[Row]:
     views = max(
         1, min(part.settings.views, inputs.most_views or part.settings.views, MOST_ROWS // len(entries.samples))
     )
-    rows = [
+    return [
         (sample, view_number(replica, view, views))
         for view in range(1, views + 1)
         for sample, replica in zip(entries.samples.tolist(), entries.replicas.tolist(), strict=True)
     ]
+
+
+def _solve(part: Part, inputs: Inputs, rows: Sequence[Row], validation: Entries, objective: Objective) -> State:
+    """The heads of a phase in closed form: one entry of history, whose training figures are those of rows left out."""
+    started = time.perf_counter()
+    network, number = part.model.network, part.settings.number
     solved = solve_heads(network, inputs, rows, objective)
     seconds = time.perf_counter() - started
     names = network.features_read
-    validated = _validate(inputs, replace(part, names=names), validation, objective)
+    validated = _validate(inputs, replace(part, names=names), validation, objective, ALONE)
     record = EpochRecord(
         stage=number,
         epoch=1,
@@ -256,6 +303,7 @@ def _batches(
     objective: Objective,
     seed: int,
     teaching: Teaching | None,
+    processes: Processes,
     epoch: int,
     first: int,
 ) -> Iterator[TrainingBatch]:
@@ -278,8 +326,11 @@ def _batches(
         for own in chunks
     ]
     part.model.train()
+    mixing = settings.regularisation
+    whole = mixing.mixup + mixing.cutmix + mixing.mosaic > 0 or settings.optimizer.accumulate > 1
+    fed = shared_batches(inputs, part.names, rows, processes, whole=whole)
     taught = repeat(None, len(rows)) if teaching is None else teaching.batches(rows)
-    for indices, shown, said, features in zip(chosen, rows, taught, inputs.batches(part.names, rows), strict=True):
+    for indices, shown, said, features in zip(chosen, rows, taught, fed, strict=True):
         of_batch = entries.samples[indices]
         targets = objective.targets(of_batch, Placements(inputs.images, shown))
         yield TrainingBatch(features, targets if teaching is None else TaughtTargets(targets, said), of_batch)
@@ -295,15 +346,20 @@ def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
 
 
 @torch.no_grad()
-def _validate(inputs: Inputs, part: Part, validation: Entries, objective: Objective) -> Validation:
-    """Over the clean views of the validation split."""
+def _validate(
+    inputs: Inputs, part: Part, validation: Entries, objective: Objective, processes: Processes
+) -> Validation:
+    """Over the clean views of the validation split, every process a part of the batches."""
     model = part.model.for_validation().eval()
     starts = range(0, len(validation.samples), VALIDATION_BATCH)
     samples = [validation.samples[start : start + VALIDATION_BATCH] for start in starts]
     rows = [[(sample, 0) for sample in batch.tolist()] for batch in samples]
-    return objective.validated(
-        [
-            objective.records(model(features), objective.targets(batch, Placements(inputs.images, shown)))
-            for batch, shown, features in zip(samples, rows, inputs.batches(part.names, rows), strict=True)
-        ]
-    )
+    fill_shared(inputs, part.names, [row for batch in rows for row in batch], processes)
+    own = processes.share(len(rows))
+    samples, rows = samples[own.begin : own.end], rows[own.begin : own.end]
+    records = [
+        objective.records(model(features), objective.targets(batch, Placements(inputs.images, shown)))
+        for batch, shown, features in zip(samples, rows, inputs.batches(part.names, rows), strict=True)
+    ]
+    gathered = [each for part_of_them in processes.gathered(records) for each in part_of_them]
+    return processes.from_first(lambda: objective.validated(gathered))

@@ -24,7 +24,9 @@ from pocketvision.training.distillation import Taught
 from pocketvision.training.inputs import CachedInputs, ImageViews, OnImages, Row
 from pocketvision.training.learners import learner_named
 from pocketvision.training.objective import ByTask, Objective
+from pocketvision.training.processes import current
 from pocketvision.training.recipe import Recipe
+from pocketvision.training.shared_inputs import fill_shared
 from pocketvision.training.trunk_cache import FeatureLayout, TrunkCache
 from pocketvision.training.trunk_runtime import RUNTIME_BATCH
 
@@ -144,6 +146,8 @@ class Teaching:
 
     def batches(self, batches: Sequence[Sequence[Row]]) -> Iterator[ByTask]:
         """For each batch of rows what is taught of them, the mean of all teachers'; views that are new are answered first."""
+        for teacher, inputs in zip(self.teachers, self.inputs, strict=True):
+            fill_shared(inputs, _outputs(teacher), [row for batch in batches for row in batch], current())
         streams = [
             inputs.batches(_outputs(teacher), batches)
             for teacher, inputs in zip(self.teachers, self.inputs, strict=True)

@@ -56,7 +56,12 @@ class TrunkCache:
         self._rows: dict[bytes, tuple[int, int]] = {}
         self._segments: list[dict[str, NDArray[np.generic]]] = []
         self._waiting: list[tuple[Sequence[bytes], Features]] = []
-        for path in sorted(self.folder.glob("*.segment")):
+        self._known: set[Path] = set()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Open the segments that are new in the folder: another run or process may have added some."""
+        for path in sorted({*self.folder.glob("*.segment")} - self._known):
             self._open(path)
 
     @property
@@ -69,6 +74,11 @@ class TrunkCache:
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._rows
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Of the rows."""
+        return tuple(self._rows)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,6 +156,7 @@ class TrunkCache:
 
     def _map(self, path: Path, rows: int, keys: Sequence[bytes]) -> None:
         arrays: dict[str, NDArray[np.generic]] = {}
+        self._known.add(path)
         offset = _HEADER_BYTES + rows * KEY_BYTES
         for layout in self.layouts:
             arrays[layout.name] = np.memmap(path, layout.dtype, "r", offset, (rows, *layout.shape))

@@ -24,11 +24,13 @@ from pocketvision.training.run_folder import RunFolder, RunSettings, new_run_fol
 from pocketvision.training.setting_aliases import given_flat, with_aliases
 from pocketvision.training.setting_values import Given, changed, given_settings
 from pocketvision.training.trackers import tracker_names
+from pocketvision.workflows.following import by_all_processes
 from pocketvision.workflows.pretrained import open_bundle
 from pocketvision.workflows.training_run import TrainResult, finished_run, run_training
 
 
 @with_aliases(lambda alias: (alias.setting.kind, alias.default))
+@by_all_processes
 def train(
     data: str | Path | PictureDataset | None = None,
     *,
