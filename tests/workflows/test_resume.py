@@ -1,8 +1,12 @@
 """A run that goes on: with its data moved or renamed, with more epochs, after a report that could not be written."""
 
+import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,3 +183,39 @@ def test_a_report_that_can_not_be_written_takes_nothing_away(
     assert pocketvision.verify(tmp_path / "run").images == 4
     assert not pocketvision.train(resume=tmp_path / "run").unchanged  # the report is made up for
     assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_of_one_process_goes_on_with_two(pictures: Path, tmp_path: Path, unbroken: TrainResult) -> None:
+    """As torchrun starts them: losses are those of one process, and the first one alone writes and speaks."""
+    run = tmp_path / "run"
+    interrupted_run(pictures, run)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-port=0",
+        "-m",
+        "pocketvision",
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [*command, "train", "--resume", str(run)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("Bundle: ") == 1 and ended.stderr.count("Stage 2, epoch  2/2") == 1
+    found, expected = (folder / "history.csv" for folder in (run, unbroken.run))
+    losses = [
+        [float(row[name]) for row in csv.DictReader(file.open()) for name in ("train_loss", "val_loss")]
+        for file in (found, expected)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert pocketvision.verify(run).images == 4
+    events = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(each["stage"], each["epoch"]) for each in events if each["event"] == "epoch"] == [(1, 1), (2, 1), (2, 2)]
