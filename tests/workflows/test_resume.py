@@ -195,7 +195,7 @@ def test_a_run_of_one_process_goes_on_with_two(pictures: Path, tmp_path: Path, u
         "-m",
         "torch.distributed.run",
         "--nproc-per-node=2",
-        "--master-port=0",
+        "--standalone",
         "-m",
         "pocketvision",
     ]
@@ -205,7 +205,7 @@ def test_a_run_of_one_process_goes_on_with_two(pictures: Path, tmp_path: Path, u
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
