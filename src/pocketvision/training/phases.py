@@ -114,6 +114,7 @@ def train_phases(
     an interruption is raised in them, for they go on from the last checkpoint.
     """
     replan = partial(_planned_by_first, processes, replan)
+    learn = partial(_learn, entries, validation, objective, seed, name_of, on_step, replan, teaching, processes)
     networks = {each.number: (others or {}).get(each.number, network) for each in phases}
     states: dict[int, State] = {}
     best: Best | None = None
@@ -133,35 +134,24 @@ def train_phases(
             before = states[number] = extended(before, settings)
             read_features(own, states[number].features)
         note = partial(_keep, states, number, kept if processes.is_first else None, on_epoch)
-        try:
-            if settings.solver == "gradient":
-                _fit(
-                    part,
-                    fed,
-                    entries,
-                    validation,
-                    objective,
-                    seed,
-                    before,
-                    name_of,
-                    note,
-                    on_step,
-                    replan,
-                    teaching,
-                    processes,
-                )
-            elif number not in states:
-                note(_solved(part, fed, entries, validation, objective, processes))
-        except KeyboardInterrupt:
-            if processes.count > 1:
-                raise
-            interrupted = True
+        interrupted = _interrupted(partial(learn, part, fed, before, note), processes)
         if number in states and states[number].history:
             part.model.load_trained(states[number].best_weights)
             best = _better(best, states, number, own)
         if interrupted:
             break
     return _ended(states, networks, best, interrupted)
+
+
+def _interrupted(learn: Callable[[], None], processes: Processes) -> bool:
+    """Whether Ctrl-C ended it; raised where several train together."""
+    try:
+        learn()
+    except KeyboardInterrupt:
+        if processes.count > 1:
+            raise
+        return True
+    return False
 
 
 def _planned_by_first(
@@ -192,22 +182,26 @@ def _better(best: Best | None, states: Mapping[int, State], number: int, network
     return best
 
 
-def _fit(
-    part: Part,
-    inputs: Inputs,
+def _learn(
     entries: Entries,
     validation: Entries,
     objective: Objective,
     seed: int,
-    state: State | None,
     name_of: Callable[[int], str],
-    on_state: Callable[[State], None],
     on_step: OnStep,
     replan: Replan,
     teaching: Teaching | None,
     processes: Processes,
+    part: Part,
+    inputs: Inputs,
+    state: State | None,
+    on_state: Callable[[State], None],
 ) -> None:
     """A phase, from its beginning or from where `state` left it."""
+    if part.settings.solver != "gradient":
+        if state is None:
+            on_state(_solved(part, inputs, entries, validation, objective, processes))
+        return
     growth = Growth.of(part.settings, part.model)
     if part.settings.compiled:
         part.model.compile()
