@@ -21,14 +21,14 @@ import pytest
 import torch
 from networks import calibrated, randomised
 from numpy.typing import NDArray
+from plain_backbone import PLAIN
 
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.data.demo_faces import some_pictures
 from pocketvision.errors import BundleError, MissingExtraError, UsageError
 from pocketvision.export.shipping import ship
-from pocketvision.models.catalog import ARCHITECTURES, build
+from pocketvision.models.catalog import build
 from pocketvision.models.network import Network
-from pocketvision.models.spec import Architecture
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.runtime.backends import BACKENDS, Backend, open_backend
 from pocketvision.runtime.onnx_backend import CPU, DEVICES, providers_for
@@ -45,11 +45,9 @@ each_backend = pytest.mark.parametrize("name", list(BACKENDS))
 
 def tiny_network() -> Network:
     """Two stages, 0.7 MB of weights: compiled in seconds, and large enough that a hundred lost copies would be seen."""
-    row = ARCHITECTURES["small_cnn"]
-    assert isinstance(row, Architecture)
-    stages = (replace(row.stages[0], repeats=1), replace(row.stages[2], repeats=2))
+    stages = (replace(PLAIN.stages[0], repeats=1), PLAIN.stages[2])
     torch.manual_seed(0)
-    network = randomised(build(replace(row, name="tiny", stages=stages), num_classes=CLASSES))
+    network = randomised(build(replace(PLAIN, name="tiny", stages=stages), num_classes=CLASSES))
     found = calibrated(network, torch.randn(16, 3, HEIGHT, WIDTH))
     assert isinstance(found, Network)
     return found

@@ -41,8 +41,10 @@ def test_its_recipe_repeats_it_bit_by_bit(
 
 
 def test_a_run_that_goes_on_keeps_its_recipe(trained: TrainResult) -> None:
-    with pytest.raises(UsageError, match=r"only phases\.N\.epochs can change, not --set optimizer\.lr, --batch"):
-        pocketvision.train(resume=trained.run, settings={"optimizer.lr": 0.5}, batch=8)
+    with pytest.raises(
+        UsageError, match=r"epochs and lr of its phases, .* can change, not --set optimizer\.lr, --seed"
+    ):
+        pocketvision.train(resume=trained.run, settings={"optimizer.lr": 0.5}, seed=8)
     with pytest.raises(UsageError, match="has its own recipe: leave --recipe, --preset and --effort out"):
         pocketvision.train(resume=trained.run, recipe=Recipe())
     with pytest.raises(UsageError, match="no phase is added"):

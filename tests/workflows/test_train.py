@@ -109,8 +109,8 @@ def test_the_same_seed_repeats_bit_by_bit_and_an_interrupted_run_ends_there_too(
 
 
 def test_resume_refuses_other_settings_and_other_data(trained: TrainResult, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"only phases\.N\.epochs can change, not --lr1"):
-        pocketvision.train(resume=trained.run, lr1=0.5)
+    with pytest.raises(UsageError, match=r"epochs and lr of its phases, .* can change, not --seed"):
+        pocketvision.train(resume=trained.run, seed=5)
     with pytest.raises(UsageError, match="is not a run"):
         pocketvision.train(resume=tmp_path)
 

@@ -76,7 +76,7 @@ def grid_maxima(level: Tensor, grid: int) -> Tensor:
     height, width = (-(-side // grid) for side in level.shape[2:])
     missing = (grid * width - level.shape[3], grid * height - level.shape[2])
     level = F.pad(level, (0, missing[0], 0, missing[1])) if any(missing) else level
-    return F.max_pool2d(level, (height, width)).flatten(1)
+    return F.max_pool2d(level, (height, width), stride=(height, width)).flatten(1)  # Core ML wants the stride said
 
 
 def _dtype_of(module: nn.Module, otherwise: Tensor) -> torch.dtype:

@@ -64,7 +64,9 @@ def test_all_truth_is_read_from_the_source_again(source: Path, tmp_path: Path) -
     samples = recorded(source, table)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    said = rows[0].pop("truth_hash")
     assert rows[0] == {"path": "6.png", "label": "ant", "split": "train"}, "the path is relative to the source"
+    assert len(said) == 16 and said != rows[1]["truth_hash"]
     again = read_samples(table)
     assert same(again, samples) and again.class_names == ("ant", "bee")
     found = again.truth["spots"]
@@ -85,7 +87,8 @@ def test_truth_without_classes(source: Path, tmp_path: Path) -> None:
     write_spots(source, known(classes=False))
     table = tmp_path / "split.csv"
     samples = recorded(source, table)
-    assert table.read_text().splitlines()[:2] == ["path,split", "6.png,train"]
+    head, first = table.read_text().splitlines()[:2]
+    assert head == "path,split,truth_hash" and first.startswith("6.png,train,")
     assert same(read_samples(table, task="spots"), samples)
     with pytest.raises(UsageError, match="read as split-overlay, has the truth of spots, and none of classification"):
         read_samples(table, task="classification")
