@@ -47,7 +47,8 @@ def runs_of_convolutions(source: Exportable) -> int:
     return len(runs)
 
 
-@pytest.mark.parametrize("head", [HEADS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in HEADS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
 def test_core_ml_holds_them(head: str, tmp_path: Path) -> None:
     coremltools = pytest.importorskip("coremltools")
     source, _ = exportable(head)

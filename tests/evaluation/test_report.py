@@ -476,3 +476,10 @@ def test_speed_waiting_and_memory_are_told_where_the_history_has_them(full_recor
     assert full_record.pace == {"speed": 321.0, "waiting": 0.25, "peak_bytes": 812_000_000}
     old = [replace(epoch, waiting=0.0, peak_memory=0.0) for epoch in full_record.history]
     assert replace(full_record, history=old).pace == {}
+
+
+def test_what_the_stages_learn_from_a_random_start_is_said(full_record: RunRecord) -> None:
+    begun = {**(full_record.recipe or {}), "model.weights": "none"}
+    assert "Stage 1 trains the new head" in render_report(full_record)
+    html = render_report(replace(full_record, recipe=begun))
+    assert "all of it learns in every stage" in html and "trains the new head" not in html

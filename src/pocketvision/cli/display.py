@@ -100,6 +100,7 @@ STEP_NAMES = {
     "audit": "Checking images",
     "cache": "Computing features",
     "export": "Exporting",
+    "tune": "Raising the learning rate",
     "evaluate": "Evaluating",
     "compare": "Looking for images that it learned from",
 }

@@ -1,10 +1,10 @@
-"""The most memory that this process has held: what the system counts, of the process as a whole."""
+"""The most memory that this process has held, and what is free: what the system counts, of the process as a whole."""
 
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS, _FORGET, _SYSTEM = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
 
 
 def begin_peak() -> None:
@@ -24,3 +24,11 @@ def peak_memory() -> float:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
     return 0.0
+
+
+def free_memory() -> float | None:
+    """That the system can give without swapping, in MB of a million bytes; None where it does not tell."""
+    with suppress(OSError, ValueError, StopIteration):
+        line = next(line for line in _SYSTEM.read_text().splitlines() if line.startswith("MemAvailable:"))
+        return int(line.split()[1]) * 1024 / 1e6
+    return None

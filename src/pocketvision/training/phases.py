@@ -209,7 +209,7 @@ def _learn(
         fit(
             model,
             part.settings,
-            batches=partial(_batches, inputs, part, growth, entries, objective, seed, teaching, processes),
+            batches=partial(batches_of, inputs, part, growth, entries, objective, seed, teaching, processes),
             steps=len(_chunks(len(entries.samples), part.settings.batch, part.learns_statistics)),
             objective=objective if teaching is None else teaching.taught,
             validate=partial(_validate, inputs, part, validation, objective, processes),
@@ -289,7 +289,7 @@ def _keep(
         on_epoch(state)
 
 
-def _batches(
+def batches_of(
     inputs: Inputs,
     part: Part,
     growth: Growth,

@@ -132,3 +132,18 @@ def _whole_numbers() -> "MaxNLocator":
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10])
+
+
+def sweep_chart(rates: Sequence[float], losses: Sequence[float], suggested: float | None) -> Draw:
+    """Losses over rising learning rates on a logarithmic axis, and a line where one is suggested. In English."""
+
+    def draw(axes: "Axes", look: Look) -> None:
+        axes.plot(np.array(rates), np.array(losses), color=look.series[0])
+        axes.set_xscale("log")
+        axes.set_ylim(top=min(max(losses), 3 * losses[0]))
+        if suggested is not None:
+            axes.axvline(suggested, color=look.series[1], linestyle="--", label=f"suggested: {suggested:.2g}")
+            axes.legend(frameon=False)
+        finish(axes, look, "learning rate", "loss, smoothed")
+
+    return draw
