@@ -14,7 +14,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError, EncodeError
 from onnx import numpy_helper
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
@@ -25,6 +27,16 @@ DIFFERENCE = 1e-3
 """Of the largest output: more means that the graph is another network's."""
 MOST_CONSTANTS = 65_536
 """Numbers of one constant that is kept with a graph; a larger one may be made of weights."""
+
+_REFUSALS = (
+    runtime_errors.Fail,
+    runtime_errors.InvalidArgument,
+    runtime_errors.InvalidGraph,
+    runtime_errors.InvalidProtobuf,
+    runtime_errors.NotImplemented,
+    runtime_errors.RuntimeException,
+)
+"""How ONNX Runtime says that it does not load or run a graph: errors without a base class."""
 
 Convert = Callable[[nn.Module], torch.onnx.ONNXProgram]
 
@@ -55,7 +67,7 @@ def _read(path: Path) -> onnx.ModelProto | None:
     """None where there is none that can be read."""
     try:
         return onnx.load(path)
-    except Exception:  # protobuf's own errors, or a file that is cut short
+    except (OSError, DecodeError):  # there is none, or it was cut short
         return None
 
 
@@ -121,7 +133,7 @@ def _answers_alike(model: onnx.ModelProto, graph: nn.Module, example: Tensor) ->
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
-    except Exception:  # onnxruntime's own errors, which have no base class
+    except (*_REFUSALS, EncodeError, ValueError):  # of more than 2 GB: protobuf's, by its version
         return False
     answered = graph(images)
     wanted = [answered] if isinstance(answered, Tensor) else list(answered)
