@@ -30,13 +30,30 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class MapManifest:
+    """An output of a graph that says where each class of a task is seen (models/class_map.py).
+
+    output: the graph's name for it. shape: for one image (maps, h, w): a map a class, or where there are fewer maps than classes
+    one for each of the classes with the highest logits, highest first. feature: whose map it is. leaves_out: what the head reads
+    besides, which the map does not show.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    feature: str
+    leaves_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class GraphManifest:
-    """One computation graph and the files that hold it, one file or several a target (`model.onnx` …)."""
+    """One computation graph and the files that hold it, one file or several a target (`model.onnx` …). outputs: those that
+    answers are read off. maps: by task, of a graph that says where it looked too."""
 
     name: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     files: tuple[str, ...]
+    maps: dict[str, MapManifest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

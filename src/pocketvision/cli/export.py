@@ -11,6 +11,9 @@ from pocketvision.cli.options import BundleArgument, Images, JsonFile, MaxAccura
 from pocketvision.cli.terminal import stdout
 from pocketvision.compression.settings import MAX_ACCURACY_DROP
 
+MAPPED = "onnx"
+"""What --with-map writes where nothing else is asked for."""
+
 if TYPE_CHECKING:
     from pocketvision.compression.exported import ExportedFile
 
@@ -18,12 +21,12 @@ if TYPE_CHECKING:
 def export(
     bundle: BundleArgument,
     to: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Targets, by comma: onnx, onnx-uint8, onnx-free-size, openvino, openvino-fp16, program, torchscript, "
-            "executorch, executorch-int8, litert, coreml, timm, torchvision."
+            "executorch, executorch-int8, litert, coreml, timm, torchvision.  [required, but with --with-map: onnx]"
         ),
-    ],
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -35,6 +38,13 @@ def export(
         Path | None, typer.Option(help="Write a copy of the bundle there.  [default: into the bundle]")
     ] = None,
     max_accuracy_drop: MaxAccuracyDrop = MAX_ACCURACY_DROP,
+    with_map: Annotated[
+        bool,
+        typer.Option(
+            "--with-map",
+            help="model.onnx says where each class is seen, too: for predict --map, serve, stream and the page.",
+        ),
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Add files for other runtimes to a bundle. Each is run on real images first and compared with the trained network.
@@ -46,17 +56,21 @@ def export(
         pocketvision export runs/leaves/bundle --to openvino,executorch
 
         pocketvision export runs/leaves/bundle --to onnx-uint8 --data photos/ --out for-the-phone
+
+        pocketvision export runs/leaves/bundle --with-map
     """
     from pocketvision.workflows.export import export as run_export
 
+    targets = MAPPED if to is None and with_map else to or ""
     with TrainingDisplay() as display:
         found = run_export(
             bundle,
-            [name.strip() for name in to.split(",") if name.strip()],
+            [name.strip() for name in targets.split(",") if name.strip()],
             data=data,
             images=images,
             out=out,
             max_accuracy_drop=max_accuracy_drop,
+            with_map=with_map,
             on_event=display,
         )
     write_json_option(json, found.to_dict())

@@ -52,6 +52,14 @@ def predict(
             help="Save copies of the pictures, with their answers on them, in this new folder.", metavar="FOLDER"
         ),
     ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save copies of the pictures, with a heat map of where the answer is seen, in this new folder; of a bundle with "
+            "a map (export --with-map).",
+            metavar="FOLDER",
+        ),
+    ] = None,
     masks: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +91,8 @@ def predict(
 
         pocketvision predict runs/leaves/bundle photo.jpg
 
+        pocketvision predict runs/leaves/bundle photo.jpg --map where/
+
         pocketvision predict runs/leaves/bundle "new/**/*.jpg" --out answers.csv --top-k 3
 
         pocketvision predict runs/cells/bundle new/ --to labelme --out to-correct/
@@ -102,6 +112,7 @@ def predict(
         to=to,
         ids=ids,
         draw=draw,
+        map=map,
         masks=masks,
         top_k=top_k,
         tasks=listed(tasks),

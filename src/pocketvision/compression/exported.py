@@ -16,6 +16,7 @@ from pocketvision.compression.variant import answered_with, json_safe
 from pocketvision.errors import AgreementError, PocketVisionError
 from pocketvision.evaluation.latency import Latency, measure_latency
 from pocketvision.export.exportable import Answers, Exportable
+from pocketvision.export.mapped import MAPPED, map_differences
 from pocketvision.export.targets import Target
 from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.batches import Outputs
@@ -105,7 +106,9 @@ def exported_file(name: str, target: Target, written: Path, reference: Reference
         for name, task in tasks.items()
     }
     measured = _measured(name, target, written, answers, reference.images, comparison, seconds)
-    measured = replace(measured, agreement=by_task({name: _without_tolerance(each) for name, each in agreed.items()}))
+    maps = map_differences(reference.source, reference.answers, found)
+    agreement = {**by_task({name: _without_tolerance(each) for name, each in agreed.items()}), **maps}
+    measured = replace(measured, agreement=agreement)
     exported = _with_golden_tolerance(measured, target, reference.source, answers, reference.bundle)
     _raise_unless_close(exported, target, reference, agreed.values())
     return exported
@@ -197,7 +200,8 @@ def with_exported(
     for name, target in targets.items():
         if target.is_graph and not target.takes_pixels:
             batch, free = target.batch or "batch", target.free_size
-            graphs.append(source.graph_manifest(name, target.files, batch=batch, free_size=free))
+            own = source if name == MAPPED else replace(source, mapped=())
+            graphs.append(own.graph_manifest(name, target.files, batch=batch, free_size=free))
         elif target.is_graph:
             graphs.append(source.pixel_graph_manifest(name, target.files))
     figures = {each.files[0]: each.figures() for each in exported}

@@ -325,7 +325,11 @@ class Decoded(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) preprocessed images to a tensor for each of `names`, a batch first."""
         network = self.network
-        outputs = network.on_features(network.features(images, network.features_read))
+        return self.of_learned(network.on_features(network.features(images, network.features_read)))
+
+    def of_learned(self, outputs: ByTask) -> tuple[Tensor, ...]:
+        """The same from what the heads put out, by task and role."""
+        network = self.network
         return tuple(network.named(network.decoded(outputs, self._postprocessing())).values())
 
     def _postprocessing(self) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ class Answering(Protocol):
 
     bundle: Bundle
     detail: Detail
+    backend: str
 
     def answers(self, image: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Answers:
         """The answers about one image by the tasks' names. Raises ImageError when it can not be read."""
@@ -50,7 +51,7 @@ class ChainedPredictor:
         """threads: cores to use at most, None for all. Raises UsageError for models that do not go together."""
         check_second_look(look, wanted(first.bundle.tasks, first.detail), second.bundle.tasks)
         self.first, self.second, self.look = first, second, look
-        self.bundle, self.detail = first.bundle, first.detail
+        self.bundle, self.detail, self.backend = first.bundle, first.detail, first.backend
         self._threads = usable_threads(threads)
 
     def wanting(self, detail: Detail) -> "ChainedPredictor":

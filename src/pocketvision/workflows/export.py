@@ -17,6 +17,7 @@ from pocketvision.compression.settings import CALIBRATION, MAX_ACCURACY_DROP
 from pocketvision.compression.variant import answered_with
 from pocketvision.errors import UsageError
 from pocketvision.export.exportable import Exportable
+from pocketvision.export.mapped import MAPPED, with_maps
 from pocketvision.export.targets import Target, target_named
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.progress import Note, OnEvent, silent
@@ -47,6 +48,7 @@ def export(
     images: str | Path | None = None,
     out: str | Path | None = None,
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    with_map: bool = False,
     seconds: float = 1.0,
     on_event: OnEvent = silent,
 ) -> ExportResult:
@@ -57,6 +59,9 @@ def export(
     the accuracy may drop by at most `max_accuracy_drop` points. The comparison, with latency (for `seconds` a figure), goes into
     the manifest. A target in 8 bits finds its ranges on CALIBRATION images of the training split of the same data. A file that
     only another system runs (Core ML's) is added unmeasured, with a note.
+
+    with_map: model.onnx says where each class is seen too, of tasks whose heads are linear on pooled features
+    (models/class_map.py); UsageError where no task's is, or `to` does not name onnx.
 
     Raises AgreementError when a file answers otherwise: no file is added, and its figures are written beside the bundle. Raises
     UsageError, BundleError, MissingExtraError.
@@ -74,20 +79,21 @@ def export(
     folder = read.folder if out is None else Path(out)
     require_place(folder)
     source = Exportable(rebuilt(read), read.tasks, read.preprocessing)
+    mapped = with_maps(source, targets, on_event) if with_map else source
     if any(target.calibrated for target in targets.values()):
         calibrating = calibration_images(read, data, on_event, images, most=CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
-        outputs = measured_on.answers(source.answers())
+        outputs = measured_on.answers(mapped.answers())
         network = answered_with(read.tasks, outputs, measured_on.placements, measured_on.truth)
-        reference = Reference(read, source, measured_on, outputs, network.records, max_accuracy_drop, folder)
+        reference = Reference(read, mapped, measured_on, outputs, network.records, max_accuracy_drop, folder)
         exported = []
         for name, target in targets.items():
             on_event(Note(f"Exporting to {name}"))
             written = Path(temporary) / name
             written.mkdir()
-            target.write(source, written)
+            target.write(mapped if name == MAPPED else source, written)
             if target.runs_here:
                 exported.append(exported_file(name, target, written, reference, seconds))
             else:
@@ -96,7 +102,7 @@ def export(
                 )
                 exported.append(ExportedFile(name, target.files, written_bytes(target, written), None, None))
         read = replace(read, manifest=replace(read.manifest, baseline=_baseline(read, measured_on, network)))
-        return ExportResult(with_exported(read, source, targets, exported, Path(temporary), folder), tuple(exported))
+        return ExportResult(with_exported(read, mapped, targets, exported, Path(temporary), folder), tuple(exported))
 
 
 def _baseline(bundle: Bundle, images: BundleImages, network: Answered) -> dict[str, Distribution]:

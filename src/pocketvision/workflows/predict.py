@@ -10,6 +10,7 @@ from pocketvision.data.box_writers.answers import Destination, answer_sink
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
+from pocketvision.explain.map_pictures import MapPictures
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
 from pocketvision.streaming.drawn_pictures import DrawnPictures
@@ -49,6 +50,7 @@ def predict(
     to: str | None = None,
     ids: str | Path | None = None,
     draw: str | Path | None = None,
+    map: str | Path | None = None,
     masks: str | None = None,
     top_k: int = 1,
     tasks: Sequence[str] | None = None,
@@ -83,8 +85,9 @@ def predict(
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
     numbers that `ids`, a COCO file, gives to images and classes. draw: a new folder for copies of the pictures with their answers
-    drawn on them, as JPEG files. tasks: only these of the bundle's answer; details: of single ones, as in {"detection":
-    {"min_score": 0.4}}. then, of, margin: a second bundle that looks at what was found, see load_chain.
+    drawn on them, as JPEG files. map: a new folder for copies with a heat map over them of where the answer is seen, of a bundle
+    whose file gives one (`export --with-map`). tasks: only these of the bundle's answer; details: of single ones, as in
+    {"detection": {"min_score": 0.4}}. then, of, margin: a second bundle that looks at what was found, see load_chain.
 
     Raises UsageError (no image found, an unknown suffix of `out`), BundleError, and PocketVisionError when `out` can not be
     written.
@@ -99,6 +102,7 @@ def predict(
     answering = wanted(predictor.bundle.tasks, detail)
     labels = (name for task in answering.values() for name in task.labels)
     drawn = None if draw is None else DrawnPictures(Path(draw), labels, max_pixels)
+    maps = None if map is None else MapPictures(Path(map), predictor.bundle, predictor.backend, max_pixels)
     with answer_sink(where, answering, tell_unsure(answering, detail)) as sink:
         seen = failed = 0
         several: list[str] = []
@@ -109,6 +113,8 @@ def predict(
             sink.write(row)
             if drawn is not None:
                 drawn.write(row)
+            if maps is not None:
+                maps.write(row, row.outputs)
             if on_row is not None:
                 on_row(row)
             seen += 1

@@ -1,0 +1,81 @@
+"""The map that a bundle's own file gives beside its answers (`export --with-map`), read without torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvision.bundle import Bundle, MapManifest
+from pocketvision.errors import BundleError, unknown_name
+from pocketvision.explain.heat_map import HeatMap
+from pocketvision.runtime.backends import BACKENDS
+from pocketvision.tasks.manifest import TaskManifest
+
+METHOD = "grad-cam"
+
+
+def shipped_maps(bundle: Bundle, backend: str) -> dict[str, MapManifest]:
+    """By task, the maps that the file of the backend of this name gives; none where it gives none."""
+    file = BACKENDS[backend].file(bundle)
+    graph = next((each for each in bundle.manifest.graphs if file in each.files), None)
+    return {} if graph is None else graph.maps
+
+
+def require_maps(bundle: Bundle, backend: str) -> dict[str, MapManifest]:
+    """The same. Raises BundleError that says how to get them where there are none."""
+    maps = shipped_maps(bundle, backend)
+    if maps:
+        return maps
+    file = BACKENDS[backend].file(bundle)
+    other = next((name for name, row in BACKENDS.items() if row.installed and shipped_maps(bundle, name)), None)
+    if other is not None:
+        raise BundleError(
+            f"{bundle.folder}: {file}, which {backend} runs, gives no map of where it looks; that of {other} does: "
+            f"--backend {other}."
+        )
+    raise BundleError(
+        f"{bundle.folder}: {file} gives no map of where it looks. Add it with: pocketvision export {bundle.folder} --with-map"
+    )
+
+
+def shipped_map(
+    outputs: Mapping[str, NDArray[Any]],
+    own: MapManifest,
+    task: TaskManifest,
+    answer: Any,
+    *,
+    label: str | None = None,
+    row: int = 0,
+) -> HeatMap | None:
+    """Of one image (row of the outputs): where the class is seen that was answered, or `label`.
+
+    None for a class that is not among those that the file has maps of. Raises UsageError for a label that the task has not.
+    """
+    place, words = _place(task, answer, label)
+    maps = outputs[own.output][row]
+    if len(maps) < len(task.labels):
+        logits = outputs[_logits(task)][row]
+        first = np.argsort(-logits, kind="stable")[: len(maps)].tolist()
+        if place not in first:
+            return None
+        place = first.index(place)
+    return HeatMap(np.asarray(maps[place], np.float32), words, METHOD, own.feature)
+
+
+def _logits(task: TaskManifest) -> str:
+    return task.outputs["logits"]
+
+
+def _place(task: TaskManifest, answer: Any, label: str | None) -> tuple[int, str]:
+    """Of the class among the labels, and its name; of a number the only one."""
+    if not task.labels:
+        return 0, answer.headline
+    if label is not None:
+        if label not in task.labels:
+            raise unknown_name("class", label, task.labels)
+        return task.labels.index(label), label
+    if hasattr(answer, "index"):
+        return answer.index, answer.label
+    place = int(np.argmax(answer.probabilities))
+    return place, task.labels[place]
