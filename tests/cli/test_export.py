@@ -153,7 +153,7 @@ def test_other_answers_exit_with_1_and_say_where_the_figures_are(
         (("--to", "openvin"), "Did you mean openvino"),
         (("--to", ""), "Say what to export to"),
         (("--to", " , "), "Say what to export to"),
-        ((), "Missing option"),
+        ((), "Say what to export to"),
         (("--to", "program", "--max-accuracy-drop", "101"), "--max-accuracy-drop"),
         (("--to", "program", "--data", "/nowhere/at/all"), "/nowhere/at/all"),
         (("--to", "openvino,openvino-fp16"), "both write model.xml"),

@@ -8,7 +8,6 @@ import numpy as np
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.export.exportable import Exportable
 from pocketvision.models.class_map import class_map_of
-from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.manifest import by_task
 
@@ -17,8 +16,8 @@ TOLERANCE = 1e-3
 """Of the largest value of a map: a file whose maps differ by more shows other places."""
 
 
-def with_maps(source: Exportable, targets: Collection[str], on_event: OnEvent) -> Exportable:
-    """The source, whose graph gives the maps of every task that has one; a note for each that has none. Raises UsageError where
+def with_maps(source: Exportable, targets: Collection[str]) -> tuple[Exportable, list[str]]:
+    """The source, whose graph gives the maps of every task that has one; and why the others have none. Raises UsageError where
     none has, or where no target is written with them."""
     if MAPPED not in targets:
         raise UsageError(f"--with-map is of {MAPPED}'s file; --to names {', '.join(targets)}. Give --to {MAPPED} too.")
@@ -30,9 +29,7 @@ def with_maps(source: Exportable, targets: Collection[str], on_event: OnEvent) -
             refused[task] = str(error)
     if len(refused) == len(source.tasks):
         raise UsageError(" ".join(refused.values()))
-    for why in refused.values():
-        on_event(Note(why))
-    return replace(source, mapped=tuple(task for task in source.tasks if task not in refused))
+    return replace(source, mapped=tuple(task for task in source.tasks if task not in refused)), list(refused.values())
 
 
 def map_differences(source: Exportable, reference: Outputs, found: Outputs) -> dict[str, float]:

@@ -79,10 +79,12 @@ def export(
     folder = read.folder if out is None else Path(out)
     require_place(folder)
     source = Exportable(rebuilt(read), read.tasks, read.preprocessing)
-    mapped = with_maps(source, targets, on_event) if with_map else source
     if any(target.calibrated for target in targets.values()):
         calibrating = calibration_images(read, data, on_event, images, most=CALIBRATION)
         source = replace(source, calibration=np.concatenate(list(calibrating.batches())))
+    mapped, unmapped = with_maps(source, targets) if with_map else (source, [])
+    for why in unmapped:
+        on_event(Note(why))
     measured_on = measuring_images(read, data, on_event, images, most=IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
         outputs = measured_on.answers(mapped.answers())
