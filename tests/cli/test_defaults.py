@@ -77,7 +77,7 @@ def defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def test_every_verb_is_looked_at() -> None:
-    assert set(COMMANDS) - set(PYTHON) == {"new-key", "client", "models", "tune"}
+    assert set(COMMANDS) - set(PYTHON) == {"new-key", "client", "explain", "models", "tune"}
 
 
 @pytest.mark.parametrize("verb", PYTHON)

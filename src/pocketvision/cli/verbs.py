@@ -30,6 +30,7 @@ from pocketvision.cli import (
 )
 from pocketvision.cli.client import app as client
 from pocketvision.cli.display import was_unwritten
+from pocketvision.cli.explain import app as explain
 from pocketvision.cli.models import app as models
 from pocketvision.cli.terminal import joined, stderr, styled, write_line
 from pocketvision.cli.tune import app as tune
@@ -72,6 +73,7 @@ app.command(name="serve")(serve.serve)
 app.command(name="new-key")(serve.new_key)
 app.command(name="benchmark-service")(benchmark_service.benchmark_service)
 app.add_typer(client, name="client")
+app.add_typer(explain, name="explain")
 app.add_typer(models, name="models")
 app.add_typer(tune, name="tune")
 

@@ -42,10 +42,12 @@ answered) to places, words and what else a Choice has; none where there is nothi
 
 @dataclass(frozen=True)
 class Row:
-    """choose: see Choose. score: (N) from the graph's outputs by role, (N, …), arrays or tensors."""
+    """choose: see Choose. score: (N) from the graph's outputs by role, (N, …), arrays or tensors; what gradients are of. chance:
+    the same as people read it, such as a probability; None where that is the score."""
 
     choose: Choose
     score: Callable[[Mapping[str, Any], Choice], Any]
+    chance: Callable[[Mapping[str, Any], Choice], Any] | None = None
 
 
 def _class(
@@ -116,6 +118,14 @@ def _asked(task: TaskManifest, label: str) -> int:
     return task.labels.index(label)
 
 
+def _logit(outputs: Mapping[str, Any], choice: Choice) -> Any:
+    return outputs["logits"][:, choice.place]
+
+
+def _probability(outputs: Mapping[str, Any], choice: Choice) -> Any:
+    return outputs["probabilities"][:, choice.place]
+
+
 def _object_score(outputs: Mapping[str, Any], choice: Choice) -> Any:
     """The highest score of the object's boxes: where the best one is covered, a neighbour may still see it."""
     own = outputs["scores"][:, list(choice.anchors), choice.place]
@@ -133,8 +143,8 @@ def _mask_score(outputs: Mapping[str, Any], choice: Choice) -> Any:
 
 
 CHOICES: dict[str, Row] = {
-    "classification": Row(_class, lambda outputs, choice: outputs["logits"][:, choice.place]),
-    "tags": Row(_tag, lambda outputs, choice: outputs["logits"][:, choice.place]),
+    "classification": Row(_class, _logit, _probability),
+    "tags": Row(_tag, _logit, _probability),
     "number": Row(_number, lambda outputs, _choice: outputs["standardised"][:, 0]),
     "detection": Row(_objects, _object_score),
     "segmentation": Row(_masked, _mask_score),
@@ -164,3 +174,9 @@ def choices_in(
 def score_of(task: TaskManifest, outputs: Mapping[str, Any], choice: Choice) -> Any:
     """(N) the choice's score, from the graph's outputs by name, (N, …), arrays or tensors."""
     return row_of(task.kind).score(task.tensors(outputs), choice)
+
+
+def chance_of(task: TaskManifest, outputs: Mapping[str, Any], choice: Choice) -> Any:
+    """(N) the same as people read it: of a class its probability."""
+    row = row_of(task.kind)
+    return (row.chance or row.score)(task.tensors(outputs), choice)

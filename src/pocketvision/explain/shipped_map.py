@@ -79,3 +79,13 @@ def _place(task: TaskManifest, answer: Any, label: str | None) -> tuple[int, str
         return answer.index, answer.label
     place = int(np.argmax(answer.probabilities))
     return place, task.labels[place]
+
+
+def left_out_of(maps: Mapping[str, MapManifest]) -> str:
+    """What the maps do not show of what the heads read, as a sentence; empty where they show all."""
+    said = [
+        f"The map of {task} shows what the head reads of {own.feature}, not what it reads of {', '.join(own.leaves_out)} too."
+        for task, own in maps.items()
+        if own.leaves_out
+    ]
+    return " ".join(said)

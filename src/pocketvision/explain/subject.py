@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
-from pocketvision.explain.choice import Choice, choices_in, score_of
+from pocketvision.explain.choice import Choice, chance_of, choices_in, score_of
+from pocketvision.explain.inner_values import FILE, InnerValues, model_bytes, randomised
 from pocketvision.preprocessing import Placement
-from pocketvision.runtime.backends import Backend
+from pocketvision.runtime.backends import Backend, default_backend, open_backend
 from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.onnx_backend import CPU, OnnxBackend
 from pocketvision.tasks.catalog import Answers, decoded
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.task import Detail
@@ -29,10 +32,19 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A bundle, and what runs it."""
+    """A bundle, and what runs it. backend_name: of BACKENDS. random: whether its weights are in a random order: what such a
+    network shows was not learned."""
 
     bundle: Bundle
     backend: Backend
+    backend_name: str
+    random: bool = False
+
+    @classmethod
+    def of(cls, bundle: Bundle, backend: str | None = None, threads: int | None = None) -> "Subject":
+        """A bundle, run by the backend of this name (None: its own). Raises as open_backend does."""
+        name = backend or default_backend(bundle)
+        return cls(bundle, open_backend(bundle, name, threads=threads), name)
 
     def run(self, images: Inputs) -> Outputs:
         """The graph's outputs by name, some images at a time."""
@@ -55,12 +67,16 @@ class Subject:
 
     def scores(self, images: Inputs, choice: Choice) -> NDArray[np.float64]:
         """(N) the choice's score for each image, some at a time."""
-        task = self.task(choice)
-        parts = [
-            np.asarray(score_of(task, self.backend.run(images[start : start + BATCH]), choice), np.float64)
-            for start in range(0, len(images), BATCH)
-        ]
-        return np.concatenate(parts)
+        return np.asarray(score_of(self.task(choice), self.run(images), choice), np.float64)
+
+    def chances(self, images: Inputs, choice: Choice) -> NDArray[np.float64]:
+        """(N) the same as people read it."""
+        return np.asarray(chance_of(self.task(choice), self.run(images), choice), np.float64)
+
+    @property
+    def can_differentiate(self) -> bool:
+        """Whether torch is here and the bundle holds weights. Imports nothing."""
+        return "model.safetensors" in self.bundle.manifest.files and find_spec("torch") is not None
 
     @cached_property
     def watched(self) -> "Watched":
@@ -71,4 +87,19 @@ class Subject:
             from pocketvision.explain.watched import Watched
         except ImportError:
             raise MissingExtraError("This way to explain", "train") from None
-        return Watched.of(self.bundle)
+        return Watched.of(self.bundle, random=self.random)
+
+    @cached_property
+    def inner(self) -> InnerValues:
+        """What stands within model.onnx. Raises BundleError for a bundle without."""
+        model = model_bytes(self.bundle)
+        return InnerValues(randomised(model) if self.random else model, str(self.bundle.folder / FILE))
+
+    def with_random_weights(self) -> "Subject":
+        """The same network as if it had learned nothing. Raises BundleError for a bundle without model.onnx."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(randomised(model_bytes(self.bundle)), options, providers=[CPU])
+        return Subject(self.bundle, OnnxBackend(session), "onnxruntime", random=True)

@@ -26,9 +26,10 @@ class Watched:
     tasks: Mapping[str, TaskManifest]
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Watched":
-        """The bundle's. Raises UsageError for a bundle without weights."""
-        return cls.of_network(rebuilt(bundle), bundle.tasks)
+    def of(cls, bundle: Bundle, *, random: bool = False) -> "Watched":
+        """The bundle's. random: its weights in a random order. Raises UsageError for a bundle without weights."""
+        network = rebuilt(bundle)
+        return cls.of_network(_shuffled(network) if random else network, bundle.tasks)
 
     @classmethod
     def of_network(cls, network: Network, tasks: Mapping[str, TaskManifest]) -> "Watched":
@@ -140,3 +141,13 @@ def as_map(level: Tensor, size: tuple[int, int], layer: str, network: Network) -
     raise UsageError(
         f"The layer {layer} gives {tuple(level.shape)}, no map: expected channels over places. Take a stage or a convolution."
     )
+
+
+def _shuffled(network: Network) -> Network:
+    """Each weight's numbers in a random order: nothing of what was learned is left but how large they are."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            order = torch.randperm(weight.numel(), generator=generator)
+            weight.copy_(weight.flatten()[order].reshape(weight.shape))
+    return network

@@ -1,10 +1,12 @@
-"""A part of an ONNX file: what some of its outputs need, and nothing else, so that heads that nobody asks for cost nothing.
+"""A part of an ONNX file: what some of its outputs need, and nothing else, so that heads that nobody asks for cost nothing. And
+what is looked at within it: values between its nodes, and other weights.
 
 ONNX Runtime runs every node of a graph whatever outputs are asked for. The file is rewritten as bytes of protocol buffers
 (onnx.proto of ONNX's IR): the package onnx is not part of an installation that only predicts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 GRAPH = 7
 """Of a model: the field that holds its graph."""
@@ -12,8 +14,11 @@ GRAPH = 7
 NODE, INITIALIZER, OUTPUT = 1, 5, 12
 """Of a graph."""
 
-INPUTS, OUTPUTS, ATTRIBUTE = 1, 2, 5
+INPUTS, OUTPUTS, OPERATOR, ATTRIBUTE = 1, 2, 4, 5
 """Of a node."""
+
+DATA_TYPE, RAW, FLOAT32 = 2, 9, 1
+"""Of a tensor: its type's field, its bytes' field, and the type."""
 
 SUBGRAPH, SUBGRAPHS = 6, 11
 """Of an attribute."""
@@ -69,7 +74,7 @@ def _text(value: memoryview) -> str:
     return bytes(value).decode("utf-8")
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, memoryview, memoryview]]:
+def _fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
     """Each field of a message: its number, its value where that is bytes (else nothing), and all of it as it stands."""
     view, place = memoryview(message), 0
     while place < len(view):
@@ -111,3 +116,55 @@ def _as_varint(value: int) -> bytes:
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+@dataclass(frozen=True)
+class Node:
+    """Of a graph: its operator, and the names of what it reads and gives."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def nodes_of(model: bytes) -> list[Node]:
+    """The graph's nodes in the order they run in."""
+    found = []
+    for number, value, _ in _fields(_graph_of(model)):
+        if number == NODE:
+            members = [
+                (each, _text(content)) for each, content, _ in _fields(value) if each in (INPUTS, OUTPUTS, OPERATOR)
+            ]
+            inputs, outputs, operator = (
+                tuple(text for each, text in members if each == wanted) for wanted in (INPUTS, OUTPUTS, OPERATOR)
+            )
+            found.append(Node("".join(operator), inputs, outputs))
+    return found
+
+
+def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """The model, which gives these values within it as outputs too, after its own."""
+    more = b"".join(_field(OUTPUT, _field(VALUE_NAME, name.encode())) for name in names)
+    return _with_graph(model, bytes(_graph_of(model)) + more)
+
+
+def with_weights(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The model with other weights: `change` takes and gives each float32 tensor's numbers, as bytes. Tensors that are not kept
+    as raw bytes stay."""
+    parts = []
+    for number, value, whole in _fields(_graph_of(model)):
+        members = list(_fields(value)) if number == INITIALIZER else []
+        if any(each == DATA_TYPE and _varint(rest, 1)[0] == FLOAT32 for each, _, rest in members):
+            changed = (_field(RAW, change(bytes(own))) if each == RAW else rest for each, own, rest in members)
+            whole = memoryview(_field(INITIALIZER, b"".join(changed)))
+        parts.append(whole)
+    return _with_graph(model, b"".join(parts))
+
+
+def _graph_of(model: bytes) -> memoryview:
+    (graph,) = [value for number, value, _ in _fields(model) if number == GRAPH]
+    return graph
+
+
+def _with_graph(model: bytes, graph: bytes) -> bytes:
+    return b"".join(_field(GRAPH, graph) if number == GRAPH else whole for number, _, whole in _fields(model))
