@@ -60,6 +60,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "data/sources/box_table.py data/sources/cvat.py data/sources/label_studio.py data/sources/labelme.py",
     ),
     ("what the mean of an ensemble may be of", "probabilities", "cli/ensemble.py models/heads/mean.py"),
+    ("the role of a class's output, whose score is explained", "probabilities", "explain/choice.py"),
     ("the name of a tool", "is_label_studio", "data/sources/label_studio.py"),
     ("the name of folders that hold masks", "label", "data/split_folders.py"),
     (

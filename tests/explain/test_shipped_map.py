@@ -56,13 +56,13 @@ def test_of_many_classes_the_first_have_maps() -> None:
     own = MapManifest("map", (FIRST, 4, 4), "head_conv")
     task = TaskManifest("classification", labels, {"logits": "logits", "probabilities": "probabilities"})
     answer = Classification(labels, probabilities[0].numpy())
-    outputs = {"logits": logits.numpy(), "map": maps.numpy()}
+    outputs = {"logits": logits.numpy(), "probabilities": probabilities.numpy(), "map": maps.numpy()}
     heat = shipped_map(outputs, own, task, answer)
     assert heat is not None
     assert np.array_equal(heat.values, maps[0, 0].numpy())
-    assert shipped_map(outputs, own, task, answer, label=str(int(logits[0].argmin()))) is None
+    assert shipped_map(outputs, own, task, answer, class_name=str(int(logits[0].argmin()))) is None
     with pytest.raises(UsageError, match="Unknown class"):
-        shipped_map(outputs, own, task, answer, label="forty")
+        shipped_map(outputs, own, task, answer, class_name="forty")
 
 
 def _gradient(watched: Watched, image: torch.Tensor, place: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,14 +22,15 @@ OVERLAP = 0.5
 @dataclass(frozen=True, eq=False)
 class Choice:
     """task: its name. kind: of TASKS. place: of the class among the labels; 0 of a number. words: for people, as in "cat 97%".
-    anchors: of an object, the boxes among the graph's that are it. region: of a class of a mask, the pixels of the logits (h, w)
-    that are asked about."""
+    anchors: of an object, the boxes among the graph's that are it; box: where it is, left, top, right, bottom in pixels of the
+    image. region: of a class of a mask, the pixels of the logits (h, w) that are asked about."""
 
     task: str
     kind: str
     place: int
     words: str
     anchors: tuple[int, ...] = ()
+    box: tuple[float, ...] = ()
     region: NDArray[np.bool_] | None = None
 
 
@@ -51,48 +52,55 @@ class Row:
 
 
 def _class(
-    answer: Any, tensors: Tensors, task: TaskManifest, label: str | None
+    answer: Any, tensors: Tensors, task: TaskManifest, class_name: str | None
 ) -> list[tuple[int, str, dict[str, Any]]]:
     del tensors
-    place = _asked(task, label) if label is not None else answer.index
+    place = _asked(task, class_name) if class_name is not None else answer.index
     return [(place, f"{task.labels[place]} {answer.probabilities[place]:.0%}", {})]
 
 
-def _tag(answer: Any, tensors: Tensors, task: TaskManifest, label: str | None) -> list[tuple[int, str, dict[str, Any]]]:
+def _tag(
+    answer: Any, tensors: Tensors, task: TaskManifest, class_name: str | None
+) -> list[tuple[int, str, dict[str, Any]]]:
     del tensors
-    places = [_asked(task, label)] if label is not None else list(answer.found) or [int(answer.probabilities.argmax())]
+    places = (
+        [_asked(task, class_name)]
+        if class_name is not None
+        else list(answer.found) or [int(answer.probabilities.argmax())]
+    )
     return [(place, f"{task.labels[place]} {answer.probabilities[place]:.0%}", {}) for place in places]
 
 
 def _number(
-    answer: Any, tensors: Tensors, task: TaskManifest, label: str | None
+    answer: Any, tensors: Tensors, task: TaskManifest, class_name: str | None
 ) -> list[tuple[int, str, dict[str, Any]]]:
     del tensors, task
-    if label is not None:
-        raise UsageError(f"A number has no classes, so there is none called {label!r}. Leave --class out.")
+    if class_name is not None:
+        raise UsageError(f"A number has no classes, so there is none called {class_name!r}. Leave --class out.")
     return [(0, answer.headline, {})]
 
 
 def _objects(
-    answer: Any, tensors: Tensors, task: TaskManifest, label: str | None
+    answer: Any, tensors: Tensors, task: TaskManifest, class_name: str | None
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    wanted = None if label is None else _asked(task, label)
+    wanted = None if class_name is None else _asked(task, class_name)
     boxes, scores = tensors["boxes"][0], tensors["scores"][0]
     found = []
-    for place, score in zip(answer.classes.tolist(), answer.scores.tolist(), strict=True):
+    rows = zip(answer.classes.tolist(), answer.scores.tolist(), answer.boxes.tolist(), strict=True)
+    for place, score, box in rows:
         if wanted is not None and place != wanted:
             continue
         # The answer's boxes lie in the image and are cut at its border; the graph's that has this score is the one.
         anchor = int(np.abs(scores[:, place] - score).argmin())
         same = tuple(np.flatnonzero(_overlaps(boxes, boxes[anchor]) >= OVERLAP).tolist()) or (anchor,)
-        found.append((place, f"{task.labels[place]} {score:.0%}", {"anchors": same}))
+        found.append((place, f"{task.labels[place]} {score:.0%}", {"anchors": same, "box": tuple(box)}))
     return found
 
 
 def _masked(
-    answer: Any, tensors: Tensors, task: TaskManifest, label: str | None
+    answer: Any, tensors: Tensors, task: TaskManifest, class_name: str | None
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    places = [_asked(task, label)] if label is not None else answer.ranked[:1]
+    places = [_asked(task, class_name)] if class_name is not None else answer.ranked[:1]
     shown = tensors["logits"][0].argmax(axis=0)
     found = []
     for place in places:
@@ -112,10 +120,10 @@ def _overlaps(boxes: NDArray[Any], box: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _asked(task: TaskManifest, label: str) -> int:
-    if label not in task.labels:
-        raise unknown_name("class", label, task.labels)
-    return task.labels.index(label)
+def _asked(task: TaskManifest, class_name: str) -> int:
+    if class_name not in task.labels:
+        raise unknown_name("class", class_name, task.labels)
+    return task.labels.index(class_name)
 
 
 def _logit(outputs: Mapping[str, Any], choice: Choice) -> Any:
@@ -163,11 +171,11 @@ def row_of(kind: str) -> Row:
 
 
 def choices_in(
-    name: str, task: TaskManifest, answer: Any, outputs: Tensors, *, label: str | None = None, most: int = 1
+    name: str, task: TaskManifest, answer: Any, outputs: Tensors, *, class_name: str | None = None, most: int = 1
 ) -> list[Choice]:
     """What of an answer is explained, at most so many; none of an image in which nothing was found. outputs: the graph's by
     name, for this image alone. Raises UsageError for a class that the task has not."""
-    found = row_of(task.kind).choose(answer, task.tensors(outputs), task, label)[:most]
+    found = row_of(task.kind).choose(answer, task.tensors(outputs), task, class_name)[:most]
     return [Choice(name, task.kind, place, words, **more) for place, words, more in found]
 
 

@@ -24,13 +24,13 @@ SHOWN = 900
 
 @dataclass(frozen=True)
 class Asked:
-    """method: of METHODS. options: see MapOptions. tasks: whose answers, None for all. label: of the class that is explained,
-    None for what was answered. most: objects, tags or classes of a picture at most. checks: whether each map is checked."""
+    """method: of METHODS. options: see MapOptions. tasks: whose answers, None for all. class_name: of what is explained, None
+    for what was answered. most: objects, tags or classes of a picture at most. checks: whether each map is checked."""
 
     method: str
     options: MapOptions = field(default_factory=MapOptions)
     tasks: tuple[str, ...] | None = None
-    label: str | None = None
+    class_name: str | None = None
     most: int = 1
     checks: bool = True
 
@@ -98,7 +98,7 @@ class Explainer:
             raise UsageError(f"{kinds} can not be explained: nothing says which number stands for an answer.")
         self._subject, self._asked, self._folder = subject, asked, folder
         self._random: Subject | None = None
-        self._latin = "".join(label for name in self._tasks for label in tasks[name].labels).isascii()
+        self._latin = "".join(class_name for name in self._tasks for class_name in tasks[name].labels).isascii()
 
     def explain(self, source: Path, max_pixels: int = MAX_PIXELS) -> Iterator[ExplainedAnswer]:
         """The answers about one picture; one with an error where it can not be read."""
@@ -117,7 +117,9 @@ class Explainer:
         original = self._folder.save(f"{source.stem}-picture", np.asarray(small))
         for name in self._tasks:
             headline = answers[name].headline
-            choices = self._subject.choices(name, outputs, placement, label=self._asked.label, most=self._asked.most)
+            choices = self._subject.choices(
+                name, outputs, placement, class_name=self._asked.class_name, most=self._asked.most
+            )
             if not choices:
                 said = "nothing was found, so there is nothing to explain"
                 yield ExplainedAnswer(str(source), name, headline=headline, original=original, note=said)
@@ -142,7 +144,7 @@ class Explainer:
         checked = None
         if asked.checks and not heat.is_flat:
             checked = faithfulness(self._subject, image, choice, heat.values, lambda: self._at_random(image, choice))
-        drawn = Image.fromarray(drawn_map(np.asarray(picture), heat, placement, latin=self._latin))
+        drawn = Image.fromarray(drawn_map(np.asarray(picture), heat, placement, latin=self._latin, box=choice.box))
         drawn.thumbnail((SHOWN, SHOWN))
         file = self._folder.save(source.stem, np.asarray(drawn))
         return ExplainedAnswer(

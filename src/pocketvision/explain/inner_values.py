@@ -63,16 +63,19 @@ class InnerValues:
         return dict(zip(names, values, strict=True))
 
     def deepest_map(self, images: NDArray[np.float32]) -> str:
-        """The last of the maps that are smallest, yet more than one pixel. Raises UsageError where there is none."""
+        """Of the maps that are smallest, yet more than one pixel, the one of most channels (a detector's last layers have few),
+        the last of several. Raises UsageError where there is none."""
         values = self.run(images[:1], self.maps) if self.maps else {}
-        areas = {name: value.shape[2] * value.shape[3] for name, value in values.items() if value.ndim == 4}
-        areas = {name: area for name, area in areas.items() if area > 1}
+        shapes = {name: value.shape[1:] for name, value in values.items() if value.ndim == 4}
+        areas = {name: height * width for name, (_, height, width) in shapes.items() if height * width > 1}
         if not areas:
             raise UsageError(
                 f"{self._where} has no convolution that gives a map, so there are no activations to weigh. Take occlusion."
             )
         least = min(areas.values())
-        return [name for name, area in areas.items() if area == least][-1]
+        smallest = [name for name, area in areas.items() if area == least]
+        most = max(shapes[name][0] for name in smallest)
+        return [name for name in smallest if shapes[name][0] == most][-1]
 
     def _session(self, names: tuple[str, ...]) -> Any:
         import onnxruntime

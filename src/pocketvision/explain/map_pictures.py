@@ -1,5 +1,6 @@
 """Copies of pictures with the map of the shipped file over them: what `predict --map` writes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ from pocketvision.tasks.rows import Row
 
 
 def drawn_map(
-    pixels: NDArray[np.uint8], heat: HeatMap, placement: Placement, *, latin: bool, words: str = ""
+    pixels: NDArray[np.uint8],
+    heat: HeatMap,
+    placement: Placement,
+    *,
+    latin: bool,
+    words: str = "",
+    box: Sequence[float] = (),
 ) -> NDArray[np.uint8]:
-    """A copy of an upright picture (H, W, 3) with the map over it, and what it is of."""
+    """A copy of an upright picture (H, W, 3) with the map over it, and what it is of. box: of the object, where it is one."""
     canvas = Canvas(laid_over(pixels, positive(on_image(heat.values, placement))), latin=latin)
+    if box:
+        canvas.pen.rectangle(
+            [round(side) for side in box], outline=(255, 255, 255), width=max(2, pixels.shape[1] // 200)
+        )
     canvas.write(words or heat.words)
     if heat.is_flat:
         canvas.write("no place speaks for it" if heat.is_number else "the model answers no number")
@@ -36,7 +47,7 @@ class MapPictures:
         holds anything."""
         self._maps = require_maps(bundle, backend)
         self._folder, self._bundle, self._max_pixels = PictureFolder(folder, "--map"), bundle, max_pixels
-        self._latin = "".join(label for task in bundle.tasks.values() for label in task.labels).isascii()
+        self._latin = "".join(class_name for task in bundle.tasks.values() for class_name in task.labels).isascii()
 
     def write(self, row: Row, outputs: dict[str, NDArray[Any]]) -> None:
         """A picture for each task with a map that was answered. One that could not be read is passed over. Raises UsageError for

@@ -10,7 +10,7 @@ from pocketvision.style import stylesheet
 
 _LAYOUT = """
 main { max-width: var(--width); margin: 0 auto; padding: 1.5rem var(--edge) 4rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
 .grid figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: var(--radius); padding: .75rem; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; }
 .pair img, .wide img { width: 100%; height: auto; border-radius: 6px; display: block; }

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle, MapManifest
-from pocketvision.errors import BundleError, unknown_name
+from pocketvision.errors import BundleError
+from pocketvision.explain.choice import row_of
 from pocketvision.explain.heat_map import HeatMap
 from pocketvision.runtime.backends import BACKENDS
 from pocketvision.tasks.manifest import TaskManifest
@@ -45,14 +46,15 @@ def shipped_map(
     task: TaskManifest,
     answer: Any,
     *,
-    label: str | None = None,
+    class_name: str | None = None,
     row: int = 0,
 ) -> HeatMap | None:
-    """Of one image (row of the outputs): where the class is seen that was answered, or `label`.
+    """Of one image (row of the outputs): where the class is seen that was answered, or `class_name`.
 
-    None for a class that is not among those that the file has maps of. Raises UsageError for a label that the task has not.
+    None for a class that is not among those that the file has maps of. Raises UsageError for a class_name that the task has not.
     """
-    place, words = _place(task, answer, label)
+    alone = {name: values[row : row + 1] for name, values in outputs.items()}
+    place, words, _ = row_of(task.kind).choose(answer, task.tensors(alone), task, class_name)[0]
     maps = outputs[own.output][row]
     if len(maps) < len(task.labels):
         logits = outputs[_logits(task)][row]
@@ -65,20 +67,6 @@ def shipped_map(
 
 def _logits(task: TaskManifest) -> str:
     return task.outputs["logits"]
-
-
-def _place(task: TaskManifest, answer: Any, label: str | None) -> tuple[int, str]:
-    """Of the class among the labels, and its name; of a number the only one."""
-    if not task.labels:
-        return 0, answer.headline
-    if label is not None:
-        if label not in task.labels:
-            raise unknown_name("class", label, task.labels)
-        return task.labels.index(label), label
-    if hasattr(answer, "index"):
-        return answer.index, answer.label
-    place = int(np.argmax(answer.probabilities))
-    return place, task.labels[place]
 
 
 def left_out_of(maps: Mapping[str, MapManifest]) -> str:

@@ -59,11 +59,11 @@ class Subject:
         return self.bundle.tasks[choice.task]
 
     def choices(
-        self, name: str, outputs: Outputs, placement: Placement, *, label: str | None = None, most: int = 1
+        self, name: str, outputs: Outputs, placement: Placement, *, class_name: str | None = None, most: int = 1
     ) -> list[Choice]:
         """What of a task's answer about one image is explained. Raises UsageError for an unknown class."""
         answer = self.answers(outputs, placement)[name]
-        return choices_in(name, self.bundle.tasks[name], answer, outputs, label=label, most=most)
+        return choices_in(name, self.bundle.tasks[name], answer, outputs, class_name=class_name, most=most)
 
     def scores(self, images: Inputs, choice: Choice) -> NDArray[np.float64]:
         """(N) the choice's score for each image, some at a time."""

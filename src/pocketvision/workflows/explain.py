@@ -25,7 +25,7 @@ def explain_maps(
     out: str | Path,
     method: str = AUTO,
     layer: str | None = None,
-    label: str | None = None,
+    class_name: str | None = None,
     tasks: Sequence[str] | None = None,
     most: int = 1,
     checks: bool = True,
@@ -36,7 +36,7 @@ def explain_maps(
 ) -> Explanation:
     """Lay over a copy of each picture what speaks for the bundle's answer, and say how far that is to be believed.
 
-    out: a new folder, for copies and a page. method: of METHODS, or auto. layer: whose map, by name. label: the class that is
+    out: a new folder, for copies and a page. method: of METHODS, or auto. layer: whose map, by name. class_name: what is
     explained; None for what was answered. tasks: only these. most: objects, tags or classes a picture at most. checks: deletion,
     insertion and random weights, some hundred runs of the network a map. limit: pictures at most.
 
@@ -53,7 +53,7 @@ def explain_maps(
         method_named(method, subject),
         replace(MapOptions(), layer=layer or ""),
         None if tasks is None else tuple(tasks),
-        label,
+        class_name,
         most,
         checks,
     )

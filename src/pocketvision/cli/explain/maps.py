@@ -1,7 +1,7 @@
 """`pocketvision explain BUNDLE IMAGES`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from pocketvision.cli.answer_options import Tasks, listed
 from pocketvision.cli.display import write_json_option
 from pocketvision.cli.options import BackendName, BundleArgument, JsonFile, Threads
 from pocketvision.cli.terminal import stderr, stdout
+
+if TYPE_CHECKING:
+    from pocketvision.explain.explained import Explanation
 
 
 def maps(
@@ -25,7 +28,7 @@ def maps(
         str | None,
         typer.Option(help="Whose map, by name (`explain layers` lists them).  [default: the deepest that is read]"),
     ] = None,
-    label: Annotated[
+    class_name: Annotated[
         str | None,
         typer.Option("--class", help="The class that is explained.  [default: what is answered]", metavar="NAME"),
     ] = None,
@@ -57,7 +60,7 @@ def maps(
         out=out,
         method=method,
         layer=layer,
-        label=label,
+        class_name=class_name,
         tasks=listed(tasks),
         most=most,
         checks=checks,
@@ -67,14 +70,17 @@ def maps(
     )
     write_json_option(json, found.to_dict())
     if str(json) != "-":
-        console = stdout()
-        for each in found.answers:
-            console.print(
-                f"{each.picture}  {each.error or each.words or each.headline}  {each.note}".rstrip(), soft_wrap=True
-            )
-        if found.overall is not None:
-            console.print(found.overall.text, soft_wrap=True)
-        console.print(f"Page: {found.page}", soft_wrap=True)
+        _print(found)
     if found.failed:
         stderr().print(f"{found.failed} could not be read", soft_wrap=True)
         raise typer.Exit(1)
+
+
+def _print(found: "Explanation") -> None:
+    console = stdout()
+    for each in found.answers:
+        said = f"{each.picture}  {each.error or each.words or each.headline}  {each.note}"
+        console.print(said.rstrip(), soft_wrap=True)
+    if found.overall is not None:
+        console.print(found.overall.text, soft_wrap=True)
+    console.print(f"Page: {found.page}", soft_wrap=True)
