@@ -107,10 +107,20 @@ def bootstrap_confusion(confusion: NDArray[np.int64], figures: FiguresOf, *, see
     return {name: percentile_interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
 
-def bootstrap_auc(
+def bootstrap_means(values: NDArray[np.float64], *, seed: int) -> list[Interval | None]:
+    """The interval of the mean of each column of `values` (n, columns), n >= 1, the same images drawn for all of them."""
+    images = len(values)
+    generator, parts = np.random.default_rng(seed), list[NDArray[np.float64]]()
+    for size in _chunks(RESAMPLES, images * values.shape[1]):
+        parts.append(values[generator.integers(0, images, size=(size, images))].mean(axis=1))
+    return [percentile_interval(column) for column in np.concatenate(parts).T]
+
+
+def bootstrap_areas(
     labels: NDArray[np.int64], scores: NDArray[np.float64], columns: Sequence[int], *, seed: int
-) -> Interval | None:
-    """The interval of the area under the ROC curve, averaged over the classes in `columns`, each against the rest.
+) -> dict[str, Interval | None]:
+    """The intervals of `roc_auc`, the area under the ROC curve, and of `average_precision`, each averaged over the classes in
+    `columns`, one against the rest.
 
     labels: (n,) true classes. scores: (n, classes) probabilities.
     None when there are too many numbers to resample (see FEWEST_RESAMPLES).
@@ -118,7 +128,7 @@ def bootstrap_auc(
     images = len(labels)
     resamples = min(RESAMPLES, _NUMBERS_IN_ALL // (images * len(columns)))
     if resamples < FEWEST_RESAMPLES:
-        return None
+        return {"roc_auc": None, "average_precision": None}
     generator = np.random.default_rng(seed)
     ranked = [_RankedScores.of(labels == column, scores[:, column]) for column in columns]
     parts: list[NDArray[np.float64]] = []
@@ -127,7 +137,8 @@ def bootstrap_auc(
         drawn += np.arange(size)[:, None] * images
         weights = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images)
         parts.append(np.mean([problem.areas(weights) for problem in ranked], axis=0))
-    return percentile_interval(np.concatenate(parts))
+    areas, precisions = np.concatenate(parts, axis=1)
+    return {"roc_auc": percentile_interval(areas), "average_precision": percentile_interval(precisions)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,16 +157,21 @@ class _RankedScores:
         return cls(order, positive[order], starts)
 
     def areas(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(resamples,) areas for how often each image was drawn (resamples, n); NaN where one side is empty."""
+        """(2, resamples) the area under the ROC curve and the average precision for how often each image was drawn
+        (resamples, n); NaN where one side is empty. The average precision is the sum over the steps of recall, equal scores one
+        step, as scikit-learn's."""
         ascending = weights[:, self.order]
         positives = np.add.reduceat(ascending * self.positive, self.starts, axis=1).astype(np.float64)
         negatives = np.add.reduceat(ascending * ~self.positive, self.starts, axis=1).astype(np.float64)
         below = np.cumsum(negatives, axis=1) - negatives
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        hits, misses = (each.sum(axis=1) for each in (positives, negatives))
         won = (positives * (below + negatives / 2)).sum(axis=1)
-        areas = np.full(len(pairs), np.nan)
-        np.divide(won, pairs, out=areas, where=pairs > 0)
-        return areas
+        found = np.full((2, len(hits)), np.nan)
+        np.divide(won, hits * misses, out=found[0], where=hits * misses > 0)
+        above = [each.sum(axis=1, keepdims=True) - np.cumsum(each, axis=1) + each for each in (positives, negatives)]
+        stepped = (positives * above[0] / np.maximum(above[0] + above[1], 1)).sum(axis=1)
+        np.divide(stepped, hits, out=found[1], where=hits * misses > 0)
+        return found
 
 
 def _chunks(resamples: int, numbers_each: int) -> Iterator[int]:

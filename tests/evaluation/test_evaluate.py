@@ -85,6 +85,12 @@ def test_unreadable_images_are_listed_and_left_out() -> None:
         evaluate_predictor(PREDICTOR, samples())
 
 
+def test_answers_that_are_no_numbers_end_it_and_name_the_image() -> None:
+    data = samples(("ant", "5_0_0"), ("bee", "0_nan_0"), ("cow", "0_0_nan"))
+    with pytest.raises(PocketVisionError, match=r"data: of 2 images .*bee/0_nan_0\.png \(1 of 3 numbers of 'logits'\)"):
+        evaluate_predictor(PREDICTOR, data)
+
+
 def test_the_most_confident_mistake_comes_first() -> None:
     data = samples(("ant", "0_1_0"), ("ant", "0_9_0"), ("bee", "0_3_0"), ("cow", "4_0_0"))
     found = evaluate_predictor(PREDICTOR, data)

@@ -90,6 +90,9 @@ def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
             whose = name if len(evaluation.tasks) == 1 else f"{name}, {task}"
             images = counted(measured.metrics.images, "image")
             stdout().print(f"{whose}: {measured.metrics.text}, {images}, {evaluation.word}", soft_wrap=True)
+            if measured.undefined and "left out" not in measured.metrics.text:  # which names them
+                names = ", ".join(measured.undefined[:8]) + (", …" if len(measured.undefined) > 8 else "")
+                stdout().print(f"  Undefined, as no image has them, and in no mean: {names}", soft_wrap=True)
         if evaluation.overlap_text:
             stdout().print(f"  {evaluation.overlap_text}", soft_wrap=True)
 

@@ -1,6 +1,5 @@
 """A predictor asked about images with truth, in one pass: what stays of an image is its records."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,21 @@ from numpy.typing import NDArray
 
 from pocketvision.data.learned_from import Matches
 from pocketvision.data.samples import Samples
-from pocketvision.errors import PocketVisionError, UsageError
-from pocketvision.evaluation.evaluation import Evaluation, Unreadable
+from pocketvision.errors import PocketVisionError
+from pocketvision.evaluation.answering import Pass, answer_all
+from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role, without_seen
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
-from pocketvision.runtime.predictor import BATCH, Predictor
+from pocketvision.runtime.chained_predictor import Answering
+from pocketvision.runtime.predictor import BATCH
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.comparing import Answered, fitted_truth
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions, TaskEvaluation
 
 
 def evaluate_predictor(
-    predictor: Predictor,
+    predictor: Answering,
     samples: Samples,
     *,
     name: str = "test",
@@ -45,42 +45,38 @@ def evaluate_predictor(
     accordingly. matches: which of them the model has seen before, row by row; None where nobody knows. They are
     answered, and left out of the figures. positive, seed: see MeasureOptions. batch, workers, max_pixels: see `Predictor.stream`.
     on_progress: called with the images done and their total. Raises UsageError for truth that does not fit the predictor's tasks,
-    such as a class that they do not know, PocketVisionError when no image is readable.
+    such as a class that they do not know, PocketVisionError when no image is readable, and where an
+    answer is not finite, with the images' names.
     """
-    started, tasks = time.perf_counter(), predictor.bundle.tasks
-    truth = fitted_truth(tasks, samples.truth, str(samples.root))
-    if not truth:
-        raise UsageError(
-            f"{samples.root} says nothing of its images for {', '.join(tasks)}; it is of {', '.join(samples.truth)}."
-        )
-    tasks = {task: manifest for task, manifest in tasks.items() if task in truth}
-    kept, places, brightness = Answered.nothing_of(tasks), list[int](), list[float | None]()
-    unreadable: list[Unreadable] = []
-    files = (samples.file(index) for index in range(len(samples)))
-    for index, row in enumerate(predictor.stream(files, batch=batch, workers=workers, max_pixels=max_pixels)):
-        if row.error is not None:
-            unreadable.append(Unreadable(samples.paths[index], row.error))
-        else:
-            kept.add(tasks, row.outputs, row.answers, truth, index)
-            places.append(index)
-            brightness.append(row.brightness)
-        if on_progress is not None:
-            on_progress(index + 1, len(samples))
-    if not places:
-        raise PocketVisionError(_nothing_to_measure(samples, unreadable))
-    found = evaluate_records(
-        tasks,
-        kept.records,
+    found = answer_all(predictor, samples, batch=batch, workers=workers, max_pixels=max_pixels, on_progress=on_progress)
+    return evaluate_pass(
+        found, samples, name=name, role=role, matches=matches, options=MeasureOptions(positive=positive, seed=seed)
+    )
+
+
+def evaluate_pass(
+    found: Pass,
+    samples: Samples,
+    *,
+    name: str = "test",
+    role: Role = "given",
+    matches: Matches | None = None,
+    options: MeasureOptions = MeasureOptions(),  # noqa: B008 (frozen)
+) -> Evaluation:
+    """The figures of what a predictor said of `samples`; the rest as in `evaluate_predictor`."""
+    measured = evaluate_records(
+        found.tasks,
+        found.answered.records,
         root=samples.root,
-        paths=[samples.paths[index] for index in places],
+        paths=found.paths(samples),
         name=name,
         role=role,
-        matches=None if matches is None else matches.of(np.array(places)),
-        options=MeasureOptions(positive=positive, seed=seed),
-        brightness=None if None in brightness else np.array(brightness, np.float32),
-        confidences=kept.confidences,
+        matches=None if matches is None else matches.of(found.places),
+        options=options,
+        brightness=found.brightness,
+        confidences=found.answered.confidences,
     )
-    return replace(found, unreadable=tuple(unreadable), seconds=time.perf_counter() - started)
+    return replace(measured, unreadable=found.unreadable, seconds=found.seconds)
 
 
 def evaluate_records(
@@ -151,13 +147,3 @@ def _measured(
     if not found:
         raise PocketVisionError(f"None of {counted(len(paths), 'image')} has the truth of {', '.join(tasks)}.")
     return found
-
-
-def _nothing_to_measure(samples: Samples, unreadable: list[Unreadable]) -> str:
-    if not unreadable:
-        return f"{samples.root}: there are no images to evaluate."
-    first = unreadable[0]
-    return (
-        f"{samples.root}: of {counted(len(unreadable), 'image')} none can be read; the first is {first.path} "
-        f"({first.reason}). `pocketvision check` lists them all."
-    )

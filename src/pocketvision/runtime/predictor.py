@@ -36,8 +36,8 @@ class ImageResult:
     """What became of one image of a stream: either its answers, or an error.
 
     path: as it was given; empty for images that came without one. answers: by the tasks' names. outputs: of the graph, by name,
-    (inputs of the image, …), see Viewing.outputs. error: the cause, without the path. brightness: see baseline.py; None where
-    there is an error.
+    (inputs of the image, …), see Viewing.outputs. error: the cause, without the path. brightness: see baseline.py; size: width
+    and height of the upright image in pixels; both None where there is an error.
     """
 
     path: str
@@ -45,6 +45,7 @@ class ImageResult:
     outputs: Outputs = field(default_factory=dict)
     error: str | None = None
     brightness: float | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def prediction(self) -> Any:
@@ -194,7 +195,8 @@ class Predictor:
                 continue
             row = next(rows)
             own = {name: values[row : row + 1] for name, values in outputs.items()}
-            found.append(ImageResult(_path(source), answers[row], own, None, brightness[row]))
+            size = placements[row].image_size
+            found.append(ImageResult(_path(source), answers[row], own, None, brightness[row], size))
         return found
 
     def _alone(self, source: ImageSource, backend: Backend, max_pixels: int) -> ImageResult:
@@ -213,7 +215,8 @@ class Predictor:
             inputs = np.stack([preprocessing.normalise(each) for each in pixels])
             viewing.add(backend.run(inputs))
             brightness.extend(brightness_of_inputs(inputs, preprocessing).tolist())
-        return ImageResult(path, viewing.answers(), viewing.outputs, None, sum(brightness) / len(brightness))
+        shade = sum(brightness) / len(brightness)
+        return ImageResult(path, viewing.answers(), viewing.outputs, None, shade, whole.placement.image_size)
 
     def _open(self, threads: int) -> Backend:
         with self._opening:

@@ -118,6 +118,11 @@ class TaskEvaluation:
     metrics: Metrics
     mistakes: Sequence[TaskMistake]
 
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """The classes that no image has, of which nothing can be said; none where the task's metrics do not tell."""
+        return tuple(getattr(self.metrics, "undefined", ()))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: every figure by name, and the worst mistakes. No NaN."""
         return {

@@ -40,6 +40,19 @@ def test_figures_of_many_classes_are_scikit_learns() -> None:
     assert found.top5_accuracy == pytest.approx(reference.top_k_accuracy_score(labels, probabilities, k=5))
     assert found.roc_auc == pytest.approx(reference.roc_auc_score(labels, probabilities, multi_class="ovr"), abs=1e-6)
     assert found.positive is None
+    told = found.to_dict()
+    for average in ("macro", "weighted"):
+        expected = reference.precision_recall_fscore_support(labels, guesses, average=average)[:3]
+        assert [told[f"{average}_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(expected)
+    assert told["matthews"] == pytest.approx(reference.matthews_corrcoef(labels, guesses))
+    assert told["cohen_kappa"] == pytest.approx(reference.cohen_kappa_score(labels, guesses))
+    assert told["brier"] == pytest.approx(reference.brier_score_loss(labels, normalised), abs=1e-6)
+    assert found.top_k == {
+        k: pytest.approx(reference.top_k_accuracy_score(labels, probabilities, k=k)) for k in (2, 3, 5)
+    }
+    for name in ("matthews", "cohen_kappa", "brier", "log_loss", "average_precision", "weighted_f1"):
+        interval = found.intervals[name]
+        assert interval is not None and interval.low < told[name] < interval.high, name
 
 
 def test_two_classes_are_measured_by_the_positive_one() -> None:
@@ -54,7 +67,10 @@ def test_two_classes_are_measured_by_the_positive_one() -> None:
     assert last.roc_auc == pytest.approx(reference.roc_auc_score(labels, probabilities[:, 1]))
     assert last.average_precision == pytest.approx(reference.average_precision_score(labels, probabilities[:, 1]))
     assert [curve.name for curve in first.roc_curves] == ["no"]
-    assert last.top5_accuracy is None
+    assert last.top5_accuracy is None and last.top_k == {}
+    assert last.brier == pytest.approx(reference.brier_score_loss(labels, probabilities[:, 1]), abs=1e-6)
+    assert first.further == last.further
+    assert last.further["matthews"] == pytest.approx(reference.matthews_corrcoef(labels, guesses))
 
 
 def test_an_absent_class_shifts_no_other_and_has_no_figures() -> None:
@@ -64,6 +80,7 @@ def test_an_absent_class_shifts_no_other_and_has_no_figures() -> None:
     absent = found.per_class[1]
     assert absent.support == 0 and absent.predicted > 0
     assert (absent.precision, absent.recall, absent.f1, absent.roc_auc) == (None, None, None, None)
+    assert found.undefined == ("b",) == tuple(found.to_dict()["undefined"])
     assert found.confusion_matrix.shape == (3, 3) and found.confusion_matrix[1].sum() == 0
     others = [row.recall for row in (found.per_class[0], found.per_class[2])]
     assert found.balanced_accuracy == pytest.approx(np.mean([recall for recall in others if recall is not None]))
@@ -78,6 +95,7 @@ def test_one_class_or_one_image_is_enough(labels: list[int]) -> None:
         warnings.simplefilter("error")
         found = classification_metrics(np.array(labels), probabilities, ("a", "b"))
     assert found.roc_auc is None and found.roc_curves == ()
+    assert found.further["matthews"] is None  # scikit-learn says 0
     assert found.f1 == (0.0 if labels[0] == 1 else None)
     assert "NaN" not in json.dumps(found.to_dict())
 
@@ -94,7 +112,7 @@ def test_intervals_hold_the_figure_and_repeat() -> None:
     assert found.intervals == again.intervals
     for name, interval in found.intervals.items():
         assert interval is not None
-        assert interval.low < getattr(found, name) < interval.high, name
+        assert interval.low < found.to_dict()[name] < interval.high, name
     perfect = classification_metrics(labels, np.eye(3)[labels], ABC)
     assert perfect.intervals["f1"] is None
     accuracy = perfect.intervals["accuracy"]

@@ -74,8 +74,23 @@ class Calibration:
 
 def log_loss(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> float:
     """The mean negative log probability (nats) of the true class; probabilities below 1e-7 count as that."""
+    return float(log_losses(labels, probabilities).mean())
+
+
+def log_losses(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n,) the same of each image."""
     of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, _SMALLEST_PROBABILITY)).mean())
+    losses: NDArray[np.float64] = -np.log(np.maximum(of_truth, _SMALLEST_PROBABILITY))
+    return losses
+
+
+def brier_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n,) the squared distance of each image's probabilities (n, classes) from its class (Brier 1950): summed over the classes,
+    in [0, 2]; of two classes that of one, in [0, 1]."""
+    apart = probabilities.astype(np.float64)
+    apart[np.arange(len(labels)), labels] -= 1
+    scores: NDArray[np.float64] = (apart**2).sum(axis=1)
+    return scores / 2 if probabilities.shape[1] == 2 else scores
 
 
 def cross_fitted_probabilities(

@@ -13,8 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError, unknown_name
-from pocketvision.statistics import Counts, Headline, Interval, bootstrap_auc, bootstrap_confusion, wilson
-from pocketvision.tasks.classification.calibration import Calibration, calibration, log_loss
+from pocketvision.statistics import (
+    Counts,
+    Headline,
+    Interval,
+    bootstrap_areas,
+    bootstrap_confusion,
+    bootstrap_means,
+    wilson,
+)
+from pocketvision.tasks.classification.averages import averages
+from pocketvision.tasks.classification.calibration import Calibration, brier_scores, calibration, log_losses
 from pocketvision.tasks.classification.coverage import Coverage, abstained
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 from pocketvision.tasks.classification.record import ClassRecord, stacked
@@ -25,6 +34,20 @@ HEADLINE = "accuracy"
 """The figure that people compare."""
 
 TOP_K = 5
+TOP_KS = (2, 3, TOP_K, 10)
+"""How many of the most probable classes are looked at for the true one, where there are more classes than that."""
+
+FURTHER = (
+    "macro_precision",
+    "macro_recall",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_f1",
+    "matthews",
+    "cohen_kappa",
+)
+"""Figures from counts (averages.py), beside those that have a name of their own."""
+
 _UNMEASURED = "Can not measure a classifier on {found}; expected at least one image with its answer."
 # More curves than this can not be told apart and would fill the JSON; every class has its area in `per_class`.
 MAX_CURVES = 20
@@ -64,7 +87,10 @@ class ClassificationMetrics:
 
     positive: with two classes, the one that precision, recall, f1, roc_auc and average_precision are of; None with more
     classes, where those five are averages over the classes that have images (macro; one against the rest).
-    log_loss: in nats.
+    log_loss: in nats. brier: the mean squared distance of the probabilities from the truth, as scikit-learn has it: in [0, 1]
+    with two classes, in [0, 2] with more.
+    top_k: by k, how often the true class is among the k most probable; of TOP_KS those below the number of classes.
+    further: FURTHER by name; None where the images do not define them.
     confusion_matrix: (classes, classes) counts, rows true, columns predicted, in `class_names` order.
     intervals: 95 % bounds by the figure's name; None where there is too little to tell.
     calibration: of the bundle's temperature; None where it was not asked for.
@@ -84,6 +110,9 @@ class ClassificationMetrics:
     macro_f1: float
     top5_accuracy: float | None
     log_loss: float
+    brier: float
+    top_k: Mapping[int, float]
+    further: Mapping[str, float | None]
     roc_auc: float | None
     average_precision: float | None
     intervals: Mapping[str, Interval | None]
@@ -94,6 +123,11 @@ class ClassificationMetrics:
     calibration: Calibration | None = None
     abstaining: Coverage | None = None
     decided_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """The classes that none of the images is of: they have no figures, and are in no mean."""
+        return tuple(each.name for each in self.per_class if not each.support)
 
     @property
     def headline(self) -> Headline:
@@ -122,12 +156,16 @@ class ClassificationMetrics:
             "recall": self.recall,
             "macro_f1": self.macro_f1,
             "top5_accuracy": self.top5_accuracy,
+            "top_k": {str(k): share for k, share in self.top_k.items()},
+            **self.further,
             "log_loss": self.log_loss,
+            "brier": self.brier,
             "roc_auc": self.roc_auc,
             "average_precision": self.average_precision,
             "intervals": {name: _bounds(interval) for name, interval in self.intervals.items()},
             "classes": list(self.class_names),
             "per_class": {figures.name: figures.to_dict() for figures in self.per_class},
+            "undefined": list(self.undefined),
             "confusion_matrix": self.confusion_matrix.tolist(),
             "roc_curves": [curve.to_dict() for curve in self.roc_curves],
             "pr_curves": [curve.to_dict() for curve in self.pr_curves],
@@ -198,7 +236,9 @@ def classification_metrics(
     said = chances.argmax(axis=1) if answers is None else answers
     confusion = confusion_matrix(truth, said, labels=np.arange(len(class_names))).astype(np.int64)
     hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    average = {name: value[0] for name, value in _averages(hits[None], support[None], predicted[None], target).items()}
+    average = {name: value[0] for name, value in averages(hits[None], support[None], predicted[None], target).items()}
+    top_k = {k: _top_k_accuracy(truth, chances, k) for k in TOP_KS if k < len(class_names)}
+    losses = np.stack([log_losses(truth, chances), brier_scores(truth, chances)], axis=1)
     columns = [(truth == index, chances[:, index], name) for index, name in enumerate(class_names)]
     roc = [roc_curve(name, is_class, scores) for is_class, scores, name in columns]
     pr = [precision_recall_curve(name, is_class, scores) for is_class, scores, name in columns]
@@ -212,11 +252,14 @@ def classification_metrics(
         recall=_defined(average["recall"]),
         f1=_defined(average["f1"]),
         macro_f1=float(average["macro_f1"]),
-        top5_accuracy=_top_k_accuracy(truth, chances) if len(class_names) > TOP_K else None,
-        log_loss=log_loss(truth, chances),
+        top5_accuracy=top_k.get(TOP_K),
+        log_loss=float(losses[:, 0].mean()),
+        brier=float(losses[:, 1].mean()),
+        top_k=top_k,
+        further={name: _defined(average[name]) for name in FURTHER},
         roc_auc=_mean_area(_shown(roc, target)),
         average_precision=_mean_area(_shown(pr, target)),
-        intervals=_intervals(truth, chances, confusion, target, seed),
+        intervals=_intervals(truth, chances, confusion, losses, target, seed),
         per_class=_per_class(class_names, confusion, roc, pr),
         confusion_matrix=confusion,
         roc_curves=_shown(roc, target)[:MAX_CURVES],
@@ -236,22 +279,6 @@ def positive_index(class_names: tuple[str, ...], positive: str | None) -> int | 
             raise UsageError(f"A positive class ({positive!r}) is for two classes; the model has {len(class_names)}.")
         return None
     return 1 if positive is None else class_names.index(positive)
-
-
-def _averages(hits: Counts, support: Counts, predicted: Counts, target: int | None) -> dict[str, NDArray[np.float64]]:
-    """Figures over classes, each (resamples,), from counts (resamples, classes); NaN where undefined.
-
-    As in scikit-learn, a class that has images but was never predicted has a precision of 0.
-    """
-    present = support > 0
-    recall = _ratio(hits, support)
-    precision = np.where(present, np.nan_to_num(_ratio(hits, predicted)), np.nan)
-    f1 = np.where(present, _ratio(2 * hits, support + predicted), np.nan)
-    if target is None:
-        of_all = {"precision": _mean(precision), "recall": _mean(recall), "f1": _mean(f1)}
-    else:
-        of_all = {"precision": precision[:, target], "recall": recall[:, target], "f1": f1[:, target]}
-    return {"balanced_accuracy": _mean(recall), "macro_f1": _mean(f1), **of_all}
 
 
 def _per_class(
@@ -279,18 +306,24 @@ def _per_class(
 
 
 def _intervals(
-    truth: NDArray[np.int64], chances: NDArray[np.float64], confusion: Counts, target: int | None, seed: int
+    truth: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    confusion: Counts,
+    losses: NDArray[np.float64],
+    target: int | None,
+    seed: int,
 ) -> dict[str, Interval | None]:
     """Wilson's interval for shares of images, the bootstrap's for everything else."""
     hits, support = np.diag(confusion), confusion.sum(axis=1)
-    intervals = bootstrap_confusion(confusion, partial(_averages, target=target), seed=seed)
+    intervals = bootstrap_confusion(confusion, partial(averages, target=target), seed=seed)
     intervals["accuracy"] = wilson(int(hits.sum()), len(truth))
     if target is not None:
         intervals["recall"] = wilson(int(hits[target]), int(support[target]))
         intervals["precision"] = wilson(int(hits[target]), int(confusion[:, target].sum()))
     columns = [target] if target is not None else np.flatnonzero((support > 0) & (support < len(truth))).tolist()
     if columns and 0 < support[columns[0]] < len(truth):
-        intervals["roc_auc"] = bootstrap_auc(truth, chances, columns, seed=seed)
+        intervals |= bootstrap_areas(truth, chances, columns, seed=seed)
+    intervals |= dict(zip(("log_loss", "brier"), bootstrap_means(losses, seed=seed), strict=True))
     return intervals
 
 
@@ -300,23 +333,10 @@ def _shown(curves: list[Curve | None], target: int | None) -> tuple[Curve, ...]:
     return tuple(sorted((curve for curve in chosen if curve is not None), key=lambda curve: curve.area))
 
 
-def _top_k_accuracy(truth: NDArray[np.int64], chances: NDArray[np.float64]) -> float:
-    """How often the true class is among the TOP_K most probable; the first of equal ones goes first, as in argmax."""
-    order = np.argsort(-chances, axis=1, kind="stable")[:, :TOP_K]
+def _top_k_accuracy(truth: NDArray[np.int64], chances: NDArray[np.float64], k: int) -> float:
+    """How often the true class is among the k most probable; the first of equal ones goes first, as in argmax."""
+    order = np.argsort(-chances, axis=1, kind="stable")[:, :k]
     return float((order == truth[:, None]).any(axis=1).mean())
-
-
-def _ratio(numerator: Counts, denominator: Counts) -> NDArray[np.float64]:
-    quotient = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over classes of (resamples, classes), without the classes that have no figure."""
-    defined = np.isfinite(values)
-    means: NDArray[np.float64] = np.where(defined, values, 0.0).sum(axis=1) / np.maximum(defined.sum(axis=1), 1)
-    return means
 
 
 def _mean_area(curves: tuple[Curve, ...]) -> float | None:

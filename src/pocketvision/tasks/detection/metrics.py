@@ -74,6 +74,11 @@ class DetectionMetrics:
     decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def undefined(self) -> tuple[str, ...]:
+        """The classes that none of the images has: they have no average precision, and are in no mean."""
+        return tuple(each.name for each in self.per_class if not each.objects)
+
+    @property
     def headline(self) -> Headline:
         """The average precision."""
         return Headline(HEADLINE, self.figures[KEPT] or 0.0, self.intervals[KEPT])
@@ -91,6 +96,7 @@ class DetectionMetrics:
             **self.figures,
             "intervals": {name: _bounds(each) for name, each in self.intervals.items()},
             "per_class": {each.name: each.to_dict() for each in self.per_class},
+            "undefined": list(self.undefined),
             "errors": {kind: asdict(each) for kind, each in self.errors.items()},
             "scores": asdict(self.scores),
             **({DECIDED_BY: dict(self.decided_by)} if self.decided_by else {}),

@@ -79,6 +79,11 @@ class SegmentationMetrics:
     decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def undefined(self) -> tuple[str, ...]:
+        """`left_out`, as other tasks call it."""
+        return self.left_out
+
+    @property
     def headline(self) -> Headline:
         """The mean IoU."""
         return Headline(HEADLINE, self.figures[KEPT] or 0.0, self.intervals[KEPT])

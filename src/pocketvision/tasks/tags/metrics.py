@@ -15,6 +15,7 @@ from pocketvision.statistics import RESAMPLES, Headline, Interval, percentile_in
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.tags.decode import thresholds_of
+from pocketvision.tasks.tags.further import Further, further
 from pocketvision.tasks.tags.record import TagRecord, stacked
 
 HEADLINE = "mAP"
@@ -37,6 +38,7 @@ class TagFigures:
     said: int
     hits: int
     average_precision: float | None
+    roc_auc: float | None = None
 
     @property
     def precision(self) -> float | None:
@@ -56,15 +58,15 @@ class TagFigures:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the name."""
-        columns = ("threshold", "support", "said", "precision", "recall", "f1", "average_precision")
+        columns = ("threshold", "support", "said", "precision", "recall", "f1", "average_precision", "roc_auc")
         return {column: getattr(self, column) for column in columns}
 
 
 @dataclass(frozen=True, eq=False)
 class TagMetrics:
     """Shares in [0, 1]. f1_micro: over all decisions; f1_macro: mean over tags that have one. exact: images of which every tag is
-    right. interval: the mean average precision's. together, said_together: (tags, tags) in how many images two tags are, and are
-    said to be, the diagonal how many have one."""
+    right. interval: the mean average precision's. further: more figures, with intervals. together, said_together: (tags, tags) in
+    how many images two tags are, and are said to be, the diagonal how many have one."""
 
     images: int
     mean_average_precision: float
@@ -75,6 +77,12 @@ class TagMetrics:
     per_tag: tuple[TagFigures, ...]
     together: NDArray[np.int64]
     said_together: NDArray[np.int64]
+    further: Further
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """The tags that none of the images has: they have no average precision and no recall, and are in no mean of these."""
+        return tuple(each.name for each in self.per_tag if not each.support)
 
     @property
     def headline(self) -> Headline:
@@ -88,15 +96,17 @@ class TagMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
-        bounds = None if self.interval is None else [self.interval.low, self.interval.high]
+        intervals = {HEADLINE: self.interval, **self.further.intervals}
         return {
             "images": self.images,
             HEADLINE: self.mean_average_precision,
             "f1_micro": self.f1_micro,
             "f1_macro": self.f1_macro,
             "exact": self.exact,
-            "intervals": {HEADLINE: bounds},
+            **self.further.values,
+            "intervals": {name: None if each is None else [each.low, each.high] for name, each in intervals.items()},
             "per_tag": {each.name: each.to_dict() for each in self.per_tag},
+            "undefined": list(self.undefined),
             "together": self.together.tolist(),
             "said_together": self.said_together.tolist(),
         }
@@ -120,16 +130,19 @@ def measure(records: Sequence[TagRecord], task: TaskManifest, options: MeasureOp
     if not marks.any():
         raise PocketVisionError(f"None of the {len(marks)} images has any tag, so there is nothing to measure.")
     precisions = average_precisions(scores, marks, np.ones((1, len(marks)), np.int64))[0]
-    hits = (said & marks).sum(axis=0)
+    hits, more = (said & marks).sum(axis=0), further(scores, said, marks, options.seed)
     per_tag = tuple(
-        TagFigures(name, threshold, support, given, hit, None if np.isnan(precision) else precision)
-        for name, threshold, support, given, hit, precision in zip(
+        TagFigures(
+            name, threshold, support, given, hit, *(None if np.isnan(each) else each for each in (precision, area))
+        )
+        for name, threshold, support, given, hit, precision, area in zip(
             task.labels,
             thresholds_of(task).tolist(),
             marks.sum(axis=0).tolist(),
             said.sum(axis=0).tolist(),
             hits.tolist(),
             precisions.tolist(),
+            more.roc_aucs.tolist(),
             strict=True,
         )
     )
@@ -144,6 +157,7 @@ def measure(records: Sequence[TagRecord], task: TaskManifest, options: MeasureOp
         per_tag=per_tag,
         together=pairs(marks),
         said_together=pairs(said),
+        further=more,
     )
 
 

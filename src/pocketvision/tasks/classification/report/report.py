@@ -39,7 +39,25 @@ GROUPS_SHOWN = 40
 # The threshold that the page puts into words.
 _QUOTED_THRESHOLD = 0.8
 # The figures that have intervals, in the page's order.
-_INTERVALS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "macro_f1", "roc_auc")
+_INTERVALS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "macro_f1",
+    "macro_precision",
+    "weighted_f1",
+    "weighted_precision",
+    "roc_auc",
+    "average_precision",
+    "matthews",
+    "cohen_kappa",
+    "log_loss",
+    "brier",
+)
+# With more than two classes these stand already: the first three as F1, precision and recall.
+_SAID_ALREADY = ("macro_f1", "macro_precision", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -148,10 +166,9 @@ def _interval_rows(metrics: ClassificationMetrics) -> list[IntervalRow]:
     rows = [
         IntervalRow(name, value, metrics.intervals.get(name), "wilson" if name in shares else "bootstrap")
         for name in _INTERVALS
-        if (value := getattr(metrics, name)) is not None
+        if (value := metrics.further.get(name, getattr(metrics, name, None))) is not None
     ]
-    # With more than two classes the macro averages stand as f1 and recall already.
-    return [row for row in rows if metrics.positive is not None or row.name not in ("macro_f1", "balanced_accuracy")]
+    return [row for row in rows if metrics.positive is not None or row.name not in _SAID_ALREADY]
 
 
 def _groups(root: Path, classes: int, confused: tuple[Confusion, ...]) -> tuple[Group, ...]:
