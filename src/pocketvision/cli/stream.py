@@ -100,6 +100,9 @@ def stream(
     then: Then = None,
     of: Of = None,
     margin: Margin = 0.0,
+    map: Annotated[
+        bool, typer.Option("--map", help="Show where the answer is seen, of a bundle with a map (export --with-map).")
+    ] = False,
     out: Out = "none",
     smooth: Smooth = None,
     smooth_seconds: SmoothSeconds = 0.5,
@@ -168,6 +171,7 @@ def stream(
             then=once(then),
             of=listed(of),
             margin=margin,
+            map=map,
             out=out,
             backend=backend,
             device=device,

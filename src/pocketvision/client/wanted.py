@@ -16,7 +16,7 @@ class Wanted:
     models: several that answer about one picture, each NAME or NAME@VERSION. tasks: only these answer. min_score, most, masks,
     mask_form: how much of all answers; details: of single tasks, as in {"detection": {"min_score": 0.4}}. then: a second model
     that looks at each thing found; of: only at those of these classes; margin: with so much of a box's width and height more on
-    each side.
+    each side. map: whether answers in JSON have maps of where a class is seen.
     """
 
     models: Sequence[str] = ()
@@ -29,6 +29,7 @@ class Wanted:
     then: str | None = None
     of: Sequence[str] = ()
     margin: float | None = None
+    map: bool | None = None
 
     def to_json(self, top_k: int | None, model: str | None, version: str | None) -> dict[str, Any]:
         """The members of a message."""

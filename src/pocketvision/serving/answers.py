@@ -65,6 +65,17 @@ class ProblemDocument(BaseModel):
     error: str
 
 
+class TaskMap(BaseModel):
+    """Where an answer is seen."""
+
+    class_: str = Field(alias="class", description="What is shown, as in `cat 97%`.")
+    layer: str = Field(description="Of the network, whose map it is.")
+    box: tuple[float, float, float, float] = Field(
+        description="Left, top, right and bottom of the map in pixels of the upright image."
+    )
+    values: list[list[float]] = Field(description="Rows of numbers from 0 to 1, the hottest 1.")
+
+
 class ImagePrediction(BaseModel):
     """An image's answers by the tasks' names, or the problem that one image of several had. label, probability and top are those
     of the answer where it is a classification and the only one. problems: of tasks, by the names of the answers that are
@@ -77,6 +88,7 @@ class ImagePrediction(BaseModel):
     problems: dict[str, ProblemDocument] | None = None
     timings: ImageTimings | None = None
     problem: ProblemDocument | None = None
+    maps: dict[str, TaskMap] | None = Field(default=None, description="By task, where `map` was asked for.")
 
 
 class LiveStreamState(BaseModel):
@@ -129,6 +141,7 @@ class TaskState(BaseModel):
     page: str | None = None
     finds: bool
     in_pixels: bool
+    maps: bool = Field(description="Whether `map` can be asked for.")
 
 
 class ModelState(BaseModel):
@@ -200,6 +213,7 @@ def model_state(model: ServedModel) -> dict[str, Any]:
                 "page": page_address(task.kind),
                 "finds": task_named(task.kind).places is not None,
                 "in_pixels": task_named(task.kind).in_pixels,
+                "maps": name in model.maps,
                 **deciding(task),
             }
             for name, task in model.tasks.items()

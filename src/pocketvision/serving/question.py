@@ -54,6 +54,8 @@ def question_of(models: ServedModels, options: RequestOptions) -> Question:
         detail = _detail_of(options.detail, own)
         if detail.tasks != ():
             parts.append(Part(name, model, detail, {task: own[task] for task in wanted(model.tasks, detail)}))
+    if options.detail.map and not any(part.model.maps for part in parts):
+        raise refused(422, "no-map", no_map(", ".join(asked)))
     question = Question(tuple(parts), options.detail, options.then, options.look)
     if options.then is not None:
         _check_then(question, named(models, options.then))
@@ -62,10 +64,17 @@ def question_of(models: ServedModels, options: RequestOptions) -> Question:
 
 def checked_detail(model: ServedModel, detail: Detail) -> Detail:
     """What is wanted of an only model. Raises a 422 problem for tasks that it does not have."""
+    if detail.map and not model.maps:
+        raise refused(422, "no-map", no_map(model.name))
     try:
         return check_detail(model.tasks, detail)
     except UsageError as error:
         raise refused(422, "unknown-task", str(error)) from None
+
+
+def no_map(name: str) -> str:
+    """Why a model that is asked for a map gives none, and how to mend it."""
+    return f"The model {name} gives no map of where it looks. Add it to its bundle with `pocketvision export BUNDLE --with-map`."
 
 
 def named(models: ServedModels, text: str) -> ServedModel:

@@ -43,6 +43,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "default": DEFAULT.mask_form,
         "description": "How masks are told: as runs of pixels, or as a PNG in base64.",
     },
+    "map": {
+        "type": "boolean",
+        "default": DEFAULT.map,
+        "description": "Whether a prediction has `maps` of where its class is seen, of a model with a map (export --with-map).",
+    },
     "models": {
         "type": "string",
         "description": "Names of /models with commas between them, each NAME or NAME@VERSION: all of them answer about one "
@@ -129,6 +134,7 @@ def _detail(given: dict[str, Any]) -> Detail:
         most=whole_number(given, "most", DEFAULT.most, 1, MAX_MOST),
         masks=truth_value(given, "masks", DEFAULT.masks),
         mask_form=_mask_form(given),
+        map=truth_value(given, "map", DEFAULT.map),
     )
 
 

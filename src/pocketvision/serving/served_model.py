@@ -15,6 +15,7 @@ from PIL import Image
 from pocketvision.baseline import BRIGHTNESS, brightness_of_crop, confidence_features
 from pocketvision.bundle import MANIFEST, Bundle, read_bundle
 from pocketvision.errors import BundleError
+from pocketvision.explain.shipped_map import shipped_maps
 from pocketvision.preprocessing import DecodedImage, Placement, decode_image
 from pocketvision.runtime.backends import Backend, default_backend, file_size, only, open_backend
 from pocketvision.runtime.batches import Outputs
@@ -57,7 +58,8 @@ Source = bytes | NDArray[np.float32] | PartOfPicture | Cutouts
 class ServedPrediction:
     """An image's answers: of each picture that it was, mostly one. outputs: of the graph, by name, (inputs of the image, …).
     timing: see batching. errors: what kept a task from answering, by the tasks' names; seconds: what each took to make its answer
-    of the outputs. cropping: seconds of making inputs of a shared picture, None where the model decoded the image itself."""
+    of the outputs. cropping: seconds of making inputs of a shared picture, None where the model decoded the image itself.
+    placement: of the first input of the first picture."""
 
     each: list[Answers]
     outputs: Outputs
@@ -65,6 +67,7 @@ class ServedPrediction:
     errors: dict[str, Exception]
     seconds: dict[str, float]
     cropping: float | None = None
+    placement: Placement | None = None
 
     @property
     def answers(self) -> Answers:
@@ -159,6 +162,7 @@ class ServedModel:
         self.tasks = warm.bundle.tasks
         self.labels = warm.bundle.labels
         self.outputs = warm.backend.outputs
+        self.maps = shipped_maps(warm.bundle, settings.backend or default_backend(warm.bundle))
         self.bytes = file_size(warm.bundle, settings.backend)
         self.loaded = time.time()
         self._backend = warm.backend
@@ -212,8 +216,9 @@ class ServedModel:
                 self._drift.record(BRIGHTNESS, prepared.brightness)
         if self._tracing is not None:
             self._tracing.note_image(self.name, self.version, answer.timing)
+        place = prepared.placements[0][0]
         return ServedPrediction(
-            answered.each, answered.outputs, answer.timing, answered.errors, answered.seconds, prepared.cropping
+            answered.each, answered.outputs, answer.timing, answered.errors, answered.seconds, prepared.cropping, place
         )
 
     def reading(self, detail: Detail) -> Reading:

@@ -8,6 +8,7 @@ from pocketvision.serving.joint_answers import JointPrediction
 from pocketvision.serving.problems import problem_of
 from pocketvision.serving.question import Question
 from pocketvision.serving.served_model import ServedModel, ServedPrediction
+from pocketvision.serving.told_maps import told_maps
 from pocketvision.tasks.task import Detail
 from pocketvision.tasks.wire import prediction
 
@@ -20,7 +21,7 @@ def prediction_answer(
     return {
         "model": _name(model),
         "predictions": [
-            _predicted(outcome, detail, request_id)
+            {**_predicted(outcome, detail, request_id), **told_maps(model, outcome, detail)}
             if isinstance(outcome, ServedPrediction)
             else {"problem": problem_of(outcome).document(request_id)}
             for outcome in outcomes
@@ -46,7 +47,7 @@ def joint_answer(question: Question, outcomes: list[JointPrediction | Exception]
         "model": models[0],
         "models": models,
         "predictions": [
-            _joint(outcome, detail, request_id)
+            {**_joint(outcome, detail, request_id), **_joint_maps(question, outcome)}
             if isinstance(outcome, JointPrediction)
             else {"problem": problem_of(outcome).document(request_id)}
             for outcome in outcomes
@@ -88,6 +89,17 @@ def _joint(joint: JointPrediction, detail: Detail, request_id: str) -> dict[str,
     if joint.then is not None:
         timings["then"] = {**_timings(joint.then), "things": len(joint.then.each)}
     return {**prediction(joint.answers, detail), **_problems(joint.errors, request_id), "timings": timings}
+
+
+def _joint_maps(question: Question, joint: JointPrediction) -> dict[str, Any]:
+    """Of several models, by the names of the answers."""
+    found = {}
+    for part in question.parts:
+        own = joint.parts.get(part.name)
+        if own is not None:
+            maps = told_maps(part.model, own, part.detail).get("maps", {})
+            found.update({part.called[task]: each for task, each in maps.items() if task in part.called})
+    return {"maps": found} if question.detail.map else {}
 
 
 def _problems(errors: Mapping[str, Exception], request_id: str) -> dict[str, Any]:

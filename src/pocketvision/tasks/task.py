@@ -69,7 +69,8 @@ class Detail:
     ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, one of
     MASK_FORMS. unsure: whether tables tell which answers are unsure: where the bundle does (catalog.tell_unsure). tasks: whose
     answers are wanted, by name; None for all. by_task: of tasks that want another detail than this one; `of` finds it. looked:
-    whether tables have a column for what was said of each thing that was looked at again (second_look.py).
+    whether tables have a column for what was said of each thing that was looked at again (second_look.py). map: whether it is
+    told where a class is seen, of a bundle whose file says (explain/shipped_map.py).
     """
 
     top_k: int = 5
@@ -81,11 +82,12 @@ class Detail:
     tasks: tuple[str, ...] | None = None
     by_task: Mapping[str, "Detail"] = field(default_factory=dict, hash=False)
     looked: bool = False
+    map: bool = False
 
     def of(self, task: str) -> "Detail":
         """What is wanted of a task, by its name."""
         own = self.by_task.get(task)
-        return replace(own or self, by_task={}, tasks=None, unsure=self.unsure, looked=self.looked)
+        return replace(own or self, by_task={}, tasks=None, unsure=self.unsure, looked=self.looked, map=self.map)
 
     def wants(self, task: str) -> bool:
         """Whether a task's answer is wanted."""

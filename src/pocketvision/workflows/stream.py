@@ -14,6 +14,7 @@ import numpy as np
 from pocketvision.redaction import redacted_url
 from pocketvision.runtime.chained_predictor import Answering
 from pocketvision.streaming.answers import Answer, Streaming, streaming
+from pocketvision.streaming.frame_maps import FrameMaps, mapping
 from pocketvision.streaming.lines import StreamAnswer, open_lines, stream_line
 from pocketvision.streaming.outputs import Output, find_output
 from pocketvision.streaming.overlay import Overlay
@@ -59,6 +60,7 @@ def stream(
     of: Sequence[str] | None = None,
     margin: float = 0.0,
     switch: TaskSwitch | None = None,
+    map: bool = False,
     out: str | Path = "none",
     backend: str | None = None,
     device: str = "cpu",
@@ -76,7 +78,8 @@ def stream(
     answers. out: `FILE.mp4`, `window`, `http://HOST/live/NAME` of a server that takes live streams, or `none`. threads: of the
     network, None for every core. on_answer is called with every answer, on_note with what is to be said, in the calling thread;
     on_end with the summary, whatever ends the stream. Files are finished and kept all the same. tasks, details, then, of, margin:
-    see predict. switch: turns tasks off and on while the stream runs; a server's viewers do that too.
+    see predict. map: frames that are shown have a map of where the answer is seen over them (export --with-map). switch: turns
+    tasks off and on while the stream runs; a server's viewers do that too.
 
     Raises UsageError, BundleError, SourceError (it can not be opened or read any further) and MissingExtraError.
     """
@@ -86,6 +89,7 @@ def stream(
     find_output(outputs.out)
     detail = detail_of(top_k, tasks, details, looked=then is not None)
     predictor = load_chain(bundle, then, of, margin, backend=backend, device=device, threads=threads, detail=detail)
+    predictor = mapping(predictor) if map else predictor
     switched = (switch or TaskSwitch()).answering(predictor)
     if predictor.bundle.credit:
         on_note(predictor.bundle.credit)
@@ -171,7 +175,8 @@ def _showing(
             write_line(shown)
             if overlay is not None and answer.pixels is not None:
                 line = stream_line(shown).decode("utf-8").strip()
-                sink.write(drawn(overlay, answer.pixels, shown), clock, line)
+                pixels = predictor.laid(answer.pixels) if isinstance(predictor, FrameMaps) else answer.pixels
+                sink.write(drawn(overlay, pixels, shown), clock, line)
             if outputs.on_answer is not None:
                 outputs.on_answer(shown)
 

@@ -13,7 +13,7 @@ const TEXTS = {
     stop: "Stop the camera", answers: "Answers", save: "Save as CSV", model: "Model", choose: "Served model",
     top: "Classes to show", key: "Key", version: "Version", architecture: "Architecture", size: "Input", classes: "Classes",
     working: "Working …", done: "Done", nocamera: "The camera can not be used: ", lost: "The server can not be reached.",
-    switches: "What answers", all: "All of them", again: "Look again at each object", network: "network", decoding: "decoding",
+    switches: "What answers", map: "Show where it looks", all: "All of them", again: "Look again at each object", network: "network", decoding: "decoding",
     total: (value) => `Timings · ${ms(value)}`,
     files: "Choose images", measured: "Measured", timings: "Timings", locked: "This server wants a key.",
     counted: (labels) => `${labels} classes`, nopicture: (name) => `${name} is no picture.`,
@@ -25,7 +25,7 @@ const TEXTS = {
     stop: "카메라 멈춤", answers: "결과", save: "CSV로 저장", model: "모델", choose: "제공 중인 모델", top: "표시할 클래스 수",
     key: "키", version: "버전", architecture: "구조", size: "입력", classes: "클래스", working: "처리 중 …", done: "완료",
     nocamera: "카메라를 사용할 수 없습니다: ", lost: "서버에 연결할 수 없습니다.",
-    switches: "대답할 작업", all: "모두", again: "물체마다 다시 보기", network: "신경망", decoding: "디코딩",
+    switches: "대답할 작업", map: "보는 곳 표시", all: "모두", again: "물체마다 다시 보기", network: "신경망", decoding: "디코딩",
     total: (value) => `처리 시간 · ${ms(value)}`,
     files: "이미지 선택", measured: "측정값", timings: "처리 시간", locked: "이 서버는 키가 필요합니다.",
     counted: (labels) => `클래스 ${labels}개`, nopicture: (name) => `${name}: 그림 파일이 아닙니다.`,
@@ -97,7 +97,7 @@ function shape(tag, attributes, words) {
 }
 
 // Puts an answer's shapes onto a layer over what is seen, an image or a video. Both are scaled alike.
-function cover(layer, seen, { answers }) {
+function cover(layer, seen, { answers, maps }) {
   const [width, height] = [seen.videoWidth || seen.naturalWidth || seen.width, seen.videoHeight || seen.naturalHeight || seen.height];
   const size = LETTERS / Math.min(seen.clientWidth / width, seen.clientHeight / height);
   layer.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -105,10 +105,29 @@ function cover(layer, seen, { answers }) {
   const shapes = Object.entries(answers).flatMap(([task, answer]) =>
     moduleOf(answer).over?.(answer, { ...pageOf(task, answer), width, height, size }) ?? []);
   const isImage = ({ tagName }) => tagName === "image"; // masks lie below boxes and their names
-  layer.replaceChildren(...shapes.filter(isImage), ...shapes.filter((each) => !isImage(each)));
+  layer.replaceChildren(...Object.values(maps ?? {}).map(heat), ...shapes.filter(isImage), ...shapes.filter((each) => !isImage(each)));
 }
 
-const places = ({ answers }) => Object.values(answers).some((answer) => moduleOf(answer).over);
+// From what does not matter to what matters most, as explain/heat_map.py has them.
+const HEAT = [[20, 11, 52], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+
+// Where a class is seen: a small grid of numbers from 0 to 1, drawn as an image that the browser makes larger.
+function heat({ box: [left, top, right, bottom], values }) {
+  const canvas = element("canvas");
+  Object.assign(canvas, { width: values[0].length, height: values.length });
+  const pixels = new ImageData(canvas.width, canvas.height);
+  values.flat().forEach((value, place) => {
+    const low = Math.min(Math.floor(value * 4), 3);
+    const colour = HEAT[low].map((one, band) => one + (HEAT[low + 1][band] - one) * (value * 4 - low));
+    pixels.data.set([...colour, 166 * Math.sqrt(value)], 4 * place);
+  });
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return shape("image", {
+    x: left, y: top, width: right - left, height: bottom - top, preserveAspectRatio: "none", href: canvas.toDataURL(), class: "heat",
+  });
+}
+
+const places = ({ answers, maps }) => maps || Object.values(answers).some((answer) => moduleOf(answer).over);
 const moduleOf = ({ kind }) => modules[kind] ?? PLAIN;
 const pageOf = (task, { kind }) => ({
   element, percent, shape, translated: (tag, name, className) => translated(tag, `${kind}.${name}`, className),

@@ -26,6 +26,7 @@ function question() {
     top_k: Math.min(20, Math.max(1, Math.trunc(Number(at("top").value)) || 3)),
     ...(at("models").value === ALL ? { models: asked.map(({ name }) => name) } : model ? { model: model.name, version: model.version } : {}),
     ...(on.length && on.length < names.length ? { tasks: on } : {}),
+    ...(at("map").checked && !at("mapped").hidden ? { map: true } : {}),
     ...(at("then").value && on.some((name) => tasks[name].finds) ? { then: at("then").value } : {}),
   };
 }
@@ -54,6 +55,7 @@ function showSwitches() {
   const before = at("then").value;
   at("then").replaceChildren(new Option("–", ""), ...looking.map(({ name }) => new Option(name, name)));
   at("then").value = looking.some(({ name }) => name === before) ? before : "";
+  at("mapped").hidden = !Object.values(tasks).some((task) => task.maps);
   at("again").hidden = !looking.length || !Object.values(tasks).some((task) => task.finds);
 }
 
