@@ -47,6 +47,7 @@ ROOMS = (
     "explain",
     "compression",
     "combining",
+    "costs",
     "client",
     "serving",
     "streaming",
