@@ -48,6 +48,7 @@ ROOMS = (
     "compression",
     "combining",
     "costs",
+    "benchmarking",
     "client",
     "serving",
     "streaming",
@@ -79,12 +80,14 @@ TORCH_FREE = (
     "runtime",
     "data",
     "evaluation",
+    "benchmarking",
     "client",
     "serving",
     "streaming",
     "cli",
 )
 TORCH_FREE_VERBS = (
+    "benchmark",
     "benchmark_service",
     "changes",
     "check",

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketvision.workflows.benchmark import benchmark
     from pocketvision.workflows.changes import changes
     from pocketvision.workflows.check import check
     from pocketvision.workflows.convert import convert
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
+    "benchmark",
     "changes",
     "check",
     "convert",

@@ -9,6 +9,7 @@ import pytest
 import typer.main
 from click import Command
 
+from pocketvision.benchmarking.settings import BenchmarkSettings
 from pocketvision.cli.verbs import app
 from pocketvision.client.load_plan import LoadPlan
 from pocketvision.compression.budget import Budget
@@ -19,6 +20,7 @@ from pocketvision.serving.live import LiveSettings
 from pocketvision.serving.settings import ServerSettings
 from pocketvision.training.contrast.settings import ContrastSettings
 from pocketvision.training.recipe import Recipe
+from pocketvision.workflows.benchmark import benchmark
 from pocketvision.workflows.benchmark_service import benchmark_service
 from pocketvision.workflows.check import check
 from pocketvision.workflows.convert import convert
@@ -59,6 +61,7 @@ PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "soup": (soup,),
     "pretrain": (pretrain, ContrastSettings),
     "serve": (serve, ServerSettings, BatchSettings, LiveSettings),
+    "benchmark": (benchmark, BenchmarkSettings),
     "benchmark-service": (benchmark_service, LoadPlan),
 }
 # Units of the shell: gigabytes, mebibytes.

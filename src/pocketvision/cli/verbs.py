@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from pocketvision.cli import (
+    benchmark,
     benchmark_service,
     check,
     convert,
@@ -71,6 +72,7 @@ app.command(name="quantize")(quantize.quantize)
 app.command(name="verify")(verify.verify)
 app.command(name="serve")(serve.serve)
 app.command(name="new-key")(serve.new_key)
+app.command(name="benchmark")(benchmark.benchmark)
 app.command(name="benchmark-service")(benchmark_service.benchmark_service)
 app.add_typer(client, name="client")
 app.add_typer(explain, name="explain")
