@@ -105,7 +105,7 @@ def test_a_later_run_is_laid_beside_an_earlier_one(
     values["machine"] |= {"cpu": "Another CPU", "versions": values["machine"]["versions"] | {"onnxruntime": "0.1"}}
     before.write_text(json.dumps(values))
     with pytest.raises(
-        UsageError, match="another machine .* cpu was Another CPU and is .*; onnxruntime was 0.1 and is"
+        UsageError, match=r"another machine .* cpu was Another CPU and is .*; onnxruntime was 0\.1 and is"
     ):
         benchmark([folder], SHORT, against=before)
 
@@ -151,7 +151,7 @@ def test_wrong_contenders_are_refused(shared_bundle: Bundle, tmp_path: Path) -> 
         benchmark([shared_bundle.folder], SHORT, size=(64,))
     with pytest.raises(UsageError, match="Unknown model 'mobilenet_v9'"):
         benchmark(["mobilenet_v9"], SHORT)
-    with pytest.raises(UsageError, match="multipliers of the channels from 0.1 to 8"):
+    with pytest.raises(UsageError, match=r"multipliers of the channels from 0\.1 to 8"):
         benchmark(["mobilenet_v2"], SHORT, width=(0.0,))
     with pytest.raises(UsageError, match="vit_tiny_16 is no table of them"):
         benchmark(["vit_tiny_16"], SHORT, width=(0.5,))
@@ -169,7 +169,7 @@ def test_wrong_files_are_refused_before_measuring(shared_bundle: Bundle, tmp_pat
         file = tmp_path / "earlier.json"
         if content is not None:
             file.write_text(content)
-        with pytest.raises(UsageError, match="is no benchmark|is of format 99"):
+        with pytest.raises(UsageError, match=r"is no benchmark|is of format 99"):
             benchmark([shared_bundle.folder], endless, against=file)
     with pytest.raises(UsageError, match=r"ends in \.png or \.svg"):
         benchmark([shared_bundle.folder], endless, plot=tmp_path / "speed.jpg")

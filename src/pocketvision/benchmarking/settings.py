@@ -9,8 +9,8 @@ from pocketvision.runtime.backends import BACKENDS, usable_cores
 @dataclass(frozen=True)
 class BenchmarkSettings:
     """backends: by name; none takes those that are installed and have a file, but for torch-compiled, whose compiling takes
-    longer than everything else. batches: images at once. threads: cores of a network; none takes every core. seconds: of each figure,
-    in ROUNDS turns. cold: whether a new process is started for the first answer and the memory of each."""
+    longer than everything else. batches: images at once. threads: cores of a network; none takes every core. seconds: of each
+    figure, in ROUNDS turns. cold: whether a new process is started for the first answer and the memory of each."""
 
     backends: tuple[str, ...] = ()
     batches: tuple[int, ...] = (1, 4, 8, 32)
