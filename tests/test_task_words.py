@@ -42,8 +42,9 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
     (
         "the option that names a table's column, and its default",
         "label_column label",
-        "cli/check.py cli/convert.py cli/evaluate.py cli/threshold.py cli/train.py data/sources/catalog.py "
-        "data/sources/several_tasks.py evaluation/images.py workflows/changes.py workflows/check.py workflows/convert.py "
+        "cli/check.py cli/compare.py cli/convert.py cli/evaluate.py cli/threshold.py cli/train.py data/sources/catalog.py "
+        "data/sources/several_tasks.py evaluation/images.py workflows/changes.py workflows/check.py workflows/compare.py "
+        "workflows/convert.py "
         "workflows/evaluate.py workflows/threshold.py workflows/train.py",
     ),
     (
@@ -59,6 +60,7 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "data/box_writers/labelme.py data/box_writers/voc.py data/box_writers/writer.py data/boxes/box_columns.py "
         "data/sources/box_table.py data/sources/cvat.py data/sources/label_studio.py data/sources/labelme.py",
     ),
+    ("what a server tells of each kind, as its records want it", "probabilities label top_k", "client/answering.py"),
     ("what the mean of an ensemble may be of", "probabilities", "cli/ensemble.py models/heads/mean.py"),
     ("the role of a class's output, whose score is explained", "probabilities", "explain/choice.py"),
     ("the name of a tool", "is_label_studio", "data/sources/label_studio.py"),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pocketvision.workflows.benchmark import benchmark
     from pocketvision.workflows.changes import changes
     from pocketvision.workflows.check import check
+    from pocketvision.workflows.compare import compare
     from pocketvision.workflows.convert import convert
     from pocketvision.workflows.demo import demo
     from pocketvision.workflows.evaluate import evaluate
@@ -29,6 +30,7 @@ __all__ = [
     "benchmark",
     "changes",
     "check",
+    "compare",
     "convert",
     "demo",
     "evaluate",

@@ -72,6 +72,16 @@ def paired_drop(lost: int, gained: int, images: int) -> Interval:
     return Interval(100 * max(-1.0, difference - Z * spread), 100 * min(1.0, difference + Z * spread))
 
 
+def mcnemar(only_one: int, only_other: int) -> float:
+    """The p-value of McNemar's exact test (1947) that two models are as good: of the images that one alone gets right, `only_one`
+    are the first's and `only_other` the second's; two-sided, by the binomial distribution."""
+    pairs = only_one + only_other
+    logarithms = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, pairs + 1)))])  # of the factorials
+    fewer = np.arange(min(only_one, only_other) + 1)
+    terms = logarithms[pairs] - logarithms[fewer] - logarithms[pairs - fewer] - pairs * np.log(2)
+    return float(min(1.0, 2 * np.exp(terms).sum()))
+
+
 def percentile_interval(figures: NDArray[np.float64]) -> Interval | None:
     """The middle 95 % of a figure over resamples (resamples,); NaN marks a resample in which it is undefined.
 

@@ -23,6 +23,7 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.workflows.benchmark import benchmark
 from pocketvision.workflows.benchmark_service import benchmark_service
 from pocketvision.workflows.check import check
+from pocketvision.workflows.compare import compare
 from pocketvision.workflows.convert import convert
 from pocketvision.workflows.demo import demo
 from pocketvision.workflows.ensemble import ensemble
@@ -44,6 +45,7 @@ from pocketvision.workflows.verify import verify
 # What a verb of the shell is in Python: a function and the settings that it is given.
 PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "check": (check,),
+    "compare": (compare,),
     "convert": (convert,),
     "train": (train, Recipe),
     "demo": (demo,),

@@ -11,6 +11,7 @@ from pocketvision.cli import (
     benchmark,
     benchmark_service,
     check,
+    compare,
     convert,
     demo,
     ensemble,
@@ -59,6 +60,7 @@ app.command(name="convert")(convert.convert)
 app.command(name="train")(train.train)
 app.command(name="pretrain")(pretrain.pretrain)
 app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="compare")(compare.compare)
 app.command(name="threshold")(threshold.threshold)
 app.command(name="predict")(predict.predict)
 app.command(name="stream")(stream.stream)

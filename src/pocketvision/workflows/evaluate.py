@@ -20,10 +20,11 @@ from pocketvision.evaluation.report.write import write_report
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent, silent
-from pocketvision.runtime.predictor import BATCH, Predictor
-from pocketvision.tasks.comparing import MEASURED, check_options
+from pocketvision.runtime.predictor import BATCH
+from pocketvision.tasks.comparing import check_options
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.task import ViewOptions
+from pocketvision.workflows.answering import open_answering
 from pocketvision.workflows.pretrained import open_bundle
 
 
@@ -62,7 +63,8 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     on_event: OnEvent = silent,
 ) -> Evaluation:
-    """Measure `bundle` (a folder, a run's folder, or a pre-trained network's name) on the labelled images of `data`.
+    """Measure `bundle` (a folder, a run's folder, a pre-trained network's name, or a running server's address) on the labelled
+    images of `data`.
 
     data: an image folder, a CSV or Parquet table with these columns, or a data set that gives (picture, truth). Classes are
     matched to the bundle's by name: one that `data` lacks has no figures and shifts no other. For a network with ImageNet's
@@ -89,8 +91,7 @@ def evaluate(
     """
     _refuse_early(bundle, None if out is None else lang, baseline, keep)
     views = ViewOptions(tile, None if scales is None else tuple(scales))
-    opened = open_bundle(bundle)
-    predictor = Predictor(opened, backend=backend, threads=threads, device=device, detail=MEASURED, views=views)
+    predictor = open_answering(bundle, backend=backend, threads=threads, device=device, views=views)
     if predictor.bundle.credit:
         on_event(Note(predictor.bundle.credit))
     positive = predictor.bundle.positive if positive is None else positive
@@ -125,11 +126,10 @@ def evaluate(
     )
     if out is not None:
         _write_report(Path(out), _record(predictor.bundle, source, evaluation), evaluation, lang)
-    kept = predictor.bundle if keep else opened
     if baseline:
-        _write_baseline(kept, evaluation, split)
+        _write_baseline(predictor.bundle if keep else open_bundle(bundle), evaluation, split)
     elif keep:
-        rewrite_bundle(kept, kept.manifest)
+        rewrite_bundle(predictor.bundle, predictor.bundle.manifest)
     return evaluation
 
 

@@ -1,0 +1,36 @@
+"""What answers about images: a bundle, a pre-trained network's name or a running server, for all that measures answers."""
+
+import os
+from pathlib import Path
+
+from pocketvision.errors import UsageError
+from pocketvision.runtime.chained_predictor import Answering
+from pocketvision.runtime.predictor import Predictor
+from pocketvision.tasks.comparing import MEASURED
+from pocketvision.tasks.task import Detail, ViewOptions
+from pocketvision.workflows.pretrained import open_bundle
+
+
+def open_answering(
+    model: str | Path,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    detail: Detail = MEASURED,
+    views: ViewOptions = ViewOptions(),  # noqa: B008 (frozen)
+) -> Answering:
+    """A Predictor, or of an address (http://HOST:PORT) what asks that server. Raises as both do; UsageError for views or a
+    backend of a server, which looks at pictures as it was started."""
+    from pocketvision.client.answering import ServedPredictor, is_server
+    from pocketvision.workflows.client import KEY_VARIABLE
+
+    if not is_server(model):
+        return Predictor(
+            open_bundle(model), backend=backend, threads=threads, device=device, detail=detail, views=views
+        )
+    if views or backend is not None:
+        raise UsageError(
+            f"{model} is a server: it looks at pictures as it was started. Leave backend, tile and scales out."
+        )
+    return ServedPredictor(str(model), detail=detail, key=os.environ.get(KEY_VARIABLE))

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from scipy.stats import binomtest
+
+from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.cli.verbs import run_verb
+from pocketvision.errors import UsageError
+from pocketvision.statistics import mcnemar
+from pocketvision.workflows.compare import compare
+
+COLOURS = {"red": (220, 60, 40), "green": (60, 200, 50), "파랑": (50, 40, 220)}
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """Ten pictures of each class; of green two look red. Grey, with alpha, and smaller than the input some of them."""
+    for name, colour in COLOURS.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            shown = COLOURS["red"] if name == "green" and number < 2 else colour
+            Image.new("RGB", (6 if number == 3 else 24, 20 + number), shown).save(
+                tmp_path / "data" / name / f"{number}.png"
+            )
+    Image.new("RGBA", (20, 20), (*COLOURS["red"], 255)).save(tmp_path / "data" / "red" / "4.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def blind_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """Another one that takes every blue for red: the channels of its mean and deviation are chosen so."""
+    pixels = replace(tiny_bundle.preprocessing, mean=(0.5, 0.5, 5.0))
+    return rewrite_bundle(tiny_bundle, replace(tiny_bundle.manifest, preprocessing=pixels), folder=tmp_path / "blind")
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0), (1, 5), (10, 12), (40, 90), (3, 0)])
+def test_the_test_of_mcnemar_is_the_binomial_one(one: int, other: int) -> None:
+    expected = binomtest(one, one + other).pvalue if one + other else 1.0
+    assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(expected)
+
+
+def test_the_better_model_wins_and_the_pictures_are_shown(
+    tiny_bundle: Bundle, blind_bundle: Bundle, colours: Path, tmp_path: Path
+) -> None:
+    found = compare(blind_bundle.folder, tiny_bundle.folder, colours, out=tmp_path / "out")
+    duel = found.first
+    pairs = duel.pairs
+    assert pairs is not None and (pairs.both, pairs.only_a, pairs.only_b, pairs.neither) == (18, 0, 10, 2)
+    assert duel.winner == "B" and duel.significant and duel.gain == pytest.approx(100 * 10 / 30)
+    assert duel.interval is not None and duel.interval.low > 0
+    assert duel.better_on == {"A": 0, "B": 10} and {each.better for each in duel.differences} == {"B"}
+    assert all(each.path.startswith("파랑/") and each.b == "" for each in duel.differences)
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert (
+        page.count("<img src=") == 10 and "B is better" in page and "http" not in page.replace("http://www.w3.org", "")
+    )
+    told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    assert told["tasks"]["classification"]["mcnemar"]["p"] == mcnemar(0, 10)
+    assert told == json.loads(json.dumps(found.to_dict()))
+
+
+def test_no_difference_is_not_called_one(tiny_bundle: Bundle, colours: Path, tmp_path: Path) -> None:
+    other = rewrite_bundle(tiny_bundle, tiny_bundle.manifest, folder=tmp_path / "same")
+    found = compare(tiny_bundle.folder, other.folder, colours).first
+    assert found.winner is None and not found.significant and found.differences == ()
+    assert found.verdict.startswith("No difference is shown: accuracy 93.3% of A and 93.3% of B, B − A +0.00 points")
+
+
+def test_the_exit_code_says_whether_the_second_is_worse(
+    tiny_bundle: Bundle, blind_bundle: Bundle, colours: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = [str(tiny_bundle.folder), str(blind_bundle.folder), str(colours)]
+    assert run_verb(["compare", *pair]) == 0
+    assert "A is better" in capsys.readouterr().out
+    assert run_verb(["compare", *pair, "--require", "not-worse"]) == 1
+    capsys.readouterr()
+    assert run_verb(["compare", pair[1], pair[0], pair[2], "--require", "better", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["classification"]["winner"] == "B"
+    with pytest.raises(UsageError, match="Did you mean better"):
+        run_verb(["compare", *pair, "--require", "beter"])
+
+
+def test_models_that_can_not_be_compared_are_refused(tiny_bundle: Bundle, colours: Path, tmp_path: Path) -> None:
+    task = replace(tiny_bundle.task, labels=("red", "green", "blue"))
+    other = replace(tiny_bundle.manifest, tasks={"classification": task})
+    rewrite_bundle(tiny_bundle, other, folder=tmp_path / "other")
+    with pytest.raises(UsageError, match="two different"):
+        compare(tiny_bundle.folder, tiny_bundle.folder, colours)
+    with pytest.raises(UsageError, match="파랑"):
+        compare(tmp_path / "other", tiny_bundle.folder, colours)
