@@ -33,6 +33,14 @@ def grad_cam_plus_plus(watched: Watched, image: Tensor, choice: Choice, layer: s
     return _summed(level, (share * slope.clamp(min=0)).sum(dim=(1, 2)))
 
 
+def hires_cam(watched: Watched, image: Tensor, choice: Choice, layer: str) -> Heat:
+    """(h, w): each place's activations times the score's gradient there, not its mean: of an answer that comes from one place,
+    such as an object, it shows that place (Draelos & Carin, 2020, https://arxiv.org/abs/2011.08891). Raises UsageError as grad_cam
+    does."""
+    level, slope = watched.gradient(image, choice, layer)
+    return np.asarray((level * slope).sum(dim=0), np.float32)
+
+
 def integrated_gradients(watched: Watched, image: Tensor, choice: Choice, steps: int = STEPS) -> Heat:
     """(H, W): the score's gradient along the straight way from an input of zeros (the mean colour) to the image, times the way,
     summed over colours (Sundararajan et al., 2017, equation 1, https://arxiv.org/abs/1703.01365). Its sum is nearly the

@@ -11,6 +11,7 @@ from pocketvision.explain.heat_map import Heat, HeatMap
 from pocketvision.explain.perturbed_maps import CHANNELS, WINDOWS, occlusion, score_cam
 from pocketvision.explain.shipped_map import require_maps, shipped_maps
 from pocketvision.explain.subject import Inputs, Subject
+from pocketvision.tasks.catalog import task_named
 
 AUTO = "auto"
 
@@ -74,6 +75,15 @@ def _grad_cam_plus_plus(subject: Subject, image: Inputs, choice: Choice, options
     return grad_cam_plus_plus(subject.watched, torch.from_numpy(image), choice, layer), layer
 
 
+def _hires_cam(subject: Subject, image: Inputs, choice: Choice, options: MapOptions) -> tuple[Heat, str]:
+    import torch
+
+    from pocketvision.explain.gradient_maps import hires_cam
+
+    layer = options.layer or subject.watched.default_layer(choice.task)
+    return hires_cam(subject.watched, torch.from_numpy(image), choice, layer), layer
+
+
 def _integrated_gradients(subject: Subject, image: Inputs, choice: Choice, options: MapOptions) -> tuple[Heat, str]:
     import torch
 
@@ -103,6 +113,7 @@ METHODS: dict[str, Method] = {
     "map": Method(_shipped, False, "Grad-CAM as the shipped file gives it (export --with-map)"),
     "grad-cam": Method(_grad_cam, True, "Grad-CAM at a layer"),
     "grad-cam++": Method(_grad_cam_plus_plus, True, "Grad-CAM++ at a layer"),
+    "hires-cam": Method(_hires_cam, True, "HiResCAM at a layer: for objects"),
     "integrated-gradients": Method(_integrated_gradients, True, "integrated gradients, pixel by pixel", absolute=True),
     "attention-rollout": Method(_attention_rollout, True, "a transformer's attention, for all classes"),
     "occlusion": Method(_occlusion, False, "what happens when a square is covered"),
@@ -110,20 +121,23 @@ METHODS: dict[str, Method] = {
 }
 """By name."""
 
-LAYERED = ("grad-cam", "grad-cam++", "score-cam")
+LAYERED = ("grad-cam", "grad-cam++", "hires-cam", "score-cam")
 """Those whose layer can be named."""
 
 
 def method_named(name: str, subject: Subject) -> str:
-    """The name, of `auto` the cheapest that this bundle has: its own map, Grad-CAM where it holds weights and torch is here, else
-    occlusion. Raises UsageError with near matches for an unknown one."""
+    """The name, of `auto` the cheapest that this bundle has: its own map, where it holds weights and torch is here Grad-CAM, or
+    HiResCAM of what finds things, else occlusion. Raises UsageError with near matches for an unknown one."""
     if name != AUTO:
         if name not in METHODS:
             raise unknown_name("way to explain", name, (AUTO, *METHODS))
         return name
     if set(shipped_maps(subject.bundle, subject.backend_name)) >= set(subject.bundle.tasks):
         return "map"
-    return "grad-cam" if subject.can_differentiate else "occlusion"
+    if not subject.can_differentiate:
+        return "occlusion"
+    finds = any(task_named(task.kind).places is not None for task in subject.bundle.tasks.values())
+    return "hires-cam" if finds else "grad-cam"
 
 
 def mapped(name: str, subject: Subject, image: Inputs, choice: Choice, options: MapOptions) -> HeatMap:

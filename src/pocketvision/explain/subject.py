@@ -1,6 +1,6 @@
 """What is explained from: a bundle's file at work, and its network in PyTorch where a method needs that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.bundle import Bundle
+from pocketvision.errors import UsageError
 from pocketvision.explain.choice import Choice, chance_of, choices_in, score_of
 from pocketvision.explain.inner_values import FILE, InnerValues, model_bytes, randomised
 from pocketvision.preprocessing import Placement
@@ -21,6 +22,7 @@ from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.task import Detail
 
 if TYPE_CHECKING:
+    from pocketvision.explain.layer_statistics import LayerStatistics
     from pocketvision.explain.watched import Watched
 
 Inputs = NDArray[np.float32]
@@ -89,11 +91,52 @@ class Subject:
             raise MissingExtraError("This way to explain", "train") from None
         return Watched.of(self.bundle, random=self.random)
 
+    def layer_statistics(self, images: "Sequence[NDArray[np.float32]]") -> "list[LayerStatistics]":
+        """See layer_statistics.py; images: preprocessed, (3, H, W) each."""
+        watched = self.watched
+        from pocketvision.explain.layer_statistics import layer_statistics
+
+        batches = [np.stack(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return layer_statistics(watched, batches)
+
+    def sheets(self, image: Inputs, layers: tuple[str, ...] | None) -> "list[tuple[str, str, NDArray[np.uint8]]]":
+        """Of each layer (None: the stem and every stage) what it sees in one image, then the first layer's filters: a title, what
+        is shown, and the picture."""
+        watched = self.watched
+        from pocketvision.explain.feature_maps import feature_maps, first_filters, sheet
+
+        names = (
+            ("stem", *(f"stage{place}" for place in range(len(watched.network.stages)))) if layers is None else layers
+        )
+        found = []
+        for name, level in feature_maps(watched, image, names).items():
+            picture, kept = sheet(level)
+            said = (
+                f"{len(kept)} of {len(level)} channels of {level.shape[1]} x {level.shape[2]}, those that vary most: "
+            )
+            found.append((name, said + ", ".join(map(str, kept)), picture))
+        try:
+            found.append(("filters", "The first layer's filters; grey is 0", first_filters(watched)))
+        except UsageError as error:
+            if layers is None and not found:
+                raise error from None
+        return found
+
     @cached_property
     def inner(self) -> InnerValues:
         """What stands within model.onnx. Raises BundleError for a bundle without."""
         model = model_bytes(self.bundle)
         return InnerValues(randomised(model) if self.random else model, str(self.bundle.folder / FILE))
+
+    def deepest_map(self, images: Inputs) -> str:
+        """The name of the deepest map within model.onnx; looked for once."""
+        if self._deepest.get("name") is None:
+            self._deepest["name"] = self.inner.deepest_map(images)
+        return self._deepest["name"]
+
+    @cached_property
+    def _deepest(self) -> dict[str, str]:
+        return {}
 
     def with_random_weights(self) -> "Subject":
         """The same network as if it had learned nothing. Raises BundleError for a bundle without model.onnx."""

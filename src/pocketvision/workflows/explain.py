@@ -3,17 +3,26 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pocketvision.atomic_files import write_text
 from pocketvision.data.find_images import find_images
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.explain.explained import Asked, Explainer, Explanation, explained
-from pocketvision.explain.methods import AUTO, METHODS, MapOptions, method_named
+from pocketvision.explain.layer_page import feature_page, layer_page
+from pocketvision.explain.methods import AUTO, MapOptions, method_named
 from pocketvision.explain.page import explanation_page
 from pocketvision.explain.picture_folder import PictureFolder
 from pocketvision.explain.shipped_map import left_out_of, shipped_maps
 from pocketvision.explain.subject import Subject
+from pocketvision.preprocessing import Placement
 from pocketvision.workflows.pretrained import open_bundle
+
+if TYPE_CHECKING:
+    from pocketvision.explain.layer_statistics import LayerStatistics
 
 PAGE = "index.html"
 
@@ -58,7 +67,7 @@ def explain_maps(
         checks,
     )
     folder = PictureFolder(Path(out), "--out")
-    sources = [Path(str(each)) for each, _ in zip(find_images(images), range(limit), strict=False)]
+    sources = sources_of(images, limit)
     found = explained(Explainer(subject, asked, folder), sources, asked, on_done)
     page = folder.folder / PAGE
     maps = shipped_maps(subject.bundle, subject.backend_name) if asked.method == "map" else {}
@@ -66,4 +75,42 @@ def explain_maps(
     return replace(found, page=page)
 
 
-__all__ = ["METHODS", "explain_maps"]
+def explain_layers(
+    bundle: str | Path, images: Iterable[str | Path] = (), *, out: str | Path | None = None, limit: int = 64
+) -> "list[LayerStatistics]":
+    """What a bundle's layers hold, and put out for `images` (at most `limit`): mean, spread, range, zeros, dead channels,
+    histograms; as a page in the new folder `out`, if there is one. Raises UsageError for a bundle without weights,
+    MissingExtraError without torch."""
+    subject = Subject.of(open_bundle(bundle))
+    inputs = [_input(subject, source)[0] for source in sources_of(images, limit)]
+    folder = None if out is None else PictureFolder(Path(out), "--out")
+    found = subject.layer_statistics(inputs)
+    if folder is not None:
+        write_text(folder.folder / PAGE, layer_page(found, subject.bundle.folder.name, len(inputs)))
+    return found
+
+
+def explain_features(
+    bundle: str | Path, image: str | Path, *, out: str | Path, layers: Sequence[str] | None = None
+) -> Path:
+    """Sheets of what layers see in an image, channel by channel, and of the first layer's filters, with a page, in the new folder
+    `out`; the page's path. layers: by name; None takes every stage. Raises UsageError for a layer that is not there, ImageError
+    for an image that can not be read."""
+    subject = Subject.of(open_bundle(bundle))
+    inputs, _ = _input(subject, Path(image))
+    folder = PictureFolder(Path(out), "--out")
+    files = []
+    for title, said, picture in subject.sheets(inputs[None], None if layers is None else tuple(layers)):
+        files.append((title, said, folder.save(title.replace(" ", "-"), picture)))
+    write_text(folder.folder / PAGE, feature_page(files, f"{subject.bundle.folder.name}: {image}"))
+    return folder.folder / PAGE
+
+
+def sources_of(images: Iterable[str | Path], limit: int) -> list[Path]:
+    """At most so many of the images that are meant; none where none are named."""
+    wanted = list(images)
+    return [Path(str(each)) for each, _ in zip(find_images(wanted), range(limit), strict=False)] if wanted else []
+
+
+def _input(subject: Subject, source: Path) -> tuple[NDArray[np.float32], Placement]:
+    return subject.bundle.preprocessing.place(source)

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pocketvision.cli.explain import maps
+from pocketvision.cli.explain import embedding, errors, features, layers, maps, neighbours
 
 MAPS = "maps"
 
@@ -28,3 +28,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command(name=MAPS)(maps.maps)
+app.command(name="layers")(layers.layers)
+app.command(name="features")(features.features)
+app.command(name="neighbours")(neighbours.neighbours)
+app.command(name="embedding")(embedding.embedding)
+app.command(name="errors")(errors.errors)

@@ -21,7 +21,7 @@ def maps(
     method: Annotated[
         str,
         typer.Option(
-            help="map, grad-cam, grad-cam++, integrated-gradients, attention-rollout, occlusion, score-cam, or auto."
+            help="map, grad-cam, grad-cam++, hires-cam, integrated-gradients, attention-rollout, occlusion, score-cam, or auto."
         ),
     ] = "auto",
     layer: Annotated[
