@@ -35,8 +35,8 @@ def grad_cam_plus_plus(watched: Watched, image: Tensor, choice: Choice, layer: s
 
 def hires_cam(watched: Watched, image: Tensor, choice: Choice, layer: str) -> Heat:
     """(h, w): each place's activations times the score's gradient there, not its mean: of an answer that comes from one place,
-    such as an object, it shows that place (Draelos & Carin, 2020, https://arxiv.org/abs/2011.08891). Raises UsageError as grad_cam
-    does."""
+    such as an object, it shows that place (Draelos & Carin, 2020, https://arxiv.org/abs/2011.08891). Raises
+    UsageError as grad_cam does."""
     level, slope = watched.gradient(image, choice, layer)
     return np.asarray((level * slope).sum(dim=0), np.float32)
 
