@@ -139,10 +139,10 @@ def train(run: str, options: dict[str, Any], resume: bool, place: SynchronizedSt
 
     import pocketvision
     from pocketvision.atomic_files import write_text
-    from pocketvision.evaluation.report.write import history_text
     from pocketvision.progress import Counted, EpochEnded, EpochRecord, Event, StepProgress
     from pocketvision.training.checkpoint import PhaseCheckpoints
     from pocketvision.training.engine import State
+    from pocketvision.training.history import history_text
     from pocketvision.training.run_folder import RunFolder
     from pocketvision.workflows import training_run
 

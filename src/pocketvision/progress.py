@@ -15,7 +15,7 @@ class EpochRecord:
     its share of what was right. tasks: TASK.loss and TASK.FIGURE of validation, for each, such as detection.AP50; of several also
     TASK.weight, and ONE+OTHER.cosine of their gradients. Empty where classification is alone.
     waiting: the share of the training pass that was spent waiting for batches, in [0, 1]. peak_memory: the most that the process
-    held in the epoch, in MB; 0 where that is not known.
+    held in the epoch, in MB; 0 where that is not known. gpu_memory: the most of a GPU's memory, in MB; 0 without one.
     """
 
     stage: int
@@ -30,6 +30,7 @@ class EpochRecord:
     tasks: Mapping[str, float] = field(default_factory=dict)
     waiting: float = 0.0
     peak_memory: float = 0.0
+    gpu_memory: float = 0.0
 
     @property
     def losses(self) -> dict[str, float]:

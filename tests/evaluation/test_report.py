@@ -23,13 +23,14 @@ from pocketvision.evaluation.evaluation import Evaluation, Unreadable
 from pocketvision.evaluation.overlap import Overlap, Role
 from pocketvision.evaluation.report import render
 from pocketvision.evaluation.report.plots import pace_charts
-from pocketvision.evaluation.report.record import HISTORY_COLUMNS, AuditFinding, AuditSummary, RunRecord
+from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, RunRecord
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.tasks.classification.report.report import PICTURES_IN_A_GROUP, PICTURES_SHOWN
 from pocketvision.tasks.classification.truth import class_truth
 from pocketvision.tasks.reporting.charts import Look
 from pocketvision.tasks.reporting.thumbnails import SIDE, thumbnail
+from pocketvision.training.history import HISTORY_COLUMNS
 
 MakeEvaluation = Callable[..., Evaluation]
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 from pocketvision.data.fingerprints import content_hash
 from pocketvision.data.samples import Samples
-from pocketvision.evaluation.report.write import history_text
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.progress import EpochRecord
@@ -24,6 +23,7 @@ from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.tasks.ragged import Ragged
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.engine import State
+from pocketvision.training.history import history_text
 from pocketvision.training.inputs import CachedInputs, ImageViews, Placements, PlainInputs
 from pocketvision.training.learned_tasks import fitted, head_specs, manifests, objective_of, step_size
 from pocketvision.training.phase_models import WHOLE

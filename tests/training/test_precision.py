@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pocketvision.errors import UsageError
-from pocketvision.training.precision import PRECISIONS, resolve_precision
+from pocketvision.training.precision import PRECISIONS, multiplied_as, resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,17 @@ def test_a_name_stands_for_itself(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"precision.*float16.*bfloat16"):
-        resolve_precision("float16")
+    with pytest.raises(UsageError, match=r"precision.*fp16.*bfloat16"):
+        resolve_precision("fp16")
+
+
+def test_onednn_multiplies_in_bfloat16_within_the_block_alone() -> None:
+    modes = (torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul)
+    before = [each.fp32_precision for each in modes]
+    with pytest.raises(KeyError), multiplied_as("onednn_bfloat16"):
+        assert [each.fp32_precision for each in modes] == ["bf16", "bf16"]
+        with multiplied_as("float32"):
+            assert [each.fp32_precision for each in modes] == ["ieee", "ieee"]
+        assert [each.fp32_precision for each in modes] == ["bf16", "bf16"]
+        raise KeyError
+    assert [each.fp32_precision for each in modes] == before

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pocketvision.cli.time_left import TimeLeft
     from pocketvision.evaluation.evaluation import Evaluation
-    from pocketvision.progress import Event
+    from pocketvision.progress import EpochRecord, Event
     from pocketvision.tasks.rows import Row
 
 
@@ -195,7 +195,7 @@ class TrainingDisplay:
         )
         line = (
             f"Stage {record.stage}, epoch {record.epoch:>2}/{event.epochs}  loss {record.train_loss:.3f}  {figures}  "
-            f"lr {record.lr:.0e}  {record.images_per_second:.0f} images/s  {self._left}"
+            f"lr {record.lr:.0e}  {_pace(record)}  {self._left}"
         ).rstrip()
         self._console.print(joined(line, best), soft_wrap=True)
 
@@ -210,6 +210,14 @@ class TrainingDisplay:
             self._task = self._progress.add_task(printable(text), total=total, figures=figures, left="")
         self._progress.update(self._task, completed=done, total=total, figures=figures, left=self._left)
         self._shown = shown
+
+
+def _pace(record: "EpochRecord") -> str:
+    """How fast an epoch was, the share of it that was waited for pictures, and the most memory; no more than is known."""
+    waited = f", {record.waiting:.0%} waiting" if record.waiting else ""
+    held = f", {record.peak_memory / 1e3:.1f} GB" if record.peak_memory else ""
+    gpu = f" and {record.gpu_memory / 1e3:.1f} GB of the GPU" if record.gpu_memory else ""
+    return f"{record.images_per_second:.0f} images/s{waited}{held}{gpu}"
 
 
 def _duration(seconds: float) -> str:

@@ -97,9 +97,10 @@ def write_checkpoint(path: Path, state: State) -> None:
         "balance": dict(state.balance),
         "underway": asdict(state.underway),
         "updates": state.updates,
+        "scaler": dict(state.scaler),
     }
     contiguous = {
-        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     try:
         with replacing(path) as temporary, utf8_path(temporary) as opened:
@@ -145,6 +146,7 @@ def read_checkpoint(path: Path) -> State:
         balance=header["balance"],
         underway=Underway(**header["underway"]),
         updates=header["updates"],
+        scaler=header.get("scaler", {}),  # those of 0.4 and before have none
     )
 
 

@@ -16,6 +16,7 @@ from pocketvision.progress import EpochRecord, StepProgress
 from pocketvision.training.averaging import WeightAverage, load, require_same_shapes
 from pocketvision.training.balance import Balance
 from pocketvision.training.best_epoch import is_better, is_finished
+from pocketvision.training.device import begin_gpu_peak, gpu_memory
 from pocketvision.training.mixing import Mix, Mosaic, mix
 from pocketvision.training.objective import Validation
 from pocketvision.training.optimizer import HEADS, current_lr, make_optimizer, restore_optimizer, set_lr
@@ -57,7 +58,7 @@ class State:
     weights: the last step's. average: what is validated, their moving average where there is one, that `updates` steps went into.
     best_weights: the average of the best epoch, none before the first has ended. features: those that heads of several read
     since, by task, where the phase chose them. balance: what was learned about the weights of several tasks (balance.py).
-    underway: the epoch after those of the history, where it has begun.
+    underway: the epoch after those of the history, where it has begun. scaler: of losses in float16 (torch.amp.GradScaler).
     """
 
     weights: Mapping[str, Tensor]
@@ -72,6 +73,7 @@ class State:
     balance: Mapping[str, float] = field(default_factory=dict)
     underway: Underway = field(default_factory=Underway)
     updates: int = 0
+    scaler: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> EpochRecord:
@@ -89,6 +91,11 @@ class Learning:
     schedule: Schedule
     average: WeightAverage
     balance: Balance | None = None
+    scaler: torch.amp.GradScaler | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters.values())).device
 
     @property
     def learned(self) -> dict[str, Tensor]:
@@ -144,6 +151,7 @@ def fit(
         epoch = 1 if state is None else len(state.history) + 1
         started = time.perf_counter()
         begin_peak()
+        begin_gpu_peak(learning.device)
         begun = Underway(of=steps) if state is None or state.underway.of != steps else state.underway
         keep = Keeping(settings.checkpoints.seconds, partial(_kept, state, learning, on_state))
         with left_alone(), telling_of_memory(settings):
@@ -193,7 +201,13 @@ def _begun(
         average.restore(state.average, updates=state.updates)
         restore_optimizer(optimizer, state.optimizer)
         schedule.restore(state.schedule)
-    return Learning(trained, statistics, optimizer, schedule, average, balance)
+    learning = Learning(trained, statistics, optimizer, schedule, average, balance)
+    if not settings.scaled:
+        return learning
+    scaler = torch.amp.GradScaler(learning.device.type)
+    if state is not None and state.scaler:
+        scaler.load_state_dict(dict(state.scaler))
+    return replace(learning, scaler=scaler)
 
 
 def _replanned(settings: PhaseSettings, epochs: int, done: int, learning: Learning) -> PhaseSettings:
@@ -226,7 +240,9 @@ def _epoch(
         inputs, mixed = mix(batch.inputs, settings.regularisation, random)
         targets = batch.targets if mixed is None else objective.mixed(batch.targets, mixed)
         loss = partial(_loss_of, objective, targets)
-        taken = update(model, inputs, loss, learning.parameters, learning.optimizer, settings.optimizer)
+        taken = update(
+            model, inputs, loss, learning.parameters, learning.optimizer, settings.optimizer, learning.scaler
+        )
         if not (taken.is_finite and _are_numbers(learning.parameters.values())):
             what = "weights are" if taken.is_finite else "loss is"
             raise _not_a_number(what, settings, epoch, step, [name_of(int(sample)) for sample in batch.samples])
@@ -272,6 +288,7 @@ def _record(
         tasks={**validation.columns, **weighed},
         waiting=done.share_waiting,
         peak_memory=peak_memory(),
+        gpu_memory=gpu_memory(learning.device),
     )
 
 
@@ -294,8 +311,8 @@ def _kept(before: State | None, learning: Learning, on_state: OnState, done: Und
 def _state(before: State | None, learning: Learning, underway: Underway) -> State:
     """What has been learned until now; history and best weights are those of `before`."""
     return State(
-        weights={name: tensor.detach().clone() for name, tensor in learning.learned.items()},
-        average={name: tensor.clone() for name, tensor in learning.average.weights.items()},
+        weights={name: tensor.detach().to("cpu", copy=True) for name, tensor in learning.learned.items()},
+        average={name: tensor.to("cpu", copy=True) for name, tensor in learning.average.weights.items()},
         best_weights={} if before is None else before.best_weights,
         optimizer=learning.optimizer.state_dict(),
         schedule=learning.schedule.state(),
@@ -305,4 +322,5 @@ def _state(before: State | None, learning: Learning, underway: Underway) -> Stat
         balance={} if learning.balance is None else dict(learning.balance.rule.numbers),
         underway=underway,
         updates=learning.average.updates,
+        scaler={} if learning.scaler is None else learning.scaler.state_dict(),
     )

@@ -57,7 +57,8 @@ def make_inputs(
         recipe.data.max_pixels,
     )
     taught = recipe.distillation.views
-    whole: Inputs = SmallInputs(images, taught) if are_small(images) else PlainInputs(images, network, 0, taught)
+    kept = are_small(images) and not any(phase.grows for phase in recipe.phases)  # they are decoded at one size
+    whole: Inputs = SmallInputs(images, taught) if kept else PlainInputs(images, network, 0, taught)
     if not recipe.cache.enabled:
         return {cut: whole if cut == WHOLE else PlainInputs(images, network, cut, taught) for cut in cuts}
     found: dict[int, Inputs] = {cut: whole for cut in cuts if cut == WHOLE}

@@ -16,13 +16,14 @@ from pocketvision.training.batch_order import balanced_weights
 from pocketvision.training.deadline import Deadline
 from pocketvision.training.engine import Replan, State, as_planned
 from pocketvision.training.feeding import make_inputs
+from pocketvision.training.history import HistoryFile
 from pocketvision.training.inputs import CachedInputs, Inputs, Names
 from pocketvision.training.objective import Objective
 from pocketvision.training.pace import Pace
 from pocketvision.training.phase_models import cuts_of
 from pocketvision.training.phases import Entries, TrainedPhases, train_phases
 from pocketvision.training.planning import Speeds, Work
-from pocketvision.training.precision import PRECISIONS
+from pocketvision.training.precision import PRECISIONS, multiplied_as
 from pocketvision.training.processes import current
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.resuming import telling_how_to_go_on
@@ -218,7 +219,7 @@ def fit_run(
         inputs, replan = _planned(fitting, inputs, deadline, pace)
     with Tracking(run.folder, settings.trackers if processes.is_first else ()) as tracking:
         tracking.start({path: written(each) for path, each in values_of(fitting.recipe).items()}, log.note)
-        with telling_how_to_go_on(run):
+        with telling_how_to_go_on(run), multiplied_as(recipe.precision):
             trained = _train(fitting, inputs, replan, tracking)
     return trained, fitting.settings, time.perf_counter() - started
 
@@ -293,11 +294,13 @@ def _teaching(fitting: _Fitting, inputs: dict[int, Inputs], objective: Objective
 
 def _train(fitting: _Fitting, inputs: dict[int, Inputs], replan: Replan, tracking: Tracking) -> TrainedPhases:
     recipe, data, log = fitting.recipe, fitting.data, fitting.log
-    objective = data.objective(recipe)
+    objective, history = data.objective(recipe), HistoryFile(fitting.run.folder)
 
     def report(state: State) -> None:
         record = state.history[-1]
         epochs = fitting.recipe.phases[record.stage - 1].epochs
+        if current().is_first and (wrong := history.ended(state.history)) is not None:
+            log.note(wrong)
         tracking.epoch(record)
         log(EpochEnded(record, epochs or 1, best=state.best_epoch == record.epoch))
 

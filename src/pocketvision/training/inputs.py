@@ -266,7 +266,7 @@ class PlainInputs:
 
     def showing(self, images: ImageViews) -> "PlainInputs":
         """The same of other views."""
-        return PlainInputs(images, self._network, self._cut)
+        return PlainInputs(images, self._network, self._cut, self._views)
 
     @property
     def most_views(self) -> None:
@@ -288,6 +288,7 @@ class PlainInputs:
     @torch.no_grad()
     def _features(self, names: Names, images: Tensor) -> dict[str, Tensor]:
         asked = [name for name in names if name != CUT]
+        images = images.to(next(self._network.parameters()).device)
         kept = self._network.below(images, self._cut, asked)
         made = self._network.above(kept, self._cut, asked, size=(images.shape[2], images.shape[3]))
         return {name: kept[name] if name == CUT else made[name] for name in names}

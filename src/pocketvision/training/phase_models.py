@@ -16,6 +16,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.features import CUT
 from pocketvision.models.network import Network, fold_norms
 from pocketvision.training.averaging import load, require_same_shapes
+from pocketvision.training.device import returned, sent
 from pocketvision.training.growing import grows_alone
 from pocketvision.training.inputs import IMAGES, Names
 from pocketvision.training.objective import ByTask
@@ -42,6 +43,20 @@ class PhaseModel(nn.Module):
         self.network.heads.train(mode)
         return self
 
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return next(self.network.parameters()).device
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        """What the heads put out for a batch; both are on the CPU, wherever the network lies."""
+        device = self.device
+        return self.outputs(inputs) if device.type == "cpu" else returned(self.outputs(sent(inputs, device)))
+
+    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        """The same on the network's device."""
+        raise NotImplementedError
+
     def for_validation(self) -> "PhaseModel":
         """What is validated: a model of the same function that runs fast without gradients."""
         return self
@@ -64,8 +79,8 @@ class PhaseModel(nn.Module):
 class HeadsOnFeatures(PhaseModel):
     """The heads alone, on features that the frozen backbone gives."""
 
-    def forward(self, features: Mapping[str, Tensor]) -> ByTask:
-        return self.network.on_features(features)
+    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        return self.network.on_features(inputs)
 
 
 class TailOnActivations(PhaseModel):
@@ -81,8 +96,8 @@ class TailOnActivations(PhaseModel):
         """As it will be shipped: norms folded, in float32."""
         return TailOnActivations(fold_norms(self.network), self.cut, torch.float32, self.size)
 
-    def forward(self, kept: Mapping[str, Tensor]) -> ByTask:
-        cast = {**kept, CUT: kept[CUT].to(self.precision)}
+    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        cast = {**inputs, CUT: inputs[CUT].to(self.precision)}
         features = self.network.above(cast, self.cut, self.network.features_read, size=self.size)
         return self.network.on_features(features)
 
@@ -90,12 +105,23 @@ class TailOnActivations(PhaseModel):
 class FromImages(PhaseModel):
     """The whole network, whose backbone's norms keep their statistics."""
 
+    def __init__(self, network: Network, precision: torch.dtype = torch.float32) -> None:
+        super().__init__(network)
+        self.precision = precision
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """As the network's weights are in memory; pictures come channels-last."""
+        weight = next((each for each in self.network.stem.parameters() if each.ndim == 4), None)
+        plain = weight is not None and not weight.is_contiguous(memory_format=torch.channels_last)
+        return images.contiguous() if plain else images
+
     def for_validation(self) -> "FromImages":
-        """As it will be shipped: norms folded."""
+        """As it will be shipped: norms folded, in float32."""
         return FromImages(fold_norms(self.network))
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
-        return self.network.on_features(self.network.features(inputs[IMAGES], self.network.features_read))
+    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        images = self.laid_out(inputs[IMAGES]).to(self.precision)
+        return self.network.on_features(self.network.features(images, self.network.features_read))
 
 
 class FromScratch(FromImages):
@@ -104,13 +130,10 @@ class FromScratch(FromImages):
 
     learning_norms = "network."
 
-    def __init__(self, network: Network, precision: torch.dtype = torch.float32) -> None:
-        super().__init__(network)
-        self.precision = precision
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> ByTask:
-        with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
-            return super().forward(inputs)
+    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+        images = self.laid_out(inputs[IMAGES])
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.network.on_features(self.network.features(images, self.network.features_read))
 
     def train(self, mode: bool = True) -> "FromScratch":
         nn.Module.train(self, mode)
@@ -153,7 +176,7 @@ def part_of(
     cut = cut_for(network, settings.unfreeze)
     if cut == WHOLE:
         network.requires_grad_(True)
-        return Part(settings, FromImages(network), [IMAGES])
+        return Part(settings, FromImages(network, precision), [IMAGES])
     freeze_below(network, cut)
     below = [name for name in network.features_read if network.feature(name).is_below(cut)]
     return Part(settings, TailOnActivations(network, cut, precision, size), [CUT, *below])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
@@ -10,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketvision.models.network import Network
 from pocketvision.progress import EpochRecord
 from pocketvision.training.batch_order import drawn_order, mixed_order
 from pocketvision.training.best_epoch import is_better
 from pocketvision.training.checkpoint import PhaseCheckpoints
+from pocketvision.training.device import device_of
 from pocketvision.training.distillation import TaughtTargets
 from pocketvision.training.engine import OnStep, Replan, State, TrainingBatch, as_planned, extended, fit
 from pocketvision.training.growing import Growth
 from pocketvision.training.inputs import Inputs, Placements, Row
 from pocketvision.training.objective import Objective, Validation
 from pocketvision.training.phase_models import Part, cuts_of, part_of
+from pocketvision.training.precision import multiplied_as
 from pocketvision.training.processes import ALONE, Processes
 from pocketvision.training.settings import PhaseSettings
 from pocketvision.training.shared_inputs import fill_shared, shared_batches
@@ -121,7 +124,7 @@ def train_phases(
     interrupted = False
     for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
         fed, number = inputs[cut], settings.number
-        own = networks[number].to(memory_format=torch.channels_last)
+        own = networks[number].to(memory_format=_memory_format(settings))
         kept = None if checkpoints is None else PhaseCheckpoints(checkpoints / f"stage{number}", settings.checkpoints)
         before = None if kept is None else processes.from_first(kept.read)
         if before is None and settings.solver == "gradient":
@@ -205,7 +208,7 @@ def _learn(
     growth = Growth.of(part.settings, part.model)
     if part.settings.compiled:
         part.model.compile()
-    with shared(part.model, processes) as model:
+    with _placed(part.model, device_of(part.settings.device)), shared(part.model, processes) as model:
         fit(
             model,
             part.settings,
@@ -224,6 +227,20 @@ def _learn(
             replan=replan,
         )
     growth.ended()
+
+
+@contextmanager
+def _placed(model: nn.Module, device: str) -> Iterator[None]:
+    """Within the block the model lies on the device, afterwards on the CPU."""
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to("cpu")
+
+
+def _memory_format(settings: PhaseSettings) -> torch.memory_format:
+    return torch.channels_last if settings.channels_last else torch.contiguous_format
 
 
 def _solved(
@@ -249,6 +266,7 @@ def _rows_to_solve(part: Part, inputs: Inputs, entries: Entries) -> list[Row]:
     ]
 
 
+@multiplied_as("float32")
 def _solve(part: Part, inputs: Inputs, rows: Sequence[Row], validation: Entries, objective: Objective) -> State:
     """The heads of a phase in closed form: one entry of history, whose training figures are those of rows left out."""
     started = time.perf_counter()
@@ -340,6 +358,7 @@ def _chunks(count: int, size: int, statistics: bool) -> list[slice]:
 
 
 @torch.no_grad()
+@multiplied_as("float32")
 def _validate(
     inputs: Inputs, part: Part, validation: Entries, objective: Objective, processes: Processes
 ) -> Validation:

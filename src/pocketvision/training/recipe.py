@@ -12,6 +12,7 @@ from pocketvision.training.setting import setting
 from pocketvision.training.setting_values import require_allowed
 from pocketvision.training.settings import (
     AUGMENTATION,
+    DEVICES,
     EVERYTHING,
     MOST_OF_HEADS,
     STEP_SIZE,
@@ -79,6 +80,9 @@ class ModelSettings:
     )
     compile: bool = setting(
         False, "Compile what learns by torch.compile: minutes at the beginning, which long trainings may win back"
+    )
+    channels_last: bool = setting(
+        True, "Keep what learns, and pictures, in memory channel by channel last, in which convolutions are faster"
     )
 
     @property
@@ -173,8 +177,14 @@ class Recipe:
     precision: str = setting(
         "auto",
         "Number format of what learns of the backbone; auto is what this CPU is faster in, measured times the network in each",
-        choices=("auto", "measured", "float32", "bfloat16"),
+        choices=("auto", "measured", "float32", "bfloat16", "onednn_bfloat16", "float16"),
         alias="precision",
+    )
+    device: str = setting(
+        "cpu",
+        "Where steps are computed; auto is the GPU that PyTorch finds, else the CPU. We have never run it on a GPU",
+        choices=DEVICES,
+        alias="device",
     )
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -242,6 +252,11 @@ class Recipe:
                 self.model.drop_path is not None and not self.model.from_scratch,
                 "model.drop_path is of a random start (model.weights none): a pre-trained backbone learns as it will answer. "
                 "Leave it out.",
+            ),
+            (
+                bool(self.distillation.teachers) and any(phase.grows for phase in self.phases),
+                "A teacher's answers are kept by the view, of one size and strength, and a phase that grows (phases.N.size, "
+                "size_from, strength_from) shows others. Leave one of them out.",
             ),
             (
                 self.optimizer.name == "sgd" and self.optimizer.eps is not None,
@@ -324,6 +339,9 @@ class Recipe:
                     strength_from=phase.strength_from,
                     checkpointing=self.model.checkpointing,
                     compiled=self.model.compile,
+                    scaled=self.precision == "float16",
+                    device=self.device,
+                    channels_last=self.model.channels_last,
                     optimizer=self.optimizer,
                     schedule=self.schedule,
                     regularisation=self.regularisation,

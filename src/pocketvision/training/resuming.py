@@ -12,7 +12,7 @@ from pocketvision.training.run_folder import RunFolder, RunSettings
 from pocketvision.training.setting_values import Given, applied
 
 CHANGEABLE = re.compile(
-    r"phases\.(\d+|\*)\.(epochs|lr)|batch|optimizer\.accumulate|data\.workers|cache\.limit|checkpoints\.(seconds|best)"
+    r"phases\.(\d+|\*)\.(epochs|lr)|batch|device|optimizer\.accumulate|data\.workers|cache\.limit|checkpoints\.(seconds|best)"
 )
 """Settings that a run may be given anew: how long it learns, what helps where a loss was no number or memory ran out, and what
 changes no number."""
@@ -51,8 +51,8 @@ def resumed(run: RunFolder, given: Sequence[Given], data: str | Path | None, ima
     others = [each.spelt for each in given if not CHANGEABLE.fullmatch(each.path)]
     if others:
         raise UsageError(
-            "With --resume settings come from the run; epochs and lr of its phases, batch, optimizer.accumulate, data.workers, "
-            f"cache.limit and checkpoints can change, not {', '.join(others)}."
+            "With --resume settings come from the run; epochs and lr of its phases, batch, device, optimizer.accumulate, "
+            f"data.workers, cache.limit and checkpoints can change, not {', '.join(others)}."
         )
     recipe = applied(before.recipe, given)
     phases = before.recipe.phases

@@ -1,6 +1,5 @@
 """A run: the folder that a training leaves, and the names of what lies in it."""
 
-import csv
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pocketvision.data.sources import several_tasks
 from pocketvision.errors import UsageError
 from pocketvision.progress import EpochRecord
 from pocketvision.training import recipe_file
+from pocketvision.training.history import read_history
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.recipe_file import read_recipe, write_recipe
 from pocketvision.training.setting_values import changed
@@ -84,24 +84,7 @@ class RunFolder:
 
     def read_history(self) -> list[EpochRecord]:
         """The epochs of history.csv. Raises UsageError when it can not be read."""
-        path = self.folder / "history.csv"
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            whole = ("stage", "epoch")
-            values = [
-                {name: int(text) if name in whole else float(text) for name, text in row.items() if text}
-                for row in rows
-            ]
-            return [
-                EpochRecord(
-                    **{name: value for name, value in row.items() if "." not in name},  # type: ignore[arg-type]
-                    tasks={name: value for name, value in row.items() if "." in name},
-                )
-                for row in values
-            ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} can not be read: {error}.") from error
+        return read_history(self.folder)
 
 
 @dataclass(frozen=True)

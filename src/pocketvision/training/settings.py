@@ -110,6 +110,13 @@ class Phase:
                 "number of epochs until then, the epochs rising, such as 8,20."
             )
 
+    @property
+    def grows(self) -> bool:
+        """Whether pictures or their augmentation differ from what is validated, from one epoch to another."""
+        return (self.size, self.size_from, self.strength_from) != (None, None, 1.0)
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 LEAST_EPOCHS, MOST_EPOCHS = 4, 30
 MOST_OF_HEADS = 100
@@ -308,7 +315,7 @@ class DistillationSettings:
 @dataclass(frozen=True)
 class PhaseSettings:
     """A phase as the engine runs it: its number (from 1), its own values, and those of all phases. views: of a picture, that a
-    solver reads."""
+    solver reads. scaled: losses are, for float16."""
 
     number: int
     epochs: int
@@ -326,6 +333,9 @@ class PhaseSettings:
     strength_from: float = 1.0
     checkpointing: bool = False
     compiled: bool = False
+    scaled: bool = False
+    device: str = "cpu"
+    channels_last: bool = True
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     regularisation: RegularisationSettings = RegularisationSettings()

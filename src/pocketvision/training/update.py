@@ -40,20 +40,51 @@ def update(
     parameters: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     settings: OptimizerSettings,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Updated:
-    """Change the parameters by one step. Where the loss is not finite they stay, and that loss is returned."""
+    """Change the parameters by one step. Where the loss is not finite they stay, and that loss is returned.
+
+    scaler: of losses in float16. Where its scale was too high for the gradients the parameters stay too, and it is lowered.
+    """
     replays = settings.accumulate > 1 or settings.sam is not None
     seeds = torch.randint(2**63 - 1, (settings.accumulate,)).tolist() if replays else []
-    found = _gradients(model, inputs, loss, optimizer, settings.accumulate, seeds)
-    if found.is_finite and settings.sam is not None:
+    scale = 1.0 if scaler is None else scaler.get_scale()
+    found = _gradients(model, inputs, loss, optimizer, settings.accumulate, seeds, scale)
+    if found.is_finite and settings.sam is not None and (scaler is None or _unscaled(parameters, scale)):
         with ascended(parameters, settings.sam), frozen_statistics(model):
-            sharp = _gradients(model, inputs, loss, optimizer, settings.accumulate, seeds)
+            sharp = _gradients(model, inputs, loss, optimizer, settings.accumulate, seeds, scale)
         if not sharp.is_finite:
             return sharp
     if found.is_finite:
+        _stepped(parameters, optimizer, settings, scaler)
+    return found
+
+
+def _stepped(
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    settings: OptimizerSettings,
+    scaler: torch.amp.GradScaler | None,
+) -> None:
+    """Follow the gradients that the parameters hold; scaled ones where they are finite."""
+    if scaler is None:
         clip_gradients(parameters, settings)
         optimizer.step()
-    return found
+        return
+    scaler.scale(torch.zeros((), device=next(iter(parameters.values())).device))  # it begins with the first it scales
+    scaler.unscale_(optimizer)
+    clip_gradients(parameters, settings)
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def _unscaled(parameters: Mapping[str, Tensor], scale: float) -> bool:
+    """Divide the gradients by the scale, and say whether they are finite; where they are not they stay."""
+    gradients = [each.grad for each in parameters.values() if each.grad is not None]
+    finite = bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
+    for gradient in gradients if finite else ():
+        gradient.div_(scale)
+    return finite
 
 
 def _gradients(
@@ -63,9 +94,10 @@ def _gradients(
     optimizer: torch.optim.Optimizer,
     parts: int,
     seeds: list[int],
+    scale: float,
 ) -> Updated:
-    """Leave the gradients of the batch's loss in the parameters; none where it is not finite. seeds: of each part; empty goes on
-    with the generator as it is."""
+    """Leave the gradients of the batch's loss times `scale` in the parameters; none where it is not finite. seeds: of each part;
+    empty goes on with the generator as it is."""
     optimizer.zero_grad(set_to_none=True)
     rows = len(next(iter(inputs.values())))
     parts = min(parts, max(1, rows // 2))  # norms that learn their statistics need two rows
@@ -75,12 +107,14 @@ def _gradients(
         value = loss(outputs)
         found = Updated(_detached(outputs), value.item())
         if found.is_finite:
-            value.backward()  # type: ignore[no-untyped-call]
+            (value if scale == 1 else value * scale).backward()  # type: ignore[no-untyped-call]
         return found
-    return _in_parts(model, inputs, loss, parts, seeds)
+    return _in_parts(model, inputs, loss, parts, seeds, scale)
 
 
-def _in_parts(model: nn.Module, inputs: Mapping[str, Tensor], loss: Loss, parts: int, seeds: list[int]) -> Updated:
+def _in_parts(
+    model: nn.Module, inputs: Mapping[str, Tensor], loss: Loss, parts: int, seeds: list[int], scale: float
+) -> Updated:
     """The gradients of the whole batch with the memory of a part, for a third more time.
 
     A first pass without gradients gives what the loss looks at, the whole batch at once: so that losses are those of the large
@@ -103,7 +137,7 @@ def _in_parts(model: nn.Module, inputs: Mapping[str, Tensor], loss: Loss, parts:
     found = Updated(_detached(outputs), value.item())
     if not found.is_finite:
         return found
-    value.backward()  # type: ignore[no-untyped-call]
+    (value if scale == 1 else value * scale).backward()  # type: ignore[no-untyped-call]
     begin = 0
     for part, own in enumerate(shown):
         _seed(seeds, part)

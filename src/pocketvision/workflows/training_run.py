@@ -31,6 +31,7 @@ from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.training.added_heads import Base, recipe_for
 from pocketvision.training.best_epoch import best_of
 from pocketvision.training.deadline import Deadline
+from pocketvision.training.device import device_of
 from pocketvision.training.fitting import fit_run
 from pocketvision.training.learned_tasks import (
     augmentation,
@@ -198,6 +199,8 @@ def prepared(
     the weights' class names, the report's language."""
     # What "auto" means here is settled now: a resumed run goes on in the same numbers.
     recipe = changed(settings.recipe, {"precision": precision_of(settings.recipe)})
+    if settings.minutes is not None and not device_of(recipe.device).startswith("cpu"):
+        raise UsageError(f"--minutes plans by what the CPU takes; leave it out with --device {recipe.device}.")
     if base is not None:
         recipe = recipe_for(run, recipe, base.bundle)
     settings = replace(settings, recipe=recipe)

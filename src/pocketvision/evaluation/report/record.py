@@ -1,7 +1,7 @@
 """All that a report holds, as plain values. A part that is None or empty is left out of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from pocketvision.data.audit import Audit
@@ -16,8 +16,7 @@ from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.classification.truth import CLASSIFICATION
 from pocketvision.tasks.manifest import by_task
 from pocketvision.tasks.reporting.parts import ClassCounts, PlainValue, Subject, TaskReport
-
-HISTORY_COLUMNS = tuple(each.name for each in fields(EpochRecord) if each.name != "tasks")
+from pocketvision.training.history import epoch_to_dict
 
 
 @dataclass(frozen=True)
@@ -196,8 +195,3 @@ class RunRecord:
             "notes": list(self.notes),
             "near_twins": None if self.twins is None else self.twins.to_dict(),
         }
-
-
-def epoch_to_dict(epoch: EpochRecord) -> dict[str, float]:
-    """One epoch's figures by HISTORY_COLUMNS, and those of its tasks."""
-    return {**{column: getattr(epoch, column) for column in HISTORY_COLUMNS}, **epoch.tasks}

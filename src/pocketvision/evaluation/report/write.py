@@ -1,22 +1,18 @@
 """Writes a run's report: the page, the figures, the history and the plots, each whole or not at all."""
 
-import csv
-import io
-from collections.abc import Sequence
 from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
 from pocketvision.evaluation.report.plots import learning_charts, pace_charts
-from pocketvision.evaluation.report.record import RunRecord, epoch_to_dict
+from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
-from pocketvision.progress import EpochRecord
 from pocketvision.tasks.reporting.charts import Translate
+from pocketvision.training.history import HISTORY, history_text
 
 REPORT = "report.html"
 METRICS = "metrics.json"
-HISTORY = "history.csv"
 PLOTS = "plots"
 
 
@@ -56,15 +52,3 @@ def _writable(lang: str, task: Path | None) -> Translate:
     if not can_write("".join(table[key] for key in table if key.startswith("chart."))):
         table = texts("en", task)
     return lambda key, **values: table[key].format(**values)
-
-
-def history_text(history: Sequence[EpochRecord]) -> str:
-    """As CSV, a row an epoch, with Unix line ends."""
-    written = io.StringIO()
-    epochs = [epoch_to_dict(epoch) for epoch in history]
-    rows = csv.DictWriter(
-        written, list(dict.fromkeys(column for epoch in epochs for column in epoch)), lineterminator="\n"
-    )
-    rows.writeheader()
-    rows.writerows(epochs)
-    return written.getvalue()

@@ -14,13 +14,14 @@ from pocketvision.atomic_files import replacing
 from pocketvision.models.features import POOLED
 from pocketvision.models.network import Network
 from pocketvision.models.state_files import rows_as_metadata
-from pocketvision.progress import EpochEnded, OnEvent
+from pocketvision.progress import EpochEnded, Note, OnEvent
 from pocketvision.training.checkpoint import PhaseCheckpoints
 from pocketvision.training.contrast.nt_xent import CONTRAST, PROJECTED, NtXent
 from pocketvision.training.contrast.pictures import Pictures, chunks
 from pocketvision.training.contrast.probe import Probe
 from pocketvision.training.contrast.settings import ContrastSettings
 from pocketvision.training.engine import State, TrainingBatch, extended, fit
+from pocketvision.training.history import HistoryFile
 from pocketvision.training.inputs import IMAGES
 from pocketvision.training.learner import Validated
 from pocketvision.training.objective import ByTask, Validation
@@ -85,11 +86,14 @@ def pretrain_network(
     checkpoints = PhaseCheckpoints(folder / "stage1", phase.checkpoints)
     before = checkpoints.read()
     statistics = {name: each for name, each in model.named_buffers() if each.is_floating_point()}
+    history = HistoryFile(folder)
 
     def keep(state: State) -> None:
         checkpoints.write(state)
         if not state.underway.steps:
             record = state.history[-1]
+            if (wrong := history.ended(state.history)) is not None:
+                on_event(Note(wrong))
             on_event(EpochEnded(record, settings.epochs, best=state.best_epoch == record.epoch))
 
     state = fit(
