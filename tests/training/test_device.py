@@ -1,5 +1,5 @@
-"""The device that is chosen, what is sent there and comes back, with fakes in the place of GPUs; losses scaled for float16, on the
-CPU, which PyTorch's scaler knows too."""
+"""The device that is chosen, what is sent there and comes back, with fakes in the place of GPUs; losses scaled for float16, on
+the CPU, which PyTorch's scaler knows too."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from pocketvision.training.device import begin_gpu_peak, device_of, gpu_memory, 
 from pocketvision.training.engine import State
 from pocketvision.training.inputs import IMAGES
 from pocketvision.training.measured_precision import precision_of
-from pocketvision.training.phase_models import FromImages
+from pocketvision.training.phase_models import FromImages, FromScratch
 from pocketvision.training.recipe import Recipe
 from pocketvision.training.settings import OptimizerSettings
 from pocketvision.training.update import update
@@ -171,3 +171,9 @@ def test_a_checkpoint_keeps_the_scale(tmp_path: Path) -> None:
     again = torch.amp.GradScaler("cpu")
     again.load_state_dict(dict(read_checkpoint(tmp_path / "checkpoint.safetensors").scaler))
     assert again.state_dict() == scaler.state_dict() and again.get_scale() == 64.0
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_losses_are_taken_in_single_precision(precision: torch.dtype) -> None:
+    made = FromScratch(build(PLAIN, num_classes=3), precision)({IMAGES: torch.zeros(2, 3, 32, 32)})
+    assert made["classification"]["logits"].dtype == torch.float32

@@ -51,7 +51,10 @@ def test_the_fastest_is_taken_and_kept(seconds: tuple[float, ...], fastest: str,
 
 def test_a_format_whose_loss_does_not_agree_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_step", lambda *given: 1.0 if given[-1] == "float32" else 1.1)
-    assert measured_precision(PLAIN, 32, 8, folder=tmp_path, clock=Clock(1.0, 0.5, 0.4)) == ("float32", {"float32": 8.0})
+    assert measured_precision(PLAIN, 32, 8, folder=tmp_path, clock=Clock(1.0, 0.5, 0.4)) == (
+        "float32",
+        {"float32": 8.0},
+    )
 
 
 def test_a_run_takes_what_its_recipe_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:

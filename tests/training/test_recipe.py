@@ -96,6 +96,11 @@ def test_a_wrong_setting_is_named_with_what_was_expected(text: str, message: str
             {"batch": 1},
             "MixUp, CutMix and mosaics mix the images of a batch, and a batch is 1 here",
         ),
+        (
+            ["distillation.teacher=large", "phases.1.size_from=32"],
+            {},
+            "A teacher's answers are kept by the view, of one size and strength, and a phase that grows",
+        ),
         ([], {"epochs3": 1}, "Unknown option 'epochs3'. Did you mean epochs"),
     ],
 )

@@ -50,6 +50,7 @@ SHOWN = (
     "augmentation",
     "min_per_class",
     "workers",
+    "device",
     "teacher",
     "threshold",
     "abstain_below",

@@ -2,13 +2,13 @@
 followed by programs."""
 
 import csv
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
 from pocketvision.atomic_files import write_text
+from pocketvision.csv_text import csv_line
 from pocketvision.errors import UsageError
 from pocketvision.progress import EpochRecord
 
@@ -24,14 +24,10 @@ def epoch_to_dict(epoch: EpochRecord) -> dict[str, float]:
 
 
 def history_text(history: Sequence[EpochRecord]) -> str:
-    """As CSV, a row an epoch, with Unix line ends."""
-    written = io.StringIO()
+    """As CSV, a row an epoch, with Unix line ends; what an epoch does not tell is an empty cell."""
     epochs = [epoch_to_dict(epoch) for epoch in history]
     columns = list(dict.fromkeys(column for epoch in epochs for column in epoch))
-    rows = csv.DictWriter(written, columns, lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(epochs)
-    return written.getvalue()
+    return "".join(map(csv_line, (columns, *([epoch.get(column) for column in columns] for epoch in epochs))))
 
 
 def read_history(folder: Path) -> list[EpochRecord]:

@@ -133,11 +133,19 @@ class FromScratch(FromImages):
     def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
         images = self.laid_out(inputs[IMAGES])
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.network.on_features(self.network.features(images, self.network.features_read))
+            made = self.network.on_features(self.network.features(images, self.network.features_read))
+        if self.precision == torch.float32:
+            return made
+        return {task: {role: _full(values) for role, values in roles.items()} for task, roles in made.items()}
 
     def train(self, mode: bool = True) -> "FromScratch":
         nn.Module.train(self, mode)
         return self
+
+
+def _full(values: Tensor) -> Tensor:
+    """In float32 where they are in half precision: in that a loss would tell three digits, and scaled it would overflow."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 @dataclass(frozen=True, eq=False)
