@@ -27,7 +27,8 @@ def history_text(history: Sequence[EpochRecord]) -> str:
     """As CSV, a row an epoch, with Unix line ends; what an epoch does not tell is an empty cell."""
     epochs = [epoch_to_dict(epoch) for epoch in history]
     columns = list(dict.fromkeys(column for epoch in epochs for column in epoch))
-    return "".join(map(csv_line, (columns, *([epoch.get(column) for column in columns] for epoch in epochs))))
+    rows = [[epoch.get(column) for column in columns] for epoch in epochs]
+    return csv_line(columns) + "".join(csv_line(row) for row in rows)
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
