@@ -49,6 +49,7 @@ ROOMS = (
     "combining",
     "costs",
     "benchmarking",
+    "diagnosis",
     "client",
     "serving",
     "streaming",

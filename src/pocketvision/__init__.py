@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pocketvision.workflows.compare import compare
     from pocketvision.workflows.convert import convert
     from pocketvision.workflows.demo import demo
+    from pocketvision.workflows.diagnose import diagnose
     from pocketvision.workflows.evaluate import evaluate
     from pocketvision.workflows.import_weights import import_weights
     from pocketvision.workflows.load import load
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "convert",
     "demo",
+    "diagnose",
     "evaluate",
     "import_weights",
     "load",

@@ -26,6 +26,7 @@ from pocketvision.workflows.check import check
 from pocketvision.workflows.compare import compare
 from pocketvision.workflows.convert import convert
 from pocketvision.workflows.demo import demo
+from pocketvision.workflows.diagnose import diagnose
 from pocketvision.workflows.ensemble import ensemble
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.export import export
@@ -49,6 +50,7 @@ PYTHON: dict[str, tuple[Callable[..., Any], ...]] = {
     "convert": (convert,),
     "train": (train, Recipe),
     "demo": (demo,),
+    "diagnose": (diagnose,),
     "evaluate": (evaluate,),
     "predict": (predict,),
     "stream": (stream,),

@@ -14,6 +14,7 @@ from pocketvision.cli import (
     compare,
     convert,
     demo,
+    diagnose,
     ensemble,
     evaluate,
     export,
@@ -61,6 +62,7 @@ app.command(name="train")(train.train)
 app.command(name="pretrain")(pretrain.pretrain)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
+app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="threshold")(threshold.threshold)
 app.command(name="predict")(predict.predict)
 app.command(name="stream")(stream.stream)

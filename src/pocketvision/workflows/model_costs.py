@@ -13,7 +13,7 @@ from pocketvision.models.published_networks import published_network
 from pocketvision.models.published_weights import default_preprocessing
 from pocketvision.models.rebuild import rebuilt
 from pocketvision.tasks.classification.task import classifying
-from pocketvision.training.phase_models import WHOLE, cut_for, freeze_below
+from pocketvision.training.frozen_stages import let_stages_learn, unfrozen_by
 from pocketvision.training.recipe_file import read_recipe
 from pocketvision.training.run_folder import RunFolder
 from pocketvision.workflows.pretrained import open_bundle
@@ -44,13 +44,7 @@ def model_costs(
     network = source.network
     network.architecture.check_size(source.preprocessing.height, source.preprocessing.width)
     learning = _of_run(Path(model)) if unfreeze is None else unfreeze
-    if learning is not None:
-        cut = cut_for(network, learning)
-        if learning == 0:
-            network.requires_grad_(False)
-            network.heads.requires_grad_(True)
-        elif cut != WHOLE:
-            freeze_below(network, cut)
+    let_stages_learn(network, learning)
     fed = (source.preprocessing.height, source.preprocessing.width)
     if profile is None:
         return count(network, fed, name=str(model))
@@ -78,5 +72,4 @@ def _of_run(bundle: Path) -> int | None:
     run = RunFolder(bundle.parent)
     if not bundle.is_dir() or not run.recipe.is_file():
         return None
-    recipe = read_recipe(run.recipe)
-    return None if recipe.model.from_scratch else recipe.phase_settings()[-1].unfreeze
+    return unfrozen_by(read_recipe(run.recipe))
