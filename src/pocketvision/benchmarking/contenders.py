@@ -74,13 +74,13 @@ def contenders(wanted: Sequence[str | Wanted], folder: Path) -> Iterator[Contend
 
 def _made(wanted: Wanted, folder: Path) -> Bundle:
     try:
-        from pocketvision.export.taken import ship_classifier
+        from pocketvision.export.unlearned import ship_unlearned
         from pocketvision.models.catalog import build
     except ModuleNotFoundError as error:
         raise MissingExtraError("Measuring an architecture, which is no bundle,", "train") from error
     network = build(wanted.rows).eval()
     pixels = default_preprocessing(wanted.rows.name, wanted.size).with_size(wanted.size)
-    return ship_classifier(network, folder, list(map(str, range(network.num_classes))), pixels)
+    return ship_unlearned(network, folder, pixels)
 
 
 def _size_of(name: str, rows: ModelSpec) -> int:
