@@ -73,9 +73,10 @@ def choose(wishes: Wishes, *, most: int = 3) -> tuple[Choice, ...]:
         left = [each for each in kept if figure(each) is None or figure(each) <= budget]
         if not left:
             near = min(kept, key=figure)
+            sizes = f"{max(32, near.input_size // 2)},{near.input_size}"
             raise UsageError(
                 f"No network keeps {what} of {budget:g}: the nearest is {near.model} with {figure(near):.3g}. A narrower one "
-                f"may: pocketvision benchmark {near.model} --width 0.5,0.75 --size {max(32, near.input_size // 2)},{near.input_size}"
+                f"may: pocketvision benchmark {near.model} --width 0.5,0.75 --size {sizes}"
             )
         kept = left
     kept.sort(key=lambda each: _score(each, wishes, device), reverse=True)
