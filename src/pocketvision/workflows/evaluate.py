@@ -25,6 +25,7 @@ from pocketvision.tasks.comparing import check_options
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.task import ViewOptions
 from pocketvision.workflows.answering import open_answering
+from pocketvision.workflows.looking import looking_of
 from pocketvision.workflows.pretrained import open_bundle
 
 
@@ -173,4 +174,5 @@ def _record(bundle: Bundle, data: Path, evaluation: Evaluation) -> RunRecord:
         sizes={name: file.size for name, file in manifest.files.items()},
         timings={"evaluation": evaluation.seconds},
         versions=manifest.versions,
+        looking=looking_of(bundle, evaluation.root),
     )

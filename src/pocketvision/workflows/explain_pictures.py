@@ -11,16 +11,7 @@ from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import MissingExtraError, UsageError, unknown_name
 from pocketvision.evaluation.evaluation import untouched_first
 from pocketvision.explain.embedding_page import embedding_page, mistakes_page, neighbours_page
-from pocketvision.explain.embeddings import (
-    MOST,
-    Embedded,
-    Neighbour,
-    embedded,
-    kept_embeddings,
-    nearest,
-    principal_components,
-    vectors_of,
-)
+from pocketvision.explain.embeddings import MOST, Embedded, Neighbour, embedded, nearest, principal_components
 from pocketvision.explain.explained import Asked, Explainer, Explanation, explained
 from pocketvision.explain.methods import AUTO, method_named
 from pocketvision.explain.picture_folder import PictureFolder
@@ -28,6 +19,7 @@ from pocketvision.explain.subject import Subject
 from pocketvision.export.shipping import evenly
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.explain import PAGE, sources_of
+from pocketvision.workflows.looking import SPLIT, kept_of_run
 from pocketvision.workflows.pretrained import open_bundle
 
 LAYOUTS = ("pca", "umap")
@@ -132,20 +124,15 @@ def training_pictures(subject: Subject, data: str | Path | None, limit: int = MO
     """What a bundle learned from, as vectors: what its run kept, else at most `limit` of the pictures, evenly chosen. Raises
     UsageError where neither is known."""
     bundle = subject.bundle
-    run = bundle.folder.resolve().parent
-    kept_split = run / "split.csv"
+    kept_split = bundle.folder.resolve().parent / SPLIT
     if data is None and not kept_split.is_file():
         raise UsageError(
             f"{bundle.folder} lies in no run, and its features of what it learned from were not kept. Say which pictures "
             "those were: --data."
         )
+    if data is None and (kept := kept_of_run(subject)) is not None:
+        return _some(kept, limit)
     samples = read_samples(kept_split if data is None else data, task=bundle.only_kind, labels=bundle.asked_labels)
-    if data is None:
-        size = bundle.preprocessing
-        length = vectors_of(subject, np.zeros((1, 3, size.height, size.width), np.float32)).shape[1]
-        kept = kept_embeddings(run, samples, length)
-        if kept is not None:
-            return _some(kept, limit)
     rows = _training_rows(samples)
     rows = [rows[place] for place in evenly(len(rows), limit)]
     return embedded(subject, [samples.file(row) for row in rows], [samples.class_name(row) for row in rows])

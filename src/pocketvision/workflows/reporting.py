@@ -7,7 +7,7 @@ from pocketvision.data.learned_from import Matches, looked_up
 from pocketvision.data.samples import SPLITS, Samples
 from pocketvision.evaluation.deciding import Wanted, decided_by_validation, wanted_after_training
 from pocketvision.evaluation.evaluate import evaluate_predictor
-from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
@@ -23,6 +23,7 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.training.setting_values import setting_at, values_of
 from pocketvision.training.training_data import TrainingData
+from pocketvision.workflows.looking import looking_of
 
 # Split by its name in the report, and what its images were to the training.
 _EVALUATED: tuple[tuple[str, str, Role], ...] = (("val", "validation", "selection"), ("test", "test", "test"))
@@ -135,6 +136,7 @@ def write_run_report(
         versions=bundle.manifest.versions,
         notes=tuple(notes),
         twins=near_twins(evaluations[0], data.near_twins, data.kept_together, recipe.seed),
+        looking=looking_of(bundle, untouched_first(evaluations)[0].root),
     )
     write_report(run.folder, record, settings.lang)
 

@@ -1,7 +1,7 @@
 """All that a report holds, as plain values. A part that is None or empty is left out of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pocketvision.data.audit import Audit
@@ -9,6 +9,7 @@ from pocketvision.data.finding import Finding
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import NearTwins
+from pocketvision.evaluation.report.looked import Looking, NotLooking
 from pocketvision.evaluation.report.suspects import Suspects, suspects_of
 from pocketvision.printable import shortened
 from pocketvision.progress import EpochRecord
@@ -73,6 +74,7 @@ class RunRecord:
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
     twins: what of the validation has a near-twin in training; None where nobody looked, or no likely groups were found.
+    looking: what is shown beside mistakes.
     """
 
     title: str
@@ -94,6 +96,7 @@ class RunRecord:
     versions: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
     twins: NearTwins | None = None
+    looking: Looking = field(default_factory=NotLooking)
 
     def __post_init__(self) -> None:
         for name in {name for each in self.evaluations for name in each.tasks}:

@@ -69,7 +69,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
     Raises UsageError for another language, MissingExtraError without Jinja or matplotlib.
     """
     table = texts(lang)
-    environment, shared = _environment(()), _shared(record, table)
+    environment, shared = _environment((), record), _shared(record, table)
     from markupsafe import Markup
 
     watched = texts(lang, record.watched.folder)
@@ -106,7 +106,7 @@ def _part(
     """A task's headline and sections, from its own templates and texts."""
     from markupsafe import Markup
 
-    table, environment = texts(lang, report.folder), _environment((report.folder / "templates",))
+    table, environment = texts(lang, report.folder), _environment((report.folder / "templates",), record)
     t, whose = _translator(table), f"{name} · " if subject.prefix else ""
     values = {
         **shared,
@@ -185,7 +185,7 @@ def _findings(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _environment(task: Sequence[Path]) -> "Environment":
+def _environment(task: Sequence[Path], record: RunRecord) -> "Environment":
     """task: where its templates are looked for before the page's."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -199,6 +199,7 @@ def _environment(task: Sequence[Path]) -> "Environment":
         lstrip_blocks=True,
         finalize=_shown,
     )
+    environment.globals.update(looked_at=record.looking, believed=record.looking.believed)
     environment.filters.update(percent=percent, bound=bound, figure=figure, size=size)
     return environment
 
