@@ -50,6 +50,11 @@ def test_a_size_that_the_weights_were_not_trained_at_is_warned_of() -> None:
     assert not choose(Wishes(latency=30), most=1)[0].warnings
 
 
+def test_a_smaller_one_is_said_with_what_it_costs() -> None:
+    found = choose(Wishes(latency=30), most=1)[0]
+    assert "px it costs" in found.smaller and "three quarters of its width" in found.smaller
+
+
 def test_small_pictures_get_networks_for_them() -> None:
     found = choose(Wishes(picture_size=32, pictures=20_000, classes=10))
     assert all(each.input_size == 32 for each in found) and "random start" in found[0].warnings[0]

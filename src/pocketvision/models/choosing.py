@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pocketvision.errors import UsageError
@@ -11,6 +11,7 @@ from pocketvision.models.cost import cost
 from pocketvision.models.measured_latency import MILLISECONDS
 from pocketvision.models.published_weights import PUBLISHED_WEIGHTS
 from pocketvision.models.spec import Architecture
+from pocketvision.models.vit import VisionTransformer
 from pocketvision.models.wishes import DEVICES, Device, Wishes
 
 SECONDS_PER_GMAC = 0.23
@@ -36,7 +37,7 @@ _DEPTHWISE = 1.0
 class Choice:
     """A network that fits, at an input size. megabytes: of its file in the device's precision. latency: milliseconds on one core
     of the machine that measured_latency.py names, None where it was not measured. minutes: that a training takes about; None
-    without a number of pictures. warnings: what to mind."""
+    without a number of pictures. smaller: what a smaller input and a narrower network would cost. warnings: what to mind."""
 
     model: str
     input_size: int
@@ -48,6 +49,7 @@ class Choice:
     latency: float | None
     minutes: float | None
     reasons: tuple[str, ...]
+    smaller: str
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,7 +158,23 @@ def _choice(name: str, wishes: Wishes, device: Device) -> Choice:
         latency,
         minutes,
         tuple(reasons),
+        _smaller(name, size, counted.macs),
         tuple(_warnings(wishes, size, trained_at, own is not None)),
+    )
+
+
+def _smaller(name: str, size: int, macs: int) -> str:
+    """What three quarters of the resolution cost, and of the width where there is one."""
+    row = ARCHITECTURES[name]
+    step = row.patch if isinstance(row, VisionTransformer) else 32
+    side = max(step, round(0.75 * size / step) * step)
+    text = f"at {side} px it costs {cost(row, size=side).macs / macs:.0%}"
+    if not isinstance(row, Architecture):
+        return text + "; a transformer has no width to cut"
+    narrow = cost(replace(row, width=0.75 * row.width), size=size)
+    return (
+        f"{text}, at three quarters of its width {narrow.macs / macs:.0%} with {narrow.parameters / 1e6:.1f} M parameters: cut "
+        "the resolution first while what matters stays large, the width where the file has to shrink"
     )
 
 

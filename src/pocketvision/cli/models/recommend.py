@@ -60,6 +60,7 @@ def recommend(
         stdout().print(joined(styled(each.model, "bold"), line), soft_wrap=True)
         for reason in each.reasons:
             stdout().print(f"  {reason}", soft_wrap=True)
+        stdout().print(f"  Smaller: {each.smaller}", soft_wrap=True)
         for warning in each.warnings:
             stdout().print(joined(styled("  Mind: ", "yellow"), warning), soft_wrap=True)
     stdout().print("To check it here: pocketvision benchmark " + " ".join(each.model for each in found), soft_wrap=True)
