@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from pocketvision.data.at_a_glance import at_a_glance
 from pocketvision.errors import UsageError
 from pocketvision.models.catalog import ARCHITECTURES
 from pocketvision.models.choosing import choose
 from pocketvision.models.measured_latency import MILLISECONDS
 from pocketvision.models.wishes import DEVICES, GOALS, Wishes
-from pocketvision.workflows.recommend import recommend, told_by
+from pocketvision.workflows.recommend import recommend
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -93,11 +94,11 @@ def test_wrong_wishes_are_refused(wishes: dict[str, object], message: str) -> No
 
 
 def test_data_tells_what_the_wishes_leave_out(photos: Path, tmp_path: Path) -> None:
-    found = told_by(photos, Wishes(classes=7))
-    assert (found.pictures, found.classes) == (48, 7) and found.picture_size and found.picture_size >= 64
+    found = at_a_glance(photos)
+    assert (found.pictures, found.classes) == (48, 2) and found.longer_side and found.longer_side >= 64
     assert recommend(Wishes(), data=photos, most=1)[0].minutes is not None
     with pytest.raises(UsageError):
-        recommend(data=tmp_path / "nothing")
+        recommend(Wishes(), data=tmp_path / "nothing")
 
 
 def test_what_was_measured_is_of_the_catalogue() -> None:
