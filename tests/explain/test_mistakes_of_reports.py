@@ -10,8 +10,8 @@ from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.explain.embeddings import Embedded
 from pocketvision.explain.mistake_pictures import MOST, MistakePictures
 from pocketvision.explain.subject import Subject
+from pocketvision.explain.training_pictures import looking_of
 from pocketvision.workflows.evaluate import evaluate
-from pocketvision.workflows.looking import looking_of
 
 
 def labelled(folder: Path, picture: Path) -> Path:

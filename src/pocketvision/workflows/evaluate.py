@@ -17,6 +17,7 @@ from pocketvision.evaluation.images import labelled_images, refuse_trained, role
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
+from pocketvision.explain.training_pictures import looking_of
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.printable import counted
 from pocketvision.progress import Note, OnEvent, silent
@@ -25,7 +26,6 @@ from pocketvision.tasks.comparing import check_options
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.task import ViewOptions
 from pocketvision.workflows.answering import open_answering
-from pocketvision.workflows.looking import looking_of
 from pocketvision.workflows.pretrained import open_bundle
 
 

@@ -3,23 +3,18 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from pocketvision.atomic_files import write_text
-from pocketvision.data.samples import Samples
-from pocketvision.data.sources.catalog import read_samples
-from pocketvision.errors import MissingExtraError, UsageError, unknown_name
+from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.evaluation import untouched_first
 from pocketvision.explain.embedding_page import embedding_page, mistakes_page, neighbours_page
-from pocketvision.explain.embeddings import MOST, Embedded, Neighbour, embedded, nearest, principal_components
+from pocketvision.explain.embeddings import MOST, Neighbour, embedded, nearest, principal_components
 from pocketvision.explain.explained import Asked, Explainer, Explanation, explained
 from pocketvision.explain.methods import AUTO, method_named
 from pocketvision.explain.picture_folder import PictureFolder
 from pocketvision.explain.subject import Subject
-from pocketvision.export.shipping import evenly
+from pocketvision.explain.training_pictures import training_pictures, umap_places
 from pocketvision.workflows.evaluate import evaluate
 from pocketvision.workflows.explain import PAGE, sources_of
-from pocketvision.workflows.looking import SPLIT, kept_of_run
 from pocketvision.workflows.pretrained import open_bundle
 
 LAYOUTS = ("pca", "umap")
@@ -65,7 +60,7 @@ def explain_embedding(
         places, shares = principal_components(points.vectors)
         said = f"Principal components of the features: {shares[0]:.0%} and {shares[1]:.0%} of their variance."
     else:
-        places, said = _umap(points), "UMAP of the features: near is alike, far says little."
+        places, said = umap_places(points), "UMAP of the features: near is alike, far says little."
     page = embedding_page(points.files, points.names, places, subject.bundle.folder.name, said)
     write_text(folder.folder / PAGE, page)
     return folder.folder / PAGE
@@ -118,40 +113,3 @@ def _neighbours(subject: Subject, files: list[Path], training: str | Path | None
         return {}
     given = embedded(subject, files, [""] * len(files))
     return dict(zip(given.files, nearest(given.vectors, among, 4), strict=True))
-
-
-def training_pictures(subject: Subject, data: str | Path | None, limit: int = MOST) -> Embedded:
-    """What a bundle learned from, as vectors: what its run kept, else at most `limit` of the pictures, evenly chosen. Raises
-    UsageError where neither is known."""
-    bundle = subject.bundle
-    kept_split = bundle.folder.resolve().parent / SPLIT
-    if data is None and not kept_split.is_file():
-        raise UsageError(
-            f"{bundle.folder} lies in no run, and its features of what it learned from were not kept. Say which pictures "
-            "those were: --data."
-        )
-    if data is None and (kept := kept_of_run(subject)) is not None:
-        return _some(kept, limit)
-    samples = read_samples(kept_split if data is None else data, task=bundle.only_kind, labels=bundle.asked_labels)
-    rows = _training_rows(samples)
-    rows = [rows[place] for place in evenly(len(rows), limit)]
-    return embedded(subject, [samples.file(row) for row in rows], [samples.class_name(row) for row in rows])
-
-
-def _training_rows(samples: Samples) -> list[int]:
-    rows: list[int] = [] if samples.splits is None else samples.split_indices("train").tolist()
-    return rows or list(range(len(samples)))
-
-
-def _some(kept: Embedded, limit: int) -> Embedded:
-    rows = evenly(len(kept.files), limit)
-    return Embedded(tuple(kept.files[row] for row in rows), tuple(kept.names[row] for row in rows), kept.vectors[rows])
-
-
-def _umap(points: Embedded) -> np.ndarray:
-    try:
-        import umap
-    except ImportError:
-        raise MissingExtraError("UMAP", "umap") from None
-    neighbours = min(15, max(len(points.files) - 1, 2))
-    return np.asarray(umap.UMAP(n_neighbors=neighbours, random_state=0).fit_transform(points.vectors), np.float32)

@@ -12,6 +12,7 @@ from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
 from pocketvision.evaluation.report.write import write_report
+from pocketvision.explain.training_pictures import looking_of
 from pocketvision.models.catalog import architecture
 from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
 from pocketvision.runtime.predictor import Predictor
@@ -23,7 +24,6 @@ from pocketvision.training.recipe import Recipe
 from pocketvision.training.run_folder import RunFolder, RunSettings, timestamp
 from pocketvision.training.setting_values import setting_at, values_of
 from pocketvision.training.training_data import TrainingData
-from pocketvision.workflows.looking import looking_of
 
 # Split by its name in the report, and what its images were to the training.
 _EVALUATED: tuple[tuple[str, str, Role], ...] = (("val", "validation", "selection"), ("test", "test", "test"))
