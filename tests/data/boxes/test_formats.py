@@ -8,6 +8,7 @@ import pytest
 from data.boxes.drawn_sets import DRAWN_SETS, NAMES, SETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.data.box_writers.catalog import WRITERS, write_boxes
@@ -146,18 +147,56 @@ def test_a_round_trip_moves_no_box(images, splits: bool, sized: Path, tmp_path_f
             assert again.splits is not None and sorted(again.splits.tolist()) == sorted(parts.tolist())
 
 
-def test_the_panoptic_form_of_coco_is_refused(tmp_path: Path) -> None:
-    segments = [{"id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0}]
+def _panoptic(folder: Path) -> NDArray[np.int64]:
+    """Two pictures: sky over a person and a cat, and pixels of nothing. Gives the segments' numbers of the first."""
+    numbers = np.zeros((6, 8), np.int64)
+    numbers[:2], numbers[2:, :3], numbers[3:, 5:7] = 70_000, 258, 3
+    colours = np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], axis=-1).astype(np.uint8)
+    (folder / "train").mkdir(parents=True)
+    (folder / "panoptic_train").mkdir()
+    for name in "ab":
+        Image.new("RGB", (8, 6)).save(folder / "train" / f"{name}.jpg")
+        Image.fromarray(colours if name == "a" else 0 * colours).save(folder / "panoptic_train" / f"{name}.png")
+    boxes = {70_000: [0, 0, 8, 2], 258: [0, 2, 3, 4], 3: [5, 3, 2, 3]}
+    kinds = {70_000: 9, 258: 1, 3: 2}
+    segments = [
+        {"id": each, "category_id": kinds[each], "bbox": boxes[each], "area": 1, "iscrowd": 0} for each in boxes
+    ]
     document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 4, "height": 4}],
-        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
-        "categories": [{"id": 1, "name": "a", "isthing": 1}],
+        "images": [
+            {"id": place, "file_name": f"{name}.jpg", "width": 8, "height": 6} for place, name in enumerate("ab")
+        ],
+        "annotations": [
+            {"image_id": 0, "file_name": "a.png", "segments_info": segments},
+            {"image_id": 1, "file_name": "b.png", "segments_info": [{**segments[1], "id": 5, "bbox": [0, 0, 2, 2]}]},
+        ],
+        "categories": [
+            {"id": place, "name": name, "isthing": int(place < 9)}
+            for place, name in ((1, "person"), (2, "cat"), (9, "sky"))
+        ],
     }
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    (tmp_path / "panoptic.json").write_text(json.dumps(document))
-    for task in ("segmentation", "detection"):
-        with pytest.raises(UsageError, match=r"of the panoptic form .*panoptic2semantic_segmentation\.py"):
-            read_samples(tmp_path, task=task)
+    (folder / "panoptic_train.json").write_text(json.dumps(document))
+    return numbers
+
+
+def test_coco_in_its_panoptic_form(tmp_path: Path) -> None:
+    """Every segment is in the mask, what is of none is of no class; boxes are of things."""
+    numbers = _panoptic(tmp_path)
+    masks = read_samples(tmp_path, task="segmentation")
+    assert masks.paths == ["train/a.jpg", "train/b.jpg"]
+    truth = masks.truth["segmentation"]
+    assert truth.class_names == ("person", "cat", "sky")
+    places = {0: 255, 258: 0, 3: 1, 70_000: 2}
+    assert truth.mask(0).tolist() == [[places[each] for each in row] for row in numbers.tolist()]
+    assert truth.pixels.tolist() == [[12, 6, 16, 14], [0, 0, 0, 48]]
+    assert {finding.kind for finding in masks.found} >= {"no_outline"}  # the segment 5 has no pixel
+    boxes = truth_of(read_samples(tmp_path))
+    assert boxes.class_names == ("person", "cat")
+    assert boxes.boxes.tolist() == [[0, 2, 3, 6], [5, 3, 7, 6], [0, 0, 2, 2]]
+    (tmp_path / "panoptic_train" / "b.png").unlink()
+    with pytest.raises(UsageError, match=r"b\.png is neither in panoptic_train/ beside it nor beside it itself"):
+        read_samples(tmp_path, task="segmentation")
+    read_samples(tmp_path)  # boxes need no PNG
 
 
 def test_what_a_format_can_not_say_is_told(tmp_path: Path) -> None:

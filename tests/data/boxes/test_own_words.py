@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data.boxes.drawn_sets import DRAWN_SETS, SIZE, pictures, voc_file
+from PIL import Image
 
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import read_samples
@@ -129,9 +130,26 @@ def test_cvat_tracks_are_read_on_the_pictures_of_their_frames(tmp_path: Path) ->
     assert {each.kind: each.count for each in samples.found} == {"other_shapes": 1}
 
 
-def test_tracks_have_no_masks(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r'2 tracks of a video: of tracks only boxes are read.*"CVAT for images 1\.1"'):
-        read_samples(tracked(tmp_path), task="segmentation")
+def test_masks_of_cvat_tracks(tmp_path: Path) -> None:
+    """Polygons of as many corners move evenly, pixels stay where they were, and nothing is left of what is outside."""
+    for frame in range(5):
+        Image.new("RGB", (12, 8)).save(tmp_path / f"frame_{frame:06d}.png")
+    square = "<polygon frame='{}' outside='{}' points='{},1;{},1;{},3;{},3'/>"
+    moving = square.format(0, 0, 1, 3, 3, 1) + square.format(2, 0, 5, 7, 7, 5) + square.format(4, 1, 5, 7, 7, 5)
+    patch = "<mask frame='{}' outside='{}' left='2' top='5' width='3' height='2' rle='0, 2, 2, 1, 1'/>"
+    staying = patch.format(1, 0) + patch.format(3, 1)
+    tracks = f"<track label='a'>{moving}</track><track label='b'>{staying}</track>"
+    (tmp_path / "annotations.xml").write_text(
+        f"<annotations><meta><task><size>5</size></task></meta>{tracks}</annotations>"
+    )
+    truth = read_samples(tmp_path, task="segmentation").truth["segmentation"]
+    assert truth.class_names == ("background", "a", "b")
+    masks = [truth.mask(frame) for frame in range(5)]
+    lefts = [np.flatnonzero((mask == 1).any(axis=0)).tolist() for mask in masks]
+    assert lefts == [[1, 2], [3, 4], [5, 6], [5, 6], []]
+    marks = [[0, 0, 2, 2, 0, 0], [0, 0, 0, 2, 0, 0]]
+    assert [mask[5:7, :6].tolist() == marks for mask in masks] == [False, True, True, False, False]
+    assert all((mask[1:3] == 1).sum() == 4 for mask in masks[:4])
 
 
 def test_cvat_tracks_without_their_frames_are_refused(tmp_path: Path) -> None:

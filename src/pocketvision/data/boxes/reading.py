@@ -36,13 +36,15 @@ _COPY = re.compile(r"(.+?)(?:[_.](?:jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9a-zA-Z]
 @dataclass(frozen=True)
 class Ending:
     """How the reading of a source ends. names: every class the format lists, in index order; None takes natural order.
-    backgrounds: whether pictures that lie beside listed ones, and are not listed, are backgrounds."""
+    backgrounds: whether pictures that lie beside listed ones, and are not listed, are backgrounds. rest: whether pixels that no
+    object covers are of the background; else of no class."""
 
     labels: Sequence[str] | None = None
     names: Sequence[str] | None = None
     unit: str = PIXELS
     backgrounds: bool = True
     reading: tuple[str, ...] = ()
+    rest: bool = True
 
 
 class NoBoxesError(UsageError):
@@ -170,7 +172,7 @@ class Drawn:
         truth: Truth = (
             self._truth(cleaned, class_names)
             if self.outlines is None
-            else self._masks(cleaned, class_names, self.outlines)
+            else self._masks(cleaned, class_names, self.outlines, ending.rest)
         )
         samples = Samples(
             self.pictures.root,
@@ -285,8 +287,9 @@ class Drawn:
             columns["areas"] = np.where(np.isfinite(own), own, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
         return BoxLabels.flat(cleaned.offsets(cleaned.images), columns, names)
 
-    def _masks(self, cleaned: Cleaned, names: tuple[str, ...], outlines: Outlines) -> MaskLabels:
-        """What no object covers is the background, the first class. Pictures of unknown size are told by the audit."""
+    def _masks(self, cleaned: Cleaned, names: tuple[str, ...], outlines: Outlines, rest: bool) -> MaskLabels:
+        """What no object covers is the background, the first class, or of none. Pictures of unknown size are told by the
+        audit."""
         names = (BACKGROUND, *(name for name in names if name != BACKGROUND))
         columns = {
             "object": cleaned.kept,
@@ -298,6 +301,8 @@ class Drawn:
         turns = np.where(turned, cleaned.stored[:, 2], 1).astype(np.uint8)
         frames = Frames(np.maximum(sizes, 1).astype(np.int64), cleaned.upright.scales, turns)
         truth = MaskLabels.of(DrawnMasks(outlines, Ragged(cleaned.offsets(cleaned.images), columns), frames), names)
+        if not rest:
+            return truth.without(BACKGROUND)
         return truth if truth.pixels[:, 0].any() else truth.in_classes(names[1:])  # objects may cover all
 
     def _numbers(self, kept: NDArray[np.int64], names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Objects that are followed through a video: their boxes frame by frame, and the pictures that the frames are."""
+"""Objects that are followed through a video: their boxes and outlines frame by frame, and the pictures that the frames are."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pocketvision.data.boxes.pictures import Pictures
+from pocketvision.data.masks.outlines import Outline
 from pocketvision.errors import UsageError
 
 STRETCHES = 20
@@ -16,24 +17,37 @@ _NUMBER = re.compile(r"(\d+)\D*$")
 
 
 class Shape(NamedTuple):
-    """A track's box at a frame. corners: left, top, right, bottom. outside: the object is not seen from here on."""
+    """A track's shape at a frame. corners: left, top, right, bottom of the box around it. outside: the object is not seen from
+    here on. outline: None where nobody asked."""
 
     frame: int
     corners: tuple[float, ...]
     outside: bool
+    outline: Outline | None = None
 
 
-def by_frame(shapes: Sequence[Shape]) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """The box in every frame from a track's first to its last. Between two that are given it moves evenly from one to the other,
-    and stays where it was last seen until it is outside."""
+def by_frame(shapes: Sequence[Shape]) -> Iterator[Shape]:
+    """The shape in every frame from a track's first to its last. Between two that are given, boxes and outlines of as many
+    corners move evenly from one to the other, pixels stay; and all stay where they were last seen until they are outside."""
     ordered = sorted(shapes, key=lambda each: each.frame)
     for one, following in pairwise(ordered):
-        target = one.corners if following.outside else following.corners
+        target = one if following.outside else following
         for frame in range(one.frame, following.frame) if not one.outside else ():
             share = (frame - one.frame) / (following.frame - one.frame)
-            yield frame, tuple(a + share * (b - a) for a, b in zip(one.corners, target, strict=True))
+            corners = _between(one.corners, target.corners, share)
+            yield Shape(frame, tuple(corners), False, _outline_between(one.outline, target.outline, share))
     if ordered and not ordered[-1].outside:
-        yield ordered[-1].frame, ordered[-1].corners
+        yield ordered[-1]
+
+
+def _between(one: Sequence[float], other: Sequence[float], share: float) -> list[float]:
+    return [a + share * (b - a) for a, b in zip(one, other, strict=True)]
+
+
+def _outline_between(one: Outline | None, other: Outline | None, share: float) -> Outline | None:
+    if one is None or other is None or [len(ring) for ring in one.rings] != [len(ring) for ring in other.rings]:
+        return one
+    return Outline([_between(a, b, share) for a, b in zip(one.rings, other.rings, strict=True)], one.patch)
 
 
 def frames_of(pictures: Pictures, where: Path, count: int) -> dict[int, str]:

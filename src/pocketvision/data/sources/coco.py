@@ -1,11 +1,13 @@
-"""COCO JSON, the form of instances: images, categories and annotations, by numbers (cocodataset.org, "Data format")."""
+"""COCO JSON: images, categories and annotations, by numbers (cocodataset.org, "Data format"). Of instances, and in the panoptic
+form, whose segments are colours in PNGs."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pocketvision.data.boxes.places import Place, index_files, pictures_of
 from pocketvision.data.boxes.reading import Drawn, Ending
@@ -13,6 +15,7 @@ from pocketvision.data.boxes.shapes import hull, number
 from pocketvision.data.large_json import json_elements
 from pocketvision.data.masks.outlines import Outline, Outlines, Patch
 from pocketvision.data.masks.runs import coco_runs
+from pocketvision.data.masks.segment_pictures import SegmentPictures
 from pocketvision.data.origin import SourceOptions
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.source import ASKED, OWN_FILE, Source
@@ -36,8 +39,8 @@ def is_coco(file: Path) -> bool:
 
 def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Element by element: the memory is that of the boxes, whatever is written beside them. The box of an annotation without
-    one is that of its polygons. Raises UsageError for what is no such JSON, for one of the panoptic form, and as Drawn.samples
-    does."""
+    one is that of its polygons. Of the panoptic form every segment is in a mask, pixels of none are of no class, and boxes are of
+    things alone. Raises UsageError for what is no such JSON, for segments without their PNGs, and as Drawn.samples does."""
     places = index_files(path, (".json",), is_coco)
     instances = [each for each in places if each.path.name.lower().startswith("instances")]
     chosen = instances or [each for each in places if not each.path.name.lower().startswith(_OTHERS)] or places
@@ -46,11 +49,28 @@ def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -
     pictures, starts = pictures_of(path, chosen, options.images)
     drawn = Drawn(path, pictures, outlines)
     names: dict[str, None] = {}
+    segments = False
     for place in chosen:
-        names |= dict.fromkeys(_File(place, drawn).read([*starts(place)]))
+        file = _File(place, drawn)
+        names |= dict.fromkeys(file.read([*starts(place)]))
+        segments = segments or file.segments
     passed = [each.path.name for each in places if each not in chosen]
     reading = (f"Not read: {', '.join(passed[:4])}, of other tasks or models.",) if passed else ()
-    return drawn.samples(Ending(options.labels, tuple(names), reading=reading))
+    ending = Ending(options.labels, tuple(names), reading=reading, backgrounds=not segments, rest=not segments)
+    return drawn.samples(ending)
+
+
+class _Waiting(NamedTuple):
+    """An object that is drawn once its image and category are known. flags: crowd, difficult. segment: whether it is one of the
+    panoptic form."""
+
+    image: Any
+    category: Any
+    corners: tuple[float, ...]
+    flags: tuple[bool, bool]
+    area: float
+    outline: Callable[[], Outline | None]
+    segment: bool = False
 
 
 class _File:
@@ -60,7 +80,11 @@ class _File:
         self._place, self._drawn, self._problems = place, drawn, drawn.problems
         self._rows: dict[Any, int | None] = {}
         self._categories: dict[Any, str] = {}
-        self._waiting: list[tuple[Any, Any, tuple[float, ...], tuple[bool, bool], float, Any]] = []
+        self._waiting: list[_Waiting] = []
+        self._pictures = SegmentPictures(place.path)
+        self._stuff: set[Any] = set()
+        self.segments = False
+        """Whether the file is of the panoptic form."""
 
     def read(self, near: list[Path]) -> list[str]:
         """The names of the categories, by number."""
@@ -74,7 +98,7 @@ class _File:
             elif key == "annotations":
                 self._annotation(element)
         for each in self._waiting:
-            self._box(*each)
+            self._box(each)
         numbers = sorted(each for each in self._categories if isinstance(each, int))
         if gaps := [each for each, following in pairwise(numbers) if following > each + 1]:
             self._problems.add("category_gaps", f"after {gaps[0]}", self._place.path.name, len(gaps))
@@ -91,30 +115,53 @@ class _File:
         if place in self._categories or name in self._categories.values():
             self._problems.add("repeated_category", f"{place}: {name}", self._place.path.name)
         self._categories.setdefault(place, name)
+        if category.get("isthing") == 0:
+            self._stuff.add(place)
 
     def _annotation(self, each: Mapping[str, Any]) -> None:
-        if "segments_info" in each:
-            raise _panoptic(self._place.path)
+        if isinstance(each.get("segments_info"), list):
+            self._segments(each)
+            return
         corners = _corners(each)
         if each.get("score") is not None:
             self._problems.add("confident_boxes", f"score {each['score']}", self._place.path.name)
         flags = (bool(each.get("iscrowd")), bool(each.get("ignore")) and not each.get("iscrowd"))
         drawn = None if self._drawn.outlines is None else each.get("segmentation")
-        waiting = (each.get("image_id"), each.get("category_id"), corners, flags, number(each.get("area")), drawn)
+        area = number(each.get("area"))
+        self._add(
+            _Waiting(each.get("image_id"), each.get("category_id"), corners, flags, area, lambda: outline_of(drawn))
+        )
+
+    def _segments(self, each: Mapping[str, Any]) -> None:
+        """Of a picture in the panoptic form."""
+        name, self.segments = str(each.get("file_name", "")), True
+        png = None if self._drawn.outlines is None else self._pictures.find(name)
+        if self._drawn.outlines is not None and png is None:
+            raise UsageError(
+                f"{self._place.path}: its segments are colours in PNGs, and {name} is neither in {self._place.path.stem}/ beside "
+                "it nor beside it itself. Put the folder of PNGs there (COCO's annotations have it as a zip of that name)."
+            )
+        for segment in each["segments_info"]:
+            if isinstance(segment, Mapping):
+                outline = partial(self._segment, png, segment.get("id"))
+                flags = (bool(segment.get("iscrowd")), False)
+                corners, area = _corners(segment), number(segment.get("area"))
+                self._add(
+                    _Waiting(each.get("image_id"), segment.get("category_id"), corners, flags, area, outline, True)
+                )
+
+    def _segment(self, png: Path | None, number: Any) -> Outline | None:
+        patch = None if png is None or not isinstance(number, int) else self._pictures.patch(png, number)
+        return None if patch is None else Outline(patch=patch)
+
+    def _add(self, waiting: _Waiting) -> None:
         if self._rows and self._categories:
-            self._box(*waiting)
+            self._box(waiting)
         else:
             self._waiting.append(waiting)
 
-    def _box(
-        self,
-        image: Any,
-        category: Any,
-        corners: tuple[float, ...],
-        flags: tuple[bool, bool],
-        area: float,
-        segmentation: Any,
-    ) -> None:
+    def _box(self, drawn: _Waiting) -> None:
+        image, category, corners = drawn.image, drawn.category, drawn.corners
         if image not in self._rows:
             self._problems.add("box_of_no_image", f"image_id {image}", self._place.path.name)
             return
@@ -124,19 +171,12 @@ class _File:
         if category not in self._categories:
             self._problems.add("unknown_category", f"category_id {category}", self._drawn.paths[row])
             return
+        if drawn.segment and category in self._stuff and self._drawn.outlines is None:
+            return  # sky and grass have no box
         # The area of the box itself says nothing more.
-        own = area if len(corners) == 4 and abs(area - _area(corners)) > 0.01 * max(area, 1) else math.nan
-        name, (crowd, difficult) = self._categories[category], flags
-        outline = lambda: outline_of(segmentation)  # noqa: E731
-        self._drawn.box(row, name, corners, crowd=crowd, difficult=difficult, area=own, outline=outline)
-
-
-def _panoptic(file: Path) -> UsageError:
-    return UsageError(
-        f"{file}: a COCO JSON of the panoptic form (segments_info), whose segments are colours in PNGs beside it. It is not "
-        "read. Write masks of classes (panopticapi's converters/panoptic2semantic_segmentation.py) and give their folder beside "
-        "the pictures, with classes.txt; or instances (converters/panoptic2detection_coco_format.py) and give that JSON."
-    )
+        own = drawn.area if len(corners) == 4 and _says_more(drawn.area, corners) else math.nan
+        name, (crowd, difficult) = self._categories[category], drawn.flags
+        self._drawn.box(row, name, corners, crowd=crowd, difficult=difficult, area=own, outline=drawn.outline)
 
 
 def outline_of(segmentation: Any) -> Outline | None:
@@ -162,8 +202,9 @@ def _corners(annotation: Mapping[str, Any]) -> tuple[float, ...]:
     return ()
 
 
-def _area(corners: tuple[float, ...]) -> float:
-    return (corners[2] - corners[0]) * (corners[3] - corners[1])
+def _says_more(area: float, corners: tuple[float, ...]) -> bool:
+    box = (corners[2] - corners[0]) * (corners[3] - corners[1])
+    return abs(area - box) > 0.01 * max(area, 1)
 
 
 def _by_number(place: Any) -> tuple[bool, Any]:
@@ -171,7 +212,7 @@ def _by_number(place: Any) -> tuple[bool, Any]:
 
 
 COCO_MASKS = Source(
-    expects="a COCO JSON with polygons or runs of pixels, or a folder with one",
+    expects="a COCO JSON with polygons, runs of pixels or segments in PNGs, or a folder with one",
     evidence=lambda path: ASKED if index_files(path, (".json",), is_coco) else None,
     kinds=(SEGMENTATION,),
     read=lambda path, options: read(path, options, Outlines()),

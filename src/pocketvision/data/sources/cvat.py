@@ -40,8 +40,7 @@ def places_of(path: Path) -> list[Place]:
 
 def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -> Samples:
     """Boxes as they are; of turned boxes, polygons, ellipses and masks the box around them. An image's `subset` is its split.
-    Tracks are read frame by frame, their boxes alone. Raises UsageError for tracks where outlines are wanted, and as frames_of
-    and Drawn.samples do."""
+    Tracks are read frame by frame. Raises UsageError as frames_of and Drawn.samples do."""
     places = places_of(path)
     if not places:
         raise UsageError(f"{path}: there is no CVAT XML (annotations of images) in it.")
@@ -61,8 +60,6 @@ def read(path: Path, options: SourceOptions, outlines: Outlines | None = None) -
                 tracks.append(element)
             elif element.tag == "image":
                 _add(drawn, element, folders, place.split)
-        if tracks and outlines is not None:
-            raise _no_outlines(place, len(tracks))
         if tracks:
             reading.append(_follow(drawn, tracks, frames, place))
     named = [name for name in names if name] or None
@@ -81,25 +78,17 @@ def _follow(drawn: Drawn, tracks: list[Element], frames: int, place: Place) -> s
     }
     gone: dict[int, None] = {}
     for name, shapes in followed:
-        for frame, corners in by_frame(shapes):
-            row = rows.get(frame)
+        for shape in by_frame(shapes):
+            row = rows.get(shape.frame)
             if row is not None:
-                drawn.box(row, name, corners)
-            elif frame not in there:
-                gone[frame] = None
+                drawn.box(row, name, shape.corners, outline=partial(getattr, shape, "outline"))
+            elif shape.frame not in there:
+                gone[shape.frame] = None
     for frame in gone:
         drawn.image(None, f"frame {frame}")
     return (
         f"{counted(len(tracks), 'track')} on {counted(len(there), 'picture')} of a video's {counted(frames, 'frame')}: a split "
         f"keeps each of {STRETCHES} stretches of it whole, because neighbouring frames are alike."
-    )
-
-
-def _no_outlines(place: Place, tracks: int) -> UsageError:
-    return UsageError(
-        f"{place.path}: {counted(tracks, 'track')} of a video: of tracks only boxes are read, no masks. Export the job from CVAT "
-        'as "CVAT for images 1.1", "COCO 1.0" or "Segmentation mask 1.1", which have the shapes of every frame, or leave --task '
-        "segmentation out and learn the boxes."
     )
 
 
@@ -109,7 +98,8 @@ def _shapes(drawn: Drawn, track: Element) -> Iterator[Shape]:
         if corners is None or not frame.isdecimal():
             drawn.problems.add("other_shapes", element.tag)
         else:
-            yield Shape(int(frame), corners, element.get("outside") == "1")
+            outline = None if drawn.outlines is None else outline_of(element)
+            yield Shape(int(frame), corners, element.get("outside") == "1", outline)
 
 
 def _add(drawn: Drawn, image: Element, folders: list[Path], split: int) -> None:
@@ -172,7 +162,7 @@ def outline_of(shape: Element) -> Outline | None:
 
 
 CVAT_MASKS = Source(
-    expects="a CVAT XML for images with polygons or masks, or a folder with one",
+    expects="a CVAT XML with polygons or masks, or a folder with one",
     evidence=lambda path: ASKED if places_of(path) else None,
     kinds=(SEGMENTATION,),
     read=lambda path, options: read(path, options, Outlines()),

@@ -164,16 +164,24 @@ class MaskLabels:
         """The same by another list of class names. Raises UsageError where a class with pixels is not among them."""
         if class_names == self.class_names:
             return self
-        place_of = {name: place for place, name in enumerate(class_names)}
         for name, count in zip(self.class_names, self.class_counts().tolist(), strict=True):
-            if count and name not in place_of:
+            if count and name not in class_names:
                 raise unknown_name(f"class ({count} images)", name, class_names)
+        return self._in(class_names)
+
+    def without(self, name: str) -> Self:
+        """The same where the pixels of a class are of none: neither learned nor measured."""
+        return self._in(tuple(each for each in self.class_names if each != name))
+
+    def _in(self, class_names: tuple[str, ...]) -> Self:
+        """By names some of which may lack; pixels of those are of no class."""
+        place_of = {name: place for place, name in enumerate(class_names)}
         new = np.array([place_of.get(name, NOTHING) for name in self.class_names], np.uint8)
         table = np.full(256, NOTHING, np.uint8)
         table[: len(new)] = new
         pixels = np.zeros((len(self), len(class_names) + 1), np.int64)
-        pixels[:, -1] = self.pixels[:, -1]
         known = new != NOTHING
+        pixels[:, -1] = self.pixels[:, -1] + self.pixels[:, :-1][:, ~known].sum(axis=1)
         pixels[:, new[known]] = self.pixels[:, :-1][:, known]
         return replace(self, class_names=class_names, places=table[self.places], pixels=pixels)
 
