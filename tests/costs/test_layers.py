@@ -15,7 +15,7 @@ from pocketvision.costs.counting import count, units
 from pocketvision.costs.layer_cost import NetworkCosts
 from pocketvision.costs.profiling import ProfileSettings
 from pocketvision.costs.receptive_field import Field, FieldTracing
-from pocketvision.errors import UsageError
+from pocketvision.errors import BundleError, UsageError
 from pocketvision.models.catalog import ARCHITECTURES, architecture, build
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
@@ -211,6 +211,8 @@ def test_wrong_wishes_are_refused(tmp_path: Path) -> None:
         model_costs("mobilenet_v1", size=4)
 
 
-def test_a_bundle_without_weights_is_refused(shared_bundle: Bundle) -> None:
+def test_a_bundle_without_weights_is_refused(shared_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no such folder"):
+        model_costs(tmp_path / "nothing")
     with pytest.raises(UsageError, match=r"holds no model\.safetensors"):
         model_costs(shared_bundle.folder)

@@ -1,5 +1,6 @@
 """What more pictures would bring: heads in closed form on cached features of shares of the training pictures, and a power law."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def learning_curve(
             wrong = _wrong(features[chosen], labels[chosen], held, held_labels, classes)
             errors[draw, place] = max(float(wrong[judges].mean()), 0.5 / len(held_labels))
     ends = (sizes[-1], 2 * sizes[-1])
-    fits = [[np.polyfit(np.log(sizes[begin:]), np.log(each[begin:]), 1) for begin in (0, -2)] for each in errors]
+    fits = [[_power_law(sizes[begin:], each[begin:]) for begin in (0, -2)] for each in errors]
     both = np.exp([[[np.polyval(fit, np.log(count)) for count in ends] for fit in pair] for pair in fits])
     predicted, exponent = both.mean(axis=1), -float(np.mean([pair[0][0] for pair in fits]))
     gains = both[:, :, 0] - both[:, :, 1]
@@ -62,6 +63,12 @@ def learning_curve(
     now, doubled = predicted.mean(axis=0).tolist()
     by_size = dict(zip(sizes, errors.mean(axis=0).tolist(), strict=True))
     return LearningCurve(by_size, exponent, now, doubled, sd)
+
+
+def _power_law(sizes: Sequence[int], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slope and height in logarithms; level where the errors rise, for more pictures do no harm in the long run."""
+    found = np.polyfit(np.log(sizes), np.log(errors), 1)
+    return found if found[0] <= 0 else np.array([0.0, float(np.log(errors).mean())])
 
 
 def _wrong(

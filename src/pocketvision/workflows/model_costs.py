@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pocketvision.benchmarking.contenders import is_folder
 from pocketvision.costs.counting import count
 from pocketvision.costs.layer_cost import NetworkCosts
 from pocketvision.costs.profiling import ProfileSettings, profiled, write_traces
@@ -56,7 +57,7 @@ def model_costs(
 
 def cost_source(model: str | Path, size: int | None = None) -> Exportable:
     """What is counted and timed: a bundle's own network, or an architecture with random weights and a thousand classes."""
-    if Path(model).is_dir() or published_network(str(model)) is not None:
+    if is_folder(str(model)) or published_network(str(model)) is not None:
         bundle = open_bundle(model)
         pixels = bundle.preprocessing if size is None else bundle.preprocessing.with_size(size)
         return Exportable(rebuilt(bundle).requires_grad_(True), bundle.tasks, pixels)

@@ -98,9 +98,10 @@ def info(
 
 def is_bundle(name: str) -> bool:
     """Whether a name is a folder, or a published detector or segmenter, which is taken as the bundle that it becomes."""
+    from pocketvision.benchmarking.contenders import is_folder
     from pocketvision.models.published_networks import NETWORKS
 
-    return Path(name).is_dir() or name in NETWORKS
+    return is_folder(name) or name in NETWORKS
 
 
 def _costs(
