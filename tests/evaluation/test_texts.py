@@ -34,6 +34,7 @@ COMPOSED = (
     "unset.",
     "kind.",
     "worst.",
+    "worse.",
 )
 
 

@@ -93,6 +93,8 @@ def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
             if measured.undefined and "left out" not in measured.metrics.text:  # which names them
                 names = ", ".join(measured.undefined[:8]) + (", …" if len(measured.undefined) > 8 else "")
                 stdout().print(f"  Undefined, as no image has them, and in no mean: {names}", soft_wrap=True)
+        for further in evaluation.further.values():
+            stdout().print(f"  {further.text}", soft_wrap=True)
         if evaluation.overlap_text:
             stdout().print(f"  {evaluation.overlap_text}", soft_wrap=True)
 
@@ -105,6 +107,8 @@ STEP_NAMES = {
     "export": "Exporting",
     "tune": "Raising the learning rate",
     "evaluate": "Evaluating",
+    "once": "Evaluating, each looked at once",
+    "robustness": "Making pictures worse",
     "compare": "Looking for images that it learned from",
 }
 

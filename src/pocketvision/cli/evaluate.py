@@ -30,6 +30,7 @@ from pocketvision.cli.options import (
     SplitColumn,
     Threads,
     Tile,
+    Tta,
     parse_names,
     parse_scales,
 )
@@ -85,6 +86,18 @@ def evaluate(
     tile: Tile = None,
     scales: Scales = None,
     keep: Keep = False,
+    tta: Tta = None,
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Also figures by columns of the table, and by size and brightness; auto: the last two alone.",
+        ),
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="Also answers to pictures made worse in six ways, of at most 200 pictures."),
+    ] = False,
     lang: Lang = "en",
     baseline: Baseline = False,
     json: JsonFile = None,
@@ -129,6 +142,9 @@ def evaluate(
             tile=tile,
             scales=parse_scales(scales),
             keep=keep,
+            tta=parse_names(tta),
+            slices=None if slices is None else parse_names(slices),
+            robustness=robustness,
             lang=lang,
             baseline=baseline,
             on_progress=lambda done, total: display(Counted("evaluate", done, total)),

@@ -124,6 +124,13 @@ Scales = Annotated[
         metavar="NUMBERS",
     ),
 ]
+Tta = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VIEWS",
+        help="Average the answers over views of each picture, such as hflip,scale: hflip, vflip, rot90, scale, five_crop.",
+    ),
+]
 Lang = Annotated[str, typer.Option(help="The report's language: en or ko.")]
 
 

@@ -18,6 +18,8 @@ from pocketvision.cli.options import (
     Scales,
     Threads,
     Tile,
+    Tta,
+    parse_names,
     parse_scales,
 )
 from pocketvision.cli.terminal import standard_input, stderr
@@ -81,6 +83,7 @@ def predict(
     max_pixels: MaxPixels = 50_000_000,
     tile: Tile = None,
     scales: Scales = None,
+    tta: Tta = None,
     json: JsonFile = None,
 ) -> None:
     """Ask a bundle about images; rows keep the order of the images.
@@ -128,6 +131,7 @@ def predict(
         max_pixels=max_pixels,
         tile=tile,
         scales=parse_scales(scales),
+        tta=parse_names(tta),
         lines=standard_input() if "-" in images else None,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )

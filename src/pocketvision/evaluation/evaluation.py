@@ -1,9 +1,9 @@
 """An evaluation: the figures of each task on a set of images, and what these were to the training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,17 @@ class Unreadable:
     reason: str
 
 
+class Further(Protocol):
+    """What was measured beside the figures."""
+
+    @property
+    def text(self) -> str:
+        """In a sentence."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A bundle measured on n readable images with truth.
@@ -32,6 +43,7 @@ class Evaluation:
     name: what the images are: "validation", "test" or a name of the caller's.
     role: what they were to the training (overlap.py). overlap: how many of the images given it had seen; these are in no figure,
     unless there are no others. None where it can not be known.
+    further: what else was asked for, by name: `slices`, `robustness`, `views` (evaluation/further.py).
     root: the folder that relative paths start from. paths: (n).
     tasks: by name, at least one: those that some of the images have truth of.
     unreadable: images that are in no figure. seconds: wall time of reading and predicting.
@@ -48,6 +60,7 @@ class Evaluation:
     brightness: NDArray[np.float32] | None = None
     confidences: Mapping[str, Sequence[float | None]] | None = None
     overlap: Overlap | None = None
+    further: Mapping[str, Further] = field(default_factory=dict)
 
     @property
     def first(self) -> TaskEvaluation:
@@ -86,6 +99,7 @@ class Evaluation:
             "unreadable": [{"path": image.path, "reason": image.reason} for image in self.unreadable],
             "unreadable_count": len(self.unreadable),
             "seconds": self.seconds,
+            **{name: each.to_dict() for name, each in self.further.items()},
         }
 
     def summary(self, task: str | None = None) -> dict[str, Any]:

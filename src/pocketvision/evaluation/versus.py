@@ -103,14 +103,19 @@ class Duel:
     @property
     def verdict(self) -> str:
         """In a sentence."""
+        said = "No difference is shown" if self.winner is None else f"{self.winner} is better"
+        return f"{said}: {self.told}"
+
+    @property
+    def told(self) -> str:
+        """The figures of the verdict."""
         name, interval = self.a.metrics.headline.name, self.interval
         figures = f"{name} {self.a.metrics.headline.value:.1%} of A and {self.b.metrics.headline.value:.1%} of B"
         bounds = "" if interval is None else f" (95 %: {interval.low:+.2f} to {interval.high:+.2f})"
         test = "" if self.pairs is None else f", McNemar p = {self.pairs.p:.2g}"
-        said = "No difference is shown" if self.winner is None else f"{self.winner} is better"
         images = counted(self.found.images, "image")
         gained = f"B − A {self.gain:+.2f} points{bounds}{test}"
-        return f"{said}: {figures}, {gained}, on {images}; they differ on {len(self.differences):,}"
+        return f"{figures}, {gained}, on {images}; they differ on {len(self.differences):,}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -84,6 +84,18 @@ class Predictor:
         self._opened: dict[int, Backend] = {}
         self._opening = Lock()
 
+    @property
+    def threads(self) -> int:
+        """Cores that it uses at most."""
+        return self._threads
+
+    def run(self, inputs: NDArray[np.float32], *, shared: int | None = None) -> Outputs:
+        """The graph's outputs by name for (n, 3, H, W) inputs, BATCH of them at a time. shared: among so many callers are the
+        cores shared out; None takes all of them."""
+        backend = self._open(max(1, self._threads // (shared or 1)))
+        parts = [backend.run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     def wanting(self, detail: Detail) -> "Predictor":
         """The same predictor with another detail; what is open serves both. Raises UsageError for tasks that it does not have."""
         other = copy(self)

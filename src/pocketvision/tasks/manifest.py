@@ -23,6 +23,9 @@ TILE, SCALES = "tile", "scales"
 
 VIEWED = (TILE, SCALES)
 
+MIRROR = "mirror"
+"""In postprocessing: False where a mirrored picture may be of another class, so that the training mirrored none."""
+
 DECIDED_BY = "decided_by"
 """Among what was measured: DECIDING and VIEWED as they were then, where there were some."""
 

@@ -21,6 +21,7 @@ from pocketvision.tasks.truth import Truth
 if TYPE_CHECKING:  # what only predicts does not load them
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
+    from pocketvision.tasks.turning import View
 
 TOLERANCE = 1e-3
 """Largest difference of a probability, or of what stands for one (Role), that runtimes may show of the same network."""
@@ -249,7 +250,9 @@ class Task(Generic[Answer]):
     None where an image is one input. follows: whether its tracker follows things, so that those that cross Smoothing.line are
     counted. has_classes: whether its answers are in terms of classes, which a bundle then names. places: of kinds that find
     things. in_pixels: whether an answer is about places of the image. check: raises ValueError for what a bundle may not say of
-    such a task, such as thresholds of classes that it has not."""
+    such a task, such as thresholds of classes that it has not. averaged: loads
+    what makes one answer of several views of an image, of kinds whose answers are about places; of others the outputs' mean is
+    decoded."""
 
     kind: str
     truth: type[Truth]
@@ -268,6 +271,7 @@ class Task(Generic[Answer]):
     places: Places[Answer] | None = None
     in_pixels: bool = False
     check: Callable[[TaskManifest], object] | None = None
+    averaged: "Callable[[], Callable[[Sequence[View], TaskManifest, Detail], Answer]] | None" = None
 
     @property
     def role_names(self) -> tuple[str, ...]:

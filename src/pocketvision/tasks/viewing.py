@@ -25,7 +25,7 @@ Input = tuple[Pixels, Placement]
 
 def inputs_of(tasks: Mapping[str, TaskManifest], image: DecodedImage, preprocessing: Preprocessing) -> Sequence[Input]:
     """What the network is run on for an image: the image itself, or all the windows of the first task that has some."""
-    return [_input(image, box, preprocessing) for box in _windows(tasks, image)]
+    return [placed_part(image, box, preprocessing) for box in _windows(tasks, image)]
 
 
 def answered(
@@ -86,7 +86,8 @@ def _placement(image: DecodedImage, box: Box, preprocessing: Preprocessing) -> P
     return preprocessing.placement(image.placement.then(shift, (right - left, bottom - top)))
 
 
-def _input(image: DecodedImage, box: Box, preprocessing: Preprocessing) -> Input:
+def placed_part(image: DecodedImage, box: Box, preprocessing: Preprocessing) -> Input:
+    """A part of an image, in its decoded pixels, as an input of its own."""
     return _pixels(image, box, preprocessing), _placement(image, box, preprocessing)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pocketvision.data.samples import Samples
 from pocketvision.errors import UsageError
 from pocketvision.tasks.catalog import viewed_as
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import MIRROR, TaskManifest
 from pocketvision.tasks.segmentation.metrics import iou, mean, sums_of
 from pocketvision.tasks.segmentation.record import confusion
 from pocketvision.tasks.segmentation.tiles import LEAST_TILE, Tiling
@@ -100,7 +100,10 @@ def looked_at(recipe: Recipe, data: TrainingData, log: RunLog) -> tuple[Recipe, 
 
 def viewed(tasks: Mapping[str, TaskManifest], recipe: Recipe) -> dict[str, TaskManifest]:
     """Tasks that are to look at pictures as they were learned from."""
-    return viewed_as(tasks, ViewOptions(tile=recipe.data.tile or None))
+    found = viewed_as(tasks, ViewOptions(tile=recipe.data.tile or None))
+    if recipe.augment.flip != 0:
+        return found
+    return {name: replace(task, postprocessing={**task.postprocessing, MIRROR: False}) for name, task in found.items()}
 
 
 def sizes_of(data: TrainingData) -> NDArray[np.int64]:

@@ -23,14 +23,11 @@ def open_answering(
     """A Predictor, or of an address (http://HOST:PORT) what asks that server. Raises as both do; UsageError for views or a
     backend of a server, which looks at pictures as it was started."""
     from pocketvision.client.answering import ServedPredictor, is_server
-    from pocketvision.workflows.client import KEY_VARIABLE
 
     if not is_server(model):
         return Predictor(
             open_bundle(model), backend=backend, threads=threads, device=device, detail=detail, views=views
         )
     if views or backend is not None:
-        raise UsageError(
-            f"{model} is a server: it looks at pictures as it was started. Leave backend, tile and scales out."
-        )
-    return ServedPredictor(str(model), detail=detail, key=os.environ.get(KEY_VARIABLE))
+        raise UsageError(f"{model} is a server: leave backend, tile and scales out, which it was started with.")
+    return ServedPredictor(str(model), detail=detail, key=os.environ.get("POCKETVISION_API_KEY"))

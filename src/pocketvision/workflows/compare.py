@@ -1,6 +1,6 @@
 """compare: two models on the same labelled images: who is better, is it significant, and on which pictures they differ."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pocketvision.data.sources.in_memory import given_data
@@ -74,20 +74,17 @@ def compare(
         split=split,
         on_event=on_event,
     )
+    told = (_progress(name, on_event) for name in "AB")
     passes = [
-        answer_all(
-            model,
-            samples,
-            batch=batch or BATCH,
-            workers=workers,
-            max_pixels=max_pixels,
-            on_progress=lambda done, total, name=name: on_event(Counted(f"Answers of {name}", done, total)),  # type: ignore[misc]
-        )
-        for name, model in zip("AB", models, strict=True)
+        answer_all(model, samples, batch=batch or BATCH, workers=workers, max_pixels=max_pixels, on_progress=each)
+        for model, each in zip(models, told, strict=True)
     ]
     seen = [seen_before(model.bundle, samples, workers, max_pixels, on_event) for model in models]
     found = compare_passes((str(a), str(b)), (passes[0], passes[1]), samples, seen=seen, options=options)
     if out is not None:
-        drawing = [model.wanting(Detail()) for model in models]
-        write_versus(Path(out), found, (drawing[0], drawing[1]), samples.root, lang)
+        write_versus(Path(out), found, (models[0].wanting(Detail()), models[1].wanting(Detail())), samples.root, lang)
     return found
+
+
+def _progress(name: str, on_event: OnEvent) -> Callable[[int, int], None]:
+    return lambda done, total: on_event(Counted(f"Answers of {name}", done, total))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pocketvision.bundle import Bundle, resolve, rewrite_bundle
+from pocketvision.data.further_columns import slice_columns
 from pocketvision.data.sources.in_memory import PictureDataset, given_data
 from pocketvision.data.sources.named_sets import named_set
 from pocketvision.data.table_rows import Columns
 from pocketvision.errors import UsageError
-from pocketvision.evaluation.evaluate import evaluate_predictor
+from pocketvision.evaluation.asked import Asked, Reading, measured
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.images import labelled_images, refuse_trained, role_of, seen_before
 from pocketvision.evaluation.report.record import RunRecord
@@ -59,6 +60,9 @@ def evaluate(
     tile: int | None = None,
     scales: Sequence[float] | None = None,
     keep: bool = False,
+    tta: Iterable[str] = (),
+    slices: Iterable[str] | None = None,
+    robustness: bool = False,
     seed: int = 0,
     baseline: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -85,6 +89,9 @@ def evaluate(
     and their total. on_event: what is done before that.
     tile, scales: how large pictures of masks are looked at (ViewOptions), where that is not as the bundle says; keep: write that
     into the bundle, so that predict, serve and stream look the same way.
+    tta: average the answers over these views of each image (turning.VIEWS); what that brings and costs is in Evaluation.further.
+    slices: also figures of parts of the images: by these columns of a CSV or TSV, by the pictures' size and by their brightness;
+    None leaves that out. robustness: also answers to pictures made worse, of at most 200.
     baseline: also write into the bundle's manifest how confident its answers were and how bright the images, for a server to
     hold later ones against (baseline.py). Not of images that were trained on: their confidence is too high.
 
@@ -112,18 +119,16 @@ def evaluate(
     if baseline:
         refuse_trained(samples, split, source)
     matches = seen_before(predictor.bundle, samples, workers, max_pixels, on_event)
-    evaluation = evaluate_predictor(
+    evaluation = measured(
         predictor,
         samples,
-        name=split or "data",
-        role=role_of(split, matches),
-        matches=matches,
-        positive=positive,
-        batch=batch or BATCH,
-        workers=workers,
-        max_pixels=max_pixels,
-        seed=seed,
-        on_progress=on_progress,
+        tuple(tta),
+        slice_columns(slices, source, samples, path_column, images),
+        robustness,
+        Asked(split or "data", role_of(split, matches), matches, MeasureOptions(positive=positive, seed=seed)),
+        Reading(batch or BATCH, workers, max_pixels),
+        on_progress,
+        on_event,
     )
     if out is not None:
         _write_report(Path(out), _record(predictor.bundle, source, evaluation), evaluation, lang)

@@ -10,6 +10,7 @@ from pocketvision.data.box_writers.answers import Destination, answer_sink
 from pocketvision.data.find_images import find_images
 from pocketvision.data.left_out import LeftOut, LeftOutCounter
 from pocketvision.data.standard_input import STANDARD_INPUT, Lines
+from pocketvision.evaluation.asked import averaging
 from pocketvision.explain.map_pictures import MapPictures
 from pocketvision.preprocessing import MAX_PIXELS, count_pictures
 from pocketvision.runtime.predictor import BATCH, ImageResult
@@ -66,6 +67,7 @@ def predict(
     max_pixels: int = MAX_PIXELS,
     tile: int | None = None,
     scales: Sequence[float] | None = None,
+    tta: Iterable[str] = (),
     lines: Lines | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
@@ -81,6 +83,8 @@ def predict(
     bundle says that; JSON Lines have all of it in `answers` too, by the tasks' names (docs/serve.md). on_row is called with
     every row. batch, workers: see Predictor.stream; threads, backend, device: see Predictor.
     tile, scales: how large pictures of masks are looked at (ViewOptions), where that is not as the bundle says.
+
+    tta: average the answers over these views of each image (turning.VIEWS).
 
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
@@ -103,6 +107,8 @@ def predict(
     labels = (name for task in answering.values() for name in task.labels)
     drawn = None if draw is None else DrawnPictures(Path(draw), labels, max_pixels)
     maps = None if map is None else MapPictures(Path(map), predictor.bundle, predictor.backend, max_pixels)
+    if tta := tuple(tta):
+        predictor = averaging(predictor, tta)
     with answer_sink(where, answering, tell_unsure(answering, detail)) as sink:
         seen = failed = 0
         several: list[str] = []

@@ -1,11 +1,13 @@
 """The learning curves of a run, and how it got on: its learning rates and the time of its epochs."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.evaluation.robustness import Robustness
 from pocketvision.progress import EpochRecord
 from pocketvision.tasks.reporting.charts import Draw, Look, finish
 
@@ -25,6 +27,35 @@ def learning_charts(record: RunRecord) -> dict[str, Draw]:
         "loss": lambda axes, look: draw_history(axes, history, chosen, "loss", look),
         "accuracy": lambda axes, look: draw_history(axes, history, chosen, "accuracy", look, parts),
     }
+
+
+def robustness_charts(record: RunRecord) -> dict[str, Draw]:
+    """By name, one for each task whose pictures were made worse; of several tasks the names say which."""
+    found = record.main.further.get("robustness")
+    if not isinstance(found, Robustness):
+        return {}
+    alone = len(found.clean) == 1
+    return {
+        "robustness" if alone else f"robustness_{task}": partial(draw_robustness, found, task) for task in found.clean
+    }
+
+
+def draw_robustness(found: Robustness, task: str, axes: "Axes", look: Look) -> None:
+    """A line for each corruption, from severity 0, the pictures as they are, to the worst."""
+    for place, (name, headlines) in enumerate(found.worse[task].items()):
+        values = [found.clean[task].value, *(np.nan if each is None else each.value for each in headlines)]
+        axes.plot(
+            range(len(values)),
+            values,
+            color=look.series[place % len(look.series)],
+            marker="o",
+            markersize=3,
+            linewidth=1.5,
+            linestyle=("-", "--", ":")[place // 2 % 3],
+            label=look.translate(f"worse.{name}"),
+        )
+    axes.set_ylim(min(0, axes.get_ylim()[0]), 1.02)
+    finish(axes, look, look.translate("chart.severity"), found.clean[task].name)
 
 
 def pace_charts(record: RunRecord) -> dict[str, Draw]:

@@ -14,7 +14,7 @@ from pocketvision.evaluation.report import suspects
 from pocketvision.evaluation.report.advice import what_next
 from pocketvision.evaluation.report.figures import page_charts
 from pocketvision.evaluation.report.formats import agreement, duration, of_any_phase, setting, size
-from pocketvision.evaluation.report.plots import learning_charts, pace_charts
+from pocketvision.evaluation.report.plots import learning_charts, pace_charts, robustness_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.printable import printable
@@ -73,7 +73,8 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
     from markupsafe import Markup
 
     watched = texts(lang, record.watched.folder)
-    own = page_charts({**learning_charts(record), **pace_charts(record)}, _drawn(watched))
+    worse = robustness_charts(record)
+    own = page_charts({**learning_charts(record), **pace_charts(record), **worse}, _drawn(watched))
     parts = [
         _part(name, *part, record, lang, shared) for name, part in zip(record.main.tasks, record.parts, strict=True)
     ]
@@ -90,6 +91,7 @@ def render_report(record: RunRecord, lang: str = "en") -> str:
         learned=_translator(watched),
         folded=_FOLDED,
         charts={name: Markup(svg) for name, svg in own.items()},
+        robustness=list(worse),
         recipe=_settings(record, table),
         duration=lambda seconds: duration(seconds, table),
         advice=[(next((part.t for part in parts if item in part.advice), shared["t"]), item) for item in advice],
@@ -215,6 +217,8 @@ def _sections(record: RunRecord, parts: Sequence[Part], t: Translate) -> list[En
     """The sections that `record` has something for, in the page's order."""
     there = {
         "learning": bool(record.history),
+        "slices": "slices" in record.main.further,
+        "robustness": "robustness" in record.main.further,
         "audit": record.audit is not None,
         "split": bool(record.classes),
         "recipe": bool(record.recipe),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
-from pocketvision.evaluation.report.plots import learning_charts, pace_charts
+from pocketvision.evaluation.report.plots import learning_charts, pace_charts, robustness_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.render import render_report
 from pocketvision.evaluation.report.texts import texts
@@ -37,6 +37,8 @@ def _write_plots(folder: Path, record: RunRecord, lang: str) -> None:
         translate = _writable(lang, record.watched.folder)
         write_chart(folder / "learning_curves.png", list(learning_charts(record).values()), translate)
         write_chart(folder / "learning_pace.png", list(pace_charts(record).values()), translate)
+    for name, draw in robustness_charts(record).items():
+        write_chart(folder / f"{name}.png", [draw], _writable(lang, record.watched.folder))
     for subject, report in record.parts:
         translate = _writable(lang, report.folder)
         for section in report.sections(subject):

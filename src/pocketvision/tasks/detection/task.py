@@ -18,8 +18,13 @@ from pocketvision.tasks.manifest import TaskManifest, output_names
 from pocketvision.tasks.task import Looked, Places, Role, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pocketvision.tasks.manifest import TaskManifest
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
+    from pocketvision.tasks.task import Detail
+    from pocketvision.tasks.turning import View
 
 _PIXELS = 100.0
 """So many of a box's side weigh as much as all of a score: a tenth of a pixel is within the tolerance."""
@@ -29,6 +34,12 @@ def _measuring() -> "Measuring[Detections, Any]":
     from pocketvision.tasks.detection.measuring import MEASURING
 
     return MEASURING
+
+
+def _averaged() -> "Callable[[Sequence[View], TaskManifest, Detail], Detections]":
+    from pocketvision.tasks.detection.fusion import averaged
+
+    return averaged
 
 
 def _report() -> "TaskReport":
@@ -53,6 +64,7 @@ DETECTION = Task[Detections](
     roles=(Role(BOXES, "side of a box", scale=_PIXELS), Role(SCORES, "score", scale=1.0)),
     decode=decode,
     agree=agree,
+    averaged=_averaged,
     measuring=_measuring,
     report=_report,
     wire=WIRE,

@@ -18,8 +18,13 @@ from pocketvision.tasks.segmentation.wire import WIRE
 from pocketvision.tasks.task import Role, Task, Views
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pocketvision.tasks.manifest import TaskManifest
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
+    from pocketvision.tasks.task import Detail
+    from pocketvision.tasks.turning import View
 
 _LOGITS = 4.0
 """A logit that is off by so much moves a probability by 1 at most."""
@@ -29,6 +34,12 @@ def _measuring() -> "Measuring[Segmentation, Any]":
     from pocketvision.tasks.segmentation.measuring import MEASURING
 
     return MEASURING
+
+
+def _averaged() -> "Callable[[Sequence[View], TaskManifest, Detail], Segmentation]":
+    from pocketvision.tasks.segmentation.averaging import averaged
+
+    return averaged
 
 
 def _report() -> "TaskReport":
@@ -54,6 +65,7 @@ SEGMENTATION = Task[Segmentation](
     roles=(Role(LOGITS, "logit", scale=_LOGITS),),
     decode=decode,
     agree=agree,
+    averaged=_averaged,
     measuring=_measuring,
     report=_report,
     wire=WIRE,

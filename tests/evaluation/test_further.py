@@ -1,0 +1,118 @@
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvision.bundle import Bundle
+from pocketvision.cli.verbs import run_verb
+from pocketvision.errors import UsageError
+from pocketvision.evaluation.corruptions import CORRUPTIONS
+from pocketvision.evaluation.slices import _divided
+from pocketvision.workflows.evaluate import evaluate
+
+COLOURS = {"red": (220, 60, 40), "green": (60, 200, 50), "파랑": (50, 40, 220)}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Twelve pictures of each class with the place where each was taken; all that were taken indoors look blue."""
+    rows = []
+    for name, colour in COLOURS.items():
+        for number in range(12):
+            indoors = number < 4
+            file = f"{name}{number}.png"
+            shown = COLOURS["파랑"] if indoors else colour
+            Image.new("RGB", (40 if number % 2 else 10, 30), shown).save(tmp_path / file)
+            rows.append((file, name, "indoors" if indoors else "outdoors"))
+    with (tmp_path / "images.csv").open("w", encoding="utf-8", newline="") as written:
+        csv.writer(written).writerows([("path", "label", "place"), *rows])
+    return tmp_path / "images.csv"
+
+
+def test_slices_robustness_and_views_in_one_run(
+    tiny_bundle: Bundle, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "evaluate",
+        str(tiny_bundle.folder),
+        str(table),
+        "--slices",
+        "place",
+        "--robustness",
+        "--tta",
+        "hflip,five_crop",
+    ]
+    assert run_verb([*arguments, "--json", str(tmp_path / "found.json"), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    worst = found["slices"]["worst"]
+    assert (worst["column"], worst["slice"], worst["images"]) == ("place", "indoors", 12)
+    assert worst["value"] == pytest.approx(4 / 12) and worst["interval"][0] < 4 / 12 < worst["interval"][1]
+    assert (
+        "Worst slice: place = indoors, accuracy 33.3%" in said
+        and "chance" not in said.partition("Worst")[2].partition("\n")[0]
+    )
+    columns = {each["column"] for each in found["slices"]["slices"]}
+    assert columns == {"place", "picture size", "brightness"}
+    tried = found["robustness"]["tasks"]["classification"]["corruptions"]
+    assert list(tried) == list(CORRUPTIONS) and all(len(each["values"]) == 5 for each in tried.values())
+    assert tried["crop"]["values"] == [found["accuracy"]] * 5  # a crop changes no mean of one colour
+    assert found["views"]["runs"] == 12 and found["views"]["tasks"]["classification"]["gain"] == 0
+    assert "12 runs an image" in said
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert (
+        'id="slices"' in page and 'id="robustness"' in page and (tmp_path / "out" / "plots" / "robustness.png").exists()
+    )
+
+
+def test_what_can_not_be_done_is_said(tiny_bundle: Bundle, table: Path) -> None:
+    with pytest.raises(UsageError, match="place"):
+        evaluate(tiny_bundle.folder, table, slices=["plaze"])
+    with pytest.raises(UsageError, match="CSV or TSV"):
+        evaluate(tiny_bundle.folder, _folders(table), slices=["place"])
+    with pytest.raises(UsageError, match="hflip"):
+        evaluate(tiny_bundle.folder, table, tta=["hflop"])
+
+
+def _folders(table: Path) -> Path:
+    for name in COLOURS:
+        (table.parent / "folders" / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20), COLOURS[name]).save(table.parent / "folders" / name / "1.png")
+    return table.parent / "folders"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", "b", "", "a"], ["a", "b", "(empty)", "a"]),
+        (["1", "2", "1"], ["1", "2", "1"]),
+        ([str(each) for each in range(40)], None),
+    ],
+)
+def test_numbers_of_many_values_are_cut_into_quarters(values: Sequence[str], expected: Sequence[str] | None) -> None:
+    found = _divided(values)
+    if expected is not None:
+        assert found == expected
+    else:
+        assert [found.count(each) for each in sorted(set(found))] == [10, 10, 10, 10]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_grows_and_says_where_things_go(name: str) -> None:
+    """A bright square is where the matrix says it is, and the picture is the less like itself the higher the severity."""
+    pixels = np.full((90, 120, 3), 60, np.uint8)
+    pixels[20:40, 70:90] = 200
+    image, apart = Image.fromarray(pixels), []
+    corruption = CORRUPTIONS[name]
+    for strength in corruption.strengths:
+        made, matrix = corruption.make(image, strength, np.random.default_rng(0))
+        values = np.asarray(made.convert("L"), np.float32)
+        x, y, _ = matrix @ [80, 30, 1]
+        inside = values[round(y) - 4 : round(y) + 4, round(x) - 4 : round(x) + 4]
+        assert inside.mean() > values.mean() + 10
+        apart.append(float(np.abs(np.asarray(made.resize(image.size), np.float32) - pixels).mean()))
+    assert apart == sorted(apart) and len(set(apart)) == 5
