@@ -153,6 +153,18 @@ def test_fields_are_what_gradients_reach(network: nn.Module) -> None:
     assert field_of(network).size == extent_by_gradient(network, 64)
 
 
+def test_layers_at_a_path_and_unknown_ones() -> None:
+    whole = counted("mobilenet_v1", 64)
+    assert {layer.part for layer in whole.only("stages.3").layers} == {"stage 3"}
+    assert len(whole.only("stages.3.0.depthwise").layers) == 1
+    with pytest.raises(
+        UsageError, match=r"Unknown layer 'stages\.3\.0\.depthwize'\. Did you mean stages\.3\.0\.depthwise"
+    ):
+        whole.only("stages.3.0.depthwize")
+    with pytest.raises(UsageError, match="Unknown layer 'stage 3'"):
+        whole.only("stage 3")
+
+
 def test_what_learns_is_told_from_what_is_frozen(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(PLAIN.to_dict()))

@@ -1,8 +1,10 @@
 """What a layer costs, and a network by its layers and stages."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from pocketvision.errors import unknown_name
 
 BYTES = 4
 """Of a float32."""
@@ -114,6 +116,15 @@ class NetworkCosts:
     @property
     def total(self) -> PartCost:
         return _part("all", self.layers)
+
+    def only(self, path: str) -> "NetworkCosts":
+        """The layers at a module's path and inside of it. Raises UsageError, with near matches, where there are none."""
+        kept = tuple(layer for layer in self.layers if f"{layer.name}.".startswith(f"{path}."))
+        if not kept:
+            names = [layer.name for layer in self.layers]
+            outer = [name[:end] for name in names for end in range(len(name)) if name[end] == "."]
+            raise unknown_name("layer", path, dict.fromkeys((*outer, *names)))
+        return replace(self, layers=kept)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -26,6 +26,10 @@ Draw = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw it int
 Layers = Annotated[
     bool, typer.Option("--layers", help="Show every layer: parameters, multiply-accumulates, output, what it sees.")
 ]
+Layer = Annotated[
+    str | None,
+    typer.Option(help="Show only the layers at this path and inside of it, such as stages.3.", metavar="PATH"),
+]
 Profile = Annotated[
     bool,
     typer.Option("--profile", help="Time every layer here, and against what the machine can do. Shows the layers."),
@@ -53,6 +57,7 @@ def info(
     size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: the model's]")] = None,
     draw: Draw = None,
     layers: Layers = False,
+    layer: Layer = None,
     unfreeze: Unfreeze = None,
     profile: Profile = False,
     backends: Backends = None,
@@ -82,8 +87,10 @@ def info(
     content: dict[str, Any] = {}
     printed = str(json) != "-"
     costs = None
-    if layers or profile or trace is not None or is_bundle(name):
+    layers = layers or profile or layer is not None
+    if layers or trace is not None or is_bundle(name):
         costs = _costs(name, size, unfreeze, profile, backends, batch, threads, passes, trace)
+        costs = costs if layer is None else costs.only(layer)
         content = {"costs": costs.to_dict()}
     if not is_bundle(name):
         found = model_info(name, size=size, drawing=draw)
@@ -93,7 +100,7 @@ def info(
             _print_sum(found)
     write_json_option(json, content)
     if costs is not None and printed:
-        print_costs(costs, layers=layers or profile)
+        print_costs(costs, layers=layers)
 
 
 def is_bundle(name: str) -> bool:
