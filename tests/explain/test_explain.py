@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,11 @@ def test_a_class_that_was_not_answered(
     assert run("explain", "maps", plain.folder, picture, "--out", out, "--class", "none", "--no-checks") == 0
     assert "none " in capsys.readouterr().out
     assert run("explain", plain.folder, picture, "--out", out) == 2  # nothing is overwritten
+
+
+def test_without_torch_a_gradient_says_what_to_install(
+    plain: Bundle, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pocketvision.explain.watched", None)
+    assert run("explain", plain.folder, picture, "--method", "grad-cam", "--out", tmp_path / "out") == 2
+    assert "pocketvision[train]" in capsys.readouterr().err

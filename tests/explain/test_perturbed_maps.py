@@ -122,7 +122,7 @@ def test_random_weights_are_the_same_numbers_elsewhere(plain: Bundle) -> None:
 
 
 def test_a_model_that_answers_no_number(plain: Bundle, tmp_path: Path) -> None:
-    broken = with_weights(model_bytes(plain), lambda raw: np.full(len(raw) // 4, np.nan, np.float32).tobytes())
+    broken = with_weights(model_bytes(plain), lambda raw, _size: np.full(len(raw) // 4, np.nan, np.float32).tobytes())
     bundle = rewrite_bundle(plain, plain.manifest, {"model.onnx": broken}, folder=tmp_path / "broken")
     subject = Subject.of(bundle)
     pixels = np.ones((1, 3, SIZE, SIZE), np.float32)

@@ -105,8 +105,8 @@ def randomised(model: bytes, seed: int = 0) -> bytes:
     weights are."""
     rng = np.random.default_rng(seed)
 
-    def shuffled(raw: bytes) -> bytes:
-        values = np.frombuffer(raw, np.float32)
+    def shuffled(raw: bytes, size: int) -> bytes:
+        values = np.frombuffer(raw, f"u{size}")
         return raw if len(values) < LEAST_WEIGHTS else rng.permutation(values).tobytes()
 
     return with_weights(model, shuffled)

@@ -145,5 +145,7 @@ def mapped(name: str, subject: Subject, image: Inputs, choice: Choice, options: 
     method = METHODS[name]
     if options.layer and name not in LAYERED:
         raise UsageError(f"{name} is of no layer that could be chosen; --layer is for {', '.join(LAYERED)}.")
+    if method.torch:
+        _ = subject.watched  # says what is missing, before a method does
     values, layer = method.run(subject, image, choice, options)
     return HeatMap(np.abs(values) if method.absolute else values, choice.words, name, layer)

@@ -17,8 +17,11 @@ NODE, INITIALIZER, OUTPUT = 1, 5, 12
 INPUTS, OUTPUTS, OPERATOR, ATTRIBUTE = 1, 2, 4, 5
 """Of a node."""
 
-DATA_TYPE, RAW, FLOAT32 = 2, 9, 1
-"""Of a tensor: its type's field, its bytes' field, and the type."""
+DATA_TYPE, RAW = 2, 9
+"""Of a tensor: the fields of its type and its bytes."""
+
+SIZES = {1: 4, 2: 1, 3: 1}
+"""Bytes of a number of the types that weights have: float32, and 8 bits without a sign and with one."""
 
 SUBGRAPH, SUBGRAPHS = 6, 11
 """Of an attribute."""
@@ -148,14 +151,15 @@ def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
     return _with_graph(model, bytes(_graph_of(model)) + more)
 
 
-def with_weights(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """The model with other weights: `change` takes and gives each float32 tensor's numbers, as bytes. Tensors that are not kept
-    as raw bytes stay."""
+def with_weights(model: bytes, change: Callable[[bytes, int], bytes]) -> bytes:
+    """The model with other weights: `change` takes each tensor's numbers as bytes, and how many bytes a number has, and gives as
+    many. Tensors that are not kept as raw bytes, and those of other types than SIZES has, stay."""
     parts = []
     for number, value, whole in _fields(_graph_of(model)):
         members = list(_fields(value)) if number == INITIALIZER else []
-        if any(each == DATA_TYPE and _varint(rest, 1)[0] == FLOAT32 for each, _, rest in members):
-            changed = (_field(RAW, change(bytes(own))) if each == RAW else rest for each, own, rest in members)
+        size = next((SIZES.get(_varint(rest, 1)[0], 0) for each, _, rest in members if each == DATA_TYPE), 0)
+        if size:
+            changed = (_field(RAW, change(bytes(own), size)) if each == RAW else rest for each, own, rest in members)
             whole = memoryview(_field(INITIALIZER, b"".join(changed)))
         parts.append(whole)
     return _with_graph(model, b"".join(parts))
