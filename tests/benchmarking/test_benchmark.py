@@ -70,12 +70,12 @@ def test_a_new_process_answers_first(shared_bundle: Bundle) -> None:
 
 @pytest.mark.slow
 def test_architectures_at_widths_and_sizes() -> None:
-    found = benchmark(["mobilenet_v2"], replace(SHORT, batches=(1,)), width=(0.35, 1), size=(32, 64)).benchmark
+    found = benchmark(["small_cnn"], replace(SHORT, batches=(1,)), width=(0.35, 1), size=(32, 64)).benchmark
     assert [(each.model, each.size) for each in found.timings] == [
-        ("mobilenet_v2 x0.35", "32x32"),
-        ("mobilenet_v2 x0.35", "64x64"),
-        ("mobilenet_v2", "32x32"),
-        ("mobilenet_v2", "64x64"),
+        ("small_cnn x0.35", "32x32"),
+        ("small_cnn x0.35", "64x64"),
+        ("small_cnn", "32x32"),
+        ("small_cnn", "64x64"),
     ]
 
 
