@@ -16,6 +16,7 @@ from pocketvision.evaluation.asked import Asked, Reading, measured
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.images import labelled_images, refuse_trained, role_of, seen_before
 from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.evaluation.report.repeating import repeating
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.explain.training_pictures import looking_of
@@ -131,7 +132,10 @@ def evaluate(
         on_event,
     )
     if out is not None:
-        _write_report(Path(out), _record(predictor.bundle, source, evaluation), evaluation, lang)
+        further = {"tta": tta, "slices": slices, "robustness": robustness, "format": format, "images": images}
+        command = repeating(bundle, source, split, further)
+        record = replace(_record(predictor.bundle, source, evaluation), command=command)
+        _write_report(Path(out), record, evaluation, lang)
     if baseline:
         _write_baseline(predictor.bundle if keep else open_bundle(bundle), evaluation, split)
     elif keep:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pocketvision.atomic_files import write_json, write_text
 from pocketvision.evaluation.report.figures import can_write, write_chart
+from pocketvision.evaluation.report.model_card import CARD, model_card
 from pocketvision.evaluation.report.plots import learning_charts, pace_charts, robustness_charts
 from pocketvision.evaluation.report.record import RunRecord
 from pocketvision.evaluation.report.render import render_report
@@ -27,6 +28,7 @@ def write_report(folder: Path, record: RunRecord, lang: str = "en") -> Path:
     if record.history:
         write_text(folder / HISTORY, history_text(record.history))
     _write_plots(folder / PLOTS, record, lang)
+    write_text(folder / CARD, model_card(record))
     write_text(folder / REPORT, page)
     return folder / REPORT
 
