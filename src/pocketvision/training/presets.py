@@ -42,15 +42,17 @@ PRESETS: Mapping[str, Preset] = {
     "scratch_small_images": Preset(
         Recipe(
             batch=128,
+            precision="measured",
             data=DataSettings(size=32, augmentation="none"),
-            model=ModelSettings("mobilenet_v1_small", weights="none", dropout=0.2),
-            phases=(Phase(epochs=15, lr=2e-3),),
+            model=ModelSettings("mobilenet_v1_small", weights="none", dropout=0.1),
+            phases=(Phase(epochs=28, lr=2e-3),),
             optimizer=OptimizerSettings("adamw", weight_decay=0.05),
             schedule=ScheduleSettings("one_cycle"),
-            augment=AugmentSettings(flip=0.5, crop_padding=4),
+            augment=AugmentSettings(flip=0.5, crop_padding=2),
         ),
-        "Crops with 4 pixels of padding and mirrors: He et al. 2016, section 4.2, https://arxiv.org/abs/1512.03385; one cycle: "
-        "Smith & Topin 2018, https://arxiv.org/abs/1708.07120",
+        "Mirrors and crops with padding: He et al. 2016, section 4.2, https://arxiv.org/abs/1512.03385, 2 pixels where they take 4, "
+        "and little dropout: with more the plain CNN learned too little of Fashion-MNIST; one cycle: Smith & Topin 2018, "
+        "https://arxiv.org/abs/1708.07120",
     ),
     "distill": Preset(
         Recipe(phases=(Phase(), Phase(unfreeze=3, lr=3e-4, steps=960))),
