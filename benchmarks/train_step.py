@@ -149,7 +149,7 @@ def plain(model: str, images: Tensor, labels: Tensor, dtype: torch.dtype) -> Ste
 
 def of_timm(model: str, images: Tensor, labels: Tensor, dtype: torch.dtype) -> Step:
     import timm
-    from timm.optim import create_optimizer_v2
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
     network = timm.create_model(TIMM[model], num_classes=CLASSES).to(memory_format=torch.channels_last).train()
     shown = images.contiguous(memory_format=torch.channels_last)

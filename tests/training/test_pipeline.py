@@ -15,7 +15,6 @@ from pocketvision.errors import UsageError
 from pocketvision.models.catalog import build
 from pocketvision.models.heads.head import HeadSpec
 from pocketvision.models.network import Network
-from pocketvision.training import pipeline as module
 from pocketvision.training.optimizer import make_optimizer
 from pocketvision.training.pipeline import ByTask, train_pipeline
 from pocketvision.training.settings import OptimizerSettings
@@ -51,7 +50,7 @@ def part(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_to_the_loss_of_one(tmp_path: Path) -> None:
-    mp.spawn(part, (str(tmp_path),), nprocs=2)
+    mp.spawn(part, (str(tmp_path),), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
     alone = made().eval()
     optimizer = make_optimizer(dict(alone.named_parameters()), OptimizerSettings(), lr=LR)
     expected = []
@@ -78,15 +77,15 @@ def test_two_processes_train_to_the_loss_of_one(tmp_path: Path) -> None:
     ],
 )
 def test_cuts_that_do_not_fit(cuts: list[int], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.dist, "get_rank", lambda: 0)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     with pytest.raises(UsageError, match=message):
         train_pipeline(made(), cuts, [], cross_entropy, lr=LR)
 
 
 def test_heads_below_the_last_cut_and_uneven_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.dist, "get_rank", lambda: 0)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     with pytest.raises(UsageError, match="A batch of 6 images is not 4 equal parts"):
         train_pipeline(made(), [2], [(torch.zeros(6, 3, 32, 32), torch.zeros(6))], cross_entropy, lr=LR)
     network = Network(PLAIN, {"boxes": HeadSpec("grid_p2", 2)})

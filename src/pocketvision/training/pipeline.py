@@ -50,7 +50,7 @@ class PipelinePart(nn.Module):
             below = network.stem(values) if self.begin is None else values
             for stage in network.stages[self.begin or 0 : self.end]:
                 below = stage(below)
-            return below  # type: ignore[no-any-return]
+            return below
         assert self.begin is not None
         features = network.above({CUT: values}, self.begin, network.features_read, size=self.size)
         made = network.on_features(features)

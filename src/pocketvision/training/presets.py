@@ -50,8 +50,8 @@ PRESETS: Mapping[str, Preset] = {
             schedule=ScheduleSettings("one_cycle"),
             augment=AugmentSettings(flip=0.5, crop_padding=2),
         ),
-        "Mirrors and crops with padding: He et al. 2016, section 4.2, https://arxiv.org/abs/1512.03385, 2 pixels where they take 4, "
-        "and little dropout: with more the plain CNN learned too little of Fashion-MNIST; one cycle: Smith & Topin 2018, "
+        "Mirrors and crops with padding: He et al. 2016, section 4.2, https://arxiv.org/abs/1512.03385, 2 pixels where they take "
+        "4, and little dropout: with more the plain CNN learned too little of Fashion-MNIST; one cycle: Smith & Topin 2018, "
         "https://arxiv.org/abs/1708.07120",
     ),
     "distill": Preset(
