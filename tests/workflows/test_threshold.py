@@ -1,5 +1,6 @@
 """threshold: the verb and the function, on pictures whose probabilities overlap."""
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -223,6 +224,30 @@ def test_the_command_line(bundle: Bundle, table: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["now"] == {}
     assert run("threshold", bundle.folder, table, "--f1", "--split", "test") == 0
     assert "These images are no untouched test any more" in capsys.readouterr().out
+
+
+def test_sets_of_classes(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("threshold", bundle.folder, table, "--coverage", "0.9") == 0
+    told = capsys.readouterr().out
+    assert "Prediction sets: the classes with a probability of" in told and "sets hold the true class in" in told
+    sets = postprocessing(bundle)["conformal"]
+    assert sets["coverage"] == 0.9 and sets["images"] == SPLITS["val"]
+    picture = next(table.parent.rglob("*.png"))
+    assert run("predict", bundle.folder, picture, "--out", tmp_path / "answers.csv") == 0
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert set(row["prediction_set"].split("; ")) <= {"dog", "cat", ""}
+    assert row["unsure"] == str(row["prediction_set"] not in ("dog", "cat")).lower()
+    test = evaluate(bundle.folder, table).to_dict()["prediction_sets"]
+    assert test["asked"] == 0.9 and 0.7 < test["covered"] <= 1
+    assert threshold(bundle.folder, reset=True).now == {}
+    for arguments, complaint in (
+        (["--coverage", "0.9"], "coverage=0.9 is chosen on labelled images, and there are none"),
+        ([table, "--coverage", "1"], "--coverage is 1; expected a share between 0 and 1"),
+        ([table, "--coverage", "0.99"], "takes at least 99 labelled images to calibrate on; there are 60"),
+    ):
+        assert run("threshold", bundle.folder, *arguments) == 2
+        assert complaint in " ".join(capsys.readouterr().err.split())
 
 
 def test_it_is_a_function_of_the_package(bundle: Bundle, table: Path) -> None:

@@ -61,6 +61,13 @@ AbstainBelow = Annotated[
     float | None, typer.Option(help="Answers with a score below this are unsure. 0 for none.", metavar="SCORE")
 ]
 
+CoverageShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Answers come with the set of classes that holds the true one in this share of images.", metavar="SHARE"
+    ),
+]
+
 
 def threshold(
     bundle: BundleArgument,
@@ -75,6 +82,7 @@ def threshold(
     of_class: OfClass = None,
     positive: Positive = None,
     abstain_below: AbstainBelow = None,
+    coverage: CoverageShare = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take away what was set before.")] = False,
     task: Annotated[str | None, typer.Option(help="Which of a bundle's tasks.", metavar="NAME")] = None,
     split: Annotated[str | None, typer.Option(help="Another split of the data: train, val or test.")] = None,
@@ -99,6 +107,8 @@ def threshold(
 
         pocketvision threshold runs/leaves more-photos/ --class oak --precision 0.95 --abstain-below 0.6
 
+        pocketvision threshold runs/leaves runs/leaves/split.csv --coverage 0.9
+
         pocketvision threshold runs/leaves --reset
     """
     from pocketvision.progress import Counted
@@ -112,6 +122,7 @@ def threshold(
             wishes,
             positive=positive,
             abstain_below=abstain_below,
+            coverage=coverage,
             reset=reset,
             task=task,
             format=format,
@@ -155,7 +166,7 @@ def _print(found: "ThresholdResult") -> None:
 
     from pocketvision.tasks.thresholds import Wish
 
-    if found.before is not None and found.after is not None:
+    if found.before is not None and found.after is not None and found.chosen_for:
         before, after = found.points(found.before), found.points(found.after)
         wished = {Wish.parse(text).of for text in found.chosen_for.get("wishes", ())}
         names = [name for name in after if name in wished] or [*after]
@@ -181,7 +192,12 @@ def _lines(found: "ThresholdResult") -> Iterator[str]:
         for word, each in (("Before", found.before), ("Now", found.after)):
             yield f"{word}: {each.tasks[found.task].metrics.text}"
         images, word = counted(found.after.tasks[found.task].metrics.images, "image"), found.before.word
-        yield f"On {images} ({word}), which the thresholds were chosen on: new images will do somewhat worse."
+        yield f"On {images} ({word}), which this was chosen on: new images will do somewhat worse."
+        if sets := found.now.get("conformal"):
+            yield (
+                f"Prediction sets: the classes with a probability of {sets['least']:.3f} and more. Of new images like these, "
+                f"{sets['coverage']:.0%} of the sets hold the true class. An empty set says none of these."
+            )
         if found.before.overlap_text:
             yield f"  {found.before.overlap_text}"
         if found.before.name == "test":

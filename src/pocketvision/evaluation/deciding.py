@@ -17,18 +17,23 @@ from pocketvision.tasks.thresholds import EXAMPLES, OperatingPoint, Wish
 @dataclass(frozen=True)
 class Wanted:
     """What is wished for, of which class where a wish of two classes names none (None: the task's choice), below which score
-    answers are unsure (None: as it was), and whether what was set before is taken away first."""
+    answers are unsure (None: as it was), and whether what was set before is taken away first. coverage: the share of images whose
+    set of classes is to hold the true one (None: as it was)."""
 
     wishes: Sequence[Wish] = ()
     positive: str | None = None
     abstain_below: float | None = None
     reset: bool = False
+    coverage: float | None = None
 
     def require(self, *, given: bool) -> None:
         """Raise UsageError where there is nothing to do, or images are needed and none are given."""
-        if not self.wishes and self.abstain_below is None and not self.reset:
-            raise UsageError(f"Nothing is wished for. Wish for one of {EXAMPLES}; or --abstain-below 0.6, or --reset.")
+        if not self.wishes and self.abstain_below is None and not self.reset and self.coverage is None:
+            raise UsageError(
+                f"Nothing is wished for. Wish for one of {EXAMPLES}; or --abstain-below 0.6, --coverage 0.9, or --reset."
+            )
         without = [wish.text for wish in self.wishes if wish.name != "at"]
+        without += [] if self.coverage is None else [f"coverage={self.coverage:g}"]
         if without and not given:
             told = ", ".join(without)
             raise UsageError(
@@ -36,7 +41,12 @@ class Wanted:
             )
 
     def require_fitting(self, kind: str, row: Deciding[Any]) -> None:
-        """Raise UsageError for answers that are never unsure."""
+        """Raise UsageError for answers that are never unsure, or not one of classes."""
+        if self.coverage is not None and row.sets is None:
+            raise UsageError(
+                f"--coverage makes sets of classes that an image may be of; answers of the kind {kind} are not one of classes. "
+                "Leave it out."
+            )
         if self.abstain_below is not None and not row.abstains:
             raise UsageError(
                 f"--abstain-below says when an image's one answer is unsure; answers of the kind {kind} are many, each with a "
@@ -107,6 +117,8 @@ def choose_on(bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | No
     records = [] if before is None else list(before.tasks[name].records)
     changed = wanted.before_choosing(task)
     changed = row.choose(records, changed, wanted.wishes, wanted.positive) if wanted.wishes else changed
+    if wanted.coverage is not None and row.sets is not None:
+        changed = row.sets(records, changed, wanted.coverage)
     tasks = {**bundle.tasks, name: changed}
     written = rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks))
     after = None if before is None else redecided(before, tasks, MeasureOptions(positive=wanted.positive))

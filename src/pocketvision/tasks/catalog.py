@@ -16,7 +16,7 @@ from pocketvision.plugins import all_rows, row_named
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.detection.task import DETECTION
-from pocketvision.tasks.manifest import TaskManifest, deciding
+from pocketvision.tasks.manifest import CONFORMAL, TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
 from pocketvision.tasks.segmentation.task import SEGMENTATION
 from pocketvision.tasks.tags.task import TAGS
@@ -64,8 +64,10 @@ def kind_of(name: str, truth: Truth) -> str:
 
 
 def tell_unsure(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:
-    """`detail` for tables of a bundle's answers: with a word on unsure ones where a task decides by thresholds or abstains."""
-    return replace(detail, unsure=any(deciding(task) for task in tasks.values()))
+    """`detail` for tables of a bundle's answers: with a word on unsure ones where a task decides by thresholds or abstains, and
+    sets of classes where one tells them."""
+    decided = [deciding(task) for task in tasks.values()]
+    return replace(detail, unsure=any(decided), sets=any(CONFORMAL in each for each in decided))
 
 
 def views_of(task: TaskManifest) -> Views[Any] | None:

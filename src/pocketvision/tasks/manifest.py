@@ -13,10 +13,11 @@ from pocketvision.errors import UsageError
 Tensors = Mapping[str, NDArray[np.float32]]
 """A task's outputs by role, batch first."""
 
-THRESHOLDS, ABSTAIN_BELOW = "thresholds", "abstain_below"
-"""In postprocessing: from which score on classes count, and below which one an answer is unsure."""
+THRESHOLDS, ABSTAIN_BELOW, CONFORMAL = "thresholds", "abstain_below", "conformal"
+"""In postprocessing: from which score on classes count, below which one an answer is unsure, and which classes an image may be
+of (classification/conformal.py)."""
 
-DECIDING = (THRESHOLDS, ABSTAIN_BELOW)
+DECIDING = (THRESHOLDS, ABSTAIN_BELOW, CONFORMAL)
 
 TILE, SCALES = "tile", "scales"
 """In postprocessing: into which parts large pictures are cut, and in which scales they are looked at (segmentation/tiles.py)."""

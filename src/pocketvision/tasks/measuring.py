@@ -161,6 +161,8 @@ class Deciding(Generic[Record]):
     points: by class, what the answers of records with truth, and of this state of the task, are.
     unset: what is answered where no threshold is set, in words.
     abstains: whether an answer with a low score can be unsure (--abstain-below).
+    sets: the task whose answers come with sets of classes that hold the true one in a share of images, calibrated on N >= 1
+    records with truth; None where an answer is not one of classes.
     """
 
     choose: Callable[[Sequence[Record], TaskManifest, Sequence[Wish], str | None], TaskManifest]
@@ -168,6 +170,7 @@ class Deciding(Generic[Record]):
     points: Callable[[Sequence[Record], TaskManifest], Mapping[str, OperatingPoint]]
     unset: str
     abstains: bool = True
+    sets: Callable[[Sequence[Record], TaskManifest, float], TaskManifest] | None = None
 
 
 @dataclass(frozen=True)

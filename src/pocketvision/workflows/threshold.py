@@ -27,6 +27,7 @@ def threshold(
     *,
     positive: str | None = None,
     abstain_below: float | None = None,
+    coverage: float | None = None,
     reset: bool = False,
     task: str | None = None,
     paths: Iterable[Any] | None = None,
@@ -49,7 +50,8 @@ def threshold(
 
     wishes: as in tasks/thresholds.py, "f1", "recall=0.9", "cat:precision=0.95", or a threshold itself, "0.3", for which no images
     are needed. positive: with two classes, the one that a wish is for which names none; None takes the one of the training.
-    abstain_below: the score in [0, 1] below which an answer is unsure. reset: begin without thresholds and such a score.
+    abstain_below: the score in [0, 1] below which an answer is unsure. coverage: the share of images whose set of
+    classes is to hold the true one (tasks/classification/conformal.py). reset: begin without any of these.
     task: which of the bundle's tasks; None takes the one that classifies, else the first.
     data, paths, labels, format, split and the rest: as in evaluate; but without a split, the validation split is taken where
     there is one. Images that the bundle learned from are left out.
@@ -62,7 +64,7 @@ def threshold(
     name = read.task_name if task is None else task
     deciding_row(read, name)
     asked = [each if isinstance(each, Wish) else Wish.parse(each, read.tasks[name].labels) for each in wishes]
-    wanted = Wanted(asked, read.positive if positive is None else positive, abstain_below, reset)
+    wanted = Wanted(asked, read.positive if positive is None else positive, abstain_below, reset, coverage)
     has_images = data is not None or paths is not None
     wanted.require(given=has_images)
     wanted.before_choosing(read.tasks[name])

@@ -16,8 +16,8 @@ class Classification:
     labels: class names in index order (the bundle's order). probabilities: (classes,) in [0, 1], float32 and summing to 1 as a
     network gives them. An answer that came over the wire has the classes that were told, a smoothed one the shown class.
     decided: the answer's place in `labels` where thresholds decided (decision.py); None is the most probable class. unsure:
-    whether its score is too low to rely on; None where the bundle has neither thresholds nor a lowest score. decision: the
-    bundle's, for what is made of several answers.
+    whether it is not to be relied on; None where the bundle says nothing of that. decision: the bundle's, for what is made of
+    several answers. told_set: the prediction set that came over the wire.
     """
 
     labels: tuple[str, ...]
@@ -25,6 +25,7 @@ class Classification:
     decided: int | None = None
     unsure: bool | None = None
     decision: Decision = PLAIN
+    told_set: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
@@ -58,10 +59,25 @@ class Classification:
         with them."""
         return float(self.probabilities.max())
 
+    @cached_property
+    def prediction_set(self) -> tuple[str, ...] | None:
+        """The classes that the image may be of, the most probable first; empty where it is none of these. None where the bundle
+        tells no sets (conformal.py)."""
+        if self.decision.sets is None:
+            return self.told_set
+        members = self.decision.sets.members(self.probabilities[None])[0]
+        return tuple(label for label, _ in self.top(int(members.sum())))
+
     @property
     def headline(self) -> str:
-        """As in "cat 97%", "cat 55%, unsure"."""
-        return f"{self.label} {self.probability:.0%}" + (", unsure" if self.unsure else "")
+        """As in "cat 97%", "cat 55%, unsure", "cat 55% or dog", "none of these (cat 30%)"."""
+        said, found = f"{self.label} {self.probability:.0%}", self.prediction_set
+        if found is not None and not found:
+            return f"none of these ({said})"
+        others = [label for label in found or () if label != self.label]
+        if others:
+            return f"{said} or {others[0]}" + (f" or {len(others) - 1} more" if len(others) > 1 else "")
+        return said + (", unsure" if self.unsure else "")
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k most probable classes with their probabilities, descending; equal ones in index order.

@@ -30,8 +30,9 @@ def decide(records: Sequence[ClassRecord], task: TaskManifest) -> list[ClassReco
     decision = Decision.of(task)
     if decision.is_plain:
         return [replace(each, answer=None, unsure=None) for each in records]
-    scores = decision.scores(np.stack([each.probabilities for each in records]))
-    unsure = decision.unsure(scores.max(axis=1))
+    probabilities = np.stack([each.probabilities for each in records])
+    scores = decision.scores(probabilities)
+    unsure = decision.unsure(scores.max(axis=1), probabilities)
     return [
         replace(each, answer=place, unsure=doubt)
         for each, place, doubt in zip(records, scores.argmax(axis=1).tolist(), unsure.tolist(), strict=True)

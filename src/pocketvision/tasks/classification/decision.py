@@ -1,4 +1,4 @@
-"""From a classifier's probabilities to its answer: thresholds of the classes, and the score below which it is unsure."""
+"""From a classifier's probabilities to its answer: thresholds of the classes, and when it is unsure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvision.tasks.classification.sets import ConformalSets
 from pocketvision.tasks.manifest import ABSTAIN_BELOW, THRESHOLDS, TaskManifest
 
 
@@ -18,11 +19,13 @@ class Decision:
     always wins. None: the most probable class.
 
     The score of an answer is its share of the sum of all p / t: without thresholds its probability, and at a threshold of two
-    classes a half. abstain_below: an answer with a lower score is unsure; None says nothing of that.
+    classes a half. abstain_below: an answer with a lower score is unsure; None says nothing of that. sets: which classes an image
+    may be of: where that is not one class, the answer is unsure.
     """
 
     thresholds: NDArray[np.float64] | None = None
     abstain_below: float | None = None
+    sets: ConformalSets | None = None
 
     @classmethod
     def of(cls, task: TaskManifest) -> "Decision":
@@ -30,20 +33,21 @@ class Decision:
         told, below = task.postprocessing.get(THRESHOLDS), task.postprocessing.get(ABSTAIN_BELOW)
         if below is not None and not _is_share(below):
             raise ValueError(f"{ABSTAIN_BELOW} is {below!r}; expected a number from 0 to 1")
+        sets = ConformalSets.of(task)
         if told is None:
-            return cls(None, below)
+            return cls(None, below, sets)
         if not isinstance(told, dict) or set(told) != set(task.labels):
             named = sorted(set(told) ^ set(task.labels)) if isinstance(told, dict) else told
             raise ValueError(f"{THRESHOLDS} and labels differ in {str(named)[:80]}; expected one of each class")
         wrong = {name: value for name, value in told.items() if not _is_share(value)}
         if wrong:
             raise ValueError(f"{THRESHOLDS} has {str(wrong)[:80]}; expected numbers from 0 to 1")
-        return cls(np.array([told[name] for name in task.labels], np.float64), below)
+        return cls(np.array([told[name] for name in task.labels], np.float64), below, sets)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is the most probable class, and nothing is said of being unsure."""
-        return self.thresholds is None and self.abstain_below is None
+        return self.thresholds is None and self.abstain_below is None and self.sets is None
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, classes) shares in [0, 1] of probabilities (n, classes)."""
@@ -57,9 +61,10 @@ class Decision:
         shares: NDArray[np.float64] = ratios / ratios.sum(axis=1, keepdims=True)
         return shares
 
-    def unsure(self, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Of scores of answers, any shape."""
-        return np.asarray(scores) < (0.0 if self.abstain_below is None else self.abstain_below)
+    def unsure(self, scores: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(n,) of the answers' scores (n,) and the probabilities (n, classes)."""
+        low: NDArray[np.bool_] = np.asarray(scores) < (0.0 if self.abstain_below is None else self.abstain_below)
+        return low if self.sets is None else low | (self.sets.members(probabilities).sum(axis=1) != 1)
 
 
 PLAIN = Decision()

@@ -25,7 +25,7 @@ def classify(
     if decision.is_plain:
         return [Classification(manifest.labels, row) for row in probabilities]
     scores = decision.scores(probabilities)
-    unsure = decision.unsure(scores.max(axis=1))
+    unsure = decision.unsure(scores.max(axis=1), probabilities)
     return [
         Classification(manifest.labels, row, place, doubt, decision)
         for row, place, doubt in zip(probabilities, scores.argmax(axis=1).tolist(), unsure.tolist(), strict=True)

@@ -24,6 +24,7 @@ from pocketvision.statistics import (
 )
 from pocketvision.tasks.classification.averages import averages
 from pocketvision.tasks.classification.calibration import Calibration, brier_scores, calibration, log_losses
+from pocketvision.tasks.classification.conformal import SetFigures, set_figures
 from pocketvision.tasks.classification.coverage import Coverage, abstained
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 from pocketvision.tasks.classification.record import ClassRecord, stacked
@@ -95,6 +96,7 @@ class ClassificationMetrics:
     intervals: 95 % bounds by the figure's name; None where there is too little to tell.
     calibration: of the bundle's temperature; None where it was not asked for.
     abstaining: how many answers the bundle is not unsure of, and how good those are; None where it is never unsure.
+    sets: how often the sets of classes hold the true one; None where the bundle tells none.
     decided_by: the bundle's thresholds, and below which score it is unsure, where it has some.
     roc_curves, pr_curves: of `positive`, or of the classes with the smallest areas, at most MAX_CURVES, smallest first.
     """
@@ -122,6 +124,7 @@ class ClassificationMetrics:
     pr_curves: tuple[Curve, ...]
     calibration: Calibration | None = None
     abstaining: Coverage | None = None
+    sets: SetFigures | None = None
     decided_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,13 +140,14 @@ class ClassificationMetrics:
     @property
     def text(self) -> str:
         """As in "accuracy 97.1% (95 %: 90.2% to 99.2%), F1 0.970"."""
-        rest = "" if self.abstaining is None else f", {self.abstaining.text}"
+        rest = "".join(f", {each.text}" for each in (self.abstaining, self.sets) if each is not None)
         return f"{HEADLINE} {self.headline.text}" + ("" if self.f1 is None else f", F1 {self.f1:.3f}") + rest
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; no NaN."""
         calibration = {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
         abstaining = {} if self.abstaining is None else {"abstaining": self.abstaining.to_dict()}
+        sets = {} if self.sets is None else {"prediction_sets": self.sets.to_dict()}
         decided = {DECIDED_BY: dict(self.decided_by)} if self.decided_by else {}
         return {
             "images": self.images,
@@ -171,6 +175,7 @@ class ClassificationMetrics:
             "pr_curves": [curve.to_dict() for curve in self.pr_curves],
             **calibration,
             **abstaining,
+            **sets,
             **decided,
         }
 
@@ -195,7 +200,13 @@ def measure(records: Sequence[ClassRecord], task: TaskManifest, options: Measure
     found = calibration(
         logits, probabilities, labels, temperature=temperature, cross_fit=options.fitted, seed=options.seed
     )
-    return replace(metrics, calibration=found, abstaining=abstained(answers, task), decided_by=deciding(task))
+    return replace(
+        metrics,
+        calibration=found,
+        abstaining=abstained(answers, task),
+        sets=set_figures(answers, task),
+        decided_by=deciding(task),
+    )
 
 
 def check_options(task: TaskManifest, options: MeasureOptions) -> None:

@@ -113,12 +113,12 @@ class HeldLabel:
         average = self._smooth(time, answer.probabilities)
         scores = answer.decision.scores(average[None])[0]
         held = self._hold(scores)
-        return average, held, bool(answer.decision.unsure(scores[held]))
+        return average, held, bool(answer.decision.unsure(scores[held : held + 1], average[None])[0])
 
     def _voted(self, time: float, answer: Classification) -> tuple[Scores, int, bool]:
         """Sure and unsure votes for a class are counted apart, and together for which class it is."""
         scores = answer.decision.scores(answer.probabilities[None])[0]
-        unsure = bool(answer.decision.unsure(scores.max()))
+        unsure = bool(answer.decision.unsure(scores.max(keepdims=True), answer.probabilities[None])[0])
         ballot = np.stack([scores * (not unsure), scores * unsure])
         sure, doubtful = self._smooth(time, ballot.ravel()).reshape(2, -1)
         held = self._hold(sure + doubtful)

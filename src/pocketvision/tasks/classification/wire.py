@@ -13,13 +13,17 @@ DECIMALS = 6
 """Places of a probability in JSON Lines, where it stands beside `answers`."""
 
 UNSURE = "unsure"
-"""Where the bundle has thresholds or a lowest score, and nowhere else."""
+"""Where the bundle decides by more than the probabilities, and nowhere else."""
+
+SET = "prediction_set"
+"""Where the bundle tells which classes an image may be of."""
 
 _CLASS = {"label": {"type": "string"}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
 _NAMES = ("label", "probability", "top")
 SCHEMA = {
     "description": "The class that is answered, and the `top_k` most probable ones, descending. `unsure` stands where the bundle "
-    "decides by thresholds, so that the answer may not be the most probable class, or says below which score it is unsure.",
+    "decides by thresholds, so that the answer may not be the most probable class, or says when it is unsure. `prediction_set`, "
+    "where the bundle tells sets, has the classes that the image may be of; an empty one says none of these.",
     "properties": {
         **_CLASS,
         "top": {
@@ -28,13 +32,14 @@ SCHEMA = {
             "items": {"type": "object", "properties": _CLASS, "required": list(_CLASS)},
         },
         UNSURE: {"type": "boolean"},
+        SET: {"type": "array", "items": {"type": "string"}},
     },
     "required": list(_NAMES),
 }
 
 
 def to_json(answer: Classification, detail: Detail) -> dict[str, Any]:
-    """`label`, `probability`, and `top`: `top_k` objects of the two; `unsure` where that is said."""
+    """`label`, `probability`, and `top`: `top_k` objects of the two; `unsure` and `prediction_set` where those are said."""
     top = [{"label": label, "probability": share} for label, share in answer.top(detail.top_k)]
     return {"label": answer.label, "probability": answer.probability, "top": top, **_doubt(answer)}
 
@@ -52,13 +57,18 @@ def from_json(document: Mapping[str, Any]) -> Classification:
     labels, shares = zip(*told, strict=True)
     if len(set(labels)) != len(labels) or not isinstance(unsure, bool | None):
         raise ValueError("a class is told twice, or `unsure` is neither true nor false")
-    return Classification(labels, np.array(shares), None if unsure is None else told.index(stated), unsure)
+    found = document.get(SET)
+    if found is not None and not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        raise ValueError(f"{SET} is {str(found)[:80]}; expected names of classes")
+    decided = None if unsure is None else told.index(stated)
+    return Classification(labels, np.array(shares), decided, unsure, told_set=None if found is None else tuple(found))
 
 
 def columns(detail: Detail) -> list[str]:
-    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, and `unsure` where that is said."""
+    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, `unsure` and `prediction_set` where those are
+    said."""
     more = [f"{key}_{place}" for place in range(2, detail.top_k + 1) for key in ("label", "probability")]
-    return ["label", "probability", *more, *([UNSURE] if detail.unsure else [])]
+    return ["label", "probability", *more, *([UNSURE] if detail.unsure else []), *([SET] if detail.sets else [])]
 
 
 def cells(answer: Classification, detail: Detail) -> list[object]:
@@ -67,11 +77,12 @@ def cells(answer: Classification, detail: Detail) -> list[object]:
     others = [each for each in answer.top(detail.top_k) if each[0] != answer.label]
     found = [cell for each in [own, *others][: detail.top_k] for cell in each]
     doubt = [str(bool(answer.unsure)).lower()] if detail.unsure else []
-    return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt]
+    sets = ["; ".join(answer.prediction_set or ())] if detail.sets else []
+    return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt, *sets]
 
 
 def _prediction(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: told[name] for name in (*_NAMES, UNSURE) if name in told}
+    return {name: told[name] for name in (*_NAMES, UNSURE, SET) if name in told}
 
 
 def _line(answer: Classification | None, detail: Detail) -> dict[str, Any]:
@@ -86,12 +97,13 @@ def _line(answer: Classification | None, detail: Detail) -> dict[str, Any]:
 def _smoothed(shown: Classification | None) -> dict[str, Any]:
     if shown is None:
         return {"smooth_label": None, "smooth_score": 0.0}
-    doubt = {f"smooth_{name}": unsure for name, unsure in _doubt(shown).items()}
+    doubt = {} if shown.unsure is None else {f"smooth_{UNSURE}": shown.unsure}
     return {"smooth_label": shown.label, "smooth_score": round(shown.probability, DECIMALS), **doubt}
 
 
-def _doubt(answer: Classification) -> dict[str, bool]:
-    return {} if answer.unsure is None else {UNSURE: answer.unsure}
+def _doubt(answer: Classification) -> dict[str, Any]:
+    sets = {} if answer.prediction_set is None else {SET: list(answer.prediction_set)}
+    return sets if answer.unsure is None else {UNSURE: answer.unsure, **sets}
 
 
 WIRE = Wire[Classification](to_json, from_json, SCHEMA, columns, cells, Alone(_prediction, _line, _smoothed))
