@@ -56,9 +56,16 @@ class Faithfulness:
 
 
 def faithfulness(
-    subject: Subject, image: Inputs, choice: Choice, heat: Heat, again: Callable[[], Heat] | None = None
+    subject: Subject,
+    image: Inputs,
+    choice: Choice,
+    heat: Heat,
+    again: Callable[[], Heat] | None = None,
+    *,
+    steps: int = STEPS,
 ) -> Faithfulness:
-    """Of a map (h, w) of one image (1, 3, H, W). again: the map of the same network with random weights; None does not ask."""
+    """Of a map (h, w) of one image (1, 3, H, W). again: the map of the same network with random weights; None does not ask.
+    steps: of covering."""
     size = (image.shape[3], image.shape[2])
     rng = np.random.default_rng(0)
     others = [rng.random(np.minimum(heat.shape, 8)).astype(np.float32) for _ in range(RANDOM)]
@@ -66,8 +73,8 @@ def faithfulness(
     gone, blurred = np.zeros_like(image), _blurred(image)
     seen, covered = subject.chances(np.concatenate([image, gone]), choice).tolist()
     scale = _Scale(seen, covered)
-    deleted = [scale.shares(_curve(subject, image, gone, order, choice)) for order in orders]
-    inserted = [scale.shares(_curve(subject, blurred, image, order, choice)) for order in orders]
+    deleted = [scale.shares(_curve(subject, image, gone, order, choice, steps)) for order in orders]
+    inserted = [scale.shares(_curve(subject, blurred, image, order, choice, steps)) for order in orders]
     own, rest = deleted[0], [each for each in deleted[1:] if each is not None]
     shown, back = inserted[0], [each for each in inserted[1:] if each is not None]
     return Faithfulness(
@@ -105,13 +112,13 @@ class _Scale:
 
 
 def _curve(
-    subject: Subject, first: Inputs, last: Inputs, order: NDArray[np.int64], choice: Choice
+    subject: Subject, first: Inputs, last: Inputs, order: NDArray[np.int64], choice: Choice, steps: int
 ) -> NDArray[np.float64]:
-    """(STEPS + 1) the answer's chance as pixels of `last` take the place of those of `first`, in that order."""
-    frames = np.repeat(first, STEPS + 1, axis=0)
-    flat, to = frames.reshape(STEPS + 1, 3, -1), last.reshape(3, -1)
-    for step in range(1, STEPS + 1):
-        taken = order[: round(len(order) * step / STEPS)]
+    """(steps + 1) the answer's chance as pixels of `last` take the place of those of `first`, in that order."""
+    frames = np.repeat(first, steps + 1, axis=0)
+    flat, to = frames.reshape(steps + 1, 3, -1), last.reshape(3, -1)
+    for step in range(1, steps + 1):
+        taken = order[: round(len(order) * step / steps)]
         flat[step][:, taken] = to[:, taken]
     return subject.chances(frames, choice)
 
