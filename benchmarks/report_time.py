@@ -1,6 +1,6 @@
 """How much CPU a full report of 2,000 pictures takes, beyond reading and predicting them, and how large its page is.
 
-Counted are the figures with their intervals, the mistakes with their pictures, all charts (on the page and as files), metrics.json
+Counted are the figures with their intervals, the mistakes with their pictures, all charts (on the page and as files), JSON
 and the model card. The answers are made up (nine of ten right); the pictures of the mistakes are real ones.
 
     python benchmarks/report_time.py FOLDER --images 2000 --classes 10
