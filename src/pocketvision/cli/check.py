@@ -71,6 +71,14 @@ def check(
             "--groups", help="Find pictures of the same object, person or scene, and how far validation flatters."
         ),
     ] = False,
+    label_problems: Annotated[
+        Path | None,
+        typer.Option(
+            "--label-problems",
+            metavar="FOLDER",
+            help="Find labels that are likely wrong: a table to mend and a page with the pictures, in FOLDER.",
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Audit images before training: broken files, duplicates, leaks between splits, imbalance.
@@ -84,6 +92,8 @@ def check(
         pocketvision check samples.csv --json audit.json
 
         pocketvision check photos/ --groups
+
+        pocketvision check photos/ --label-problems suspicious/
 
         pocketvision check to-correct/ corrected/
     """
@@ -125,12 +135,15 @@ def check(
             workers=workers,
             max_pixels=max_pixels,
             groups=groups,
+            label_problems=label_problems,
             on_progress=lambda done, total: display(Counted("audit", done, total)),
         )
     write_json_option(json, audit.to_dict())
     if json is None or str(json) != "-":
         _print_findings(audit)
         for line in () if audit.flattery is None else audit.flattery.lines:
+            stdout().print(line, soft_wrap=True)
+        for line in audit.label_problems:
             stdout().print(line, soft_wrap=True)
     if audit.hurts:
         raise typer.Exit(1)

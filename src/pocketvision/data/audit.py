@@ -26,12 +26,14 @@ class Audit:
     """What was found in n images. `findings` has the worst first; `inspection` the facts behind them, image by image.
 
     flattery: what likely groups do to the validation; None where it was not asked, or can not be told.
+    label_problems: what was said of the labels, in sentences; none where it was not asked.
     """
 
     samples: Samples
     inspection: Inspection
     findings: tuple[Finding, ...]
     flattery: Flattery | None = None
+    label_problems: tuple[str, ...] = ()
 
     @property
     def hurts(self) -> bool:

@@ -22,6 +22,8 @@ from pocketvision.models.network import Network
 from pocketvision.models.weights import load_pretrained
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.training.label_problems import label_problems, require_judged
+from pocketvision.training.label_sheet import PAGE, TABLE, write_label_sheet
 from pocketvision.training.trunk_runtime import RUNTIME_BATCH, compile_trunk
 
 MODEL, SIZE = "efficientnet_lite0", 128
@@ -42,6 +44,25 @@ def with_flattery(
     features, _ = frozen_features(samples, workers=workers, max_pixels=max_pixels, on_progress=on_progress)
     return replace(
         found, flattery=flattery(features, samples, likely_groups(features, samples.labels, capture_orders(samples)))
+    )
+
+
+def with_label_problems(
+    found: Audit,
+    folder: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    workers: int = 2,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """The audit, and what was said of its labels, which is written to `folder` (label_sheet.py). Raises UsageError where labels
+    can not be judged (label_problems.py)."""
+    require_judged(found.samples)
+    features, readable = frozen_features(found.samples, workers=workers, max_pixels=max_pixels, on_progress=on_progress)
+    judged = label_problems(found.samples, found.pairs, features, readable)
+    write_label_sheet(judged, folder)
+    return replace(
+        found, label_problems=(*judged.lines, f"Mend them in {folder / TABLE}; the pictures are in {folder / PAGE}.")
     )
 
 

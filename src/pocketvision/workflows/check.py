@@ -33,6 +33,7 @@ def check(
     max_pixels: int = MAX_PIXELS,
     workers: int = 2,
     groups: bool = False,
+    label_problems: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
@@ -44,6 +45,7 @@ def check(
     relative paths start; None is its folder. ignore: the value of masks' pixels that are of no
     class. min_per_class: classes with fewer are left out. max_pixels: larger images count as
     unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the `train` extra).
+    label_problems: a folder for what labels are likely wrong, a table to mend and a page (`result.label_problems`).
     root, download: of a published set by name, such as cifar10 (data/sources/named_sets.py).
     on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a training. Raises
     UsageError when `data` is no such source.
@@ -67,10 +69,14 @@ def check(
             min_per_class=min_per_class,
         )
     found = audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
-    if not groups:
+    if not groups and label_problems is None:
         return found
     try:
-        from pocketvision.training.frozen_features import with_flattery
+        from pocketvision.training.frozen_features import with_flattery, with_label_problems
     except ModuleNotFoundError as error:
-        raise MissingExtraError("check --groups", "train") from error
-    return with_flattery(found, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
+        raise MissingExtraError("check --groups" if groups else "check --label-problems", "train") from error
+    if label_problems is not None:
+        found = with_label_problems(
+            found, Path(label_problems), max_pixels=max_pixels, workers=workers, on_progress=on_progress
+        )
+    return with_flattery(found, max_pixels=max_pixels, workers=workers, on_progress=on_progress) if groups else found

@@ -1,0 +1,61 @@
+"""Suspicious labels as files: a table that a person mends and trains on, and a page with the pictures."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+
+from pocketvision.atomic_files import replacing
+from pocketvision.csv_text import csv_bytes
+from pocketvision.errors import ImageError
+from pocketvision.preprocessing import decode
+from pocketvision.training.label_problems import COLUMNS, LabelProblems
+
+TABLE, PAGE = "labels.csv", "index.html"
+SHOWN = 200
+"""Pictures on the page at most."""
+_SIDE = 160
+_STYLE = (
+    "body{font-family:system-ui,sans-serif;margin:1rem}main{display:flex;flex-wrap:wrap;gap:1rem}"
+    "figure{margin:0;width:170px}img{max-width:160px;max-height:160px}figcaption{font-size:.85rem;overflow-wrap:anywhere}"
+)
+
+
+def write_label_sheet(found: LabelProblems, folder: Path) -> None:
+    """TABLE with every judged label, the most suspicious first, and PAGE with the first SHOWN that may be wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header: list[object] = [*COLUMNS, *([] if found.samples.splits is None else ["split"])]
+    with replacing(folder / TABLE) as temporary:
+        temporary.write_bytes(b"".join(csv_bytes(row) for row in (header, *found.table())))
+    with replacing(folder / PAGE) as temporary:
+        temporary.write_bytes(_page(found).encode("utf-8", "surrogateescape"))
+
+
+def _page(found: LabelProblems) -> str:
+    rows = found.table()[: min(SHOWN, found.doubtful)]
+    figures = "".join(_figure(found.samples.root / str(row[0]), row) for row in rows)
+    said = "".join(f"<p>{escape(line)}</p>" for line in found.lines)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Labels that may be wrong</title><style>{_STYLE}</style><h1>Labels that may be wrong</h1>{said}"
+        f"<p>Mend the column label of {TABLE} where a label is wrong, and train on that table.</p><main>{figures}</main></html>\n"
+    )
+
+
+def _figure(file: Path, row: list[object]) -> str:
+    path, label, suggested, score = (escape(str(each)) for each in row[:4])
+    return (
+        f'<figure><img alt="{path}" src="{_thumbnail(file)}"><figcaption><b>{label}</b>, rather {suggested}? ({score})<br>'
+        f"{path}</figcaption></figure>"
+    )
+
+
+def _thumbnail(file: Path) -> str:
+    try:
+        picture = decode(file)
+    except ImageError:
+        return ""
+    picture.thumbnail((_SIDE, _SIDE))
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
