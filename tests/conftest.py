@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import browser  # noqa: F401 (a fixture)
 from filelock import FileLock
+from PIL import Image
 
 from pocketvision.bundle import Bundle, GraphManifest, Manifest, TensorInfo, write_bundle
 from pocketvision.data.demo_faces import faces_folder
@@ -93,6 +94,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         (folder / "pocketvision").mkdir()
         (folder / "pocketvision" / "graphs").symlink_to(shared)
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield
+
+
+def write_blank(path: Path, *_: object) -> None:
+    """In a chart's place: a picture of one pixel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (1, 1), 255).save(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_charts() -> Iterator[None]:
+    """Trainings of tests write blank charts beside their reports, whose page has the same ones drawn: 0.6 s of each. Tests of
+    reports (evaluation/) draw them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pocketvision.evaluation.report.write.write_chart", write_blank)
         yield
 
 

@@ -121,6 +121,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, small_network: dict[str, 
             shutil.copyfile(picture, target)
     rows = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in folder.glob("photos/*/*.png")]
     (folder / "samples.csv").write_text("\n".join(["path,label", *sorted(rows)]), encoding="utf-8")
+    more = sorted(path.relative_to(folder).as_posix() for path in folder.glob("more-photos/*/*.png"))
+    told = [f"{path},{Path(path).parent.name},{'ab'[place % 2]},one" for place, path in enumerate(more)]
+    (folder / "more-photos.csv").write_text("\n".join(["path,label,place,camera", *told]), encoding="utf-8")
     tagged = [f"{row};odd" if number % 2 else row for number, row in enumerate(sorted(rows))]
     (folder / "tagged.csv").write_text("\n".join(["path,tags", *tagged]), encoding="utf-8")
     (example,) = blocks(ROOT / "docs/architectures/mnasnet.md", "toml")

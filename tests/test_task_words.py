@@ -48,6 +48,12 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "workflows/evaluate.py workflows/threshold.py workflows/train.py",
     ),
     (
+        "labels that are likely wrong, which are judged of classes alone: other kinds are refused with what to use",
+        "label_problems with_label_problems write_label_sheet label",
+        "cli/check.py data/audit.py training/frozen_features.py training/label_problems.py training/label_sheet.py "
+        "workflows/check.py",
+    ),
+    (
         "the column of that name in tables and in split.csv, with the name of a class",
         "label",
         "data/class_column.py data/demo_scene_files.py data/json_rows.py data/number_column.py data/parquet_rows.py "

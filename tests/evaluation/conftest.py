@@ -9,6 +9,7 @@ from PIL import Image
 from pocketvision.evaluation.evaluate import evaluate_records
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.overlap import Role
+from pocketvision.evaluation.report.figures import write_chart
 from pocketvision.evaluation.report.record import AuditFinding, AuditSummary, RunRecord
 from pocketvision.progress import EpochRecord
 from pocketvision.tasks.classification.decode import softmax
@@ -19,6 +20,12 @@ from pocketvision.tasks.reporting.parts import ClassCounts
 def epoch(stage: int, number: int, val_loss: float = 0.6) -> EpochRecord:
     """One row of a history."""
     return EpochRecord(stage, number, 0.5, 0.8, val_loss, 0.75, 1e-3, 1.5, 321.0, waiting=0.25, peak_memory=812.0)
+
+
+@pytest.fixture(autouse=True)
+def drawn_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See blank_charts in tests/conftest.py."""
+    monkeypatch.setattr("pocketvision.evaluation.report.write.write_chart", write_chart)
 
 
 MakeEvaluation = Callable[..., Evaluation]
