@@ -35,6 +35,7 @@
     if (!sent.Authorization) {
       image.onerror = () => remove(name);
       image.src = path;
+      ask(name, null, stop.signal, ({ answers }) => showSwitches(name, Object.keys(answers ?? {})));
     } else {
       fetched(image, path, sent, stop.signal).catch(() => {}).then(() => remove(name));
     }
@@ -49,6 +50,43 @@
     if (each.image.src.startsWith("blob:")) URL.revokeObjectURL(each.image.src);
     each.image.removeAttribute("src");
     each.figure.remove();
+  }
+
+  // A switch for each of a stream's tasks, where it has several: what is switched off costs its computer nothing, for all who
+  // watch. The last one that is on stays on. A browser sends no key with a WebSocket: with one there are no switches.
+  function showSwitches(name, tasks) {
+    const stream = shown.get(name);
+    if (!stream || tasks.length < 2) return;
+    const row = document.createElement("div");
+    row.className = "switches";
+    const boxes = tasks.map((task) => {
+      const label = document.createElement("label");
+      const box = document.createElement("input");
+      label.className = "switch";
+      Object.assign(box, { type: "checkbox", checked: true, name: task });
+      box.onchange = () => {
+        const on = boxes.filter((each) => each.checked).map((each) => each.name);
+        if (on.length) ask(name, on.length < tasks.length ? on : undefined, stream.stop.signal, () => {});
+        else box.checked = true;
+      };
+      label.append(box, task);
+      row.append(label);
+      return box;
+    });
+    stream.figure.append(row);
+  }
+
+  // The stream's next answer, over a WebSocket that is closed then; `tasks` that it is to have from then on, undefined for all,
+  // null to change nothing.
+  function ask(name, tasks, signal, done) {
+    const socket = new WebSocket(new URL(`live/${encodeURIComponent(name)}`, document.baseURI).href.replace(/^http/, "ws"));
+    signal.addEventListener("abort", () => socket.close());
+    socket.onopen = () => { if (tasks !== null) socket.send(JSON.stringify({ type: "options", tasks })); };
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== "string") return;
+      socket.close();
+      done(JSON.parse(data));
+    };
   }
 
   async function fetched(image, path, sent, signal) {
