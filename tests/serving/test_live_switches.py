@@ -40,6 +40,8 @@ def test_tasks_of_a_stream_are_switched_on_its_page(
                 "[...document.querySelectorAll('#live .switch')].map((each) => each.textContent).join()"
             )
             assert names == "classification,sides"
+            shown = "getComputedStyle(document.getElementById('mapped')).display"
+            assert browser.run(shown) == "none", "the bundle has no map"
             for click, expected in ((1, ["classification"]), (0, ["classification"]), (1, ["classification", "sides"])):
                 browser.run(f"document.querySelectorAll('#live .switch input')[{click}].click()")
                 until(lambda expected=expected: answered(server) == expected)
