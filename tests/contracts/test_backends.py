@@ -40,7 +40,9 @@ HEIGHT, WIDTH = 32, 40
 CLASSES = 5
 TENSORRT = "TensorrtExecutionProvider"
 Images = NDArray[np.float32]
-each_backend = pytest.mark.parametrize("name", list(BACKENDS))
+each_backend = pytest.mark.parametrize(  # compiling takes some 20 s of CPU
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "torch-compiled" else ()) for name in BACKENDS]
+)
 
 
 def tiny_network() -> Network:
