@@ -250,6 +250,45 @@ def test_sets_of_classes(bundle: Bundle, table: Path, capsys: pytest.CaptureFixt
         assert complaint in " ".join(capsys.readouterr().err.split())
 
 
+def test_none_of_these(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Told from the features that the graph's last product reads; of another file's features nothing is said."""
+    assert run("threshold", bundle.folder, table, "--none-of-these", "0.05") == 0
+    assert "None of these: what is more novel than 95% of ordinary images." in capsys.readouterr().out
+    told = read_bundle(bundle.folder)
+    assert postprocessing(told)["novel_from"] == 0.95 and verify(bundle.folder)
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    ordinary = table.parent / next(csv.DictReader(table.open(encoding="utf-8")))["path"]
+    assert run("predict", bundle.folder, tmp_path / "red.png", ordinary, "--out", tmp_path / "answers.jsonl") == 0
+    red, usual = map(json.loads, (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (red["none_of_these"], red["unsure"], red["novelty"]) == (True, True, 1)
+    assert (usual["none_of_these"], usual["unsure"]) == (False, False) and usual["novelty"] < 0.95
+    capsys.readouterr()
+    assert run("predict", bundle.folder, tmp_path / "red.png") == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("none of these")
+    changed = told.path("model.onnx").read_bytes() + b"\x12\x01x"  # as who made it: another file, the same graph
+    other = rewrite_bundle(told, told.manifest, {"model.onnx": changed}, folder=tmp_path / "other")
+    assert Predictor(other)(tmp_path / "red.png").none_of_these is None
+    assert threshold(bundle.folder, reset=True).now == {}
+    assert Predictor(read_bundle(bundle.folder))(tmp_path / "red.png").none_of_these is None
+
+
+def test_none_of_these_is_refused(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = table.read_text(encoding="utf-8").splitlines()
+    alone = table.parent / "alone.csv"
+    alone.write_text("\n".join(row for row in rows if "train" not in row), encoding="utf-8")
+    for arguments, complaint in (
+        (["--none-of-these", "0.05"], "none-of-these=0.05 is chosen on labelled images, and there are none"),
+        ([table, "--none-of-these", "1"], "--none-of-these is 1; expected a share between 0 and 1"),
+        (
+            [table, "--none-of-these", "0.01"],
+            "takes at least 100 ordinary pictures that were not learned from; there are 60",
+        ),
+        ([alone, "--none-of-these", "0.05"], "train"),
+    ):
+        assert run("threshold", bundle.folder, *arguments) == 2
+        assert complaint in " ".join(capsys.readouterr().err.split())
+
+
 def test_it_is_a_function_of_the_package(bundle: Bundle, table: Path) -> None:
     found = pocketvision.threshold(bundle.folder, table, ["f1"], positive="dog")
     assert isinstance(found, ThresholdResult)

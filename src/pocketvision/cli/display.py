@@ -70,7 +70,11 @@ def print_row(row: "Row", top_k: int) -> None:
         write_cells(row.path, "ERROR", row.error)
         return
     told = brief(row.answers, Detail(top_k=top_k))
-    unsure = ["unsure" for each in row.answers.values() if getattr(each, "unsure", False)]
+    unsure = [
+        "none of these" if getattr(each, "none_of_these", False) else "unsure"
+        for each in row.answers.values()
+        if getattr(each, "unsure", False)
+    ]
     write_cells(row.path, *(shown_cell(cell) for cells in told for cell in cells if cell != ""), *unsure)
 
 

@@ -68,6 +68,15 @@ CoverageShare = Annotated[
     ),
 ]
 
+NoneOfThese = Annotated[
+    float | None,
+    typer.Option(
+        help="What is unlike all that was learned is none of the classes; so are this share of ordinary images. DATA needs the "
+        "training split too.",
+        metavar="SHARE",
+    ),
+]
+
 
 def threshold(
     bundle: BundleArgument,
@@ -83,6 +92,7 @@ def threshold(
     positive: Positive = None,
     abstain_below: AbstainBelow = None,
     coverage: CoverageShare = None,
+    none_of_these: NoneOfThese = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take away what was set before.")] = False,
     task: Annotated[str | None, typer.Option(help="Which of a bundle's tasks.", metavar="NAME")] = None,
     split: Annotated[str | None, typer.Option(help="Another split of the data: train, val or test.")] = None,
@@ -109,6 +119,8 @@ def threshold(
 
         pocketvision threshold runs/leaves runs/leaves/split.csv --coverage 0.9
 
+        pocketvision threshold runs/leaves runs/leaves/split.csv --none-of-these 0.05
+
         pocketvision threshold runs/leaves --reset
     """
     from pocketvision.progress import Counted
@@ -123,6 +135,7 @@ def threshold(
             positive=positive,
             abstain_below=abstain_below,
             coverage=coverage,
+            none_of_these=none_of_these,
             reset=reset,
             task=task,
             format=format,
@@ -200,6 +213,8 @@ def _lines(found: "ThresholdResult") -> Iterator[str]:
             )
         if found.before.overlap_text:
             yield f"  {found.before.overlap_text}"
+        if novel := found.now.get("novel_from"):
+            yield f"None of these: what is more novel than {novel:.0%} of ordinary images."
         if found.before.name == "test":
             yield "These images are no untouched test any more: take others to measure the bundle."
     elif found.now:

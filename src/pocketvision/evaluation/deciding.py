@@ -18,22 +18,27 @@ from pocketvision.tasks.thresholds import EXAMPLES, OperatingPoint, Wish
 class Wanted:
     """What is wished for, of which class where a wish of two classes names none (None: the task's choice), below which score
     answers are unsure (None: as it was), and whether what was set before is taken away first. coverage: the share of images whose
-    set of classes is to hold the true one (None: as it was)."""
+    set of classes is to hold the true one (None: as it was). none_of_these: the share of
+    ordinary images that may be said to be of no class (None: as it was)."""
 
     wishes: Sequence[Wish] = ()
     positive: str | None = None
     abstain_below: float | None = None
     reset: bool = False
     coverage: float | None = None
+    none_of_these: float | None = None
 
     def require(self, *, given: bool) -> None:
         """Raise UsageError where there is nothing to do, or images are needed and none are given."""
-        if not self.wishes and self.abstain_below is None and not self.reset and self.coverage is None:
+        alone = (self.abstain_below, self.coverage, self.none_of_these)
+        if not self.wishes and not self.reset and all(each is None for each in alone):
             raise UsageError(
-                f"Nothing is wished for. Wish for one of {EXAMPLES}; or --abstain-below 0.6, --coverage 0.9, or --reset."
+                f"Nothing is wished for. Wish for one of {EXAMPLES}; or --abstain-below 0.6, --coverage 0.9, "
+                "--none-of-these 0.05, or --reset."
             )
         without = [wish.text for wish in self.wishes if wish.name != "at"]
         without += [] if self.coverage is None else [f"coverage={self.coverage:g}"]
+        without += [] if self.none_of_these is None else [f"none-of-these={self.none_of_these:g}"]
         if without and not given:
             told = ", ".join(without)
             raise UsageError(
@@ -42,6 +47,11 @@ class Wanted:
 
     def require_fitting(self, kind: str, row: Deciding[Any]) -> None:
         """Raise UsageError for answers that are never unsure, or not one of classes."""
+        if self.none_of_these is not None and row.sets is None:
+            raise UsageError(
+                "--none-of-these is told by what tells an image's one class from the others; answers of the kind "
+                f"{kind} are not one of classes. Leave it out."
+            )
         if self.coverage is not None and row.sets is None:
             raise UsageError(
                 f"--coverage makes sets of classes that an image may be of; answers of the kind {kind} are not one of classes. "

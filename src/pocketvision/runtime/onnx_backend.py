@@ -14,7 +14,8 @@ from platformdirs import user_cache_path
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, unknown_name
 from pocketvision.runtime.batches import Outputs, Shapes, checked, no_answers, one_by_one
-from pocketvision.runtime.onnx_part import part_of
+from pocketvision.runtime.novelty import NovelBackend, novelty_of
+from pocketvision.runtime.onnx_part import part_of, with_outputs
 from pocketvision.utf8_path import utf8_path
 
 CPU = "CPUExecutionProvider"
@@ -79,9 +80,46 @@ class OnnxBackend:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBackend:
-    """Open the bundle's ONNX file. Raises BundleError when it can not be loaded."""
-    return open_file(bundle.path(file), threads, device)
+def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBackend | NovelBackend:
+    """Open the bundle's ONNX file, with what tells novelty where the bundle keeps that. Raises BundleError when it can not be
+    loaded."""
+    path, novelty = bundle.path(file), novelty_of(bundle, file)
+    if novelty is None:
+        return open_file(path, threads, device)
+    providers = providers_for(device, available_providers(), path)
+    model = with_outputs(path.read_bytes(), [novelty.value])
+    return NovelBackend(open_model(model, str(path), threads, providers), novelty)
+
+
+def open_model(
+    model: bytes, where: str, threads: int = 0, providers: Sequence[tuple[str, Options]] = ((CPU, {}),)
+) -> OnnxBackend:
+    """Open the content of an ONNX file. where: for messages. threads: 0 takes every core. Raises BundleError when it can not be
+    loaded."""
+    import onnxruntime
+
+    try:
+        return OnnxBackend(onnxruntime.InferenceSession(model, session_options(threads), providers=[*providers]))
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise BundleError(f"{where}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
+
+
+def session_options(threads: int) -> Any:
+    """On so many threads, 0 for every core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
+    options.log_severity_level = 3  # errors only; they are raised all the same
+    return options
+
+
+def available_providers() -> list[str]:
+    """Of the installed build."""
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())
 
 
 def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
@@ -91,10 +129,7 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
-    options.log_severity_level = 3  # errors only; they are raised below all the same
+    options = session_options(threads)
     providers = providers_for(device, onnxruntime.get_available_providers(), path)
     try:
         with utf8_path(path) as opened:

@@ -16,7 +16,7 @@ from pocketvision.plugins import all_rows, row_named
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.task import CLASSIFICATION
 from pocketvision.tasks.detection.task import DETECTION
-from pocketvision.tasks.manifest import CONFORMAL, TaskManifest, deciding
+from pocketvision.tasks.manifest import CONFORMAL, NOVEL_FROM, TaskManifest, deciding
 from pocketvision.tasks.number.task import NUMBER
 from pocketvision.tasks.segmentation.task import SEGMENTATION
 from pocketvision.tasks.tags.task import TAGS
@@ -64,10 +64,11 @@ def kind_of(name: str, truth: Truth) -> str:
 
 
 def tell_unsure(tasks: Mapping[str, TaskManifest], detail: Detail) -> Detail:
-    """`detail` for tables of a bundle's answers: with a word on unsure ones where a task decides by thresholds or abstains, and
-    sets of classes where one tells them."""
+    """`detail` for tables of a bundle's answers: with a word on unsure ones where a task decides by thresholds or abstains,
+    sets of classes where one tells them, and none of these."""
     decided = [deciding(task) for task in tasks.values()]
-    return replace(detail, unsure=any(decided), sets=any(CONFORMAL in each for each in decided))
+    sets, novel = (any(name in each for each in decided) for name in (CONFORMAL, NOVEL_FROM))
+    return replace(detail, unsure=any(decided), sets=sets, novel=novel)
 
 
 def views_of(task: TaskManifest) -> Views[Any] | None:

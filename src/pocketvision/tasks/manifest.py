@@ -17,7 +17,11 @@ THRESHOLDS, ABSTAIN_BELOW, CONFORMAL = "thresholds", "abstain_below", "conformal
 """In postprocessing: from which score on classes count, below which one an answer is unsure, and which classes an image may be
 of (classification/conformal.py)."""
 
-DECIDING = (THRESHOLDS, ABSTAIN_BELOW, CONFORMAL)
+NOVELTY, NOVEL_FROM = "novelty", "novel_from"
+"""What a runtime tells beside a graph's outputs, (N) in [0, 1] (runtime/novelty.py); and in postprocessing, from which one on a
+picture is none of the classes."""
+
+DECIDING = (THRESHOLDS, ABSTAIN_BELOW, CONFORMAL, NOVEL_FROM)
 
 TILE, SCALES = "tile", "scales"
 """In postprocessing: into which parts large pictures are cut, and in which scales they are looked at (segmentation/tiles.py)."""
@@ -58,8 +62,9 @@ class TaskManifest:
     features: tuple[str, ...] = ()
 
     def tensors(self, outputs: Mapping[str, NDArray[np.float32]]) -> Tensors:
-        """The task's own of a graph's outputs, by role."""
-        return {role: outputs[name] for role, name in self.outputs.items()}
+        """The task's own of a graph's outputs, by role, and the novelty where that is told."""
+        own = {role: outputs[name] for role, name in self.outputs.items()}
+        return {**own, NOVELTY: outputs[NOVELTY]} if NOVELTY in outputs else own
 
 
 def deciding(task: TaskManifest) -> dict[str, Any]:

@@ -68,10 +68,11 @@ class Detail:
 
     top_k: classes, most probable first; UsageError below 1. min_score: of what is found, in [0, 1]; None takes what the bundle
     ships. most: things found in an image at most. masks: whether they have masks. mask_form: how those are told, one of
-    MASK_FORMS. unsure, sets: whether tables tell which answers are unsure, and which classes an image may be of: where the bundle
-    does (catalog.tell_unsure). tasks: whose answers are wanted, by name; None for all. by_task: of tasks that want another detail
-    than this one; `of` finds it. looked: whether tables have a column for what was said of each thing that was looked at again
-    (second_look.py). map: whether it is told where a class is seen, of a bundle whose file says (explain/shipped_map.py).
+    MASK_FORMS. unsure, sets, novel: whether tables tell which answers are unsure, which classes an image may be of, and whether
+    it is none of them: where the bundle does (catalog.tell_unsure). tasks: whose answers are wanted, by name; None for all.
+    by_task: of tasks that want another detail than this one; `of` finds it. looked: whether tables have a column for what was
+    said of each thing that was looked at again (second_look.py). map: whether it is told where a class is seen, of a bundle whose
+    file says (explain/shipped_map.py).
     """
 
     top_k: int = 5
@@ -81,6 +82,7 @@ class Detail:
     mask_form: str = "rle"
     unsure: bool = False
     sets: bool = False
+    novel: bool = False
     tasks: tuple[str, ...] | None = None
     by_task: Mapping[str, "Detail"] = field(default_factory=dict, hash=False)
     looked: bool = False
@@ -90,7 +92,14 @@ class Detail:
         """What is wanted of a task, by its name."""
         own = self.by_task.get(task)
         return replace(
-            own or self, by_task={}, tasks=None, unsure=self.unsure, sets=self.sets, looked=self.looked, map=self.map
+            own or self,
+            by_task={},
+            tasks=None,
+            unsure=self.unsure,
+            sets=self.sets,
+            novel=self.novel,
+            looked=self.looked,
+            map=self.map,
         )
 
     def wants(self, task: str) -> bool:

@@ -1,6 +1,7 @@
 """threshold: from which score on a bundle's classes count, chosen by a wish on labelled images, and written into its manifest."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.deciding import ThresholdResult, Wanted, choose_on, deciding_row
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.images import labelled_images, role_of, seen_before
+from pocketvision.evaluation.novelty_fit import with_novelty
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
+from pocketvision.tasks.manifest import deciding
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.thresholds import Wish
 from pocketvision.workflows.pretrained import open_bundle
@@ -28,6 +31,7 @@ def threshold(
     positive: str | None = None,
     abstain_below: float | None = None,
     coverage: float | None = None,
+    none_of_these: float | None = None,
     reset: bool = False,
     task: str | None = None,
     paths: Iterable[Any] | None = None,
@@ -51,7 +55,9 @@ def threshold(
     wishes: as in tasks/thresholds.py, "f1", "recall=0.9", "cat:precision=0.95", or a threshold itself, "0.3", for which no images
     are needed. positive: with two classes, the one that a wish is for which names none; None takes the one of the training.
     abstain_below: the score in [0, 1] below which an answer is unsure. coverage: the share of images whose set of
-    classes is to hold the true one (tasks/classification/conformal.py). reset: begin without any of these.
+    classes is to hold the true one (tasks/classification/conformal.py). none_of_these: the share of
+    ordinary images that may wrongly be said to be of none of the classes; fitted on the training split of `data`, whose images
+    the bundle learned from, and set on the others (evaluation/novelty_fit.py). reset: begin without any of these.
     task: which of the bundle's tasks; None takes the one that classifies, else the first.
     data, paths, labels, format, split and the rest: as in evaluate; but without a split, the validation split is taken where
     there is one. Images that the bundle learned from are left out.
@@ -64,12 +70,14 @@ def threshold(
     name = read.task_name if task is None else task
     deciding_row(read, name)
     asked = [each if isinstance(each, Wish) else Wish.parse(each, read.tasks[name].labels) for each in wishes]
-    wanted = Wanted(asked, read.positive if positive is None else positive, abstain_below, reset, coverage)
+    wanted = Wanted(
+        asked, read.positive if positive is None else positive, abstain_below, reset, coverage, none_of_these
+    )
     has_images = data is not None or paths is not None
     wanted.require(given=has_images)
     wanted.before_choosing(read.tasks[name])
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))
-    before = None
+    before, learned = None, None
     if has_images:
         columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
         given = given_data(data, paths, labels, read.only_kind)
@@ -88,4 +96,14 @@ def threshold(
             max_pixels=max_pixels,
             on_progress=on_progress,
         )
-    return choose_on(read, name, wanted, before)
+        if none_of_these is not None:
+            learned, _, _ = labelled_images(
+                read, given, columns, format=format, images=images, split="train", on_event=on_event
+            )
+    found = choose_on(read, name, wanted, before)
+    if learned is None or none_of_these is None:
+        return found
+    written = with_novelty(
+        found.bundle, name, learned, samples, none_of_these, workers=workers, on_progress=on_progress
+    )
+    return replace(found, bundle=written, now=deciding(written.tasks[name]))

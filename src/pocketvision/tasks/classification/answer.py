@@ -17,7 +17,9 @@ class Classification:
     network gives them. An answer that came over the wire has the classes that were told, a smoothed one the shown class.
     decided: the answer's place in `labels` where thresholds decided (decision.py); None is the most probable class. unsure:
     whether it is not to be relied on; None where the bundle says nothing of that. decision: the bundle's, for what is made of
-    several answers. told_set: the prediction set that came over the wire.
+    several answers. told_set: the prediction set that came over the wire. novelty: the share of
+    ordinary pictures that are less unlike all that was learned from, in [0, 1] (runtime/novelty.py); None where that is not told.
+    told_none: what came over the wire of none_of_these.
     """
 
     labels: tuple[str, ...]
@@ -26,6 +28,8 @@ class Classification:
     unsure: bool | None = None
     decision: Decision = PLAIN
     told_set: tuple[str, ...] | None = None
+    novelty: float | None = None
+    told_none: bool | None = None
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
@@ -69,10 +73,20 @@ class Classification:
         return tuple(label for label, _ in self.top(int(members.sum())))
 
     @property
+    def none_of_these(self) -> bool | None:
+        """Whether the image is unlike all classes: too novel, or with an empty prediction set. None where nothing tells."""
+        novel = None
+        if self.novelty is not None and self.decision.novel_from is not None:
+            novel = self.novelty >= self.decision.novel_from
+        if self.prediction_set is None and novel is None:
+            return self.told_none
+        return bool(novel or self.prediction_set == ())
+
+    @property
     def headline(self) -> str:
         """As in "cat 97%", "cat 55%, unsure", "cat 55% or dog", "none of these (cat 30%)"."""
         said, found = f"{self.label} {self.probability:.0%}", self.prediction_set
-        if found is not None and not found:
+        if self.none_of_these:
             return f"none of these ({said})"
         others = [label for label in found or () if label != self.label]
         if others:

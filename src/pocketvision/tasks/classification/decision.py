@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.tasks.classification.sets import ConformalSets
-from pocketvision.tasks.manifest import ABSTAIN_BELOW, THRESHOLDS, TaskManifest
+from pocketvision.tasks.manifest import ABSTAIN_BELOW, NOVEL_FROM, THRESHOLDS, TaskManifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +20,13 @@ class Decision:
 
     The score of an answer is its share of the sum of all p / t: without thresholds its probability, and at a threshold of two
     classes a half. abstain_below: an answer with a lower score is unsure; None says nothing of that. sets: which classes an image
-    may be of: where that is not one class, the answer is unsure.
+    may be of: where that is not one class, the answer is unsure. novel_from: what is more novel is none of the classes.
     """
 
     thresholds: NDArray[np.float64] | None = None
     abstain_below: float | None = None
     sets: ConformalSets | None = None
+    novel_from: float | None = None
 
     @classmethod
     def of(cls, task: TaskManifest) -> "Decision":
@@ -33,21 +34,24 @@ class Decision:
         told, below = task.postprocessing.get(THRESHOLDS), task.postprocessing.get(ABSTAIN_BELOW)
         if below is not None and not _is_share(below):
             raise ValueError(f"{ABSTAIN_BELOW} is {below!r}; expected a number from 0 to 1")
-        sets = ConformalSets.of(task)
+        sets, novel = ConformalSets.of(task), task.postprocessing.get(NOVEL_FROM)
+        if novel is not None and not _is_share(novel):
+            raise ValueError(f"{NOVEL_FROM} is {novel!r}; expected a number from 0 to 1")
         if told is None:
-            return cls(None, below, sets)
+            return cls(None, below, sets, novel)
         if not isinstance(told, dict) or set(told) != set(task.labels):
             named = sorted(set(told) ^ set(task.labels)) if isinstance(told, dict) else told
             raise ValueError(f"{THRESHOLDS} and labels differ in {str(named)[:80]}; expected one of each class")
         wrong = {name: value for name, value in told.items() if not _is_share(value)}
         if wrong:
             raise ValueError(f"{THRESHOLDS} has {str(wrong)[:80]}; expected numbers from 0 to 1")
-        return cls(np.array([told[name] for name in task.labels], np.float64), below, sets)
+        return cls(np.array([told[name] for name in task.labels], np.float64), below, sets, novel)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is the most probable class, and nothing is said of being unsure."""
-        return self.thresholds is None and self.abstain_below is None and self.sets is None
+        told = (self.thresholds, self.abstain_below, self.sets, self.novel_from)
+        return all(each is None for each in told)
 
     def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, classes) shares in [0, 1] of probabilities (n, classes)."""

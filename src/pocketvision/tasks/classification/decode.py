@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.answer import Classification
 from pocketvision.tasks.classification.decision import Decision
-from pocketvision.tasks.manifest import TaskManifest, Tensors
+from pocketvision.tasks.manifest import NOVELTY, TaskManifest, Tensors
 from pocketvision.tasks.task import Detail
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
@@ -26,9 +26,13 @@ def classify(
         return [Classification(manifest.labels, row) for row in probabilities]
     scores = decision.scores(probabilities)
     unsure = decision.unsure(scores.max(axis=1), probabilities)
+    novelty: list[float | None] = [None] * len(probabilities)
+    if NOVELTY in outputs and decision.novel_from is not None:
+        novelty = outputs[NOVELTY].tolist()
+        unsure = unsure | (outputs[NOVELTY] >= decision.novel_from)
+    rows = zip(probabilities, scores.argmax(axis=1).tolist(), unsure.tolist(), novelty, strict=True)
     return [
-        Classification(manifest.labels, row, place, doubt, decision)
-        for row, place, doubt in zip(probabilities, scores.argmax(axis=1).tolist(), unsure.tolist(), strict=True)
+        Classification(manifest.labels, row, place, doubt, decision, None, novel) for row, place, doubt, novel in rows
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketvision.tasks.classification.answer import Classification
+from pocketvision.tasks.manifest import NOVELTY
 from pocketvision.tasks.task import Alone, Detail, Wire
 
 DECIMALS = 6
@@ -18,12 +19,16 @@ UNSURE = "unsure"
 SET = "prediction_set"
 """Where the bundle tells which classes an image may be of."""
 
+NONE = "none_of_these"
+"""Where the bundle tells novelty, or sets."""
+
 _CLASS = {"label": {"type": "string"}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
 _NAMES = ("label", "probability", "top")
 SCHEMA = {
     "description": "The class that is answered, and the `top_k` most probable ones, descending. `unsure` stands where the bundle "
     "decides by thresholds, so that the answer may not be the most probable class, or says when it is unsure. `prediction_set`, "
-    "where the bundle tells sets, has the classes that the image may be of; an empty one says none of these.",
+    "where the bundle tells sets, has the classes that the image may be of; `none_of_these` says that it is of none; "
+    "`novelty` is the share of ordinary images that are less unlike all that was learned from.",
     "properties": {
         **_CLASS,
         "top": {
@@ -33,13 +38,16 @@ SCHEMA = {
         },
         UNSURE: {"type": "boolean"},
         SET: {"type": "array", "items": {"type": "string"}},
+        NONE: {"type": "boolean"},
+        NOVELTY: {"type": "number", "minimum": 0, "maximum": 1},
     },
     "required": list(_NAMES),
 }
 
 
 def to_json(answer: Classification, detail: Detail) -> dict[str, Any]:
-    """`label`, `probability`, and `top`: `top_k` objects of the two; `unsure` and `prediction_set` where those are said."""
+    """`label`, `probability`, and `top`: `top_k` objects of the two; `unsure`, `prediction_set`, `none_of_these` and `novelty`
+    where those are said."""
     top = [{"label": label, "probability": share} for label, share in answer.top(detail.top_k)]
     return {"label": answer.label, "probability": answer.probability, "top": top, **_doubt(answer)}
 
@@ -61,14 +69,32 @@ def from_json(document: Mapping[str, Any]) -> Classification:
     if found is not None and not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
         raise ValueError(f"{SET} is {str(found)[:80]}; expected names of classes")
     decided = None if unsure is None else told.index(stated)
-    return Classification(labels, np.array(shares), decided, unsure, told_set=None if found is None else tuple(found))
+    none, novelty = document.get(NONE), document.get(NOVELTY)
+    if not isinstance(none, bool | None) or not isinstance(novelty, int | float | None):
+        raise ValueError(f"{NONE} is neither true nor false, or {NOVELTY} is no number")
+    return Classification(
+        labels,
+        np.array(shares),
+        decided,
+        unsure,
+        told_set=None if found is None else tuple(found),
+        novelty=novelty,
+        told_none=none,
+    )
 
 
 def columns(detail: Detail) -> list[str]:
-    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, `unsure` and `prediction_set` where those are
-    said."""
+    """`label`, `probability`, with top_k above 1 also `label_2`, `probability_2` …, `unsure`, `prediction_set` and
+    `none_of_these` where those are said."""
     more = [f"{key}_{place}" for place in range(2, detail.top_k + 1) for key in ("label", "probability")]
-    return ["label", "probability", *more, *([UNSURE] if detail.unsure else []), *([SET] if detail.sets else [])]
+    return [
+        "label",
+        "probability",
+        *more,
+        *([UNSURE] if detail.unsure else []),
+        *([SET] if detail.sets else []),
+        *([NONE] if detail.novel else []),
+    ]
 
 
 def cells(answer: Classification, detail: Detail) -> list[object]:
@@ -78,15 +104,17 @@ def cells(answer: Classification, detail: Detail) -> list[object]:
     found = [cell for each in [own, *others][: detail.top_k] for cell in each]
     doubt = [str(bool(answer.unsure)).lower()] if detail.unsure else []
     sets = ["; ".join(answer.prediction_set or ())] if detail.sets else []
-    return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt, *sets]
+    none = ["" if answer.none_of_these is None else str(answer.none_of_these).lower()] if detail.novel else []
+    return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt, *sets, *none]
 
 
 def _prediction(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: told[name] for name in (*_NAMES, UNSURE, SET) if name in told}
+    return {name: told[name] for name in (*_NAMES, UNSURE, SET, NONE, NOVELTY) if name in told}
 
 
 def _line(answer: Classification | None, detail: Detail) -> dict[str, Any]:
-    """`label`, `probability`, with top_k above 1 also `top` as a list of [label, probability]; `unsure` where that is said."""
+    """`label`, `probability`, with top_k above 1 also `top` as a list of [label, probability]; `unsure`, `prediction_set`,
+    `none_of_these` and `novelty` where those are said."""
     if answer is None:
         return {"label": None, "probability": None, **({"top": []} if detail.top_k > 1 else {})}
     top = [[label, round(share, DECIMALS)] for label, share in answer.top(detail.top_k)]
@@ -102,8 +130,13 @@ def _smoothed(shown: Classification | None) -> dict[str, Any]:
 
 
 def _doubt(answer: Classification) -> dict[str, Any]:
-    sets = {} if answer.prediction_set is None else {SET: list(answer.prediction_set)}
-    return sets if answer.unsure is None else {UNSURE: answer.unsure, **sets}
+    told = {
+        UNSURE: answer.unsure,
+        SET: None if answer.prediction_set is None else list(answer.prediction_set),
+        NONE: answer.none_of_these,
+        NOVELTY: None if answer.novelty is None else round(answer.novelty, DECIMALS),
+    }
+    return {name: each for name, each in told.items() if each is not None}
 
 
 WIRE = Wire[Classification](to_json, from_json, SCHEMA, columns, cells, Alone(_prediction, _line, _smoothed))

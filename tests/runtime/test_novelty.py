@@ -1,0 +1,92 @@
+"""What is unlike all that was learned: the distance by hand, and how it goes with a bundle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pocketvision.bundle import Bundle
+from pocketvision.errors import BundleError, UsageError
+from pocketvision.evaluation.novelty_fit import fitted
+from pocketvision.runtime.novelty import Novelty, last_features, novelty_of, read_novelty
+from pocketvision.tasks.classification.decode import classify
+from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.classification.wire import WIRE
+from pocketvision.tasks.task import Detail
+
+
+def hand_made() -> Novelty:
+    """Features are x, y; the one direction is x, with classes at -1 and 1; half of the distance to the middle counts."""
+    one = np.ones(1, np.float32)
+    ordinary = np.array([-0.5, 0.0, 0.5, 4.0], np.float32)
+    weights, means = np.array([[1.0], [0.0]], np.float32), np.array([[-1.0], [1.0]], np.float32)
+    return Novelty("features", "", weights, 0 * one, means, 0.5 * one, ordinary)
+
+
+def test_the_distance_by_hand() -> None:
+    """Nearest class less half of the square: at 0 it is 1, at 1 -0.5, at 3 -0.5, at 6 25 - 18 = 7; y does not matter."""
+    novelty = hand_made()
+    features = np.array([[0, 9], [1, 0], [3, 0], [6, 0], [np.nan, 0], [0, np.inf]], np.float32)
+    assert novelty.distances(features).tolist() == [1, -0.5, -0.5, 7, np.inf, np.inf]
+    assert novelty.shares(features).tolist() == [0.75, 0, 0, 1, 1, 1]
+
+
+def test_classes_that_were_left_out_and_noise_are_novel() -> None:
+    """In 40 dimensions: five classes; a sixth in other directions, and what is far away."""
+    numbers = np.random.default_rng(0)
+    centres = 3 * numbers.normal(size=(6, 40))
+    labels = numbers.integers(0, 6, 1200)
+    features = (centres[labels] + numbers.normal(size=(1200, 40))).astype(np.float32)
+    known = labels < 5
+    novelty = fitted(features[:900][known[:900]], labels[:900][known[:900]])
+    assert novelty.weights.shape == (40, 4) and novelty.means.shape == (5, 4)
+    ordinary = novelty.distances(features[900:][known[900:]])
+    novel = novelty.distances(features[900:][~known[900:]])
+    assert np.mean(novel[:, None] > ordinary) > 0.95
+    whole = fitted(features[:900], np.where(known[:900], labels[:900], -1))  # pictures without a class are left out
+    assert np.allclose(whole.weights, novelty.weights, atol=1e-4)
+
+
+def test_what_can_not_be_fitted() -> None:
+    features = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    with pytest.raises(UsageError, match="there is 1 class"):
+        fitted(features, np.zeros(8, np.int64))
+    features[3, 1] = np.nan
+    with pytest.raises(UsageError, match="features are no numbers"):
+        fitted(features, np.arange(8) % 2)
+
+
+def test_answers_say_none_of_these() -> None:
+    task = classifying(("cat", "dog"))["classification"]
+    telling = replace(task, postprocessing={**task.postprocessing, "novel_from": 0.95})
+    outputs = {
+        "probabilities": np.array([[0.9, 0.1], [0.8, 0.2]], np.float32),
+        "novelty": np.array([0.97, 0.5], np.float32),
+    }
+    novel, ordinary = classify(outputs, [], telling, Detail())
+    assert (novel.none_of_these, novel.unsure, novel.headline) == (True, True, "none of these (cat 90%)")
+    assert (ordinary.none_of_these, ordinary.unsure, ordinary.headline) == (False, False, "cat 80%")
+    for each in (novel, ordinary):
+        told = WIRE.to_json(each, Detail())
+        again = WIRE.from_json(told)
+        assert (again.none_of_these, again.headline) == (each.none_of_these, each.headline)
+        assert told["novelty"] == pytest.approx(each.novelty, abs=1e-6)
+    detail = Detail(top_k=1, unsure=True, novel=True)
+    assert WIRE.columns(detail)[-1] == "none_of_these" and WIRE.cells(novel, detail)[-1] == "true"
+    (silent,) = classify({"probabilities": outputs["probabilities"][:1]}, [], telling, Detail())
+    assert silent.none_of_these is None and "none_of_these" not in WIRE.to_json(silent, Detail())
+    with pytest.raises(ValueError, match="novel_from is 2"):
+        classify(outputs, [], replace(telling, postprocessing={"novel_from": 2}), Detail())
+
+
+def test_a_graph_whose_classes_are_no_product_is_refused(shared_bundle: Bundle) -> None:
+    model = shared_bundle.path("model.onnx").read_bytes()
+    for output, operator in (("logits", "GlobalAveragePool"), ("probabilities", "Softmax")):
+        with pytest.raises(UsageError, match=f"this graph's classes come from {operator}"):
+            last_features(model, output)
+
+
+def test_a_bundle_without_says_how_to_add_it(shared_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"it keeps nothing that tells .* --none-of-these"):
+        read_novelty(shared_bundle)
+    assert novelty_of(shared_bundle, "model.onnx") is None
