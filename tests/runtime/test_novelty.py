@@ -11,8 +11,9 @@ from pocketvision.evaluation.novelty_fit import fitted
 from pocketvision.runtime.novelty import Novelty, last_features, novelty_of, read_novelty
 from pocketvision.tasks.classification.decode import classify
 from pocketvision.tasks.classification.task import classifying
+from pocketvision.tasks.classification.track import HeldLabel
 from pocketvision.tasks.classification.wire import WIRE
-from pocketvision.tasks.task import Detail
+from pocketvision.tasks.task import Detail, Smoothing
 
 
 def hand_made() -> Novelty:
@@ -71,6 +72,11 @@ def test_answers_say_none_of_these() -> None:
         again = WIRE.from_json(told)
         assert (again.none_of_these, again.headline) == (each.none_of_these, each.headline)
         assert told["novelty"] == pytest.approx(each.novelty, abs=1e-6)
+    shown = HeldLabel(Smoothing("majority"))
+    assert [shown(time, each).headline for time, each in enumerate((ordinary, novel))] == [
+        "cat 100%",
+        "none of these (cat 100%)",
+    ]
     detail = Detail(top_k=1, unsure=True, novel=True)
     assert WIRE.columns(detail)[-1] == "none_of_these" and WIRE.cells(novel, detail)[-1] == "true"
     (silent,) = classify({"probabilities": outputs["probabilities"][:1]}, [], telling, Detail())

@@ -106,8 +106,9 @@ class HeldLabel:
         """The class shown at `time`, alone."""
         voting = isinstance(self._smooth, Majority)
         shown, held, unsure = (self._voted if voting else self._averaged)(time, answer)
-        doubt = None if answer.decision.is_plain else unsure
-        return Classification((answer.labels[held],), shown[held : held + 1], unsure=doubt)
+        none = answer.none_of_these  # of this very frame: an average of what is none of the classes says nothing
+        doubt = None if answer.decision.is_plain else unsure or bool(none)
+        return Classification((answer.labels[held],), shown[held : held + 1], unsure=doubt, told_none=none)
 
     def _averaged(self, time: float, answer: Classification) -> tuple[Scores, int, bool]:
         average = self._smooth(time, answer.probabilities)
