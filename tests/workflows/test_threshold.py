@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from served import serving
 
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundle
@@ -265,6 +266,10 @@ def test_none_of_these(bundle: Bundle, table: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert run("predict", bundle.folder, tmp_path / "red.png") == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("none of these")
+    with serving(bundle.folder) as client, (tmp_path / "red.png").open("rb") as opened:
+        (served,) = client.post("/predict", files={"file": opened}).json()["predictions"]
+    assert (served["none_of_these"], served["novelty"]) == (True, 1)
+    assert served["answers"]["classification"]["headline"].startswith("none of these (")
     changed = told.path("model.onnx").read_bytes() + b"\x12\x01x"  # as who made it: another file, the same graph
     other = rewrite_bundle(told, told.manifest, {"model.onnx": changed}, folder=tmp_path / "other")
     assert Predictor(other)(tmp_path / "red.png").none_of_these is None

@@ -13,7 +13,7 @@ from pocketvision.preprocessing import Placement
 from pocketvision.runtime.batches import Outputs
 from pocketvision.serving.batch_threads import ModelError
 from pocketvision.tasks.catalog import Answers, wanted
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import NOVELTY, TaskManifest
 from pocketvision.tasks.task import Detail
 from pocketvision.tasks.viewing import answered
 
@@ -60,7 +60,7 @@ def _group_answers(tasks: Tasks, outputs: Outputs, items: Sequence[Asked], detai
     chosen = wanted(tasks, detail)
     for name, task in chosen.items():
         began = time.perf_counter()
-        own = {output: outputs[output] for output in task.outputs.values()}
+        own = {output: outputs[output] for output in outputs if output in (*task.outputs.values(), NOVELTY)}
         try:
             columns = [_pictures(name, task, own, items, detail)]
         except Exception:  # one by one: the others are not to blame
