@@ -23,7 +23,7 @@ from pocketvision.models.weights import load_pretrained
 from pocketvision.prefetch import prefetch
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.training.label_problems import label_problems, require_judged
-from pocketvision.training.label_sheet import PAGE, TABLE, write_label_sheet
+from pocketvision.training.label_sheet import PAGE, TABLE, require_no_table, write_label_sheet
 from pocketvision.training.trunk_runtime import RUNTIME_BATCH, compile_trunk
 
 MODEL, SIZE = "efficientnet_lite0", 128
@@ -56,8 +56,9 @@ def with_label_problems(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """The audit, and what was said of its labels, which is written to `folder` (label_sheet.py). Raises UsageError where labels
-    can not be judged (label_problems.py)."""
+    can not be judged (label_problems.py), and where `folder` has a table already."""
     require_judged(found.samples)
+    require_no_table(folder)
     features, readable = frozen_features(found.samples, workers=workers, max_pixels=max_pixels, on_progress=on_progress)
     judged = label_problems(found.samples, found.pairs, features, readable)
     write_label_sheet(judged, folder)

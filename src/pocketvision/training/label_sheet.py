@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pocketvision.atomic_files import replacing
 from pocketvision.csv_text import csv_bytes
-from pocketvision.errors import ImageError
+from pocketvision.errors import ImageError, UsageError
 from pocketvision.preprocessing import decode
 from pocketvision.training.label_problems import COLUMNS, LabelProblems
 
@@ -21,8 +21,20 @@ _STYLE = (
 )
 
 
+def require_no_table(folder: Path) -> None:
+    """Raise UsageError, before the work, where a table is there already: a person may have mended it."""
+    if (folder / TABLE).exists() or (folder.exists() and not folder.is_dir()):
+        there = folder / TABLE if folder.is_dir() else folder
+        raise UsageError(
+            f"{there} is there already, and labels that were mended are never overwritten. Name a new folder for "
+            "--label-problems."
+        )
+
+
 def write_label_sheet(found: LabelProblems, folder: Path) -> None:
-    """TABLE with every judged label, the most suspicious first, and PAGE with the first SHOWN that may be wrong."""
+    """TABLE with every judged label, the most suspicious first, and PAGE with the first SHOWN that may be wrong. Raises
+    UsageError as require_no_table does."""
+    require_no_table(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header: list[object] = [*COLUMNS, *([] if found.samples.splits is None else ["split"])]
     with replacing(folder / TABLE) as temporary:
