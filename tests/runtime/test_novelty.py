@@ -80,7 +80,10 @@ def test_answers_say_none_of_these() -> None:
     detail = Detail(top_k=1, unsure=True, novel=True)
     assert WIRE.columns(detail)[-1] == "none_of_these" and WIRE.cells(novel, detail)[-1] == "true"
     (silent,) = classify({"probabilities": outputs["probabilities"][:1]}, [], telling, Detail())
-    assert silent.none_of_these is None and "none_of_these" not in WIRE.to_json(silent, Detail())
+    assert (
+        silent.none_of_these is None and silent.unsure is None and "none_of_these" not in WIRE.to_json(silent, Detail())
+    )
+    assert WIRE.cells(silent, detail)[-2:] == ["", ""]
     with pytest.raises(ValueError, match="novel_from is 2"):
         classify(outputs, [], replace(telling, postprocessing={"novel_from": 2}), Detail())
 

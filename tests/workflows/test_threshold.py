@@ -251,7 +251,9 @@ def test_sets_of_classes(bundle: Bundle, table: Path, capsys: pytest.CaptureFixt
         assert complaint in " ".join(capsys.readouterr().err.split())
 
 
-def test_none_of_these(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_none_of_these(
+    bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     """Told from the features that the graph's last product reads; of another file's features nothing is said."""
     assert run("threshold", bundle.folder, table, "--none-of-these", "0.05") == 0
     assert "None of these: what is more novel than 95% of ordinary images." in capsys.readouterr().out
@@ -272,7 +274,9 @@ def test_none_of_these(bundle: Bundle, table: Path, capsys: pytest.CaptureFixtur
     assert served["answers"]["classification"]["headline"].startswith("none of these (")
     changed = told.path("model.onnx").read_bytes() + b"\x12\x01x"  # as who made it: another file, the same graph
     other = rewrite_bundle(told, told.manifest, {"model.onnx": changed}, folder=tmp_path / "other")
-    assert Predictor(other)(tmp_path / "red.png").none_of_these is None
+    answer = Predictor(other)(tmp_path / "red.png")
+    assert answer.none_of_these is None and answer.unsure is None
+    assert "its answers were to say none of these" in caplog.text
     assert threshold(bundle.folder, reset=True).now == {}
     assert Predictor(read_bundle(bundle.folder))(tmp_path / "red.png").none_of_these is None
 

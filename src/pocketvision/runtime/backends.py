@@ -1,6 +1,7 @@
 """What a backend is, and the table of them. A new runtime is a file beside this and a row here."""
 
 import importlib.util
+import logging
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -16,7 +17,7 @@ from pocketvision.errors import BundleError, MissingExtraError, UsageError, unkn
 from pocketvision.runtime import executorch_backend, onnx_backend, openvino_backend, torch_backend
 from pocketvision.runtime.batches import Outputs, Shapes
 from pocketvision.runtime.cpu_quota import cpu_quota
-from pocketvision.tasks.manifest import TaskManifest
+from pocketvision.tasks.manifest import NOVEL_FROM, NOVELTY, TaskManifest
 
 
 class Backend(Protocol):
@@ -97,9 +98,19 @@ def open_backend(
             "`pocketvision export` adds files."
         )
     try:
-        return row.open(bundle, file, usable_threads(threads), device)
+        opened = row.open(bundle, file, usable_threads(threads), device)
     except ImportError as error:
         raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
+    if NOVELTY not in opened.outputs and any(NOVEL_FROM in task.postprocessing for task in bundle.tasks.values()):
+        logging.getLogger(__name__).warning(
+            "%s: its answers were to say none of these, which is told by ONNX Runtime from the very model.onnx it was fitted "
+            "on; %s by %s does not. Give `pocketvision threshold %s DATA --none-of-these 0.05` again, or --reset.",
+            bundle.folder,
+            file,
+            name,
+            bundle.folder,
+        )
+    return opened
 
 
 def only(backend: Backend, tasks: Mapping[str, TaskManifest], wanted: Collection[str]) -> Backend:

@@ -1,6 +1,7 @@
 """From a classifier's tensors to Classifications."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,16 @@ def classify(
     input does not matter, and all classes are kept, whatever is shown of them."""
     del placements, detail
     decision, probabilities = Decision.of(manifest), outputs[PROBABILITIES]
+    if (
+        NOVELTY not in outputs
+    ):  # of a runtime or a graph that does not tell it: nothing is said then, rather than "sure"
+        decision = replace(decision, novel_from=None)
     if decision.is_plain:
         return [Classification(manifest.labels, row) for row in probabilities]
     scores = decision.scores(probabilities)
     unsure = decision.unsure(scores.max(axis=1), probabilities)
     novelty: list[float | None] = [None] * len(probabilities)
-    if NOVELTY in outputs and decision.novel_from is not None:
+    if decision.novel_from is not None:
         novelty = outputs[NOVELTY].tolist()
         unsure = unsure | (outputs[NOVELTY] >= decision.novel_from)
     rows = zip(probabilities, scores.argmax(axis=1).tolist(), unsure.tolist(), novelty, strict=True)

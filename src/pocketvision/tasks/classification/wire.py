@@ -102,7 +102,7 @@ def cells(answer: Classification, detail: Detail) -> list[object]:
     own = (answer.label, answer.probability)
     others = [each for each in answer.top(detail.top_k) if each[0] != answer.label]
     found = [cell for each in [own, *others][: detail.top_k] for cell in each]
-    doubt = [str(bool(answer.unsure)).lower()] if detail.unsure else []
+    doubt = ["" if answer.unsure is None else str(answer.unsure).lower()] if detail.unsure else []
     sets = ["; ".join(answer.prediction_set or ())] if detail.sets else []
     none = ["" if answer.none_of_these is None else str(answer.none_of_these).lower()] if detail.novel else []
     return [*found, *[""] * (2 * detail.top_k - len(found)), *doubt, *sets, *none]
