@@ -101,7 +101,7 @@ def open_backend(
         opened = row.open(bundle, file, usable_threads(threads), device)
     except ImportError as error:
         raise UsageError(f"The backend {name} is installed but can not be loaded: {error}") from error
-    if NOVELTY not in opened.outputs and any(NOVEL_FROM in task.postprocessing for task in bundle.tasks.values()):
+    if any(NOVEL_FROM in task.postprocessing for task in bundle.tasks.values()) and NOVELTY not in opened.outputs:
         logging.getLogger(__name__).warning(
             "%s: its answers were to say none of these, which is told by ONNX Runtime from the very model.onnx it was fitted "
             "on; %s by %s does not. Give `pocketvision threshold %s DATA --none-of-these 0.05` again, or --reset.",
