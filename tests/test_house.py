@@ -316,6 +316,27 @@ def test_the_inference_side_predicts_without_torch(tiny_bundle: Bundle, tmp_path
     assert "red" in run(verb, "predict", str(tiny_bundle.folder), "red.png", cwd=tmp_path)
 
 
+def test_what_measures_needs_no_server_and_no_client(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """`pip install "pocketvision[train]"` brings neither."""
+    absent = ("httpx", "anyio", "websockets", "fastapi", "starlette", "uvicorn", "httptools", "prometheus_client", "av")
+    script = WITHOUT_HEAVY.replace(repr(HEAVY), repr(absent)) + (
+        "import shutil\n"
+        "from pathlib import Path\n"
+        "from PIL import Image\n"
+        "from pocketvision.errors import MissingExtraError\n"
+        "from pocketvision.workflows.compare import compare\n"
+        "from pocketvision.workflows.evaluate import evaluate\n"
+        "for name, colour in (('red', (250, 0, 0)), ('green', (0, 250, 0))):\n"
+        "    Path('data', name).mkdir(parents=True)\n"
+        "    Image.new('RGB', (30, 30), colour).save(Path('data', name, '0.png'))\n"
+        "shutil.copytree(sys.argv[1], 'other')\n"
+        "print(evaluate(sys.argv[1], 'data').metrics.accuracy, compare(sys.argv[1], 'other', 'data').images)\n"
+        "try:\n    evaluate('http://127.0.0.1:1', 'data')\n"
+        "except MissingExtraError as error:\n    print('client' in str(error))\n"
+    )
+    assert run(script, str(tiny_bundle.folder), cwd=tmp_path).split() == ["1.0", "2", "True"]
+
+
 SHOW_LOADED = (
     "heavy = {'numpy', 'PIL', 'onnxruntime', 'safetensors', 'torch', 'sklearn', 'matplotlib', 'av', 'cv2'}\n"
     "print(sorted(set(sys.modules) & heavy))"

@@ -11,7 +11,9 @@ from pocketvision.bundle import Bundle
 from pocketvision.cli.verbs import run_verb
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.corruptions import CORRUPTIONS
+from pocketvision.evaluation.robustness import Robustness
 from pocketvision.evaluation.slices import _divided
+from pocketvision.statistics import Headline
 from pocketvision.workflows.evaluate import evaluate
 
 COLOURS = {"red": (220, 60, 40), "green": (60, 200, 50), "파랑": (50, 40, 220)}
@@ -31,6 +33,16 @@ def table(tmp_path: Path) -> Path:
     with (tmp_path / "images.csv").open("w", encoding="utf-8", newline="") as written:
         csv.writer(written).writerows([("path", "label", "place"), *rows])
     return tmp_path / "images.csv"
+
+
+def test_what_is_undefined_on_worse_pictures_is_not_zero() -> None:
+    clean = {"classification": Headline("accuracy", 0.9)}
+    half, none = (Headline("accuracy", 0.5), None), (None, None)
+    found = Robustness(10, clean, {"classification": {"blur": half, "noise": none}}, {})
+    assert found.text.endswith("50.0% on average of all corruptions; blur hurts most (50.0%)")
+    assert Robustness(10, clean, {"classification": {"noise": none}}, {}).text.endswith(
+        "undefined on all that were made worse"
+    )
 
 
 def test_slices_robustness_and_views(

@@ -2,14 +2,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.cli.verbs import run_verb
+from pocketvision.data.learned_from import SAME, UNSEEN, Matches
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
+from pocketvision.evaluation.answering import answer_all
+from pocketvision.evaluation.report.versus_page import render_versus
+from pocketvision.evaluation.versus import compare_passes
+from pocketvision.runtime.predictor import Predictor
 from pocketvision.statistics import mcnemar
+from pocketvision.tasks.comparing import MEASURED
 from pocketvision.workflows.compare import compare
 
 COLOURS = {"red": (220, 60, 40), "green": (60, 200, 50), "파랑": (50, 40, 220)}
@@ -60,6 +68,28 @@ def test_the_better_model_wins_and_the_pictures_are_shown(
     told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
     assert told["tasks"]["classification"]["mcnemar"]["p"] == mcnemar(0, 10)
     assert told == json.loads(json.dumps(found.to_dict()))
+
+
+def test_images_that_both_learned_from_are_called_so(tiny_bundle: Bundle, blind_bundle: Bundle, colours: Path) -> None:
+    """Of some, the others are compared; of all, the figures are told with a warning."""
+    samples = read_samples(colours)
+    passes = [answer_all(Predictor(each, detail=MEASURED), samples) for each in (tiny_bundle, blind_bundle)]
+
+    def learned(rows: list[int]) -> Matches:
+        kinds = np.full(len(samples), UNSEEN, np.int8)
+        kinds[rows] = SAME
+        return Matches(kinds, np.where(kinds == SAME, 0, -1).astype(np.int8))
+
+    for first, second, left_out, all_of_them in (
+        ([0, 1], [1, 2], 3, False),
+        (list(range(20)), list(range(15, 30)), 0, True),
+        (list(range(30)), [], 0, True),
+    ):
+        seen = [learned(first), learned(second)]
+        found = compare_passes(("A", "B"), (passes[0], passes[1]), samples, seen=seen)
+        assert (found.left_out, found.learned, found.to_dict()["learned"]) == (left_out, all_of_them, all_of_them)
+        page = render_versus(found, (Predictor(tiny_bundle), Predictor(blind_bundle)), samples.root)
+        assert ("the figures flatter" in page) == all_of_them
 
 
 def test_no_difference_is_not_called_one(tiny_bundle: Bundle, colours: Path, tmp_path: Path) -> None:

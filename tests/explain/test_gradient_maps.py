@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from seeing import LABELS, SIZE, seeing_network
+from seeing import LABELS, ROWS, SIZE, seeing_network
 
 from pocketvision.errors import UsageError
 from pocketvision.explain.choice import Choice
@@ -89,6 +89,31 @@ def test_attention_rolled_out_where_all_attend_to_all() -> None:
     tokens = 1 + (SIZE // 8) ** 2
     assert found.shape == (SIZE // 8, SIZE // 8)
     assert np.allclose(found, (1 - 0.5**3) / tokens, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [(), ("grid:stage0",), ("pool:stage0", "max:stage1"), ("max:stem",), ("pool:stage1", "pooled")],
+    ids=" ".join,
+)
+def test_the_layer_that_is_taken_is_the_deepest_that_runs(features: tuple[str, ...], image: torch.Tensor) -> None:
+    """Whatever the head reads: nothing above it runs."""
+    spec = HeadSpec(
+        "grid_linear" if any("grid" in each for each in features) else "multiscale_linear",
+        len(LABELS),
+        features=features,
+    )
+    watched = Watched.of_network(Network(ROWS, {"classification": spec}).eval(), {"classification": TASK})
+    layer = watched.default_layer("classification")
+    deepest = {
+        "": "head_conv",
+        "grid:stage0": "stage0",
+        "max:stage1": "stage1",
+        "max:stem": "stem",
+        "pooled": "head_conv",
+    }
+    assert layer == deepest[features[-1] if features else ""]
+    assert np.isfinite(grad_cam(watched, image, CHOICE, layer)).all()
 
 
 def test_what_has_no_map_says_why(watched: Watched, image: torch.Tensor) -> None:

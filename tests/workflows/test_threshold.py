@@ -17,6 +17,7 @@ from pocketvision.bundle import Bundle, read_bundle, rewrite_bundle, write_bundl
 from pocketvision.cli.main import main
 from pocketvision.errors import BundleError, UsageError
 from pocketvision.evaluation.deciding import ThresholdResult, decided_by_validation, wanted_after_training
+from pocketvision.runtime.averaged_predictor import AveragedPredictor
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.task import classifying
@@ -281,6 +282,19 @@ def test_none_of_these(
     assert Predictor(read_bundle(bundle.folder))(tmp_path / "red.png").none_of_these is None
 
 
+def test_views_are_averaged_with_their_novelty(bundle: Bundle, table: Path, tmp_path: Path) -> None:
+    threshold(bundle.folder, table, none_of_these=0.05)
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    averaged = AveragedPredictor(Predictor(read_bundle(bundle.folder)), ["hflip", "rot90"])
+    assert averaged.answers(tmp_path / "red.png")["classification"].none_of_these
+
+
+def test_what_can_not_be_told_leaves_the_bundle_as_it_was(untouched: Bundle, table: Path) -> None:
+    """Thresholds that were wished for beside it too."""
+    with pytest.raises(UsageError, match="takes at least 100 ordinary pictures"):
+        threshold(untouched.folder, table, ["f1"], none_of_these=0.01)
+
+
 def test_none_of_these_is_refused(bundle: Bundle, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = table.read_text(encoding="utf-8").splitlines()
     alone = table.parent / "alone.csv"
@@ -292,7 +306,7 @@ def test_none_of_these_is_refused(bundle: Bundle, table: Path, capsys: pytest.Ca
             [table, "--none-of-these", "0.01"],
             "takes at least 100 ordinary pictures that were not learned from; there are 60",
         ),
-        ([alone, "--none-of-these", "0.05"], "train"),
+        ([alone, "--none-of-these", "0.05"], "there is no training split in"),
     ):
         assert run("threshold", bundle.folder, *arguments) == 2
         assert complaint in " ".join(capsys.readouterr().err.split())

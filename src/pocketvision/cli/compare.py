@@ -111,6 +111,9 @@ def compare(
             stdout().print(f"{f'{name}: ' if len(found.duels) > 1 else ''}{duel.verdict}.", soft_wrap=True)
             better = duel.better_on
             stdout().print(f"  A does better on {better['A']:,} images, B on {better['B']:,}", soft_wrap=True)
+        if found.learned:
+            said = "A or B learned from every one of these images: the figures flatter. Give others."
+            stdout().print(f"  {said}", soft_wrap=True)
         if found.left_out:
             stdout().print(f"  Left out, as one of them learned from it: {found.left_out:,}", soft_wrap=True)
         if out is not None:

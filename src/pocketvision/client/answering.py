@@ -26,11 +26,6 @@ Outputs = dict[str, NDArray[np.float32]]
 _SMALLEST_PROBABILITY = 1e-7
 
 
-def is_server(name: str | Path) -> bool:
-    """Whether a model's name is a server's address."""
-    return str(name).startswith(("http://", "https://"))
-
-
 class ServedPredictor:
     """Answers as a Predictor does, by asking a server of ours. Of an answer there is what the wire tells: probabilities for a
     classifier's logits (their logarithms), masks that are wholly sure of themselves, no brightness, and thresholds as they are

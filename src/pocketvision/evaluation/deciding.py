@@ -8,8 +8,10 @@ from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.errors import UsageError, unknown_name
 from pocketvision.evaluation.evaluate import measured_task
 from pocketvision.evaluation.evaluation import Evaluation
+from pocketvision.runtime.novelty import FILE as NOVELTY_FILE
+from pocketvision.runtime.novelty import Novelty
 from pocketvision.tasks.catalog import task_named
-from pocketvision.tasks.manifest import CHOSEN_FOR, TaskManifest, abstaining_below, deciding, undecided
+from pocketvision.tasks.manifest import CHOSEN_FOR, NOVEL_FROM, TaskManifest, abstaining_below, deciding, undecided
 from pocketvision.tasks.measuring import Deciding, MeasureOptions
 from pocketvision.tasks.thresholds import EXAMPLES, OperatingPoint, Wish
 
@@ -116,9 +118,12 @@ class ThresholdResult:
         return {**evaluation.summary(self.task), "points": points}
 
 
-def choose_on(bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | None) -> ThresholdResult:
+def choose_on(
+    bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | None, novelty: Novelty | None = None
+) -> ThresholdResult:
     """The bundle with thresholds of its task `name` as wanted, written whole or not at all; the network and all that was measured
-    of it stay. before: of the labelled images that choose; None where none are needed. Raises UsageError for wishes that do not
+    of it stay. before: of the labelled images that choose; None where none are needed. novelty: what tells none of these, where
+    that is wanted. Raises UsageError for wishes that do not
     fit, UnmetWishError for those that the images do not allow; the bundle is as it was then."""
     task, row = bundle.tasks[name], deciding_row(bundle, name)
     if before is not None and name not in before.tasks:
@@ -129,8 +134,12 @@ def choose_on(bundle: Bundle, name: str, wanted: Wanted, before: Evaluation | No
     changed = row.choose(records, changed, wanted.wishes, wanted.positive) if wanted.wishes else changed
     if wanted.coverage is not None and row.sets is not None:
         changed = row.sets(records, changed, wanted.coverage)
+    files = {}
+    if wanted.none_of_these is not None and novelty is not None:
+        changed = replace(changed, postprocessing={**changed.postprocessing, NOVEL_FROM: 1 - wanted.none_of_these})
+        files = {NOVELTY_FILE: novelty.content()}
     tasks = {**bundle.tasks, name: changed}
-    written = rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks))
+    written = rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks), files)
     after = None if before is None else redecided(before, tasks, MeasureOptions(positive=wanted.positive))
     return ThresholdResult(written, name, deciding(task), deciding(changed), before, after)
 

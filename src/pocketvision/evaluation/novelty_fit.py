@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvision.bundle import Bundle, rewrite_bundle
+from pocketvision.bundle import Bundle
 from pocketvision.data.samples import Samples
 from pocketvision.errors import BundleError, ImageError, PocketVisionError, UsageError
 from pocketvision.prefetch import prefetch
 from pocketvision.printable import counted
-from pocketvision.runtime.novelty import FILE, Novelty, last_features
+from pocketvision.runtime.novelty import Novelty, last_features
 from pocketvision.runtime.onnx_backend import open_model
 from pocketvision.runtime.onnx_part import with_outputs
-from pocketvision.tasks.manifest import NOVEL_FROM
 
 GRAPH = "model.onnx"
 MOST = 10_000
@@ -34,7 +33,7 @@ _LEAST_SPREAD = (
 Floats = NDArray[np.float32]
 
 
-def with_novelty(
+def fit_novelty(
     bundle: Bundle,
     name: str,
     learned: Samples,
@@ -43,10 +42,10 @@ def with_novelty(
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Bundle:
-    """The bundle, whose task `name` says "none of these" of what is more novel than all but `share` of ordinary pictures, written
-    whole or not at all. learned: pictures that it learned from, with classes; ordinary: others like them, whose classes do not
-    matter. on_progress: pictures read and their total.
+) -> Novelty:
+    """What tells novelty for the bundle's task `name`, where `share` of ordinary pictures are to be of none of the classes.
+    learned: pictures that it learned from, with classes; ordinary: others like them, whose classes do not matter. on_progress:
+    pictures read and their total.
 
     Raises UsageError for a share outside (0, 1), too few pictures, one class, features that are no numbers, and a head that is
     not linear; BundleError for a bundle without model.onnx.
@@ -70,11 +69,7 @@ def with_novelty(
     features, rows = read([learned.file(index) for index in range(len(learned))])
     others, _ = read([ordinary.file(index) for index in range(len(ordinary))])
     novelty = fitted(features, learned.labels[rows].astype(np.int64), value, bundle.manifest.files[GRAPH].sha256)
-    novelty = replace(novelty, ordinary=np.sort(novelty.distances(others)))
-    task = bundle.tasks[name]
-    changed = replace(task, postprocessing={**task.postprocessing, NOVEL_FROM: 1 - share})
-    manifest = replace(bundle.manifest, tasks={**bundle.tasks, name: changed})
-    return rewrite_bundle(bundle, manifest, {FILE: novelty.content()})
+    return replace(novelty, ordinary=np.sort(novelty.distances(others)))
 
 
 def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256: str = "") -> Novelty:

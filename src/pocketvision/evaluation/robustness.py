@@ -37,9 +37,14 @@ class Robustness:
         """In a sentence: what hurts most."""
         parts = []
         for task, by_name in self.worse.items():
-            means = {name: _mean(each) for name, each in by_name.items()}
+            clean, means = (
+                self.clean[task],
+                {name: mean for name, each in by_name.items() if (mean := _mean(each)) is not None},
+            )
+            if not means:
+                parts.append(f"{clean.name} {clean.value:.1%} as they are, undefined on all that were made worse")
+                continue
             worst = min(means, key=lambda name: means[name])
-            clean = self.clean[task]
             parts.append(
                 f"{clean.name} {clean.value:.1%} as they are, {np.mean([*means.values()]):.1%} on average of all corruptions; "
                 f"{worst} hurts most ({means[worst]:.1%})"
@@ -175,6 +180,7 @@ def _headlines(records: Mapping[str, list[Any]], found: Pass, options: MeasureOp
     return headlines
 
 
-def _mean(found: tuple[Headline | None, ...]) -> float:
+def _mean(found: tuple[Headline | None, ...]) -> float | None:
+    """Of the severities at which it is defined; None where it is at none."""
     told = [each.value for each in found if each is not None]
-    return float(np.mean(told)) if told else 0.0
+    return float(np.mean(told)) if told else None

@@ -137,7 +137,8 @@ class Duel:
 @dataclass(frozen=True, eq=False)
 class Versus:
     """names: of A and B, as they were given. duels: by task, at least one. left_out: images that one of the two has learned from.
-    seconds: of reading and answering, each model's own."""
+    learned: whether all of them are such, so that none was left out and the figures flatter. seconds: of reading and answering,
+    each model's own."""
 
     names: tuple[str, str]
     duels: Mapping[str, Duel]
@@ -145,6 +146,7 @@ class Versus:
     left_out: int
     unreadable: int
     seconds: tuple[float, float]
+    learned: bool = False
 
     @property
     def first(self) -> Duel:
@@ -158,6 +160,7 @@ class Versus:
             "b": self.names[1],
             "images": self.images,
             "left_out": self.left_out,
+            "learned": self.learned,
             "unreadable": self.unreadable,
             "seconds": {"a": self.seconds[0], "b": self.seconds[1]},
             "tasks": {name: duel.to_dict() for name, duel in self.duels.items()},
@@ -173,10 +176,11 @@ def compare_passes(
     options: MeasureOptions = MeasureOptions(),  # noqa: B008 (frozen)
 ) -> Versus:
     """What two models said of the same samples. seen: of each, which samples it has seen in its training; those of either are
-    left out, unless no others are there. Raises UsageError where they have no task in common, or other classes."""
+    left out, unless no others are there (Versus.learned). Raises UsageError where they have no task in common, or other
+    classes."""
     a, b = passes
     places = np.intersect1d(a.places, b.places)
-    kept = _unseen(places, seen, samples)
+    kept, learned = _unseen(places, seen, samples)
     duels = {}
     for name, task in a.tasks.items():
         other = _same_task(names, name, task, b.tasks)
@@ -190,15 +194,20 @@ def compare_passes(
             f"{names[0]} answers {told[0]}, {names[1]} {told[1]}: no task of both with truth in {samples.root}."
         )
     unreadable = len(samples) - len(places)
-    return Versus(names, duels, int(kept.sum()), int((~kept).sum()), unreadable, (a.seconds, b.seconds))
+    return Versus(names, duels, int(kept.sum()), int((~kept).sum()), unreadable, (a.seconds, b.seconds), learned)
 
 
-def _unseen(places: NDArray[np.int64], seen: Sequence[Matches | None], samples: Samples) -> NDArray[np.bool_]:
-    kept = np.ones(len(places), np.bool_)
+def _unseen(
+    places: NDArray[np.int64], seen: Sequence[Matches | None], samples: Samples
+) -> tuple[NDArray[np.bool_], bool]:
+    """Which images neither has learned from, and whether there are none such: then all are kept."""
+    kept, learned = np.ones(len(places), np.bool_), False
     for matches in seen:
         if matches is not None:
-            kept &= without_seen("given", matches.of(places), [samples.paths[each] for each in places.tolist()])[1]
-    return kept if kept.any() else ~kept
+            paths = [samples.paths[each] for each in places.tolist()]
+            role, own, _ = without_seen("given", matches.of(places), paths)
+            kept, learned = kept & own, learned or role == "learned"
+    return (kept, learned) if kept.any() else (~kept, True)
 
 
 def _same_task(names: tuple[str, str], name: str, task: TaskManifest, others: Mapping[str, TaskManifest]) -> str | None:

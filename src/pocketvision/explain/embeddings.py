@@ -16,8 +16,6 @@ from pocketvision.utf8_path import utf8_path
 
 KEPT = "embeddings.safetensors"
 """What a run keeps of its training pictures: `embeddings` (n, d) and `rows` (n), which rows of its split.csv they are."""
-FEATURES = "features"
-"""The graph's output with a picture's features, where a bundle's file gives them."""
 MOST = 2000
 """Training pictures that are looked at where a run kept none."""
 
@@ -44,14 +42,10 @@ class Neighbour:
 
 
 def vectors_of(subject: Subject, images: NDArray[np.float32]) -> Vectors:
-    """(N, d) of preprocessed images (N, 3, H, W): the file's features where it gives them, else the means of its deepest map's
-    channels. Raises UsageError where it has neither, BundleError for a bundle without model.onnx."""
-    if FEATURES in subject.backend.outputs:
-        found = subject.run(images)[FEATURES]
-    else:
-        inner = subject.inner
-        layer = subject.deepest_map(images)
-        found = inner.run(images, (layer,))[layer].mean(axis=(2, 3))
+    """(N, d) of preprocessed images (N, 3, H, W): the means of the channels of its deepest map. Raises UsageError where it has
+    none, BundleError for a bundle without model.onnx."""
+    layer = subject.deepest_map(images)
+    found = subject.inner.run(images, (layer,))[layer].mean(axis=(2, 3))
     return _unit(np.asarray(found, np.float32).reshape(len(images), -1))
 
 

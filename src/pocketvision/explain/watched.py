@@ -74,16 +74,15 @@ class Watched:
         return found
 
     def default_layer(self, task: str) -> str:
-        """The deepest map that the task's head comes from: the last convolution, where its head pools what that gives, else the
-        last stage."""
+        """The deepest map that runs for the task's head: the last convolution, or a stage. What lies above it does not run."""
         reads = self.network.head_specs[task].features or self.network.head_rows[task].features
-        pools = any(not self.network.feature(name).stride for name in reads)
         if isinstance(self.network.architecture, VisionTransformer):
             return f"stage{len(self.network.stages) - 2}"  # of the last block only the class token is read
-        if pools and HEAD_CONV in self._features():
-            return HEAD_CONV
-        deepest = [name for name in reads if self.network.feature(name).stride and name in self._features()]
-        return deepest[-1] if deepest else f"stage{len(self.network.stages) - 1}"
+        cuts = [self.network.feature(name).cut for name in reads]
+        below = [cut for cut in cuts if cut is not None]
+        if len(below) < len(cuts):  # something comes after all stages
+            return HEAD_CONV if HEAD_CONV in self._features() else f"stage{len(self.network.stages) - 1}"
+        return f"stage{max(below) - 1}" if max(below) else "stem"
 
     @contextmanager
     def seen(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:

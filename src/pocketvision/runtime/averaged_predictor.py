@@ -101,7 +101,7 @@ class AveragedPredictor:
             else:
                 told = mean_of(views)
                 answers[name] = kind.decode(told, [views[0].placement], task, self.detail.of(name))[0]
-            kept |= {task.outputs[role]: values for role, values in told.items()}
+            kept |= {task.outputs.get(role, role): values for role, values in told.items()}
         shade = float(brightness_of_inputs(pixels[0][None], preprocessing)[0])
         return ImageResult(path, answers, kept, None, shade, whole.placement.image_size)
 

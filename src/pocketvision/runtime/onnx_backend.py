@@ -86,40 +86,16 @@ def open_bundle(bundle: Bundle, file: str, threads: int, device: str) -> OnnxBac
     path, novelty = bundle.path(file), novelty_of(bundle, file)
     if novelty is None:
         return open_file(path, threads, device)
-    providers = providers_for(device, available_providers(), path)
+    import onnxruntime
+
+    providers = providers_for(device, onnxruntime.get_available_providers(), path)
     model = with_outputs(path.read_bytes(), [novelty.value])
-    return NovelBackend(open_model(model, str(path), threads, providers), novelty)
+    return NovelBackend(OnnxBackend(_session(model, str(path), threads, providers)), novelty)
 
 
-def open_model(
-    model: bytes, where: str, threads: int = 0, providers: Sequence[tuple[str, Options]] = ((CPU, {}),)
-) -> OnnxBackend:
-    """Open the content of an ONNX file. where: for messages. threads: 0 takes every core. Raises BundleError when it can not be
-    loaded."""
-    import onnxruntime
-
-    try:
-        return OnnxBackend(onnxruntime.InferenceSession(model, session_options(threads), providers=[*providers]))
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise BundleError(f"{where}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
-
-
-def session_options(threads: int) -> Any:
-    """On so many threads, 0 for every core."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
-    options.log_severity_level = 3  # errors only; they are raised all the same
-    return options
-
-
-def available_providers() -> list[str]:
-    """Of the installed build."""
-    import onnxruntime
-
-    return list(onnxruntime.get_available_providers())
+def open_model(model: bytes, where: str) -> OnnxBackend:
+    """Open the content of an ONNX file on every core. where: for messages. Raises BundleError when it can not be loaded."""
+    return OnnxBackend(_session(model, where, 0, [(CPU, {})]))
 
 
 def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
@@ -129,25 +105,33 @@ def open_file(path: Path, threads: int, device: str = "cpu") -> OnnxBackend:
     """
     import onnxruntime
 
-    options = session_options(threads)
     providers = providers_for(device, onnxruntime.get_available_providers(), path)
-    try:
-        with utf8_path(path) as opened:
-            session = onnxruntime.InferenceSession(opened, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise BundleError(f"{path}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
+    with utf8_path(path) as opened:
+        session = _session(opened, str(path), threads, providers)
 
     def open_part(outputs: Sequence[str]) -> OnnxBackend | None:
         try:
             part = part_of(path.read_bytes(), outputs)
-            return (
-                None if part is None else OnnxBackend(onnxruntime.InferenceSession(part, options, providers=providers))
-            )
+            return None if part is None else OnnxBackend(_session(part, str(path), threads, providers))
         except Exception as error:  # the whole graph gives the same
             logging.getLogger(__name__).warning("%s: no part of it can be opened (%s)", path, error)
             return None
 
     return OnnxBackend(session, open_part)
+
+
+def _session(model: Any, where: str, threads: int, providers: Sequence[tuple[str, Options]]) -> Any:
+    """model: a file's path, or its content. threads: 0 takes every core. Raises BundleError when it can not be loaded."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1  # the graph is a chain: nothing to run side by side
+    options.log_severity_level = 3  # errors only; they are raised below all the same
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=[*providers])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise BundleError(f"{where}: ONNX Runtime {onnxruntime.__version__} can not load it ({error})") from error
 
 
 def providers_for(device: str, available: list[str], path: Path) -> list[tuple[str, Options]]:

@@ -62,9 +62,9 @@ class TaskManifest:
     features: tuple[str, ...] = ()
 
     def tensors(self, outputs: Mapping[str, NDArray[np.float32]]) -> Tensors:
-        """The task's own of a graph's outputs, by role, and the novelty where that is told."""
+        """The task's own of a graph's outputs, by role, and the novelty where it decides by that and it is told."""
         own = {role: outputs[name] for role, name in self.outputs.items()}
-        return {**own, NOVELTY: outputs[NOVELTY]} if NOVELTY in outputs else own
+        return {**own, NOVELTY: outputs[NOVELTY]} if NOVELTY in outputs and NOVEL_FROM in self.postprocessing else own
 
 
 def deciding(task: TaskManifest) -> dict[str, Any]:

@@ -1,20 +1,17 @@
 """Suspicious labels as files: a table that a person mends and trains on, and a page with the pictures."""
 
-import base64
-import io
 from html import escape
 from pathlib import Path
 
 from pocketvision.atomic_files import replacing
 from pocketvision.csv_text import csv_bytes
-from pocketvision.errors import ImageError, UsageError
-from pocketvision.preprocessing import decode
+from pocketvision.errors import UsageError
+from pocketvision.tasks.reporting.thumbnails import thumbnail
 from pocketvision.training.label_problems import COLUMNS, LabelProblems
 
 TABLE, PAGE = "labels.csv", "index.html"
 SHOWN = 200
 """Pictures on the page at most."""
-_SIDE = 160
 _STYLE = (
     "body{font-family:system-ui,sans-serif;margin:1rem}main{display:flex;flex-wrap:wrap;gap:1rem}"
     "figure{margin:0;width:170px}img{max-width:160px;max-height:160px}figcaption{font-size:.85rem;overflow-wrap:anywhere}"
@@ -57,17 +54,6 @@ def _page(found: LabelProblems) -> str:
 def _figure(file: Path, row: list[object]) -> str:
     path, label, suggested, score = (escape(str(each)) for each in row[:4])
     return (
-        f'<figure><img alt="{path}" src="{_thumbnail(file)}"><figcaption><b>{label}</b>, rather {suggested}? ({score})<br>'
+        f'<figure><img alt="{path}" src="{thumbnail(file) or ""}"><figcaption><b>{label}</b>, rather {suggested}? ({score})<br>'
         f"{path}</figcaption></figure>"
     )
-
-
-def _thumbnail(file: Path) -> str:
-    try:
-        picture = decode(file)
-    except ImageError:
-        return ""
-    picture.thumbnail((_SIDE, _SIDE))
-    content = io.BytesIO()
-    picture.convert("RGB").save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -22,12 +22,12 @@ def open_answering(
 ) -> Answering:
     """A Predictor, or of an address (http://HOST:PORT) what asks that server. Raises as both do; UsageError for views or a
     backend of a server, which looks at pictures as it was started."""
-    from pocketvision.client.answering import ServedPredictor, is_server
-
-    if not is_server(model):
+    if not str(model).startswith(("http://", "https://")):
         return Predictor(
             open_bundle(model), backend=backend, threads=threads, device=device, detail=detail, views=views
         )
     if views or backend is not None:
         raise UsageError(f"{model} is a server: leave backend, tile and scales out, which it was started with.")
+    from pocketvision.client.answering import ServedPredictor  # needs the client's extra
+
     return ServedPredictor(str(model), detail=detail, key=os.environ.get("POCKETVISION_API_KEY"))

@@ -99,6 +99,7 @@ def evaluate(
     Raises UsageError (no such data or split, a class that the bundle does not know), BundleError, MissingExtraError.
     """
     _refuse_early(bundle, None if out is None else lang, baseline, keep)
+    tta, slices = tuple(tta), None if slices is None else tuple(slices)
     views = ViewOptions(tile, None if scales is None else tuple(scales))
     predictor = open_answering(bundle, backend=backend, threads=threads, device=device, views=views)
     if predictor.bundle.credit:
@@ -123,7 +124,7 @@ def evaluate(
     evaluation = measured(
         predictor,
         samples,
-        tuple(tta),
+        tta,
         slice_columns(slices, source, samples, path_column, images),
         robustness,
         Asked(split or "data", role_of(split, matches), matches, MeasureOptions(positive=positive, seed=seed)),

@@ -1,7 +1,6 @@
 """threshold: from which score on a bundle's classes count, chosen by a wish on labelled images, and written into its manifest."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.deciding import ThresholdResult, Wanted, choose_on, deciding_row
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.images import labelled_images, role_of, seen_before
-from pocketvision.evaluation.novelty_fit import with_novelty
+from pocketvision.evaluation.novelty_fit import fit_novelty
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import OnEvent, silent
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
-from pocketvision.tasks.manifest import deciding
 from pocketvision.tasks.measuring import MeasureOptions
 from pocketvision.tasks.thresholds import Wish
 from pocketvision.workflows.pretrained import open_bundle
@@ -68,22 +66,33 @@ def threshold(
         raise UsageError(f"{bundle} is no bundle's folder, so there is no manifest to write thresholds into.")
     read = open_bundle(bundle)
     name = read.task_name if task is None else task
-    deciding_row(read, name)
+    row = deciding_row(read, name)
     asked = [each if isinstance(each, Wish) else Wish.parse(each, read.tasks[name].labels) for each in wishes]
     wanted = Wanted(
         asked, read.positive if positive is None else positive, abstain_below, reset, coverage, none_of_these
     )
     has_images = data is not None or paths is not None
     wanted.require(given=has_images)
+    wanted.require_fitting(read.tasks[name].kind, row)
     wanted.before_choosing(read.tasks[name])
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))
-    before, learned = None, None
+    before, novelty = None, None
     if has_images:
         columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
         given = given_data(data, paths, labels, read.only_kind)
         samples, split, _ = labelled_images(
             read, given, columns, format=format, images=images, split=split, usual="val", on_event=on_event
         )
+        if none_of_these is not None:
+            try:
+                learned, _, _ = labelled_images(
+                    read, given, columns, format=format, images=images, split="train", on_event=on_event
+                )
+            except UsageError as error:  # all else was well when the others were read
+                raise UsageError(
+                    "--none-of-these is fitted on the images that the bundle learned from, and there is no training split in "
+                    f"{data}. Give data with one, such as a run's RUN/split.csv."
+                ) from error
         matches = seen_before(read, samples, workers, max_pixels, on_event)
         before = evaluate_predictor(
             Predictor(read, detail=MEASURED),
@@ -97,13 +106,5 @@ def threshold(
             on_progress=on_progress,
         )
         if none_of_these is not None:
-            learned, _, _ = labelled_images(
-                read, given, columns, format=format, images=images, split="train", on_event=on_event
-            )
-    found = choose_on(read, name, wanted, before)
-    if learned is None or none_of_these is None:
-        return found
-    written = with_novelty(
-        found.bundle, name, learned, samples, none_of_these, workers=workers, on_progress=on_progress
-    )
-    return replace(found, bundle=written, now=deciding(written.tasks[name]))
+            novelty = fit_novelty(read, name, learned, samples, none_of_these, workers=workers, on_progress=on_progress)
+    return choose_on(read, name, wanted, before, novelty)
