@@ -31,12 +31,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Headline:
-    """The one figure of many that people compare. name: in words, as in "accuracy". value: a share in [0, 1]."""
+    """The one figure of many that people compare. name: in words, as in "accuracy". value: at most 1, the
+    more the better."""
 
     name: str
     value: float
     interval: Interval | None = None
-    higher_is_better: bool = True
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ from pocketvision.cli.verbs import run_verb
 from pocketvision.errors import UsageError
 from pocketvision.evaluation.corruptions import CORRUPTIONS
 from pocketvision.evaluation.robustness import Robustness
-from pocketvision.evaluation.slices import _divided
+from pocketvision.evaluation.slices import LEAST, Slice, Slices, _divided
 from pocketvision.statistics import Headline
 from pocketvision.workflows.evaluate import evaluate
 
@@ -122,3 +122,18 @@ def test_a_corruption_grows_and_says_where_things_go(name: str) -> None:
         assert inside.mean() > values.mean() + 10
         apart.append(float(np.abs(np.asarray(made.resize(image.size), np.float32) - pixels).mean()))
     assert apart == sorted(apart) and len(set(apart)) == 5
+
+
+def test_no_slice_is_the_worst_that_is_not_below_the_whole() -> None:
+    def part(value: float, images: int = LEAST) -> Slice:
+        return Slice("classification", "place", f"{value}", images, Headline("accuracy", value))
+
+    whole = {"classification": Headline("accuracy", 0.5)}
+    none = Slices((part(0.5), part(0.6), part(0.1, LEAST - 1)), whole)
+    assert (
+        none.worst is None
+        and none.text == f"No slice of {LEAST} images or more is below the whole, so none is called the worst."
+    )
+    found = Slices((part(0.5), part(0.4), part(0.3)), whole)
+    assert found.worst is not None and found.worst.value == "0.3" and found.text.startswith("Worst slice: place = 0.3")
+    assert "No slice has" in Slices((part(0.1, LEAST - 1),), whole).text

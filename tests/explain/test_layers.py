@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from seeing import LABELS, SIZE, run, seeing_network
+from seeing import LABELS, ROWS, SIZE, run, seeing_network
 
 from pocketvision.bundle import Bundle
-from pocketvision.explain.feature_maps import first_filters, sheet
+from pocketvision.explain.feature_maps import feature_maps, first_filters, sheet
 from pocketvision.explain.layer_statistics import BINS, layer_statistics, spread_of_weights
 from pocketvision.explain.watched import Watched
+from pocketvision.models.heads.head import HeadSpec
+from pocketvision.models.network import Network
 from pocketvision.tasks.manifest import TaskManifest
 
 
@@ -40,6 +42,28 @@ def test_a_dead_channel_is_found_where_it_dies() -> None:
     assert own.weights.dead == 1 and own.outputs.dead == 1 and own.outputs.channels == 24
     assert own.outputs.count == 5 * 24 * 4 * 4 == sum(own.outputs.histogram)
     assert found["stem.conv"].outputs is not None and found["stem.conv"].outputs.dead == 0
+
+
+def test_one_number_a_channel_tells_nothing_of_dead_ones() -> None:
+    """What pools over one image: with a second image it does."""
+    network = seeing_network()
+    task = TaskManifest("classification", LABELS, {"logits": "logits", "probabilities": "probabilities"})
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, SIZE, SIZE)).astype(np.float32)
+    watched = Watched.of_network(network, {"classification": task})
+    one, two = (layer_statistics(watched, [images[:count]]) for count in (1, 2))
+    pools = [place for place, each in enumerate(one) if each.outputs is not None and each.outputs.channels == 0]
+    assert pools
+    for place in pools:
+        found, whole = one[place].outputs, two[place].outputs
+        assert found is not None and whole is not None
+        assert (found.dead, found.count) == (0, whole.channels) and whole.channels > 0
+
+
+def test_without_names_the_layers_that_run_are_taken() -> None:
+    spec = HeadSpec("grid_linear", len(LABELS), features=("grid:stage0",))
+    task = TaskManifest("classification", LABELS, {"logits": "logits", "probabilities": "probabilities"})
+    watched = Watched.of_network(Network(ROWS, {"classification": spec}).eval(), {"classification": task})
+    assert list(feature_maps(watched, np.zeros((1, 3, SIZE, SIZE), np.float32), None)) == ["stem", "stage0"]
 
 
 def test_sheets_of_channels() -> None:

@@ -30,29 +30,24 @@ def measured(tasks: Mapping[str, TaskManifest], records: Records) -> dict[str, M
 def gap(task: str, training: Metrics, other: Metrics) -> Finding:
     """other: of the validation pictures."""
     about, learned, held = f"over- and underfitting of {task}", training.headline, other.headline
-    better = learned.value - held.value if learned.higher_is_better else held.value - learned.value
-    relative = better if learned.higher_is_better else better / max(held.value, 1e-12)
+    better = learned.value - held.value
     figures = {"training": learned.value, "validation": held.value, "gap": better}
     text = (
-        f"{learned.name} is {_text(learned)} on {training.images} pictures it learned from and {_text(held)} on "
+        f"{learned.name} is {learned.text} on {training.images} pictures it learned from and {held.text} on "
         f"{other.images} validation pictures"
     )
-    if relative > GAP and not _overlap(learned, held):
+    if better > GAP and not _overlap(learned, held):
         step = (
             "More pictures help most (see the learning curve); else stronger augmentation (--preset), fewer stages that learn "
             "(phases.2.unfreeze) or a smaller network."
         )
         return Finding(about, "problem", f"{text}: it overfits.", step, figures)
-    if learned.higher_is_better and learned.value < LOW:
+    if learned.value < LOW:
         step = "Let it learn more: more epochs, one more stage (phases.2.unfreeze), a larger network or input (models recommend)."
         return Finding(about, "look", f"{text}: it has not learned even the training pictures.", step, figures)
-    if relative > GAP:
+    if better > GAP:
         text += ", but the intervals overlap: too few pictures to call it overfitting"
     return Finding(about, "fine", f"{text}.", figures=figures)
-
-
-def _text(headline: Headline) -> str:
-    return headline.text if headline.higher_is_better else f"{headline.value:.4g}"
 
 
 def _overlap(first: Headline, second: Headline) -> bool:

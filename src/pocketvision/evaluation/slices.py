@@ -59,9 +59,13 @@ class Slices:
 
     @property
     def worst(self) -> Slice | None:
-        """Of those with LEAST images, the furthest below its task's whole; None where no slice is large enough."""
-        told = [each for each in self.parts if each.headline is not None and each.images >= LEAST]
-        return min(told, key=self._above, default=None)
+        """Of those with LEAST images, the furthest below its task's whole; None where no such slice is below."""
+        below = [each for each in self._large if self._above(each) < 0]
+        return min(below, key=self._above, default=None)
+
+    @property
+    def _large(self) -> list[Slice]:
+        return [each for each in self.parts if each.headline is not None and each.images >= LEAST]
 
     def _above(self, part: Slice) -> float:
         assert part.headline is not None, "it was asked for"
@@ -72,6 +76,8 @@ class Slices:
         """The worst slice with its interval, in a sentence; it says when that may be chance."""
         worst = self.worst
         if worst is None or worst.headline is None:
+            if self._large:
+                return f"No slice of {LEAST} images or more is below the whole, so none is called the worst."
             return f"No slice has {LEAST} images or more, so none is called the worst."
         whole, interval = self.whole[worst.task], worst.headline.interval
         chance = interval is None or interval.high >= whole.value

@@ -17,17 +17,18 @@ TILE, GAP = 96, 4
 
 
 def feature_maps(
-    watched: Watched, image: NDArray[np.float32], layers: tuple[str, ...]
+    watched: Watched, image: NDArray[np.float32], layers: tuple[str, ...] | None
 ) -> dict[str, NDArray[np.float32]]:
-    """(channels, h, w) of each layer for one image (1, 3, H, W). Raises UsageError with near matches for a layer that is not
-    there, and for one that gives no map."""
-    with watched.seen(layers) as seen, torch.no_grad():
+    """(channels, h, w) of each layer for one image (1, 3, H, W). layers: None takes the stem and each stage that runs: above what
+    the heads read none does. Raises UsageError with near matches for a layer that is not there, and for one that gives no map."""
+    named = ("stem", *(f"stage{place}" for place in range(len(watched.network.stages)))) if layers is None else layers
+    with watched.seen(named) as seen, torch.no_grad():
         watched.graph(torch.from_numpy(image))
-        missing = [name for name in layers if name not in seen]
-        if missing:
+        missing = [name for name in named if name not in seen]
+        if missing and layers is not None:
             raise UsageError(f"The layer {missing[0]} does not run by itself. Name the one around it.")
         size = (image.shape[2], image.shape[3])
-        return {name: as_map(seen[name], size, name, watched.network).numpy().copy() for name in layers}
+        return {name: as_map(seen[name], size, name, watched.network).numpy().copy() for name in named if name in seen}
 
 
 def sheet(level: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[int]]:

@@ -27,7 +27,10 @@ def layer_page(found: "Sequence[LayerStatistics]", bundle: str, images: int) -> 
     )
     if images:
         body.append(f"<h2>Outputs for {images} pictures</h2>")
-        body.append("<p>A dead channel is the same at every place of every picture.</p>")
+        body.append(
+            "<p>A dead channel is the same at every place of every picture; a layer that gives one number a channel "
+            "shows none in one picture.</p>"
+        )
         body.append(_table([(each.name, each.kind, (), each.outputs) for each in found if each.outputs is not None]))
     else:
         body.append('<p class="small">Give pictures to see what the layers put out.</p>')
@@ -47,7 +50,7 @@ def _table(rows: Sequence[tuple[str, str, tuple[int, ...], "Spread | None"]]) ->
             escape(what),
             *numbers,
             f"{own.zeros:.1%}",
-            f"{dead} of {own.channels}",
+            f"{dead} of {own.channels}" if own.channels else "–",
             _bars(own),
         ]
         cells.append(f"<tr>{''.join(f'<td>{each}</td>' for each in columns)}</tr>")

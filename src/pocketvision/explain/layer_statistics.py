@@ -20,7 +20,8 @@ BINS = 24
 class Spread:
     """Of some numbers: count, mean, standard deviation, least, largest, the share that is exactly 0, and a histogram of BINS
     equal parts from least to largest. not_numbers: how many are NaN or infinite; they are in no other figure. dead: channels
-    that are the same everywhere (weights: all zero), of how many."""
+    that are the same everywhere (weights: all zero), of how many; both 0 where each channel was seen at one place of one image
+    only, which tells nothing."""
 
     count: int
     mean: float
@@ -55,6 +56,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.count, self.total, self.squares, self.zeros, self.lost = 0, 0.0, 0.0, 0, 0
+        self.places = 0
         self.least, self.largest = np.inf, -np.inf
         self.low: NDArray[np.float64] | None = None
         self.high: NDArray[np.float64] | None = None
@@ -65,6 +67,7 @@ class _Sums:
         self.shape = tuple(values.shape[1:])
         axis = values.ndim - 1 if values.ndim == 3 else 1  # a transformer's tokens have their channels last
         by_channel = values.movedim(axis, 0).flatten(1).double()
+        self.places += by_channel.shape[1]
         finite = torch.isfinite(by_channel)
         self.lost += int((~finite).sum())
         known = by_channel[finite]
@@ -92,8 +95,9 @@ class _Sums:
             return Spread(0, 0.0, 0.0, 0.0, 0.0, 0.0, tuple(self.bins.tolist()), self.lost)
         mean = self.total / self.count
         sd = max(self.squares / self.count - mean**2, 0.0) ** 0.5
-        dead = 0 if self.low is None or self.high is None else int((self.high - self.low <= 1e-12).sum())
-        channels = 0 if self.low is None else len(self.low)
+        dead = channels = 0
+        if self.low is not None and self.high is not None and self.places > 1:
+            dead, channels = int((self.high - self.low <= 1e-12).sum()), len(self.low)
         histogram = tuple(int(each) for each in self.bins)
         return Spread(
             self.count,

@@ -100,16 +100,13 @@ class Subject:
         return layer_statistics(watched, batches)
 
     def sheets(self, image: Inputs, layers: tuple[str, ...] | None) -> "list[tuple[str, str, NDArray[np.uint8]]]":
-        """Of each layer (None: the stem and every stage) what it sees in one image, then the first layer's filters: a title, what
-        is shown, and the picture."""
+        """Of each layer (None: the stem and every stage that runs) what it sees in one image, then the first layer's filters: a
+        title, what is shown, and the picture."""
         watched = self.watched
         from pocketvision.explain.feature_maps import feature_maps, first_filters, sheet
 
-        names = (
-            ("stem", *(f"stage{place}" for place in range(len(watched.network.stages)))) if layers is None else layers
-        )
         found = []
-        for name, level in feature_maps(watched, image, names).items():
+        for name, level in feature_maps(watched, image, layers).items():
             picture, kept = sheet(level)
             said = (
                 f"{len(kept)} of {len(level)} channels of {level.shape[1]} x {level.shape[2]}, those that vary most: "

@@ -16,7 +16,9 @@ def features(
     out: Annotated[Path, typer.Option(help="A new folder for sheets and a page.", metavar="FOLDER")],
     layers: Annotated[
         str | None,
-        typer.Option(help="Layers by name, with commas between them.  [default: every stage]", metavar="NAMES"),
+        typer.Option(
+            help="Layers by name, with commas between them.  [default: every stage that runs]", metavar="NAMES"
+        ),
     ] = None,
 ) -> None:
     """Show what layers see in a picture, channel by channel, and the filters of the first layer.

@@ -38,7 +38,8 @@ def layers(
         for what, own in (("", each.weights), (" (outputs)", each.outputs)):
             if own is not None:
                 shape = " x ".join(map(str, each.shape)) if not what else each.kind
-                numbers = (f"{own.mean:.3g}", f"{own.sd:.3g}", f"{own.zeros:.1%}", f"{own.dead} of {own.channels}")
+                dead = f"{own.dead} of {own.channels}" if own.channels else "–"
+                numbers = (f"{own.mean:.3g}", f"{own.sd:.3g}", f"{own.zeros:.1%}", dead)
                 table.add_row(each.name + what, shape, *numbers)
     stdout().print(table)
     if out is not None:
