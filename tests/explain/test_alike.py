@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from seeing import LABELS, run
 
 from pocketvision.bundle import Bundle
 from pocketvision.data.sources.catalog import read_samples
+from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.explain.embeddings import Embedded, kept_embeddings, nearest, principal_components
+from pocketvision.explain.training_pictures import umap_places
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,13 @@ def test_mistakes_with_maps_and_neighbours(plain: Bundle, pictures: Path, tmp_pa
     page = (out / "index.html").read_text()
     assert page.count("where it looked") >= 2 * len(told["answers"])
     assert page.count("data:image/jpeg") == 4 * len(told["answers"])
+
+
+def test_umap_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Embedded((Path("a"),) * 4, ("x",) * 4, np.ones((4, 2), np.float32))
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingExtraError, match=r"pocketvision\[umap\]"):
+        umap_places(few)
+    monkeypatch.setitem(sys.modules, "umap", ModuleType("umap"))
+    with pytest.raises(UsageError, match="10 pictures or more; here are 4"):
+        umap_places(few)

@@ -16,6 +16,8 @@ from pocketvision.explain.mistake_pictures import MistakePictures
 from pocketvision.explain.subject import Subject
 
 SPLIT = "split.csv"
+LEAST_OF_UMAP = 10
+"""Pictures: of fewer there are no neighbourhoods, and below five it fails."""
 
 
 def looking_of(bundle: Bundle, root: Path) -> Looking:
@@ -72,13 +74,17 @@ def _some(kept: Embedded, limit: int) -> Embedded:
 
 
 def umap_places(points: Embedded) -> NDArray[np.float32]:
-    """(n, 2) by UMAP (McInnes et al., 2018). Raises MissingExtraError."""
+    """(n, 2) by UMAP (McInnes et al., 2018). Raises MissingExtraError, UsageError for fewer than LEAST_OF_UMAP pictures."""
     try:
         import umap
     except ImportError:
         raise MissingExtraError("UMAP", "umap") from None
-    neighbours = min(15, max(len(points.files) - 1, 2))
-    return np.asarray(umap.UMAP(n_neighbors=neighbours, random_state=0).fit_transform(points.vectors), np.float32)
+    count = len(points.files)
+    if count < LEAST_OF_UMAP:
+        raise UsageError(f"UMAP takes {LEAST_OF_UMAP} pictures or more; here are {count}. Take the layout pca.")
+    neighbours = min(15, count - 1)
+    layout = umap.UMAP(n_neighbors=neighbours, random_state=0, n_jobs=1)  # a fixed order of steps takes one thread
+    return np.asarray(layout.fit_transform(points.vectors), np.float32)
 
 
 def _spread(total: int, count: int) -> list[int]:
