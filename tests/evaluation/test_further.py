@@ -1,20 +1,31 @@
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvision.bundle import Bundle
+from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.cli.verbs import run_verb
+from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import UsageError
+from pocketvision.evaluation.answering import answer_all
 from pocketvision.evaluation.corruptions import CORRUPTIONS
+from pocketvision.evaluation.evaluate import evaluate_pass
+from pocketvision.evaluation.further import ROBUSTNESS, with_further
 from pocketvision.evaluation.robustness import Robustness
 from pocketvision.evaluation.slices import LEAST, Slice, Slices, _divided
+from pocketvision.evaluation.versus import require_comparable
+from pocketvision.runtime.predictor import Predictor
 from pocketvision.statistics import Headline
+from pocketvision.tasks.comparing import MEASURED
+from pocketvision.tasks.measuring import MeasureOptions
+from pocketvision.workflows.compare import compare
 from pocketvision.workflows.evaluate import evaluate
+from pocketvision.workflows.threshold import threshold
 
 COLOURS = {"red": (220, 60, 40), "green": (60, 200, 50), "파랑": (50, 40, 220)}
 
@@ -82,6 +93,50 @@ def test_what_can_not_be_done_is_said(tiny_bundle: Bundle, table: Path) -> None:
         evaluate(tiny_bundle.folder, _folders(table), slices=["place"])
     with pytest.raises(UsageError, match="hflip"):
         evaluate(tiny_bundle.folder, table, tta=["hflop"])
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads a picture fails."""
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("a picture was read")
+
+    for module in ("evaluate", "threshold"):
+        monkeypatch.setattr(f"pocketvision.workflows.{module}.seen_before", read)
+    monkeypatch.setattr(Predictor, "stream", read)
+
+
+@pytest.mark.usefixtures("no_work")
+def test_what_can_not_be_done_is_said_before_any_picture_is_read(
+    tiny_bundle: Bundle, table: Path, tmp_path: Path
+) -> None:
+    task = replace(tiny_bundle.tasks["classification"], labels=("red", "green", "violet"))
+    other = replace(tiny_bundle.manifest, tasks={"classification": task})
+    rewrite_bundle(tiny_bundle, other, folder=tmp_path / "other")
+    with pytest.raises(UsageError, match="hflip"):
+        evaluate(tiny_bundle.folder, table, tta=["hflop"])
+    with pytest.raises(UsageError, match="place"):
+        evaluate(tiny_bundle.folder, table, slices=["plaze"])
+    with pytest.raises(UsageError, match="violet"):
+        compare(tiny_bundle.folder, tmp_path / "other", table)
+    with pytest.raises(UsageError, match="no task in common"):
+        require_comparable(("A", "B"), ({"a": task}, {"a": replace(task, kind="tags")}))
+    for share in (0.0, 1.0, 1.5):
+        with pytest.raises(UsageError, match=r"--coverage is .*between 0 and 1"):
+            threshold(tiny_bundle.folder, table, coverage=share)
+        with pytest.raises(UsageError, match=r"--none-of-these is .*between 0 and 1"):
+            threshold(tiny_bundle.folder, table, none_of_these=share)
+
+
+def test_robustness_is_of_the_images_that_are_measured(tiny_bundle: Bundle, table: Path) -> None:
+    """Not of those that are left out because the model learned from them."""
+    samples, options = read_samples(table), MeasureOptions()
+    found = answer_all(Predictor(tiny_bundle, detail=MEASURED), samples)
+    evaluation = evaluate_pass(found, samples)
+    some = replace(evaluation, paths=evaluation.paths[:5])
+    further = with_further(some, Predictor(tiny_bundle, detail=MEASURED), samples, found, options, robustness=200)
+    assert further.further[ROBUSTNESS].to_dict()["images"] == 5
 
 
 def _folders(table: Path) -> Path:

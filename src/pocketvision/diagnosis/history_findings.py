@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from pocketvision.diagnosis.finding import Finding
+from pocketvision.printable import counted
 from pocketvision.progress import EpochRecord
 
 WAITING = 0.2
@@ -21,7 +22,9 @@ def too_short(history: Sequence[EpochRecord]) -> Finding:
     losses = [each.val_loss for each in own]
     if len(own) < 3:
         return Finding(
-            about, "unknown", f"Phase {last} had {len(own)} epoch(s); at least three are needed to see a trend."
+            about,
+            "unknown",
+            f"Phase {last} had {counted(len(own), 'epoch')}; at least three are needed to see a trend.",
         )
     fell = 1 - losses[-1] / losses[-3] if losses[-3] > 0 else 0.0
     figures = {"fell": fell, "epochs": len(own)}

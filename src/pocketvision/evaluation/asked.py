@@ -42,7 +42,7 @@ class Reading:
 def measured(
     predictor: Answering,
     samples: Samples,
-    tta: tuple[str, ...],
+    averaged: AveragedPredictor | None,
     columns: Mapping[str, Sequence[str]] | None,
     robustness: bool,
     asked: Asked,
@@ -50,10 +50,9 @@ def measured(
     on_progress: Callable[[int, int], None] | None,
     on_event: OnEvent,
 ) -> Evaluation:
-    """The figures, and what was asked for beside them."""
+    """The figures, and what was asked for beside them. averaged: answers instead of `predictor`, and is held against it."""
     told, once = vars(reading), None
-    if tta:
-        averaged = averaging(predictor, tta)
+    if averaged is not None:
         once = answer_all(
             predictor, samples, **told, on_progress=lambda done, total: on_event(Counted("once", done, total))
         )
@@ -62,9 +61,9 @@ def measured(
     evaluation = evaluate_pass(
         found, samples, name=asked.name, role=asked.role, matches=asked.matches, options=asked.options
     )
-    if once is not None:
+    if averaged is not None and once is not None:
         gain = compare_passes(("once", "averaged"), (once, found), samples, seen=[asked.matches], options=asked.options)
-        views = ViewsGain(tta, averaged.runs, gain)
+        views = ViewsGain(averaged.views, averaged.runs, gain)
         evaluation = replace(evaluation, further={VIEWS: views})
     return with_further(
         evaluation,

@@ -41,6 +41,9 @@ class Wanted:
         without = [wish.text for wish in self.wishes if wish.name != "at"]
         without += [] if self.coverage is None else [f"coverage={self.coverage:g}"]
         without += [] if self.none_of_these is None else [f"none-of-these={self.none_of_these:g}"]
+        for name, share in (("--coverage", self.coverage), ("--none-of-these", self.none_of_these)):
+            if share is not None and not 0 < share < 1:
+                raise UsageError(f"{name} is {share:g}; expected a share between 0 and 1, such as 0.9 or 0.05.")
         if without and not given:
             told = ", ".join(without)
             raise UsageError(

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from pocketvision.data.samples import Samples
 from pocketvision.evaluation.answering import Pass
 from pocketvision.evaluation.evaluation import Evaluation, Further
@@ -80,7 +82,9 @@ def with_further(
         told = {name: [values[place] for place in found.places.tolist()] for name, values in columns.items()}
         more[SLICES] = slices_of(evaluation, found, {"path": found.paths(samples), **told}, options)
     if robustness:
+        measured = set(evaluation.paths)
+        among = np.flatnonzero([path in measured for path in found.paths(samples)])
         more[ROBUSTNESS] = robustness_of(
-            predictor, samples, found, options, images=robustness, max_pixels=max_pixels, on_progress=on_progress
+            predictor, samples, found, options, among, images=robustness, max_pixels=max_pixels, on_progress=on_progress
         )
     return replace(evaluation, further=more)

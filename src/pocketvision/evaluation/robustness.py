@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvision.data.samples import Samples
@@ -85,15 +86,16 @@ def robustness_of(
     samples: Samples,
     found: Pass,
     options: MeasureOptions,
+    among: NDArray[np.int64],
     *,
     images: int = IMAGES,
     max_pixels: int = MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Robustness:
-    """Of images that `found` answered, at most so many, drawn by the options' seed. Raises PocketVisionError where the figure of
-    the images as they are is undefined."""
+    """Of the images at the places `among` of those that `found` answered, at most so many, drawn by the options' seed. Raises
+    PocketVisionError where the figure of the images as they are is undefined."""
     generator = np.random.default_rng(options.seed)
-    chosen = np.sort(generator.permutation(len(found.places))[:images])
+    chosen = np.sort(generator.permutation(among)[:images])
     finds = any(task_named(task.kind).places is not None for task in found.tasks.values())
     left_out = {
         name: "upright boxes do not fit what was turned" for name, each in CORRUPTIONS.items() if each.turns and finds

@@ -167,6 +167,16 @@ class Versus:
         }
 
 
+def require_comparable(
+    names: tuple[str, str], tasks: tuple[Mapping[str, TaskManifest], Mapping[str, TaskManifest]]
+) -> None:
+    """Raise UsageError for models with no task in common, or with other classes in one of them."""
+    shared = [_same_task(names, name, task, tasks[1]) for name, task in tasks[0].items()]
+    if all(each is None for each in shared):
+        told = [", ".join(f"{name} ({task.kind})" for name, task in each.items()) for each in tasks]
+        raise UsageError(f"{names[0]} answers {told[0]}, {names[1]} {told[1]}: they have no task in common.")
+
+
 def compare_passes(
     names: tuple[str, str],
     passes: tuple[Pass, Pass],
@@ -176,9 +186,10 @@ def compare_passes(
     options: MeasureOptions = MeasureOptions(),  # noqa: B008 (frozen)
 ) -> Versus:
     """What two models said of the same samples. seen: of each, which samples it has seen in its training; those of either are
-    left out, unless no others are there (Versus.learned). Raises UsageError where they have no task in common, or other
-    classes."""
+    left out, unless no others are there (Versus.learned). Raises UsageError as require_comparable does, and where no image has
+    the truth of a task of both."""
     a, b = passes
+    require_comparable(names, (a.tasks, b.tasks))
     places = np.intersect1d(a.places, b.places)
     kept, learned = _unseen(places, seen, samples)
     duels = {}
@@ -189,10 +200,7 @@ def compare_passes(
             if duel is not None:
                 duels[name] = duel
     if not duels:
-        told = [", ".join(f"{name} ({task.kind})" for name, task in each.tasks.items()) for each in passes]
-        raise UsageError(
-            f"{names[0]} answers {told[0]}, {names[1]} {told[1]}: no task of both with truth in {samples.root}."
-        )
+        raise UsageError(f"{samples.root} has no truth of what both {names[0]} and {names[1]} answer.")
     unreadable = len(samples) - len(places)
     return Versus(names, duels, int(kept.sum()), int((~kept).sum()), unreadable, (a.seconds, b.seconds), learned)
 

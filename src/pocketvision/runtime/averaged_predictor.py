@@ -37,6 +37,11 @@ class AveragedPredictor:
         self._turns = turns_of(views)
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """As they were given."""
+        return self._views
+
+    @property
     def runs(self) -> int:
         """Of the network for an image."""
         return len(self._turns) * len(self._windows((64, 64)))

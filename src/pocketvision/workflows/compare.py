@@ -11,7 +11,7 @@ from pocketvision.evaluation.answering import answer_all
 from pocketvision.evaluation.images import labelled_images, seen_before
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.report.versus_page import write_versus
-from pocketvision.evaluation.versus import Versus, compare_passes
+from pocketvision.evaluation.versus import Versus, compare_passes, require_comparable
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import Counted, OnEvent, silent
 from pocketvision.runtime.predictor import BATCH
@@ -61,6 +61,7 @@ def compare(
     if str(a) == str(b):
         raise UsageError(f"Both models are {a}; expected two different ones.")
     models = [open_answering(each, threads=threads, device=device) for each in (a, b)]
+    require_comparable((str(a), str(b)), (models[0].bundle.tasks, models[1].bundle.tasks))
     first = models[0].bundle
     options = MeasureOptions(positive=first.positive if positive is None else positive, seed=seed)
     check_options(first.tasks, options)

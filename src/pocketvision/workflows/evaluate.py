@@ -12,7 +12,7 @@ from pocketvision.data.sources.in_memory import PictureDataset, given_data
 from pocketvision.data.sources.named_sets import named_set
 from pocketvision.data.table_rows import Columns
 from pocketvision.errors import UsageError
-from pocketvision.evaluation.asked import Asked, Reading, measured
+from pocketvision.evaluation.asked import Asked, Reading, averaging, measured
 from pocketvision.evaluation.evaluation import Evaluation
 from pocketvision.evaluation.images import labelled_images, refuse_trained, role_of, seen_before
 from pocketvision.evaluation.report.record import RunRecord
@@ -106,6 +106,7 @@ def evaluate(
         on_event(Note(predictor.bundle.credit))
     positive = predictor.bundle.positive if positive is None else positive
     check_options(predictor.bundle.tasks, MeasureOptions(positive=positive))
+    averaged = averaging(predictor, tta) if tta else None
     columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
     samples, split, source = labelled_images(
         predictor.bundle,
@@ -120,12 +121,13 @@ def evaluate(
     )
     if baseline:
         refuse_trained(samples, split, source)
+    dividing = slice_columns(slices, source, samples, path_column, images)
     matches = seen_before(predictor.bundle, samples, workers, max_pixels, on_event)
     evaluation = measured(
         predictor,
         samples,
-        tta,
-        slice_columns(slices, source, samples, path_column, images),
+        averaged,
+        dividing,
         robustness,
         Asked(split or "data", role_of(split, matches), matches, MeasureOptions(positive=positive, seed=seed)),
         Reading(batch or BATCH, workers, max_pixels),
