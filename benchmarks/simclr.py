@@ -14,15 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from distillation import figure, verdict, write_table
-from fashion_mnist import DATA, read
-from PIL import Image
+from distillation import SIZE, figure, verdict, write_table, write_unlabelled
+from fashion_mnist import DATA
 
 import pocketvision
 from pocketvision.training.contrast.settings import ContrastSettings
 from pocketvision.workflows.pretrain import pretrain
-
-SIZE = 32
 
 
 def main() -> None:
@@ -63,16 +60,6 @@ def main() -> None:
         ]
         print(name, found[name], flush=True)
     print(json.dumps({**found, **verdict(found["scratch"], found["pretrained"])}, indent=2))
-
-
-def write_unlabelled(data: Path, out: Path, count: int) -> Path:
-    """The first `count` training images in one folder."""
-    folder = out / f"unlabelled-{count}"
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures, _ = read(data, "train")
-    for index in range(count):
-        Image.fromarray(pictures[index]).save(folder / f"{index:05d}.png")
-    return folder
 
 
 if __name__ == "__main__":

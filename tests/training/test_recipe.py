@@ -181,7 +181,7 @@ def test_files_beside_a_recipe_are_meant(tmp_path: Path) -> None:
         ("# seed\nseed = '1'\n", r"mine\.toml, line 2, seed is '1'; expected a whole number"),
         ("[[phases]]\nepochs = 1\n[[phases]]\nlr = 'x'\n", r"mine\.toml, line 4, phases\.2\.lr is 'x'"),
         ("[schedule]\nname = 'platoe'\n", r"mine\.toml, line 2, schedule\.name: Unknown schedule .*plateau"),
-        ("data.size = 5", r"mine\.toml, line 1, data\.size is 5; expected a whole number from 32 to 2048"),
+        ("data.size = 5", r"mine\.toml, line 1, data\.size is 5; expected a whole number from 28 to 2048"),
         ("phases = []", r"mine\.toml: No phase has an epoch"),
         ("phases = 3", r"mine\.toml, line 1, phases: Unknown setting"),
         ("[[data]]\nsize = 64\n", r"mine\.toml, line 2, data\.1\.size: Unknown setting"),

@@ -1,5 +1,6 @@
 """A teacher in a training, several bundles as one, and the weights of several trainings averaged, each through its verb."""
 
+import csv
 import filecmp
 import json
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pocketvision.bundle import read_bundle, rewrite_bundle
 from pocketvision.cli.main import main
@@ -29,25 +31,45 @@ def options(tiny_training: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def teaching(trained: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A teacher, and pictures of noise without labels."""
+    folder, random = tmp_path_factory.mktemp("unlabelled"), np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return {"teacher": str(trained.run), "unlabelled": str(folder), "test_share": 0.2}
+
+
+@pytest.fixture(scope="module")
 def taught(
-    photos: Path, trained: TrainResult, options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    photos: Path, teaching: dict[str, Any], options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainResult:
-    out = tmp_path_factory.mktemp("taught") / "run"
-    return train(photos, out=out, teacher=str(trained.run), test_share=0.2, **options)
+    return train(photos, out=tmp_path_factory.mktemp("taught") / "run", **teaching, **options)
+
+
+def test_pictures_without_labels_are_learned_from_and_written_down(
+    taught: TrainResult, teaching: dict[str, Any]
+) -> None:
+    assert "Without labels, learned from by what the teacher says of them: 5 images." in taught.notes
+    with (taught.run / "split.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] == ""]
+    assert [row["split"] for row in rows] == ["train"] * 5
+    assert teaching["unlabelled"] in (taught.run / "recipe.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_a_taught_run_that_was_broken_off_ends_as_an_unbroken_one(
-    photos: Path, trained: TrainResult, taught: TrainResult, options: dict[str, Any], tmp_path: Path
+    photos: Path, teaching: dict[str, Any], taught: TrainResult, options: dict[str, Any], tmp_path: Path
 ) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, EpochEnded):
             raise KeyboardInterrupt
 
     broken = tmp_path / "run"
-    given = {"teacher": str(trained.run), "test_share": 0.2, **options}
-    train(photos, out=broken, on_event=interrupt, **given)
+    train(photos, out=broken, on_event=interrupt, **teaching, **options)
+    late = Path(teaching["unlabelled"]) / "late.png"  # what has come since is left alone
+    Image.fromarray(np.random.default_rng(9).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(late)
     train(resume=broken)
+    late.unlink()
     assert filecmp.cmp(broken / WEIGHTS, taught.run / WEIGHTS, shallow=False)
     assert json.loads((broken / "teachers.json").read_text()) != {}
 

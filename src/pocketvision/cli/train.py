@@ -52,6 +52,7 @@ SHOWN = (
     "workers",
     "device",
     "teacher",
+    "unlabelled",
     "threshold",
     "abstain_below",
 )

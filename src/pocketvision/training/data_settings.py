@@ -58,7 +58,7 @@ class DataSettings:
         alias="augmentation",
     )
     size: int | None = setting(
-        None, "Input size in pixels", unit="px", low=32, high=2048, unset="that of the weights", alias="size"
+        None, "Input size in pixels", unit="px", low=28, high=2048, unset="that of the weights", alias="size"
     )
     tile: int | None = setting(
         None,

@@ -247,6 +247,8 @@ def _solved(
     part: Part, inputs: Inputs, entries: Entries, validation: Entries, objective: Objective, processes: Processes
 ) -> State:
     """Views are computed by all processes, and the first one solves."""
+    told = objective.patterns[entries.samples] > 0  # pictures without labels say nothing here
+    entries = Entries(entries.samples[told], entries.replicas[told])
     rows = _rows_to_solve(part, inputs, entries)
     names = part.model.network.features_read
     fill_shared(inputs, names, [*rows, *((sample, 0) for sample in validation.samples.tolist())], processes)
@@ -338,8 +340,7 @@ def batches_of(
         for own in chunks
     ]
     part.model.train()
-    mixing = settings.regularisation
-    whole = mixing.mixup + mixing.cutmix + mixing.mosaic > 0 or settings.optimizer.accumulate > 1
+    whole = settings.regularisation.mixes or settings.optimizer.accumulate > 1
     fed = shared_batches(inputs, part.names, rows, processes, whole=whole)
     taught = repeat(None, len(rows)) if teaching is None else teaching.batches(rows)
     for indices, shown, said, features in zip(chosen, rows, taught, fed, strict=True):

@@ -259,6 +259,10 @@ class Recipe:
                 "size_from, strength_from) shows others. Leave one of them out.",
             ),
             (
+                self.distillation.unlabelled is not None and self.regularisation.mixes,
+                "MixUp, CutMix and mosaics need the truth of every picture, and --unlabelled ones have none. Leave either out.",
+            ),
+            (
                 self.optimizer.name == "sgd" and self.optimizer.eps is not None,
                 "optimizer.eps is where adam, adamw and rmsprop divide; sgd divides by nothing. Leave it out.",
             ),

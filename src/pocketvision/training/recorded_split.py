@@ -18,6 +18,7 @@ from pocketvision.errors import UsageError
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
 from pocketvision.training.run_folder import RunFolder, RunSettings
+from pocketvision.training.unlabelled import has_truth, with_unlabelled
 
 _NAMED = 3
 
@@ -73,7 +74,8 @@ class RecordedSplit:
                 found[row] = places[key].pop()
             else:
                 gone.append(row)
-        new = sorted(index for left in places.values() for index in left)
+        told = has_truth(samples)  # of pictures without labels those that have come since are left alone
+        new = sorted(index for left in places.values() for index in left if told[index])
         said = [row for row, index in found.items() if self.said and self.said[row] != said_hash(samples, index)]
         if gone or new or said:
             what = differences(
@@ -115,6 +117,7 @@ def require_same_images(run: RunFolder, settings: RunSettings, on_event: OnEvent
         min_per_class=settings.recipe.data.min_per_class,
         **settings.columns,
     )
+    samples = with_unlabelled(samples, settings.recipe.distillation)
     classes = set(recorded.labels)  # a class that was too small is none of the run's
     samples = samples.select([index for index in range(len(samples)) if samples.class_name(index) in classes])
     content, _, unreadable = fingerprints_of(

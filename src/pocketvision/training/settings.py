@@ -77,7 +77,7 @@ class Phase:
         None,
         "Input size in pixels that is learned at, of phases that learn from pictures; all validate at data.size",
         unit="px",
-        low=32,
+        low=28,
         high=2048,
         unset="data.size",
     )
@@ -85,7 +85,7 @@ class Phase:
         None,
         "Progressive learning: the input size of the first epochs, which grows in four steps",
         unit="px",
-        low=32,
+        low=28,
         high=2048,
         unset="size",
     )
@@ -266,6 +266,11 @@ class RegularisationSettings:
         unset="about half an epoch's steps",
     )
 
+    @property
+    def mixes(self) -> bool:
+        """Whether rows of a batch are made of several pictures."""
+        return self.mixup + self.cutmix + self.mosaic > 0
+
 
 @dataclass(frozen=True)
 class CheckpointSettings:
@@ -293,6 +298,12 @@ class DistillationSettings:
         "Bundles, runs or names of pre-trained networks whose answers are learned too; several with commas",
         unset="none",
         alias="teacher",
+    )
+    unlabelled: str | None = setting(
+        None,
+        "A folder of further pictures, without labels, that are learned from by what the teachers say alone",
+        unset="none",
+        alias="unlabelled",
     )
     temperature: float = setting(
         2.0, "What softens the class scores and tags of teacher and student", low=0.1, high=100

@@ -24,7 +24,7 @@ from pocketvision.errors import UsageError
 from pocketvision.preprocessing import FULL_RANGE
 from pocketvision.printable import counted
 from pocketvision.progress import Counted, OnEvent
-from pocketvision.tasks.classification.truth import CLASSIFICATION, ClassLabels
+from pocketvision.tasks.classification.truth import ClassLabels
 from pocketvision.tasks.truth import Truth
 from pocketvision.training.batch_order import repeated
 from pocketvision.training.data_settings import DataSettings
@@ -39,6 +39,7 @@ from pocketvision.training.recorded_split import RecordedSplit
 from pocketvision.training.run_log import RunLog
 from pocketvision.training.settings import require_mixable
 from pocketvision.training.split_note import split_note
+from pocketvision.training.unlabelled import apart_from_held_out, learnable, with_unlabelled
 
 # Skipped files named one by one; the rest are counted (audit.json has them all).
 NAMED_FILES = 20
@@ -199,7 +200,8 @@ def prepare_data(
     samples = read_samples(
         data, format=format, task=task, labels=labels, images=images, min_per_class=recipe.data.min_per_class, **columns
     )
-    samples = grouped_as(samples, wanted, log)
+    samples, given = grouped_as(samples, wanted, log), len(samples)
+    samples = with_unlabelled(samples, recipe.distillation)
     found = audit(
         samples,
         max_pixels=recipe.data.max_pixels,
@@ -211,7 +213,7 @@ def prepare_data(
     _report_unreadable(samples, found, log)
     for line in found.lines:
         log.note(line)
-    readable = np.flatnonzero(found.readable & _with_truth(samples, task, answered, log))
+    readable = np.flatnonzero(found.readable & learnable(samples, given, task, answered, log))
     kept = samples.select(readable)
     clusters = unite(len(samples), found.pairs, samples.groups)[readable]
     chosen = large_enough(kept, recipe.data.min_per_class, clusters)
@@ -228,6 +230,8 @@ def prepare_data(
         likely = None if recorded.likely is None else recorded.likely[rows]
     else:
         kept, likely = _drawn(kept, clusters, recipe, log)
+        kept, stays = apart_from_held_out(kept, clusters, log)
+        kept, readable, likely = kept.select(stays), readable[stays], None if likely is None else likely[stays]
     learned = learned_of(kept.truth, task, answered)
     _require_training_images(kept, learned, data)
     for line in one_sided_tags(kept, learned):
@@ -336,18 +340,6 @@ def _report_unreadable(samples: Samples, found: Audit, log: RunLog) -> None:
         log.note(f"Skipped {counted(len(unreadable) - NAMED_FILES, 'more file')}; audit.json has all names.")
     if unreadable:
         log.note(f"{len(unreadable)} of {counted(len(samples), 'file')} can not be read; left out.")
-
-
-def _with_truth(samples: Samples, task: str | None, answered: tuple[str, ...], log: RunLog) -> NDArray[np.bool_]:
-    """(n) whether each image has something that is learned; the others are said, and what is not learned of any."""
-    learned = learned_of(samples.truth, task, answered)
-    if unlearned := [each for each in samples.truth if each not in learned]:
-        log.note(f"Not learned: {', '.join(unlearned)}; the truth is kept with the images.")
-    present = np.any([truth.present for truth in learned.values()], axis=0)
-    if lacking := np.flatnonzero(~present).tolist():
-        what = "a class" if [*learned] == [CLASSIFICATION] else f"the truth of {', '.join(learned)}"
-        log.note(f"Left out: images without {what}: {len(lacking):,} (such as {samples.paths[lacking[0]]}).")
-    return np.asarray(present, np.bool_)
 
 
 def _require_two_classes(samples: Samples, data: Path) -> None:

@@ -165,6 +165,9 @@ def _run_in_new_folder(
     if teachers := settings.recipe.distillation.teachers:
         places = [str(Path(each).resolve()) if Path(each).exists() else each for each in teachers]
         settings = replace(settings, recipe=changed(settings.recipe, {"distillation.teacher": ",".join(places)}))
+    if unlabelled := settings.recipe.distillation.unlabelled:
+        place = str(Path(unlabelled).resolve())
+        settings = replace(settings, recipe=changed(settings.recipe, {"distillation.unlabelled": place}))
     try:
         if isinstance(given, InMemory):
             names = None if given.names is None else list(given.names)
