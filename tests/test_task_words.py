@@ -48,10 +48,10 @@ REVIEWED: tuple[tuple[str, str, str], ...] = (
         "workflows/evaluate.py workflows/threshold.py workflows/train.py",
     ),
     (
-        "labels that are likely wrong, which are judged of classes alone: other kinds are refused with what to use",
+        "labels that are likely wrong: of classes in training/, of objects and masks by their tasks",
         "label_problems with_label_problems write_label_sheet label",
-        "cli/check.py data/audit.py training/frozen_features.py training/label_problems.py training/label_sheet.py "
-        "workflows/check.py",
+        "cli/check.py data/audit.py evaluation/doubt_sheet.py training/frozen_features.py training/label_problems.py "
+        "training/label_sheet.py workflows/check.py",
     ),
     (
         "the column of that name in tables and in split.csv, with the name of a class",

@@ -79,6 +79,14 @@ def check(
             help="Find labels that are likely wrong: a table to mend and a page with the pictures, in FOLDER.",
         ),
     ] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="With --label-problems: what judges boxes and masks; repeatable, each image is judged by one that has not "
+            "learned from it.",
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Audit images before training: broken files, duplicates, leaks between splits, imbalance.
@@ -94,6 +102,8 @@ def check(
         pocketvision check photos/ --groups
 
         pocketvision check photos/ --label-problems suspicious/
+
+        pocketvision check boxes.csv --label-problems suspicious/ --bundle runs/one-half --bundle runs/other-half
 
         pocketvision check to-correct/ corrected/
     """
@@ -136,6 +146,7 @@ def check(
             max_pixels=max_pixels,
             groups=groups,
             label_problems=label_problems,
+            bundle=bundle,
             on_progress=lambda done, total: display(Counted("audit", done, total)),
         )
     write_json_option(json, audit.to_dict())

@@ -19,6 +19,7 @@ from pocketvision.tasks.manifest import TaskManifest, Tensors
 from pocketvision.tasks.truth import Truth
 
 if TYPE_CHECKING:  # what only predicts does not load them
+    from pocketvision.tasks.doubting import Doubting
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
     from pocketvision.tasks.turning import View
@@ -264,7 +265,8 @@ class Task(Generic[Answer]):
     things. in_pixels: whether an answer is about places of the image. check: raises ValueError for what a bundle may not say of
     such a task, such as thresholds of classes that it has not. averaged: loads
     what makes one answer of several views of an image, of kinds whose answers are about places; of others the outputs' mean is
-    decoded."""
+    decoded. doubting: loads what finds errors in the truth; None of kinds whose labels are judged without a model that answers
+    (training/label_problems.py), or not at all."""
 
     kind: str
     truth: type[Truth]
@@ -284,6 +286,7 @@ class Task(Generic[Answer]):
     in_pixels: bool = False
     check: Callable[[TaskManifest], object] | None = None
     averaged: "Callable[[], Callable[[Sequence[View], TaskManifest, Detail], Answer]] | None" = None
+    doubting: "Callable[[], Doubting[Answer, Any]] | None" = None
 
     @property
     def role_names(self) -> tuple[str, ...]:

@@ -74,7 +74,8 @@ def require_judged(samples: Samples) -> None:
     if samples.classes is None:
         raise UsageError(
             f"{samples.root}: labels are judged of pictures that have one class each, and these have {', '.join(samples.truth)}. "
-            "Of objects, masks, tags and numbers `pocketvision evaluate BUNDLE DATA` lists the answers that differ most."
+            "Objects and masks are judged by a model's answers: add --bundle BUNDLE. Of tags and numbers `pocketvision evaluate "
+            "BUNDLE DATA` lists the answers that differ most."
         )
     _require_two(samples, samples.labels[samples.labels >= 0])
 

@@ -1,6 +1,7 @@
 """What answers about images: a bundle, a pre-trained network's name or a running server, for all that measures answers."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from pocketvision.errors import UsageError
@@ -31,3 +32,12 @@ def open_answering(
     from pocketvision.client.answering import ServedPredictor  # needs the client's extra
 
     return ServedPredictor(str(model), detail=detail, key=os.environ.get("POCKETVISION_API_KEY"))
+
+
+def opened_judges(bundle: Iterable[str | Path] | str | Path | None, asked: object) -> list[Answering]:
+    """Those whose answers judge what was said of images (evaluation/doubts.py). Raises UsageError where nothing is `asked` of
+    them, and as open_answering does."""
+    given = [bundle] if isinstance(bundle, str | Path) else list(bundle or ())
+    if given and asked is None:
+        raise UsageError("A bundle judges objects and masks for --label-problems FOLDER. Name that folder too.")
+    return [open_answering(each) for each in given]

@@ -10,7 +10,9 @@ from pocketvision.data.sources.catalog import read_samples
 from pocketvision.data.sources.in_memory import InMemory, PictureDataset, given_data
 from pocketvision.data.sources.named_sets import named_set
 from pocketvision.errors import MissingExtraError
+from pocketvision.evaluation.doubt_sheet import with_doubts
 from pocketvision.preprocessing import MAX_PIXELS
+from pocketvision.workflows.answering import opened_judges
 
 
 def check(
@@ -34,6 +36,7 @@ def check(
     workers: int = 2,
     groups: bool = False,
     label_problems: str | Path | None = None,
+    bundle: Iterable[str | Path] | str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Find broken, doubled, leaked, mislabelled and lopsided images in a folder or table, without changing anything.
@@ -45,11 +48,14 @@ def check(
     relative paths start; None is its folder. ignore: the value of masks' pixels that are of no
     class. min_per_class: classes with fewer are left out. max_pixels: larger images count as
     unreadable. workers: decoding threads. groups: find likely groups too (`result.flattery`; needs the `train` extra).
-    label_problems: a folder for what labels are likely wrong, a table to mend and a page (`result.label_problems`).
+    label_problems: a folder for what labels are likely wrong, a table to mend and a page (`result.label_problems`). bundle: one
+    or several, whose answers judge objects and masks, each image by one that has not learned from it, where there is such a one;
+    classes are judged without.
     root, download: of a published set by name, such as cifar10 (data/sources/named_sets.py).
     on_progress: called with the images done and their total. `result.hurts`: whether something would spoil a training. Raises
     UsageError when `data` is no such source.
     """
+    judges = opened_judges(bundle, label_problems)
     given = given_data(named_set(data, root, download=download), paths, labels, task)
     if isinstance(given, InMemory):
         samples = without_small_classes(given.read(), min_per_class)
@@ -69,13 +75,15 @@ def check(
             min_per_class=min_per_class,
         )
     found = audit(samples, max_pixels=max_pixels, workers=workers, on_progress=on_progress)
-    if not groups and label_problems is None:
+    if label_problems is not None and judges:
+        found = with_doubts(found, judges, Path(label_problems), workers, max_pixels, on_progress)
+    if not groups and (label_problems is None or judges):
         return found
     try:
         from pocketvision.training.frozen_features import with_flattery, with_label_problems
     except ModuleNotFoundError as error:
         raise MissingExtraError("check --groups" if groups else "check --label-problems", "train") from error
-    if label_problems is not None:
+    if label_problems is not None and not judges:
         found = with_label_problems(
             found, Path(label_problems), max_pixels=max_pixels, workers=workers, on_progress=on_progress
         )

@@ -20,6 +20,7 @@ from pocketvision.tasks.task import Looked, Places, Role, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pocketvision.tasks.doubting import Doubting
     from pocketvision.tasks.manifest import TaskManifest
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
@@ -40,6 +41,12 @@ def _averaged() -> "Callable[[Sequence[View], TaskManifest, Detail], Detections]
     from pocketvision.tasks.detection.fusion import averaged
 
     return averaged
+
+
+def _doubting() -> "Doubting[Detections, Any]":
+    from pocketvision.tasks.detection.doubting import DOUBTING
+
+    return DOUBTING
 
 
 def _report() -> "TaskReport":
@@ -65,6 +72,7 @@ DETECTION = Task[Detections](
     decode=decode,
     agree=agree,
     averaged=_averaged,
+    doubting=_doubting,
     measuring=_measuring,
     report=_report,
     wire=WIRE,

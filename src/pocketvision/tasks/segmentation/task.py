@@ -20,6 +20,7 @@ from pocketvision.tasks.task import Role, Task, Views
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pocketvision.tasks.doubting import Doubting
     from pocketvision.tasks.manifest import TaskManifest
     from pocketvision.tasks.measuring import Measuring
     from pocketvision.tasks.reporting.parts import TaskReport
@@ -40,6 +41,12 @@ def _averaged() -> "Callable[[Sequence[View], TaskManifest, Detail], Segmentatio
     from pocketvision.tasks.segmentation.averaging import averaged
 
     return averaged
+
+
+def _doubting() -> "Doubting[Segmentation, Any]":
+    from pocketvision.tasks.segmentation.doubting import DOUBTING
+
+    return DOUBTING
 
 
 def _report() -> "TaskReport":
@@ -66,6 +73,7 @@ SEGMENTATION = Task[Segmentation](
     decode=decode,
     agree=agree,
     averaged=_averaged,
+    doubting=_doubting,
     measuring=_measuring,
     report=_report,
     wire=WIRE,
