@@ -2,9 +2,17 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pocketvision.statistics import bootstrap_areas, bootstrap_confusion, bootstrap_means, percentile_interval, wilson
+from pocketvision.statistics import (
+    bootstrap_areas,
+    bootstrap_confusion,
+    bootstrap_means,
+    paired_bootstrap,
+    percentile_interval,
+    wilson,
+)
 
 
 def test_wilson_gives_published_bounds() -> None:
@@ -64,3 +72,40 @@ def test_the_interval_of_a_mean_is_that_of_its_standard_error() -> None:
         half = 1.96 * column.std() / 20
         assert (interval.low, interval.high) == pytest.approx((column.mean() - half, column.mean() + half), abs=0.03)
     assert bootstrap_means(np.ones((5, 1)), seed=0) == [None]
+
+
+def test_the_p_value_of_a_paired_bootstrap_counts_what_is_at_or_beyond_zero() -> None:
+    one, other = np.linspace(1, 1000, 1000) - 24.5, np.zeros(1000)  # 24 below 0
+    found = paired_bootstrap(one, other, 50)
+    assert found is not None and found.p == pytest.approx(2 * 25 / 1001) and found.resamples == 1000
+    back = paired_bootstrap(other, one, 50)
+    assert back is not None and back.p == found.p
+    assert (back.interval.low, back.interval.high) == pytest.approx((-found.interval.high, -found.interval.low))
+    # It reaches 0 where the interval does: 25 of 1000 below.
+    for below, significant in ((20, True), (30, False)):
+        test = paired_bootstrap(np.linspace(1, 1000, 1000) - below - 0.5, other, 50)
+        assert test is not None and (test.p < 0.05) == significant == (test.interval.low > 0)
+
+
+def test_a_paired_bootstrap_says_no_more_than_its_images() -> None:
+    always, never = np.ones(1000), np.zeros(1000)
+    few, many, same = (
+        paired_bootstrap(*each) for each in ((always, never, 3), (always, never, 99), (never, never, 99))
+    )
+    assert few is not None and few.p == 0.25
+    assert many is not None and many.p == pytest.approx(2 / 1001)
+    assert same is not None and same.p == 1
+    undefined = np.where(np.arange(1000) < 900, np.nan, 1.0)
+    assert paired_bootstrap(undefined, never, 99) is None
+    half = paired_bootstrap(np.where(np.arange(1000) < 500, np.nan, 1.0), never, 99)
+    assert half is not None and half.resamples == 500
+
+
+def test_of_means_it_is_close_to_the_paired_t_test() -> None:
+    random = np.random.default_rng(0)
+    for shift in (0.1, 0.25, 0.35):
+        one, other = random.normal(size=(2, 80))
+        one = other + 0.4 * one + shift / 3
+        drawn = random.integers(0, 80, (4000, 80))
+        found = paired_bootstrap(one[drawn].mean(axis=1), other[drawn].mean(axis=1), 80)
+        assert found is not None and found.p == pytest.approx(ttest_rel(one, other).pvalue, rel=0.35, abs=0.01)

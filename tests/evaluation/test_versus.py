@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_segmenter import segmenter
+from colour_segmenter import write_pictures as coloured_pictures
 from PIL import Image
 from scipy.stats import binomtest
+from square_detector import LABELS, detector
+from square_detector import write_pictures as square_pictures
 
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.cli.verbs import run_verb
@@ -121,3 +125,41 @@ def test_models_that_can_not_be_compared_are_refused(tiny_bundle: Bundle, colour
         compare(tiny_bundle.folder, tiny_bundle.folder, colours)
     with pytest.raises(UsageError, match="파랑"):
         compare(tmp_path / "other", tiny_bundle.folder, colours)
+
+
+def test_masks_are_compared_by_a_paired_bootstrap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = segmenter(tmp_path / "one")
+    pixels = replace(one.preprocessing, mean=(0.0, 0.0, 0.4))  # blue is often missed
+    other = rewrite_bundle(one, replace(one.manifest, preprocessing=pixels), folder=tmp_path / "other")
+    coloured_pictures(tmp_path / "data", 12)
+    folders = [str(each.folder) for each in (other, one)]
+    assert run_verb(["compare", *folders, str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--lang", "ko"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))["tasks"]["segmentation"]
+    test, (low, high) = told["paired_bootstrap"], told["interval"]
+    assert (told["winner"], told["mcnemar"]) == ("B", None) and 0 < low < told["gain"] < high
+    assert told["p"] == test["p"] == pytest.approx(2 / (test["resamples"] + 1))
+    assert f"paired bootstrap p = {told['p']:.2g}" in said
+    assert f"양측 p = {told['p']:.2g}(1000번 재추출)" in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+
+
+def test_boxes_are_compared_by_a_paired_bootstrap(tmp_path: Path) -> None:
+    one = detector(tmp_path / "one")
+    pixels = replace(one.preprocessing, mean=(0.0, 0.0, 1.0))  # blue is not seen
+    other = rewrite_bundle(one, replace(one.manifest, preprocessing=pixels), folder=tmp_path / "other")
+    cells = [[(0, number % 4, 1), (1, (number + 1) % 4, 2)] for number in range(12)]
+    truth = square_pictures(tmp_path / "pictures", cells)
+    rows = ["path,label,x1,y1,x2,y2"]
+    for number in range(12):
+        row = truth.rows.row(number)
+        rows += [
+            f"{number}.png,{LABELS[place]},{','.join(f'{side:g}' for side in box)}"
+            for place, box in zip(row["classes"].tolist(), row["boxes"].tolist(), strict=True)
+        ]
+    (tmp_path / "boxes.csv").write_text("\n".join(rows))
+    found = compare(other.folder, one.folder, tmp_path / "boxes.csv", images=tmp_path / "pictures").first
+    assert found.winner == "B" and found.test is not None and found.p == pytest.approx(2 / 1001)
+    assert found.gain == pytest.approx(50) and "paired bootstrap p = 0.002" in found.verdict
+    same = rewrite_bundle(one, one.manifest, folder=tmp_path / "same")
+    level = compare(one.folder, same.folder, tmp_path / "boxes.csv", images=tmp_path / "pictures").first
+    assert (level.winner, level.p, level.significant) == (None, 1.0, False)

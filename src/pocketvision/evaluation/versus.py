@@ -18,10 +18,11 @@ from pocketvision.evaluation.answering import Pass
 from pocketvision.evaluation.evaluate import measured_task
 from pocketvision.evaluation.overlap import without_seen
 from pocketvision.printable import counted, shortened
-from pocketvision.statistics import Interval, mcnemar
+from pocketvision.statistics import Interval, PairedBootstrap, mcnemar
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.classification.mistakes import Mistake
 from pocketvision.tasks.classification.record import ClassRecord, stacked
+from pocketvision.tasks.figure_comparison import FigureComparison
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.tasks.measuring import Comparison, MeasureOptions, TaskEvaluation
 
@@ -72,9 +73,14 @@ class Duel:
     differences: tuple[Difference, ...]
 
     @property
+    def test(self) -> PairedBootstrap | None:
+        """Of all but classes, where there are resamples enough; of A's headline less B's, in points."""
+        return self.found.test if isinstance(self.found, FigureComparison) else None
+
+    @property
     def interval(self) -> Interval | None:
         """Of B's headline less A's, in points."""
-        drop = self.found.drop_interval
+        drop = self.found.drop_interval if self.test is None else self.test.interval
         return None if drop is None else Interval(-drop.high, -drop.low)
 
     @property
@@ -84,10 +90,16 @@ class Duel:
 
     @property
     def significant(self) -> bool:
-        """Of classes by McNemar's test, of everything else where the paired bootstrap's interval is beside 0."""
-        if self.pairs is not None:
-            return self.pairs.p < SURE
+        """Of classes by McNemar's test, of everything else by the paired bootstrap; without resamples, where the interval is
+        beside 0."""
+        if self.p is not None:
+            return self.p < SURE
         return self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
+
+    @property
+    def p(self) -> float | None:
+        """That the two are as good, two-sided; None where nothing tells."""
+        return self.pairs.p if self.pairs is not None else self.test.p if self.test is not None else None
 
     @property
     def winner(self) -> Winner | None:
@@ -112,7 +124,8 @@ class Duel:
         name, interval = self.a.metrics.headline.name, self.interval
         figures = f"{name} {self.a.metrics.headline.value:.1%} of A and {self.b.metrics.headline.value:.1%} of B"
         bounds = "" if interval is None else f" (95 %: {interval.low:+.2f} to {interval.high:+.2f})"
-        test = "" if self.pairs is None else f", McNemar p = {self.pairs.p:.2g}"
+        named = "McNemar" if self.pairs is not None else "paired bootstrap"
+        test = "" if self.p is None else f", {named} p = {self.p:.2g}"
         images = counted(self.found.images, "image")
         gained = f"B − A {self.gain:+.2f} points{bounds}{test}"
         return f"{figures}, {gained}, on {images}; they differ on {len(self.differences):,}"
@@ -126,7 +139,11 @@ class Duel:
             "verdict": self.verdict,
             "gain": self.gain,
             "interval": None if interval is None else [interval.low, interval.high],
+            "p": self.p,
             "mcnemar": None if self.pairs is None else vars(self.pairs),
+            "paired_bootstrap": None
+            if self.test is None or self.pairs is not None
+            else {"p": self.test.p, "resamples": self.test.resamples},
             "better_on": dict(self.better_on),
             "a": self.a.metrics.to_dict(),
             "b": self.b.metrics.to_dict(),

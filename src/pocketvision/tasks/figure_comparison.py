@@ -1,13 +1,20 @@
 """Two models by one figure, on the same images, whatever the figure is: what budgets and candidates are judged by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketvision.printable import counted
-from pocketvision.statistics import Headline, Interval, paired_drop, percentile_interval
+from pocketvision.statistics import (
+    Headline,
+    Interval,
+    PairedBootstrap,
+    paired_bootstrap,
+    paired_drop,
+    percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,9 @@ class Wording:
 @dataclass(frozen=True)
 class FigureComparison:
     """kept: how much of the reference's answers the candidate gives too, at most 1. difference: of their numbers, on average.
-    reference, candidate: the figure of each; drop: the first less the second, in points of a hundred. All of these None without
-    truth, or where the figure says nothing."""
+    reference, candidate: the figure of each; drop: the first less the second, in points of a hundred. drop_interval: of the drop,
+    never narrower than of answers of which none changed, which is what budgets want; test: by the resamples alone, which is what
+    says who is better. All of these None without truth, or where the figure says nothing."""
 
     images: int
     kept: float
@@ -40,6 +48,7 @@ class FigureComparison:
     candidate: Headline | None = None
     drop: float | None = None
     drop_interval: Interval | None = None
+    test: PairedBootstrap | None = None
 
     @property
     def headline(self) -> Headline | None:
@@ -110,6 +119,5 @@ class FigureComparison:
         one, other = (
             Headline(name, value, percentile_interval(each)) for value, each in zip(figures, drawn, strict=True)
         )
-        return FigureComparison(
-            self.images, self.kept, self.difference, self.wording, one, other, drop, Interval(low, high)
-        )
+        test = paired_bootstrap(100 * drawn[0], 100 * drawn[1], self.images)
+        return replace(self, reference=one, candidate=other, drop=drop, drop_interval=Interval(low, high), test=test)
