@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pocketvision.models.blocks import ConvNormAct
 from pocketvision.models.gradients import DepthwiseConvolution, InPlaceReLU6
+from pocketvision.models.spec import Padding
 
 
 def operands(kernel: int, size: tuple[int, int], memory_format: torch.memory_format) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,11 +48,12 @@ def test_depthwise_convolution_of_padded_images(kernel: int, stride: int, paddin
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_convolution_in_bfloat16_is_near_float32(stride: int) -> None:
-    exact = [tensor.detach().float().requires_grad_() for tensor in operands(5, (9, 7), torch.channels_last)]
+@pytest.mark.parametrize("padding", [(2, 2), (0, 1)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_depthwise_convolution_in_bfloat16_is_near_float32(stride: int, padding: tuple[int, int]) -> None:
+    exact = [tensor.detach().float().requires_grad_() for tensor in operands(5, (9, 8), torch.channels_last)]
     short = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
-    outputs = [DepthwiseConvolution.apply(*tensors, stride, (2, 2)) for tensors in (exact, short)]
+    outputs = [DepthwiseConvolution.apply(*tensors, stride, padding) for tensors in (exact, short)]
     upstream = torch.randn_like(outputs[0])
     wanted = torch.autograd.grad(outputs[0], exact, upstream)
     found = torch.autograd.grad(outputs[1], short, upstream.bfloat16())
@@ -63,6 +66,29 @@ def test_depthwise_convolution_of_images_without_gradient() -> None:
     weight = torch.randn(2, 1, 3, 3, requires_grad=True)
     DepthwiseConvolution.apply(torch.randn(1, 2, 5, 5), weight, torch.zeros(2), 1, (1, 1)).sum().backward()
     assert weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, "symmetric"), (5, 2, "symmetric"), (3, 2, "same")])
+def test_a_norm_that_learns_has_the_library_s_gradients_before_it(
+    kernel: int, stride: int, padding: Padding, dtype: torch.dtype
+) -> None:
+    """Under autocast too, of pictures of an even side, which "same" pads on one side alone."""
+    torch.manual_seed(0)
+    block = ConvNormAct(4, 4, kernel, stride=stride, groups=4, padding=padding, norm_epsilon=1e-5, activation="relu6")
+    images = torch.randn(3, 4, 8, 8, requires_grad=True)
+    found = []
+    for ours in (True, False):
+        block.conv.train(ours)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            made: Tensor = block(images)
+        name = type(block.conv(images).grad_fn).__name__
+        assert name == ("DepthwiseConvolutionBackward" if ours else "ConvolutionBackward0")
+        upstream = torch.linspace(-1, 1, made.numel()).reshape(made.shape).to(made.dtype)
+        found.append((made, *torch.autograd.grad(made, [images, *block.parameters()], upstream)))
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        assert (one - other).float().norm() <= (0.02 if dtype == torch.bfloat16 else 1e-5) * other.float().norm()
 
 
 def test_in_place_relu6_also_at_its_bounds() -> None:

@@ -53,7 +53,15 @@ class PaddedConv2d(nn.Conv2d):
         self.pads_same = padding == "same" and stride > 1
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        """(N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride)). Where it learns on a CPU, a depthwise one is the
+        operation whose backward pass is cheap (gradients.py)."""
+        learns = self.training and torch.is_grad_enabled() and input.device.type == "cpu"
+        if learns and self.is_depthwise and self.dilation == (1, 1):
+            dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+            images, padding = self.padded(input.to(dtype))
+            bias = None if self.bias is None else self.bias.to(dtype)
+            output: Tensor = DepthwiseConvolution.apply(images, self.weight.to(dtype), bias, self.stride[0], padding)
+            return output
         return self.convolve(input, self.weight, self.bias)
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
