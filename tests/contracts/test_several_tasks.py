@@ -21,7 +21,7 @@ from pocketvision.compression.budget import Budget
 from pocketvision.compression.prune_settings import PruneSettings
 from pocketvision.compression.settings import Settings
 from pocketvision.data.learned_from import SAME, known_to
-from pocketvision.errors import BundleError, UsageError
+from pocketvision.errors import BundleError, TrainingError, UsageError
 from pocketvision.models.rebuild import WEIGHTS_FILE
 from pocketvision.runtime.backends import open_onnx
 from pocketvision.runtime.onnx_backend import OnnxBackend
@@ -230,6 +230,29 @@ def test_it_is_fitted_to_a_budget_with_a_weight_a_task(made: Made, tmp_path: Pat
         assert worst == 0 or "accuracy" in next(each for each in tight.trials if each.trial == "size-32").misses
     with pytest.raises(UsageError, match="Did you mean"):
         fit(made.trained.run, Budget(None, 1e9, 1, {f"{one}s": 2}), out=tmp_path / "one", **options)
+
+
+def test_what_is_trained_for_a_budget_has_its_weights(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times those of the run, whose last task has 2; one that is not judged learns as it did."""
+    asked = list[dict[str, Any]]()
+
+    def stub(*_: object, **options: Any) -> None:
+        asked.append(options)
+        raise TrainingError("enough is seen")
+
+    monkeypatch.setattr("pocketvision.workflows.fit.train", stub)
+    one, two, *_, last = made.tasks
+    options: dict[str, Any] = {"kinds": ["network"], "networks": ["small_cnn"], "backends": ["onnxruntime"]}
+    budget = Budget(None, 1000, 100, {one: 0.5, two: 0.0, last: 3.0})
+    found = fit(made.trained.run, budget, out=tmp_path / "one", seconds=0.02, **options)
+    assert found.failed["small_cnn"] == "enough is seen"
+    assert asked[0]["settings"] == {"loss.weights": {one: 0.5, last: 6.0}} and asked[0]["labels"] is None
+    with pytest.raises(UsageError, match=f"task in loss.weights '{one}s'"):
+        prune(
+            made.trained.run, PruneSettings(keep_macs=0.5, epochs=1, loss_weights={f"{one}s": 2}), out=tmp_path / "two"
+        )
 
 
 def _compared(found: Comparison) -> set[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,9 +34,9 @@ _DEPENDS: dict[Kind, tuple[str, ...]] = {
     "float": (),
     "size": (),
     "int8": ("calibration", "max_accuracy_drop"),
-    "tuned-size": ("epochs", "lr", "batch", "seed"),
-    "pruning": ("epochs", "lr", "batch", "importance", "seed"),
-    "network": ("epochs1", "epochs2", "batch", "seed"),
+    "tuned-size": ("epochs", "lr", "batch", "seed", "loss_weights"),
+    "pruning": ("epochs", "lr", "batch", "importance", "seed", "loss_weights"),
+    "network": ("epochs1", "epochs2", "batch", "seed", "loss_weights"),
 }
 
 
@@ -109,14 +110,11 @@ class TrialRunner:
 
     def _kept(self, trial: Trial) -> Bundle | None:
         """What an earlier run made of this very trial. Raises AgreementError when it was refused."""
-        try:
-            record: dict[str, Any] = json.loads(self._record(trial).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if record.get("key") != self._keys[trial.name]:
-            return None
+        record = self._recorded(trial)
         if record.get("refused"):
             raise AgreementError(record["refused"])
+        if "bundle" not in record:
+            return None
         try:
             return read_bundle(self._folder / record["bundle"])
         except BundleError:  # damaged since: it can be made again
@@ -124,14 +122,26 @@ class TrialRunner:
 
     def _make(self, trial: Trial, base: Bundle) -> Bundle:
         self._on_event(Note(f"Making {trial.name}"))
+        folder = self._folder / trial.name
+        if not self._recorded(trial):  # a training that was broken off goes on where nothing changed since
+            shutil.rmtree(folder, ignore_errors=True)
+        write_json(self._record(trial), {"key": self._keys[trial.name]})
         try:
-            made = _MAKERS[trial.kind](self, trial.value, base, self._folder / trial.name)
+            made = _MAKERS[trial.kind](self, trial.value, base, folder)
         except AgreementError as error:
             write_json(self._record(trial), {"key": self._keys[trial.name], "refused": str(error)})
             raise
         place = made.folder.relative_to(self._folder)
         write_json(self._record(trial), {"key": self._keys[trial.name], "bundle": place.as_posix()})
         return made
+
+    def _recorded(self, trial: Trial) -> dict[str, Any]:
+        """What is written of this very trial; nothing where it is of other settings, images or bundles."""
+        try:
+            record: dict[str, Any] = json.loads(self._record(trial).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if record.get("key") == self._keys[trial.name] else {}
 
     def _record(self, trial: Trial) -> Path:
         return self._folder / f"{trial.name}.json"
@@ -148,6 +158,7 @@ class TrialRunner:
                 batch=settings.batch,
                 lr=settings.lr,
                 seed=settings.seed,
+                loss_weights=settings.loss_weights,
                 on_event=self._on_event,
             ).tune(network, epochs)
         validation = replace(self._images, preprocessing=preprocessing)
@@ -197,6 +208,7 @@ class TrialRunner:
             batch=settings.batch,
             seed=settings.seed,
             max_accuracy_drop=100,
+            loss_weights=settings.loss_weights,
         )
         made: Bundle = self._verbs.prune(
             base.folder, wanted, data=self._table, out=folder, on_event=self._on_event
@@ -214,11 +226,12 @@ class TrialRunner:
                 model=str(name),
                 out=folder,
                 size=base.preprocessing.height,
-                labels=base.labels or None,
+                labels=base.asked_labels,
                 epochs1=settings.epochs1,
                 epochs2=settings.epochs2,
                 batch=settings.batch,
                 seed=settings.seed,
+                settings={"loss.weights": settings.loss_weights},
                 on_event=self._on_event,
             )
         made: Bundle = result.bundle

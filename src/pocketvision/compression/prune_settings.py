@@ -1,5 +1,6 @@
 """Settings of a pruning. Needs no torch: the command line takes its defaults from here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,8 @@ class PruneSettings:
     """One of four targets: keep_macs, keep_parameters: shares that stay; latency_ms: milliseconds of one image in ONNX Runtime
     here; unstructured: the share of weights set to zero. rounds: prunings with tuning between them. epochs: of tuning in all; lr:
     its highest rate; augmentation: of its images (data/augment.py). distill: half of what it learns from are the answers of the
-    network as it was, the labels the other half."""
+    network as it was, the labels the other half. loss_weights: of several tasks, as in a recipe; None takes those of the run
+    that the bundle lies in (loss_weights.py)."""
 
     keep_macs: float | None = None
     keep_parameters: float | None = None
@@ -29,6 +31,7 @@ class PruneSettings:
     distill: bool = True
     max_accuracy_drop: float = 1.0
     seed: int = 0
+    loss_weights: str | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         from pocketvision.data.augment import augmentation_named  # needs torch

@@ -11,6 +11,7 @@ import torch
 from pocketvision.atomic_files import write_json
 from pocketvision.bundle import Bundle, rewrite_bundle
 from pocketvision.compression.bundle_images import BundleImages
+from pocketvision.compression.loss_weights import loss_weights_of
 from pocketvision.compression.network_cost import cost_of_rows, network_cost
 from pocketvision.compression.prune_channels import gradients_of, prune_channels
 from pocketvision.compression.prune_settings import Importance, PruneSettings
@@ -69,6 +70,7 @@ class Pruner:
         self._settings = settings
         self._on_event = on_event
         self._size = bundle.preprocessing.height
+        given = settings.loss_weights
         self._tuner = Tuner(
             learning,
             bundle.preprocessing,
@@ -76,6 +78,7 @@ class Pruner:
             lr=settings.lr,
             seed=settings.seed,
             augmentation=settings.augmentation,
+            loss_weights=loss_weights_of(bundle, {}, learning.truth) if given is None else given,
             on_event=on_event,
         )
         if settings.epochs:

@@ -1,5 +1,6 @@
 """What the trials of `fit` are made with. Needs no torch: the command line takes its defaults from here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pocketvision.compression.settings import CALIBRATION
@@ -8,7 +9,8 @@ from pocketvision.compression.settings import CALIBRATION
 @dataclass(frozen=True)
 class TrialSettings:
     """What the trials are made with. epochs, lr, batch: of one tuning. epochs1, epochs2: of the training of a smaller network.
-    calibration: images for 8 bits. max_accuracy_drop: percentage points, of 8 bits against what they are made from."""
+    calibration: images for 8 bits. max_accuracy_drop: percentage points, of 8 bits against what they are made from.
+    loss_weights: of several tasks, of all that learns (loss_weights.py)."""
 
     epochs: float = 3.0
     lr: float = 1e-3
@@ -19,3 +21,4 @@ class TrialSettings:
     calibration: int = CALIBRATION
     max_accuracy_drop: float = 1.0
     seed: int = 0
+    loss_weights: str | Mapping[str, float] = "equal"

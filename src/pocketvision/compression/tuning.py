@@ -1,6 +1,6 @@
 """Tuning all weights of a bundle's network for a few epochs: what pruning and a smaller input are followed by."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from pocketvision.errors import UsageError
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Preprocessing
 from pocketvision.progress import Note, OnEvent, StepProgress
+from pocketvision.training.balance import EQUAL
 from pocketvision.training.image_batches import image_batches
 from pocketvision.training.learned_tasks import augmentation_of, objective_of
 from pocketvision.training.objective import Objective, Targets
@@ -22,7 +23,7 @@ _TUNING_STEPS = 50
 
 class Tuner:
     """Augmented batches of labelled images, and the loop that learns from them. The batches go on where they stopped, so that
-    several tunings see different views."""
+    several tunings see different views. loss_weights: of several tasks, as in a recipe."""
 
     def __init__(
         self,
@@ -34,8 +35,9 @@ class Tuner:
         seed: int,
         on_event: OnEvent,
         augmentation: str = "standard",
+        loss_weights: str | Mapping[str, float] = EQUAL,
     ) -> None:
-        self._all = images
+        self._all, self._loss_weights = images, loss_weights
         self._preprocessing = preprocessing
         self._batch, self._lr, self._seed, self._augmentation = batch, lr, seed, augmentation
         self._on_event = on_event
@@ -47,8 +49,8 @@ class Tuner:
 
     @cached_property
     def objective(self) -> Objective:
-        """What is minimised. Raises UsageError for a kind of task that nothing learns."""
-        return objective_of(self._images.truth)
+        """What is minimised. Raises UsageError for a kind of task that nothing learns, and for weights of other tasks."""
+        return objective_of(self._images.truth, weights=self._loss_weights)
 
     def require(self) -> None:
         """Raises UsageError, before any work, where there is nothing to learn from."""

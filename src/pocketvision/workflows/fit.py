@@ -10,6 +10,7 @@ from pocketvision.bundle import Bundle
 from pocketvision.compression.budget import Budget
 from pocketvision.compression.bundle_images import measuring_images, write_splits
 from pocketvision.compression.fit_trials import TrialRunner, Verbs
+from pocketvision.compression.loss_weights import loss_weights_of
 from pocketvision.compression.study import Study, TrialResult, graph_bytes, most_accurate_first, write_chosen
 from pocketvision.compression.trial_settings import TrialSettings
 from pocketvision.compression.trials import KINDS, Trial, search_space, smaller_networks
@@ -99,7 +100,11 @@ def fit(
     table = trials_folder / "images.csv"
     write_splits(read, data, table, on_event, images)
     validation = measuring_images(read, table, on_event)
-    settings = replace(settings or TrialSettings(), max_accuracy_drop=budget.loosest(read.tasks))
+    settings = replace(
+        settings or TrialSettings(),
+        max_accuracy_drop=budget.loosest(read.tasks),
+        loss_weights=loss_weights_of(read, budget.weights, validation.truth),
+    )
     runner = TrialRunner(
         read, trials_folder, table, validation, settings, _method(names), Verbs(quantize, prune, train), on_event
     )
