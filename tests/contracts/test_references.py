@@ -98,6 +98,7 @@ OWN: dict[str, tuple[int, int, float]] = {
     "mobile_efficientnet_medium": (369_428, 1000, 35.4),
     "mobile_efficientnet_large": (698_842, 1000, 71.2),
     "small_cnn": (1_147_690, 10, 11.4),
+    "small_resnet": (1_941_546, 10, 71.7),
 }
 REFERENCE_FIGURES = {
     "efficientnet_b0_small": (4.0, 83),

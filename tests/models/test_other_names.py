@@ -27,6 +27,7 @@ OWN = {
     "mobile_efficientnet_medium",
     "mobile_efficientnet_large",
     "small_cnn",
+    "small_resnet",
 }
 
 

@@ -97,6 +97,8 @@ def _parts(row: StageRow) -> list[str]:
     """The convolutions that a row's blocks have, in order."""
     if row.block == "fused":
         return ["expand"] if row.expansion == 1 else ["expand", "project"]
+    if row.block == "basic":
+        return ["conv1", "conv2"]
     return ["depthwise", "project"] if row.expansion == 1 else ["expand", "depthwise", "project"]
 
 
@@ -165,6 +167,8 @@ def _timm_efficient(architecture: Architecture) -> ModulePaths:
 def _timm_name(row: StageRow, part: str) -> str:
     if row.block == "fused":
         return "conv" if row.expansion == 1 else {"expand": "conv_exp", "project": "conv_pwl"}[part]
+    if row.block == "basic":
+        return part
     narrowing = "conv_pw" if row.expansion == 1 else "conv_pwl"
     return {"expand": "conv_pw", "depthwise": "conv_dw", "project": narrowing}[part]
 
