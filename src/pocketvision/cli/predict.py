@@ -84,6 +84,9 @@ def predict(
     tile: Tile = None,
     scales: Scales = None,
     tta: Tta = None,
+    unsure: Annotated[
+        bool, typer.Option("--unsure", help="Say which pictures are unlike all that was learned: none of the classes.")
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Ask a bundle about images; rows keep the order of the images.
@@ -132,6 +135,7 @@ def predict(
         tile=tile,
         scales=parse_scales(scales),
         tta=parse_names(tta),
+        unsure=unsure,
         lines=standard_input() if "-" in images else None,
         on_row=(lambda row: print_row(row, top_k)) if to_terminal else None,
     )

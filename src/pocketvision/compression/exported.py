@@ -21,6 +21,8 @@ from pocketvision.export.targets import Target
 from pocketvision.preprocessing import Preprocessing, decode
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.runtime.novelty import FILE as NOVELTY
+from pocketvision.runtime.novelty import moved
 from pocketvision.tasks.catalog import task_named
 from pocketvision.tasks.comparing import Records, compare_tasks
 from pocketvision.tasks.differences import largest_difference
@@ -211,7 +213,12 @@ def with_exported(
         agreement={**bundle.manifest.agreement, **figures},
         commands={**bundle.manifest.commands, **_commands(source, files)},
     )
-    return rewrite_bundle(bundle, manifest, files, folder=out)
+    more: dict[str, bytes] = {}
+    if (
+        "model.onnx" in files and NOVELTY in bundle.manifest.files
+    ):  # of the same network, whose graph has other names now
+        more[NOVELTY] = moved(bundle, files["model.onnx"].read_bytes()).content()
+    return rewrite_bundle(bundle, manifest, {**files, **more}, folder=out)
 
 
 def _commands(source: Exportable, files: dict[str, Path]) -> dict[str, str]:

@@ -30,6 +30,9 @@ from pocketvision.progress import Note, OnEvent
 from pocketvision.runtime.backends import open_backend
 from pocketvision.runtime.batches import no_answers
 from pocketvision.runtime.golden_check import GOLDEN_TOLERANCE, OTHER_CPU_TOLERANCE
+from pocketvision.runtime.novelty import FILE as NOVELTY
+from pocketvision.runtime.novelty import Novelty, moved
+from pocketvision.tasks.manifest import without_novelty
 from pocketvision.training.learned_tasks import objective_of
 from pocketvision.training.tuning import TuneSettings
 
@@ -161,9 +164,24 @@ def write_quantized(
     )
     images = bundle.golden()["images"]
     files: dict[str, Path | bytes] = {**{name: folder / name for name in names}, **hashes}
+    novelty = None if openvino else _novelty_in_8_bits(bundle, folder / "model.onnx")
+    if novelty is None:
+        manifest = replace(manifest, tasks=without_novelty(manifest.tasks))
+    else:
+        files[NOVELTY] = novelty.content()
     # Its own answers: they are what another machine has to give as well. First a bundle with none that are meant, to ask it.
     blank = no_answers(bundle.output_shapes("model.onnx"), len(images))
     with tempfile.TemporaryDirectory() as temporary:
         draft = write_bundle(Path(temporary) / "draft", manifest, files, images, blank)
         answers = open_backend(draft).run(images)
         return write_bundle(out, manifest, files, images, answers)
+
+
+def _novelty_in_8_bits(bundle: Bundle, graph: Path) -> Novelty | None:
+    """None where the bundle keeps none, or the graph's last layer is no matrix product of features any more."""
+    if NOVELTY not in bundle.manifest.files:
+        return None
+    try:
+        return moved(bundle, graph.read_bytes())
+    except UsageError:
+        return None

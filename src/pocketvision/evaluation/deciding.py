@@ -30,8 +30,9 @@ class Wanted:
     coverage: float | None = None
     none_of_these: float | None = None
 
-    def require(self, *, given: bool) -> None:
-        """Raise UsageError where there is nothing to do, or images are needed and none are given."""
+    def require(self, *, given: bool, fitted: bool = False) -> None:
+        """Raise UsageError where there is nothing to do, or images are needed and none are given. fitted: whether the bundle
+        keeps what tells novelty, which needs none."""
         alone = (self.abstain_below, self.coverage, self.none_of_these)
         if not self.wishes and not self.reset and all(each is None for each in alone):
             raise UsageError(
@@ -40,7 +41,7 @@ class Wanted:
             )
         without = [wish.text for wish in self.wishes if wish.name != "at"]
         without += [] if self.coverage is None else [f"coverage={self.coverage:g}"]
-        without += [] if self.none_of_these is None else [f"none-of-these={self.none_of_these:g}"]
+        without += [] if self.none_of_these is None or fitted else [f"none-of-these={self.none_of_these:g}"]
         for name, share in (("--coverage", self.coverage), ("--none-of-these", self.none_of_these)):
             if share is not None and not 0 < share < 1:
                 raise UsageError(f"{name} is {share:g}; expected a share between 0 and 1, such as 0.9 or 0.05.")
@@ -138,9 +139,9 @@ def choose_on(
     if wanted.coverage is not None and row.sets is not None:
         changed = row.sets(records, changed, wanted.coverage)
     files = {}
-    if wanted.none_of_these is not None and novelty is not None:
+    if wanted.none_of_these is not None:
         changed = replace(changed, postprocessing={**changed.postprocessing, NOVEL_FROM: 1 - wanted.none_of_these})
-        files = {NOVELTY_FILE: novelty.content()}
+        files = {} if novelty is None else {NOVELTY_FILE: novelty.content()}
     tasks = {**bundle.tasks, name: changed}
     written = rewrite_bundle(bundle, replace(bundle.manifest, tasks=tasks), files)
     after = None if before is None else redecided(before, tasks, MeasureOptions(positive=wanted.positive))

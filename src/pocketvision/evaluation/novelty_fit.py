@@ -25,6 +25,12 @@ SHRINKAGE = 1.0
 """Of the covariance towards a multiple of the identity, in units of its mean variance. Left-out classes of clothing are told with
 an AUROC of 0.80 to 0.82 from 0.3 to 3 (benchmarks/out_of_distribution.py)."""
 
+MOST_SHARE = 0.1
+"""Of the graph's file, what is kept at training may take: with a thousand classes it would be as large as the network."""
+
+ALIKE = 0.02
+"""How far features that were cached in half precision may lie from the graph's, as a share of their length."""
+
 BATCH = 8
 _LEAST_SPREAD = (
     0.1  # Of the median: a channel that is silent on all pictures but one would be worth hundreds on a new one.
@@ -50,14 +56,7 @@ def fit_novelty(
     Raises UsageError for a share outside (0, 1), too few pictures, one class, features that are no numbers, and a head that is
     not linear; BundleError for a bundle without model.onnx.
     """
-    least = round(1 / share) if 0 < share < 1 else 0
-    if not least:
-        raise UsageError(f"--none-of-these is {share:g}; expected a share between 0 and 1, such as 0.05.")
-    if len(ordinary) < least:
-        raise UsageError(
-            f"--none-of-these {share:g} takes at least {least} ordinary pictures that were not learned from; there are "
-            f"{len(ordinary)}."
-        )
+    _require_enough(len(ordinary), share)
     if GRAPH not in bundle.manifest.files:
         raise BundleError(f"{bundle.folder} holds no {GRAPH}, whose features tell what is novel.")
     model = bundle.path(GRAPH).read_bytes()
@@ -70,6 +69,46 @@ def fit_novelty(
     others, _ = read([ordinary.file(index) for index in range(len(ordinary))])
     novelty = fitted(features, learned.labels[rows].astype(np.int64), value, bundle.manifest.files[GRAPH].sha256)
     return replace(novelty, ordinary=np.sort(novelty.distances(others)))
+
+
+def require_ordinary(novelty: Novelty, share: float) -> None:
+    """Raise UsageError where what is kept knows too few ordinary pictures to be wrong about so small a share of them."""
+    _require_enough(len(novelty.ordinary), share)
+
+
+def _require_enough(ordinary: int, share: float) -> None:
+    least = round(1 / share) if 0 < share < 1 else 0
+    if not least:
+        raise UsageError(f"--none-of-these is {share:g}; expected a share between 0 and 1, such as 0.05.")
+    if ordinary < least:
+        raise UsageError(
+            f"--none-of-these {share:g} takes at least {least} ordinary pictures that were not learned from; there are "
+            f"{ordinary}."
+        )
+
+
+def fit_on_features(
+    bundle: Bundle, name: str, features: Floats, labels: NDArray[np.integer], ordinary: Floats, picture: Path
+) -> Novelty:
+    """The same at the end of a training, whose features are at hand. features: (n, d) of pictures that the bundle's task `name`
+    learned from, of the classes `labels` (n), -1 for none; ordinary: (m, d), m >= 1, of others like them; picture: the first
+    one's file, of which the bundle's graph has to make the same.
+
+    Raises UsageError as `fitted` does, for a head that is not linear, for features that are not the graph's, and where what is
+    kept would add more than a MOST_SHARE of the graph's file; BundleError for a bundle without model.onnx.
+    """
+    if GRAPH not in bundle.manifest.files:
+        raise BundleError(f"{bundle.folder} holds no {GRAPH}, whose features tell what is novel.")
+    model = bundle.path(GRAPH).read_bytes()
+    value = last_features(model, bundle.tasks[name].outputs["logits"])
+    (shipped,), _ = FeatureReader(bundle, model, value, workers=1)([picture])
+    apart = np.linalg.norm(shipped - features[0]) if shipped.shape == features[0].shape else np.inf
+    if not apart <= ALIKE * np.linalg.norm(shipped):
+        raise UsageError(f"The features that the training kept are not those of {GRAPH}.")
+    novelty = fitted(features, labels.astype(np.int64), value, bundle.manifest.files[GRAPH].sha256)
+    if novelty.weights.nbytes > MOST_SHARE * len(model):
+        raise UsageError(f"What tells novelty would take {novelty.weights.nbytes:,} bytes beside {GRAPH}.")
+    return replace(novelty, ordinary=np.sort(novelty.distances(ordinary)))
 
 
 def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256: str = "") -> Novelty:

@@ -3,19 +3,24 @@
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
+from pocketvision.atomic_files import write_bytes
 from pocketvision.bundle import Bundle
 from pocketvision.data.samples import Samples
 from pocketvision.data.sources.catalog import read_samples
 from pocketvision.errors import MissingExtraError, PocketVisionError, UsageError
 from pocketvision.evaluation.report.looked import Looking, NotLooking
-from pocketvision.explain.embeddings import MOST, Embedded, embedded, kept_embeddings, vectors_of
+from pocketvision.explain.embeddings import KEPT, MOST, Embedded, embedded, kept_embeddings, vectors_of
 from pocketvision.explain.methods import AUTO, method_named
 from pocketvision.explain.mistake_pictures import MistakePictures
 from pocketvision.explain.subject import Subject
 
 SPLIT = "split.csv"
+LEAST_ALIKE = 0.9995
+"""Cosine of the angle between what the training kept of a picture and what the bundle's graph makes of it."""
+
 LEAST_OF_UMAP = 10
 """Pictures: of fewer there are no neighbourhoods, and below five it fails."""
 
@@ -43,6 +48,21 @@ def kept_of_run(subject: Subject) -> Embedded | None:
     except PocketVisionError:
         return None
     return kept_embeddings(run, samples, length)
+
+
+def keep_embeddings(
+    run: Path, bundle: Bundle, vectors: NDArray[np.float32], rows: NDArray[np.int64], first: Path
+) -> bool:
+    """Write what a run keeps of its training pictures (embeddings.KEPT), where the bundle's graph makes the same of the first of
+    them, and say whether. vectors: (n, d), the means of the deepest map's channels. rows: (n), of split.csv. first: a file.
+    Raises PocketVisionError where the bundle can not be looked into, OSError where nothing can be written."""
+    (shipped,) = vectors_of(Subject.of(bundle), bundle.preprocessing.place(first)[0][None])
+    own = vectors[0]
+    if own.shape != shipped.shape or float(own @ shipped) < LEAST_ALIKE * float(np.linalg.norm(own)):
+        return False
+    content = safetensors.numpy.save({"embeddings": vectors.astype(np.float16), "rows": rows})
+    write_bytes(run / KEPT, content)
+    return True
 
 
 def training_pictures(subject: Subject, data: str | Path | None, limit: int = MOST) -> Embedded:

@@ -26,7 +26,7 @@ from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.runtime.backends import Backend, open_onnx
 from pocketvision.runtime.batches import Outputs
 from pocketvision.tasks.catalog import decoded, task_named
-from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest, by_task
+from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest, by_task, without_novelty
 from pocketvision.tasks.task import Agreement, Detail
 
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
@@ -83,7 +83,7 @@ def ship(
     on_progress: called with the images compared and their total.
     """
     network = network.eval()
-    tasks = {name: _of_head(task, network.head_specs[name]) for name, task in tasks.items()}
+    tasks = {name: _of_head(task, network.head_specs[name]) for name, task in without_novelty(tasks).items()}
     size = _bytes_of_one(network, load)
     chosen = evenly(len(names), min(max(_MOST_BYTES // size, GOLDEN_IMAGES), AGREEMENT_IMAGES))
     loading = _with_progress(load, 2 * len(chosen), on_progress)

@@ -7,8 +7,9 @@ in the directions that tell classes apart, so that one matrix (features, classes
 novel.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,9 +27,13 @@ from pocketvision.utf8_path import utf8_path
 FILE = "novelty.safetensors"
 """In a bundle: the arrays of Novelty, and what they belong to as metadata."""
 
-_PASSED_ON = ("Identity", "Add", "Sub", "Mul", "Div", "Cast", "Flatten", "Reshape")
+_ROUNDED = ("QuantizeLinear", "DequantizeLinear")
+_PASSED_ON = ("Identity", "Add", "Sub", "Mul", "Div", "Cast", "Flatten", "Reshape", *_ROUNDED)
 _PRODUCTS = ("Gemm", "MatMul")
 _ARRAYS = ("weights", "offset", "means", "shrink", "ordinary")
+
+USUAL = 0.95
+"""From which share on a picture is none of the classes, where nobody said."""
 
 Floats = NDArray[np.float32]
 
@@ -94,14 +99,53 @@ def novelty_of(bundle: Bundle, file: str) -> Novelty | None:
     return found if bundle.manifest.files[file].sha256 == found.sha256 else None
 
 
+def telling(bundle: Bundle, share: float = USUAL) -> Bundle:
+    """The bundle, whose answers say from this share on that a picture is none of the classes; it is as it was where its manifest
+    says from which. Raises BundleError for one that keeps nothing to tell it by."""
+    if any(NOVEL_FROM in task.postprocessing for task in bundle.tasks.values()):
+        return bundle
+    name = _task_of(bundle, read_novelty(bundle))
+    task = bundle.tasks[name]
+    told = replace(task, postprocessing={**task.postprocessing, NOVEL_FROM: share})
+    return replace(bundle, manifest=replace(bundle.manifest, tasks={**bundle.tasks, name: told}))
+
+
+def moved(bundle: Bundle, model: bytes) -> Novelty:
+    """What the bundle keeps, for another graph of the same network, such as one in 8 bits: its last layer reads features of
+    another name, and those of 8 bits lie a little elsewhere. Raises BundleError for a bundle without, UsageError for a graph
+    whose last layer can not be found."""
+    novelty = read_novelty(bundle)
+    value = last_features(model, bundle.tasks[_task_of(bundle, novelty)].outputs["logits"])
+    return replace(novelty, value=value, sha256=hashlib.sha256(model).hexdigest())
+
+
+def _task_of(bundle: Bundle, novelty: Novelty) -> str:
+    """The task whose last layer reads the features. Raises BundleError where none does."""
+    of_graph = (name for name, file in bundle.manifest.files.items() if file.sha256 == novelty.sha256)
+    file = next(of_graph, None)
+    model = b"" if file is None else bundle.path(file).read_bytes()
+    for name, task in bundle.tasks.items():
+        try:
+            if model and last_features(model, task.outputs.get("logits", "")) == novelty.value:
+                return name
+        except UsageError:
+            continue
+    raise BundleError(
+        f"{bundle.folder}: {FILE} is of another graph than the bundle's. Fit it anew: pocketvision threshold {bundle.folder} "
+        "RUN/split.csv --none-of-these 0.05"
+    )
+
+
 def last_features(model: bytes, logits: str) -> str:
-    """The name of what the last layer of an ONNX graph reads, whose output `logits` is. Raises UsageError where the logits are no
-    matrix product of features."""
+    """The name of what the last layer of an ONNX graph reads, whose output `logits` is; in 8 bits, before it is rounded. Raises
+    UsageError where the logits are no matrix product of features."""
     made = {name: node for node in nodes_of(model) for name in node.outputs}
     node = made.get(logits)
     while node is not None and node.operator in _PASSED_ON:
         node = next((made[name] for name in node.inputs if name in made), None)
     features = None if node is None or node.operator not in _PRODUCTS else next(iter(node.inputs), None)
+    while features in made and made[features].operator in _ROUNDED:
+        features = made[features].inputs[0]
     if features not in made:
         raise UsageError(
             "What is unlike all that was learned is told by the features that a linear layer reads; this graph's classes come "

@@ -90,6 +90,16 @@ def undecided(task: TaskManifest) -> TaskManifest:
     return replace(task, postprocessing=kept)
 
 
+def without_novelty(tasks: Mapping[str, TaskManifest]) -> dict[str, TaskManifest]:
+    """The same tasks of a bundle that keeps nothing to tell novelty by."""
+    return {
+        name: replace(
+            task, postprocessing={key: each for key, each in task.postprocessing.items() if key != NOVEL_FROM}
+        )
+        for name, task in tasks.items()
+    }
+
+
 def is_task_name(name: str) -> bool:
     """Whether a bundle may call a task so: lower-case letters, digits and underscores, a letter first."""
     return _NAME.fullmatch(name) is not None

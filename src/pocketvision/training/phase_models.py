@@ -55,6 +55,10 @@ class PhaseModel(nn.Module):
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
         """The same on the network's device."""
+        return self.network.on_features(self.features(inputs))
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What the heads read of a batch, by name."""
         raise NotImplementedError
 
     def for_validation(self) -> "PhaseModel":
@@ -79,8 +83,8 @@ class PhaseModel(nn.Module):
 class HeadsOnFeatures(PhaseModel):
     """The heads alone, on features that the frozen backbone gives."""
 
-    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
-        return self.network.on_features(inputs)
+    def features(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return inputs
 
 
 class TailOnActivations(PhaseModel):
@@ -96,10 +100,9 @@ class TailOnActivations(PhaseModel):
         """As it will be shipped: norms folded, in float32."""
         return TailOnActivations(fold_norms(self.network), self.cut, torch.float32, self.size)
 
-    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+    def features(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         cast = {**inputs, CUT: inputs[CUT].to(self.precision)}
-        features = self.network.above(cast, self.cut, self.network.features_read, size=self.size)
-        return self.network.on_features(features)
+        return self.network.above(cast, self.cut, self.network.features_read, size=self.size)
 
 
 class FromImages(PhaseModel):
@@ -119,9 +122,9 @@ class FromImages(PhaseModel):
         """As it will be shipped: norms folded, in float32."""
         return FromImages(fold_norms(self.network))
 
-    def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
+    def features(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         images = self.laid_out(inputs[IMAGES]).to(self.precision)
-        return self.network.on_features(self.network.features(images, self.network.features_read))
+        return self.network.features(images, self.network.features_read)
 
 
 class FromScratch(FromImages):
@@ -130,10 +133,13 @@ class FromScratch(FromImages):
 
     learning_norms = "network."
 
+    def features(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return self.network.features(self.laid_out(inputs[IMAGES]), self.network.features_read)
+
     def outputs(self, inputs: Mapping[str, Tensor]) -> ByTask:
-        images = self.laid_out(inputs[IMAGES])
-        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
-            made = self.network.on_features(self.network.features(images, self.network.features_read))
+        device = inputs[IMAGES].device.type
+        with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
+            made = super().outputs(inputs)
         if self.precision == torch.float32:
             return made
         return {task: {role: _full(values) for role, values in roles.items()} for task, roles in made.items()}

@@ -55,12 +55,13 @@ class Entries:
 @dataclass(frozen=True, eq=False)
 class TrainedPhases:
     """How a training ended, by the phases' numbers. networks: what learned in each. `network`, that of `best`, the best epoch
-    (best_epoch.py), holds its weights."""
+    (best_epoch.py), holds its weights; `fed`: what ran it there, and its inputs."""
 
     states: dict[int, State]
     networks: Mapping[int, Network]
     best: EpochRecord | None
     interrupted: bool
+    fed: tuple[Part, Inputs] | None = None
 
     @property
     def network(self) -> Network:
@@ -119,7 +120,7 @@ def train_phases(
     replan = partial(_planned_by_first, processes, replan)
     learn = partial(_learn, entries, validation, objective, seed, name_of, on_step, replan, teaching, processes)
     networks = {each.number: (others or {}).get(each.number, network) for each in phases}
-    states: dict[int, State] = {}
+    states, parts = dict[int, State](), dict[int, tuple[Part, Inputs]]()
     best: Best | None = None
     interrupted = False
     for settings, cut in zip(phases, cuts_of(network, phases, from_scratch=from_scratch), strict=True):
@@ -133,6 +134,7 @@ def train_phases(
             continue
         size = (fed.images.preprocessing.height, fed.images.preprocessing.width)
         part = part_of(own, settings, from_scratch=from_scratch or own is not network, precision=precision, size=size)
+        parts[number] = part, fed
         if before is not None:
             before = states[number] = extended(before, settings)
             read_features(own, states[number].features)
@@ -143,7 +145,7 @@ def train_phases(
             best = _better(best, states, number, own)
         if interrupted:
             break
-    return _ended(states, networks, best, interrupted)
+    return _ended(states, networks, parts, best, interrupted)
 
 
 def _interrupted(learn: Callable[[], None], processes: Processes) -> bool:
@@ -165,7 +167,11 @@ def _planned_by_first(
 
 
 def _ended(
-    states: dict[int, State], networks: dict[int, Network], best: Best | None, interrupted: bool
+    states: dict[int, State],
+    networks: dict[int, Network],
+    parts: dict[int, tuple[Part, Inputs]],
+    best: Best | None,
+    interrupted: bool,
 ) -> TrainedPhases:
     """The networks learn no more, and the best has its best weights."""
     if best is not None:
@@ -174,7 +180,9 @@ def _ended(
         each.eval().requires_grad_(False)
         each.checkpointing = False
     done = {number: state for number, state in states.items() if state.history}
-    return TrainedPhases(done, networks, None if best is None else best[0], interrupted)
+    if best is None:
+        return TrainedPhases(done, networks, None, interrupted)
+    return TrainedPhases(done, networks, best[0], interrupted, parts[best[0].stage])
 
 
 def _better(best: Best | None, states: Mapping[int, State], number: int, network: Network) -> Best:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pocketvision.errors import UsageError
 from pocketvision.runtime.chained_predictor import Answering, ChainedPredictor
+from pocketvision.runtime.novelty import telling
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.runtime.second_look import SecondLook
 from pocketvision.tasks.task import Detail, ViewOptions
@@ -42,10 +43,12 @@ def load_chain(
     device: str,
     detail: Detail,
     views: ViewOptions = ViewOptions(),  # noqa: B008 (frozen)
+    unsure: bool = False,
 ) -> Answering:
-    """A bundle, or that and a second one, `then`, that looks at what was found: see SecondLook. Raises UsageError for two that do
-    not go together."""
-    first = load(bundle, backend=backend, threads=threads, device=device, detail=detail, views=views)
+    """A bundle, or that and a second one, `then`, that looks at what was found: see SecondLook. unsure: let the first say which
+    images are none of its classes (novelty.telling). Raises UsageError for two that do not go together."""
+    opened = telling(open_bundle(bundle)) if unsure else open_bundle(bundle)
+    first = Predictor(opened, backend=backend, threads=threads, device=device, detail=detail, views=views)
     if then is None:
         if of is not None or margin:
             raise UsageError("--of and --margin say what a second model looks at: give --then BUNDLE as well.")

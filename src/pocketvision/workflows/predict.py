@@ -68,6 +68,7 @@ def predict(
     tile: int | None = None,
     scales: Sequence[float] | None = None,
     tta: Iterable[str] = (),
+    unsure: bool = False,
     lines: Lines | None = None,
     on_row: Callable[[ImageResult], None] | None = None,
 ) -> PredictionSummary:
@@ -85,6 +86,8 @@ def predict(
     tile, scales: how large pictures of masks are looked at (ViewOptions), where that is not as the bundle says.
 
     tta: average the answers over these views of each image (turning.VIEWS).
+    unsure: say which images are unlike all that the bundle learned from, none of its classes, where it does not say that anyway;
+    rows have `none_of_these` and `unsure` then, and answers `novelty` too (docs/threshold.md).
 
     to: coco, yolo, voc or labelme: `out` is a new folder then, with the pictures and their objects as boxes, for a person to
     correct and to train on; written once all are answered. An `out` that ends in .json has objects as COCO's results, with the
@@ -101,7 +104,16 @@ def predict(
     where = Destination.of(file, to, None if ids is None else Path(ids))
     views = ViewOptions(tile, None if scales is None else tuple(scales))
     predictor = load_chain(
-        bundle, then, of, margin, backend=backend, threads=threads, device=device, detail=detail, views=views
+        bundle,
+        then,
+        of,
+        margin,
+        backend=backend,
+        threads=threads,
+        device=device,
+        detail=detail,
+        views=views,
+        unsure=unsure,
     )
     answering = wanted(predictor.bundle.tasks, detail)
     labels = (name for task in answering.values() for name in task.labels)

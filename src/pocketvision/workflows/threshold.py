@@ -11,9 +11,11 @@ from pocketvision.errors import UsageError
 from pocketvision.evaluation.deciding import ThresholdResult, Wanted, choose_on, deciding_row
 from pocketvision.evaluation.evaluate import evaluate_predictor
 from pocketvision.evaluation.images import labelled_images, role_of, seen_before
-from pocketvision.evaluation.novelty_fit import fit_novelty
+from pocketvision.evaluation.novelty_fit import fit_novelty, require_ordinary
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import OnEvent, silent
+from pocketvision.runtime.novelty import FILE as NOVELTY_FILE
+from pocketvision.runtime.novelty import read_novelty
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
 from pocketvision.tasks.measuring import MeasureOptions
@@ -54,8 +56,9 @@ def threshold(
     are needed. positive: with two classes, the one that a wish is for which names none; None takes the one of the training.
     abstain_below: the score in [0, 1] below which an answer is unsure. coverage: the share of images whose set of
     classes is to hold the true one (tasks/classification/conformal.py). none_of_these: the share of
-    ordinary images that may wrongly be said to be of none of the classes; fitted on the training split of `data`, whose images
-    the bundle learned from, and set on the others (evaluation/novelty_fit.py). reset: begin without any of these.
+    ordinary images that may wrongly be said to be of none of the classes; without `data` by what the training kept, else
+    fitted on the training split of `data`, whose images the bundle learned from, and set on the others
+    (evaluation/novelty_fit.py). reset: begin without any of these.
     task: which of the bundle's tasks; None takes the one that classifies, else the first.
     data, paths, labels, format, split and the rest: as in evaluate; but without a split, the validation split is taken where
     there is one. Images that the bundle learned from are left out.
@@ -72,11 +75,13 @@ def threshold(
         asked, read.positive if positive is None else positive, abstain_below, reset, coverage, none_of_these
     )
     has_images = data is not None or paths is not None
-    wanted.require(given=has_images)
+    wanted.require(given=has_images, fitted=NOVELTY_FILE in read.manifest.files)
     wanted.require_fitting(read.tasks[name].kind, row)
     wanted.before_choosing(read.tasks[name])
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))
     before, novelty = None, None
+    if none_of_these is not None and not has_images:
+        require_ordinary(read_novelty(read), none_of_these)
     if has_images:
         columns = Columns(path_column, label_column, split_column, group_column, box=tuple(box_columns))
         given = given_data(data, paths, labels, read.only_kind)

@@ -23,10 +23,12 @@ from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.evaluation.run_figures import figures_by_task
+from pocketvision.explain.kept_features import keep_features
 from pocketvision.export.shipping import WRITTEN, Shipped, ship, with_metrics
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
+from pocketvision.runtime.novelty import FILE as NOVELTY
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.training.added_heads import Base, recipe_for
 from pocketvision.training.best_epoch import best_of
@@ -119,8 +121,7 @@ def run_training(
     base = None if settings.add_to is None else Base.of(open_bundle(settings.add_to))
     settings, data = prepared(run, settings, base, log, on_event, force)
     timings = {"audit": time.perf_counter() - started}
-    recipe = settings.recipe
-    network, preprocessing, origin = start(recipe, data.learned, data.white_level, base, log)
+    network, preprocessing, origin = start(recipe := settings.recipe, data.learned, data.white_level, base, log)
     teachers = kept(run.folder, teachers_of(map(open_bundle, recipe.distillation.teachers), data.learned))
     ending = len(data.indices("test")) + sum(map(len, (further or {}).values()))
     fed = (network, preprocessing, cache_folder, log, teachers)
@@ -135,9 +136,10 @@ def run_training(
         log.note(text)
     shipping = time.perf_counter()
     _keep_exports(run, log)
-    shipped = _ship(run, settings, network, preprocessing, data, base, on_event)
+    shipped = _ship(run, settings, network, preprocessing, data, base, on_event).bundle
     timings["export"] = time.perf_counter() - shipping
-    bundle, evaluations = _measured(shipped.bundle, settings, data, further or {}, base, log)
+    bundle = keep_features(run, shipped, trained, data)
+    bundle, evaluations = _measured(bundle, settings, data, further or {}, base, log)
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
 
@@ -287,7 +289,7 @@ def _named(error: BaseException) -> str:
 def _keep_exports(run: RunFolder, log: RunLog) -> None:
     """A bundle that more was added to than a training writes is kept beside the one that takes its place."""
     try:
-        more = set(read_bundle(run.bundle, check_hashes=False).manifest.files) - {*WRITTEN, LEARNED_FROM}
+        more = set(read_bundle(run.bundle, check_hashes=False).manifest.files) - {*WRITTEN, LEARNED_FROM, NOVELTY}
     except BundleError:
         return
     if more:
