@@ -2,10 +2,12 @@
 
     python benchmarks/out_of_distribution.py runs/clothing/bundle clothing --others cells/ membranes/ digits/
 
-Novelty is fitted on the training split's pictures by the code that `pocketvision threshold --none-of-these` runs
-(evaluation/novelty_fit.py), from the features that the bundle's last layer reads. Against the test split's pictures stand those
-of other folders; and each class in turn, which is left out of the fit, against the others. The backbone is frozen and
-pre-trained, so that a class that is left out is new to the fit; the choice which stages are read saw it. Prints JSON.
+Novelty is fitted on the training split's pictures by the code that a training and `pocketvision threshold --none-of-these` run
+(evaluation/novelty_fit.py), from the features that the bundle's last layer reads; the validation split's are the ordinary ones.
+Against the test split's pictures stand those of other folders; and each class in turn, which is left out of the fit, against the
+others. Also for fits of few classes, drawn DRAWS times: against the other folders, and against the classes that were not drawn.
+The backbone is frozen and pre-trained, so that a class that is left out is new to the fit; the choice which stages are read saw
+it. Prints JSON.
 """
 
 import argparse
@@ -19,10 +21,12 @@ from sklearn.metrics import roc_auc_score
 
 from pocketvision.bundle import read_bundle
 from pocketvision.data.sources.catalog import read_samples
-from pocketvision.evaluation.novelty_fit import GRAPH, FeatureReader, fitted
+from pocketvision.evaluation.novelty_fit import GRAPH, FeatureReader, calibrated, fitted
 from pocketvision.runtime.novelty import Novelty, last_features
 
-MOST = 300
+MOST, DRAWS = 300, 5
+
+Labelled = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def main() -> None:
@@ -37,41 +41,65 @@ def main() -> None:
     reader = FeatureReader(bundle, model, last_features(model, bundle.task.outputs["logits"]))
     samples = read_samples(given.data)
     assert samples.splits is not None
-    (learned, labels), (test, truth) = (
-        labelled(reader, samples.select(np.flatnonzero(samples.splits == split))) for split in (0, 2)
+    learned, ordinary, test = (
+        labelled(reader, samples.select(np.flatnonzero(samples.splits == split))) for split in range(3)
     )
-    novelty = fitted(learned, labels)
-    own = novelty.distances(test)
-    others = {folder.name: auroc(own, novelty.distances(reader(pictures_in(folder))[0])) for folder in given.others}
-    left_out = {name: _left_out(place, learned, labels, test, truth) for place, name in enumerate(samples.class_names)}
+    places = np.arange(len(samples.class_names))
+    others = {folder.name: reader(pictures_in(folder))[0] for folder in given.others}
+    whole = fit(learned, ordinary, places)
+    own = whole.distances(test[0])
+    left_out = {
+        name: unknown(fit(learned, ordinary, places[places != place]), test, places[places != place])
+        for place, name in enumerate(samples.class_names)
+    }
     told: dict[str, Any] = {
-        "learned": len(labels),
-        "test": len(truth),
-        "features": learned.shape[1],
-        "others": others,
+        "learned": len(learned[1]),
+        "test": len(test[1]),
+        "features": test[0].shape[1],
+        "others": {name: auroc(own, whole.distances(features)) for name, features in others.items()},
         "left_out": left_out,
         "left_out_mean": float(np.mean(list(left_out.values()))),
+        "of_few_classes": {count: few(count, learned, ordinary, test, others, places) for count in (2, 4)},
     }
     print(json.dumps(told, indent=2))
 
 
-def labelled(reader: FeatureReader, samples: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def labelled(reader: FeatureReader, samples: Any) -> Labelled:
     """Features and labels of the pictures that can be read."""
     features, rows = reader([samples.file(index) for index in range(len(samples))])
     return features, samples.labels[rows].astype(np.int64)
 
 
-def _left_out(
-    place: int,
-    learned: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    test: NDArray[np.float32],
-    truth: NDArray[np.int64],
-) -> float:
-    """Of a class that the fit has not seen, against the others."""
-    novelty: Novelty = fitted(learned[labels != place], labels[labels != place])
-    found = novelty.distances(test)
-    return auroc(found[truth != place], found[truth == place])
+def fit(learned: Labelled, ordinary: Labelled, known: NDArray[np.int64]) -> Novelty:
+    """On the pictures of the classes that are known."""
+    (features, labels), (others, truth) = learned, ordinary
+    own = np.isin(labels, known)
+    return calibrated(fitted(features[own], labels[own]), others[np.isin(truth, known)])
+
+
+def unknown(novelty: Novelty, test: Labelled, known: NDArray[np.int64]) -> float:
+    """Of test pictures of the classes that are not known, against the others."""
+    found, own = novelty.distances(test[0]), np.isin(test[1], known)
+    return auroc(found[own], found[~own])
+
+
+def few(
+    count: int,
+    learned: Labelled,
+    ordinary: Labelled,
+    test: Labelled,
+    others: dict[str, NDArray[np.float32]],
+    places: NDArray[np.int64],
+) -> dict[str, float]:
+    """Means over draws of so many classes."""
+    random, drawn = np.random.default_rng(0), list[list[float]]()
+    for _ in range(DRAWS):
+        known = random.permutation(places)[:count]
+        novelty = fit(learned, ordinary, known)
+        own = novelty.distances(test[0][np.isin(test[1], known)])
+        foreign = [auroc(own, novelty.distances(features)) for features in others.values()]
+        drawn.append([float(np.mean(foreign)), unknown(novelty, test, known)])
+    return dict(zip(("others", "classes_not_drawn"), np.mean(drawn, axis=0).tolist(), strict=True))
 
 
 def auroc(ordinary: NDArray[np.floating], novel: NDArray[np.floating]) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.evaluation.novelty_fit import fitted
+from pocketvision.evaluation.novelty_fit import calibrated, fitted
 from pocketvision.runtime.novelty import Novelty, last_features, novelty_of, read_novelty
 from pocketvision.tasks.classification.decode import classify
 from pocketvision.tasks.classification.task import classifying
@@ -17,19 +17,64 @@ from pocketvision.tasks.task import Detail, Smoothing
 
 
 def hand_made() -> Novelty:
-    """Features are x, y; the one direction is x, with classes at -1 and 1; half of the distance to the middle counts."""
+    """Features are x, y, z; classes at -1 and 1 along x, and half of the distance to the middle counts. x and y vary most."""
     one = np.ones(1, np.float32)
     ordinary = np.array([-0.5, 0.0, 0.5, 4.0], np.float32)
-    weights, means = np.array([[1.0], [0.0]], np.float32), np.array([[-1.0], [1.0]], np.float32)
-    return Novelty("features", "", weights, 0 * one, means, 0.5 * one, ordinary)
+    weights, means = np.array([[1.0], [0.0], [0.0]], np.float32), np.array([[-1.0], [1.0]], np.float32)
+    usual, units = np.array([0.0, 0.1], np.float32), np.array([1.0, 0.5], np.float32)
+    axes = np.eye(3, dtype=np.float32)[:, :2]
+    return Novelty(
+        "features",
+        "",
+        np.zeros(3, np.float32),
+        2 * np.ones(3, np.float32),
+        axes,
+        weights,
+        means,
+        0.5 * one,
+        usual,
+        units,
+        ordinary,
+    )
 
 
-def test_the_distance_by_hand() -> None:
-    """Nearest class less half of the square: at 0 it is 1, at 1 -0.5, at 3 -0.5, at 6 25 - 18 = 7; y does not matter."""
+def test_the_distances_by_hand() -> None:
+    """Nearest class less half of the square: at 0 it is 1, at 1 -0.5, at 3 -0.5, at 6 25 - 18 = 7. The rest is z's share."""
     novelty = hand_made()
-    features = np.array([[0, 9], [1, 0], [3, 0], [6, 0], [np.nan, 0], [0, np.inf]], np.float32)
-    assert novelty.distances(features).tolist() == [1, -0.5, -0.5, 7, np.inf, np.inf]
-    assert novelty.shares(features).tolist() == [0.75, 0, 0, 1, 1, 1]
+    features = 2 * np.array([[0, 9, 0], [1, 0, 0], [3, 0, 4], [6, 0, 0], [np.nan, 0, 0], [0, np.inf, 0]], np.float32)
+    relative, rest = novelty.parts(features).T
+    assert relative.tolist() == [1, -0.5, -0.5, 7, np.inf, np.inf]
+    assert rest.tolist() == pytest.approx([0, 0, 0.8, 0, np.inf, np.inf])
+    assert novelty.distances(features).tolist() == pytest.approx([0.8, -0.7, 0.9, 6.8, np.inf, np.inf])
+    assert novelty.shares(features).tolist() == [0.75, 0, 0.75, 1, 1, 1]
+
+
+def test_ordinary_pictures_give_the_units() -> None:
+    features = np.zeros((101, 3), np.float32)
+    features[:, 0] = np.linspace(
+        2, 4, 101
+    )  # standardised from 1 to 2: relative from -0.5 to -1, the least in the middle
+    found = calibrated(hand_made(), features)
+    relative = found.parts(features)[:, 0]
+    assert found.usual.tolist() == pytest.approx([np.median(relative), 0])
+    assert found.units.tolist() == pytest.approx([np.percentile(relative, 84) - np.median(relative), 1])
+    assert np.median(found.shares(features)) == pytest.approx(0.5, abs=0.02) and np.diff(found.ordinary).min() >= 0
+
+
+def test_two_classes_tell_pictures_of_another_kind() -> None:
+    """In directions that do not tell them apart: there the relative distance sees nothing."""
+    numbers = np.random.default_rng(0)
+    plane = numbers.normal(size=(3, 40))
+    labels = numbers.integers(0, 2, 300)
+    features = (
+        numbers.normal(size=(300, 3)) @ plane + 2 * labels[:, None] * plane[0] + 0.1 * numbers.normal(size=(300, 40))
+    )
+    foreign = (numbers.normal(size=(60, 3)) @ numbers.normal(size=(3, 40)) + features.mean(axis=0)).astype(np.float32)
+    features = features.astype(np.float32)
+    novelty = calibrated(fitted(features[:200], labels[:200]), features[200:])
+    assert novelty.axes.shape == (40, 16) and np.allclose(novelty.axes.T @ novelty.axes, np.eye(16), atol=1e-4)
+    assert novelty.shares(foreign).min() == 1
+    assert (novelty.parts(foreign)[:, 0] <= novelty.parts(features[200:])[:, 0].max()).mean() > 0.5
 
 
 def test_classes_that_were_left_out_and_noise_are_novel() -> None:
@@ -41,8 +86,7 @@ def test_classes_that_were_left_out_and_noise_are_novel() -> None:
     known = labels < 5
     novelty = fitted(features[:900][known[:900]], labels[:900][known[:900]])
     assert novelty.weights.shape == (40, 4) and novelty.means.shape == (5, 4)
-    ordinary = novelty.distances(features[900:][known[900:]])
-    novel = novelty.distances(features[900:][~known[900:]])
+    ordinary, novel = novelty.parts(features[900:])[known[900:], 0], novelty.parts(features[900:])[~known[900:], 0]
     assert np.mean(novel[:, None] > ordinary) > 0.95
     whole = fitted(features[:900], np.where(known[:900], labels[:900], -1))  # pictures without a class are left out
     assert np.allclose(whole.weights, novelty.weights, atol=1e-4)

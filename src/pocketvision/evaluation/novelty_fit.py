@@ -25,7 +25,13 @@ SHRINKAGE = 1.0
 """Of the covariance towards a multiple of the identity, in units of its mean variance. Left-out classes of clothing are told with
 an AUROC of 0.80 to 0.82 from 0.3 to 3 (benchmarks/out_of_distribution.py)."""
 
-MOST_SHARE = 0.1
+AXES = 16
+"""Of largest variance, whose rest tells pictures of another kind. 8 to 64 of them and weights of 0.7 to 1.5 were tried on
+sign_digits and Fashion-MNIST: where 9, 4 and 2 of their ten classes were learned, other sets are told with an AUROC of 0.997,
+0.994 and 0.975 (by the relative distance alone 0.975, 0.948, 0.868), the other classes with 0.855, 0.903 and 0.881 (0.851, 0.885,
+0.799). More axes tell other sets better there, and the classes left out of clothing worse."""
+
+MOST_SHARE = 0.25
 """Of the graph's file, what is kept at training may take: with a thousand classes it would be as large as the network."""
 
 ALIKE = 0.02
@@ -68,7 +74,7 @@ def fit_novelty(
     features, rows = read([learned.file(index) for index in range(len(learned))])
     others, _ = read([ordinary.file(index) for index in range(len(ordinary))])
     novelty = fitted(features, learned.labels[rows].astype(np.int64), value, bundle.manifest.files[GRAPH].sha256)
-    return replace(novelty, ordinary=np.sort(novelty.distances(others)))
+    return calibrated(novelty, others)
 
 
 def require_ordinary(novelty: Novelty, share: float) -> None:
@@ -108,7 +114,16 @@ def fit_on_features(
     novelty = fitted(features, labels.astype(np.int64), value, bundle.manifest.files[GRAPH].sha256)
     if novelty.weights.nbytes > MOST_SHARE * len(model):
         raise UsageError(f"What tells novelty would take {novelty.weights.nbytes:,} bytes beside {GRAPH}.")
-    return replace(novelty, ordinary=np.sort(novelty.distances(ordinary)))
+    return calibrated(novelty, ordinary)
+
+
+def calibrated(novelty: Novelty, ordinary: Floats) -> Novelty:
+    """The same with the units of its distances: the median of ordinary pictures, whose features (m, d), m >= 1, are given, and
+    how far 84 % lie at most above it."""
+    usual, high = np.percentile(novelty.parts(ordinary), [50, 84], axis=0).astype(np.float32)
+    units = np.where(high > usual, high - usual, 1).astype(np.float32)
+    known = replace(novelty, usual=usual, units=units)
+    return replace(known, ordinary=np.sort(known.distances(ordinary)))
 
 
 def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256: str = "") -> Novelty:
@@ -138,16 +153,29 @@ def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256:
     turns, lengths, _ = np.linalg.svd(whitened, full_matrices=False)
     kept = len(classes) - 1
     directions = scipy.linalg.solve_triangular(lower, turns[:, :kept], lower=True, trans="T", check_finite=False)
-    weights = (directions / spread[:, None]).astype(np.float32)
-    return Novelty(
-        value,
-        sha256,
-        weights,
-        (-centre @ weights).astype(np.float32),
-        (means @ directions).astype(np.float32),
-        (1 / (1 + lengths[:kept] ** 2)).astype(np.float32),
-        np.zeros(1, np.float32),
+    arrays = (
+        centre,
+        spread,
+        _axes(scaled),
+        directions,
+        means @ directions,
+        1 / (1 + lengths[:kept] ** 2),
+        np.zeros(2),
+        np.ones(2),
+        np.zeros(1),
     )
+    return Novelty(value, sha256, *(np.asarray(each, np.float32) for each in arrays))
+
+
+def _axes(scaled: Floats) -> Floats:
+    """(d, k) the directions in which (n, d) standardised features vary most, AXES of them, or fewer where n or d are small."""
+    from scipy.sparse.linalg import svds
+
+    count = min(AXES, min(scaled.shape) - 1)
+    if count < 1:
+        return np.zeros((scaled.shape[1], 0), np.float32)
+    _, _, found = svds(scaled, k=count, v0=np.ones(min(scaled.shape), scaled.dtype))
+    return np.ascontiguousarray(found.T)
 
 
 class FeatureReader:
@@ -175,7 +203,8 @@ class FeatureReader:
             parts.append(np.asarray(found, np.float32).reshape(len(own), -1))
             rows += own
         if not rows:
-            raise PocketVisionError(f"None of {counted(len(files), 'picture')} can be read, such as {files[0]}.")
+            such = f", such as {files[0]}" if files else ""
+            raise PocketVisionError(f"None of {counted(len(files), 'picture')} can be read{such}.")
         return np.concatenate(parts), np.array(rows, np.int64)
 
     def _batches(self, files: Sequence[Path]) -> Iterator[tuple[list[Floats], list[int]]]:

@@ -1,10 +1,12 @@
 """How unlike all that a bundle learned from a picture is, told by the features that its last layer reads. Without torch.
 
-Relative Mahalanobis distance (Ren et al., 2021, https://arxiv.org/abs/2106.09022): how far a picture's features are from the
-nearest class's mean, less how far they are from the mean of all. With one covariance for all classes both distances differ only
-in the directions that tell classes apart, so that one matrix (features, classes - 1) is all that is kept
-(evaluation/novelty_fit.py). A distance is told as the share of ordinary pictures, which were not learned from, that are less
-novel.
+Two distances are added, each in units of how ordinary pictures, which were not learned from, differ in it. The relative
+Mahalanobis distance (Ren et al., 2021, https://arxiv.org/abs/2106.09022): how far a picture's features are from the nearest
+class's mean, less how far they are from the mean of all. With one covariance for all classes both differ only in the directions
+that tell classes apart, so that one matrix (features, classes - 1) is all that is kept. It sees classes that were never
+learned. And the share of a picture's features that the axes of largest variance do not reach, the residual of ViM (Wang et al.,
+2022, https://arxiv.org/abs/2203.10807): it sees pictures of another kind, also where two classes leave one direction. Novelty
+is the share of ordinary pictures whose sum is less (evaluation/novelty_fit.py).
 """
 
 import hashlib
@@ -30,7 +32,7 @@ FILE = "novelty.safetensors"
 _ROUNDED = ("QuantizeLinear", "DequantizeLinear")
 _PASSED_ON = ("Identity", "Add", "Sub", "Mul", "Div", "Cast", "Flatten", "Reshape", *_ROUNDED)
 _PRODUCTS = ("Gemm", "MatMul")
-_ARRAYS = ("weights", "offset", "means", "shrink", "ordinary")
+_ARRAYS = ("centre", "spread", "axes", "weights", "means", "shrink", "usual", "units", "ordinary")
 
 USUAL = 0.95
 """From which share on a picture is none of the classes, where nobody said."""
@@ -41,24 +43,40 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True, eq=False)
 class Novelty:
     """value: the name of the features (N, d) within a graph. sha256: of that graph's file: in another one the name may mean
-    something else. weights (d, r), offset (r): from features to the directions that tell classes apart. means (classes, r):
-    there. shrink (r): what the distance to the mean of all weighs. ordinary (m): ascending distances of m >= 1 pictures that were
-    not learned from."""
+    something else. centre, spread (d): of the features of what was learned, by which they are standardised. axes (d, k): of
+    largest variance, orthonormal. weights (d, r): from standardised features to the directions that tell classes apart. means
+    (classes, r): there. shrink (r): what the distance to the mean of all weighs. usual, units (2): of both distances, of ordinary
+    pictures. ordinary (m): ascending sums of m >= 1 pictures that were not learned from."""
 
     value: str
     sha256: str
+    centre: Floats
+    spread: Floats
+    axes: Floats
     weights: Floats
-    offset: Floats
     means: Floats
     shrink: Floats
+    usual: Floats
+    units: Floats
     ordinary: Floats
 
-    def distances(self, features: NDArray[np.floating]) -> Floats:
-        """(N) of features (N, d); infinite where a feature is no number."""
+    def parts(self, features: NDArray[np.floating]) -> Floats:
+        """(N, 2) of features (N, d): the relative Mahalanobis distance and the residual's share; infinite where a feature is no
+        number."""
         known = np.isfinite(features).all(axis=1)
-        places = np.where(known[:, None], features, 0).astype(np.float32) @ self.weights + self.offset
+        scaled = (np.where(known[:, None], features, 0).astype(np.float32) - self.centre) / self.spread
+        places = scaled @ self.weights
         nearest = ((places[:, None] - self.means[None]) ** 2).sum(axis=2).min(axis=1)
-        found: Floats = np.where(known, nearest - (places**2 * self.shrink).sum(axis=1), np.inf).astype(np.float32)
+        relative = nearest - (places**2 * self.shrink).sum(axis=1)
+        whole = (scaled**2).sum(axis=1)
+        left = np.maximum(whole - ((scaled @ self.axes) ** 2).sum(axis=1), 0)
+        residual = np.sqrt(left / np.maximum(whole, 1e-12))
+        found: Floats = np.where(known[:, None], np.stack([relative, residual], axis=1), np.inf).astype(np.float32)
+        return found
+
+    def distances(self, features: NDArray[np.floating]) -> Floats:
+        """(N) the sum of both in their units."""
+        found: Floats = ((self.parts(features) - self.usual) / self.units).sum(axis=1)
         return found
 
     def shares(self, features: NDArray[np.floating]) -> Floats:
