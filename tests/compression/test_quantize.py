@@ -25,6 +25,7 @@ from pocketvision.preprocessing import DecodedImage
 from pocketvision.runtime.backends import BACKENDS, open_backend
 from pocketvision.runtime.choice import choose
 from pocketvision.runtime.golden_check import OTHER_CPU_TOLERANCE
+from pocketvision.runtime.novelty import telling
 from pocketvision.runtime.verify import verify_bundle
 from pocketvision.tasks.classification.comparison import ClassComparison as Comparison
 from pocketvision.tasks.classification.truth import class_truth
@@ -329,11 +330,17 @@ def test_the_graph_is_prepared_once_for_all_candidates(
     assert made == [bundle.path("model.onnx")]
 
 
+def golden_images(bundle: Bundle) -> np.ndarray:
+    return bundle.golden()["images"]
+
+
 def test_an_8_bit_bundle_is_small_verified_and_answers_as_measured(
     bundle: Bundle, quantized: workflow.QuantizeResult
 ) -> None:
     small = read_bundle(quantized.bundle.folder)
-    assert set(small.manifest.files) == {"model.onnx", "golden.safetensors", "learned_from.safetensors"}
+    files = {"model.onnx", "golden.safetensors", "learned_from.safetensors", "novelty.safetensors"}
+    assert set(small.manifest.files) == files
+    assert open_backend(telling(small)).run(golden_images(small))["novelty"].shape == (len(golden_images(small)),)
     assert small.path("model.onnx").stat().st_size <= 0.4 * bundle.path("model.onnx").stat().st_size
     assert small.labels == bundle.labels and small.preprocessing == bundle.preprocessing
     golden = small.golden()

@@ -25,6 +25,7 @@ from pocketvision.models.state_files import rows_as_metadata
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.runtime.backends import Backend, open_onnx
 from pocketvision.runtime.batches import Outputs
+from pocketvision.runtime.novelty import FILE as NOVELTY
 from pocketvision.tasks.catalog import decoded, task_named
 from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest, by_task, without_novelty
 from pocketvision.tasks.task import Agreement, Detail
@@ -32,8 +33,8 @@ from pocketvision.tasks.task import Agreement, Detail
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
 AGREEMENT_IMAGES = 400
 GOLDEN_IMAGES = 4
-WRITTEN = (WEIGHTS_FILE, ONNX_FILE, GOLDEN)
-"""The files of every new bundle."""
+WRITTEN = (WEIGHTS_FILE, ONNX_FILE, GOLDEN, NOVELTY)
+"""The files of a new bundle, the last one where it can be fitted."""
 _BATCH = 32
 _MOST_BYTES = 256 * 1024 * 1024
 """Of what the heads put out for the images that are compared: fewer are where a head puts out much."""

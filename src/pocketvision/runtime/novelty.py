@@ -91,9 +91,14 @@ class Novelty:
         return safetensors.numpy.save(arrays, {"value": self.value, "sha256": self.sha256})
 
 
+def keeps_novelty(bundle: Bundle) -> bool:
+    """Whether there is something to read."""
+    return FILE in bundle.manifest.files
+
+
 def read_novelty(bundle: Bundle) -> Novelty:
     """What the bundle keeps. Raises BundleError for a bundle without, and for a file that is none."""
-    if FILE not in bundle.manifest.files:
+    if not keeps_novelty(bundle):
         raise BundleError(
             f"{bundle.folder}: it keeps nothing that tells which pictures are unlike all that it learned from. Add it with: "
             f"pocketvision threshold {bundle.folder} RUN/split.csv --none-of-these 0.05"

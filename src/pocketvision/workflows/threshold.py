@@ -14,8 +14,7 @@ from pocketvision.evaluation.images import labelled_images, role_of, seen_before
 from pocketvision.evaluation.novelty_fit import fit_novelty, require_ordinary
 from pocketvision.preprocessing import MAX_PIXELS
 from pocketvision.progress import OnEvent, silent
-from pocketvision.runtime.novelty import FILE as NOVELTY_FILE
-from pocketvision.runtime.novelty import read_novelty
+from pocketvision.runtime.novelty import keeps_novelty, read_novelty
 from pocketvision.runtime.predictor import Predictor
 from pocketvision.tasks.comparing import MEASURED, check_options
 from pocketvision.tasks.measuring import MeasureOptions
@@ -75,7 +74,7 @@ def threshold(
         asked, read.positive if positive is None else positive, abstain_below, reset, coverage, none_of_these
     )
     has_images = data is not None or paths is not None
-    wanted.require(given=has_images, fitted=NOVELTY_FILE in read.manifest.files)
+    wanted.require(given=has_images, fitted=keeps_novelty(read))
     wanted.require_fitting(read.tasks[name].kind, row)
     wanted.before_choosing(read.tasks[name])
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))

@@ -28,7 +28,6 @@ from pocketvision.export.shipping import WRITTEN, Shipped, ship, with_metrics
 from pocketvision.models.network import Network
 from pocketvision.preprocessing import Placement, Preprocessing
 from pocketvision.progress import Counted, EpochRecord, Note, OnEvent
-from pocketvision.runtime.novelty import FILE as NOVELTY
 from pocketvision.tasks.classification.metrics import positive_index
 from pocketvision.training.added_heads import Base, recipe_for
 from pocketvision.training.best_epoch import best_of
@@ -289,7 +288,7 @@ def _named(error: BaseException) -> str:
 def _keep_exports(run: RunFolder, log: RunLog) -> None:
     """A bundle that more was added to than a training writes is kept beside the one that takes its place."""
     try:
-        more = set(read_bundle(run.bundle, check_hashes=False).manifest.files) - {*WRITTEN, LEARNED_FROM, NOVELTY}
+        more = set(read_bundle(run.bundle, check_hashes=False).manifest.files) - {*WRITTEN, LEARNED_FROM}
     except BundleError:
         return
     if more:
