@@ -7,7 +7,7 @@ import pytest
 
 from pocketvision.bundle import Bundle
 from pocketvision.errors import BundleError, UsageError
-from pocketvision.evaluation.novelty_fit import calibrated, fitted
+from pocketvision.evaluation.novelty_fit import SHRINKAGE, calibrated, fitted
 from pocketvision.runtime.novelty import Novelty, last_features, novelty_of, read_novelty
 from pocketvision.tasks.classification.decode import classify
 from pocketvision.tasks.classification.task import classifying
@@ -90,6 +90,28 @@ def test_classes_that_were_left_out_and_noise_are_novel() -> None:
     assert np.mean(novel[:, None] > ordinary) > 0.95
     whole = fitted(features[:900], np.where(known[:900], labels[:900], -1))  # pictures without a class are left out
     assert np.allclose(whole.weights, novelty.weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [30, 300])
+def test_the_relative_distance_is_that_of_the_covariances(count: int) -> None:
+    """Fewer pictures than features, and more: to the nearest class by the covariance within, less to the middle by the whole."""
+    numbers = np.random.default_rng(1)
+    labels = np.arange(count) % 3
+    features = (numbers.normal(size=(count, 40)) + 2 * numbers.normal(size=(3, 40))[labels]).astype(np.float32)
+    novelty = fitted(features, labels)
+    scaled = (features.astype(np.float64) - novelty.centre) / novelty.spread
+    means = np.stack([scaled[labels == place].mean(axis=0) for place in range(3)])
+    within = np.cov((scaled - means[labels]).T, bias=True)
+    within += SHRINKAGE * np.trace(within) / 40 * np.eye(40)
+    whole = within + np.cov(means[labels].T, bias=True)
+    other = numbers.normal(size=(5, 40)).astype(np.float32) * 3
+    new = (other - novelty.centre) / novelty.spread
+
+    def squared(offsets: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        return np.einsum("nd,nd->n", offsets @ np.linalg.inv(covariance), offsets)
+
+    expected = np.min([squared(new - mean, within) for mean in means], axis=0) - squared(new, whole)
+    assert np.allclose(novelty.parts(other)[:, 0], expected, rtol=2e-3, atol=2e-3)
 
 
 def test_what_can_not_be_fitted() -> None:

@@ -131,8 +131,6 @@ def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256:
 
     Raises UsageError for fewer than two classes and features that are no numbers.
     """
-    import scipy.linalg
-
     features, labels = features[labels >= 0], labels[labels >= 0]
     classes, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:
@@ -143,28 +141,41 @@ def fitted(features: Floats, labels: NDArray[np.int64], value: str = "", sha256:
     spread = np.maximum(spread, max(_LEAST_SPREAD * float(np.median(spread)), 1e-6))
     scaled = (features - centre) / spread
     means = np.stack([scaled[places == place].mean(axis=0) for place in range(len(classes))])
-    within = scaled - means[places]
-    covariance = within.T @ within / len(scaled)
-    ridge = SHRINKAGE * max(float(np.trace(covariance)) / len(covariance), 1e-6)
-    covariance[np.diag_indices_from(covariance)] += ridge
-    lower = scipy.linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-    shares = np.sqrt(counts / counts.sum())[:, None]
-    whitened = scipy.linalg.solve_triangular(lower, (means * shares).T, lower=True, check_finite=False)
-    turns, lengths, _ = np.linalg.svd(whitened, full_matrices=False)
+    inverse = _inverse_covariance(scaled - means[places])
+    between = (means * np.sqrt(counts / counts.sum())[:, None]).T
+    solved = inverse(between)
+    variances, turns = np.linalg.eigh(between.T @ solved)
     kept = len(classes) - 1
-    directions = scipy.linalg.solve_triangular(lower, turns[:, :kept], lower=True, trans="T", check_finite=False)
+    variances, turns = np.maximum(variances[:0:-1], 1e-12)[:kept], turns[:, :0:-1][:, :kept]
+    directions = solved @ turns / np.sqrt(variances)
     arrays = (
         centre,
         spread,
         _axes(scaled),
         directions,
         means @ directions,
-        1 / (1 + lengths[:kept] ** 2),
+        1 / (1 + variances),
         np.zeros(2),
         np.ones(2),
         np.zeros(1),
     )
     return Novelty(value, sha256, *(np.asarray(each, np.float32) for each in arrays))
+
+
+def _inverse_covariance(within: Floats) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+    """From (d, k) to the same by the inverse of the shrunken covariance of (n, d), through the smaller of n and d (Woodbury's
+    identity): 144 pictures of 3,584 features are fitted in 0.14 s so, in 0.9 s by their covariance."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    count, size = within.shape
+    ridge = SHRINKAGE * max(float((within**2).sum()) / count / size, 1e-6)
+    by_feature = size <= count
+    product = (within.T @ within if by_feature else within @ within.T).astype(np.float64) / count
+    product[np.diag_indices_from(product)] += ridge
+    factor = cho_factor(product, lower=True, overwrite_a=True, check_finite=False)
+    if by_feature:
+        return lambda values: np.asarray(cho_solve(factor, values, check_finite=False))
+    return lambda values: (values - within.T @ cho_solve(factor, within @ values, check_finite=False) / count) / ridge
 
 
 def _axes(scaled: Floats) -> Floats:
