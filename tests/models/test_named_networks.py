@@ -156,7 +156,8 @@ def test_rows_are_torchvisions() -> None:
         else:
             assert (preprocessing.fit, transform.fixed_size) == ("stretch", (preprocessing.width, preprocessing.height))
         assert (preprocessing.mean, preprocessing.std) == (tuple(transform.image_mean), tuple(transform.image_std))
-        assert (row.postprocessing["iou"], row.postprocessing["most"]) == (model.nms_thresh, model.detections_per_img)
+        last = getattr(model, "roi_heads", model)
+        assert (row.postprocessing["iou"], row.postprocessing["most"]) == (last.nms_thresh, last.detections_per_img)
 
 
 def test_every_detector_and_segmenter_of_torchvisions_is_had_or_refused_with_a_reason() -> None:
@@ -168,8 +169,8 @@ def test_every_detector_and_segmenter_of_torchvisions_is_had_or_refused_with_a_r
         UsageError, match=r"maskrcnn_resnet50_fpn can not be .* a mask an object.*Networks by name: ssdlite320"
     ):
         published_network("maskrcnn_resnet50_fpn")
-    with pytest.raises(UsageError, match=r"fasterrcnn_resnet50_fpn can not be .* boxes that its first stage proposes"):
-        published_network("fasterrcnn_resnet50_fpn")
+    with pytest.raises(UsageError, match=r"keypointrcnn_resnet50_fpn can not be .* the joints of people"):
+        published_network("keypointrcnn_resnet50_fpn")
     with pytest.raises(UsageError, match="Did you mean ssdlite320_mobilenet_v3_large"):
         published_network("ssdlite320_mobilenet_v3")
     assert published_network("efficientnet_lite0") is None and published_network("timm:resnet18") is None

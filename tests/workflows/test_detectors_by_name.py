@@ -138,6 +138,21 @@ def test_a_network_of_a_pyramid_stands_for_a_bundle(
 
 
 @pytest.mark.slow
+def test_a_fine_tuned_one_of_two_stages_is_imported(tmp_path: Path) -> None:
+    name, file = "fasterrcnn_mobilenet_v3_large_320_fpn", tmp_path / "best.pth"
+    theirs = with_random_weights(partial(torchvision.models.get_model, name, weights_backbone=None, num_classes=3))
+    theirs.rpn.head.bbox_pred.weight.detach().mul_(0.05)  # boxes near their anchors, as after training
+    theirs.roi_heads.box_predictor.cls_score.bias.detach()[1] = 4
+    torch.save(theirs.state_dict(), file)
+    pocketvision.import_weights(file, model=name, labels=["crack", "stain"], out=tmp_path / "bundle", size=96)
+    assert pocketvision.verify(tmp_path / "bundle").images > 0
+    found = pocketvision.load(tmp_path / "bundle")(some_pictures(1)[0])
+    assert "crack" in found.names
+    with serving(tmp_path / "bundle") as client:
+        assert len(posted(client, some_pictures(1)[0])["objects"]) == len(found)
+
+
+@pytest.mark.slow
 def test_a_fine_tuned_pyramid_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, file = "fcos_resnet50_fpn", tmp_path / "best.pth"
     monkeypatch.setitem(KEYS, name, SMALL[name])

@@ -16,6 +16,7 @@ from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, SIZE, Answers, Exportable
 from pocketvision.export.graph_cache import kept_or_converted
 from pocketvision.export.onnx_versions import EXPORTED_OPSET, lower_versions
+from pocketvision.export.region_nodes import translations
 from pocketvision.export.unsupported import converted
 from pocketvision.json_text import json_text
 from pocketvision.runtime.backends import usable_cores
@@ -88,6 +89,7 @@ def write_graph(
             output_names=list(outputs) if type(module) is type(graph) else None,
             dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in free.items() if axis < example.ndim},),
             verbose=False,
+            custom_translation_table=translations(),
         )
         if program is None:
             raise RuntimeError("torch.onnx.export returned nothing")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import BATCH, Answers, Exportable, answers_in_torch
-from pocketvision.export.unsupported import converted
+from pocketvision.export.unsupported import converted, require_torchs_own
 
 FILE = "model.pt2"
 
@@ -19,7 +19,9 @@ def write_program(source: Exportable, folder: Path) -> None:
         with torch.no_grad():
             return torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim(BATCH)},))
 
-    program = converted(convert, source.graph(), source.example(), into="torch.export's program")
+    graph = source.graph()
+    require_torchs_own(graph, into="torch.export's program")
+    program = converted(convert, graph, source.example(), into="torch.export's program")
     # Where every operation stands in the source, with the folders of the machine that trained.
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

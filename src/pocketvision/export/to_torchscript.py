@@ -9,15 +9,18 @@ import torch
 
 from pocketvision.atomic_files import replacing
 from pocketvision.export.exportable import Answers, Exportable, answers_in_torch
+from pocketvision.export.unsupported import require_torchs_own
 
 FILE = "model.torchscript"
 
 
 def write_torchscript(source: Exportable, folder: Path) -> None:
     """Write `model.torchscript` by tracing. The batch is free; the input's size is the preprocessing's."""
+    graph = source.graph()
+    require_torchs_own(graph, into="TorchScript")
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the deprecation, which the table of targets states, and the tracer's advice
-        traced = torch.jit.trace(source.graph(), source.example())  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(graph, source.example())  # type: ignore[no-untyped-call]
         with tempfile.TemporaryDirectory() as scratch, replacing(folder / FILE) as temporary:
             # Under its own name, which torch writes into the file's inner paths.
             torch.jit.save(traced, Path(scratch) / FILE)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketvision.errors import PocketVisionError, UsageError
+from pocketvision.models.heads.detection.faster_rcnn import Proposals
 
 Converted = TypeVar("Converted")
 
@@ -28,6 +29,16 @@ def converted(
             f"{into} can not hold this network: {_first_unsupported(convert, graph, example) or _reason(error)}. Replace what "
             "it names, or export to another target."
         ) from error
+
+
+def require_torchs_own(graph: nn.Module, *, into: str) -> None:
+    """Raise UsageError for a network with operations of this package: a file of torch's names them, and who opens it alone has
+    none of them. into: the format, for the message."""
+    if any(isinstance(layer, Proposals) for layer in graph.modules()):
+        raise UsageError(
+            f"{into} can not hold a network of two stages: what its first stage proposes is sorted out by an operation of this "
+            "package, which a host of that file does not have. Export to onnx, which has one of its own, or openvino."
+        )
 
 
 def _first_unsupported(convert: Callable[[nn.Module, Tensor], object], graph: nn.Module, example: Tensor) -> str | None:

@@ -13,9 +13,10 @@ from pocketvision.models.heads.detection.anchors import PER_PLACE
 from pocketvision.models.heads.detection.default_boxes import SSD300, SSD_LITE
 from pocketvision.models.heads.detection.ssd import COCO_BACKGROUNDS
 from pocketvision.models.heads.head import HeadSpec
-from pocketvision.models.mobilenet_v3 import LARGE_REDUCED
+from pocketvision.models.mobilenet_v3 import LARGE_REDUCED, LARGE_SPLIT
 from pocketvision.models.network import Network
 from pocketvision.models.pyramid_keys import torchvision_fcos, torchvision_retinanet, until_0_13
+from pocketvision.models.region_keys import torchvision_faster_rcnn, until_0_13_of_regions
 from pocketvision.models.resnet import RESNET50
 from pocketvision.models.spec import Architecture
 from pocketvision.models.ssd_keys import torchvision_ssd300, torchvision_ssd_lite
@@ -31,7 +32,8 @@ _SMALLEST = 1e-30
 class DetectorKeys:
     """backbone: its rows. head: of HEADS, by how many outputs stand for no object and are one class in it; under 0 the head of
     those that leave such outputs away. paths: {our module path: torchvision's}. classes: {our module path, below the head: boxes
-    at a place} of the layers whose outputs are those of the classes. features: what it reads (none: what the head chooses).
+    at a place} of the layers whose outputs are those of the classes, one or several a class.
+    features: what it reads (none: what the head chooses).
     older: {module path of an old file: torchvision's of today}. exact: whether torchvision divides by norms' variances as they
     are, where others add an epsilon to them."""
 
@@ -50,6 +52,21 @@ def _by_map(form: str, counts: Sequence[int]) -> dict[str, int]:
 
 _retinanet = partial(torchvision_retinanet, RESNET50)
 _LOGITS = "classifier.said.logits"
+_SPLIT = ("stage8", "head_conv")
+
+
+def _regions(head: str) -> dict[int, str]:
+    return {1: head, COCO_BACKGROUNDS: f"{head}_coco"}
+
+
+def _mobile_regions(head: str) -> DetectorKeys:
+    paths = torchvision_faster_rcnn(LARGE_SPLIT, maps=len(_SPLIT), newer=False)
+    older = until_0_13_of_regions(maps=len(_SPLIT))
+    return DetectorKeys(LARGE_SPLIT, _regions(head), paths, REGIONS, features=_SPLIT, older=older)
+
+
+REGIONS = {"classifier": 1, "regressor": 1}
+"""The layers of Faster R-CNN that say something of every class, of a proposal."""
 KEYS: dict[str, DetectorKeys] = {
     "ssdlite320_mobilenet_v3_large": DetectorKeys(
         LARGE_REDUCED,
@@ -78,6 +95,19 @@ KEYS: dict[str, DetectorKeys] = {
     "fcos_resnet50_fpn": DetectorKeys(
         RESNET50, {0: "fcos"}, torchvision_fcos(RESNET50), {_LOGITS: 1}, older=until_0_13(towers=False)
     ),
+    "fasterrcnn_resnet50_fpn": DetectorKeys(
+        RESNET50,
+        _regions("faster_rcnn"),
+        torchvision_faster_rcnn(RESNET50, maps=4, newer=False),
+        REGIONS,
+        older=until_0_13_of_regions(maps=4),
+        exact=True,
+    ),
+    "fasterrcnn_resnet50_fpn_v2": DetectorKeys(
+        RESNET50, _regions("faster_rcnn_v2"), torchvision_faster_rcnn(RESNET50, maps=4, newer=True), REGIONS
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": _mobile_regions("faster_rcnn_mobile"),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _mobile_regions("faster_rcnn_mobile_320"),
 }
 """By torchvision's names."""
 
@@ -127,8 +157,8 @@ def _reordered(state: Mapping[str, Tensor], own: DetectorKeys, outputs: int, ord
     for path, boxes in own.classes.items():
         for key in (f"{_HEAD}{path}.weight", f"{_HEAD}{path}.bias"):
             value = found.get(key)
-            if value is not None and len(value) == boxes * outputs:
-                found[key] = value.reshape(boxes, outputs, *value.shape[1:])[:, order].flatten(0, 1)
+            if value is not None and len(value) % (boxes * outputs) == 0:
+                found[key] = value.reshape(boxes, outputs, -1, *value.shape[1:])[:, order].flatten(0, 2)
     return found
 
 

@@ -58,6 +58,16 @@ LARGE_REDUCED = replace(
     hidden_channels=0,
     input_size=320,
 )
+# torchvision's two-stage detectors read the first block of stride 32 and the last convolution, and their norms have PyTorch's
+# epsilon.
+LARGE_SPLIT = replace(
+    LARGE,
+    name="mobilenet_v3_large_split",
+    stages=(*LARGE_STAGES[:-1], replace(LARGE_STAGES[-1], repeats=1), replace(LARGE_STAGES[-1], stride=1, repeats=2)),
+    norm_epsilon=1e-5,
+    hidden_channels=0,
+    input_size=320,
+)
 # Section 6.4: segmenters keep stride 16 to the end, and read the first block of stride 8.
 LARGE_DILATED = replace(
     LARGE,

@@ -41,10 +41,10 @@ def torchvision_fcos(architecture: Architecture, task: str = DETECTION) -> Paths
     return paths | _last(_LAST_LAYERS_OF_FCOS, task)
 
 
-def until_0_13(*, towers: bool) -> dict[str, str]:
+def until_0_13(*, towers: bool, maps: int = _MAPS) -> dict[str, str]:
     """{module path: torchvision's of today} of files from before its 0.13, as published ones are. towers: RetinaNet's,
     whose activations were counted beside its convolutions then."""
-    fpn = [f"backbone.fpn.{blocks}.{place}" for blocks in ("inner_blocks", "layer_blocks") for place in range(_MAPS)]
+    fpn = [f"backbone.fpn.{blocks}.{place}" for blocks in ("inner_blocks", "layer_blocks") for place in range(maps)]
     older = {path: f"{path}.0" for path in fpn}
     if towers:
         for head in _LAST_LAYERS:

@@ -39,11 +39,15 @@ def output_differences(
     inputs. Raises ValueError when the shapes differ."""
     found = []
     for task in tasks.values():
-        for role in task_named(task.kind).roles:
+        row = task_named(task.kind)
+        wanted, answered = task.tensors(reference), task.tensors(candidate)
+        if row.ordered is not None:
+            answered = row.ordered(wanted, answered)
+        for role in row.roles:
             if role.scale is None:
                 continue
             name = task.outputs[role.name]
-            one, other = (np.asarray(each[name], np.float64) for each in (reference, candidate))
+            one, other = (np.asarray(each[role.name], np.float64) for each in (wanted, answered))
             if one.shape != other.shape or len(one) == 0:
                 raise ValueError(
                     f"{name} has the shapes {one.shape} and {other.shape}; expected equal ones, with images"

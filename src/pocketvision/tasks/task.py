@@ -263,7 +263,8 @@ class Task(Generic[Answer]):
     None where an image is one input. follows: whether its tracker follows things, so that those that cross Smoothing.line are
     counted. has_classes: whether its answers are in terms of classes, which a bundle then names. places: of kinds that find
     things. in_pixels: whether an answer is about places of the image. check: raises ValueError for what a bundle may not say of
-    such a task, such as thresholds of classes that it has not. averaged: loads
+    such a task, such as thresholds of classes that it has not. ordered: the second run's
+    outputs in the first's order, of kinds whose networks may choose what they put where. averaged: loads
     what makes one answer of several views of an image, of kinds whose answers are about places; of others the outputs' mean is
     decoded. doubting: loads what finds errors in the truth; None of kinds whose labels are judged without a model that answers
     (training/label_problems.py), or not at all."""
@@ -285,6 +286,7 @@ class Task(Generic[Answer]):
     places: Places[Answer] | None = None
     in_pixels: bool = False
     check: Callable[[TaskManifest], object] | None = None
+    ordered: Callable[[Tensors, Tensors], Tensors] | None = None
     averaged: "Callable[[], Callable[[Sequence[View], TaskManifest, Detail], Answer]] | None" = None
     doubting: "Callable[[], Doubting[Answer, Any]] | None" = None
 

@@ -70,12 +70,15 @@ def head_specs(
     rows = rows_of(truth)
     names = {task: _head_of(row, solved) for task, row in rows.items()}
     if head != "auto":
-        kinds, kind = {row.kind for row in rows.values()}, head_named(head).kind
+        wanted = head_named(head)
+        kinds, kind = {row.kind for row in rows.values()}, wanted.kind
         if kind not in kinds:
-            own = [row.name for row in HEADS.values() if row.kind in kinds]
+            own = [row.name for row in HEADS.values() if row.kind in kinds and not row.untrained]
             raise UsageError(
                 f"The head {head} is for {kind}; what is learned here is {', '.join(truth)}. Heads for that: {', '.join(own)}."
             )
+        if wanted.untrained:
+            raise UsageError(f"The head {head} can not be trained here: {wanted.untrained}.")
         names |= {task: head for task, row in rows.items() if row.kind == kind}
     return {task: HeadSpec(names[task], len(each.class_names), dropout) for task, each in truth.items()}
 

@@ -3,7 +3,17 @@
 from pocketvision.errors import UsageError
 from pocketvision.models.heads.classification import linear as classification
 from pocketvision.models.heads.classification import mean as mean_of_classifiers
-from pocketvision.models.heads.detection import detr, efficientdet, fcos, grid, retinanet, ssd, ssd300, yolo_v1
+from pocketvision.models.heads.detection import (
+    detr,
+    efficientdet,
+    faster_rcnn,
+    fcos,
+    grid,
+    retinanet,
+    ssd,
+    ssd300,
+    yolo_v1,
+)
 from pocketvision.models.heads.head import Head
 from pocketvision.models.heads.mean import MeanRow
 from pocketvision.models.heads.number import linear as number
@@ -31,6 +41,7 @@ HEADS: dict[str, Head] = {
         *detr.ROWS,
         *retinanet.ROWS,
         fcos.ROW,
+        *faster_rcnn.ROWS,
         u_net.ROW,
         u_net.TRANSPOSED,
         lr_aspp.ROW,

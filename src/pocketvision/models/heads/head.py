@@ -34,7 +34,7 @@ class Head:
     """A row. kind: of the task. features: those it reads, by name (features.py); none for a head that reads several, which its
     HeadSpec names, or else `chosen` of the architecture. roles: of what it puts out in the graph that ships; every head of a kind
     has the same. remark: what to know before it learns, as sentences; said when a training begins. lr: the rate it learns at
-    where a recipe gives none; None takes that of its kind."""
+    where a recipe gives none; None takes that of its kind. untrained: why it can not learn here; empty where it can."""
 
     name: str
     kind: str
@@ -44,6 +44,7 @@ class Head:
     chosen: Callable[[ModelSpec], tuple[str, ...]] = multiscale_features
     remark: str = ""
     lr: float | None = None
+    untrained: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pocketvision.errors import AgreementError
 from pocketvision.printable import counted
 from pocketvision.tasks.detection.decode import BOXES, SCORES
+from pocketvision.tasks.detection.ordering import in_order_of
 from pocketvision.tasks.detection.overlap import paired_ious
 from pocketvision.tasks.manifest import Tensors
 from pocketvision.tasks.task import TOLERANCE
@@ -56,8 +57,9 @@ class DetectionAgreement:
 
 
 def agree(reference: Tensors, candidate: Tensors) -> DetectionAgreement:
-    """Of boxes (N, A, 4) and scores (N, A, classes), N >= 1: each is compared with the one at the same place, since the graph
-    gives them in one order. What is not a number is an infinite difference, and overlaps nothing."""
+    """Of boxes (N, A, 4) and scores (N, A, classes), N >= 1: each is compared with the one at the same place, once both are
+    in one order (ordering.py). What is not a number is an infinite difference, and overlaps nothing."""
+    candidate = in_order_of(reference, candidate)
     one, other = (each[SCORES].astype(np.float64) for each in (reference, candidate))
     difference = np.abs(one - other)
     difference[~np.isfinite(difference)] = np.inf

@@ -10,6 +10,7 @@ from pocketvision.tasks.detection.agreement import agree
 from pocketvision.tasks.detection.answer import Detections
 from pocketvision.tasks.detection.decode import BOXES, SCORES, check, decode
 from pocketvision.tasks.detection.draw import draw
+from pocketvision.tasks.detection.ordering import PIXELS, in_order_of
 from pocketvision.tasks.detection.track import FollowedObjects
 from pocketvision.tasks.detection.truth import DETECTION as KIND
 from pocketvision.tasks.detection.truth import BoxLabels
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from pocketvision.tasks.reporting.parts import TaskReport
     from pocketvision.tasks.task import Detail
     from pocketvision.tasks.turning import View
-
-_PIXELS = 100.0
-"""So many of a box's side weigh as much as all of a score: a tenth of a pixel is within the tolerance."""
 
 
 def _measuring() -> "Measuring[Detections, Any]":
@@ -68,9 +66,10 @@ def _with_looked(answer: Detections, looked: Looked) -> Detections:
 DETECTION = Task[Detections](
     kind=KIND,
     truth=BoxLabels,
-    roles=(Role(BOXES, "side of a box", scale=_PIXELS), Role(SCORES, "score", scale=1.0)),
+    roles=(Role(BOXES, "side of a box", scale=PIXELS), Role(SCORES, "score", scale=1.0)),
     decode=decode,
     agree=agree,
+    ordered=in_order_of,
     averaged=_averaged,
     doubting=_doubting,
     measuring=_measuring,

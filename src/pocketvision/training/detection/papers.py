@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pocketvision.models.heads.detection import detr, efficientdet, ssd, yolo_v1
+from pocketvision.errors import UsageError
+from pocketvision.models.heads.detection import detr, efficientdet, faster_rcnn, ssd, yolo_v1
 from pocketvision.tasks.detection.truth import BoxLabels
 from pocketvision.training.detection.detr_loss import detr_loss
 from pocketvision.training.detection.efficientdet_loss import efficientdet_loss
@@ -25,11 +26,17 @@ class Paper:
     once: bool = False
 
 
+def _untrained(outputs: Mapping[str, Tensor], truth: Sequence[BoxLabels]) -> dict[str, Tensor]:
+    del outputs, truth
+    raise UsageError(f"A head of Faster R-CNN can not be trained here: {faster_rcnn.UNTRAINED}.")
+
+
 PAPERS = {
     "class_logits": Paper(ssd_loss, ssd.shipped),
     "predictions": Paper(yolo_v1_loss, yolo_v1.shipped),
     "anchor_logits": Paper(efficientdet_loss, efficientdet.shipped),
     "query_logits": Paper(detr_loss, detr.shipped, once=True),
+    "region_logits": Paper(_untrained, faster_rcnn.shipped),
 }
 """By a role that no other head has."""
 

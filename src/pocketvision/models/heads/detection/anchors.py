@@ -37,14 +37,17 @@ TALL = (0.5, 1.0, 2.0)
 """Height as a share of the width, of torchvision's anchors."""
 
 
-def rounded_anchors(maps: Sequence[tuple[int, int]], strides: Sequence[int]) -> NDArray[np.float32]:
+def rounded_anchors(
+    maps: Sequence[tuple[int, int]], strides: Sequence[int], sides: Sequence[Sequence[int]] | None = None
+) -> NDArray[np.float32]:
     """(A, 4) as `anchors`, as torchvision lays them: around the upper left corner of each place, shape by shape, the smallest
-    first, with corners at whole pixels from there. strides: as declared, by which their sides go."""
+    first, with corners at whole pixels from there. strides: as declared. sides: of the squares of each level, in pixels; None
+    takes RetinaNet's, which go by the strides."""
+    if sides is None:
+        sides = [[int(SIDE * stride * octave) for octave in OCTAVES] for stride in strides]
     found = []
-    for corners, stride in zip(_corners(maps, strides), strides, strict=True):
-        smallest = SIDE * stride
-        sides = [int(smallest * octave) for octave in OCTAVES]
-        shapes = [(side / math.sqrt(ratio), side * math.sqrt(ratio)) for ratio in TALL for side in sides]
+    for corners, own_sides in zip(_corners(maps, strides), sides, strict=True):
+        shapes = [(side / math.sqrt(ratio), side * math.sqrt(ratio)) for ratio in TALL for side in own_sides]
         own = 2 * np.round(np.array(shapes, np.float32) / 2)
         grid = (len(corners), len(shapes), 2)
         boxes = [np.broadcast_to(corners[:, None], grid), np.broadcast_to(own, grid)]

@@ -19,6 +19,8 @@ DEPTH = 4
 
 GROUPS = 32
 
+NORM_EPSILON = 1e-5
+
 EXTRA = 2
 """Levels after the backbone's: P6 and P7 where its last is P5."""
 
@@ -68,14 +70,39 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """(N, channels, h, w) each to (N, WIDTH, h, w) each."""
-        told = [lateral(each) for lateral, each in zip(self.lateral, maps, strict=True)]
-        for place in reversed(range(len(told) - 1)):
-            told[place] = told[place] + F.interpolate(told[place + 1], size=told[place].shape[2:], mode="nearest")
-        levels: list[Tensor] = [smooth(each) for smooth, each in zip(self.smooth, told, strict=True)]
+        levels = _told(self.lateral, self.smooth, maps)
         beyond, further = self.extra
         levels.append(beyond(maps[-1] if self.from_backbone else levels[-1]))
         levels.append(further(F.relu(levels[-1])))
         return levels
+
+
+class PooledPyramid(nn.Module):
+    """Maps of a backbone, the fine ones first, to as many and a coarser one of WIDTH channels each: every other pixel of the last
+    (Lin et al. 2017, section 4.1, for the proposals alone). normed: batch norms in place of biases."""
+
+    def __init__(self, levels: Levels, *, normed: bool) -> None:
+        super().__init__()
+        self.strides = (*levels.strides, 2 * levels.strides[-1])
+        conv = partial(ConvNormAct, padding="symmetric", norm_epsilon=NORM_EPSILON if normed else 0.0, activation=None)
+        self.lateral = nn.ModuleList(conv(channels, WIDTH, 1) for channels in levels.channels)
+        self.smooth = nn.ModuleList(conv(WIDTH, WIDTH, 3) for _ in levels.channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """(N, channels, h, w) each to (N, WIDTH, h, w) each."""
+        levels = _told(self.lateral, self.smooth, maps)
+        return [*levels, F.max_pool2d(levels[-1], 1, stride=2)]
+
+
+def _told(lateral: nn.ModuleList, smooth: nn.ModuleList, maps: Sequence[Tensor]) -> list[Tensor]:
+    """Each map with what the coarser ones see."""
+    told = [own(each) for own, each in zip(lateral, maps, strict=True)]
+    for place in reversed(range(len(told) - 1)):
+        told[place] = told[place] + F.interpolate(told[place + 1], size=told[place].shape[2:], mode="nearest")
+    return [own(each) for own, each in zip(smooth, told, strict=True)]
 
 
 class Tower(nn.Module):
