@@ -240,7 +240,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name)
         Image.fromarray(mask).save(folder / "masks" / name)
         rows["classification"].append([name, COLOURS[colour]])
-        rows["tags"].append([name, ";".join(("tinted", "large")[: 1 + (side > 20)])])
+        rows["tags"].append([name, f"{COLOURS[colour]};{'large' if side > 20 else 'small'}"])
         rows["number"].append([name, side])
         rows["detection"].append([name, "square", left, top, left + side, top + side])
         rows["segmentation"].append([name, f"masks/{name}"])
