@@ -81,8 +81,8 @@ def test_the_p_value_of_a_paired_bootstrap_counts_what_is_at_or_beyond_zero() ->
     back = paired_bootstrap(other, one, 50)
     assert back is not None and back.p == found.p
     assert (back.interval.low, back.interval.high) == pytest.approx((-found.interval.high, -found.interval.low))
-    # It reaches 0 where the interval does: 25 of 1000 below.
-    for below, significant in ((20, True), (30, False)):
+    # It is 5 % where the interval reaches 0.
+    for below, significant in ((20, True), (24, True), (25, False), (30, False)):
         test = paired_bootstrap(np.linspace(1, 1000, 1000) - below - 0.5, other, 50)
         assert test is not None and (test.p < 0.05) == significant == (test.interval.low > 0)
 

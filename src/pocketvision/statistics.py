@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 # The normal distribution's quantile for a two-sided 95 % interval.
 Z = 1.959963984540054
 RESAMPLES = 1000
+_TAIL = 0.025
 # A percentile of fewer resamples than this says little, and drawing more would take minutes on a large set, whose
 # interval is narrow anyway: there is no interval then.
 FEWEST_RESAMPLES = 200
@@ -95,10 +96,10 @@ class PairedBootstrap:
 def paired_bootstrap(one: NDArray[np.float64], other: NDArray[np.float64], images: int) -> PairedBootstrap | None:
     """Two figures of the same draws of `images` images, (resamples) each; None of fewer than FEWEST_RESAMPLES that are defined.
 
-    The interval is the middle 95 % of the differences. p is the level at which such an interval just reaches 0 (a test by
-    inverting the percentile interval: Efron and Tibshirani 1993, 15.4): twice the smaller share of the differences at or beyond
-    0, one more counted on either side (Davison and Hinkley 1997, 4.2), at most 1. It is at least 2 / 2**images: no test that
-    changes the signs of so many pairs tells more.
+    Of R differences the interval ends at the k-th smallest and the k-th largest, k = 0.025 (R + 1) rounded down. p is the level
+    at which such an interval just reaches 0 (Efron and Tibshirani 1993, 15.4): twice the smaller share of the differences at or
+    beyond 0, one more counted on either side (Davison and Hinkley 1997, 4.2), at most 1. It is at least 2 / 2**images: no test
+    that changes the signs of so many pairs tells more.
     """
     differences = one - other
     differences = differences[np.isfinite(differences)]
@@ -107,8 +108,8 @@ def paired_bootstrap(one: NDArray[np.float64], other: NDArray[np.float64], image
         return None
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     p = max(2 * (1 + beyond) / (1 + count), 2.0 ** (1 - images))
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return PairedBootstrap(min(p, 1.0), Interval(float(low), float(high)), count)
+    ranked, place = np.sort(differences), int((1 + count) * _TAIL)
+    return PairedBootstrap(min(p, 1.0), Interval(float(ranked[place - 1]), float(ranked[-place])), count)
 
 
 def percentile_interval(figures: NDArray[np.float64]) -> Interval | None:

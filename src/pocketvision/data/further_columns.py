@@ -19,7 +19,8 @@ def further_columns(
     with these columns."""
     if table.suffix.lower() not in DELIMITERS:
         raise UsageError(
-            f"{table}: columns to divide images by are read from a CSV or TSV file alone. Write the table as one."
+            f"{table}: columns to divide images by are read from a CSV or TSV file alone. Write the table as one; {AUTO} divides "
+            "any images by size and brightness."
         )
     with open_delimited(table, (path_column,), DELIMITERS[table.suffix.lower()]) as text:
         for name in (path_column, *names):

@@ -11,7 +11,7 @@ from pocketvision.evaluation.evaluation import Evaluation, untouched_first
 from pocketvision.evaluation.near_twins import near_twins
 from pocketvision.evaluation.overlap import Role
 from pocketvision.evaluation.report.record import AuditSummary, RunRecord
-from pocketvision.evaluation.report.repeating import repeating
+from pocketvision.evaluation.report.repeating import of_run, repeating
 from pocketvision.evaluation.report.write import write_report
 from pocketvision.explain.training_pictures import looking_of
 from pocketvision.models.catalog import architecture
@@ -139,6 +139,7 @@ def write_run_report(
         twins=near_twins(evaluations[0], data.near_twins, data.kept_together, recipe.seed),
         looking=looking_of(bundle, untouched_first(evaluations)[0].root),
         command=repeating(bundle.folder, run.split, untouched_first(evaluations)[0].name),
+        repeats=of_run(run.folder, run.split, settings.data, vars(settings)),
     )
     write_report(run.folder, record, settings.lang)
 

@@ -73,7 +73,8 @@ class RunRecord:
     history, chosen: the epochs of both stages; the one whose weights were kept.
     agreement: for each exported file, its figures against the trained network (export/agreement.py).
     sizes: bytes by file name. timings: seconds by step. notes: what else the reader must know, as sentences.
-    command: what repeats the main figures, on the command line; None where that is not known.
+    command: what repeats the main figures, on the command line; None where that is not known. repeats: the same of the sections
+    that a training brings, by their ids (repeating.of_run).
     twins: what of the validation has a near-twin in training; None where nobody looked, or no likely groups were found.
     looking: what is shown beside mistakes.
     """
@@ -98,8 +99,8 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     twins: NearTwins | None = None
     looking: Looking = field(default_factory=NotLooking)
-
     command: str | None = None
+    repeats: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in {name for each in self.evaluations for name in each.tasks}:

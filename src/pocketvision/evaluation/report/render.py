@@ -16,6 +16,7 @@ from pocketvision.evaluation.report.figures import page_charts
 from pocketvision.evaluation.report.formats import agreement, duration, of_any_phase, setting, size
 from pocketvision.evaluation.report.plots import learning_charts, pace_charts, robustness_charts
 from pocketvision.evaluation.report.record import RunRecord
+from pocketvision.evaluation.report.repeating import beside
 from pocketvision.evaluation.report.texts import texts
 from pocketvision.printable import printable
 from pocketvision.style import stylesheet
@@ -201,7 +202,11 @@ def _environment(task: Sequence[Path], record: RunRecord) -> "Environment":
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.globals.update(looked_at=record.looking, believed=record.looking.believed)
+    environment.globals.update(
+        looked_at=record.looking,
+        believed=record.looking.believed,
+        repeated_by=lambda section: beside(section, record.command, record.bundle, record.repeats),
+    )
     environment.filters.update(percent=percent, bound=bound, figure=figure, size=size)
     return environment
 

@@ -72,6 +72,7 @@ def render_versus(found: Versus, models: tuple[Answering, Answering], root: Path
         lang=lang,
         style=Markup(stylesheet()),
         t=lambda key, **values: table[key].format(**values),
+        told={name: _told(duel, table) for name, duel in found.duels.items()},
         rows={name: _rows(duel) for name, duel in found.duels.items()},
         shown={name: _shown(name, duel, models, root) for name, duel in found.duels.items()},
     )
@@ -85,7 +86,27 @@ def _rows(duel: Duel) -> list[tuple[str, str, str]]:
         for name, value in a.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in _LEFT_OUT and name in b
     ]
-    return [(name.replace("_", " "), _cell(name, a), _cell(name, b)) for name in names]
+    return [(_in_words(name), _cell(name, a), _cell(name, b)) for name in names]
+
+
+def _in_words(name: str) -> str:
+    """As in "AP50 small" of ap50_small."""
+    first, *further = name.split("_")
+    known = {"miou": "mIoU", "map": "mAP", "r2": "R²", "mae": "MAE", "rmse": "RMSE", "roc": "ROC"}
+    head = known.get(first) or (first.upper() if first.rstrip("0123456789") in ("ap", "ar", "f") else first)
+    return " ".join([head, *("F1" if each == "f1" else "AUC" if each == "auc" else each for each in further)])
+
+
+def _told(duel: Duel, table: Mapping[str, str]) -> str:
+    """The figures of the verdict, in the page's language."""
+    one, other, interval = duel.a.metrics.headline, duel.b.metrics.headline, duel.interval
+    figures = {"name": one.name, "a": f"{one.value:.1%}", "b": f"{other.value:.1%}", "gain": f"{duel.gain:+.2f}"}
+    parts = [table["compare.told"].format(**figures)]
+    if interval is not None:
+        parts.append(f"(95 %: {interval.low:+.2f} – {interval.high:+.2f})")
+    if duel.p is not None:
+        parts.append(f"p = {duel.p:.2g}")
+    return ", ".join([" ".join(parts[:2]), *parts[2:]]) if interval is not None else ", ".join(parts)
 
 
 def _cell(name: str, figures: Mapping[str, Any]) -> str:
