@@ -28,6 +28,15 @@ def test_classes_by_name_at_each_ones_temperature(of: str) -> None:
     assert share == pytest.approx(wanted, abs=1e-6)
 
 
+def test_classes_by_each_ones_scales() -> None:
+    """0.8 and 0.4 of the first class once the second network's logits are halved, and then scaled and shifted by class."""
+    one, other = math.log(0.8 / 0.2), math.log(0.4 / 0.6)
+    said = [{"logits": torch.tensor([[one, 0.0]])}, {"logits": torch.tensor([[0.0, other - 1]])}]
+    numbers = [{}, {"temperature": 2.0, "scales": [1.0, 2.0], "offsets": [0.0, 1.0]}]
+    found = torch.softmax(MEANS["classification"].of(said, numbers, [(0, 1), (1, 0)], "probabilities"), dim=1)
+    assert found[0, 0].item() == pytest.approx(0.6, abs=1e-6)
+
+
 @pytest.mark.parametrize("of", ["probabilities", "logits"])
 def test_tags_with_each_ones_scales(of: str) -> None:
     one, other = math.log(0.9 / 0.1), math.log(0.3 / 0.7)

@@ -108,14 +108,16 @@ def test_each_head_gets_the_features_of_the_backbone(network: Network, images: T
 
 @pytest.mark.slow
 def test_one_graph_ships_all_of_them(network: Network, images: Tensor, tmp_path: Path) -> None:
-    postprocessing = {"photo": {"temperature": 2.0}, "spots": {"gain": 0.5}}
+    by_class = {"temperature": 2.0, "scales": [1.5, 0.5, 1.0], "offsets": [0.25, 0.0, -0.5]}
+    postprocessing = {"photo": by_class, "spots": {"gain": 0.5}}
     graph = Decoded(fold_norms(network), postprocessing).eval()
     names = ("photo.logits", "photo.probabilities", "early.logits", "early.probabilities", "spots.scores")
     assert graph.names == names
     with torch.no_grad():
         expected = dict(zip(names, graph(images), strict=True))
         logits = network.outputs(images)["photo.logits"]
-    torch.testing.assert_close(expected["photo.probabilities"], torch.softmax(logits / 2, 1), rtol=1e-4, atol=1e-5)
+    scaled = logits / 2 * torch.tensor([1.5, 0.5, 1.0]) + torch.tensor([0.25, 0.0, -0.5])
+    torch.testing.assert_close(expected["photo.probabilities"], torch.softmax(scaled, 1), rtol=1e-4, atol=1e-5)
     assert expected["spots.scores"].shape == (2, 2, 12 * 8 + 6 * 4) and expected["spots.scores"].max() <= 0.5
     write_graph(graph, tmp_path / "model.onnx", example=images, outputs=graph.names)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")

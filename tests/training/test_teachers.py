@@ -71,6 +71,10 @@ def test_several_teachers_are_their_mean_each_at_its_own_temperature(tiny_bundle
     taught = Taught(objective_of(truth), {CLASSIFICATION: CLASSIFICATION})
     (found,) = Teaching(taught, teachers, said).batches([[(0, 0)]])  # type: ignore[arg-type]
     assert found[CLASSIFICATION]["logits"].tolist() == [[1.0, 2.0]]
+    scaled = replace(TASK, postprocessing={"temperature": 2.0, "scales": [1.0, 1.0, 3.0], "offsets": [0.5, 0.0, 0.0]})
+    bundle = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, tasks={CLASSIFICATION: scaled}))
+    (found,) = Teaching(taught, teachers_of([bundle], truth), said[:1]).batches([[(0, 0)]])  # type: ignore[arg-type]
+    assert found[CLASSIFICATION]["logits"].tolist() == [[6.0, 1.5]]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from pocketvision.runtime.backends import Backend, open_onnx
 from pocketvision.runtime.batches import Outputs
 from pocketvision.runtime.novelty import FILE as NOVELTY
 from pocketvision.tasks.catalog import decoded, task_named
-from pocketvision.tasks.manifest import CHOSEN_FOR, THRESHOLDS, TaskManifest, by_task, without_novelty
+from pocketvision.tasks.manifest import CHOSEN_FOR, SCALING, THRESHOLDS, TaskManifest, by_task, without_novelty
 from pocketvision.tasks.task import Agreement, Detail
 
 # Enough images to see a wrong export, few enough that eager PyTorch answers them in some ten seconds.
@@ -120,8 +120,10 @@ def _of_head(task: TaskManifest, spec: HeadSpec) -> TaskManifest:
 
 
 def _calibrated(task: TaskManifest, found: Mapping[str, Any]) -> TaskManifest:
-    """The task with the settings that were found; thresholds that somebody chose stay."""
+    """The task with the settings that were found; thresholds that somebody chose stay. A scaling is one, whatever its parts."""
     was = task.postprocessing
+    if any(name in found for name in SCALING):
+        was = {name: value for name, value in was.items() if name not in SCALING}
     chosen = {THRESHOLDS: was[THRESHOLDS]} if CHOSEN_FOR in was and THRESHOLDS in was else {}
     return replace(task, postprocessing={**was, **found, **chosen})
 

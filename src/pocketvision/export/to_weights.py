@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from pocketvision.atomic_files import replacing
 from pocketvision.errors import MissingExtraError, UsageError
 from pocketvision.export.exportable import Answers, Exportable, answers_in_torch
+from pocketvision.models.heads.classification.linear import decoded
 from pocketvision.models.key_layouts import LAYOUTS, from_ours
 from pocketvision.models.other_names import name_in
 from pocketvision.tasks.classification.decode import LOGITS, PROBABILITIES
@@ -81,10 +81,9 @@ def _classification(source: Exportable) -> TaskManifest:
 def _answers(network: nn.Module, path: Path, task: TaskManifest) -> Answers:
     network.load_state_dict(safetensors.torch.load_file(path))
     network.eval()
-    temperature = task.postprocessing.get("temperature", 1.0)
 
     def outputs(images: Tensor) -> tuple[Tensor, ...]:
-        logits = network(images)
-        return logits, torch.softmax(logits / temperature, dim=1)
+        answers = decoded(network(images), task.postprocessing)
+        return answers[LOGITS], answers[PROBABILITIES]
 
     return answers_in_torch(outputs, (task.outputs[LOGITS], task.outputs[PROBABILITIES]))

@@ -21,6 +21,9 @@ NOVELTY, NOVEL_FROM = "novelty", "novel_from"
 """What a runtime tells beside a graph's outputs, (N) in [0, 1] (runtime/novelty.py); and in postprocessing, from which one on a
 picture is none of the classes."""
 
+SCALING = ("temperature", "scales", "offsets")
+"""In postprocessing: what probabilities are made honest by, inside the graph; found anew all at once."""
+
 DECIDING = (THRESHOLDS, ABSTAIN_BELOW, CONFORMAL, NOVEL_FROM)
 
 TILE, SCALES = "tile", "scales"

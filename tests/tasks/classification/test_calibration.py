@@ -6,6 +6,7 @@ from scipy.optimize import minimize_scalar
 from pocketvision.tasks.classification.calibration import calibration, cross_fitted_probabilities, log_loss, reliability
 from pocketvision.tasks.classification.decode import softmax
 from pocketvision.tasks.classification.temperature import fit_temperature
+from pocketvision.tasks.classification.vector_scaling import Scaling
 
 
 def drawn(images: int, classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -69,8 +70,8 @@ def test_scaling_helps_overconfident_logits_and_judges_them_honestly() -> None:
     overconfident = logits * 4
     temperature = fit_temperature(overconfident, labels)
     answers = softmax(overconfident, temperature)
-    honest = calibration(overconfident, answers, labels, temperature=temperature, cross_fit=True)
-    flattering = calibration(overconfident, answers, labels, temperature=temperature, cross_fit=False)
+    honest = calibration(overconfident, answers, labels, scaling=Scaling(temperature), cross_fit=True)
+    flattering = calibration(overconfident, answers, labels, scaling=Scaling(temperature), cross_fit=False)
     assert honest.after.error < honest.before.error / 2
     assert honest.after.log_loss > flattering.after.log_loss
     assert honest.to_dict()["cross_fitted"] is True

@@ -1,4 +1,5 @@
-"""Whether a probability of 80 % is right 8 times in 10, and the temperature that makes it so (Guo et al. 2017)."""
+"""Whether a probability of 80 % is right 8 times in 10, and what makes it so: a temperature, or a scale for every class
+(Guo et al. 2017)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 
 from pocketvision.statistics import Interval, wilson
 from pocketvision.tasks.classification.decode import softmax
+from pocketvision.tasks.classification.folds import stratified_folds
 from pocketvision.tasks.classification.temperature import fit_temperature
+from pocketvision.tasks.classification.vector_scaling import FOLDS, Scaling, fit_by_class
 
-FOLDS = 5
 # Guo et al. use 15, on test sets of ten thousands; with the hundreds of images common here, those would be near empty.
 BINS = 10
 _SMALLEST_PROBABILITY = 1e-7
@@ -51,21 +53,24 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration without (`before`) and with (`after`) temperature scaling.
+    """Calibration without (`before`) and with (`after`) scaling.
 
-    temperature: what the logits are divided by in the bundle. cross_fitted: `after` divided every image's logits by a
-    temperature that was fitted without it, because the bundle's own was fitted on these very images.
+    temperature: what the logits are divided by in the bundle. cross_fitted: `after` scaled every image's logits by what was
+    fitted without it, because the bundle's own was fitted on these very images. by_class: whether the bundle scales every
+    class's logit on its own besides (vector_scaling.py).
     """
 
     temperature: float
     cross_fitted: bool
     before: Reliability
     after: Reliability
+    by_class: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "temperature": self.temperature,
+            "by_class": self.by_class,
             "cross_fitted": self.cross_fitted,
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
@@ -94,18 +99,26 @@ def brier_scores(labels: NDArray[np.integer], probabilities: NDArray[np.floating
 
 
 def cross_fitted_probabilities(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], *, folds: int = FOLDS, seed: int = 0
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    by_class: bool = False,
 ) -> NDArray[np.float32]:
-    """(n, classes) probabilities, each row scaled by a temperature fitted on the other folds (stratified, seeded).
+    """(n, classes) probabilities, each row scaled by what was fitted on the other folds (stratified, seeded): a temperature, or
+    scales of every class.
 
     So the figures of these probabilities are honest although `labels` served to fit: no row saw its own label.
     """
-    fold = _stratified_folds(labels, folds, seed)
+    fold = stratified_folds(labels, folds, seed)
     probabilities = np.empty(logits.shape, np.float32)
     for number in range(folds):
         inside = fold == number
-        temperature = fit_temperature(logits[~inside], labels[~inside])
-        probabilities[inside] = softmax(logits[inside], temperature)
+        scaling = Scaling(fit_temperature(logits[~inside], labels[~inside]))
+        if by_class and not inside.all():
+            scaling = fit_by_class(logits[~inside], labels[~inside], scaling.temperature)
+        probabilities[inside] = scaling.probabilities(logits[inside])
     return probabilities
 
 
@@ -141,28 +154,21 @@ def calibration(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     *,
-    temperature: float,
+    scaling: Scaling,
     cross_fit: bool,
     seed: int = 0,
 ) -> Calibration:
     """Calibration of `logits` before and after scaling.
 
-    logits, probabilities: (n, classes), n >= 1; probabilities are the bundle's answers, with its `temperature`.
-    cross_fit: whether that temperature was fitted on these images, so that it must not be judged on them.
+    logits, probabilities: (n, classes), n >= 1; probabilities are the bundle's answers, with its `scaling`.
+    cross_fit: whether that scaling was fitted on these images, so that it must not be judged on them.
     """
-    after = cross_fitted_probabilities(logits, labels, seed=seed) if cross_fit else probabilities
+    by_class = scaling.scales is not None
+    after = cross_fitted_probabilities(logits, labels, seed=seed, by_class=by_class) if cross_fit else probabilities
     return Calibration(
-        temperature=temperature,
+        by_class=by_class,
+        temperature=scaling.temperature,
         cross_fitted=cross_fit,
         before=reliability(softmax(logits), labels),
         after=reliability(after, labels),
     )
-
-
-def _stratified_folds(labels: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.int64]:
-    """(n,) a fold for every row; the rows of a class are dealt out evenly, in seeded order."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    fold = np.empty(len(labels), np.int64)
-    fold[by_class] = np.arange(len(labels)) % folds
-    return fold

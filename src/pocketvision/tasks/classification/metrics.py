@@ -28,6 +28,7 @@ from pocketvision.tasks.classification.conformal import SetFigures, set_figures
 from pocketvision.tasks.classification.coverage import Coverage, abstained
 from pocketvision.tasks.classification.curves import Curve, precision_recall_curve, roc_curve
 from pocketvision.tasks.classification.record import ClassRecord, stacked
+from pocketvision.tasks.classification.vector_scaling import scaling_of
 from pocketvision.tasks.manifest import DECIDED_BY, TaskManifest, deciding
 from pocketvision.tasks.measuring import MeasureOptions, kept_headline
 
@@ -196,10 +197,8 @@ def measure(records: Sequence[ClassRecord], task: TaskManifest, options: Measure
     metrics = classification_metrics(
         labels, probabilities, task.labels, positive=options.positive, seed=options.seed, answers=answers.answers
     )
-    temperature = task.postprocessing.get("temperature", 1.0)
-    found = calibration(
-        logits, probabilities, labels, temperature=temperature, cross_fit=options.fitted, seed=options.seed
-    )
+    scaling = scaling_of(task.postprocessing)
+    found = calibration(logits, probabilities, labels, scaling=scaling, cross_fit=options.fitted, seed=options.seed)
     return replace(
         metrics,
         calibration=found,

@@ -1,7 +1,8 @@
-"""Learning classes: cross-entropy, and a temperature that makes the probabilities honest."""
+"""Learning classes: cross-entropy, and the scaling that makes the probabilities honest."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch.nn import functional as F
 
 from pocketvision.data.balance import class_weights
 from pocketvision.errors import unknown_name
+from pocketvision.models.heads.classification.linear import scaled
 from pocketvision.preprocessing import Placement
 from pocketvision.tasks.classification.temperature import fit_temperature
 from pocketvision.tasks.classification.truth import ClassLabels
+from pocketvision.tasks.classification.vector_scaling import fit_scaling
 from pocketvision.tasks.manifest import TaskManifest
 from pocketvision.training.learner import LearnerOptions, LearnerRow, Outputs, Validated
 from pocketvision.training.mixing import Mix, Mosaic, blended
@@ -113,9 +116,10 @@ class ClassLearner:
         loss = F.cross_entropy(logits / temperature, labels).item()
         return Validated(loss, float((logits.argmax(1) == labels).float().mean()), "accuracy")
 
-    def calibrate(self, records: Sequence[Record]) -> dict[str, float]:
+    def calibrate(self, records: Sequence[Record]) -> dict[str, Any]:
+        """A temperature, and scales and offsets of every class where they help (vector_scaling.py)."""
         logits, labels = _joined(records)
-        return {"temperature": fit_temperature(logits.numpy(), labels.numpy())}
+        return fit_scaling(logits.numpy(), labels.numpy()).to_postprocessing()
 
     def regression(self, targets: Tensor, outputs: int) -> Regression:
         """On one column a class, 0 or 1, judged as `validated` does: the scales are one over the temperature."""
@@ -156,9 +160,9 @@ def _apart(outputs: Outputs, taught: Outputs, temperature: float) -> Tensor:
 
 
 def _taught(said: Outputs, task: TaskManifest, places: Tensor, learner: ClassLearner) -> dict[str, Tensor]:
-    """As honest as the teacher ships: at its own temperature."""
+    """As honest as the teacher ships: by its own scaling."""
     del learner
-    return {"logits": said["logits"][:, places] / float(task.postprocessing.get("temperature", 1.0))}
+    return {"logits": scaled(said["logits"], task.postprocessing)[:, places]}
 
 
 ROW = LearnerRow(

@@ -20,9 +20,22 @@ def linear_head(features: tuple[Feature, ...], classes: int, dropout: float) -> 
 
 
 def decoded(logits: Tensor, postprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
-    """`logits` as they are, and `probabilities`, (N, classes), at postprocessing's temperature (1 where there is none)."""
-    scaled = logits / postprocessing.get("temperature", 1.0)
-    return {"logits": logits, "probabilities": torch.softmax(scaled, dim=1)}
+    """`logits` as they are, and `probabilities`, (N, classes), by postprocessing's scaling."""
+    return {"logits": logits, "probabilities": torch.softmax(scaled(logits, postprocessing), dim=1)}
+
+
+def scaled(logits: Tensor, postprocessing: Mapping[str, Any]) -> Tensor:
+    """(N, classes) whose softmax are the probabilities: logits over postprocessing's `temperature` (1 where there is none), then
+    times its `scales` plus its `offsets`, (classes) each, where it has them."""
+    tempered: Tensor = logits / postprocessing.get("temperature", 1.0)
+    if "scales" not in postprocessing:
+        return tempered
+    scales, offsets = (
+        torch.as_tensor(postprocessing[name], dtype=logits.dtype, device=logits.device)
+        for name in ("scales", "offsets")
+    )
+    found: Tensor = tempered * scales + offsets
+    return found
 
 
 ROW = Head("linear", "classification", (POOLED,), ("logits", "probabilities"), linear_head)

@@ -64,7 +64,7 @@ def draw_probabilities(axes: "Axes", metrics: ClassificationMetrics, answers: Cl
 
 
 def draw_calibration(axes: "Axes", calibration: Calibration, look: Look) -> None:
-    """How often answers were right against how sure they were, without and with temperature scaling.
+    """How often answers were right against how sure they were, without and with scaling.
 
     Bins of fewer than FEW images are hollow, and no line leads to them. The numbers are images.
     """
