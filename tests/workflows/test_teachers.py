@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from served import serving
 
 from pocketvision.bundle import read_bundle, rewrite_bundle
 from pocketvision.cli.main import main
+from pocketvision.compression.settings import Settings
 from pocketvision.errors import AgreementError, UsageError
 from pocketvision.progress import EpochEnded, Event
 from pocketvision.runtime.backends import open_backend
 from pocketvision.workflows.ensemble import ensemble
+from pocketvision.workflows.load import load
+from pocketvision.workflows.quantize import quantize
 from pocketvision.workflows.soup import soup
 from pocketvision.workflows.train import train
 from pocketvision.workflows.training_run import TrainResult
@@ -103,9 +107,9 @@ def test_a_teacher_needs_a_phase_of_gradients(
 
 
 def test_an_ensemble_answers_the_mean_and_ships_as_one(
-    trained: TrainResult, taught: TrainResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: TrainResult, taught: TrainResult, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "ensemble"
+    out, picture = tmp_path / "ensemble", next(photos.glob("*/*.png"))
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["ensemble", str(trained.run), str(taught.run), "--out", str(out)])
     assert "The ensemble: accuracy" in capsys.readouterr().out
@@ -121,6 +125,17 @@ def test_an_ensemble_answers_the_mean_and_ships_as_one(
     np.testing.assert_allclose(torch_answers["probabilities"], found["probabilities"], atol=1e-5)
     with pytest.raises(UsageError, match="expected two or more"):
         ensemble([out], out=tmp_path / "again")
+    with serving(out) as client:
+        sent = client.post("/predict", content=picture.read_bytes(), headers={"content-type": "image/png"})
+        (answer,) = sent.json()["predictions"]
+    assert answer["label"] == load(out)(picture).label
+    small = quantize(
+        out, data=trained.run / "split.csv", out=tmp_path / "small", candidates=[Settings("onnxruntime")], calibration=8,
+        max_accuracy_drop=100, seconds=0.02,
+    ).bundle  # fmt: skip
+    assert small.manifest.files["model.onnx"].size < 0.6 * written.manifest.files["model.onnx"].size
+    apart = np.abs(open_backend(small).run(images)["probabilities"] - found["probabilities"])
+    assert apart.max() < 0.2 and verify(small.folder).images == len(images)
 
 
 def test_bundles_that_do_not_fit_are_refused_with_the_difference(trained: TrainResult, tmp_path: Path) -> None:
