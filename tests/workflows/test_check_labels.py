@@ -51,6 +51,13 @@ def test_a_table_that_may_be_mended_is_not_overwritten(
     assert (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8") == "path,label\nmine,mine\n"
 
 
+def test_nothing_is_written_among_the_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(photos.rglob("*"))
+    assert main_code(["check", str(photos), "--label-problems", str(photos / ".")]) == 2
+    assert "nothing is written among them" in " ".join(capsys.readouterr().err.split())
+    assert sorted(photos.rglob("*")) == before
+
+
 def main_code(arguments: list[str]) -> object:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

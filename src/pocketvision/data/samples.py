@@ -143,6 +143,13 @@ class Samples:
             return np.arange(len(self) if wanted == 0 else 0)
         return np.flatnonzero(self.splits == wanted)
 
+    def require_elsewhere(self, folder: Path, option: str) -> None:
+        """Raise UsageError for files that would be written among the images, and be read as data the next time."""
+        if folder.resolve() == self.root.resolve():
+            raise UsageError(
+                f"{folder} holds the images, and nothing is written among them. Name a new folder for {option}."
+            )
+
     def select(self, indices: NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]) -> "Samples":
         """The samples at `indices` (integers in any order, or a mask of n booleans), with the same classes."""
         chosen = np.asarray(indices)

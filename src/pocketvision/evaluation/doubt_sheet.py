@@ -38,6 +38,7 @@ def with_doubts(
 ) -> Audit:
     """The audit, and what was doubted of its objects and masks, which is written to `folder`. Raises as require_judges,
     require_no_tables and doubts_of do."""
+    found.samples.require_elsewhere(folder, "--label-problems")
     require_no_tables(folder, list(require_judges(judges, found.samples)))
     seen = [seen_before(judge.bundle, found.samples, workers, max_pixels, silent) for judge in judges]
     doubted = doubts_of(judges, seen, found.samples, max_pixels=max_pixels, on_progress=on_progress)

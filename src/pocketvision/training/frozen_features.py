@@ -58,6 +58,7 @@ def with_label_problems(
     """The audit, and what was said of its labels, which is written to `folder` (label_sheet.py). Raises UsageError where labels
     can not be judged (label_problems.py), and where `folder` has a table already."""
     require_judged(found.samples)
+    found.samples.require_elsewhere(folder, "--label-problems")
     require_no_table(folder)
     features, readable = frozen_features(found.samples, workers=workers, max_pixels=max_pixels, on_progress=on_progress)
     judged = label_problems(found.samples, found.pairs, features, readable)

@@ -74,8 +74,8 @@ def threshold(
         asked, read.positive if positive is None else positive, abstain_below, reset, coverage, none_of_these
     )
     has_images = data is not None or paths is not None
-    wanted.require(given=has_images, fitted=keeps_novelty(read))
     wanted.require_fitting(read.tasks[name].kind, row)
+    wanted.require(given=has_images, fitted=keeps_novelty(read))
     wanted.before_choosing(read.tasks[name])
     check_options({name: read.tasks[name]}, MeasureOptions(positive=wanted.positive))
     before, novelty = None, None
