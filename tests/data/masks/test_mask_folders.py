@@ -396,6 +396,19 @@ def test_a_value_is_said_to_be_of_no_class(tmp_path: Path) -> None:
         read_samples(tmp_path, ignore=-1)
 
 
+def test_one_of_two_values_said_to_be_of_no_class_is_told(tmp_path: Path) -> None:
+    """White is what is looked for in masks of black and white: nothing is left but black."""
+    plain(tmp_path)
+    for number in range(4):
+        masked(tmp_path / f"masks/{number}.png", np.where(values(number) == 0, 0, 255).astype(np.uint8))
+    (tmp_path / "classes.txt").write_text("0 ground\n1 thing\n")
+    said = " ".join(read_samples(tmp_path, ignore=255).reading)
+    assert (
+        "Pixels of the value 255 are of no class: neither learned nor measured. Every other pixel has the value 0"
+        in said
+    )
+
+
 def test_a_value_of_no_class_is_for_values(tmp_path: Path) -> None:
     plain(tmp_path / "a", count=2)
     colours = np.array([[0, 0, 0], [128, 64, 128], [0, 250, 0]], np.uint8)

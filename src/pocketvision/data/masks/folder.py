@@ -97,7 +97,9 @@ def _encoding(masked: Masked, known: Sequence[MaskFacts]) -> tuple[Encoding, tup
         )
     pixels = sum(int(each.counts[each.codes == ignored].sum()) for each in known if each.form != COLOUR)
     said = "neither learned nor measured" if pixels else "but no mask has any"
-    return replace(encoding, ignored=ignored), (f"Pixels of the value {ignored} are of no class: {said}.",)
+    others = sorted({code for each in left if each.form != COLOUR for code in each.codes[each.counts > 0].tolist()})
+    alone = f" Every other pixel has the value {others[0]}: is it meant?" if pixels and len(others) == 1 else ""
+    return replace(encoding, ignored=ignored), (f"Pixels of the value {ignored} are of no class: {said}.{alone}",)
 
 
 def _surveyed(masked: Masked, problems: Problems) -> list[MaskFacts | None]:
