@@ -4,6 +4,7 @@ import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,15 +13,17 @@ from seeing import run
 import pocketvision
 from pocketvision.bundle import Bundle, read_bundle
 from pocketvision.data.sources.catalog import read_samples
-from pocketvision.errors import BundleError, UsageError
+from pocketvision.errors import BundleError, TrainingError, UsageError
 from pocketvision.evaluation.novelty_fit import FeatureReader, fit_novelty, fit_on_features, require_ordinary
 from pocketvision.explain.embeddings import vectors_of
+from pocketvision.explain.kept_features import keep_features
 from pocketvision.explain.subject import Subject
 from pocketvision.explain.training_pictures import kept_of_run
 from pocketvision.models.network import Network
 from pocketvision.runtime.novelty import FILE, moved, novelty_of, read_novelty, telling
 from pocketvision.tasks.manifest import NOVEL_FROM
 from pocketvision.training.final_features import MOST, FinalFeatures, evenly_chosen
+from pocketvision.training.run_folder import RunFolder
 from pocketvision.workflows.export import export
 from pocketvision.workflows.threshold import threshold
 from pocketvision.workflows.training_run import TrainResult
@@ -125,3 +128,46 @@ def test_at_most_so_many_are_taken_each_once() -> None:
     assert evenly_chosen(np.array([4, 2, 4])).tolist() == [2, 4]
     many = evenly_chosen(np.arange(3 * MOST))
     assert len(many) == MOST and (many[0], many[-1]) == (0, 3 * MOST - 1) and np.diff(many).min() > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(OSError("disk full"), 1), (TrainingError("disk full"), 1), (UsageError("no"), 0)]
+)
+def test_a_training_is_not_lost_for_it(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pocketvision.explain.kept_features._kept", fail)
+    said: list[str] = []
+    inputs = SimpleNamespace(images=SimpleNamespace(samples=SimpleNamespace(windows=None)))
+    ended = SimpleNamespace(fed=(None, inputs), interrupted=False, network=None)
+    log = SimpleNamespace(note=said.append)
+    assert keep_features(RunFolder(tmp_path), bundle, ended, None, log) is bundle  # type: ignore[arg-type]
+    assert len(said) == told and all("is not kept: disk full" in each for each in said)
+
+
+def test_nothing_is_read_of_all_pictures_where_nothing_can_be_kept(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that is no layer on features, and a deepest map that is another than the file's."""
+    asked: list[int] = []
+
+    def features(_part: object, _inputs: object, rows: np.ndarray) -> FinalFeatures:
+        asked.append(len(rows))
+        return FinalFeatures(rows, {"pool:stage1": np.ones((len(rows), 3), np.float32)})
+
+    monkeypatch.setattr("pocketvision.explain.kept_features.final_features", features)
+    monkeypatch.setattr("pocketvision.explain.kept_features.is_as_shipped", lambda *_: False)
+    inputs = SimpleNamespace(images=SimpleNamespace(samples=SimpleNamespace(windows=None)))
+    network = SimpleNamespace(heads={"detection": object()}, feature=lambda _: SimpleNamespace(cut=1))
+    ended = SimpleNamespace(fed=(None, inputs), interrupted=False, network=network)
+    data = SimpleNamespace(
+        indices=lambda _: np.arange(9),
+        samples=SimpleNamespace(file=lambda _: tmp_path),
+        learned={"detection": object()},
+    )
+    log = SimpleNamespace(note=pytest.fail)
+    assert keep_features(RunFolder(tmp_path), bundle, ended, data, log) is bundle  # type: ignore[arg-type]
+    assert asked == [1]

@@ -50,19 +50,19 @@ def kept_of_run(subject: Subject) -> Embedded | None:
     return kept_embeddings(run, samples, length)
 
 
-def keep_embeddings(
-    run: Path, bundle: Bundle, vectors: NDArray[np.float32], rows: NDArray[np.int64], first: Path
-) -> bool:
-    """Write what a run keeps of its training pictures (embeddings.KEPT), where the bundle's graph makes the same of the first of
-    them, and say whether. vectors: (n, d), the means of the deepest map's channels. rows: (n), of split.csv. first: a file.
-    Raises PocketVisionError where the bundle can not be looked into, OSError where nothing can be written."""
-    (shipped,) = vectors_of(Subject.of(bundle), bundle.preprocessing.place(first)[0][None])
-    own = vectors[0]
-    if own.shape != shipped.shape or float(own @ shipped) < LEAST_ALIKE * float(np.linalg.norm(own)):
+def is_as_shipped(bundle: Bundle, vector: NDArray[np.float32], picture: Path) -> bool:
+    """Whether the bundle's graph makes of a picture what a training kept of it: vector (d), the means of the deepest map's
+    channels. False for a graph without maps."""
+    try:
+        (shipped,) = vectors_of(Subject.of(bundle), bundle.preprocessing.place(picture)[0][None])
+    except UsageError:
         return False
-    content = safetensors.numpy.save({"embeddings": vectors.astype(np.float16), "rows": rows})
-    write_bytes(run / KEPT, content)
-    return True
+    return vector.shape == shipped.shape and float(vector @ shipped) >= LEAST_ALIKE * float(np.linalg.norm(vector))
+
+
+def write_embeddings(run: Path, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+    """What a run keeps of its training pictures (embeddings.KEPT). vectors: (n, d). rows: (n), of split.csv."""
+    write_bytes(run / KEPT, safetensors.numpy.save({"embeddings": vectors.astype(np.float16), "rows": rows}))
 
 
 def training_pictures(subject: Subject, data: str | Path | None, limit: int = MOST) -> Embedded:

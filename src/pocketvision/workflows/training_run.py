@@ -137,7 +137,7 @@ def run_training(
     _keep_exports(run, log)
     shipped = _ship(run, settings, network, preprocessing, data, base, on_event).bundle
     timings["export"] = time.perf_counter() - shipping
-    bundle = keep_features(run, shipped, trained, data)
+    bundle = keep_features(run, shipped, trained, data, log)
     bundle, evaluations = _measured(bundle, settings, data, further or {}, base, log)
     timings["evaluation"] = sum(evaluation.seconds for evaluation in evaluations)
     timings["total"] = time.perf_counter() - started
